@@ -1,0 +1,158 @@
+"""What a data set of RGB-infrared pairs is to the rest of the package."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+from torchvision import tv_tensors
+from torchvision.transforms import v2
+
+from freqkd_lite.errors import UserError, unknown
+
+CLASSES = ("person", "bicycle", "car")
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One scene in two spectra. Images are float32 (3, H, W) in [0, 1]; infrared is one grey
+    channel three times over, so that any RGB backbone takes it. Boxes are (N, 4) x0 y0 x1 y1 in
+    pixels of the infrared picture, labels (N,) indices into the set's classes, mask (H, W) ids."""
+
+    name: str
+    visible: Tensor | None
+    infrared: Tensor | None
+    boxes: tv_tensors.BoundingBoxes | None = None
+    labels: Tensor | None = None
+    mask: Tensor | None = None
+    light: str = ""
+
+
+class PairSet(Dataset):
+    """A split of a data set at one size. `has` lists what it can give, out of pairs, boxes,
+    masks and splits; `note` is what must be said beside any result on it."""
+
+    name: str
+    has: frozenset[str]
+    classes: tuple[str, ...] = CLASSES
+    mask_classes: tuple[str, ...] = ()
+    note: str = ""
+
+    def __init__(self, split: str, size: tuple[int, int], names: Sequence[str]):
+        self.split, self.size, self.names = split, size, list(names)
+        if not self.names:
+            raise UserError(f"The {split!r} split of {self.name!r} is empty: choose another split.")
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __getitem__(self, index: int) -> Pair:
+        raise NotImplementedError
+
+    def fingerprint(self) -> str:
+        """A checksum of everything that decides what the pairs are, as 16 hex digits."""
+        raise NotImplementedError
+
+
+def digest(parts: Iterable[object]) -> str:
+    """The first 16 hex digits of the SHA-256 of the parts' text."""
+    return hashlib.sha256("\n".join(map(str, parts)).encode()).hexdigest()[:16]
+
+
+def at_size(pair: Pair, size: tuple[int, int]) -> Pair:
+    """The pair resized to (height, width) pixels; boxes and mask follow. Bilinear, antialiased."""
+    if pair.infrared is not None and tuple(pair.infrared.shape[-2:]) == size:
+        return pair
+    resize = v2.Resize(list(size), antialias=True)
+    wrapped = {
+        "visible": None if pair.visible is None else tv_tensors.Image(pair.visible),
+        "infrared": None if pair.infrared is None else tv_tensors.Image(pair.infrared),
+        "boxes": pair.boxes,
+        "mask": None if pair.mask is None else tv_tensors.Mask(pair.mask),
+    }
+    out = resize(wrapped)
+    plain = {
+        k: None if v is None else (v if k == "boxes" else v.as_subclass(Tensor).clone())
+        for k, v in out.items()
+    }
+    return Pair(name=pair.name, labels=pair.labels, light=pair.light, **plain)
+
+
+def data_root(name: str, folder: str, root: str | Path | None) -> Path:
+    """Where a data set lies: the argument, else FREQKD_DATA, else the user's own data folder."""
+    places = [root, os.environ.get("FREQKD_DATA"), Path.home() / ".local/share/freqkd"]
+    tried = []
+    for place in filter(None, places):
+        base = Path(place).expanduser()
+        for candidate in (base / folder, base / name, base):
+            if candidate.is_file():
+                raise UserError(f"The data root {candidate} is a file: give the folder above it.")
+            if (candidate / "ir").is_dir():
+                return candidate
+        tried.append(str(base))
+        if root is not None:  # an explicit root that is wrong must not be replaced in silence
+            break
+    raise UserError(
+        f"The data set {name!r} was not found in {' or '.join(tried)}: pass root=FOLDER or set "
+        "the environment variable FREQKD_DATA to the folder that holds it."
+    )
+
+
+REGISTRY: dict[str, Callable[..., PairSet]] = {}
+
+
+def register(name: str) -> Callable:
+    """Add a data set to the registry: a callable of (split, size, root, limit, **options)."""
+
+    def add(build: Callable[..., PairSet]) -> Callable[..., PairSet]:
+        REGISTRY[name] = build
+        return build
+
+    return add
+
+
+def load(
+    name: str,
+    split: str = "train",
+    size: tuple[int, int] = (168, 224),
+    root: str | Path | None = None,
+    limit: int | None = None,
+    **options: object,
+) -> PairSet:
+    """A split of a registered data set at `size` (height, width) in pixels.
+
+    `limit` takes the first so many pairs. Raises `UserError` for an unknown name or split, a size
+    that no network could take, or a root that does not hold the data.
+    """
+    if name not in REGISTRY:
+        raise unknown("data set", name, REGISTRY)
+    size = (int(size[0]), int(size[1]))
+    if min(size) < 16:
+        raise UserError(f"size={size} is smaller than one patch: use at least 16 x 16 pixels.")
+    if limit is not None and limit < 1:
+        raise UserError(f"limit={limit} leaves no pairs: use 1 or more, or None for all.")
+    return REGISTRY[name](split=split, size=size, root=root, limit=limit, **options)
+
+
+def require(pairs: PairSet, *needs: str, notebook: str = "this step") -> None:
+    """Raise one sentence when a notebook needs what the data set does not have."""
+    missing = [need for need in needs if need not in pairs.has]
+    if missing:
+        raise UserError(
+            f"{notebook} needs {' and '.join(missing)}, and the data set {pairs.name!r} has only "
+            f"{', '.join(sorted(pairs.has))}: choose another data set, for instance 'scenes'."
+        )
+
+
+def stack(pairs: PairSet, modality: str, indices: Iterable[int] | None = None) -> Tensor:
+    """All "visible" or "infrared" images of a set as one float32 tensor (N, 3, H, W)."""
+    if modality not in ("visible", "infrared"):
+        raise unknown("modality", modality, ("visible", "infrared"))
+    chosen = range(len(pairs)) if indices is None else indices
+    return torch.stack([getattr(pairs[i], modality) for i in chosen])

@@ -1,0 +1,848 @@
+"""Procedural RGB-infrared pairs of street scenes: one geometry, seen twice.
+
+A scene is a list of polygons in metres before a pinhole camera, each with what its matter does
+in either modality: albedo, pattern and glow for the visible picture, temperature for the infrared
+one. The polygons are painted far to near as *numbers* into one raster per camera; colours,
+textures, light and heat are then looked up per pixel. So masks and boxes are exact (integer
+vertices from IEEE + - * / only, no transcendental function decides them) and depend on no
+setting, because they belong to the infrared camera, which never moves.
+"""
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFilter
+
+from freqkd_lite.errors import UserError
+
+GENERATOR_VERSION = 1  # raised whenever any pixel, box or mask changes
+CLASSES = ("person", "bicycle", "car")
+MASK_CLASSES = ("background", "road", "building", "tree", "sky", "person", "bicycle", "car")
+SIZE = (168, 224)
+WEATHER = ("clear", "overcast", "fog", "wet")
+
+ROAD, BUILDING, TREE, SKY, PERSON, BICYCLE, CAR = range(1, 8)
+# How a pixel of a polygon finds its depth and its texture coordinates (metres).
+FLAT, GROUND, SIDE = range(3)  # constant z: (x, y); the ground: (x, z); a wall along z: (z, y)
+# pattern: cells per metre (u, v), joint darkness, contrast of cells, contrast of grain (all only
+# visible); cells per metre, contrast of cells, of grain in kelvin (infrared)
+PATTERNS = {
+    "smooth": (1, 1, 0, 0, 0.03, 1, 0.2, 0.1),
+    "stucco": (0.7, 0.5, 0, 0.10, 0.12, 0.4, 1.0, 0.3),
+    "brick": (2.6, 6.5, 0.45, 0.35, 0.10, 0.5, 0.9, 0.3),
+    "panel": (0.35, 1.4, 0.5, 0.12, 0.06, 0.33, 1.2, 0.2),
+    "leaf": (5, 5, 0, 0.9, 0.5, 1.7, 1.2, 0.5),
+    "bark": (16, 2, 0, 0.5, 0.3, 2, 1.0, 0.4),
+    "asphalt": (3, 0.8, 0, 0.10, 0.30, 0.3, 0.9, 0.3),
+    "paving": (1.6, 1.6, 0.35, 0.18, 0.10, 0.4, 0.9, 0.3),
+    "grass": (9, 3, 0, 0.5, 0.5, 0.8, 1.2, 0.5),
+    "cloth": (7, 7, 0, 0.25, 0.15, 4, 1.0, 0.3),
+}
+NAMES = list(PATTERNS)
+CIRCLE = tuple((x / 1000, y / 1000) for x, y in (
+    (1000, 0), (866, 500), (500, 866), (0, 1000), (-500, 866), (-866, 500),
+    (-1000, 0), (-866, -500), (-500, -866), (0, -1000), (500, -866), (866, -500)))
+
+
+@dataclass(frozen=True)
+class SceneSettings:
+    """What may be varied without touching the world. Pixel units are those of a width of 224.
+
+    parallax: shift (px, -16 to 16) of the nearest object between the cameras; far things less.
+    blur: sigma (px, 0 to 8) of the infrared optics.
+    paint: contrast (0 to 2) of paint, print and texture that exist only in RGB; 0 is none.
+    thermal_contrast: factor (0 to 4) on temperature differences within the infrared picture.
+    noise: infrared sensor noise (0 to 0.5), standard deviation as a share of full scale.
+    """
+
+    parallax: float = 0.7
+    blur: float = 0.6
+    paint: float = 1.0
+    thermal_contrast: float = 1.0
+    noise: float = 0.012
+
+    def __post_init__(self) -> None:
+        limits = {"parallax": (-16, 16), "blur": (0, 8), "paint": (0, 2),
+                  "thermal_contrast": (0, 4), "noise": (0, 0.5)}
+        for field in fields(self):
+            value, (low, high) = getattr(self, field.name), limits[field.name]
+            number = isinstance(value, (int, float)) and not isinstance(value, bool)
+            if not (number and low <= value <= high):
+                raise UserError(f"{field.name} must be a number from {low} to {high}, "
+                                f"not {value!r}.")
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One pair. Mask, boxes and labels are in the infrared frame.
+
+    visible (H, W, 3) and infrared (H, W) are uint8; mask (H, W) uint8 holds ids of MASK_CLASSES;
+    boxes (N, 4) float32 are x0 y0 x1 y1 in pixels, the tight box of the object's visible pixels;
+    labels (N,) int64 index CLASSES. An object of which under 12 pixels (at width 224) or under a
+    third would be seen is not drawn at all, so nothing in the picture goes unlabelled.
+    """
+
+    visible: np.ndarray
+    infrared: np.ndarray
+    mask: np.ndarray
+    boxes: np.ndarray
+    labels: np.ndarray
+    time: str
+    weather: str
+
+
+def _stream(seed: int, stream: int) -> np.random.Generator:
+    return np.random.Generator(
+        np.random.PCG64(np.random.SeedSequence([GENERATOR_VERSION, seed, stream])))
+
+
+class _World:
+    """Camera, light and the polygons of one scene, in metres: x right, y up, z ahead."""
+
+    def __init__(self, seed: int):
+        self.random = _stream(seed, 0).random
+        self.shapes: list[list[tuple]] = []  # corners (x, y, z) of each polygon, in painter's order
+        self.rows: list[tuple] = []  # its attributes, see add()
+        self.shadows: list[list[tuple]] = []
+        self.lamps: list[tuple] = []  # x, y, z, reach in metres, red, green, blue
+        self.labels: list[int] = []  # class of instance i + 1
+        self.depths: list[float] = []
+        self.owner, self.cls = 0, 0
+        self.night = self.random() < 0.5
+        self.weather = self.pick(("clear", "clear", "clear", "overcast", "fog", "wet"))
+        self.focal = self.between(190, 270)
+        self.height = self.between(1.35, 2.3)
+        self.horizon = self.between(0.36, 0.55)  # share of the picture's height
+        self.centre = self.between(0.34, 0.66)  # share of its width
+        self.sun = (self.between(-1.3, 1.3), self.between(-0.4, 0.9))
+
+    def between(self, low: float, high: float) -> float:
+        return low + (high - low) * self.random()
+
+    def pick(self, options):
+        return options[int(self.random() * len(options))]
+
+    def add(self, points, colour, heat, pattern="smooth", lit=1.0, frame=FLAT, plane=0.0,
+            glow=(0, 0, 0), under=None):
+        """A polygon: colour in RGB (`under` it without paint), heat in kelvin over the air."""
+        z = sum(p[2] for p in points) / len(points)
+        self.shapes.append([(x, y, max(depth, 1.2)) for x, y, depth in points])
+        self.rows.append((*(lit * c for c in colour), *(lit * c for c in under or colour), *glow,
+                          heat, NAMES.index(pattern), frame, plane, z, self.owner, self.cls))
+
+    def quad(self, x0, y0, x1, y1, z, *args, **options):
+        self.add([(x0, y0, z), (x1, y0, z), (x1, y1, z), (x0, y1, z)], *args, **options)
+
+    def limb(self, x0, y0, x1, y1, w0, w1, z, *args, **options):
+        """A tapering bar from (x0, y0) to (x1, y1), w0 and w1 metres wide."""
+        dx, dy = x1 - x0, y1 - y0
+        n = max(abs(dx), abs(dy)) + 0.4 * min(abs(dx), abs(dy)) + 1e-9  # length, without a root
+        nx, ny = -dy / n / 2, dx / n / 2
+        self.add([(x0 - w0 * nx, y0 - w0 * ny, z), (x0 + w0 * nx, y0 + w0 * ny, z),
+                  (x1 + w1 * nx, y1 + w1 * ny, z), (x1 - w1 * nx, y1 - w1 * ny, z)],
+                 *args, **options)
+
+    def blob(self, x, y, z, rx, ry, *args, rough=0.0, **options):
+        points = []
+        for cx, cy in CIRCLE:
+            k = 1 + rough * (self.random() - 0.5)
+            points.append((x + rx * k * cx, y + ry * k * cy, z))
+        self.add(points, *args, **options)
+
+    def ground(self, points, *args, **options):
+        self.add([(x, 0, z) for x, z in points], *args, frame=GROUND, **options)
+
+    def shadow(self, x, z, width, height):
+        """What a thing throws on the ground: a blot under it and, in the sun, a slanted strip."""
+        self.shadows.append([(x + width * 0.6 * a, 0, z + width * 0.35 * b) for a, b in CIRCLE])
+        if self.weather == "clear" and not self.night:
+            sx, sz = self.sun[0] * height, self.sun[1] * height
+            self.shadows.append([(x - width / 2, 0, z), (x + width / 2, 0, z),
+                                 (x + width / 2 + sx, 0, max(z + sz, 1.2)),
+                                 (x - width / 2 + sx, 0, max(z + sz, 1.2))])
+
+    def begin(self, label: int, z: float):
+        self.labels.append(label)
+        self.depths.append(z)
+        self.owner, self.cls = len(self.labels), label + PERSON
+
+    def end(self):
+        self.owner, self.cls = 0, 0
+
+
+# ---------------------------------------------------------------- things that stand in the street
+def _person(w: _World, x: float, z: float, seat: float = 0.0, turn: float = 0.0) -> None:
+    """A walking person; on a saddle (`seat` metres high) it leans toward `turn` and pedals."""
+    w.begin(0, z)
+    s = w.between(0.88, 1.06)
+    cloth = w.pick(((.16, .17, .2), (.5, .14, .14), (.2, .3, .5), (.75, .73, .7), (.35, .33, .25),
+                    (.62, .55, .2), (.25, .4, .28), (.85, .85, .88)))
+    legs = w.pick(((.14, .15, .2), (.25, .3, .42), (.4, .36, .3), (.1, .1, .1)))
+    skin = w.pick(((.82, .62, .5), (.6, .42, .3), (.4, .27, .2)))
+    hair = w.pick(((.12, .09, .07), (.35, .24, .14), (.6, .5, .3), (.5, .5, .5)))
+    warm = w.between(0.85, 1.15)
+    slim, stride = w.between(0.65, 1.0), w.between(-0.28, 0.28)
+    coat, swing = w.random() < 0.3, w.between(0.0, 0.14)
+    lean = 0.28 * turn
+    hip = seat + 0.02 if seat else 0.86 * s
+    top = hip + 0.58 * s
+
+    def px(dx, y):  # where the body's axis is at height y
+        return x + dx + lean * max(0.0, y - hip) / 0.6 - 0.12 * turn
+
+    w.shadow(x, z, 0.45, 1.7 * s)
+    for side in (-1, 1):
+        foot = (0.25 * turn + 0.1 * side, hip - 0.62 + 0.12 * side) if seat else (
+            side * (0.07 + stride), 0.06)
+        knee = ((foot[0] + 0.22 * turn), (hip + foot[1]) / 2 + 0.05)
+        w.limb(px(0.08 * side * slim, hip), hip, x + knee[0], knee[1], .19, .15, z,
+               legs, 7 * warm, "cloth")
+        w.limb(x + knee[0], knee[1] + .03, x + foot[0], foot[1], .15, .11, z,
+               legs, 5.5 * warm, "cloth")
+        w.quad(x + foot[0] - .09, foot[1] - .06, x + foot[0] + .09, foot[1] + .03, z,
+               (.1, .1, .1), 2.5 * warm)
+    wide = 0.2 * slim + 0.04
+    low = hip - (0.3 if coat and not seat else 0.04)
+    w.add([(px(-wide * .85, low), low, z), (px(-wide, top - .06), top - .06, z),
+           (px(-wide * .6, top), top, z), (px(wide * .6, top), top, z),
+           (px(wide, top - .06), top - .06, z), (px(wide * .85, low), low, z)],
+          cloth, 8 * warm, "cloth", lit=w.between(.85, 1.1))
+    if w.random() < 0.5:  # a printed stripe or emblem: paint alone
+        y = top - w.between(.15, .4)
+        print_colour = w.pick(((.9, .9, .9), (.8, .2, .2), (.15, .15, .2), (.9, .75, .2)))
+        w.quad(px(-wide * .8, y), y, px(wide * .8, y), y + .1, z, print_colour, 8 * warm,
+               "cloth", under=cloth)
+    for side in (-1, 1):
+        hand = (px(0.55 * turn, hip + .1) - x, hip + .17) if seat else (
+            side * (wide + swing), hip - .06)
+        w.limb(px(wide * side, top), top - .07, x + hand[0], hand[1], .12, .09, z,
+               tuple(c * .85 for c in cloth), 6 * warm, "cloth")
+        w.blob(x + hand[0], hand[1] - .03, z, .055, .065, skin, 13 * warm)
+    if w.random() < 0.3 and not seat:
+        side = w.pick((-1, 1))
+        w.quad(x + side * wide, hip - .1, x + side * (wide + .16), hip + .3, z,
+               w.pick(((.3, .16, .08), (.1, .1, .12), (.6, .1, .1))), 2 * warm)
+    w.quad(px(-.06, top), top - .03, px(.06, top), top + .08, z, skin, 14 * warm)
+    w.blob(px(0, top) , top + .17 * s, z, .105 * s, .135 * s, skin, 15 * warm)
+    w.blob(px(0, top) - .03 * turn, top + .235 * s, z, .11 * s, .085 * s, hair, 9 * warm)
+    w.end()
+
+
+def _bicycle(w: _World, x: float, z: float, ridden: bool) -> None:
+    w.begin(1, z)
+    turn = w.pick((-1.0, 1.0)) * w.pick((1.0, 0.9, 0.35, 0.2))  # seen from the side or end on
+    metal = w.pick(((.7, .12, .1), (.1, .25, .55), (.8, .8, .82), (.12, .12, .12), (.2, .5, .35)))
+    w.shadow(x, z, 1.3 * abs(turn) + .2, 0.7)
+    hub = 0.52 * turn
+    for side in (-1, 1):
+        cx, r, k = x + hub * side, 0.34, max(abs(turn), 0.12)
+        loop = CIRCLE + CIRCLE[:1]
+        w.add([(cx + r * k * a, .35 + r * b, z) for a, b in loop]
+              + [(cx + (r - .055) * k * a, .35 + (r - .055) * b, z) for a, b in loop[::-1]],
+              (.09, .09, .09), 4.0 if ridden else -0.5)
+    bars = (((-hub, .35), (-.05 * turn, .3)), ((-.05 * turn, .3), (-.2 * turn, .88)),
+            ((-.2 * turn, .75), (.36 * turn, .82)), ((-.05 * turn, .3), (.36 * turn, .8)),
+            ((hub, .35), (.34 * turn, 1.0)), ((-hub, .35), (-.18 * turn, .72)))
+    for (x0, y0), (x1, y1) in bars:
+        w.limb(x + x0, y0, x + x1, y1, .05, .05, z, metal, 1.0 if ridden else -1.5)
+    w.quad(x - .32 * turn - .06, .86, x - .1 * turn + .06, .93, z, (.1, .08, .07), 3.0)
+    w.limb(x + .34 * turn - .22 * (1.1 - abs(turn)), 1.0, x + .42 * turn + .22 * (1.1 - abs(turn)),
+           1.04, .06, .06, z, (.15, .15, .15), 0.5)
+    if w.night and ridden:
+        w.blob(x + .5 * turn, .9, z, .05, .05, (.9, .9, .8), 3, glow=(2.5, 2.5, 2.2))
+    w.end()
+    if ridden:
+        _person(w, x, z - 0.01, seat=0.93, turn=turn)
+
+
+def _car(w: _World, x: float, z: float, across: bool, driven: bool, oncoming: bool) -> None:
+    """A car along the street (nearest face at z) or across it; driven ones are warm."""
+    w.begin(2, z)
+    long, wide = w.between(3.7, 4.7), w.between(1.65, 1.85)
+    tall = w.pick((1.45, 1.5, 1.85))
+    deck = 0.92 if tall < 1.8 else 1.0
+    body = w.pick(((.75, .76, .78), (.85, .85, .85), (.12, .12, .14), (.3, .32, .35),
+                   (.55, .08, .08), (.1, .18, .4), (.25, .35, .3), (.6, .52, .35)))
+    hot = w.between(.8, 1.2) if driven else 0.0
+    skin_heat = (1.5 * hot if driven else w.between(-2.5, 0.5))
+    glass, glass_heat = (.10, .13, .16), w.between(-4, -2) + 3 * hot
+    rear = 1.3 if tall < 1.8 else 0.5
+    # the side's outline: metres along the car from its tail, height
+    profile = [(0, .3), (.05, deck), (.15 * rear, deck + .05), (.15 + .45 * rear, tall),
+               (long * .62, tall), (long * .78, deck), (long - .1, deck - .12), (long, .3)]
+    panes = [(.3 + .42 * rear, tall - .1), (long * .60, tall - .1), (long * .73, deck + .02),
+             (.25 + .15 * rear, deck + .02)]
+    flip = oncoming if not across else w.random() < 0.5
+
+    def at(along, y, out=0.0):  # a point of the side that we see
+        run = long - along if flip else along
+        return (x - long / 2 + run, y, z + out) if across else (
+            x + (wide / 2 - out if x < 0 else out - wide / 2), y, z + run)
+
+    frame = {} if across else {"frame": SIDE, "plane": at(0, 0)[0]}
+    w.shadow(x, z + (.5 if across else 1.6), long if across else wide * 1.3, tall * .7)
+    if not across:
+        w.shadow(x, z + .3, wide * 1.1, 0.2)
+    w.add([at(.15 + .45 * rear, tall), at(long * .62, tall), at(long * .62, tall, wide),
+           at(.15 + .45 * rear, tall, wide)], body, skin_heat - 2, lit=1.1)
+    w.add([at(long * .78, deck), at(long, deck - .12), at(long, deck - .12, wide),
+           at(long * .78, deck, wide)], body, skin_heat + 6 * hot, lit=1.1)
+    w.add([at(a, y) for a, y in profile], body, skin_heat, lit=.85, **frame)
+    w.add([at(long * .74, deck - .1), at(long, deck - .15), at(long, .35), at(long * .74, .35)],
+          body, skin_heat + 7 * hot, lit=.85, **frame)
+    w.add([at(a, y) for a, y in panes], glass, glass_heat, **frame)
+    w.add([at(long * .42, tall), at(long * .44, tall), at(long * .44, .4), at(long * .42, .4)],
+          tuple(c * .7 for c in body), skin_heat, **frame)
+    for axle in (.17, .8):
+        for r, colour, heat in ((.34, (.06, .06, .06), 6 * hot - .5),
+                                (.2, (.55, .55, .56), 9 * hot - 1)):
+            w.add([at(long * axle + r * a, .34 + r * b) for a, b in CIRCLE], colour, heat, **frame)
+    if across:
+        for along, colour, glow in ((long - .12, (.9, .9, .85), (3, 3, 2.6)),
+                                    (.1, (.6, .05, .05), (1.2, .05, .03))):
+            end = at(along, .68)
+            w.blob(end[0], .68, z, .1, .09, colour, skin_heat + 3 * hot,
+                   glow=glow if w.night and driven else (0, 0, 0))
+        w.end()
+        return
+    h, mid = wide / 2, x  # the end that faces the camera
+    base = deck - .12 if oncoming else deck
+    slope = long * (.78 - .62) if oncoming else .45 * rear
+    start = long * (1 - .78) if oncoming else .15 * rear
+    if oncoming:
+        w.add([(mid - h, base, z), (mid + h, base, z), (mid + h, deck, z + start),
+               (mid - h, deck, z + start)], body, skin_heat + 8 * hot, lit=1.1)
+    w.add([(mid - h * .95, deck, z + start), (mid + h * .95, deck, z + start),
+           (mid + h * .8, tall, z + start + slope), (mid - h * .8, tall, z + start + slope)],
+          body, skin_heat, lit=.9)
+    w.add([(mid - h * .86, deck + .05, z + start), (mid + h * .86, deck + .05, z + start),
+           (mid + h * .74, tall - .08, z + start + slope),
+           (mid - h * .74, tall - .08, z + start + slope)], glass, glass_heat)
+    w.quad(mid - h, .3, mid + h, base, z, body, skin_heat + (8 * hot if oncoming else 1.5 * hot),
+           lit=.78)
+    w.quad(mid - h * .98, .22, mid + h * .98, .42, z, tuple(c * .45 for c in body),
+           skin_heat + 3 * hot)
+    w.quad(mid - .26, .5, mid + .26, .62, z, (.85, .85, .8), skin_heat + hot, under=body)
+    if oncoming:
+        w.quad(mid - h * .5, .56, mid + h * .5, .74, z, (.05, .05, .05), 13 * hot + skin_heat)
+    for side in (-1, 1):
+        colour, glow = ((.9, .9, .85), (6, 5.6, 4.6)) if oncoming else ((.6, .04, .04),
+                                                                        (2.2, .08, .05))
+        w.quad(mid + side * h * .94, base - .28, mid + side * h * .66, base - .1, z, colour,
+               skin_heat + 3 * hot, glow=glow if w.night and driven else (0, 0, 0))
+        w.quad(mid + side * h * .95, 0, mid + side * h * .7, .3, z + .02, (.05, .05, .05),
+               8 * hot - .5)
+    if driven and not oncoming:
+        w.blob(mid + h * .5, .27, z, .09, .06, (.2, .2, .2), 22 * hot)
+    if w.night and driven:
+        w.lamps.append((x, .5, max(z - 4, 1.5), 2.5, 1.6, 1.5, 1.2) if oncoming
+                       else (x, .5, z - .6, .9, .8, .06, .04))
+    w.end()
+
+
+def _tree(w: _World, x: float, z: float, low: bool = False) -> None:
+    """A leafy or bare tree; `low`: a bush."""
+    w.cls = TREE
+    tall = w.between(.9, 1.5) if low else w.between(4.5, 9.5)
+    green = w.pick(((.22, .36, .12), (.28, .4, .16), (.18, .3, .14), (.42, .38, .12)))
+    bark, chill = (.24, .19, .15), w.between(-1.5, .5)
+    w.shadow(x, z, 1.2 if low else tall * .45, tall * .9)
+    if not low:
+        thick = tall * .05
+        w.limb(x, 0, x + w.between(-.3, .3), tall * .55, thick * 1.3, thick * .8, z,
+               bark, chill + 2, "bark")
+        bare = w.random() < .25
+        tips = [(x, tall * .42, w.between(-.35, -.1), 1.0, tall * .3),
+                (x, tall * .42, w.between(.1, .35), 1.0, tall * .3),
+                (x, tall * .3, w.between(-.7, .7), .9, tall * .26)]
+        for level in range(4 if bare else 2):  # twigs fork by shears, so that no sine is needed
+            forks = []
+            for x0, y0, dx, dy, run in tips:
+                x1, y1 = x0 + dx * run, y0 + dy * run
+                width = max(thick * (.6, .35, .2, .12)[level], .035)
+                w.limb(x0, y0, x1, y1, width, width * .7, z, bark, chill + 1.5, "bark")
+                bend = w.between(.25, .7)
+                forks += [(x1, y1, dx + bend * dy, dy - bend * dx, run * .6),
+                          (x1, y1, dx - bend * dy, dy + bend * dx, run * .6)]
+            tips = forks
+        if bare:
+            w.cls = 0
+            return
+    size = 1.0 if low else tall * .28
+    centre = tall * .45 if low else tall * .7
+    count = 7 if low else 26
+    for i in range(count):
+        shade = .55 + .6 * i / count
+        dx, dy = w.between(-1, 1), w.between(-1, 1)
+        if dx * dx + dy * dy > 1:
+            dx, dy = dx * .6, dy * .6
+        r = size * w.between(.22, .55) * (1 if i > count // 3 else 1.3)
+        w.blob(x + dx * size, centre + dy * (tall * .4 if low else size) + (shade - .8) * r, z,
+               r, r * (.5 if low else .8), green, chill + w.between(-.8, .8), "leaf",
+               lit=shade + w.between(-.1, .1), rough=.7)
+    w.cls = 0
+
+
+def _lamp(w: _World, x: float, z: float) -> None:
+    tall, side = w.between(4.5, 6.5), 1 if x < 0 else -1
+    grey = (.3, .32, .33)
+    w.shadow(x, z, .15, tall)
+    w.limb(x, 0, x, tall, .16, .1, z, grey, -.5)
+    w.limb(x, tall, x + side * 1.1, tall + .25, .09, .08, z, grey, -.5)
+    colour = w.pick(((1, .72, .38), (1, .86, .62), (.85, .95, 1)))
+    w.quad(x + side * .9, tall + .12, x + side * 1.5, tall + .28, z, (.8, .8, .75),
+           14 if w.night else 1, glow=tuple(7 * c for c in colour) if w.night else (0, 0, 0))
+    if w.night:
+        w.lamps.append((x + side * 1.2, tall - 1, z, 2.6, *(1.15 * c for c in colour)))
+
+
+def _sign(w: _World, x: float, z: float) -> None:
+    """A traffic sign: its plate has one temperature, its picture is paint."""
+    plate = w.pick(((.75, .1, .1), (.1, .25, .6), (.9, .75, .1), (.9, .9, .9)))
+    w.limb(x, 0, x, 2.3, .07, .07, z, (.45, .45, .45), -.5)
+    w.blob(x, 2.5, z, .36, .36, plate, -2.0, under=(.55, .55, .55))
+    w.quad(x - .24, 2.42, x + .24, 2.58, z - .01, (.95, .95, .95) if plate[1] < .7
+           else (.1, .1, .1), -2.0, under=(.55, .55, .55))
+
+
+# ------------------------------------------------------------------------------ walls and ground
+def _facade(w: _World, at, u0: float, u1: float, tall: float, shop: bool, **frame) -> None:
+    """A wall from u0 to u1 with windows, a door or a shop; `at(u, v)` places a point of it."""
+    wall, pattern = w.pick((((.55, .27, .2), "brick"), ((.62, .42, .3), "brick"),
+                            ((.72, .66, .55), "stucco"), ((.8, .78, .74), "stucco"),
+                            ((.5, .52, .55), "panel"), ((.62, .58, .45), "stucco"),
+                            ((.42, .3, .26), "brick"), ((.68, .6, .62), "panel")))
+    heat = w.between(.5, 4.0)
+    lit = w.between(.8, 1.05)
+
+    def put(a, b, c, d, colour, warmth, style="smooth", **options):
+        w.add([at(a, b), at(c, b), at(c, d), at(a, d)], colour, warmth, style, **frame, **options)
+
+    put(u0, 0, u1, tall, wall, heat, pattern, lit=lit)
+    put(u0, 0, u1, .5, tuple(c * .6 for c in wall), heat - .8, "stucco", lit=lit)
+    put(u0, tall - .3, u1, tall, tuple(c * 1.15 for c in wall), heat - 1.5, lit=lit)
+    bays = max(1, int((u1 - u0) / w.between(2.4, 3.4)))
+    step, cold = (u1 - u0) / bays, w.random() < .35
+    lights = w.pick((.2, .45, .7))
+    frame_colour, floors = w.pick(((.85, .85, .83), (.3, .25, .22))), int((tall - .8) / 3)
+    for floor in range(max(floors, 1)):
+        if floor and at is not None:  # a leaky floor slab: seen by heat alone
+            put(u0, floor * 3 - .02, u1, floor * 3 + .16, wall, heat + 1.6, pattern, lit=lit)
+        for bay in range(bays):
+            a, b = u0 + step * (bay + .24), u0 + step * (bay + .76)
+            y0, y1 = floor * 3 + .95, floor * 3 + 2.4
+            on = w.random() < lights
+            tint = w.pick(((1, .78, .45), (1, .88, .65), (.85, .92, 1)))
+            power = w.between(.5, 1.3) if w.night and on else 0.0
+            pane, warmth = (.16, .2, .25), (heat - 5 if cold else heat + w.between(1, 5))
+            if floor == 0 and shop:
+                a, b, y0, y1 = u0 + step * (bay + .08), u0 + step * (bay + .92), .45, 2.35
+                power *= 1.4
+            elif floor == 0 and bay == bays // 2:
+                put(a, 0, b - step * .1, 2.2, w.pick(((.35, .2, .12), (.2, .3, .25), (.5, .12, .1))),
+                    heat + 2.5)
+                continue
+            put(a - .1, y0 - .12, b + .1, y1 + .1, frame_colour, heat + .5, lit=lit)
+            put(a, y0, b, y1, pane, warmth, glow=tuple(power * c for c in tint))
+            if not shop or floor:
+                m = (a + b) / 2
+                put(m - .05, y0, m + .05, y1, frame_colour, heat + .5, lit=lit)
+    if shop:  # the name board: paint and print on a board of one temperature
+        board = w.pick(((.15, .3, .2), (.6, .12, .12), (.12, .16, .4), (.85, .8, .65)))
+        ink = (.95, .92, .85) if board[1] < .7 else (.15, .12, .1)
+        glow = tuple(.25 * c for c in board) if w.night and w.random() < .6 else (0, 0, 0)
+        put(u0 + .2, 2.5, u1 - .2, 3.05, board, heat - .5, under=wall, glow=glow)
+        u = u0 + .5
+        while u < u1 - .8:
+            b = u + w.between(.12, .4)
+            put(u, 2.62, b, 2.92, ink, heat - .5, under=wall, glow=glow)
+            u = b + w.pick((.1, .1, .35))
+
+
+def _row(w: _World, side: int, x: float, near: float, far: float) -> None:
+    """Houses along the street, far to near, each with its gable toward the camera."""
+    w.cls = BUILDING
+    cuts = [near]
+    while cuts[-1] < far:
+        cuts.append(cuts[-1] + w.between(6, 13))
+    for z0, z1 in list(zip(cuts[:-1], cuts[1:], strict=True))[::-1]:
+        if w.random() < .12:
+            continue
+        tall, back = w.pick((3.9, 6.8, 6.8, 9.8, 12.8, 16)), side * (abs(x) + w.pick((0, 0, .6)))
+        heat, end = w.between(0, 2), z0 + w.between(0, .8)
+        gable = w.pick(((.5, .4, .33), (.62, .6, .56), (.45, .3, .24)))
+        if tall < 8 and w.random() < .6:  # a tiled slope above the eaves
+            w.add([(back, tall, end), (back, tall, z1), (back + side * 4, tall + 2.4, z1),
+                   (back + side * 4, tall + 2.4, end)], (.4, .22, .17), -2, "panel", lit=.9)
+            w.add([(back, tall, end), (back + side * 8, tall, end),
+                   (back + side * 4, tall + 2.4, end)], gable, heat, "stucco", lit=.7)
+        w.quad(back, 0, back + side * 14, tall, end, gable, heat, "brick", lit=.7)
+        _facade(w, lambda u, v, back=back: (back, v, u), end, z1, tall, w.random() < .45,
+                frame=SIDE, plane=back)
+    w.cls = 0
+
+
+def _front(w: _World, z: float) -> None:
+    """A row of houses that closes the street at depth z."""
+    w.cls, x = BUILDING, -z * .75
+    while x < z * .75:
+        run = w.between(6, 13)
+        _facade(w, lambda u, v: (u, v, z), x, x + run, w.pick((3.9, 6.8, 9.8, 9.8, 12.8)),
+                w.random() < .4)
+        x += run
+    w.cls = 0
+
+
+def _build(seed: int) -> _World:
+    """The world of a seed: all its random numbers are drawn here, whatever the settings."""
+    w = _World(seed)
+    night, r = w.night, w.random
+    half, left, right = w.between(2.6, 4.6), w.between(1.6, 4.5), w.between(1.6, 4.5)
+    shift = w.between(-1.5, 1.5)
+    l_road, r_road = shift - half, shift + half
+    l_wall, r_wall = min(l_road - left, -2.6), max(r_road + right, 2.6)
+    end = w.pick((90, 90, 30, 45))
+    warm_road = (2.5 if night else 5.0) * (.4 if w.weather in ("fog", "wet") else 1)
+    w.cls = SKY
+    w.quad(-900, -20, 900, 900, 400, (.5, .5, .5), 0)
+    w.cls = 0
+    x = -380.0
+    while x < 380:  # a distant skyline of towers and woods
+        w.cls = w.pick((BUILDING, TREE, TREE, 0))
+        run, tall = w.between(12, 40), w.between(6, 34)
+        if w.cls == BUILDING:
+            w.quad(x, 0, x + run, tall, 300, (.45, .46, .5), 1, "panel",
+                   glow=(.02, .018, .012) if night else (0, 0, 0))
+        elif w.cls == TREE:
+            w.blob(x + run / 2, 2, 300, run * .7, tall * .5, (.2, .3, .16), -1, "leaf", rough=.3)
+        x += run * w.between(.6, 1)
+    w.cls = 0
+    soft = w.pick(((.3, .4, .17), (.5, .48, .45)))  # a park's lawn or a paved yard
+    w.ground([(-400, 1.2), (400, 1.2), (400, 400), (-400, 400)], soft, 1.0,
+             "grass" if soft[1] < .45 and soft[0] < .4 else "paving")
+    if end < 90:
+        _front(w, end)
+    tone = w.between(.85, 1.1)
+    slab = w.pick(((.58, .56, .53), (.5, .46, .42), (.62, .55, .5)))
+    far = min(end - 4, 140)
+    w.ground([(l_wall, 1.2), (r_wall, 1.2), (r_wall, far), (l_wall, far)], slab, warm_road * .6,
+             "paving", lit=tone)
+    for edge, side in ((l_road, -1), (r_road, 1)):
+        w.ground([(edge, 1.2), (edge + side * .25, 1.2), (edge + side * .25, far), (edge, far)],
+                 (.68, .67, .65), warm_road * .8)
+    w.cls = ROAD
+    tar = tuple(w.between(.3, .4) * k for k in (1, 1.01, 1.04))
+    w.ground([(l_road, 1.2), (r_road, 1.2), (r_road, far), (l_road, far)], tar, warm_road,
+             "asphalt", lit=tone)
+    if end < 90:
+        w.ground([(-80, end - 10), (80, end - 10), (80, end - 3), (-80, end - 3)], tar, warm_road,
+                 "asphalt", lit=tone)
+    for rut in (-.5, .5):  # warmer where tyres run: heat alone
+        for edge in (-.35, .35):
+            c = shift + half * (rut + edge * .45)
+            w.ground([(c - .2, 1.2), (c + .2, 1.2), (c + .2, far), (c - .2, far)], tar,
+                     warm_road + .7, "asphalt", lit=tone)
+    chalk, marks = (.82, .82, .78), w.pick(("dashes", "dashes", "line", "none"))
+    paint = {"under": tar, "lit": tone}
+    z = 1.2
+    while z < min(far, 60) and marks != "none":
+        w.ground([(shift - .08, z), (shift + .08, z), (shift + .08, z + 3), (shift - .08, z + 3)],
+                 chalk, warm_road, "asphalt", **paint)
+        z += 3 if marks == "line" else 6.5
+    if r() < .5:
+        for edge in (l_road + .25, r_road - .25):
+            w.ground([(edge - .06, 1.2), (edge + .06, 1.2), (edge + .06, far), (edge - .06, far)],
+                     chalk, warm_road, "asphalt", **paint)
+    if r() < .4:  # a zebra crossing
+        z, x = w.between(5, 16), l_road + .3
+        while x < r_road - .4:
+            w.ground([(x, z), (x + .45, z), (x + .45, z + 3), (x, z + 3)], chalk, warm_road,
+                     "asphalt", **paint)
+            x += .95
+    for _ in range(int(r() * 3)):  # manholes and patches
+        x, z = w.between(l_road + .6, r_road - .6), w.between(5, 14)
+        w.ground([(x + .36 * a, z + .36 * b) for a, b in CIRCLE], (.2, .2, .2), warm_road + 2.5)
+    w.cls = 0
+    styles = [w.pick(("houses", "houses", "trees", "mixed")) for _ in range(2)]
+    things = []  # (depth, draw)
+    for side, wall, kerb, style in ((-1, l_wall, l_road, styles[0]), (1, r_wall, r_road, styles[1])):
+        if style != "trees":
+            _row(w, side, wall, w.between(2, 12), min(far, 75))
+        else:  # a park: hedge and woods behind the pavement
+            z = w.between(5, 9)
+            while z < min(far, 60):
+                things.append((z, lambda x=wall + side * w.between(.6, 5), z=z: _tree(w, x, z)))
+                if z < 30:
+                    things.append((z + .1, lambda x=wall + side * .6, z=z: _tree(w, x, z, low=True)))
+                z += w.between(2.5, 7)
+        lamp = r() < (.85 if night else .5)
+        z = w.between(6, 14)
+        while z < min(far, 55):
+            x = kerb + side * .6
+            if lamp:
+                things.append((z, lambda x=x, z=z: _lamp(w, x, z)))
+            if style == "mixed":
+                things.append((z + 4, lambda x=x, z=z + 4: _tree(w, x, z)))
+            z += w.between(9, 15)
+        if r() < .35:
+            things.append((z := w.between(7, 20), lambda x=kerb + side * .5, z=z: _sign(w, x, z)))
+    quiet = r() < .07
+
+    def place(low_z, top_z, left_x, right_x, skew=True):  # even in size on the picture
+        t = r() * (r() if skew else 1)
+        z = 1 / (1 / top_z + t * (1 / low_z - 1 / top_z))
+        x = (w.between(.03, .97) - w.centre) * 224 * z / w.focal
+        return min(max(x, left_x), right_x), z
+
+    reach = min(far - 1, 42)
+    for _ in range(0 if quiet else w.pick((0, 1, 2, 2, 3, 3, 4, 6))):
+        x, z = place(4.6, reach, l_wall + .5, r_wall - .5)
+        for k in range(w.pick((1, 1, 1, 2))):
+            things.append((z + .3 * k, lambda x=x + .65 * k, z=z + .3 * k: _person(w, x, z)))
+    for _ in range(0 if quiet else w.pick((0, 0, 1, 1, 2, 2))):
+        x, z = place(5.2, min(reach, 30), l_wall + .6, r_wall - .6)
+        things.append((z, lambda x=x, z=z, on=r() < .6: _bicycle(w, x, z, on)))
+    taken: list[float] = []
+    for _ in range(0 if quiet else w.pick((0, 1, 1, 2, 2, 3))):
+        z = place(5.5, min(reach, 45), 0, 0)[1]
+        lane = w.pick((-1, 1))
+        if any(abs(z - t) < 5.5 for t in taken):
+            continue
+        taken.append(z)
+        across, driven = end < 90 and r() < .3, r() < .6
+        if across:
+            x, z, driven = w.between(-.4, .4) * z * 224 / w.focal, end - w.between(5, 8), True
+        else:
+            x = shift + lane * (half * .45 if driven else half - .95)
+        things.append((z, lambda x=x, z=z, a=across, d=driven, o=lane < 0: _car(w, x, z, a, d, o)))
+    for _, draw in sorted(things, key=lambda item: -item[0]):
+        draw()
+    return w
+
+
+# ------------------------------------------------------------------------------------- rendering
+def _raster(w: _World, size, baseline: float = 0.0, mirror: bool = False, keep=None, only=None):
+    """Polygon numbers (2H, 2W) int32: the camera moved `baseline` metres to the left."""
+    height, width = size
+    scale = 2 * w.focal * width / 224
+    cx, hy = 2 * w.centre * width, 2 * w.horizon * height
+    sign = -1 if mirror else 1
+    image = Image.new("I", (2 * width, 2 * height), 0)
+    draw = ImageDraw.Draw(image)
+    for number, (points, row) in enumerate(zip(w.shapes, w.rows, strict=True)):
+        owner = row[14]
+        if (keep is not None and owner and not keep[owner]) or (only is not None and owner != only):
+            continue
+        if mirror and row[11] == GROUND:
+            continue
+        draw.polygon([((cx + scale * (x + baseline) / z + .5) // 1,
+                       (hy + scale * (w.height - sign * y) / z + .5) // 1)
+                      for x, y, z in points], fill=number)
+    return np.asarray(image)
+
+
+def _render_instances(seed: int, size=SIZE, parallax: float = 0.0):
+    """World, polygon numbers in the infrared and in the visible frame, instances kept, baseline."""
+    w = _build(seed)
+    count = len(w.labels)
+    owner = np.array([row[14] for row in w.rows])
+    numbers = _raster(w, size)
+    seen = np.bincount(owner[numbers[::2, ::2]].ravel(), minlength=count + 1)
+    keep = np.ones(count + 1, bool)
+    least = 12 * size[1] * size[1] / (224 * 224)
+    for i in range(1, count + 1):
+        keep[i] = seen[i] >= least and 3 * seen[i] >= np.count_nonzero(
+            owner[_raster(w, size, only=i)[::2, ::2]] == i)
+    if not keep.all():
+        numbers = _raster(w, size, keep=keep)
+    near = min([z for z, k in zip(w.depths, keep[1:], strict=True) if k], default=5.0)
+    baseline = parallax * near / w.focal
+    other = _raster(w, size, baseline, keep=keep) if parallax else numbers
+    return w, numbers, other, keep, baseline
+
+
+def _geometry(w: _World, table, numbers, baseline=0.0):
+    """Per pixel: depth z, world x and y, texture coordinates u and v (all float32, metres)."""
+    rows, columns = numbers.shape
+    scale = np.float32(w.focal * columns / 224)
+    dx = np.arange(columns, dtype=np.float32)[None] - np.float32(w.centre * columns) + .25
+    dy = np.arange(rows, dtype=np.float32)[:, None] - np.float32(w.horizon * rows) + .25
+    frame, plane, z = (table[:, k].astype(np.float32)[numbers] for k in (11, 12, 13))
+    on_ground, on_side = frame == GROUND, frame == SIDE
+    safe = np.where(np.abs(dx) < 1, np.float32(1), dx)
+    z = np.where(on_ground, scale * np.float32(w.height) / np.maximum(dy, 1),
+                 np.where(on_side, np.clip(scale * (plane + np.float32(baseline)) / safe, 1, 300), z))
+    x = dx * z / scale - np.float32(baseline)
+    y = np.float32(w.height) - dy * z / scale
+    return z, x, y, np.where(on_side, z, x), np.where(on_ground, z, y)
+
+
+def _tile(rng, cells=128):
+    return rng.random((cells, cells), dtype=np.float32) - np.float32(.5)
+
+
+def _cells(tile, u, v):
+    return tile[np.floor(v).astype(np.int32) & 127, np.floor(u).astype(np.int32) & 127]
+
+
+def _halve(a):
+    return (a[::2, ::2] + a[1::2, ::2] + a[::2, 1::2] + a[1::2, 1::2]) * np.float32(.25)
+
+
+def _clouds(rng, shape, cells=6):
+    """Smooth noise in [0, 1] of a given shape."""
+    grid = Image.fromarray((rng.random((cells, cells * 2)) * 255).astype(np.uint8))
+    big = grid.resize(shape[::-1], Image.Resampling.BICUBIC)
+    return np.asarray(big, np.float32) / 255
+
+
+def _blur(image, sigma: float):
+    """Separable Gaussian blur of (H, W) float32 with replicated borders."""
+    if sigma <= 0:
+        return image
+    reach = max(1, int(3 * sigma + .5))
+    kernel = np.exp(-.5 * (np.arange(-reach, reach + 1) / sigma) ** 2).astype(np.float32)
+    kernel /= kernel.sum()
+    for axis in (0, 1):
+        padded = np.pad(image, [(reach, reach) if a == axis else (0, 0) for a in (0, 1)], "edge")
+        image = sum(k * (padded[i:i + image.shape[0]] if axis == 0
+                         else padded[:, i:i + image.shape[1]]) for i, k in enumerate(kernel))
+    return image
+
+
+def _visible(w: _World, table, numbers, baseline, size, paint, keep, rng):
+    """uint8 (H, W, 3): albedo x texture x light, then air, glow and the camera."""
+    patterns = np.array(list(PATTERNS.values()), np.float32)[table[:, 10].astype(int)]
+    z, x, y, u, v = _geometry(w, table, numbers, baseline)
+    wet, fog, clear = w.weather == "wet", w.weather == "fog", w.weather == "clear"
+    colour = (table[:, 3:6] + paint * (table[:, 0:3] - table[:, 3:6])).astype(np.float32)
+    sky = table[:, 15] == SKY
+    ground = (table[:, 11] == GROUND)[numbers]
+    image = np.square(np.clip(colour, 0, 1.2))[numbers]
+    # texture: cells (bricks, slabs, leaves) with joints, and grain
+    ku, kv, joint, cell, grain = (patterns[:, k][numbers] for k in range(5))
+    noise = _tile(rng, 512)[: z.shape[0], : z.shape[1]] if max(z.shape) <= 512 else (
+        rng.random(z.shape, dtype=np.float32) - np.float32(.5))
+    loose = np.where(joint == 0, noise, np.float32(0)) * 1.6
+    row = v * kv + loose
+    column = u * ku + np.where(joint > 0, np.floor(row) * np.float32(.5), loose[::-1])
+    texture = cell * _cells(_tile(rng), column, row) + 2 * grain * noise
+    fade = 1 / (1 + np.square(z / 28))
+    seam = ((row - np.floor(row) < .16) | (column - np.floor(column) < .1)) * joint
+    image *= (1 + np.float32(paint) * (texture - fade * seam + .2 * seam))[..., None]
+    # light
+    shade = Image.new("L", numbers.shape[::-1], 0)
+    draw, scale = ImageDraw.Draw(shade), w.focal * numbers.shape[1] / 224
+    for points in w.shadows:
+        draw.polygon([(w.centre * numbers.shape[1] + scale * (a + baseline) / c,
+                       w.horizon * numbers.shape[0] + scale * w.height / c)
+                      for a, _, c in points], fill=255)
+    shade = np.asarray(shade.filter(ImageFilter.BoxBlur(2)), np.float32) / 255 * ground
+    if w.night:
+        light = np.full((*z.shape, 3), (.012, .014, .022), np.float32)
+        for lx, ly, lz, reach, *power in w.lamps:
+            d = np.square(x - lx) + .5 * np.square(y - ly) + np.square(z - lz)
+            fall = 1 / (1 + d / np.float32(reach * reach))
+            light += (fall * np.sqrt(fall))[..., None] * np.array(power, np.float32)
+        light *= (1 - .5 * shade)[..., None]
+        exposure, air = 2.2, np.array((.035, .03, .026), np.float32) * (1.4 if fog else .25)
+    else:
+        sun = {"clear": (1.0, .95, .86), "overcast": (.62, .64, .67), "fog": (.6, .61, .62),
+               "wet": (.5, .52, .55)}[w.weather]
+        light = np.array(sun, np.float32) * (1 - shade * (.62 if clear else .3))[..., None]
+        light += np.array((.12, .16, .24), np.float32)
+        exposure, air = 1.9, np.array((.42, .45, .5), np.float32) * (1 if clear else .9)
+    if wet:
+        image *= (1 - .45 * ground)[..., None]
+    image *= light
+    # sky: a gradient with clouds
+    up = np.clip((w.horizon * z.shape[0] - np.arange(z.shape[0], dtype=np.float32))
+                 / (w.horizon * z.shape[0]), 0, 1)[:, None, None]
+    cloud = _clouds(rng, z.shape, 5) * .6 + _clouds(rng, z.shape, 14) * .4
+    cover = np.clip((cloud - (.55 if clear else .2)) * 3, 0, 1)[..., None]
+    if w.night:
+        base = np.array((.030, .026, .024), np.float32) * (1 - up) + up * np.array(
+            (.004, .005, .010), np.float32)
+        heaven = base * (1 + (.4 if clear else 1.2) * cover)
+    elif clear:
+        base = np.array((.62, .74, .88), np.float32) * (1 - up) + up * np.array(
+            (.16, .34, .74), np.float32)
+        heaven = base + cover * (np.array((.95, .95, .96), np.float32) - base) * .8
+    else:
+        heaven = np.array((.66, .68, .71), np.float32) * (1 - .25 * up - .25 * cover * (not fog))
+    image = np.where(sky[numbers][..., None], heaven, image)
+    glow = table[:, 6:9].astype(np.float32)[numbers]
+    image += glow * .5
+    thick = .045 if fog else .012 if wet else .005 if clear else .007
+    veil = (1 - np.exp(-thick * np.minimum(z, 200)))[..., None]
+    if clear or not fog:
+        veil = veil * ~sky[numbers][..., None]
+    image += veil * (air - image)
+    if wet:  # the street as a mirror: the same world with y turned over
+        other = table[_raster(w, size, baseline, mirror=True, keep=keep)]
+        ghost = np.square(other[..., :3]).astype(np.float32) * light * .8 + other[..., 6:9] * .5
+        ghost = np.where((other[..., 15] == SKY)[..., None], heaven[::-1], ghost)
+        smear = sum(np.roll(ghost, s, 0) for s in (-9, -6, -3, 0, 3, 6, 9)) / 7
+        gloss = (.25 + .35 * _clouds(rng, z.shape, 9)) * ground
+        image += gloss[..., None] * (smear.astype(np.float32) - image * .3)
+    image = _halve(image)
+    bloom = Image.fromarray((np.clip(_halve(glow) / 4, 0, 1) * 255).astype(np.uint8))
+    for radius, power in ((1.5, .8), (7, 2.2 if fog else 1.1), (22, 1.6 if fog else .4)):
+        haze = bloom.filter(ImageFilter.GaussianBlur(radius * size[1] / 224))
+        image += np.asarray(haze, np.float32) * np.float32(power / 255)
+    image = 1 - np.exp(-exposure * np.maximum(image, 0))
+    image = np.sqrt(image) * 255
+    image += rng.standard_normal(image.shape, np.float32) * (3.5 if w.night else 1.5)
+    return (np.clip(image, 0, 255) + np.float32(.5)).astype(np.uint8)
+
+
+def _infrared(w: _World, table, numbers, size, settings, rng):
+    """uint8 (H, W): temperature, air, optics, auto-gain and the sensor."""
+    patterns = np.array(list(PATTERNS.values()), np.float32)[table[:, 10].astype(int)]
+    z, _, _, u, v = _geometry(w, table, numbers)
+    k, cell, grain = (patterns[:, i][numbers] for i in (5, 6, 7))
+    heat = table[:, 9].astype(np.float32)[numbers]
+    noise = rng.random(z.shape, dtype=np.float32) - np.float32(.5)
+    heat += cell * _cells(_tile(rng), u * k + noise, v * k + noise[::-1]) + grain * noise
+    heat += 1.6 * (_clouds(rng, z.shape, 8) - .5)
+    cold = {"clear": -14, "overcast": -7, "fog": -3, "wet": -6}[w.weather]
+    up = np.clip(1 - np.arange(z.shape[0], dtype=np.float32) / (w.horizon * z.shape[0]), 0, 1)
+    sky = cold * (.35 + .65 * up[:, None]) + 1.5 * _clouds(rng, z.shape, 5)
+    heat = np.where((table[:, 15] == SKY)[numbers], sky, heat)
+    heat *= np.exp(-np.minimum(z, 150) * (.02 if w.weather == "fog" else .004))
+    heat = _blur(_halve(heat), settings.blur * size[1] / 224)
+    low, high = np.percentile(heat, (1, 99.5))
+    span = max(high - low, 14.0)  # the auto-gain stops where there is little to see
+    grey = .06 + .8 * (heat - low) / span
+    grey = .25 + settings.thermal_contrast * (grey - .25)
+    fixed = rng.standard_normal((1, size[1]), np.float32) * .35 + rng.standard_normal(
+        (size[0], 1), np.float32) * .25
+    grey = grey + settings.noise * (rng.standard_normal(size, np.float32) + fixed)
+    return (np.clip(grey, 0, 1) * 255 + np.float32(.5)).astype(np.uint8)
+
+
+def render_scene(seed: int, size: tuple[int, int] = SIZE,
+                 settings: SceneSettings = SceneSettings()) -> Scene:  # noqa: B008 (frozen)
+    """Draw scene `seed` at `size` (height, width), always the same for the same arguments.
+
+    Settings change pixels, never the world: masks, boxes and labels are the same for all of them.
+    Raises UserError for a seed below 0 or a size under 32 pixels.
+    """
+    if not isinstance(seed, (int, np.integer)) or seed < 0:
+        raise UserError(f"seed must be a whole number of 0 or more, not {seed!r}.")
+    if len(size) != 2 or any(not isinstance(s, (int, np.integer)) or s < 32 for s in size):
+        raise UserError(f"size must be (height, width) of at least 32 pixels each, not {size!r}.")
+    w, numbers, other, keep, baseline = _render_instances(int(seed), size, settings.parallax)
+    table = np.array(w.rows)
+    crisp = table[numbers[::2, ::2]]
+    mask, owner = crisp[..., 15].astype(np.uint8), crisp[..., 14].astype(int)
+    boxes, labels = [], []
+    for i in np.flatnonzero(keep[1:]) + 1:
+        ys, xs = np.nonzero(owner == i)
+        boxes.append((xs.min(), ys.min(), xs.max() + 1, ys.max() + 1))
+        labels.append(w.labels[i - 1])
+    return Scene(
+        _visible(w, table, other, baseline, size, settings.paint, keep, _stream(int(seed), 1)),
+        _infrared(w, table, numbers, size, settings, _stream(int(seed), 2)),
+        mask, np.array(boxes, np.float32).reshape(-1, 4), np.array(labels, np.int64),
+        "night" if w.night else "day", w.weather)

@@ -1,0 +1,21 @@
+"""The one error that a user is meant to read."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(ValueError):
+    """One sentence: which file or parameter is wrong, and what to do about it."""
+
+
+def unknown(what: str, given: object, valid: Iterable[str]) -> UserError:
+    """A `UserError` for a name that does not exist, with the nearest one that does.
+
+    `what` names the kind of thing ("loss", "parameter of 05_distillation").
+    """
+    valid = sorted(valid)
+    near = difflib.get_close_matches(str(given), valid, n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]!r}?" if near else f"choose one of {', '.join(valid)}."
+    return UserError(f"There is no {what} called {str(given)!r}: {hint}")

@@ -1,0 +1,205 @@
+"""Feature maps of chosen blocks from any timm backbone."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import timm
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from timm.models import build_model_with_cfg, generate_default_cfgs, register_model
+from timm.models.vision_transformer import VisionTransformer
+from torch import Tensor, nn
+
+from freqkd_lite.errors import UserError, unknown
+
+TINY = "freqkd_tiny"
+TINY_WEIGHTS = Path(__file__).parent / "assets" / "freqkd_tiny.safetensors"
+
+
+# timm finds a model's own configuration under this name, in the module that registers it.
+default_cfgs = generate_default_cfgs(
+    {
+        f"{TINY}.scenes": dict(
+            mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225), input_size=(3, 168, 224),
+            num_classes=0, first_conv="patch_embed.proj", classifier="head",
+        )
+    }
+)  # fmt: skip
+
+
+@register_model
+def freqkd_tiny(pretrained: bool = False, **kwargs: object) -> VisionTransformer:
+    """The project's own small ViT: patch 14, width 192, 8 blocks, 3 heads, one class token."""
+    args = dict(patch_size=14, embed_dim=192, depth=8, num_heads=3, img_size=(168, 224))
+    return build_model_with_cfg(
+        VisionTransformer, TINY, pretrained, feature_cfg=dict(out_indices=3), **(args | kwargs)
+    )
+
+
+def sha256_file(path: str | Path) -> str:
+    """The SHA-256 of a file, as hex."""
+    with open(path, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+class Backbone(nn.Module):
+    """A timm model that returns NCHW maps of chosen blocks.
+
+    Attributes: `name` (timm's), `patch` (pixels that one token is wide), `depth` (blocks), `width`
+    (channels of the last one), `source` (where the weights came from), `checksum` (their SHA-256,
+    None when they are random or have been trained on).
+    """
+
+    def __init__(self, net: nn.Module, name: str, source: str, checksum: str | None):
+        super().__init__()
+        self.net, self.name, self.source, self.checksum = net, name, source, checksum
+        info = net.feature_info
+        infos = info if isinstance(info, list) else info.info
+        self.depth, self.width = len(infos), infos[-1]["num_chs"]
+        self.patch = infos[-1]["reduction"]
+        cfg = net.pretrained_cfg
+        for key in ("mean", "std"):
+            self.register_buffer(key, torch.tensor(cfg[key]).reshape(1, 3, 1, 1), persistent=False)
+
+    def forward(self, images: Tensor, blocks: Sequence[int]) -> list[Tensor]:
+        """Maps (N, C, h, w) of `blocks` (counted from 0) for images (N, 3, H, W) in [0, 1].
+
+        The model's own mean and standard deviation are applied; class and register tokens are
+        dropped; no final norm. Convolutional networks count stages instead of blocks.
+        """
+        blocks = self.check_blocks(blocks)
+        height, width = images.shape[-2:]
+        if height % self.patch or width % self.patch:
+            raise UserError(
+                f"Images of {height}x{width} pixels don't divide into patches of {self.patch}: "
+                f"use {crop_size((height, width), self.patch)} (features.crop_to_patch does it)."
+            )
+        extra = {"norm": False} if isinstance(self.net, VisionTransformer) else {}
+        return self.net.forward_intermediates(
+            (images - self.mean) / self.std,
+            indices=list(blocks),
+            output_fmt="NCHW",
+            intermediates_only=True,
+            **extra,
+        )
+
+    def check_blocks(self, blocks: Sequence[int]) -> tuple[int, ...]:
+        """The blocks as a tuple, or a `UserError` when they are not rising within the depth."""
+        blocks = tuple(int(b) for b in blocks)
+        if not blocks or list(blocks) != sorted(set(blocks)) or not 0 <= blocks[0] <= blocks[-1]:
+            raise UserError(f"blocks={list(blocks)} must be rising block numbers counted from 0.")
+        if blocks[-1] >= self.depth:
+            raise UserError(
+                f"blocks={list(blocks)}: {self.name} has blocks 0 to {self.depth - 1}, choose those."
+            )
+        return blocks
+
+    def freeze(self) -> Backbone:
+        """A teacher's state: eval mode, no gradients, and `train()` no longer changes that."""
+        self.requires_grad_(False).eval()
+        self.train = lambda mode=True: self  # a teacher inside a trained module stays as it is
+        return self
+
+
+def crop_size(size: tuple[int, int], patch: int) -> tuple[int, int]:
+    """The largest (height, width) within `size` that the patch divides."""
+    if min(size) < patch:
+        raise UserError(f"size={size} is smaller than one patch of {patch} pixels: enlarge it.")
+    return size[0] // patch * patch, size[1] // patch * patch
+
+
+def crop_to_patch(size: tuple[int, int], patch: int) -> tuple[int, int]:
+    """`crop_size`, said aloud when it changes anything."""
+    fitted = crop_size(size, patch)
+    if fitted != tuple(size):
+        print(f"The patch of {patch} px does not divide {size[0]}x{size[1]}: using "
+              f"{fitted[0]}x{fitted[1]} pixels.")  # fmt: skip
+    return fitted
+
+
+def find_weights(name: str, weights: str | Path | None) -> Path | None:
+    """The safetensors file for a model: the explicit path, the one inside the package, or one in
+    the folder FREQKD_WEIGHTS whose name begins with the model's; None when timm must fetch it."""
+    if weights:
+        path = Path(weights).expanduser()
+        if not path.is_file():
+            raise UserError(f"weights={path} does not exist: give the path of a safetensors file.")
+        return path
+    if name == TINY:
+        if not TINY_WEIGHTS.is_file():
+            raise UserError(f"{TINY_WEIGHTS} is missing: reinstall, or run tools/train_tiny.py.")
+        return TINY_WEIGHTS
+    folder = os.environ.get("FREQKD_WEIGHTS")
+    found = sorted(Path(folder).expanduser().glob(f"{name}*.safetensors")) if folder else []
+    return found[0] if found else None
+
+
+def create_net(name: str) -> nn.Module:
+    """The bare timm model without head and with random weights; ViTs take any size of image."""
+    if name not in timm.list_models(name) and not timm.is_model(name):
+        raise unknown("timm model", name, [*timm.list_models(pretrained=True), TINY])
+    try:
+        return timm.create_model(name, pretrained=False, num_classes=0, dynamic_img_size=True)
+    except TypeError:  # convolutional networks know no such argument
+        return timm.create_model(name, pretrained=False, num_classes=0)
+
+
+def load_backbone(name: str = TINY, weights: str | Path | None = None) -> Backbone:
+    """A backbone with pretrained weights; `weights="random"` asks for none.
+
+    Looks at `weights` (a safetensors file), then the folder FREQKD_WEIGHTS, then timm's own
+    download. Raises `UserError` naming all three when none gives weights; never substitutes.
+    """
+    net = create_net(name)
+    if weights == "random":
+        return Backbone(net, name, "random", None)
+    path = find_weights(name, weights)
+    if path is not None:
+        try:
+            state = {k: v.float() for k, v in load_file(path).items()}
+        except (SafetensorError, OSError) as error:
+            raise UserError(f"{path} is not a readable safetensors file: fetch it anew.") from error
+        counters = "num_batches_tracked"  # no weight: batch norm in eval mode never reads it
+        own = {k: v for k, v in net.state_dict().items() if not k.endswith(counters)}
+        state = {k: v for k, v in state.items() if not k.endswith(counters)}
+        head = [k for k in state if k not in own and k.startswith(("head", "fc", "classifier"))]
+        state = {k: v for k, v in state.items() if k not in head}  # num_classes=0 has no head
+        wrong = sorted(set(own) ^ set(state)) or [k for k in own if own[k].shape != state[k].shape]
+        if wrong:
+            raise UserError(
+                f"{path} does not fit {name} (for instance {wrong[0]!r}): give weights of "
+                "that model, with timm's parameter names."
+            )
+        net.load_state_dict(state, strict=False)  # all but the counters was matched above
+        return Backbone(net, name, path.name, sha256_file(path))
+    try:
+        fetched = timm.create_model(name, pretrained=True, num_classes=0)
+        net.load_state_dict(fetched.state_dict())
+    except Exception as error:  # whatever the hub client raises: no network, gated, unknown
+        raise UserError(
+            f"No weights for {name}: pass weights=FILE.safetensors, put {name}.safetensors into "
+            f"the folder FREQKD_WEIGHTS, or let timm download {name!r} (failed: "
+            f"{type(error).__name__})."
+        ) from error
+    tag = fetched.pretrained_cfg.get("hf_hub_id") or fetched.pretrained_cfg.get("url") or "timm"
+    return Backbone(net, name, f"timm:{tag}", None)
+
+
+
+
+@torch.inference_mode()
+def extract(
+    backbone: Backbone, images: Tensor, blocks: Sequence[int], batch: int = 16
+) -> list[Tensor]:
+    """Maps (N, C, h, w) of each block for images (N, 3, H, W), without gradients, in eval mode."""
+    training = backbone.training
+    backbone.eval()
+    parts = [backbone(chunk, blocks) for chunk in images.split(batch)]
+    backbone.train(training)
+    # clone: inference tensors could not enter a later computation that records gradients
+    return [torch.cat(maps).clone() for maps in zip(*parts, strict=True)]

@@ -1,0 +1,86 @@
+"""Result files: one versioned schema, read by every notebook, page and README table.
+
+A folder of results holds `results.json` (rows), `manifest.json` (how they came to be) and, where an
+interval was bootstrapped, files with one entry an image.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from statistics import mean, stdev
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from scipy.stats import t as student_t
+
+from freqkd_lite.errors import UserError
+from freqkd_lite.runs import write_json
+
+SCHEMA = "freqkd-results/1"
+
+
+class Row(BaseModel):
+    """One measured number. `interval` is the 95 % interval that `note` or the manifest explains
+    (by default a percentile bootstrap over images), `n` what it was averaged over."""
+
+    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+
+    claim: str
+    arm: str
+    seed: int | None
+    data: str
+    split: str
+    metric: str
+    klass: str = "all"
+    value: float | None
+    interval: tuple[float, float] | None = None
+    n: int | None = None
+    per_image: str | None = None
+
+
+def write_results(folder: str | Path, rows: Iterable[Row], manifest: dict) -> Path:
+    """Write rows and manifest into `folder`, made if missing; returns the results file."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    body = [
+        {"class" if k == "klass" else k: v for k, v in row.model_dump(mode="json").items()}
+        for row in rows
+    ]
+    write_json(folder / "results.json", {"schema": SCHEMA, "rows": body})
+    write_json(folder / "manifest.json", manifest)
+    return folder / "results.json"
+
+
+def read_results(folder: str | Path) -> list[Row]:
+    """The rows of a folder; a missing, foreign or broken file is told in one sentence."""
+    path = Path(folder) / "results.json"
+    if not path.is_file():
+        raise UserError(f"{path} is missing: run the notebook that writes it first.")
+    try:
+        content = json.loads(path.read_text())
+    except json.JSONDecodeError as error:
+        raise UserError(f"{path} is not JSON ({error}): run what wrote it again.") from error
+    if content.get("schema") != SCHEMA:
+        raise UserError(f"{path} has schema {content.get('schema')!r}, expected {SCHEMA!r}.")
+    try:
+        return [
+            Row(**{"klass" if k == "class" else k: v for k, v in row.items()})
+            for row in content["rows"]
+        ]
+    except ValidationError as error:
+        raise UserError(f"{path}: {error.errors()[0]['msg']} in a row: write it again.") from error
+
+
+def pick(rows: Iterable[Row], **fields: object) -> list[Row]:
+    """The rows whose fields equal the given ones."""
+    return [row for row in rows if all(getattr(row, k) == v for k, v in fields.items())]
+
+
+def over_seeds(values: Iterable[float]) -> tuple[float, tuple[float, float] | None]:
+    """Mean over seeds and its 95 % t interval (None for a single seed)."""
+    values = list(values)
+    if len(values) < 2:
+        return values[0], None
+    half = student_t.ppf(0.975, len(values) - 1) * stdev(values) / len(values) ** 0.5
+    return mean(values), (mean(values) - half, mean(values) + half)

@@ -1,0 +1,94 @@
+"""Run folders: addressed by their content, and either whole or not there."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+import os
+import platform
+import shutil
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+
+import torch
+
+from freqkd_lite.errors import UserError
+
+PACKAGE = Path(__file__).parent
+# What decides the numbers of a distillation; a change in any of these files asks for a new run.
+CORE = ("data/*.py", "features.py", "spectrum.py", "losses.py", "distil.py")
+VERSIONS = ("torch", "torchvision", "timm", "peft", "torchmetrics", "numpy", "scipy")
+
+
+def runs_folder(folder: str | Path | None = None) -> Path:
+    """Where runs are kept: the argument, else FREQKD_RUNS, else the user's cache folder."""
+    chosen = folder or os.environ.get("FREQKD_RUNS") or Path.home() / ".cache" / "freqkd" / "runs"
+    return Path(chosen).expanduser()
+
+
+@cache
+def code_version(patterns: tuple[str, ...] = CORE) -> str:
+    """A checksum of the package's own source files, 16 hex digits."""
+    digest = hashlib.sha256()
+    for pattern in patterns:
+        for path in sorted(PACKAGE.glob(pattern)):
+            digest.update(path.name.encode() + path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def run_key(content: dict) -> str:
+    """The address of a run: 16 hex digits that change when anything in `content` does."""
+    text = json.dumps(content, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def manifest(**entries: object) -> dict:
+    """What a reader needs to repeat a run: versions, device, precision, time, and `entries`."""
+    return {
+        "schema": "freqkd-manifest/1",
+        "made": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "code": code_version(),
+        "versions": {"python": platform.python_version()}
+        | {name: importlib.metadata.version(name) for name in VERSIONS},
+        "device": "cpu" if not torch.cuda.is_available() else torch.cuda.get_device_name(0),
+        "threads": torch.get_num_threads(),
+        "precision": "fp32",
+        **entries,
+    }
+
+
+def write_json(path: Path, content: object) -> None:
+    """JSON with a stable layout; written beside and renamed, so that a reader never sees half."""
+    beside = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}.part")
+    beside.write_text(json.dumps(content, indent=1, sort_keys=True, default=str) + "\n")
+    os.replace(beside, path)
+
+
+@contextmanager
+def whole_folder(path: str | Path) -> Iterator[Path]:
+    """Yields a temporary neighbour of `path`, which takes its name only when the body succeeds.
+
+    A folder that is already there is replaced at the end; after an error nothing is left.
+    """
+    path = Path(path)
+    if path.is_file():
+        raise UserError(f"{path} is a file where a run folder should be: move it or name another.")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
+    beside.mkdir()
+    try:
+        yield beside
+        if path.exists():
+            old = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.old")
+            os.replace(path, old)
+            os.replace(beside, path)
+            shutil.rmtree(old)
+        else:
+            os.replace(beside, path)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
