@@ -74,7 +74,7 @@ class Backbone(nn.Module):
         """
         blocks = self.check_blocks(blocks)
         height, width = images.shape[-2:]
-        if height % self.patch or width % self.patch:
+        if hasattr(self.net, "patch_embed") and (height % self.patch or width % self.patch):
             raise UserError(
                 f"Images of {height}x{width} pixels don't divide into patches of {self.patch}: "
                 f"use {crop_size((height, width), self.patch)} (features.crop_to_patch does it)."

@@ -1,0 +1,215 @@
+"""The bands of a picture or feature map, and how far two maps part at each frequency.
+
+Frequencies are in cycles per token (per pixel for images), in the order of the FFT; the radius is
+rho = sqrt(fy^2 + fx^2) / 0.5, which is 1 at the Nyquist frequency of an axis and 1.414 in the
+corner. All transforms are orthonormal, so that energies add up over bins as over tokens (Parseval),
+and run in float32 at least: half precision fails on sizes that are no power of two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from numbers import Real
+
+import torch
+from torch import Tensor
+
+from freqkd_lite.errors import UserError, unknown
+
+CORNER = 1.4143  # just above sqrt(2), the largest rho on any grid
+CUTOFF_LIMITS = {"rectangle": 1.0, "disk": CORNER}
+RINGS = (0.0, 0.25, 0.375, 0.5, 0.625, 0.75, 0.875, 1.0, CORNER)
+"""Edges of the eight default rings: ring i holds the bins with RINGS[i] < rho <= RINGS[i + 1], so
+the zero frequency belongs to none. 0.25, 0.5 and 0.75 are edges because the analyses cut there."""
+
+_SLACK = 1e-9  # a bin that lies on an edge belongs inside, whatever the rounding of the edge
+
+
+def frequencies(h: int, w: int) -> tuple[Tensor, Tensor]:
+    """(fy (h, 1), fx (1, w)) in cycles per token, float64, FFT order: 0, 1/h, ..., -1/h."""
+    if h < 1 or w < 1:
+        raise UserError(f"The grid {h}x{w} has no token: height and width must be 1 or more.")
+    fy, fx = (torch.fft.fftfreq(n, dtype=torch.float64) for n in (h, w))
+    return fy[:, None], fx[None, :]
+
+
+def radius(h: int, w: int) -> Tensor:
+    """rho (h, w), float64, FFT order: 0 at the zero frequency, 1 at the Nyquist of an axis."""
+    fy, fx = frequencies(h, w)
+    return torch.sqrt(fy**2 + fx**2) / 0.5
+
+
+def band_mask(h: int, w: int, cutoff: float = 0.5, shape: str = "rectangle") -> Tensor:
+    """Bool (h, w), True where a frequency is low; FFT order, symmetric under f -> -f.
+
+    "rectangle": |fy| and |fx| <= cutoff / 2, cutoff in (0, 1]. "disk": rho <= cutoff, cutoff in
+    (0, 1.4143]. Bins on the edge are low. `UserError` for another shape or cutoff.
+    """
+    _check_cutoff(cutoff, shape)
+    if shape == "disk":
+        return radius(h, w) <= cutoff + _SLACK
+    fy, fx = frequencies(h, w)
+    limit = cutoff / 2 + _SLACK
+    return (fy.abs() <= limit) & (fx.abs() <= limit)
+
+
+def centred_rectangle(h: int, w: int, cutoff: float = 0.5) -> Tensor:
+    """Bool (h, w), True = low, FFT order: the mask as FreqKD's authors coded it.
+
+    In the shifted spectrum (zero frequency at n // 2) each axis keeps n // 2 - half up to, but not
+    with, n // 2 + half, where half = max(1, int(n * cutoff / 2)): the bins -half ... half - 1. The
+    bin -half has no partner, so the mask is not symmetric under f -> -f (on odd grids neither) and
+    its bands overlap: at cutoff 0.5 they miss 2.3 % (37x46) or 5.9 % (16x16) of white noise's
+    energy, 1.4 % or 4.6 % where power falls as 1/f^2.
+    """
+    _check_cutoff(cutoff, "rectangle")
+    kept = []
+    for f, n in zip(frequencies(h, w), (h, w), strict=True):
+        index, half = torch.round(f * n), max(1, int(n * cutoff / 2))
+        kept.append((-half <= index) & (index < half))
+    return kept[0] & kept[1]
+
+
+def at_least_float32(x: Tensor) -> Tensor:
+    """x in float32, or as it is in float64."""
+    return x if x.dtype == torch.float64 else x.float()
+
+
+def split_bands(
+    x: Tensor, cutoff: float = 0.5, shape: str = "rectangle", mask: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """(low, high) bands of maps or images (..., H, W); high = x - low; dtype and shape of x.
+
+    `mask` (H, W), True = low, FFT order, takes the place of cutoff and shape. Bands are orthogonal
+    if the mask is symmetric under f -> -f, as `band_mask` is. Of another one's bands, which are
+    complex, the real parts come back: they still add up to x, but are no longer orthogonal.
+    `UserError` for a cutoff, shape or mask that does not fit, or integer input.
+    """
+    h, w = _grid(x)
+    mask = band_mask(h, w, cutoff, shape) if mask is None else mask.to("cpu", torch.float64)
+    if mask.shape != (h, w):
+        raise UserError(f"mask is {tuple(mask.shape)} but the maps are {h}x{w}: make it {h}x{w}.")
+    # The real part of what a mask keeps of a real map is what (m(f) + m(-f)) / 2 keeps. That is
+    # symmetric, so half of the spectrum is enough.
+    mirrored = mask.flip(0, 1).roll((1, 1), (0, 1))
+    keep = ((mask.double() + mirrored.double()) / 2)[:, : w // 2 + 1]
+    full = at_least_float32(x)
+    spectrum = torch.fft.rfft2(full, norm="ortho") * keep.to(full)
+    low = torch.fft.irfft2(spectrum, s=(h, w), norm="ortho")
+    return low.to(x.dtype), (full - low).to(x.dtype)
+
+
+def band_energies(
+    x: Tensor, cutoff: float = 0.5, shape: str = "rectangle"
+) -> tuple[Tensor, Tensor]:
+    """(low, high), each (N,): sums of squares of x (N, C, H, W) in each band of `split_bands`,
+    over channels and tokens, by Parseval without a way back to space."""
+    h, w = _grid(x, stack=True)
+    low = band_mask(h, w, cutoff, shape)
+    energies = _power(_half_spectrum(x)) @ _weights([low, ~low]).to(at_least_float32(x))
+    return energies[:, 0], energies[:, 1]
+
+
+def ring_sums(a: Tensor, b: Tensor, edges: Sequence[float] = RINGS) -> Tensor:
+    """(N, rings, 3): for each pair of maps a, b (N, C, H, W) and ring of rho the sums of |A|^2,
+    |B|^2 and |A - B|^2 over the ring's bins and all channels; the zero frequency is left out."""
+    h, w = _grid(a, stack=True)
+    return _pair_sums(a, b, _rings(h, w, edges))
+
+
+def ring_counts(h: int, w: int, edges: Sequence[float] = RINGS) -> Tensor:
+    """Number of bins in each ring, int64 (rings,); 0 where a small grid has none."""
+    return torch.stack([ring.sum() for ring in _rings(h, w, edges)])
+
+
+def divergence(sums: Tensor) -> Tensor:
+    """Energy-normalised divergence (rings,) from `ring_sums` (N, rings, 3), summed over images.
+
+    sum|A - B|^2 / (sum|A|^2 + sum|B|^2): 0 identical, 1 unrelated, 2 negated. For equal spectra of
+    coherence c it is 1 - c. NaN where a ring holds no energy: there is nothing to compare.
+    """
+    a, b, difference = sums.sum(0).unbind(-1)
+    return difference / (a + b)
+
+
+def raw_mse(sums: Tensor, counts: Tensor) -> Tensor:
+    """Mean |A - B|^2 for each image and bin, summed over channels, (rings,): `divergence` without
+    its denominator, so it follows the power of the spectrum. From `ring_sums`, `ring_counts`."""
+    return sums[..., 2].mean(0) / counts.to(sums.device)
+
+
+def band_divergence(
+    a: Tensor, b: Tensor, low: float = 0.25, high: float = 0.75
+) -> tuple[Tensor, Tensor]:
+    """(low, high) `divergence` of a, b (N, C, H, W) over 0 < rho <= low and over rho >= high:
+    the radial bands of the authors' analysis, which are not the bands of their training."""
+    rho = radius(*_grid(a, stack=True))
+    bands = [(rho > 0) & (rho <= low + _SLACK), rho >= max(high - _SLACK, _SLACK)]
+    level = divergence(_pair_sums(a, b, bands))
+    return level[0], level[1]
+
+
+def radial_power(x: Tensor, edges: Sequence[float] = RINGS) -> tuple[Tensor, Tensor]:
+    """(centres, power), each (rings,): the middle of each ring of rho, and mean |X|^2 per bin over
+    images and channels of x (..., H, W). Of RGB images give the luminance. NaN in an empty ring."""
+    h, w = _grid(x)
+    rings = _rings(h, w, edges)
+    full = at_least_float32(x).reshape(-1, 1, h, w)
+    sums = _power(_half_spectrum(full)) @ _weights(rings).to(full)
+    edge = torch.tensor(edges, dtype=torch.float64)
+    return (edge[1:] + edge[:-1]) / 2, sums.mean(0) / ring_counts(h, w, edges).to(sums)
+
+
+def _half_spectrum(x: Tensor) -> Tensor:
+    return torch.fft.rfft2(at_least_float32(x), norm="ortho")
+
+
+def _power(spectrum: Tensor) -> Tensor:
+    """Power of a half spectrum (N, C, H, W // 2 + 1), summed over channels: (N, bins)."""
+    return (spectrum.real**2 + spectrum.imag**2).sum(1).flatten(1)
+
+
+def _weights(bands: Sequence[Tensor]) -> Tensor:
+    """(bins of the half spectrum, bands): how often a bin counts in each symmetric band (H, W).
+    The half spectrum leaves out column w - k, which has the power of column k."""
+    w = bands[0].shape[1]
+    times = torch.full((w // 2 + 1,), 2.0)
+    times[0] = 1
+    if w % 2 == 0:
+        times[-1] = 1
+    return torch.stack([(band[:, : w // 2 + 1] * times).flatten() for band in bands], 1)
+
+
+def _pair_sums(a: Tensor, b: Tensor, bands: Sequence[Tensor]) -> Tensor:
+    if a.shape != b.shape:
+        raise UserError(f"a is {tuple(a.shape)} but b {tuple(b.shape)}: give both one shape.")
+    spectrum_a, spectrum_b = _half_spectrum(a), _half_spectrum(b)
+    powers = [_power(s) for s in (spectrum_a, spectrum_b, spectrum_a - spectrum_b)]
+    return torch.stack(powers, 1).matmul(_weights(bands).to(powers[0])).transpose(1, 2)
+
+
+def _rings(h: int, w: int, edges: Sequence[float]) -> list[Tensor]:
+    if len(edges) < 2 or edges[0] < 0 or any(b <= a for a, b in pairwise(edges)):
+        raise UserError(f"edges={tuple(edges)} are no rings: give rising values of rho, from 0 up.")
+    rho = radius(h, w)
+    return [(rho > a + _SLACK) & (rho <= b + _SLACK) for a, b in pairwise(edges)]
+
+
+def _grid(x: Tensor, stack: bool = False) -> tuple[int, int]:
+    if x.ndim < 2 or (stack and x.ndim != 4) or not x.is_floating_point():
+        raise UserError(
+            f"Maps of {x.dtype} {tuple(x.shape)} can't be transformed: give floats of shape "
+            f"{'(N, C, H, W)' if stack else '(..., H, W)'}."
+        )
+    return x.shape[-2], x.shape[-1]
+
+
+def _check_cutoff(cutoff: float, shape: str) -> None:
+    if shape not in CUTOFF_LIMITS:
+        raise unknown("shape of a band", shape, CUTOFF_LIMITS)
+    limit = CUTOFF_LIMITS[shape]
+    if isinstance(cutoff, bool) or not isinstance(cutoff, Real) or not 0 < cutoff <= limit:
+        raise UserError(
+            f"cutoff={cutoff!r} can't be used: a {shape} takes a number in (0, {limit}]."
+        )

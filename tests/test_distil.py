@@ -1,0 +1,214 @@
+"""Distillation: the recipe's parts against hand arithmetic, and runs that are whole or absent."""
+
+import json
+import math
+
+import pytest
+import torch
+
+from freqkd_lite import data, distil
+from freqkd_lite.data.base import Pair, PairSet
+from freqkd_lite.distil import add_lora, batches, learning_rate, merge_lora, settings_from
+from freqkd_lite.errors import UserError
+from freqkd_lite.features import extract, load_backbone
+
+
+class Stripes(PairSet):
+    """Twelve pairs whose pictures tell their index: visible i/100 + column, infrared i/100."""
+
+    name, has = "stripes", frozenset({"pairs"})
+
+    def __init__(self, split="train", size=(28, 42), root=None, limit=None):
+        super().__init__(split, size, [str(i) for i in range(12)])
+
+    def __getitem__(self, i):
+        ramp = torch.arange(self.size[1]) / 100 * torch.ones(3, *self.size)
+        return Pair(str(i), ramp + i, ramp * 0 + i)
+
+    def fingerprint(self):
+        return "stripes-1"
+
+
+@pytest.fixture(autouse=True)
+def stripes(monkeypatch):
+    monkeypatch.setitem(data.REGISTRY, "stripes", Stripes)
+
+
+def small(**changes):
+    values = dict(dataset="stripes", size=(28, 42), teacher_weights="random", blocks=(1, 3),
+                  steps=3, batch=2, warmup=1, lora_rank=2)  # fmt: skip
+    return settings_from(**(values | changes))
+
+
+def test_the_learning_rate_warms_up_and_follows_half_a_cosine():
+    settings = small(steps=110, warmup=10, lr=1.0)
+    assert learning_rate(0, settings) == pytest.approx(0.1)
+    assert learning_rate(9, settings) == pytest.approx(1.0)
+    assert learning_rate(60, settings) == pytest.approx(0.5)  # halfway down
+    assert learning_rate(85, settings) == pytest.approx(0.5 * (1 - math.sqrt(0.5)))
+    assert learning_rate(110, settings) == pytest.approx(0.0)
+
+
+def test_every_pair_is_seen_once_an_epoch_and_the_pictures_stay_together():
+    settings = small(steps=6, batch=4, flip=0.5, size=(28, 42))
+    seen = []
+    for visible, infrared in batches(Stripes(), settings):
+        assert visible.shape == infrared.shape == (4, 3, 28, 42)
+        index = infrared[:, 0, 0, 0]
+        torch.testing.assert_close(visible.amin((1, 2, 3)), index)
+        seen += index.int().tolist()
+    assert sorted(seen[:12]) == sorted(seen[12:]) == list(range(12)) and seen[:12] != seen[12:]
+
+
+def test_flips_have_their_probability_and_mirror_both():
+    def flipped(flip):
+        settings = small(steps=50, batch=12, flip=flip)
+        return torch.cat([v[:, 0, 0, 0] > i[:, 0, 0, 0] for v, i in batches(Stripes(), settings)])
+
+    assert not flipped(0.0).any() and flipped(1.0).all()
+    assert abs(flipped(0.5).float().mean() - 0.5) < 0.08  # 600 draws: 4 standard errors
+
+
+def test_crops_are_the_same_window_in_both_and_reach_every_corner():
+    settings = small(steps=40, batch=12, flip=0, crop=(14, 28))
+    starts = torch.cat(
+        [(v - i)[:, 0, 0, 0] * 100 for v, i in batches(Stripes(), settings)]
+    ).round().int()
+    assert set(starts.tolist()) == set(range(42 - 28 + 1))
+
+
+def test_the_order_depends_on_the_seed_and_not_on_the_loss():
+    def order(**changes):
+        return [i[:, 0, 0, 0].tolist() for _, i in batches(Stripes(), small(steps=6, **changes))]
+
+    assert order(loss="code") == order(loss="mse") != order(seed=1)
+
+
+def test_shuffled_pairs_share_no_index():
+    for visible, infrared in batches(Stripes(), small(steps=6, batch=4, shuffled=True)):
+        assert (visible.amin((1, 2, 3)) != infrared[:, 0, 0, 0]).all()
+
+
+@pytest.mark.parametrize("scale", [0.0, 0.5, 1.0])
+def test_merging_adds_that_share_of_the_update(scale):
+    """Against the formula W + scale * alpha/r * B A, worked out from LoRA's own matrices."""
+    torch.manual_seed(0)
+    backbone = load_backbone("freqkd_tiny", "random")
+    before = {k: v.clone() for k, v in backbone.net.state_dict().items()}
+    lora = add_lora(backbone, small(lora_rank=2, lora_alpha=6.0, lora_dropout=0.0))
+    updates = {}
+    for name, module in lora.base_model.model.named_modules():
+        if hasattr(module, "lora_B"):
+            torch.nn.init.normal_(module.lora_B["default"].weight, std=0.1)
+            b, a = module.lora_B["default"].weight, module.lora_A["default"].weight
+            updates[f"{name}.weight"] = (6.0 / 2 * b @ a).detach().clone()
+    after = merge_lora(lora, scale).state_dict()
+    assert set(after) == set(before)
+    assert len(updates) == 8 * 3  # qkv, fc1, fc2 of eight blocks and nothing else
+    for name, value in after.items():
+        torch.testing.assert_close(value, before[name] + scale * updates.get(name, 0.0))
+
+
+def test_a_run_is_found_again_and_a_changed_setting_makes_another(tmp_path):
+    torch.manual_seed(0)
+    weights = save_random(tmp_path / "w.safetensors")
+    settings = small(teacher_weights=str(weights))
+    run = distil.distil(settings, tmp_path / "runs", progress=False)
+    stamp = (run.folder / "student.safetensors").stat().st_mtime_ns
+    again = distil.distil(settings, tmp_path / "runs", progress=False)
+    assert again.folder == run.folder
+    assert (again.folder / "student.safetensors").stat().st_mtime_ns == stamp
+    other = distil.distil(settings.model_copy(update={"seed": 1}), tmp_path / "runs", False)
+    assert other.folder != run.folder
+    manifest = run.manifest
+    assert manifest["data"] == "stripes-1" and manifest["settings"]["lora_rank"] == 2
+    assert len(manifest["weights"]["teacher"]) == 64 and "root" not in manifest["settings"]
+
+
+def test_the_same_settings_give_the_same_bits_and_leave_the_random_state_alone(tmp_path):
+    weights = save_random(tmp_path / "w.safetensors")
+    state = torch.get_rng_state()
+    maps = []
+    for folder in ("a", "b"):
+        run = distil.distil(small(teacher_weights=str(weights)), tmp_path / folder, False)
+        maps.append(extract(run.student(), torch.ones(1, 3, 28, 42) * 0.3, [3])[0])
+        torch.rand(3)  # what happens between two runs must not matter
+    assert torch.equal(*maps)
+    torch.set_rng_state(state)
+
+
+@pytest.mark.parametrize("rank", [0, 4])
+def test_distilling_brings_the_student_nearer_to_its_teacher(tmp_path, rank):
+    """On pairs that differ, the logged loss falls, and the saved student has the lower one."""
+    weights = save_random(tmp_path / "w.safetensors")
+    settings = small(teacher_weights=str(weights), steps=25, batch=4, lr=2e-3, loss="mse",
+                     lora_rank=rank, lora_dropout=0.0, clip=None, flip=0)  # fmt: skip
+    run = distil.distil(settings, tmp_path, progress=False)
+    log = run.log
+    assert [entry["step"] for entry in log] == list(range(25))
+    assert log[-1]["loss"] < 0.8 * log[0]["loss"]
+    assert log[0]["loss"] == pytest.approx(sum(log[0]["parts"].values()), rel=1e-4)
+    pairs, teacher = Stripes(), load_backbone("freqkd_tiny", weights)
+    target = extract(teacher, data.stack(pairs, "visible"), [1, 3])
+
+    def distance(student):
+        maps = extract(student, data.stack(pairs, "infrared"), [1, 3])
+        return distil.build_loss("mse")(maps, target).total.item()
+
+    assert distance(run.student()) < 0.8 * distance(teacher)
+
+
+def test_a_student_of_another_kind_gets_adapters(tmp_path):
+    settings = small(student="resnet18", student_weights="random", student_blocks=(3, 4),
+                     lora_rank=0, size=(56, 56), loss="mse")  # fmt: skip
+    run = distil.distil(settings, tmp_path, progress=False)
+    assert extract(run.student(), torch.rand(1, 3, 64, 64), [4])[0].shape == (1, 512, 2, 2)
+
+
+def test_a_loss_that_is_not_finite_leaves_no_run(tmp_path, monkeypatch):
+    from freqkd_lite.losses import LossParts
+
+    bad = torch.tensor(float("nan"), requires_grad=True)
+    monkeypatch.setattr(distil, "build_loss", lambda *a, **k: lambda s, t: LossParts(bad, {}))
+    with pytest.raises(UserError, match="not finite at step 0: lower lr"):
+        distil.distil(small(), tmp_path, progress=False)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (dict(stepz=3), "called 'stepz': did you mean 'steps'"),
+        (dict(steps="many"), "steps='many'"),
+        (dict(lr=-1), "lr=-1"),
+        (dict(loss="cod"), "did you mean 'code'"),
+        (dict(loss="none"), "no loss called 'none'"),
+    ],
+)
+def test_a_wrong_setting_is_told_in_one_sentence(values, message):
+    with pytest.raises(UserError, match=message) as caught:
+        settings_from(**values)
+    assert "\n" not in str(caught.value)
+
+
+def test_lora_needs_a_transformer(tmp_path):
+    settings = small(student="resnet18", student_weights="random", student_blocks=(3, 4),
+                     size=(56, 56))  # fmt: skip
+    with pytest.raises(UserError, match="set lora_rank=0"):
+        distil.distil(settings, tmp_path, progress=False)
+
+
+def save_random(path):
+    from safetensors.torch import save_file
+
+    from freqkd_lite.features import create_net
+
+    torch.manual_seed(3)
+    save_file(create_net("freqkd_tiny").state_dict(), path)
+    return path
+
+
+def test_the_log_is_json_lines(tmp_path):
+    run = distil.distil(small(), tmp_path, progress=False)
+    lines = (run.folder / "log.jsonl").read_text().splitlines()
+    assert len(lines) == 3 and all("gradient_norm" in json.loads(line) for line in lines)
