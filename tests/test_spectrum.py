@@ -101,6 +101,7 @@ def test_the_largest_cutoffs_keep_every_bin():
     assert not spectrum.band_mask(8, 8, 1.4, "disk").all()  # the corner is at 1.41421
 
 
+@settings(deadline=None)
 @given(h=SIDE, w=SIDE, cutoff=st.floats(0.01, 1), shape=st.sampled_from(["rectangle", "disk"]))
 def test_band_masks_are_symmetric(h, w, cutoff, shape):
     mask = spectrum.band_mask(h, w, cutoff, shape).numpy()
@@ -109,6 +110,7 @@ def test_band_masks_are_symmetric(h, w, cutoff, shape):
             assert mask[ky, kx] == mask[-ky % h, -kx % w]
 
 
+@settings(deadline=None)
 @given(h=SIDE, w=SIDE, cutoff=st.floats(0.01, 1))
 def test_centred_rectangle_is_a_slice_of_the_shifted_spectrum(h, w, cutoff):
     shifted = np.zeros((h, w), bool)
@@ -273,6 +275,7 @@ def test_ring_sums_and_power_are_those_of_the_slow_dft(h, w):
     np.testing.assert_allclose(raw_measured.numpy(), raw, atol=1e-10)
 
 
+@settings(deadline=None)
 @given(h=SIDE, w=SIDE)
 def test_rings_hold_every_bin_but_zero_and_all_of_the_energy(h, w):
     assert spectrum.ring_counts(h, w).sum() == h * w - 1

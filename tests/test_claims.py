@@ -1,0 +1,74 @@
+"""Verdicts follow from the numbers by their rules: change the numbers and the words change."""
+
+import pytest
+
+from freqkd_lite.claims import CLAIMS, MARKS, judge_gap, judge_loss, table, write_into
+from freqkd_lite.errors import UserError
+from freqkd_lite.results import Row, write_results
+
+
+def gap(ratio, interval, raw=0.05):
+    common = dict(claim="gap_ratio", arm="msrs", seed=0, data="msrs", split="all", klass="mean", n=48)
+    return {"scenes_gap": [
+        Row(metric="ratio_normalised", value=ratio, interval=interval, **common),
+        Row(metric="ratio_mse", value=raw, **common),
+    ]}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("ratio", "interval", "raw", "words"),
+    [
+        (1.5, (1.4, 1.6), 0.05, "direction holds .*size does not, and raw MSE says the opposite"),
+        (2.3, (2.1, 2.6), 1.5, "direction holds once energy is divided out, the size holds$"),
+        (0.9, (0.8, 0.95), 0.05, "direction fails once energy is divided out, the size does not$"),
+        (1.05, (0.9, 1.2), 0.05, "direction is open"),
+    ],
+)
+def test_the_gap_is_judged_by_its_interval(ratio, interval, raw, words):
+    import re
+
+    measured, verdict = judge_gap(gap(ratio, interval, raw))
+    assert re.search(words, verdict) and f"{ratio:.2f}" in measured and "48 MSRS pairs" in measured
+
+
+def test_scenes_earn_no_verdict():
+    rows = gap(2.4, (2.3, 2.5))
+    scenes = [row.model_copy(update={"data": "scenes"}) for row in rows["scenes_gap"]]
+    assert judge_gap({"scenes_gap": scenes})[0] == "not run"
+
+
+@pytest.mark.parametrize(("cost", "word"), [(0.0, "cannot see"), (0.4, "sees signs")])
+def test_the_loss_is_judged_by_the_cost_of_a_sign(cost, word):
+    row = Row(claim="loss", arm="code", seed=0, data="scenes", split="train",
+              metric="cost_of_negated_high_band", value=cost)  # fmt: skip
+    assert word in judge_loss({"default": [row]})[1]
+
+
+def test_what_was_not_run_says_what_it_needs(tmp_path):
+    rows = {claim.id: row for claim, row in zip(CLAIMS, table(tmp_path), strict=True)}
+    assert len(rows) == 6
+    assert rows["kaist_map50"][3] == "not run: needs KAIST"
+    assert rows["gap_ratio"][2] == "not run" and "MFNet" in rows["mfnet_miou"][3]
+
+
+def test_msrs_stands_beside_kaist_and_never_for_it(tmp_path):
+    rows = [Row(claim="kaist_map50", arm=arm, seed=0, data="msrs", split="val", metric="probe_ap",
+                klass="mean", value=v, interval=(v - 0.1, v + 0.1))
+            for arm, v in [("none", 0.5), ("mse", 0.6), ("code", 0.55)]]  # fmt: skip
+    write_results(tmp_path / "msrs_first", rows, {})
+    _, _, measured, verdict = table(tmp_path)[2]
+    assert "mse 0.60 [0.50, 0.70]" in measured and verdict == "not run: needs KAIST"
+
+
+def test_the_table_goes_between_its_marks_and_leaves_the_rest(tmp_path):
+    readme = tmp_path / "README.md"
+    readme.write_text(f"before\n{MARKS[0]}\nold\n{MARKS[1]}\nafter\n")
+    write_into(readme, tmp_path)
+    text = readme.read_text()
+    assert text.startswith("before\n") and text.endswith("\nafter\n") and "old" not in text
+    assert text.count("\n| ") == 7  # a head and six rows
+    write_into(readme, tmp_path)
+    assert readme.read_text() == text
+    readme.write_text("no marks")
+    with pytest.raises(UserError, match="must hold the lines"):
+        write_into(readme, tmp_path)
