@@ -138,3 +138,34 @@ def test_a_scene_arrives_as_floats_with_its_labels():
     assert torch.equal(data.stack(pairs, "infrared")[1], pair.infrared)
     with pytest.raises(UserError, match="did you mean 'visible'"):
         data.stack(pairs, "visble")
+
+
+def test_a_scene_from_the_disk_is_the_scene_and_a_torn_file_is_drawn_anew(tmp_path, monkeypatch):
+    from freqkd_lite.data import scene_pairs, scenes
+
+    monkeypatch.setattr(scene_pairs, "scene_cache", lambda: tmp_path / "deep")
+    fresh = scenes.render_scene(7, (84, 112), scenes.SceneSettings())
+
+    def get():
+        scene_pairs.cached_scene.cache_clear()
+        return scene_pairs.cached_scene(7, (84, 112), scenes.SceneSettings())
+
+    def same(scene):
+        arrays = ("visible", "infrared", "mask", "boxes", "labels")
+        return all((getattr(scene, k) == getattr(fresh, k)).all() for k in arrays) and (
+            (scene.time, scene.weather) == (fresh.time, fresh.weather)
+        )
+
+    assert same(get())
+    (file,) = (tmp_path / "deep").iterdir()
+    monkeypatch.setattr(scenes, "render_scene", None)  # the second time nothing is drawn
+    assert same(get())
+    monkeypatch.undo()
+    monkeypatch.setattr(scene_pairs, "scene_cache", lambda: tmp_path / "deep")
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+    assert same(get())
+    file.write_bytes(content[:100])
+    assert same(get())
+    scene_pairs.cached_scene.cache_clear()

@@ -18,7 +18,9 @@ ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
 PROJECT = ["--extra", "test", "pyproject.toml"]
-PIN_NOTE = "# The tested set, pinned; written by `python tools/setup.py --pin` from pyproject.toml.\n"
+PIN_NOTE = (
+    "# The tested set, pinned; `python tools/setup.py --pin` writes it from pyproject.toml.\n"
+)
 
 
 def fail(sentence: str) -> None:
@@ -60,7 +62,10 @@ def torch_backend(uv: str) -> list[str]:
     try:
         tried = subprocess.run(
             [*command, "-c", "requirements.txt", "torch", "torchvision"],
-            cwd=ROOT, env=quick, capture_output=True, timeout=40,
+            cwd=ROOT,
+            env=quick,
+            capture_output=True,
+            timeout=40,
         )
     except subprocess.TimeoutExpired:
         return []
@@ -94,7 +99,9 @@ def install() -> None:
         print("setup: no NVIDIA GPU here, but the index offers no CPU build of torch;")
         print("       the usual build, with CUDA, does the same work and takes 6 GB of disk")
     print(f"setup: to download, unless uv's cache has it: {download_size(uv, backend)}", flush=True)
-    command = [uv, "pip", "install", "--python", str(PYTHON), *backend]
+    # uv draws its progress for people; elsewhere it would only list what it installed.
+    quiet = [] if sys.stderr.isatty() else ["--quiet"]
+    command = [uv, "pip", "install", *quiet, "--python", str(PYTHON), *backend]
     if subprocess.run([*command, "-c", "requirements.txt", "-e", ".[test]"], cwd=ROOT).returncode:
         fail("the installation failed; uv says above why. Nothing is lost: try again.")
     (VENV / "bin" / ".installed").touch()
@@ -112,5 +119,5 @@ def pin() -> None:
 
 if __name__ == "__main__":
     if not (3, 11) <= sys.version_info[:2] <= (3, 13):
-        fail(f"this is Python {sys.version.split()[0]}; take 3.11 to 3.13 (make PYTHON=python3.12).")
+        fail(f"this is Python {sys.version.split()[0]}: take 3.11 to 3.13 (make PYTHON=python3.12)")
     pin() if sys.argv[1:] == ["--pin"] else install()

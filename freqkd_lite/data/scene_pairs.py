@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+import os
+import uuid
+import zipfile
+from dataclasses import asdict, astuple, fields
+from functools import cache, lru_cache
+from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 from torchvision import tv_tensors
 
 from freqkd_lite.data.base import Pair, PairSet, digest, register
+from freqkd_lite.data import scenes
 from freqkd_lite.data.scenes import GENERATOR_VERSION, MASK_CLASSES, Scene, SceneSettings
-from freqkd_lite.data.scenes import render_scene as _render
 from freqkd_lite.errors import UserError, unknown
 
 # First seed and number of scenes. freqkd_tiny was trained on "pretrain", which nothing else uses.
@@ -21,8 +27,34 @@ SPLITS = {
     "pretrain": (1_000_000, 100_000),
 }
 
-# A rendered scene takes some 0.2 MB; the bound keeps long sessions in memory, about 400 MB.
-render_scene = lru_cache(maxsize=2000)(_render)
+
+@cache
+def scene_cache() -> Path:
+    """Where drawn scenes are kept, apart for each version of the generator's source."""
+    base = Path(os.environ.get("FREQKD_CACHE") or Path.home() / ".cache" / "freqkd").expanduser()
+    return base / "scenes" / digest([Path(scenes.__file__).read_text()])
+
+
+@lru_cache(maxsize=1000)
+def cached_scene(seed: int, size: tuple[int, int], settings: SceneSettings) -> Scene:
+    """`render_scene`, kept in memory and on disk (0.2 MB a scene): several notebooks want the
+    same ones. A file that is torn or altered fails the archive's checksum and is drawn anew."""
+    path = scene_cache() / f"{seed}-{digest([size, astuple(settings)])}.npz"
+    try:
+        with np.load(path) as stored:
+            kept = {f.name: stored[f.name] for f in fields(Scene)}
+        return Scene(**{k: str(v) if v.ndim == 0 else v for k, v in kept.items()})
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        scene = scenes.render_scene(seed, size, settings)
+    beside = path.with_suffix(f".{uuid.uuid4().hex[:8]}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with beside.open("wb") as stream:
+            np.savez(stream, **asdict(scene))
+        beside.replace(path)
+    except OSError:  # a full or read-only disk costs time, not the scene
+        beside.unlink(missing_ok=True)
+    return scene
 
 
 def _image(pixels) -> Tensor:
@@ -73,7 +105,7 @@ class Scenes(PairSet):
         super().__init__(split, size, [f"scene{seed:07d}" for seed in self._seeds])
 
     def __getitem__(self, index: int) -> Pair:
-        scene = render_scene(self._seeds[index], self.size, self.settings)
+        scene = cached_scene(self._seeds[index], self.size, self.settings)
         return as_pair(scene, self.names[index], self.size)
 
     def fingerprint(self) -> str:

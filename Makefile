@@ -1,0 +1,29 @@
+PYTHON ?= python3
+BIN := .venv/bin
+export FREQKD_RUNS ?= $(CURDIR)/runs
+
+.PHONY: help walk test lab pages refresh clean
+
+help:  ## what there is to make
+	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 10
+
+$(BIN)/.installed: pyproject.toml requirements.txt tools/setup.py
+	@$(PYTHON) tools/setup.py
+
+walk: $(BIN)/.installed  ## install, run every notebook on the embedded default, write the pages
+	@$(BIN)/freqkd walk
+
+test: $(BIN)/.installed  ## all that CI runs, with the time of each stage
+	@$(BIN)/python tools/checks.py
+
+lab: $(BIN)/.installed  ## JupyterLab at the start page
+	@$(BIN)/jupyter lab notebooks/00_start_here.ipynb
+
+pages: $(BIN)/.installed  ## the finished notebooks of the last walk as pages
+	@$(BIN)/freqkd pages
+
+refresh: $(BIN)/.installed  ## run the notebooks and keep their outputs in notebooks/
+	@$(BIN)/freqkd refresh
+
+clean:  ## remove runs, pages and the environment
+	rm -rf runs pages .venv *.egg-info

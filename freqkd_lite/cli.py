@@ -1,0 +1,104 @@
+"""The command `freqkd`. Whatever a user gets wrong is answered in one sentence, exit status 2."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from freqkd_lite.errors import UserError
+
+# Imports stand inside the commands: torch takes seconds, and `--help` should not.
+app = typer.Typer(
+    name="freqkd",
+    help="FreqKD, interactive and checked: run its notebooks and keep what they measured.",
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+Preset = Annotated[str, typer.Option(help="Settings from notebooks/presets/NAME.yaml.")]
+
+
+def project() -> Path:
+    """The clone that the user stands in, else the one that this package was installed from."""
+    here = Path.cwd()
+    for folder in (here, *here.parents, Path(__file__).resolve().parent.parent):
+        if (folder / "notebooks").is_dir():
+            os.environ.setdefault("FREQKD_RUNS", str(folder / "runs"))
+            return folder
+    raise UserError("There is no folder 'notebooks' here or above: run this inside a clone.")
+
+
+@app.command()
+def run(
+    notebook: Annotated[str, typer.Argument(help="A notebook's name, such as 05_distillation.")],
+    preset: Preset = "default",
+    p: Annotated[list[str] | None, typer.Option("-p", help="A parameter as name=value.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the run (default: in runs/).")] = None,
+) -> None:
+    """Run one notebook with other parameters: executed notebook, manifest and results."""
+    root = project()
+    from freqkd_lite import execute
+    from freqkd_lite.runs import runs_folder
+
+    path, values = execute.choose(root / "notebooks", notebook, preset, p or [])
+    key = execute.address(path, values)
+    out = out or runs_folder() / "notebooks" / f"{path.stem}-{preset}-{key[:8]}"
+    command = ["freqkd", "run", path.stem, "--preset", preset, *(f"-p {item}" for item in p or [])]
+    execute.execute(path, values, out, progress=True, preset=preset, command=" ".join(command))
+    typer.echo(out)
+
+
+@app.command()
+def walk(preset: Preset = "default") -> None:
+    """Run every notebook that is not finished yet, and write the pages."""
+    root = project()
+    from freqkd_lite import pages
+
+    typer.echo(f"Look at {pages.walk(root, preset)}")
+
+
+@app.command()
+def refresh() -> None:
+    """Run every notebook on its defaults and keep the outputs in notebooks/."""
+    root = project()
+    from freqkd_lite import pages
+
+    pages.refresh(root)
+
+
+@app.command("pages")
+def pages_command(preset: Preset = "default") -> None:
+    """Write the finished notebooks of the last walk as pages."""
+    root = project()
+    from freqkd_lite import pages
+
+    typer.echo(f"Look at {pages.write_finished(root, preset)}")
+
+
+@app.command()
+def scan(files: list[Path]) -> None:
+    """Look into executed notebooks for errors that hide in a widget's state."""
+    import nbformat
+
+    from freqkd_lite.execute import hidden_errors
+
+    found = [f"{file}: {e}" for file in files for e in hidden_errors(nbformat.read(file, 4))]
+    for line in found:
+        typer.echo(line, err=True)
+    typer.echo(f"{len(files)} notebooks scanned, {len(found)} hidden errors")
+    if found:
+        raise typer.Exit(1)
+
+
+def main() -> None:
+    """Entry point of the command `freqkd`."""
+    try:
+        app()
+    except UserError as error:
+        print(f"freqkd: {error}", file=sys.stderr)
+        sys.exit(2)

@@ -1,0 +1,405 @@
+"""Detection: what a detector can read from frozen features, and how sure that number is.
+
+torchvision's FCOS (Tian et al. 2019, arXiv 1904.01355) stands on a simple feature pyramid (ViTDet,
+Li et al. 2022, arXiv 2203.16527). The ViT is frozen, so its features are computed once; FCOS takes
+them where it would take images, and only pyramid and head are trained.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from torch import Tensor, nn
+from torchmetrics.detection import MeanAveragePrecision
+from torchvision.models.detection.anchor_utils import AnchorGenerator
+from torchvision.models.detection.fcos import FCOS, FCOSHead
+from torchvision.models.detection.image_list import ImageList
+from torchvision.ops import box_iou
+from tqdm.auto import trange
+
+from freqkd_lite.distil import learning_rate
+from freqkd_lite.errors import UserError, unknown
+from freqkd_lite.evaluate.stats import bootstrap
+
+LEVELS = (0.5, 1.0, 2.0)  # strides of the pyramid in patches: 7, 14 and 28 px at patch 14
+CENTRE = 1.5  # FCOS's centre sampling: a positive point is this near to its box's centre, in strides
+MAX_DETECTIONS = 100  # per image and class, as in COCO
+# COCO's thresholds; torchmetrics' own defaults are float32 and miss a recall of exactly .3
+RECALLS = np.linspace(0.0, 1.0, 101)
+IOUS = np.linspace(0.5, 0.95, 10)
+
+
+class DetectorSettings(BaseModel):
+    """How a detector is trained and read; a wrong name, type or range is a `UserError`.
+
+    `channels` is the width of pyramid and head (a multiple of 32: FCOS normalises in 32 groups).
+    `lr` is AdamW's, after `warmup` steps, then half a cosine down to zero. `flip` is the share of
+    mirrored images, where mirrored features are given. `reach`: the pyramid's finest level takes
+    the points whose box's farthest side is less than this many of its strides away, the next one
+    those up to twice as far (28 px and 56 px at patch 14).
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    channels: int = Field(64, ge=32, multiple_of=32)
+    convs: int = Field(2, ge=1)
+    steps: int = Field(120, ge=1)
+    batch: int = Field(8, ge=1)
+    lr: float = Field(3e-3, gt=0)
+    weight_decay: float = Field(1e-4, ge=0)
+    warmup: int = Field(12, ge=0)
+    clip: float = Field(5.0, gt=0)
+    flip: float = Field(0.5, ge=0, le=1)
+    reach: float = Field(4.0, gt=0)
+    score_threshold: float = Field(0.05, ge=0, lt=1)
+    nms_threshold: float = Field(0.6, gt=0, le=1)
+    seed: int = Field(0, ge=0)
+
+    def __init__(self, **values: object) -> None:
+        for name in values:
+            if name not in type(self).model_fields:
+                raise unknown("setting of a detector", name, type(self).model_fields)
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise UserError(
+                f"The detector's {first['loc'][0]} is {first['input']!r}: {first['msg']}."
+            ) from error
+
+
+class Pyramid(nn.Module):
+    """Maps (N,C,h,w) of one stride -> `channels` wide maps of half, the same and twice that stride.
+
+    Input channels are standardised by the training features' `mean` and `std` (C,).
+    """
+
+    def __init__(self, mean: Tensor, std: Tensor, channels: int) -> None:
+        super().__init__()
+        self.out_channels = channels
+        self.register_buffer("mean", mean.view(1, -1, 1, 1))
+        self.register_buffer("std", std.view(1, -1, 1, 1).clamp(min=1e-6))
+        self.reduce = nn.Sequential(nn.Conv2d(len(mean), channels, 1), nn.GroupNorm(32, channels))
+        self.scales = nn.ModuleList([
+            nn.ConvTranspose2d(channels, channels, 2, stride=2),
+            nn.Identity(),
+            nn.MaxPool2d(2, ceil_mode=True),  # an odd grid's last row and column stay
+        ])  # fmt: skip
+        self.smooth = nn.ModuleList(
+            nn.Sequential(nn.Conv2d(channels, channels, 3, padding=1), nn.GroupNorm(32, channels))
+            for _ in LEVELS
+        )
+
+    def forward(self, features: Tensor) -> OrderedDict[str, Tensor]:
+        x = self.reduce((features - self.mean) / self.std)
+        levels = zip(LEVELS, self.scales, self.smooth, strict=True)
+        return OrderedDict((str(stride), smooth(scale(x))) for stride, scale, smooth in levels)
+
+
+class Points(AnchorGenerator):
+    """FCOS's points, as squares about the centres of the cells.
+
+    torchvision's generator puts them on the cells' corners, half a stride up and left of what the
+    cell sees, and rounds the squares' sides, from which FCOS derives which level takes which box.
+    """
+
+    def __init__(self, strides: Sequence[float], sides: Sequence[float]) -> None:
+        super().__init__(tuple((s,) for s in sides), ((1.0,),) * len(sides))
+        self.strides = strides
+
+    def forward(self, image_list: ImageList, feature_maps: list[Tensor]) -> list[Tensor]:
+        squares = []
+        for stride, (side,), level in zip(self.strides, self.sizes, feature_maps, strict=True):
+            y, x = (stride * (torch.arange(n, device=level.device) + 0.5) for n in level.shape[-2:])
+            centres = torch.cartesian_prod(y, x).flip(1)
+            squares.append(torch.cat([centres - side / 2, centres + side / 2], 1))
+        return [torch.cat(squares)] * len(image_list.image_sizes)
+
+
+class AsTheyAre(nn.Module):
+    """Stands for FCOS's image transform: stacks the features and neither resizes nor pads."""
+
+    def __init__(self, image_size: tuple[int, int]) -> None:
+        super().__init__()
+        self.image_size = image_size
+
+    def forward(self, maps: list[Tensor], targets: list[dict] | None) -> tuple[ImageList, object]:
+        return ImageList(torch.stack(maps), [self.image_size] * len(maps)), targets
+
+    def postprocess(self, result: list[dict], *sizes: object) -> list[dict]:
+        return result
+
+
+@dataclass
+class Detector:
+    """A trained FCOS over features (N,C,h,w) of images of `image_size` (H,W) px."""
+
+    model: FCOS
+    classes: tuple[str, ...]
+    image_size: tuple[int, int]
+    settings: DetectorSettings
+    losses: list[float] = field(default_factory=list)
+
+    @torch.no_grad()
+    def predict(self, features: Tensor, batch: int = 32) -> list[dict[str, Tensor]]:
+        """For each image `boxes` (n,4) XYXY px, `scores` (n,) falling, `labels` (n,); on the CPU."""
+        width = self.model.backbone.mean.shape[1]
+        if features.ndim != 4 or features.shape[1] != width:
+            raise UserError(f"The features are {tuple(features.shape)}: give (N, {width}, h, w).")
+        self.model.eval()
+        device = self.model.backbone.mean.device
+        found = [d for part in features.split(batch) for d in self.model(list(part.to(device)))]
+        return [{key: value.cpu() for key, value in d.items()} for d in found]
+
+
+def mirror_boxes(boxes: Tensor, width: float) -> Tensor:
+    """Boxes (n,4) XYXY of an image `width` px wide as they lie in its mirror image."""
+    x1, y1, x2, y2 = boxes.unbind(1)
+    return torch.stack([width - x2, y1, width - x1, y2], 1)
+
+
+def check_boxes(
+    boxes: Sequence[Tensor], labels: Sequence[Tensor], n_images: int, n_classes: int,
+    image_size: tuple[int, int] | None = None, names: Sequence[str] | None = None,
+) -> None:  # fmt: skip
+    """`UserError` naming the image of a box without area, out of the picture, or wrongly labelled."""
+    if not len(boxes) == len(labels) == n_images or (names and len(names) != n_images):
+        raise UserError(f"{n_images} images, {len(boxes)} lists of boxes, {len(labels)} of labels"
+                        f"{f', {len(names)} names' if names else ''}: give one each per image.")  # fmt: skip
+    for i, (box, label) in enumerate(zip(boxes, labels, strict=True)):
+        image = names[i] if names else f"number {i}"
+        if box.ndim != 2 or box.shape[1] != 4 or label.shape != box.shape[:1]:
+            raise UserError(f"Image {image}: boxes {tuple(box.shape)} and labels "
+                            f"{tuple(label.shape)}: give (n, 4) and (n,).")  # fmt: skip
+        bad = ~(box[:, 2:] > box[:, :2]).all(1)  # catches NaN as well
+        if bad.any():
+            raise UserError(f"Image {image}: box {box[bad][0].tolist()} has no area: correct or "
+                            "remove it (x1 < x2 and y1 < y2, pixels).")  # fmt: skip
+        if label.is_floating_point() or ((label < 0) | (label >= n_classes)).any():
+            raise UserError(f"Image {image}: labels {label.tolist()}: give whole numbers from 0 to "
+                            f"{n_classes - 1}.")  # fmt: skip
+        if image_size is not None:
+            edge = box.new_tensor(image_size[::-1] * 2) + 1  # a pixel of grace for rounding
+            bad = ((box < -1) | (box > edge)).any(1)
+            if bad.any():
+                raise UserError(f"Image {image}: box {box[bad][0].tolist()} leaves the picture of "
+                                f"{image_size[0]}x{image_size[1]} px: scale or clip it.")  # fmt: skip
+
+
+def build_fcos(
+    mean: Tensor, std: Tensor, patch: int, image_size: tuple[int, int], n_classes: int,
+    settings: DetectorSettings,
+) -> FCOS:  # fmt: skip
+    """An untrained FCOS on a `Pyramid`. Labels are 0..n_classes-1: its sigmoids need no background.
+
+    FCOS lets a level take reaches from 4 to 8 times its square's side and centres within
+    `center_sampling_radius` sides: the sides are chosen so that these are `reach` and `CENTRE`
+    strides.
+    """
+    strides = [patch * level for level in LEVELS]
+    model = FCOS(
+        Pyramid(mean, std, settings.channels),
+        n_classes,
+        anchor_generator=Points(strides, [settings.reach * stride / 8 for stride in strides]),
+        head=FCOSHead(settings.channels, 1, n_classes, settings.convs),
+        center_sampling_radius=CENTRE * 8 / settings.reach,
+        score_thresh=settings.score_threshold,
+        nms_thresh=settings.nms_threshold,
+        detections_per_img=MAX_DETECTIONS,
+    )
+    model.transform = AsTheyAre(image_size)
+    return model
+
+
+def train_detector(
+    features: Tensor,
+    boxes: Sequence[Tensor],
+    labels: Sequence[Tensor],
+    image_size: tuple[int, int],
+    classes: Sequence[str],
+    settings: DetectorSettings | None = None,
+    *,
+    flipped: Tensor | None = None,
+    names: Sequence[str] | None = None,
+    progress: bool = False,
+) -> Detector:
+    """Train pyramid and head on frozen `features` (N,C,h,w), on the device where these lie.
+
+    `boxes` (n,4) XYXY px and `labels` (n,) int64 from 0, one each per image; an image may have
+    none. `flipped` (N,C,h,w): the features of the mirrored images, for augmentation; boxes are
+    mirrored here. `names` of the images are for messages. The same seed, data and number of CPU
+    threads give the same detector. Errors: `UserError`.
+    """
+    settings = settings or DetectorSettings()
+    n, _, h, w = features.shape
+    image_size = tuple(image_size)
+    patch = image_size[0] // h
+    if (patch * h, patch * w) != image_size:
+        raise UserError(f"A grid of {h}x{w} patches does not fit image_size {image_size}: give the "
+                        "size in pixels that the backbone saw.")  # fmt: skip
+    check_boxes(boxes, labels, n, len(classes), image_size, names)
+    if not sum(len(b) for b in boxes):
+        raise UserError("No image has a box: a detector needs a data set with boxes.")
+    if flipped is not None and flipped.shape != features.shape:
+        raise UserError(f"flipped is {tuple(flipped.shape)}, features {tuple(features.shape)}: "
+                        "extract both from the same images.")  # fmt: skip
+    if not features.isfinite().all() or (flipped is not None and not flipped.isfinite().all()):
+        raise UserError("The features hold NaN or infinity: check the backbone's weights.")
+
+    device = features.device
+    with torch.random.fork_rng(devices=[]):  # the caller's random numbers stay as they were
+        torch.default_generator.manual_seed(settings.seed)
+        mean, std = features.mean((0, 2, 3)).cpu(), features.std((0, 2, 3)).cpu()
+        model = build_fcos(mean, std, patch, image_size, len(classes), settings)
+    model.to(device).train()
+    targets = [
+        {"boxes": torch.as_tensor(b).float().to(device), "labels": torch.as_tensor(y).to(device)}
+        for b, y in zip(boxes, labels, strict=True)
+    ]
+    optimiser = torch.optim.AdamW(model.parameters(), weight_decay=settings.weight_decay)
+    draw = torch.Generator().manual_seed(settings.seed)
+    order: list[int] = []
+    detector = Detector(model, tuple(classes), image_size, settings)
+    for step in trange(settings.steps, desc="detector", disable=not progress):
+        while len(order) < settings.batch:
+            order += torch.randperm(n, generator=draw).tolist()
+        chosen, order = order[: settings.batch], order[settings.batch :]
+        maps, wanted = [], []
+        for i, chance in zip(chosen, torch.rand(len(chosen), generator=draw), strict=True):
+            mirror = flipped is not None and chance < settings.flip
+            maps.append(flipped[i] if mirror else features[i])
+            turned = {"boxes": mirror_boxes(targets[i]["boxes"], image_size[1])} if mirror else {}
+            wanted.append(targets[i] | turned)
+        loss = sum(model(maps, wanted).values())
+        if not loss.isfinite():
+            raise UserError(f"The detector's loss is {loss.item()} at step {step}: lower lr.")
+        optimiser.param_groups[0]["lr"] = learning_rate(step, settings)
+        optimiser.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), settings.clip)
+        optimiser.step()
+        detector.losses.append(loss.item())
+    return detector
+
+
+@dataclass(frozen=True)
+class Matches:
+    """One class at IoU .5: detections by falling score, `image` (D,) and `hit` (D,), and the
+    number of true boxes `truths` (N,) of each image."""
+
+    image: np.ndarray
+    hit: np.ndarray
+    truths: np.ndarray
+
+    def ap(self, times: np.ndarray | None = None) -> float | None:
+        """COCO's AP (101 recalls) if image i counted `times[i]` times (N,); None without truths.
+
+        Equal to repeating the images (copies next to each other where scores tie).
+        """
+        times = np.ones(len(self.truths), int) if times is None else times
+        total = int((times * self.truths).sum())
+        if total == 0:
+            return None
+        weight = times[self.image]
+        found, seen = (weight * self.hit).cumsum(), weight.cumsum()
+        precision = found / np.maximum(seen, 1)
+        # the best precision at this recall or a higher one; 0 beyond the last recall reached
+        best = np.append(np.maximum.accumulate(precision[::-1])[::-1], 0.0)
+        return float(best[np.searchsorted(found / total, RECALLS)].mean())
+
+
+def match(
+    predictions: Sequence[dict[str, Tensor]], boxes: Sequence[Tensor], labels: Sequence[Tensor],
+    label: int, iou: float = 0.5,
+) -> Matches:  # fmt: skip
+    """COCO's greedy matching: by falling score, each detection takes the free box it fits best."""
+    image, hit, score = [], [], []
+    for i, (found, box, klass) in enumerate(zip(predictions, boxes, labels, strict=True)):
+        mine = found["labels"] == label
+        scores, order = found["scores"][mine].sort(descending=True, stable=True)
+        order = order[:MAX_DETECTIONS]
+        overlap = box_iou(found["boxes"][mine][order].double(), box[klass == label].double())
+        overlap = overlap.numpy()
+        for row in overlap:
+            best = row.argmax() if len(row) else None
+            hit.append(best is not None and row[best] >= iou)
+            if hit[-1]:
+                overlap[:, best] = -1  # taken
+        image += [i] * len(order)
+        score += scores[:MAX_DETECTIONS].tolist()
+    order = np.argsort(-np.array(score), kind="stable")
+    truths = np.array([int((klass == label).sum()) for klass in labels])
+    return Matches(np.array(image, int)[order], np.array(hit, bool)[order], truths)
+
+
+@dataclass(frozen=True)
+class DetectionScore:
+    """`map50` and `map` (mean over IoU .5 to .95) by torchmetrics, over the classes that have boxes
+    (None if none has); `ap50` and the number of boxes `n` by class; `matches` by class, from which
+    the interval comes."""
+
+    map50: float | None
+    map: float | None
+    ap50: dict[str, float | None]
+    n: dict[str, int]
+    matches: dict[str, Matches]
+
+    def resampled(self, images: np.ndarray, klass: str = "mean") -> float:
+        """AP50 of `klass`, or mAP50, on the images of this index array; NaN without a true box."""
+        n_images = len(next(iter(self.matches.values())).truths)
+        times = np.bincount(images, minlength=n_images)
+        chosen = self.matches.values() if klass == "mean" else [self.matches[klass]]
+        aps = [ap for ap in (m.ap(times) for m in chosen) if ap is not None]
+        return float(np.mean(aps)) if aps else float("nan")
+
+    def interval(
+        self, klass: str = "mean", draws: int = 1000, seed: int = 0
+    ) -> tuple[float, float] | None:
+        """95 % bootstrap interval over images of AP50 (None where the class has no true box)."""
+        value = self.map50 if klass == "mean" else self.ap50[klass]
+        if value is None:
+            return None
+        n_images = len(next(iter(self.matches.values())).truths)
+        return bootstrap(lambda images: self.resampled(images, klass), n_images, draws, seed)
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """The matches as arrays for a per-image file (`numpy.savez`), named `person/hit`, ..."""
+        return {f"{k}/{part}": a for k, m in self.matches.items() for part, a in vars(m).items()}
+
+
+def score_detections(
+    predictions: Sequence[dict[str, Tensor]],
+    boxes: Sequence[Tensor],
+    labels: Sequence[Tensor],
+    classes: Sequence[str],
+) -> DetectionScore:
+    """Score detections (dicts as from `Detector.predict`) against true boxes and labels.
+
+    COCO's rules: 100 detections per image and class, 101 recalls; a class without a true box has
+    no AP and does not enter the mean.
+    """
+    check_boxes(boxes, labels, len(predictions), len(classes))
+    metric = MeanAveragePrecision(
+        iou_thresholds=IOUS.tolist(), rec_thresholds=RECALLS.tolist(), backend="pycocotools"
+    )
+    metric.warn_on_many_detections = False
+    boxes = [torch.as_tensor(b).float() for b in boxes]
+    metric.update(
+        list(predictions),
+        [{"boxes": b, "labels": y} for b, y in zip(boxes, labels, strict=True)],
+    )
+    result = metric.compute()
+    matches = {c: match(predictions, boxes, labels, k) for k, c in enumerate(classes)}
+    has_boxes = any(m.truths.any() for m in matches.values())
+    return DetectionScore(
+        map50=result["map_50"].item() if has_boxes else None,
+        map=result["map"].item() if has_boxes else None,
+        ap50={c: m.ap() for c, m in matches.items()},
+        n={c: int(m.truths.sum()) for c, m in matches.items()},
+        matches=matches,
+    )

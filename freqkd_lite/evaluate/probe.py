@@ -1,0 +1,319 @@
+"""The probe: how well a logistic regression on frozen features finds objects patch by patch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from freqkd_lite.errors import UserError
+from freqkd_lite.evaluate.stats import Resampled, multiplicities
+
+
+def patch_labels(
+    boxes: Tensor, labels: Tensor, grid: tuple[int, int], patch: int, n_classes: int
+) -> Tensor:
+    """The class of each patch, int64 (h, w); `n_classes` stands for none.
+
+    `boxes` (M, 4) are x0 y0 x1 y1 in pixels, `labels` (M,) in [0, n_classes), `grid` is (h, w)
+    patches of `patch` pixels. Boxes are clipped to the grid. A patch gets the box that covers more
+    than half of it; of several the one that covers more of it, then the smaller box, then the
+    earlier. A box that covers more than half of no patch takes the patch of its centre, whatever
+    larger box lies there. Raises `UserError` for a label out of range or a box without area.
+    """
+    height, width = grid[0] * patch, grid[1] * patch
+    labels = torch.as_tensor(labels).long()
+    boxes = torch.as_tensor(boxes).as_subclass(Tensor).double().reshape(-1, 4)
+    if len(boxes) != len(labels):
+        raise UserError(f"{len(boxes)} boxes but {len(labels)} labels: give one label a box.")
+    if not len(boxes):
+        return torch.full(grid, n_classes)
+    if labels.min() < 0 or labels.max() >= n_classes:
+        raise UserError(f"labels={labels.tolist()} must lie in 0 to {n_classes - 1}.")
+    clipped = boxes.clamp(min=0).minimum(boxes.new_tensor([width, height, width, height]))
+    sides = clipped[:, 2:] - clipped[:, :2]
+    if not (sides > 0).all():
+        bad = int((~(sides > 0).all(1)).nonzero()[0])
+        raise UserError(
+            f"Box {bad} {boxes[bad].tolist()} has no area within {height}x{width} pixels: correct "
+            "it or take it out."
+        )
+    # Smaller boxes first (stable): argmax takes the first of equals, which settles ties.
+    order = sides.prod(1).argsort(stable=True)
+    (x0, y0, x1, y1), labels = clipped[order].T[:, :, None], labels[order]
+    left, top = torch.arange(grid[1]) * patch, torch.arange(grid[0]) * patch
+    along_x = (torch.minimum(x1, left + patch) - torch.maximum(x0, left)).clamp(min=0)
+    along_y = (torch.minimum(y1, top + patch) - torch.maximum(y0, top)).clamp(min=0)
+    covered = along_y[:, :, None] * along_x[:, None, :]  # (M, h, w) square pixels
+
+    def winners(eligible: Tensor, otherwise: Tensor) -> Tensor:
+        best = covered.where(eligible, -torch.ones_like(covered)).argmax(0)
+        return labels[best].where(eligible.any(0), otherwise)
+
+    most = covered > patch**2 / 2
+    centre = torch.zeros_like(most)
+    small = (~most.any(dim=(1, 2))).nonzero()[:, 0]
+    centre_y, centre_x = ((y0 + y1) / 2 / patch).long()[:, 0], ((x0 + x1) / 2 / patch).long()[:, 0]
+    centre[small, centre_y[small], centre_x[small]] = True
+    return winners(centre, winners(most, torch.full(grid, n_classes)))
+
+
+def class_shares(mask: Tensor, grid: tuple[int, int], ids: Sequence[int]) -> Tensor:
+    """The share of each patch's pixels that has each of `ids`: mask (..., H, W) -> float32
+    (..., len(ids), h, w). Raises `UserError` when the grid does not divide the mask."""
+    (height, width), (rows, columns) = mask.shape[-2:], grid
+    if height % rows or width % columns:
+        raise UserError(
+            f"A mask of {height}x{width} pixels does not divide into {rows}x{columns} patches: "
+            "give the mask at the size of the image that the features came from."
+        )
+    cut = mask.unflatten(-1, (columns, -1)).unflatten(-3, (rows, -1))  # (..., h, p, w, p)
+    return torch.stack([(cut == i).float().mean(dim=(-3, -1)) for i in ids], dim=-3)
+
+
+def patch_labels_from_mask(
+    mask: Tensor, grid: tuple[int, int], patch: int, ids: Sequence[int]
+) -> Tensor:
+    """The class of each patch, int64 (h, w): the index in `ids` of the mask value that more than
+    half of its pixels have, `len(ids)` where none of them has. `mask` is (H, W) integers."""
+    if tuple(mask.shape) != (grid[0] * patch, grid[1] * patch):
+        raise UserError(
+            f"A mask of shape {tuple(mask.shape)} is no grid of {grid} patches of {patch} px: "
+            "give the mask at the size of the image that the features came from."
+        )
+    share, best = class_shares(mask, grid, ids).max(dim=0)
+    return best.where(share > 0.5, torch.full(grid, len(ids)))
+
+
+def as_maps(features: Tensor | Sequence[Tensor], name: str = "features") -> Tensor:
+    """One map (N, D, h, w) from one or several (blocks are joined along the channels).
+
+    Raises `UserError`, naming `name` and the place, for shapes that don't fit or values that are
+    not finite.
+    """
+    maps = [features] if isinstance(features, Tensor) else list(features)
+    shapes = [tuple(m.shape) for m in maps]
+    if not maps or any(len(s) != 4 or s[:1] + s[2:] != shapes[0][:1] + shapes[0][2:]
+                       for s in shapes):  # fmt: skip
+        raise UserError(f"{name} has the shapes {shapes}: give maps (N, D, h, w) that differ in D "
+                        "only.")  # fmt: skip
+    for block, each in enumerate(maps):
+        if not each.isfinite().all():
+            image, channel = (~each.isfinite()).nonzero()[0][:2].tolist()
+            raise UserError(
+                f"{name} has a value that is not finite in map {block}, image {image}, channel "
+                f"{channel}: look at the backbone's weights and precision."
+            )
+    return maps[0] if len(maps) == 1 else torch.cat(maps, dim=1)
+
+
+def check_labels(labels: Tensor, maps: Tensor, n_classes: int, name: str) -> None:
+    """Raise `UserError` unless `labels` are integers (N, h, w) in [0, n_classes) for `maps`."""
+    if tuple(labels.shape) != (len(maps), *maps.shape[2:]):
+        raise UserError(f"{name} has shape {tuple(labels.shape)}, the features "
+                        f"{tuple(maps.shape)}: give one label a patch.")  # fmt: skip
+    if labels.is_floating_point() or labels.min() < 0 or labels.max() >= n_classes:
+        raise UserError(f"{name} must be integers from 0 to {n_classes - 1}.")
+
+
+class LogisticProbe:
+    """Multinomial logistic regression on patches, run to convergence; deterministic.
+
+    With z = (x - mean) / std, each channel standardised over all patches of the training images
+    (population std), `fit` minimises
+
+        J(W, b) = mean over patches of -log softmax(W z + b)[y]  +  l2 / 2 * sum(W^2).
+
+    The bias is free, the penalty is on W in the standardised coordinates. L-BFGS sees the
+    coordinates V instead, W[k] = Q (p_k (1 - p_k) L + l2)^(-1/2) V[k], where Q L Q^T is the
+    covariance of z and p_k the share of class k: there the Hessian is near the identity, which
+    changes the number of steps and not the optimum. It stops when no component of the gradient
+    in V exceeds `tolerance`; J is then within about its square of the optimum.
+    Attributes after `fit`: `weight` (K, D), `bias` (K,), `mean`, `std` (D,), `steps`, `gradient`
+    (the largest component left). Float64 throughout.
+    """
+
+    def __init__(self, l2: float = 1e-3, tolerance: float = 1e-5, max_steps: int = 500):
+        if not l2 > 0:
+            raise UserError(f"l2={l2} must be above 0, or separable classes have no optimum.")
+        self.l2, self.tolerance, self.max_steps = l2, tolerance, max_steps
+
+    def _standardised(self, maps: Tensor) -> Tensor:
+        if maps.shape[1] != len(self.mean):
+            raise UserError(f"features have {maps.shape[1]} channels, the probe was fitted on "
+                            f"{len(self.mean)}: use the same blocks.")  # fmt: skip
+        rows = maps.detach().double().permute(0, 2, 3, 1).reshape(-1, maps.shape[1])
+        return (rows - self.mean).div_(self.std)
+
+    def fit(
+        self, features: Tensor | Sequence[Tensor], labels: Tensor, classes: Sequence[str]
+    ) -> LogisticProbe:
+        """Fit to features (N, D, h, w) and labels (N, h, w) in [0, len(classes)).
+
+        Raises `UserError` when a class has no patch, and when `max_steps` were not enough.
+        """
+        maps = as_maps(features, "train features")
+        check_labels(labels, maps, len(classes), "train labels")
+        target = labels.reshape(-1).to(maps.device)
+        share = torch.bincount(target, minlength=len(classes)).double() / len(target)
+        missing = [c for c, s in zip(classes, share.tolist(), strict=True) if not s]
+        if missing:
+            raise UserError(
+                f"No training patch is labelled {', '.join(missing)}: use more training images, "
+                "or leave the class out."
+            )
+        std, self.mean = torch.std_mean(maps.double(), dim=(0, 2, 3), correction=0)
+        # a constant channel says nothing: its rounding errors must not be blown up to unit size
+        self.std = std.where(std > 1e-9 * self.mean.abs(), torch.ones_like(std))
+        z = self._standardised(maps)
+        spread, axes = torch.linalg.eigh(z.T @ z / len(z))
+        curvature = share * (1 - share)
+        scale = (curvature[:, None] * spread.clamp(min=0) + self.l2).rsqrt()  # (K, D)
+        v = torch.zeros_like(scale, requires_grad=True)
+        c = torch.zeros_like(share, requires_grad=True)
+
+        def coordinates() -> tuple[Tensor, Tensor]:
+            return (scale * v) @ axes.T, share.log() + c * (curvature + 1e-12).rsqrt()
+
+        def objective() -> Tensor:
+            optimiser.zero_grad()
+            weight, bias = coordinates()
+            fit = F.cross_entropy(F.linear(z, weight, bias), target)
+            value = fit + self.l2 / 2 * weight.square().sum()
+            value.backward()
+            return value
+
+        optimiser = torch.optim.LBFGS(
+            [v, c], max_iter=self.max_steps, max_eval=4 * self.max_steps, history_size=20,
+            tolerance_grad=self.tolerance, tolerance_change=0, line_search_fn="strong_wolfe",
+        )  # fmt: skip
+        with torch.enable_grad():
+            optimiser.step(objective)
+            objective()
+        self.steps = optimiser.state[v]["n_iter"]
+        self.gradient = max(float(v.grad.abs().max()), float(c.grad.abs().max()))
+        if not self.gradient <= self.tolerance:
+            raise UserError(
+                f"The probe has not converged after {self.steps} steps (gradient "
+                f"{self.gradient:.1e}, wanted {self.tolerance:.1e}): raise max_steps or l2."
+            )
+        self.weight, self.bias = (t.detach() for t in coordinates())
+        return self
+
+    def logits(self, features: Tensor | Sequence[Tensor]) -> Tensor:
+        """Linear scores (N, K, h, w), float64, of features (N, D, h, w)."""
+        maps = as_maps(features)
+        n, _, h, w = maps.shape
+        rows = F.linear(self._standardised(maps), self.weight, self.bias)
+        return rows.reshape(n, h, w, -1).permute(0, 3, 1, 2)
+
+    def scores(self, features: Tensor | Sequence[Tensor]) -> Tensor:
+        """Log odds log(p / (1 - p)) of each class, float64 (N, h, w, K): they rank patches as the
+        probabilities do, without the ties of those that round to 1."""
+        logits = self.logits(features).permute(0, 2, 3, 1)
+        others = torch.eye(logits.shape[-1], dtype=torch.bool, device=logits.device)
+        rest = logits[..., None, :].masked_fill(others, -torch.inf).logsumexp(-1)
+        return logits - rest
+
+
+def average_precision(
+    scores: Tensor, positives: Tensor, weights: Tensor | None = None
+) -> float | Tensor:
+    """Sum over thresholds of (recall gained) x precision; equal scores are one threshold.
+
+    `scores` and `positives` are (N, ...), all their elements ranked together. `weights` (draws, N)
+    say how often each of the N occurs, and then the result is (draws,). NaN where nothing is
+    positive. No interpolation. Raises `UserError` for scores that are NaN.
+    """
+    if scores.isnan().any():
+        raise UserError("scores are NaN for some patches: look at the features that gave them.")
+    rows = 1 if weights is None else len(scores)
+    each = torch.ones(1, 1, dtype=torch.float64) if weights is None else weights.double()
+    scores, positives = scores.reshape(rows, -1), positives.bool().reshape(rows, -1)
+    # Precision is needed only where recall rises: at the scores of positives.
+    levels = scores[positives].unique()
+    reached = torch.searchsorted(levels, scores.contiguous(), right=True)  # levels <= score
+    cell = reached + torch.arange(rows)[:, None] * (len(levels) + 1)
+
+    def at_level(chosen: Tensor) -> Tensor:  # highest level first, (draws, levels)
+        counts = torch.bincount(chosen, minlength=rows * (len(levels) + 1)).reshape(rows, -1)
+        return each @ counts[:, 1:].flip(1).double()
+
+    gained, taken = at_level(cell[positives]), at_level(cell.flatten()).cumsum(1)
+    value = (gained * gained.cumsum(1) / taken.clamp(min=1e-12)).sum(1) / gained.sum(1)
+    return float(value) if weights is None else value
+
+
+@dataclass(kw_only=True)
+class ProbeResult(Resampled):
+    """Average precision by class; see `Resampled` for `interval` and `notes`.
+
+    `scores` (N, h, w, K) of the test patches, `truth` their labels (N, h, w), `n` the positive
+    patches by class with "images" and "patches", `model` the probe, which scores other features.
+    """
+
+    scores: Tensor
+    n: dict[str, int]
+    model: LogisticProbe
+
+    @property
+    def ap(self) -> dict[str, float | None]:
+        """Average precision by class, None for a class that is absent from the test images."""
+        return {k: v for k, v in self.estimates.items() if k != "mean"}
+
+    @property
+    def mean_ap(self) -> float | None:
+        """The mean over the classes that are present."""
+        return self.estimates["mean"]
+
+
+def measure(
+    model: LogisticProbe,
+    features: Tensor | Sequence[Tensor],
+    labels: Tensor,
+    classes: Sequence[str],
+    draws: int = 1000,
+    seed: int = 0,
+) -> ProbeResult:
+    """Average precision of a fitted probe on features (N, D, h, w) with labels (N, h, w), in which
+    len(classes) stands for none; the bootstrap resamples images (`draws`, `seed`)."""
+    maps = as_maps(features, "test features")
+    check_labels(labels, maps, len(classes) + 1, "test labels")
+    scores = model.scores(maps).cpu()[..., : len(classes)]
+    labels = labels.cpu()
+    counts = multiplicities(len(maps), draws, seed)
+    estimates, resampled = {}, {}
+    for k, name in enumerate(classes):
+        score, positives = scores[..., k], labels == k
+        estimates[name] = average_precision(score, positives) if positives.any() else None
+        # in chunks: draws x thresholds would take much memory at once
+        parts = [average_precision(score, positives, c) for c in counts.split(200)]
+        resampled[name] = torch.cat(parts).numpy()
+    here = [name for name in classes if estimates[name] is not None]
+    if not here:
+        raise UserError(f"No test patch is labelled {', '.join(classes)}: use more test images.")
+    estimates["mean"] = sum(estimates[name] for name in here) / len(here)
+    resampled["mean"] = sum(resampled[name] for name in here) / len(here)
+    n = {name: int((labels == k).sum()) for k, name in enumerate(classes)}
+    n |= {"images": len(maps), "patches": labels.numel()}
+    return ProbeResult(estimates=estimates, draws=resampled, truth=labels, seed=seed,
+                       scores=scores, n=n, model=model)  # fmt: skip
+
+
+def probe(
+    train_x: Tensor | Sequence[Tensor],
+    train_y: Tensor,
+    test_x: Tensor | Sequence[Tensor],
+    test_y: Tensor,
+    classes: Sequence[str],
+    l2: float = 1e-3,
+    draws: int = 1000,
+    seed: int = 0,
+) -> ProbeResult:
+    """Fit a `LogisticProbe` on training features (N, D, h, w) and labels (N, h, w), `measure` it
+    on test features. Labels are indices into `classes`; len(classes) stands for none."""
+    model = LogisticProbe(l2=l2).fit(train_x, train_y, [*classes, "none"])
+    return measure(model, test_x, test_y, classes, draws, seed)

@@ -1,0 +1,186 @@
+"""Segmentation: a linear classifier on frozen features, mIoU, and IoU against the border."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import torch
+from scipy import ndimage
+from torch import Tensor
+from torch.nn import functional as F
+
+from freqkd_lite.errors import UserError
+from freqkd_lite.evaluate.probe import LogisticProbe, as_maps, class_shares
+from freqkd_lite.evaluate.stats import Resampled, multiplicities
+
+OUTSIDE = -1  # a pixel of the truth that is not counted
+
+
+@dataclass(kw_only=True)
+class SegmentationResult(Resampled):
+    """IoU by class, and "accuracy" of pixels; see `Resampled` for `interval` and `notes`.
+
+    `confusion` (N, K, K) counts pixels by truth (rows) and prediction of each image, `predictions`
+    and `truth` are (N, H, W).
+    """
+
+    confusion: Tensor
+    predictions: Tensor
+
+    @property
+    def iou(self) -> dict[str, float | None]:
+        """IoU by class; None for a class in neither truth nor prediction, which `notes` names."""
+        return {k: v for k, v in self.estimates.items() if k not in ("mean", "accuracy")}
+
+    @property
+    def miou(self) -> float | None:
+        """The mean IoU over the classes that occur in the truth or the prediction."""
+        return self.estimates["mean"]
+
+
+def confusion_matrices(predictions: Tensor, truth: Tensor, n_classes: int) -> Tensor:
+    """Pixels of each image by true (rows) and predicted class: (N, H, W) twice -> int64 (N, K, K).
+
+    Pixels whose truth is `OUTSIDE` are not counted. Raises `UserError` for other ids than
+    0 to n_classes - 1 and for shapes that differ.
+    """
+    if predictions.shape != truth.shape or truth.ndim != 3:
+        raise UserError(f"predictions {tuple(predictions.shape)} and masks {tuple(truth.shape)} "
+                        "must have one shape (N, H, W).")  # fmt: skip
+    inside = truth != OUTSIDE
+    for name, ids in (("predictions", predictions[inside]), ("masks", truth[inside])):
+        if len(ids) and (ids.min() < 0 or ids.max() >= n_classes):
+            raise UserError(f"{name} have ids from {ids.min()} to {ids.max()}, there are "
+                            f"{n_classes} classes: give every class its name.")  # fmt: skip
+    image = torch.arange(len(truth))[:, None, None]
+    cell = (image * n_classes + truth) * n_classes + predictions
+    counts = torch.bincount(cell[inside], minlength=len(truth) * n_classes**2)
+    return counts.reshape(len(truth), n_classes, n_classes)
+
+
+def _figures(confusion: Tensor) -> tuple[Tensor, Tensor]:
+    """IoU (..., K) and accuracy (...) of confusion matrices (..., K, K); NaN for 0 of 0."""
+    hits = confusion.diagonal(dim1=-2, dim2=-1)
+    union = confusion.sum(-1) + confusion.sum(-2) - hits
+    return hits / union, hits.sum(-1) / confusion.sum(dim=(-2, -1))
+
+
+def measure_segmentation(
+    predictions: Tensor, truth: Tensor, classes: Sequence[str], draws: int = 1000, seed: int = 0
+) -> SegmentationResult:
+    """IoU by class (hits / (truth + prediction - hits), pixels summed over images), their mean and
+    accuracy, for (N, H, W) ids; the bootstrap resamples images and sums their confusions."""
+    confusion = confusion_matrices(predictions, truth, len(classes))
+    iou, accuracy = _figures(confusion.sum(0).double())
+    weights = multiplicities(len(confusion), draws, seed)
+    summed = weights @ confusion.double().flatten(1)
+    iou_draws, accuracy_draws = _figures(summed.unflatten(1, confusion.shape[1:]))
+    here = ~iou.isnan()
+    names = [*classes, "mean", "accuracy"]
+    values = [*iou.tolist(), float(iou[here].mean()), float(accuracy)]
+    columns = [*iou_draws.T, iou_draws[:, here].mean(1), accuracy_draws]
+    return SegmentationResult(
+        estimates={k: None if np.isnan(v) else v for k, v in zip(names, values, strict=True)},
+        draws={k: c.numpy() for k, c in zip(names, columns, strict=True)},
+        truth=truth, seed=seed, confusion=confusion, predictions=predictions,
+    )  # fmt: skip
+
+
+class LinearSegmenter:
+    """`LogisticProbe` trained on patches, read out on pixels.
+
+    A patch's training label is the class that most of its pixels have, the lower id of equals; a
+    class that wins no training patch is never predicted, and `untrained` names it. Pixels: the
+    logits (N, K, h, w) are resized bilinearly (align_corners=False) to the mask, then argmax.
+    """
+
+    def __init__(self, classes: Sequence[str], l2: float = 1e-3):
+        self.classes, self.probe = tuple(classes), LogisticProbe(l2=l2)
+
+    def fit(self, features: Tensor | Sequence[Tensor], masks: Tensor) -> LinearSegmenter:
+        """Fit to features (N, D, h, w) and masks (N, H, W) with ids into `classes`."""
+        maps = as_maps(features, "train features")
+        if masks.ndim != 3 or len(masks) != len(maps):
+            raise UserError(f"train masks have shape {tuple(masks.shape)}, the features "
+                            f"{tuple(maps.shape)}: give one mask (H, W) an image.")  # fmt: skip
+        if masks.min() < 0 or masks.max() >= len(self.classes):
+            raise UserError(f"train masks have ids from {masks.min()} to {masks.max()}, there are "
+                            f"{len(self.classes)} classes: give every class its name.")  # fmt: skip
+        grid = tuple(maps.shape[2:])
+        labels = class_shares(masks, grid, range(len(self.classes))).argmax(1)
+        self.trained = labels.unique()  # rising ids; the probe counts these from 0
+        won = set(self.trained.tolist())
+        self.untrained = [c for k, c in enumerate(self.classes) if k not in won]
+        names = [self.classes[k] for k in self.trained]
+        self.probe.fit(maps, torch.searchsorted(self.trained, labels), names)
+        return self
+
+    def predict(
+        self, features: Tensor | Sequence[Tensor], size: tuple[int, int], batch: int = 16
+    ) -> Tensor:
+        """Class ids (N, H, W), int64, at `size` in pixels."""
+        parts = []
+        for logits in self.probe.logits(features).float().cpu().split(batch):
+            parts.append(F.interpolate(logits, size=size, mode="bilinear").argmax(1))
+        return self.trained[torch.cat(parts)]
+
+
+def segment(
+    train_x: Tensor | Sequence[Tensor],
+    train_masks: Tensor,
+    test_x: Tensor | Sequence[Tensor],
+    test_masks: Tensor,
+    classes: Sequence[str],
+    l2: float = 1e-3,
+    draws: int = 1000,
+    seed: int = 0,
+) -> tuple[SegmentationResult, LinearSegmenter]:
+    """Fit a `LinearSegmenter` on features (N, D, h, w) and masks (N, H, W) of ids into `classes`,
+    measure it on the test ones; the segmenter is returned to predict from other features."""
+    model = LinearSegmenter(classes, l2).fit(train_x, train_masks)
+    predictions = model.predict(test_x, tuple(test_masks.shape[-2:]))
+    return measure_segmentation(predictions, test_masks, classes, draws, seed), model
+
+
+def border_distance(masks: Tensor) -> Tensor:
+    """For each pixel the Euclidean distance in pixels to the nearest pixel of another class
+    (1: it touches the border): (N, H, W) -> float32; infinite in a mask of one class. The
+    picture's own edge is no border."""
+    out = torch.full(masks.shape, torch.inf)
+    for distance, mask in zip(out.numpy(), masks.numpy(), strict=True):
+        ids = np.unique(mask)
+        for each in ids if len(ids) > 1 else ():
+            inside = mask == each
+            distance[inside] = ndimage.distance_transform_edt(inside)[inside]
+    return out
+
+
+def iou_by_border_distance(
+    predictions: Tensor,
+    masks: Tensor,
+    edges_px: Sequence[float],
+    classes: Sequence[str],
+    draws: int = 1000,
+    seed: int = 0,
+) -> dict[tuple[float, float], SegmentationResult]:
+    """`measure_segmentation` on the pixels at lower <= `border_distance` < upper, for each pair of
+    neighbouring edges (px, rising; the last may be infinite and then takes in everything).
+
+    Predictions and masks are (N, H, W). Near and far pixels hold different classes: `notes` names
+    those that a ring of distance lacks. Raises `UserError` for edges that enclose no pixel.
+    """
+    edges = [float(e) for e in edges_px]
+    if len(edges) < 2 or any(b <= a for a, b in pairwise(edges)):
+        raise UserError(f"edges_px={edges} must be two or more rising distances in pixels.")
+    distance = border_distance(masks)
+    results = {}
+    for low, high in pairwise(edges):
+        ring = (distance >= low) & ((distance < high) | (high == float("inf")))
+        if not ring.any():
+            raise UserError(f"No pixel lies {low} to {high} px from a border: change edges_px.")
+        kept = masks.where(ring, torch.full_like(masks, OUTSIDE))
+        results[low, high] = measure_segmentation(predictions, kept, classes, draws, seed)
+    return results

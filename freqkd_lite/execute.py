@@ -1,0 +1,308 @@
+"""Running notebooks: parameters checked first, then papermill, then a look for hidden errors."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import importlib.metadata
+import json
+import os
+import re
+import shutil
+import sys
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import nbformat
+import papermill
+import yaml
+from jupyter_client.kernelspec import KernelSpecManager
+from papermill.exceptions import PapermillExecutionError
+from pydantic import TypeAdapter, ValidationError
+
+from freqkd_lite.errors import UserError, unknown
+from freqkd_lite.runs import PACKAGE, manifest, run_key, whole_folder, write_json
+
+NOTEBOOK, MANIFEST = "notebook.ipynb", "manifest.json"
+TYPES = {t.__name__: t for t in (int, float, str, bool, list, tuple, dict)} | {"Literal": Literal}
+# What runs and shows notebooks decides no number in them.
+SHELL = {"cli.py", "execute.py", "pages.py"}
+TIMES = Path("results/default/minutes.json")
+TRACEBACK = "Traceback (most recent call last)"
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML that reads 1e-4 as a number, as version 1.2 of the language does."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
+)
+
+
+def find_notebooks(folder: Path) -> list[Path]:
+    """The notebooks of a folder in the order of the argument."""
+    found = sorted(folder.glob("[0-9][0-9]_*.ipynb"))
+    if not found:
+        raise UserError(f"There are no notebooks in {folder}: run this inside a clone.")
+    return found
+
+
+def find_notebook(folder: Path, name: str) -> Path:
+    """`05_distillation`, with or without folder and ending, as the path of that notebook."""
+    stems = {path.stem: path for path in find_notebooks(folder)}
+    wanted = Path(name).name.removesuffix(".ipynb")
+    if wanted not in stems:
+        raise unknown("notebook", wanted, stems)
+    return stems[wanted]
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One typed setting of a notebook: `seed: int = 0`."""
+
+    name: str
+    annotation: str
+    default: object
+
+    def check(self, value: object, notebook: str) -> object:
+        """The value as this parameter's type, or one sentence that says why it is not one."""
+        kind = eval(self.annotation, {"__builtins__": {}}, TYPES)
+        try:
+            # In JSON a tuple is a list and an int is a float, but "3" is no number and 1 no bool.
+            return TypeAdapter(kind).dump_python(
+                TypeAdapter(kind).validate_json(json.dumps(value), strict=True), mode="json"
+            )
+        except (ValidationError, TypeError):
+            raise UserError(
+                f"Parameter {self.name} of {notebook} is {value!r}, which is no {self.annotation}: "
+                f"give a value like {self.default!r}."
+            ) from None
+
+    def read(self, text: str, notebook: str) -> object:
+        """The value written as `text` on a command line."""
+        try:
+            value = yaml.load(text, _Loader)
+        except yaml.YAMLError:
+            value = text
+        try:
+            return self.check(value, notebook)
+        except UserError:
+            return self.check(text, notebook)
+
+
+def parameters(path: Path) -> dict[str, Parameter]:
+    """What the notebook's cell tagged `parameters` sets; anything but typed literals is refused,
+    because a value computed from others goes stale when one of those is given from outside."""
+    cells = nbformat.read(path, 4).cells
+    tagged = [cell for cell in cells if "parameters" in cell.metadata.get("tags", [])]
+    if len(tagged) != 1:
+        raise UserError(
+            f"{path.name} has {len(tagged)} cells tagged 'parameters': tag the one that holds them."
+        )
+    found = {}
+    for statement in ast.parse(tagged[0].source).body:
+        line = ast.unparse(statement)
+        try:
+            name, annotation = statement.target.id, ast.unparse(statement.annotation)
+            found[name] = Parameter(name, annotation, ast.literal_eval(statement.value))
+            eval(annotation, {"__builtins__": {}}, TYPES)
+        except (AttributeError, NameError, TypeError, ValueError):
+            raise UserError(
+                f"The parameters cell of {path.name} holds {line!r}: write name: type = value, "
+                f"with types out of {', '.join(sorted(TYPES))}."
+            ) from None
+    return found
+
+
+def read_preset(folder: Path, preset: str) -> dict[str, dict[str, object]]:
+    """A preset's checked parameters for every notebook: `{"05_distillation": {"seed": 3}}`.
+
+    One YAML file, `presets/NAME.yaml`; its section `common` holds for each notebook that has the
+    parameter, a notebook's own section goes before it. `default` is what the notebooks say.
+    """
+    books = {path.stem: parameters(path) for path in find_notebooks(folder)}
+    settings: dict[str, dict[str, object]] = {stem: {} for stem in books}
+    if preset == "default":
+        return settings
+    files = {path.stem: path for path in (folder / "presets").glob("*.yaml")}
+    if preset not in files:
+        raise unknown("preset", preset, [*files, "default"])
+    where = f"presets/{preset}.yaml"
+    try:
+        content = yaml.load(files[preset].read_text(), _Loader) or {}
+    except yaml.YAMLError as error:
+        line = getattr(error, "problem_mark", None)
+        at = f" at line {line.line + 1}" if line else ""
+        raise UserError(f"{where} is no valid YAML{at}: mend it there.") from None
+    sections = content.items() if isinstance(content, dict) else [(where, None)]
+    for section, values in sections:
+        if section not in {"common", *books}:
+            raise unknown(f"section of {where}", section, {"common", *books})
+        if not isinstance(values, dict):
+            raise UserError(f"Section {section} of {where} holds no 'name: value' lines: add some.")
+        targets = list(books) if section == "common" else [section]
+        names = {name for stem in targets for name in books[stem]}
+        for name, value in values.items():
+            if name not in names:
+                raise unknown(f"parameter in section {section} of {where}", name, names)
+            for stem in targets:
+                if name in books[stem] and (section != "common" or name not in own(content, stem)):
+                    settings[stem][name] = books[stem][name].check(value, stem)
+    return settings
+
+
+def own(content: dict, stem: str) -> dict:
+    """A notebook's own section, empty where there is none."""
+    return content.get(stem) or {}
+
+
+def choose(folder: Path, name: str, preset: str, given: Iterable[str]) -> tuple[Path, dict]:
+    """The notebook and its checked parameters: the preset's, then each `name=value` of `given`."""
+    path = find_notebook(folder, name)
+    chosen, known = read_preset(folder, preset)[path.stem], parameters(path)
+    for item in given:
+        key, equals, text = item.partition("=")
+        if not equals:
+            raise UserError(f"-p {item!r} has no '=': write it as name=value.")
+        if key not in known:
+            raise unknown(f"parameter of {path.stem}", key, known)
+        chosen[key] = known[key].read(text, path.stem)
+    return path, chosen
+
+
+def hidden_errors(notebook: nbformat.NotebookNode) -> list[str]:
+    """Errors in a notebook's outputs and in its widgets' saved state, one sentence each.
+
+    A failing callback of `interact` or `Output` leaves the execution's exit status at 0.
+    """
+    found = []
+
+    def look(node: object, where: str) -> None:
+        if isinstance(node, dict) and node.get("ename"):
+            found.append(f"{where}: {node['ename']}: {node.get('evalue', '')}")
+        elif isinstance(node, dict | list):
+            for child in node.values() if isinstance(node, dict) else node:
+                look(child, where)
+        elif isinstance(node, str) and TRACEBACK in node:
+            found.append(f"{where}: {node.strip().splitlines()[-1]}")
+
+    for number, cell in enumerate(notebook.cells):
+        look(cell.get("outputs", []), f"cell {number}")
+    look(notebook.metadata.get("widgets", {}), "a widget's callback")
+    return found
+
+
+def check_kernel() -> None:
+    """Refuses to run notebooks on a Python other than this one."""
+    python = Path(KernelSpecManager().get_kernel_spec("python3").argv[0])
+    if python.is_absolute() and python.parent != Path(sys.executable).parent:
+        raise UserError(
+            f"The Jupyter kernel 'python3' runs {python}, not {sys.executable}: "
+            "run `python -m ipykernel install --sys-prefix`."
+        )
+
+
+def execute(path: Path, values: dict, out: Path, progress: bool = False, **entries: object) -> Path:
+    """Run a notebook with checked parameters into the folder `out`, which appears whole or not at
+    all; what a failed run had written is kept in `out`.failed. `entries` go into the manifest.
+
+    The notebook finds its folder in the environment variable FREQKD_RUN.
+    """
+    check_kernel()
+    failed, start = out.with_name(out.name + ".failed"), time.monotonic()
+    shutil.rmtree(failed, ignore_errors=True)
+    with whole_folder(out) as beside:
+        saved = dict(os.environ)
+        # Progress bars would be stored as widgets without a use; this run has its own.
+        os.environ.update(FREQKD_RUN=str(beside), TQDM_DISABLE="1")
+        problem = None
+        try:
+            papermill.execute_notebook(
+                path,
+                beside / NOTEBOOK,
+                values,
+                kernel_name="python3",
+                cwd=path.parent,
+                progress_bar=progress,
+                extra_arguments=["--IPKernelApp.log_level=40"],
+            )
+        except PapermillExecutionError as error:
+            # papermill counts the cells from 0 as the file holds them.
+            said = error.evalue if error.ename == "UserError" else f"{error.ename}: {error.evalue}"
+            problem = f"Cell {error.cell_index} of {path.stem} failed: {said.strip()}"
+        finally:
+            os.environ.clear()
+            os.environ.update(saved)
+        if problem is None:
+            hidden = hidden_errors(nbformat.read(beside / NOTEBOOK, 4))
+            problem = f"{path.stem} hides an error: {hidden[0]}" if hidden else None
+        if problem:
+            shutil.copytree(beside, failed)
+            raise UserError(f"{problem} (as far as it came: {failed / NOTEBOOK})")
+        own_manifest = beside / MANIFEST
+        told = json.loads(own_manifest.read_text()) if own_manifest.exists() else {}
+        seconds = round(time.monotonic() - start, 1)
+        mine = manifest(notebook=path.stem, parameters=values, seconds=seconds, **entries)
+        write_json(own_manifest, mine | told | {"seconds": seconds})
+    return out
+
+
+def _checksum(paths: Iterable[Path]) -> str:
+    digest = hashlib.sha256()
+    for path in sorted(paths):
+        digest.update(path.name.encode() + path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def address(path: Path, values: dict) -> str:
+    """The key of an executed notebook: its source and parameters, the package, the committed
+    results that it may read, and the version of everything that is installed."""
+    source = [(cell.cell_type, cell.source) for cell in nbformat.read(path, 4).cells]
+    results = path.parent.parent / "results"
+    shipped = [p for kind in ("**/*.py", "**/*.js", "assets/*") for p in PACKAGE.glob(kind)]
+    installed = sorted(f"{d.name}=={d.version}" for d in importlib.metadata.distributions())
+    return run_key(
+        {
+            "source": source,
+            "parameters": values,
+            "package": _checksum(p for p in shipped if p.is_file() and p.name not in SHELL),
+            "results": _checksum(p for p in results.glob("**/*.json") if p.name != TIMES.name),
+            "installed": installed,
+            "python": sys.version,
+        }
+    )
+
+
+def measured_times(root: Path) -> dict[str, float]:
+    """Seconds that each notebook took when the committed outputs were made; {} if unknown."""
+    file = root / TIMES
+    return json.loads(file.read_text())["seconds"] if file.exists() else {}
+
+
+def tidy(notebook: nbformat.NotebookNode, root: Path) -> nbformat.NotebookNode:
+    """An executed notebook as it is committed: outputs kept, all that names a machine, a time or a
+    lost widget's state removed. Run `hidden_errors` before: afterwards there is nothing to find."""
+    notebook.metadata = nbformat.from_dict(
+        {
+            "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+            "language_info": {"name": "python"},
+        }
+    )
+    for number, cell in enumerate(notebook.cells):
+        cell.id = f"cell-{number:02d}"
+        kept = {key: cell.metadata[key] for key in ("tags", "alt") if cell.metadata.get(key)}
+        cell.metadata = nbformat.from_dict(kept)
+        for output in cell.get("outputs", []):
+            data = output.get("data", {})
+            if {"text/html", "image/png", "image/jpeg"} & set(data):
+                data.pop("application/vnd.jupyter.widget-view+json", None)
+            for holder in (data, output):
+                for key, value in holder.items():
+                    if isinstance(value, str) and not key.startswith("image/"):
+                        value = value.replace(str(root), ".").replace(str(Path.home()), "~")
+                        holder[key] = re.sub(r"\b0x[0-9a-f]{8,}\b", "0x0", value)
+    return notebook

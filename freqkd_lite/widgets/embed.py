@@ -1,0 +1,98 @@
+"""One output, three forms: a live widget, the same module in a page without kernel, a picture.
+
+A notebook's output carries them side by side and each place takes what it can show: the lab the
+widget; an exported page the HTML, which holds the ES module and its data and asks no server; a code
+host, which removes scripts, the picture (in the HTML too, where the script would take its place).
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+import io
+import json
+
+import anywidget
+from PIL import Image
+
+# A plain object plays anywidget's model; several copies of one output each find their own place.
+_PAGE = """<div data-freqkd="{key}">{picture}</div>
+<script type="module">
+const place = document.querySelector('[data-freqkd="{key}"]:not([data-live])');
+if (place) {{
+  place.dataset.live = "";
+  const module = await import("data:text/javascript;base64,{module}");
+  const state = {state}, heard = {{}};
+  for (const [name, text] of Object.entries({buffers}))
+    state[name] = new DataView(Uint8Array.from(atob(text), (c) => c.charCodeAt(0)).buffer);
+  const picture = [...place.childNodes];
+  module.default.render({{ el: place, model: {{
+    get: (name) => state[name],
+    set: (name, value) => {{
+      if (state[name] === value) return;
+      state[name] = value;
+      for (const call of heard["change:" + name] ?? []) call();
+    }},
+    on: (name, call) => (heard[name] ??= new Set()).add(call),
+    off: (name, call) => heard[name]?.delete(call),
+    save_changes: () => {{}},
+  }} }});
+  for (const node of picture) node.remove();
+}}
+</script>"""
+
+
+class PageWidget(anywidget.AnyWidget):
+    """An anywidget that can be kept. A subclass names in `_page` the traits that its module reads,
+    and gives `filmstrip()`, a picture of several of its states, and `alt_text()`, its words."""
+
+    _page: tuple[str, ...] = ()
+
+    def filmstrip(self) -> Image.Image:
+        raise NotImplementedError
+
+    def alt_text(self) -> str:
+        raise NotImplementedError
+
+    def page_html(self, picture: Image.Image | None = None) -> str:
+        """HTML that works alone: from a file, with no kernel, server or network."""
+        picture = picture or self.filmstrip()
+        state, buffers = {}, {}
+        for name in self._page:
+            value = getattr(self, name)
+            if isinstance(value, bytes):
+                buffers[name] = base64.b64encode(value).decode()
+            else:
+                state[name] = value
+        module = str(self._esm)
+        # No "</script>" may stand inside a script.
+        state_json, buffers_json = (json.dumps(x).replace("</", "<\\/") for x in (state, buffers))
+        key = hashlib.sha256((module + state_json + buffers_json).encode()).hexdigest()[:12]
+        source = base64.b64encode(encode(picture, "JPEG", quality=72)).decode()
+        return _PAGE.format(
+            key=key,
+            picture=f'<img style="max-width:100%" alt="{html.escape(self.alt_text())}" '
+            f'src="data:image/jpeg;base64,{source}">',
+            module=base64.b64encode(module.encode()).decode(),
+            state=state_json,
+            buffers=buffers_json,
+        )
+
+    def _repr_mimebundle_(self, **kwargs: object) -> tuple[dict, dict]:
+        data, metadata = super()._repr_mimebundle_(**kwargs) or ({}, {})
+        picture = self.filmstrip()
+        small = picture.quantize(128, method=Image.Quantize.MEDIANCUT)
+        forms = {
+            "text/plain": self.alt_text(),
+            "text/html": self.page_html(picture),
+            "image/png": base64.b64encode(encode(small, "PNG", optimize=True)).decode(),
+        }
+        return {**data, **forms}, {**metadata, "image/png": {"alt": self.alt_text()}}
+
+
+def encode(picture: Image.Image, kind: str, **options: object) -> bytes:
+    """The bytes of a picture in a format of Pillow."""
+    buffer = io.BytesIO()
+    picture.save(buffer, kind, **options)
+    return buffer.getvalue()

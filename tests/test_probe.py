@@ -1,0 +1,392 @@
+"""The probe and the bootstrap against hand-worked numbers, scipy, autograd, torchmetrics."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.optimize import minimize
+from scipy.stats import binom
+from torchmetrics.classification import BinaryAveragePrecision
+
+from freqkd_lite.errors import UserError
+from freqkd_lite.evaluate import stats
+from freqkd_lite.evaluate.probe import (
+    LogisticProbe,
+    average_precision,
+    measure,
+    patch_labels,
+    patch_labels_from_mask,
+    probe,
+)
+from freqkd_lite.evaluate.stats import bootstrap, multiplicities, paired_bootstrap, resamples
+
+CLASSES = ("person", "bicycle", "car")
+NONE = 3
+
+
+def generator(seed):
+    return torch.Generator().manual_seed(seed)
+
+
+def labelled_maps(n=12, d=6, grid=(4, 5), seed=0, noise=1.0):
+    """Features whose first channels lean towards the class; every class and none in each half."""
+    g = generator(seed)
+    labels = torch.randint(0, 4, (n, *grid), generator=g)
+    maps = noise * torch.randn(n, d, *grid, generator=g, dtype=torch.float64)
+    for k in range(4):
+        maps[:, k] += labels == k
+    mixing = torch.randn(d, d, generator=g, dtype=torch.float64) * torch.logspace(0, -2, d)[:, None]
+    return torch.einsum("ndhw,de->nehw", maps, mixing.double()) + 5, labels
+
+
+# ---- patch labels: a 3x3 grid of patches of 10 px, worked by hand
+
+
+def label(*boxes):
+    """Boxes as (x0, y0, x1, y1, class) on the 3x3 grid."""
+    return patch_labels(
+        torch.tensor([b[:4] for b in boxes], dtype=torch.float32).reshape(-1, 4),
+        torch.tensor([b[4] for b in boxes], dtype=torch.int64), (3, 3), 10, NONE,
+    ).tolist()  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("boxes", "expected"),
+    [
+        ([], [[3, 3, 3], [3, 3, 3], [3, 3, 3]]),
+        # covers (0,0) whole, (0,1) 60 of 100, (1,0) 50 of 100: exactly half is not more than half
+        ([(0, 0, 16, 15, 0)], [[0, 0, 3], [3, 3, 3], [3, 3, 3]]),
+        # one patch in x, two in y: rows and columns are not exchanged
+        ([(20, 0, 30, 20, 1)], [[3, 3, 1], [3, 3, 1], [3, 3, 3]]),
+        # smaller than half a patch: the patch of its centre (25, 14), row 1, column 2
+        ([(23, 12, 27, 16, 2)], [[3, 3, 3], [3, 3, 2], [3, 3, 3]]),
+        # a tall thin box never covers half: one label only, at its centre (5, 15)
+        ([(3, 0, 7, 30, 0)], [[3, 3, 3], [0, 3, 3], [3, 3, 3]]),
+        # cut off by the edge: clipped to (26..30, 0..8), centre (28, 4)
+        ([(26, -20, 90, 8, 1)], [[3, 3, 1], [3, 3, 3], [3, 3, 3]]),
+        # ends exactly on the far edge, 1 px large
+        ([(29, 29, 30, 30, 2)], [[3, 3, 3], [3, 3, 3], [3, 3, 2]]),
+        # two over (0,0): 80 against 60 covered, the one that covers more wins, in either order
+        ([(0, 0, 8, 10, 0), (0, 0, 6, 10, 1)], [[0, 3, 3], [3, 3, 3], [3, 3, 3]]),
+        ([(0, 0, 6, 10, 1), (0, 0, 8, 10, 0)], [[0, 3, 3], [3, 3, 3], [3, 3, 3]]),
+        # both cover (0,0) whole: the smaller box wins it, the larger keeps the rest of its own
+        ([(0, 0, 20, 20, 2), (0, 0, 10, 12, 0)], [[0, 2, 3], [2, 2, 3], [3, 3, 3]]),
+        ([(0, 0, 10, 12, 0), (0, 0, 20, 20, 2)], [[0, 2, 3], [2, 2, 3], [3, 3, 3]]),
+        # equal boxes: the earlier
+        ([(0, 0, 10, 10, 2), (0, 0, 10, 10, 1)], [[2, 3, 3], [3, 3, 3], [3, 3, 3]]),
+        # a tiny box in front of a large one takes its centre's patch from it
+        ([(0, 0, 30, 30, 2), (14, 14, 16, 16, 0)], [[2, 2, 2], [2, 0, 2], [2, 2, 2]]),
+        # two tiny boxes in one patch: the one that covers more of it
+        ([(1, 1, 3, 3, 0), (5, 5, 8, 8, 1)], [[1, 3, 3], [3, 3, 3], [3, 3, 3]]),
+    ],
+)
+def test_patch_labels_by_hand(boxes, expected):
+    assert label(*boxes) == expected
+
+
+def test_patch_labels_agree_with_counted_pixels():
+    g = np.random.default_rng(0)
+    for _ in range(20):
+        x0, y0 = g.integers(0, 40, 2)
+        box = (x0, y0, x0 + g.integers(5, 20), y0 + g.integers(5, 20))
+        picture = np.zeros((42, 56), bool)
+        picture[box[1] : box[3], box[0] : box[2]] = True
+        most = picture.reshape(3, 14, 4, 14).sum((1, 3)) > 98
+        got = patch_labels(torch.tensor([box]), torch.tensor([0]), (3, 4), 14, 1).numpy() == 0
+        if most.any():
+            assert (got == most).all()
+        else:
+            assert got.sum() == 1
+
+
+def test_patch_labels_from_mask_by_hand():
+    mask = torch.zeros(4, 6, dtype=torch.int64)
+    mask[0:2, 0:2] = torch.tensor([[5, 5], [5, 0]])  # three of four: more than half
+    mask[0:2, 2:4] = torch.tensor([[7, 7], [0, 0]])  # exactly half: not more
+    mask[0:2, 4:6] = torch.tensor([[7, 5], [7, 7]])
+    mask[2:4, 0:2] = torch.tensor([[9, 9], [9, 9]])  # not among the ids
+    mask[2:4, 4:6] = torch.tensor([[7, 7], [7, 7]])
+    assert patch_labels_from_mask(mask, (2, 3), 2, (5, 7)).tolist() == [[0, 2, 1], [2, 2, 1]]
+
+
+@pytest.mark.parametrize(
+    ("boxes", "labels", "says"),
+    [
+        ([[0, 0, 10, 10], [5, 5, 5, 9]], [0, 0], "Box 1 .* no area"),
+        ([[40, 0, 50, 10]], [0], "Box 0 .* no area within 30x30"),
+        ([[0, 0, float("nan"), 10]], [0], "Box 0"),
+        ([[0, 0, 10, 10]], [3], "labels="),
+        ([[0, 0, 10, 10]], [0, 1], "1 boxes but 2 labels"),
+    ],
+)
+def test_patch_labels_refuse(boxes, labels, says):
+    with pytest.raises(UserError, match=says):
+        patch_labels(torch.tensor(boxes), torch.tensor(labels), (3, 3), 10, NONE)
+
+
+# ---- the fit
+
+
+def objective(maps, labels, l2, weight, bias):
+    """J of the docstring, written anew on rows; standardised here, by hand."""
+    x = maps.double().permute(0, 2, 3, 1).flatten(0, 2)
+    z = (x - x.mean(0)) / ((x - x.mean(0)) ** 2).mean(0).sqrt()
+    logits = z @ weight.T + bias
+    chosen = logits[torch.arange(len(z)), labels.flatten()]
+    return (logits.exp().sum(1).log() - chosen).mean() + l2 / 2 * (weight**2).sum()
+
+
+def by_scipy(maps, labels, l2, k=4):
+    """The optimum from another solver, without preconditioning."""
+    d = maps.shape[1]
+
+    def value_and_gradient(flat):
+        theta = torch.tensor(flat, requires_grad=True)
+        value = objective(maps, labels, l2, theta[: k * d].reshape(k, d), theta[k * d :])
+        value.backward()
+        return value.item(), theta.grad.numpy()
+
+    options = {"maxiter": 20000, "maxfun": 40000, "ftol": 0, "gtol": 1e-8}
+    found = minimize(value_and_gradient, np.zeros(k * (d + 1)), jac=True, method="L-BFGS-B",
+                     options=options)  # fmt: skip
+    return found.fun, torch.tensor(found.x[: k * d]).reshape(k, d)
+
+
+@pytest.mark.parametrize("l2", [1e-3, 1e-1])
+def test_fit_is_the_optimum_that_scipy_finds(l2):
+    maps, labels = labelled_maps()
+    value, weight = by_scipy(maps, labels, l2)
+    model = LogisticProbe(l2=l2, tolerance=1e-7).fit(maps, labels, [*CLASSES, "none"])
+    assert objective(maps, labels, l2, model.weight, model.bias).item() == pytest.approx(
+        value, abs=1e-9
+    )
+    torch.testing.assert_close(model.weight, weight, atol=1e-4, rtol=0)
+
+
+def test_default_fit_has_converged_by_autograds_gradient():
+    maps, labels = labelled_maps(n=30, d=40)
+    model = LogisticProbe().fit(maps.float(), labels, [*CLASSES, "none"])
+    weight, bias = (t.clone().requires_grad_() for t in (model.weight, model.bias))
+    objective(maps.float(), labels, 1e-3, weight, bias).backward()
+    assert max(weight.grad.abs().max(), bias.grad.abs().max()) < 1e-5
+    # and the criterion bites: where it stops early the gradient is far larger
+    with pytest.raises(UserError, match="not converged after 3 steps"):
+        LogisticProbe(max_steps=3).fit(maps, labels, [*CLASSES, "none"])
+
+
+def test_separable_classes_have_an_optimum_and_perfect_ranking():
+    _, labels = labelled_maps()
+    maps = torch.stack([(labels == k).double() for k in range(4)], 1)
+    result = probe(maps, labels, maps, labels, CLASSES, l2=1e-4)
+    assert result.ap == {c: 1.0 for c in CLASSES} and result.mean_ap == 1
+    assert result.interval["mean"] == (1.0, 1.0)
+
+
+def test_scale_and_shift_of_a_channel_change_nothing():
+    maps, labels = labelled_maps()
+    factor = torch.tensor([1e-4, 1.0, 300.0, -2.0, 7.0, 0.1]).double().reshape(1, -1, 1, 1)
+    names = [*CLASSES, "none"]
+    plain = LogisticProbe(tolerance=1e-8).fit(maps, labels, names).scores(maps)
+    moved = LogisticProbe(tolerance=1e-8).fit(maps * factor - 40, labels, names)
+    torch.testing.assert_close(moved.scores(maps * factor - 40), plain, atol=1e-6, rtol=0)
+
+
+def test_a_constant_channel_gets_no_weight():
+    maps, labels = labelled_maps()
+    names = [*CLASSES, "none"]
+    flat = torch.cat([maps, torch.full_like(maps[:, :1], 0.1)], 1)
+    model = LogisticProbe().fit(flat, labels, names)
+    assert model.weight[:, -1].abs().max() < 1e-9
+    changed = flat.clone()
+    changed[:, -1] += 1  # test data in which that channel does vary
+    torch.testing.assert_close(model.scores(changed), model.scores(flat))
+
+
+def test_new_features_meet_the_training_statistics():
+    maps, labels = labelled_maps()
+    model = LogisticProbe().fit(maps, labels, [*CLASSES, "none"])
+    one = torch.full((1, 6, 1, 1), 5.5, dtype=torch.float64)
+    rows = maps.permute(0, 2, 3, 1).flatten(0, 2)
+    z = (one.flatten() - rows.mean(0)) / rows.std(0, correction=0)
+    expected = model.weight @ z + model.bias
+    torch.testing.assert_close(model.logits(one).flatten(), expected)
+    p = torch.softmax(expected, 0)
+    torch.testing.assert_close(model.scores(one).flatten(), (p / (1 - p)).log())
+
+
+def test_scores_of_certain_patches_still_differ():
+    model = LogisticProbe()
+    model.mean, model.std = torch.zeros(1).double(), torch.ones(1).double()
+    model.weight, model.bias = torch.tensor([[1.0], [0.0]]).double(), torch.zeros(2).double()
+    scores = model.scores(torch.tensor([100.0, 101.0]).reshape(2, 1, 1, 1))
+    torch.testing.assert_close(scores[:, 0, 0, 0], torch.tensor([100.0, 101.0]).double())
+
+
+# ---- average precision
+
+
+def test_average_precision_by_hand():
+    # ranked + - + -: precision 1 at recall 1/2, 2/3 at recall 1
+    scores, positives = torch.tensor([0.9, 0.8, 0.7, 0.1]), torch.tensor([1, 0, 1, 0]).bool()
+    assert average_precision(scores, positives) == pytest.approx(0.5 * 1 + 0.5 * 2 / 3)
+    # + and - tied at .8 are one threshold: precision 1/2 at recall 1/2, then 2/3 at recall 1
+    tied = torch.tensor([0.8, 0.8, 0.7, 0.1])
+    assert average_precision(tied, positives) == pytest.approx(0.5 * 0.5 + 0.5 * 2 / 3)
+    # all equal: one threshold, the share of positives
+    assert average_precision(torch.ones(8), torch.arange(8) < 3) == pytest.approx(3 / 8)
+    # the worst order: positives last of 5
+    assert average_precision(-torch.arange(5.0), torch.arange(5) > 2) == pytest.approx(
+        (1 / 4 + 2 / 5) / 2
+    )
+    assert np.isnan(average_precision(torch.ones(4), torch.zeros(4).bool()))
+
+
+@pytest.mark.parametrize("decimals", [0, 1, 6])
+def test_average_precision_is_that_of_torchmetrics(decimals):
+    g = generator(decimals)
+    positives = torch.rand(500, generator=g) < 0.2
+    # rounded, so that there are many ties, few or none
+    scores = ((torch.randn(500, generator=g) + positives) / 8 + 0.5).clamp(0, 1)
+    scores = (scores * 10).round(decimals=decimals) / 10
+    oracle = BinaryAveragePrecision(thresholds=None)(scores, positives.long()).item()
+    assert average_precision(scores, positives) == pytest.approx(oracle, abs=1e-6)
+
+
+def test_weights_are_repetitions():
+    g = generator(3)
+    scores = torch.randint(0, 30, (7, 4, 5), generator=g).float()
+    positives = torch.rand(7, 4, 5, generator=g) < 0.2
+    draws = resamples(7, 20, seed=5)
+    weighted = average_precision(scores, positives, multiplicities(7, 20, seed=5))
+    literal = [average_precision(scores[i], positives[i]) for i in draws]
+    np.testing.assert_allclose(weighted.numpy(), literal, rtol=1e-12)
+
+
+# ---- bootstrap
+
+
+def test_bootstrap_of_a_proportion_is_binomial():
+    # resampling 12 of 40 successes gives Binomial(40, .3) / 40
+    values = np.arange(40) < 12
+    low, high = bootstrap(lambda i: values[i].mean(), 40, draws=20000)
+    assert low * 40 == pytest.approx(binom.ppf(0.025, 40, 0.3), abs=1)
+    assert high * 40 == pytest.approx(binom.ppf(0.975, 40, 0.3), abs=1)
+
+
+def test_bootstrap_covers_as_often_as_it_should():
+    # the chance that the interval holds the true p, summed over every possible sample
+    n, p, covered = 60, 0.4, 0.0
+    for successes in range(n + 1):
+        values = np.arange(n) < successes
+        low, high = bootstrap(lambda i, v=values: v[i].mean(), n, draws=300)
+        covered += binom.pmf(successes, n, p) * (low <= p <= high)
+    assert 0.92 < covered < 0.97
+
+
+def test_bootstrap_is_repeatable_and_depends_on_the_seed():
+    assert (resamples(9, 50, seed=1) == resamples(9, 50, seed=1)).all()
+    assert (resamples(9, 50, seed=1) != resamples(9, 50, seed=2)).any()
+    counts = multiplicities(9, 50, seed=1)
+    assert (counts.sum(1) == 9).all()
+    for row, drawn in zip(counts, resamples(9, 50, seed=1), strict=True):
+        assert all((drawn == i).sum() == row[i] for i in range(9))
+
+
+def test_interval_of_the_probe_is_literal_resampling():
+    train, test = labelled_maps(seed=1), labelled_maps(seed=1)
+    result = probe(*train, test[0], test[1], CLASSES, draws=60, seed=4)
+    scores, truth = result.scores, test[1]
+
+    def mean_ap(i):
+        return np.mean([average_precision(scores[i][..., k], truth[i] == k) for k in range(3)])
+
+    assert result.interval["mean"] == pytest.approx(bootstrap(mean_ap, 12, draws=60, seed=4))
+    assert result.mean_ap == pytest.approx(mean_ap(np.arange(12)))
+    low, high = result.interval["car"]
+    assert low < result.ap["car"] < high
+
+
+def test_paired_bootstrap_resamples_both_alike():
+    maps, labels = labelled_maps(n=24, noise=1.5)
+    good = probe(maps, labels, maps, labels, CLASSES, draws=200)
+    noisier = maps + torch.randn(maps.shape, generator=generator(9), dtype=maps.dtype) * 0.4
+    worse = measure(good.model, noisier, labels, CLASSES, draws=200)
+    difference, (low, high) = paired_bootstrap(good, worse)
+    assert difference == pytest.approx(good.mean_ap - worse.mean_ap) and low < difference < high
+
+    def literal(i):
+        return sum(
+            average_precision(good.scores[i][..., k], labels[i] == k)
+            - average_precision(worse.scores[i][..., k], labels[i] == k)
+            for k in range(3)
+        ) / 3  # fmt: skip
+
+    assert (low, high) == pytest.approx(bootstrap(literal, 24, draws=200))
+    assert paired_bootstrap(good, good) == (0.0, (0.0, 0.0))
+    person, _ = paired_bootstrap(good, worse, key="person")
+    assert person == pytest.approx(good.ap["person"] - worse.ap["person"])
+    for other in (measure(good.model, maps, labels.flip(0), CLASSES, draws=200),
+                  measure(good.model, maps, labels, CLASSES, draws=200, seed=1),
+                  measure(good.model, maps, labels, CLASSES, draws=100)):  # fmt: skip
+        with pytest.raises(UserError, match="same images"):
+            paired_bootstrap(good, other)
+    with pytest.raises(UserError, match="did you mean 'person'"):
+        paired_bootstrap(good, worse, key="persons")
+
+
+# ---- the whole probe
+
+
+def test_blocks_are_joined_and_counts_are_right():
+    maps, labels = labelled_maps()
+    whole = probe(maps, labels, maps, labels, CLASSES, draws=5)
+    parts = probe([maps[:, :2], maps[:, 2:]], labels, [maps[:, :2], maps[:, 2:]], labels, CLASSES,
+                  draws=5)  # fmt: skip
+    assert parts.ap == whole.ap and torch.equal(parts.scores, whole.scores)
+    assert whole.scores.shape == (12, 4, 5, 3)
+    assert whole.n == {c: int((labels == k).sum()) for k, c in enumerate(CLASSES)} | {
+        "images": 12, "patches": 240,
+    }  # fmt: skip
+
+
+def test_an_absent_class_has_no_figure_and_is_named():
+    maps, labels = labelled_maps()
+    test = labels.clone()
+    test[test == 1] = NONE
+    test[test == 2] = NONE
+    test[3, 0, 0] = 2  # car in one image alone: about 1/e of the draws lack it
+    result = probe(maps, labels, maps, test, CLASSES, draws=400)
+    assert result.ap["bicycle"] is None and result.interval["bicycle"] is None
+    assert result.mean_ap == pytest.approx((result.ap["person"] + result.ap["car"]) / 2)
+    notes = " ".join(result.notes)
+    assert "bicycle is absent" in notes and "leave car undefined" in notes
+    lost = np.isnan(result.draws["car"]).mean()
+    assert lost == pytest.approx((1 - 1 / 12) ** 12, abs=0.08)
+
+
+def test_bad_input_is_one_sentence():
+    maps, labels = labelled_maps()
+    names = [*CLASSES, "none"]
+    broken = maps.clone()
+    broken[5, 2, 1, 1] = torch.nan
+    with pytest.raises(UserError, match="train features .* map 1, image 5, channel 0"):
+        probe([maps[:, :2], broken[:, 2:]], labels, maps, labels, CLASSES)
+    with pytest.raises(UserError, match="test features .* map 0, image 5, channel 2"):
+        probe(maps, labels, broken, labels, CLASSES)
+    with pytest.raises(UserError, match="give one label a patch"):
+        probe(maps, labels[:, :2], maps, labels, CLASSES)
+    with pytest.raises(UserError, match="differ in D"):
+        probe([maps, maps[..., :2]], labels, maps, labels, CLASSES)
+    with pytest.raises(UserError, match="No training patch is labelled bicycle"):
+        probe(maps, labels.where(labels != 1, 3), maps, labels, CLASSES)
+    with pytest.raises(UserError, match="No test patch"):
+        probe(maps, labels, maps, torch.full_like(labels, NONE), CLASSES)
+    with pytest.raises(UserError, match="test labels must be integers from 0 to 3"):
+        probe(maps, labels, maps, labels + 1, CLASSES)
+    with pytest.raises(UserError, match="4 channels, the probe was fitted on 6"):
+        LogisticProbe().fit(maps, labels, names).scores(maps[:, :4])
+    with pytest.raises(UserError, match="l2=0"):
+        LogisticProbe(l2=0)
+    with pytest.raises(UserError, match="NaN"):
+        average_precision(torch.tensor([1.0, torch.nan]), torch.tensor([True, False]))
+    with pytest.raises(UserError, match="n_images=0"):
+        stats.resamples(0)

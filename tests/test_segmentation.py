@@ -1,0 +1,217 @@
+"""Segmentation against hand-worked 4x4 masks, torchmetrics and brute-force loops."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torchmetrics.classification import MulticlassJaccardIndex
+
+from freqkd_lite.errors import UserError
+from freqkd_lite.evaluate.segmentation import (
+    LinearSegmenter,
+    border_distance,
+    confusion_matrices,
+    iou_by_border_distance,
+    measure_segmentation,
+    segment,
+)
+from freqkd_lite.evaluate.stats import bootstrap, paired_bootstrap
+
+ABC = ("a", "b", "c")
+# predicted a lot like the truth: 16 pixels, truth 6 a, 6 b, 4 c
+TRUTH = torch.tensor([[[0, 0, 0, 1], [0, 0, 1, 1], [0, 1, 1, 1], [2, 2, 2, 2]]])
+GUESS = torch.tensor([[[0, 0, 1, 1], [0, 0, 1, 1], [0, 0, 1, 2], [2, 2, 2, 0]]])
+
+
+def random_masks(n=5, size=(9, 11), k=3, seed=0):
+    g = torch.Generator().manual_seed(seed)
+    coarse = torch.randint(0, k, (n, 1, 3, 4), generator=g).float()
+    return torch.nn.functional.interpolate(coarse, size=size).long()[:, 0]
+
+
+def test_iou_by_hand():
+    result = measure_segmentation(GUESS, TRUTH, ABC, draws=3)
+    # rows are the truth: a 5 of 6 (one taken for b), b 4 of 6 (one for a, one for c), c 3 of 4
+    assert result.confusion.tolist() == [[[5, 1, 0], [1, 4, 1], [1, 0, 3]]]
+    assert result.iou == pytest.approx({"a": 5 / 8, "b": 4 / 7, "c": 3 / 5})
+    assert result.miou == pytest.approx((5 / 8 + 4 / 7 + 3 / 5) / 3)
+    assert result.estimates["accuracy"] == pytest.approx(12 / 16)
+    assert result.interval["mean"] == pytest.approx((result.miou,) * 2)  # one image: no spread
+
+
+def test_a_class_in_neither_is_left_out_and_named_but_a_false_one_counts():
+    truth, guess = torch.zeros(2, 4, 4).long(), torch.zeros(2, 4, 4).long()
+    guess[0, 0] = 1
+    result = measure_segmentation(guess, truth, ABC, draws=10)
+    assert result.iou == {"a": pytest.approx(28 / 32), "b": 0.0, "c": None}
+    assert result.miou == pytest.approx(28 / 32 / 2)
+    assert any("c is absent" in note for note in result.notes)
+
+
+def test_iou_is_that_of_torchmetrics():
+    truth, guess = random_masks(seed=1, k=4), random_masks(seed=2, k=4)
+    oracle = MulticlassJaccardIndex(4, average=None)(guess, truth)
+    result = measure_segmentation(guess, truth, "abcd", draws=3)
+    assert list(result.iou.values()) == pytest.approx(oracle.tolist(), abs=1e-6)
+    assert result.miou == pytest.approx(
+        MulticlassJaccardIndex(4, average="macro")(guess, truth).item(), abs=1e-6
+    )
+
+
+def test_interval_is_literal_resampling_of_images():
+    truth, guess = random_masks(n=8, seed=3), random_masks(n=8, seed=4)
+    guess[:4] = truth[:4]  # half of the images are perfect, so the draws spread
+    result = measure_segmentation(guess, truth, ABC, draws=80, seed=2)
+
+    def literal(i):
+        return MulticlassJaccardIndex(3)(guess[i], truth[i]).item()
+
+    low, high = result.interval["mean"]
+    assert (low, high) == pytest.approx(bootstrap(literal, 8, draws=80, seed=2), abs=1e-6)
+    assert low < result.miou - 0.05 and high > result.miou + 0.05
+    other = measure_segmentation(truth, truth, ABC, draws=80, seed=2)
+    difference, (below, _) = paired_bootstrap(other, result)
+    assert difference == pytest.approx(1 - result.miou)
+    assert below == pytest.approx(1 - high)
+
+
+# ---- the classifier
+
+
+def slow_bilinear(logits, size):
+    """(h, w) to `size` with pixel centres at (i + .5) / n, clamped at the edges."""
+    (h, w), (height, width) = logits.shape, size
+    out = np.zeros(size)
+    for i in range(height):
+        for j in range(width):
+            y = min(max((i + 0.5) * h / height - 0.5, 0), h - 1)
+            x = min(max((j + 0.5) * w / width - 0.5, 0), w - 1)
+            y0, x0 = int(y), int(x)
+            y1, x1 = min(y0 + 1, h - 1), min(x0 + 1, w - 1)
+            fy, fx = y - y0, x - x0
+            out[i, j] = ((1 - fy) * ((1 - fx) * logits[y0, x0] + fx * logits[y0, x1])
+                         + fy * ((1 - fx) * logits[y1, x0] + fx * logits[y1, x1]))  # fmt: skip
+    return out
+
+
+def test_prediction_is_the_argmax_of_bilinear_logits():
+    masks = random_masks(n=6, size=(12, 20), seed=5)
+    maps = torch.randn(6, 4, 3, 5, generator=torch.Generator().manual_seed(0))
+    model = LinearSegmenter(ABC).fit(maps, masks)
+    logits = model.probe.logits(maps).numpy()
+    predicted = model.predict(maps, (12, 20), batch=4)
+    for n in range(6):
+        slow = np.stack([slow_bilinear(logits[n, k], (12, 20)) for k in range(3)])
+        assert (predicted[n].numpy() == slow.argmax(0)).all()
+
+
+def test_perfect_features_put_the_border_between_two_patches():
+    masks = torch.zeros(4, 8, 16).long()
+    masks[:2, :, 8:], masks[2:, :, :8] = 1, 1
+    maps = torch.nn.functional.avg_pool2d(masks[:, None].float(), 4)
+    result, model = segment(maps, masks, maps, masks, ("a", "b"))
+    assert result.miou == 1 and torch.equal(result.predictions, masks)
+    swapped, _ = segment(maps, masks, maps.flip(0), masks, ("a", "b"))
+    assert swapped.miou == 0
+    assert torch.equal(model.predict(maps.flip(0), (8, 16)), masks.flip(0))
+
+
+def test_patches_learn_the_most_frequent_class_and_ties_go_to_the_lower_id():
+    # patches 2x2: b b b d -> b; d d b b -> b (tie); a a a a -> a; a c c d -> c
+    mask = torch.tensor([[[1, 1, 3, 3], [1, 3, 1, 1], [0, 0, 0, 2], [0, 0, 2, 3]]])
+    maps = torch.tensor([[[[1.0, 1.0], [0.0, 2.0]], [[0.0, 0.0], [1.0, 1.0]]]])
+    model = LinearSegmenter("abcd", l2=1e-4).fit(maps, mask)
+    assert model.untrained == ["d"] and model.trained.tolist() == [0, 1, 2]
+    assert model.predict(maps, (2, 2)).tolist() == [[[1, 1], [0, 2]]]
+
+
+def test_classes_without_a_patch_keep_the_ids_of_the_others():
+    mask = torch.tensor([[[1, 1, 3, 3], [1, 1, 3, 3]]])
+    maps = torch.tensor([[[[0.0, 1.0]]]])
+    model = LinearSegmenter("abcd").fit(maps, mask)
+    assert model.predict(maps, (1, 2)).tolist() == [[[1, 3]]] and model.untrained == ["a", "c"]
+
+
+# ---- the border
+
+
+def slow_distance(mask):
+    h, w = mask.shape
+    out = np.full((h, w), np.inf)
+    for i in range(h):
+        for j in range(w):
+            for y in range(h):
+                for x in range(w):
+                    if mask[y, x] != mask[i, j]:
+                        out[i, j] = min(out[i, j], math.hypot(y - i, x - j))
+    return out
+
+
+def test_border_distance_by_brute_force():
+    masks = random_masks(n=4, seed=6)
+    masks[2] = 1  # one class: no border
+    masks[3] = 0
+    masks[3, 0, 0] = 2  # distances to a single pixel, and the picture's edge is no border
+    for mask, distance in zip(masks.numpy(), border_distance(masks).numpy(), strict=True):
+        np.testing.assert_allclose(distance, slow_distance(mask), rtol=1e-6)
+
+
+def test_rings_of_distance_by_hand_and_together_make_the_whole():
+    # truth a|b between columns 3 and 4 of 8: distances 4 3 2 1 1 2 3 4
+    truth = (torch.arange(8) > 3).long().expand(1, 2, 8).contiguous()
+    guess = (torch.arange(8) > 4).long().expand(1, 2, 8).contiguous()  # the border 1 px too far
+    rings = iou_by_border_distance(guess, truth, [1, 2, 4, math.inf], ("a", "b"), draws=3)
+    assert list(rings) == [(1, 2), (2, 4), (4, math.inf)]
+    near, middle, far = rings.values()
+    # next to the border: 4 pixels, 2 a both right, 2 b both taken for a
+    assert near.confusion.tolist() == [[[2, 0], [2, 0]]]
+    assert near.iou == {"a": pytest.approx(0.5), "b": 0.0}
+    assert near.estimates["accuracy"] == 0.5
+    assert middle.miou == 1 and middle.confusion.sum() == 8 and far.confusion.sum() == 4
+    total = sum(ring.confusion for ring in rings.values())
+    assert torch.equal(total, confusion_matrices(guess, truth, 2))
+
+
+def test_rings_by_brute_force_over_images():
+    truth, guess = random_masks(n=6, seed=7), random_masks(n=6, seed=8)
+    truth[5] = 0  # without a border: infinitely far, in the last ring
+    slow = np.stack([slow_distance(m) for m in truth.numpy()])
+    rings = iou_by_border_distance(guess, truth, [0, 1.5, 3, math.inf], ABC, draws=40)
+    for (low, high), ring in rings.items():
+        inside = (slow >= low) & ((slow < high) | np.isinf(high))
+        for n in range(6):
+            for t in range(3):
+                for p in range(3):
+                    at = inside[n] & (truth[n] == t).numpy() & (guess[n] == p).numpy()
+                    assert ring.confusion[n, t, p] == at.sum()
+    middle = rings[1.5, 3.0]
+
+    def accuracy(i):
+        chosen = middle.confusion[i].sum(0)
+        return float(chosen.trace() / chosen.sum())
+
+    assert middle.interval["accuracy"] == pytest.approx(bootstrap(accuracy, 6, draws=40))
+
+
+def test_bad_input_is_one_sentence():
+    masks = random_masks(n=2, size=(8, 8))
+    maps = torch.randn(2, 3, 4, 4)
+    with pytest.raises(UserError, match="does not divide into 3x3"):
+        LinearSegmenter(ABC).fit(maps[..., :3, :3], masks)
+    with pytest.raises(UserError, match="one mask"):
+        LinearSegmenter(ABC).fit(maps, masks[:1])
+    with pytest.raises(UserError, match="ids from 0 to 2, there are 2 classes"):
+        LinearSegmenter("ab").fit(maps, masks)
+    with pytest.raises(UserError, match="train features .* image 1, channel 2"):
+        LinearSegmenter(ABC).fit(maps.index_fill(0, torch.tensor([1]), 0) + torch.tensor(
+            [[0, 0, 0], [0, 0, torch.inf]])[..., None, None], masks)  # fmt: skip
+    with pytest.raises(UserError, match="one shape"):
+        measure_segmentation(masks, masks[:1], ABC)
+    with pytest.raises(UserError, match="predictions have ids from 0 to 9"):
+        measure_segmentation(masks.where(masks != 1, 9), masks, ABC)
+    for edges in ([3], [3, 3], [4, 2]):
+        with pytest.raises(UserError, match="edges_px"):
+            iou_by_border_distance(masks, masks, edges, ABC)
+    with pytest.raises(UserError, match="No pixel lies 100.0 to 200.0 px"):
+        iou_by_border_distance(masks, masks, [0, 100, 200], ABC)

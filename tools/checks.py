@@ -1,0 +1,50 @@
+"""What `make test` runs: every stage, also after one has failed, with the time of each."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+BIN = Path(sys.executable).parent
+PYTEST = [str(BIN / "pytest"), "-p", "no:cacheprovider"]
+# A cell that takes longer than the whole walk may take hangs.
+NBVAL = ["--nbval", "--nbval-current-env", "--nbval-cell-timeout", "600"]
+NBVAL += ["--nbval-sanitize-with", "tests/nbval.cfg", "-o", "addopts=-q", "notebooks"]
+STAGES = {
+    "style": [str(BIN / "ruff"), "check", "."],
+    "format": [str(BIN / "ruff"), "format", "--check", "--diff", "-q", "."],
+    # Files share the cores, so each takes one thread.
+    "unit tests": [*PYTEST, "-n", "auto", "--dist", "loadfile"],
+    "committed notebooks say the same (nbval)": PYTEST + NBVAL,
+    "notebooks on small parameters (papermill), scan, pages": [
+        str(BIN / "freqkd"), "walk", "--preset", "smoke",
+    ],
+    "scan of the committed notebooks": [
+        str(BIN / "freqkd"), "scan", *map(str, sorted(ROOT.glob("notebooks/*.ipynb"))),
+    ],
+}  # fmt: skip
+
+
+def main() -> None:
+    """Run all stages; exit with 1 when any failed."""
+    # Progress bars are for people; and a stored one would differ from run to run.
+    plain = os.environ | {"TQDM_DISABLE": "1"}
+    told, failed = [], 0
+    for name, command in STAGES.items():
+        print(f"\n== {name}", flush=True)
+        env = plain | ({"OMP_NUM_THREADS": "1"} if name == "unit tests" else {})
+        start = time.monotonic()
+        status = subprocess.run(command, cwd=ROOT, env=env, stdin=subprocess.DEVNULL).returncode
+        failed += status != 0
+        word = "failed" if status else "ok"
+        told.append(f"{time.monotonic() - start:6.0f} s  {word:6}  {name}")
+    print("\n== time of each stage", *told, sep="\n", flush=True)
+    sys.exit(failed > 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,120 @@
+"""Measure how real the scenes are: DINOv2's divergence on scenes and on real MSRS pairs.
+
+    python tools/scenes_gap.py --pairs 48 --height 168 --width 224 --out results/scenes_gap
+
+Takes so many pairs by day and as many by night from each train split (drawn with a seed). Rows have
+the arms "scenes" and "msrs", the splits "train/all", "train/day" and "train/night", the metrics
+"divergence" (classes block5/ring3, over spectrum.RINGS, and block5/low, middle, high: rho up to
+.25, between, from .75) and "divergence_ratio" (high over low, mean over blocks). Intervals are 95 %
+percentile bootstrap over images. Needs MSRS (FREQKD_DATA) and DINOv2 (FREQKD_WEIGHTS).
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from freqkd_lite import data
+from freqkd_lite.data.scenes import GENERATOR_VERSION
+from freqkd_lite.errors import UserError
+from freqkd_lite.evaluate.stats import percentiles
+from freqkd_lite.features import Backbone, extract, load_backbone
+from freqkd_lite.figures.gap import BANDS, Levels, levels
+from freqkd_lite.results import Row, write_results
+from freqkd_lite.runs import manifest
+from freqkd_lite.spectrum import RINGS, ring_sums
+
+MODEL, BLOCKS, LIGHTS = "vit_small_patch14_dinov2.lvd142m", (2, 5, 8, 11), ("day", "night")
+
+
+def draw(pairs: data.PairSet, light: str, count: int, seed: int) -> list[data.Pair]:
+    """`count` pairs of one light, in an order drawn with `seed`."""
+    found: list[data.Pair] = []
+    for index in torch.randperm(len(pairs), generator=torch.Generator().manual_seed(seed)):
+        pair = pairs[int(index)]
+        if pair.light == light:
+            found.append(pair)
+        if len(found) == count:
+            return found
+    raise UserError(f"--pairs {count}: {pairs.name} has only {len(found)} pairs by {light}.")
+
+
+def sums(backbone: Backbone, pairs: list[data.Pair]) -> list[list[Tensor]]:
+    """`ring_sums` of each of BLOCKS, (pairs, rings, 3), over RINGS and over BANDS."""
+    rgb, heat = (
+        extract(backbone, torch.stack([getattr(p, kind) for p in pairs]), BLOCKS)
+        for kind in ("visible", "infrared")
+    )
+    return [
+        [ring_sums(a, b, edges) for a, b in zip(rgb, heat, strict=True)] for edges in (RINGS, BANDS)
+    ]
+
+
+def rows(arm: str, split: str, measured: Levels, names: list[str]) -> Iterator[Row]:
+    """A row for each block and ring."""
+    for i, block in enumerate(BLOCKS):
+        for j, name in enumerate(names):
+            yield Row(
+                claim="gap_ratio", arm=arm, seed=None, data=arm, split=split, metric="divergence",
+                klass=f"block{block}/{name}", value=float(measured.value[i, j]),
+                interval=tuple(measured.interval[:, i, j].tolist()), n=measured.images,
+            )  # fmt: skip
+
+
+def measure(arm: str, pairs: int, size: tuple[int, int], seed: int) -> tuple[list[Row], str]:
+    """All rows of one data set, and its fingerprint."""
+    backbone, found = load_backbone(MODEL).freeze(), data.load(arm, "train", size)
+    ring, band = {}, {}
+    for light in LIGHTS:
+        ring[light], band[light] = sums(backbone, draw(found, light, pairs, seed))
+    for table in (ring, band):
+        table["all"] = [torch.cat(both) for both in zip(*table.values(), strict=True)]
+    out: list[Row] = []
+    for light in ("all", *LIGHTS):
+        split = f"train/{light}"
+        bands = levels(band[light])
+        out += rows(arm, split, levels(ring[light]), [f"ring{i}" for i in range(len(RINGS) - 1)])
+        out += rows(arm, split, bands, ["low", "middle", "high"])
+        ratio, draws = bands.ratio()
+        out.append(Row(
+            claim="gap_ratio", arm=arm, seed=None, data=arm, split=split,
+            metric="divergence_ratio", value=ratio, interval=percentiles(draws), n=bands.images,
+        ))  # fmt: skip
+        print(f"{arm} {light}: high over low {ratio:.2f}, {bands.images} pairs", flush=True)
+    return out, found.fingerprint()
+
+
+def main() -> None:
+    """Read the arguments, measure both sets, write rows and manifest."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--pairs", type=int, default=48, help="pairs of each light and set")
+    parser.add_argument("--height", type=int, default=168, help="pixels")
+    parser.add_argument("--width", type=int, default=224, help="pixels")
+    parser.add_argument("--seed", type=int, default=0, help="which pairs are drawn")
+    parser.add_argument("--out", default="results/scenes_gap", help="folder for the results")
+    args = parser.parse_args()
+    options = {k: v for k, v in vars(args).items() if k != "out"}
+    command = " ".join(["python tools/scenes_gap.py"] + [f"--{k} {v}" for k, v in options.items()])
+    measured = {
+        arm: measure(arm, args.pairs, (args.height, args.width), args.seed)
+        for arm in ("msrs", "scenes")
+    }
+    about = manifest(
+        command=command, parameters=options, model=MODEL, blocks=BLOCKS, rings=RINGS,
+        weights=load_backbone(MODEL).checksum, generator=GENERATOR_VERSION,
+        data={arm: fingerprint for arm, (_, fingerprint) in measured.items()},
+        notes={arm: data.REGISTRY[arm].note for arm in measured},
+    )  # fmt: skip
+    path = write_results(args.out, [row for out, _ in measured.values() for row in out], about)
+    print(f"Wrote {path}")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except UserError as error:
+        sys.exit(f"scenes_gap: {error}")
