@@ -62,7 +62,9 @@ def judge_loss(found: dict[str, list[Row]]) -> tuple[str, str]:
     blind = value < 1e-6
     return (
         f"a negated high band costs {value:.1e} of what the same loss with signs charges",
-        "as coded, the high-band term cannot see a sign" if blind else "the high-band term sees signs",
+        "as coded, the high-band term cannot see a sign"
+        if blind
+        else "the high-band term sees signs",
     )
 
 

@@ -29,7 +29,6 @@ from freqkd_lite.losses import LOSSES, build_loss
 from freqkd_lite.runs import code_version, manifest, run_key, runs_folder, whole_folder, write_json
 
 
-
 class DistilSettings(BaseModel):
     """Everything that decides a stage-1 run. Sizes in pixels, blocks counted from 0.
 
@@ -213,9 +212,7 @@ def train(student: Student, teacher: Backbone, pairs: data.PairSet, settings: Di
              "gradient_norm": norm.item()})  # fmt: skip
 
 
-def distil(
-    settings: DistilSettings, runs: str | Path | None = None, progress: bool = True
-) -> Run:
+def distil(settings: DistilSettings, runs: str | Path | None = None, progress: bool = True) -> Run:
     """Train a student as `settings` say, or return the finished run of the same content.
 
     Content is the settings, the data's and weights' checksums and the code. The folder

@@ -94,9 +94,7 @@ class Backbone(nn.Module):
         if not blocks or list(blocks) != sorted(set(blocks)) or not 0 <= blocks[0] <= blocks[-1]:
             raise UserError(f"blocks={list(blocks)} must be rising block numbers counted from 0.")
         if blocks[-1] >= self.depth:
-            raise UserError(
-                f"blocks={list(blocks)}: {self.name} has blocks 0 to {self.depth - 1}, choose those."
-            )
+            raise UserError(f"blocks={list(blocks)}: {self.name} has blocks 0 to {self.depth - 1}.")
         return blocks
 
     def freeze(self) -> Backbone:
@@ -188,8 +186,6 @@ def load_backbone(name: str = TINY, weights: str | Path | None = None) -> Backbo
         ) from error
     tag = fetched.pretrained_cfg.get("hf_hub_id") or fetched.pretrained_cfg.get("url") or "timm"
     return Backbone(net, name, f"timm:{tag}", None)
-
-
 
 
 @torch.inference_mode()

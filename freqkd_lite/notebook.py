@@ -1,5 +1,5 @@
-"""What every notebook of the walk shares: a guess, a look, a figure with words for who can't see it,
-and the folder that results go to."""
+"""What every notebook of the walk shares: a guess, a look, a figure with
+words for who can't see it, and the folder that results go to."""
 
 from __future__ import annotations
 

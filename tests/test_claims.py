@@ -8,7 +8,9 @@ from freqkd_lite.results import Row, write_results
 
 
 def gap(ratio, interval, raw=0.05):
-    common = dict(claim="gap_ratio", arm="msrs", seed=0, data="msrs", split="all", klass="mean", n=48)
+    common = dict(
+        claim="gap_ratio", arm="msrs", seed=0, data="msrs", split="all", klass="mean", n=48
+    )
     return {"scenes_gap": [
         Row(metric="ratio_normalised", value=ratio, interval=interval, **common),
         Row(metric="ratio_mse", value=raw, **common),

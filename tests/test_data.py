@@ -114,7 +114,9 @@ def test_a_wrong_argument_is_told_in_one_sentence(call, message):
 def test_a_notebook_says_what_the_data_lacks(msrs):
     pairs = data.load("msrs", root=msrs)
     data.require(pairs, "boxes")
-    with pytest.raises(UserError, match="07_segmentation needs masks.*'msrs' has only boxes, pairs"):
+    with pytest.raises(
+        UserError, match="07_segmentation needs masks.*'msrs' has only boxes, pairs"
+    ):
         data.require(pairs, "masks", notebook="07_segmentation")
 
 

@@ -71,9 +71,11 @@ def test_flips_have_their_probability_and_mirror_both():
 
 def test_crops_are_the_same_window_in_both_and_reach_every_corner():
     settings = small(steps=40, batch=12, flip=0, crop=(14, 28))
-    starts = torch.cat(
-        [(v - i)[:, 0, 0, 0] * 100 for v, i in batches(Stripes(), settings)]
-    ).round().int()
+    starts = (
+        torch.cat([(v - i)[:, 0, 0, 0] * 100 for v, i in batches(Stripes(), settings)])
+        .round()
+        .int()
+    )
     assert set(starts.tolist()) == set(range(42 - 28 + 1))
 
 

@@ -23,7 +23,9 @@ def test_maps_are_the_blocks_own_tokens_without_the_class_token(backbone):
         backbone.net.blocks[i].register_forward_hook(lambda m, a, out, i=i: seen.update({i: out}))
         for i in (2, 7)
     ]
-    mean, std = (torch.tensor(backbone.net.pretrained_cfg[k])[:, None, None] for k in ("mean", "std"))
+    mean, std = (
+        torch.tensor(backbone.net.pretrained_cfg[k])[:, None, None] for k in ("mean", "std")
+    )
     backbone.eval()
     with torch.no_grad():
         backbone.net.forward_features((images - mean) / std)

@@ -92,7 +92,9 @@ class Msrs(PairSet):
         height, width = infrared.shape[-2:]
         labels_file = self.root / "boxes_ir" / f"{name}.txt"
         if not labels_file.is_file():
-            raise UserError(f"{labels_file} is missing: add it (empty if the picture has no boxes).")
+            raise UserError(
+                f"{labels_file} is missing: add it (empty if the picture has no boxes)."
+            )
         boxes, labels = read_yolo(labels_file, (height, width), len(self.classes))
         boxes = tv_tensors.BoundingBoxes(boxes, format="XYXY", canvas_size=(height, width))
         light = {"D": "day", "N": "night"}.get(name[-1], "")

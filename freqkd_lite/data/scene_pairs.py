@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 from torchvision import tv_tensors
 
-from freqkd_lite.data.base import Pair, PairSet, digest, register
 from freqkd_lite.data import scenes
+from freqkd_lite.data.base import Pair, PairSet, digest, register
 from freqkd_lite.data.scenes import GENERATOR_VERSION, MASK_CLASSES, Scene, SceneSettings
 from freqkd_lite.errors import UserError, unknown
 

@@ -439,7 +439,8 @@ def _facade(w: _World, at, u0: float, u1: float, tall: float, shop: bool, **fram
                 a, b, y0, y1 = u0 + step * (bay + .08), u0 + step * (bay + .92), .45, 2.35
                 power *= 1.4
             elif floor == 0 and bay == bays // 2:
-                put(a, 0, b - step * .1, 2.2, w.pick(((.35, .2, .12), (.2, .3, .25), (.5, .12, .1))),
+                doors = ((.35, .2, .12), (.2, .3, .25), (.5, .12, .1))
+                put(a, 0, b - step * .1, 2.2, w.pick(doors),
                     heat + 2.5)
                 continue
             put(a - .1, y0 - .12, b + .1, y1 + .1, frame_colour, heat + .5, lit=lit)
@@ -565,15 +566,18 @@ def _build(seed: int) -> _World:
     w.cls = 0
     styles = [w.pick(("houses", "houses", "trees", "mixed")) for _ in range(2)]
     things = []  # (depth, draw)
-    for side, wall, kerb, style in ((-1, l_wall, l_road, styles[0]), (1, r_wall, r_road, styles[1])):
+    sides = ((-1, l_wall, l_road, styles[0]), (1, r_wall, r_road, styles[1]))
+    for side, wall, kerb, style in sides:
         if style != "trees":
             _row(w, side, wall, w.between(2, 12), min(far, 75))
         else:  # a park: hedge and woods behind the pavement
             z = w.between(5, 9)
             while z < min(far, 60):
-                things.append((z, lambda x=wall + side * w.between(.6, 5), z=z: _tree(w, x, z)))
+                at = wall + side * w.between(.6, 5)
+                things.append((z, lambda x=at, z=z: _tree(w, x, z)))
                 if z < 30:
-                    things.append((z + .1, lambda x=wall + side * .6, z=z: _tree(w, x, z, low=True)))
+                    at = wall + side * .6
+                    things.append((z + .1, lambda x=at, z=z: _tree(w, x, z, low=True)))
                 z += w.between(2.5, 7)
         lamp = r() < (.85 if night else .5)
         z = w.between(6, 14)
@@ -601,7 +605,8 @@ def _build(seed: int) -> _World:
             things.append((z + .3 * k, lambda x=x + .65 * k, z=z + .3 * k: _person(w, x, z)))
     for _ in range(0 if quiet else w.pick((0, 0, 1, 1, 2, 2))):
         x, z = place(5.2, min(reach, 30), l_wall + .6, r_wall - .6)
-        things.append((z, lambda x=x, z=z, on=r() < .6: _bicycle(w, x, z, on)))
+        ridden = r() < .6
+        things.append((z, lambda x=x, z=z, on=ridden: _bicycle(w, x, z, on)))
     taken: list[float] = []
     for _ in range(0 if quiet else w.pick((0, 1, 1, 2, 2, 3))):
         z = place(5.5, min(reach, 45), 0, 0)[1]
@@ -671,7 +676,8 @@ def _geometry(w: _World, table, numbers, baseline=0.0):
     on_ground, on_side = frame == GROUND, frame == SIDE
     safe = np.where(np.abs(dx) < 1, np.float32(1), dx)
     z = np.where(on_ground, scale * np.float32(w.height) / np.maximum(dy, 1),
-                 np.where(on_side, np.clip(scale * (plane + np.float32(baseline)) / safe, 1, 300), z))
+                 np.where(on_side,
+                          np.clip(scale * (plane + np.float32(baseline)) / safe, 1, 300), z))
     x = dx * z / scale - np.float32(baseline)
     y = np.float32(w.height) - dy * z / scale
     return z, x, y, np.where(on_side, z, x), np.where(on_ground, z, y)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -24,10 +24,10 @@ from tqdm.auto import trange
 
 from freqkd_lite.distil import learning_rate
 from freqkd_lite.errors import UserError, unknown
-from freqkd_lite.evaluate.stats import bootstrap
+from freqkd_lite.evaluate.stats import Resampled, multiplicities
 
 LEVELS = (0.5, 1.0, 2.0)  # strides of the pyramid in patches: 7, 14 and 28 px at patch 14
-CENTRE = 1.5  # FCOS's centre sampling: a positive point is this near to its box's centre, in strides
+CENTRE = 1.5  # a positive point is nearer than this to its box's centre, in strides, as in FCOS
 MAX_DETECTIONS = 100  # per image and class, as in COCO
 # COCO's thresholds; torchmetrics' own defaults are float32 and miss a recall of exactly .3
 RECALLS = np.linspace(0.0, 1.0, 101)
@@ -41,7 +41,7 @@ class DetectorSettings(BaseModel):
     `lr` is AdamW's, after `warmup` steps, then half a cosine down to zero. `flip` is the share of
     mirrored images, where mirrored features are given. `reach`: the pyramid's finest level takes
     the points whose box's farthest side is less than this many of its strides away, the next one
-    those up to twice as far (28 px and 56 px at patch 14).
+    those up to twice as far (21 px and 42 px at patch 14).
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -50,12 +50,12 @@ class DetectorSettings(BaseModel):
     convs: int = Field(2, ge=1)
     steps: int = Field(120, ge=1)
     batch: int = Field(8, ge=1)
-    lr: float = Field(3e-3, gt=0)
+    lr: float = Field(2e-3, gt=0)
     weight_decay: float = Field(1e-4, ge=0)
     warmup: int = Field(12, ge=0)
     clip: float = Field(5.0, gt=0)
     flip: float = Field(0.5, ge=0, le=1)
-    reach: float = Field(4.0, gt=0)
+    reach: float = Field(3.0, gt=0)
     score_threshold: float = Field(0.05, ge=0, lt=1)
     nms_threshold: float = Field(0.6, gt=0, le=1)
     seed: int = Field(0, ge=0)
@@ -143,11 +143,11 @@ class Detector:
     classes: tuple[str, ...]
     image_size: tuple[int, int]
     settings: DetectorSettings
-    losses: list[float] = field(default_factory=list)
+    losses: list[float]
 
     @torch.no_grad()
     def predict(self, features: Tensor, batch: int = 32) -> list[dict[str, Tensor]]:
-        """For each image `boxes` (n,4) XYXY px, `scores` (n,) falling, `labels` (n,); on the CPU."""
+        """For each image `boxes` (n,4) XYXY px, falling `scores` (n,), `labels` (n,), on the CPU."""
         width = self.model.backbone.mean.shape[1]
         if features.ndim != 4 or features.shape[1] != width:
             raise UserError(f"The features are {tuple(features.shape)}: give (N, {width}, h, w).")
@@ -165,30 +165,27 @@ def mirror_boxes(boxes: Tensor, width: float) -> Tensor:
 
 def check_boxes(
     boxes: Sequence[Tensor], labels: Sequence[Tensor], n_images: int, n_classes: int,
-    image_size: tuple[int, int] | None = None, names: Sequence[str] | None = None,
+    image_size: tuple[int, int] = (10**5, 10**5), names: Sequence[str] | None = None,
 ) -> None:  # fmt: skip
-    """`UserError` naming the image of a box without area, out of the picture, or wrongly labelled."""
-    if not len(boxes) == len(labels) == n_images or (names and len(names) != n_images):
-        raise UserError(f"{n_images} images, {len(boxes)} lists of boxes, {len(labels)} of labels"
-                        f"{f', {len(names)} names' if names else ''}: give one each per image.")  # fmt: skip
+    """`UserError` naming the image whose box has no area, leaves the picture or has no class."""
+    if not len(boxes) == len(labels) == n_images:
+        raise UserError(f"{n_images} images, {len(boxes)} lists of boxes and {len(labels)} of "
+                        "labels: give one each per image.")  # fmt: skip
     for i, (box, label) in enumerate(zip(boxes, labels, strict=True)):
-        image = names[i] if names else f"number {i}"
+        image = f"Image {names[i] if names else f'number {i}'}"
         if box.ndim != 2 or box.shape[1] != 4 or label.shape != box.shape[:1]:
-            raise UserError(f"Image {image}: boxes {tuple(box.shape)} and labels "
+            raise UserError(f"{image} has boxes {tuple(box.shape)} and labels "
                             f"{tuple(label.shape)}: give (n, 4) and (n,).")  # fmt: skip
-        bad = ~(box[:, 2:] > box[:, :2]).all(1)  # catches NaN as well
-        if bad.any():
-            raise UserError(f"Image {image}: box {box[bad][0].tolist()} has no area: correct or "
-                            "remove it (x1 < x2 and y1 < y2, pixels).")  # fmt: skip
         if label.is_floating_point() or ((label < 0) | (label >= n_classes)).any():
-            raise UserError(f"Image {image}: labels {label.tolist()}: give whole numbers from 0 to "
+            raise UserError(f"{image} has labels {label.tolist()}: give whole numbers from 0 to "
                             f"{n_classes - 1}.")  # fmt: skip
-        if image_size is not None:
-            edge = box.new_tensor(image_size[::-1] * 2) + 1  # a pixel of grace for rounding
-            bad = ((box < -1) | (box > edge)).any(1)
+        edge = torch.tensor(image_size[::-1] * 2) + 1  # a pixel of grace for rounding
+        for bad, fault in (
+            (~(box[:, 2:] > box[:, :2]).all(1), "has no area: correct or remove it"),  # NaN too
+            (((box < -1) | (box > edge)).any(1), f"leaves the {image_size} px: scale or clip it"),
+        ):
             if bad.any():
-                raise UserError(f"Image {image}: box {box[bad][0].tolist()} leaves the picture of "
-                                f"{image_size[0]}x{image_size[1]} px: scale or clip it.")  # fmt: skip
+                raise UserError(f"{image}: box {box[bad][0].tolist()} (XYXY) {fault}.")
 
 
 def build_fcos(
@@ -199,7 +196,8 @@ def build_fcos(
 
     FCOS lets a level take reaches from 4 to 8 times its square's side and centres within
     `center_sampling_radius` sides: the sides are chosen so that these are `reach` and `CENTRE`
-    strides.
+    strides. torchvision starts the distances to the box's sides at zero, where their ReLU may die
+    for good; they start in the middle of their range instead.
     """
     strides = [patch * level for level in LEVELS]
     model = FCOS(
@@ -213,6 +211,7 @@ def build_fcos(
         detections_per_img=MAX_DETECTIONS,
     )
     model.transform = AsTheyAre(image_size)
+    nn.init.constant_(model.head.regression_head.bbox_reg.bias, 4.0)
     return model
 
 
@@ -243,7 +242,7 @@ def train_detector(
         raise UserError(f"A grid of {h}x{w} patches does not fit image_size {image_size}: give the "
                         "size in pixels that the backbone saw.")  # fmt: skip
     check_boxes(boxes, labels, n, len(classes), image_size, names)
-    if not sum(len(b) for b in boxes):
+    if not any(len(b) for b in boxes):
         raise UserError("No image has a box: a detector needs a data set with boxes.")
     if flipped is not None and flipped.shape != features.shape:
         raise UserError(f"flipped is {tuple(flipped.shape)}, features {tuple(features.shape)}: "
@@ -264,7 +263,7 @@ def train_detector(
     optimiser = torch.optim.AdamW(model.parameters(), weight_decay=settings.weight_decay)
     draw = torch.Generator().manual_seed(settings.seed)
     order: list[int] = []
-    detector = Detector(model, tuple(classes), image_size, settings)
+    losses: list[float] = []
     for step in trange(settings.steps, desc="detector", disable=not progress):
         while len(order) < settings.batch:
             order += torch.randperm(n, generator=draw).tolist()
@@ -283,8 +282,8 @@ def train_detector(
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), settings.clip)
         optimiser.step()
-        detector.losses.append(loss.item())
-    return detector
+        losses.append(loss.item())
+    return Detector(model, tuple(classes), image_size, settings, losses)
 
 
 @dataclass(frozen=True)
@@ -326,8 +325,8 @@ def match(
         overlap = box_iou(found["boxes"][mine][order].double(), box[klass == label].double())
         overlap = overlap.numpy()
         for row in overlap:
-            best = row.argmax() if len(row) else None
-            hit.append(best is not None and row[best] >= iou)
+            best = len(row) - 1 - row[::-1].argmax() if len(row) else 0  # of equals the last
+            hit.append(len(row) > 0 and row[best] >= iou)
             if hit[-1]:
                 overlap[:, best] = -1  # taken
         image += [i] * len(order)
@@ -337,39 +336,31 @@ def match(
     return Matches(np.array(image, int)[order], np.array(hit, bool)[order], truths)
 
 
-@dataclass(frozen=True)
-class DetectionScore:
-    """`map50` and `map` (mean over IoU .5 to .95) by torchmetrics, over the classes that have boxes
-    (None if none has); `ap50` and the number of boxes `n` by class; `matches` by class, from which
-    the interval comes."""
+@dataclass(kw_only=True)
+class DetectionScore(Resampled):
+    """AP50 by class, with mAP50 as "mean"; see `Resampled` for `interval` and `notes`.
 
-    map50: float | None
-    map: float | None
-    ap50: dict[str, float | None]
+    The figures are torchmetrics'; the draws of the bootstrap weight the `matches` of the images.
+    `map` is the mean AP over IoU .5 to .95, `n` the number of true boxes by class, and of "images".
+    """
+
+    map: float
     n: dict[str, int]
     matches: dict[str, Matches]
 
-    def resampled(self, images: np.ndarray, klass: str = "mean") -> float:
-        """AP50 of `klass`, or mAP50, on the images of this index array; NaN without a true box."""
-        n_images = len(next(iter(self.matches.values())).truths)
-        times = np.bincount(images, minlength=n_images)
-        chosen = self.matches.values() if klass == "mean" else [self.matches[klass]]
-        aps = [ap for ap in (m.ap(times) for m in chosen) if ap is not None]
-        return float(np.mean(aps)) if aps else float("nan")
+    @property
+    def map50(self) -> float:
+        """The mean of AP50 over the classes that have true boxes."""
+        return self.estimates["mean"]
 
-    def interval(
-        self, klass: str = "mean", draws: int = 1000, seed: int = 0
-    ) -> tuple[float, float] | None:
-        """95 % bootstrap interval over images of AP50 (None where the class has no true box)."""
-        value = self.map50 if klass == "mean" else self.ap50[klass]
-        if value is None:
-            return None
-        n_images = len(next(iter(self.matches.values())).truths)
-        return bootstrap(lambda images: self.resampled(images, klass), n_images, draws, seed)
+    @property
+    def ap50(self) -> dict[str, float | None]:
+        """AP50 by class, None for a class without a true box."""
+        return {k: v for k, v in self.estimates.items() if k != "mean"}
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """The matches as arrays for a per-image file (`numpy.savez`), named `person/hit`, ..."""
-        return {f"{k}/{part}": a for k, m in self.matches.items() for part, a in vars(m).items()}
+        """The matches as arrays for a per-image file (`numpy.savez`): person_hit, ..."""
+        return {f"{k}_{part}": a for k, m in self.matches.items() for part, a in vars(m).items()}
 
 
 def score_detections(
@@ -377,29 +368,42 @@ def score_detections(
     boxes: Sequence[Tensor],
     labels: Sequence[Tensor],
     classes: Sequence[str],
+    draws: int = 1000,
+    seed: int = 0,
 ) -> DetectionScore:
-    """Score detections (dicts as from `Detector.predict`) against true boxes and labels.
+    """Score detections (dicts as from `Detector.predict`) against true boxes and labels (CPU).
 
     COCO's rules: 100 detections per image and class, 101 recalls; a class without a true box has
-    no AP and does not enter the mean.
+    no AP and does not enter the mean. `draws` and `seed` are the bootstrap's, over images.
     """
     check_boxes(boxes, labels, len(predictions), len(classes))
+    if not any(len(b) for b in boxes):
+        raise UserError("No test image has a box: use more test images, or a set with boxes.")
     metric = MeanAveragePrecision(
-        iou_thresholds=IOUS.tolist(), rec_thresholds=RECALLS.tolist(), backend="pycocotools"
+        iou_thresholds=IOUS.tolist(), rec_thresholds=RECALLS.tolist(), extended_summary=True
     )
     metric.warn_on_many_detections = False
-    boxes = [torch.as_tensor(b).float() for b in boxes]
+    boxes = [b.as_subclass(Tensor).float() for b in boxes]
     metric.update(
         list(predictions),
         [{"boxes": b, "labels": y} for b, y in zip(boxes, labels, strict=True)],
     )
     result = metric.compute()
+    # precision (IoU, recall, class, area, limit): all areas, 100 detections
+    by_class = result["precision"][0, :, :, 0, -1].mean(0).tolist()
+    ap = dict(zip(result["classes"].reshape(-1).tolist(), by_class, strict=True))
     matches = {c: match(predictions, boxes, labels, k) for k, c in enumerate(classes)}
-    has_boxes = any(m.truths.any() for m in matches.values())
+    here = [c for c, m in matches.items() if m.truths.any()]
+    estimates = {c: ap[k] if c in here else None for k, c in enumerate(classes)}
+    times = multiplicities(len(boxes), draws, seed).long().numpy()
+    resampled = {c: np.array([m.ap(t) for t in times], float) for c, m in matches.items()}
+    owner = torch.repeat_interleave(torch.tensor([len(b) for b in boxes]))
     return DetectionScore(
-        map50=result["map_50"].item() if has_boxes else None,
-        map=result["map"].item() if has_boxes else None,
-        ap50={c: m.ap() for c, m in matches.items()},
-        n={c: int(m.truths.sum()) for c, m in matches.items()},
+        estimates=estimates | {"mean": result["map_50"].item()},
+        draws=resampled | {"mean": np.mean([resampled[c] for c in here], axis=0)},
+        truth=torch.cat([owner[:, None], torch.cat(list(labels))[:, None], torch.cat(boxes)], 1),
+        seed=seed,
+        map=result["map"].item(),
+        n={c: int(m.truths.sum()) for c, m in matches.items()} | {"images": len(boxes)},
         matches=matches,
     )

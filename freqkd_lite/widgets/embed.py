@@ -66,8 +66,8 @@ class PageWidget(anywidget.AnyWidget):
             else:
                 state[name] = value
         module = str(self._esm)
-        # No "</script>" may stand inside a script.
-        state_json, buffers_json = (json.dumps(x).replace("</", "<\\/") for x in (state, buffers))
+        # Nothing inside a script may end it.
+        state_json, buffers_json = (json.dumps(x).replace("<", "\\u003c") for x in (state, buffers))
         key = hashlib.sha256((module + state_json + buffers_json).encode()).hexdigest()[:12]
         source = base64.b64encode(encode(picture, "JPEG", quality=72)).decode()
         return _PAGE.format(

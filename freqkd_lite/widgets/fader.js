@@ -65,8 +65,9 @@ export function lowMask(h, w, cutoff, shape) {
   const mask = new Uint8Array(h * w);
   for (let y = 0; y < h; y++) for (let x = 0; x < w; x++) {
     const fy = Math.abs(frequency(y, h)), fx = Math.abs(frequency(x, w));
-    const reach = shape === "disk" ? Math.sqrt(fy * fy + fx * fx) : Math.max(fy, fx);
-    mask[y * w + x] = reach / 0.5 <= cutoff + 2 * SLACK ? 1 : 0;
+    mask[y * w + x] = shape === "disk"
+      ? Math.sqrt(fy * fy + fx * fx) / 0.5 <= cutoff + SLACK
+      : Math.max(fy, fx) <= cutoff / 2 + SLACK;
   }
   return mask;
 }
@@ -153,8 +154,8 @@ const STYLE = `
 .freqkd-fader .readout { margin: 2px 0 8px; font-variant-numeric: tabular-nums; min-height: 1.4em; }
 .freqkd-fader .panels { display: grid; gap: 0; align-items: start;
   grid-template-columns: minmax(0, 1fr) 24px minmax(0, 1fr) 24px minmax(0, 1fr); }
-.freqkd-fader .sign { align-self: start; text-align: center; font-size: 20px; margin-top: 22cqw;
-  transform: translateY(-60%); }
+.freqkd-fader .sign { text-align: center; font-size: 20px; line-height: 0;
+  margin-top: calc(27px + (100cqw - 48px) / 6 * var(--aspect)); }
 .freqkd-fader figure { margin: 0; min-width: 0; }
 .freqkd-fader .title { font-weight: 600; padding-left: 7px; border-left: 5px solid; margin-bottom: 5px;
   min-height: 1.4em; }
@@ -167,7 +168,7 @@ const STYLE = `
 .freqkd-fader .small canvas { width: 48px; flex: none; }
 @container (max-width: 430px) {
   .freqkd-fader .panels { grid-template-columns: 1fr; gap: 6px; }
-  .freqkd-fader .sign { margin: 0; transform: none; }
+  .freqkd-fader .sign { margin: 0; line-height: 1; }
 }`;
 
 function make(tag, attributes = {}, ...children) {
@@ -214,7 +215,7 @@ function render({ model, el }) {
     make("div", { class: "controls" },
       make("label", { class: "cutoff" }, "Cutoff", slider, number),
       make("label", { class: "swap" }, box, " " + spec.swap_label)),
-    readout, make("div", { class: "panels" }, a, sign("+"), b, sign("="), c));
+    readout, make("div", { class: "panels", style: `--aspect:${h / w}` }, a, sign("+"), b, sign("="), c));
   el.append(root);
 
   let lows = null, drawn = null, frame = 0, dragging = false;
@@ -228,7 +229,7 @@ function render({ model, el }) {
       figure.context.putImageData(figure.image, 0, 0);
       figure.title.textContent = text[i];
       figure.canvas.setAttribute("aria-label",
-        `${text[i]}, ${spec.about}. ${step.spoken}. ${step.looks[i]}`);
+        `${text[i]}, ${spec.about}. ${step.spoken}. ${spec.looks[i][i < 2 ? step.detail : side]}.`);
     });
     number.textContent = step.number;
     readout.textContent = step.readout;
