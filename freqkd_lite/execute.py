@@ -226,6 +226,7 @@ def execute(path: Path, values: dict, out: Path, progress: bool = False, **entri
                 beside / NOTEBOOK,
                 values,
                 kernel_name="python3",
+                language="python",
                 cwd=path.parent,
                 progress_bar=progress,
                 extra_arguments=["--IPKernelApp.log_level=40"],

@@ -12,14 +12,7 @@ from freqkd_lite.errors import UserError
 from freqkd_lite.figures import gap
 from freqkd_lite.notebook import NAMES
 from freqkd_lite.results import Row
-from freqkd_lite.spectrum import (
-    RINGS,
-    band_divergence,
-    raw_mse,
-    ring_counts,
-    ring_sums,
-    split_bands,
-)
+from freqkd_lite.spectrum import band_divergence, raw_mse, ring_counts, ring_sums, split_bands
 
 GRID = (12, 16)
 
@@ -35,17 +28,19 @@ def noise(seed, n=40, channels=6, grid=GRID):
 
 
 def steep(x):
-    """x with its low band (rho <= .5) ten times as strong, as natural spectra are."""
-    low, high = split_bands(x, 0.5, "disk")
+    """x with its low band (up to the third ring) ten times as strong, as natural spectra are."""
+    low, high = split_bands(x, gap.EDGES[3], "disk")
     return 10 * low + high
 
 
 @pytest.fixture(scope="module")
 def pair():
     """Two maps that agree in the low band alone: (a, b)."""
-    low, high = split_bands(noise(0), 0.5, "disk")
-    other = split_bands(noise(1), 0.5, "disk")[1]
-    return steep(low + high), steep(low + 0.3 * split_bands(noise(2), 0.5, "disk")[0] + other)
+    low, high = split_bands(noise(0), gap.EDGES[3], "disk")
+    other = split_bands(noise(1), gap.EDGES[3], "disk")[1]
+    return steep(low + high), steep(
+        low + 0.3 * split_bands(noise(2), gap.EDGES[3], "disk")[0] + other
+    )
 
 
 def wordless(text):
@@ -138,6 +133,22 @@ def test_a_ring_without_energy_is_refused():
         gap.levels([torch.zeros(3, 8, 3)])
 
 
+@pytest.mark.parametrize("grid", [(12, 16), (15, 20), (18, 24), (30, 40)])
+def test_every_ring_up_to_one_holds_both_axes(grid):
+    edges = gap.token_rings(*grid)
+    assert edges == list(gap.EDGES)
+    for n in grid:
+        on_axis = np.arange(1, n // 2 + 1) / n / 0.5
+        inside = on_axis[on_axis <= edges[5]]  # rings 0 to 4 end below 1
+        assert (np.histogram(inside, edges[:6])[0] > 0).all()
+
+
+def test_a_ring_without_frequency_joins_the_next():
+    edges = gap.token_rings(6, 8)  # the slowest wave has rho 1/4: the first ring is empty
+    assert edges == [0.0, *gap.EDGES[2:]] and (ring_counts(6, 8, edges) > 0).all()
+    assert ring_counts(6, 8, edges).sum() == 6 * 8 - 1
+
+
 def test_log_rings_leave_no_frequency_out():
     edges = gap.log_rings(168, 224)
     assert ring_counts(168, 224, edges).sum() == 168 * 224 - 1
@@ -149,7 +160,7 @@ def test_log_rings_leave_no_frequency_out():
 
 @pytest.mark.parametrize("shape", gap.SHAPES)
 def test_each_sketch_is_recognised_as_itself(shape):
-    centres = (np.array(RINGS[1:]) + np.array(RINGS[:-1])) / 2
+    centres = (np.array(gap.EDGES[1:]) + np.array(gap.EDGES[:-1])) / 2
     assert gap.shape_of(gap.shape_curve(shape, centres)) == shape
     with pytest.raises(UserError, match="no sketch"):
         gap.shape_curve("E", centres)
@@ -161,8 +172,8 @@ def test_words_follow_the_level():
 
 
 def conclusion(a, b, guess=None):
-    sums = [ring_sums(a, b)]
-    raw = raw_mse(sums[0], ring_counts(*a.shape[-2:]))[None]
+    sums = [ring_sums(a, b, gap.EDGES)]
+    raw = raw_mse(sums[0], ring_counts(*a.shape[-2:], gap.EDGES))[None]
     return gap.curve_conclusion(gap.levels(sums, draws=50), raw, guess)
 
 
@@ -178,9 +189,11 @@ def test_shuffled_pairs_change_the_conclusion_about_the_curve(pair):
 
 
 def test_raw_mse_agrees_where_the_spectrum_is_flat():
-    low, high = split_bands(noise(5), 0.5, "disk")
-    assert "higher" in conclusion(low + high, low + split_bands(noise(6), 0.5, "disk")[1])
-    assert "says the same" in conclusion(low + high, low + split_bands(noise(6), 0.5, "disk")[1])
+    low, high = split_bands(noise(5), gap.EDGES[3], "disk")
+    assert "higher" in conclusion(low + high, low + split_bands(noise(6), gap.EDGES[3], "disk")[1])
+    assert "says the same" in conclusion(
+        low + high, low + split_bands(noise(6), gap.EDGES[3], "disk")[1]
+    )
 
 
 def controlled(a, b, order=None):
@@ -217,8 +230,8 @@ def test_the_ratio_is_called_no_sign_only_when_a_control_reaches_it(pair):
 
 
 def test_the_curves_are_drawn_from_the_numbers_with_the_guess_dashed(pair):
-    sums = [ring_sums(*pair), ring_sums(pair[0], pair[0])]
-    measured, counts = gap.levels(sums, draws=20), ring_counts(*GRID)
+    sums = [ring_sums(*pair, gap.EDGES), ring_sums(pair[0], pair[0], gap.EDGES)]
+    measured, counts = gap.levels(sums, draws=20), ring_counts(*GRID, gap.EDGES)
     raw = torch.stack([raw_mse(s, counts) for s in sums]) + 1
     power = {"visible": (torch.tensor([0.1, 1.0]), torch.tensor([2.0, float("nan")]))}
     pixels = torch.linspace(0.5, 0.9, 8)

@@ -4,7 +4,7 @@
 
 Takes so many pairs by day and as many by night from each train split (drawn with a seed). Rows have
 the arms "scenes" and "msrs", the splits "train/all", "train/day" and "train/night", the metrics
-"divergence" (classes block5/ring3, over spectrum.RINGS, and block5/low, middle, high: rho up to
+"divergence" (classes block5/ring3, over figures.gap.EDGES, and block5/low, middle, high: rho up to
 .25, between, from .75) and "divergence_ratio" (high over low, mean over blocks). Intervals are 95 %
 percentile bootstrap over images. Needs MSRS (FREQKD_DATA) and DINOv2 (FREQKD_WEIGHTS).
 """
@@ -23,10 +23,10 @@ from freqkd_lite.data.scenes import GENERATOR_VERSION
 from freqkd_lite.errors import UserError
 from freqkd_lite.evaluate.stats import percentiles
 from freqkd_lite.features import Backbone, extract, load_backbone
-from freqkd_lite.figures.gap import BANDS, Levels, levels
+from freqkd_lite.figures.gap import BANDS, EDGES, Levels, levels
 from freqkd_lite.results import Row, write_results
 from freqkd_lite.runs import manifest
-from freqkd_lite.spectrum import RINGS, ring_sums
+from freqkd_lite.spectrum import ring_sums
 
 MODEL, BLOCKS, LIGHTS = "vit_small_patch14_dinov2.lvd142m", (2, 5, 8, 11), ("day", "night")
 
@@ -44,13 +44,13 @@ def draw(pairs: data.PairSet, light: str, count: int, seed: int) -> list[data.Pa
 
 
 def sums(backbone: Backbone, pairs: list[data.Pair]) -> list[list[Tensor]]:
-    """`ring_sums` of each of BLOCKS, (pairs, rings, 3), over RINGS and over BANDS."""
+    """`ring_sums` of each of BLOCKS, (pairs, rings, 3), over EDGES and over BANDS."""
     rgb, heat = (
         extract(backbone, torch.stack([getattr(p, kind) for p in pairs]), BLOCKS)
         for kind in ("visible", "infrared")
     )
     return [
-        [ring_sums(a, b, edges) for a, b in zip(rgb, heat, strict=True)] for edges in (RINGS, BANDS)
+        [ring_sums(a, b, edges) for a, b in zip(rgb, heat, strict=True)] for edges in (EDGES, BANDS)
     ]
 
 
@@ -77,7 +77,7 @@ def measure(arm: str, pairs: int, size: tuple[int, int], seed: int) -> tuple[lis
     for light in ("all", *LIGHTS):
         split = f"train/{light}"
         bands = levels(band[light])
-        out += rows(arm, split, levels(ring[light]), [f"ring{i}" for i in range(len(RINGS) - 1)])
+        out += rows(arm, split, levels(ring[light]), [f"ring{i}" for i in range(len(EDGES) - 1)])
         out += rows(arm, split, bands, ["low", "middle", "high"])
         ratio, draws = bands.ratio()
         out.append(Row(
@@ -104,7 +104,7 @@ def main() -> None:
         for arm in ("msrs", "scenes")
     }
     about = manifest(
-        command=command, parameters=options, model=MODEL, blocks=BLOCKS, rings=RINGS,
+        command=command, parameters=options, model=MODEL, blocks=BLOCKS, rings=EDGES,
         weights=load_backbone(MODEL).checksum, generator=GENERATOR_VERSION,
         data={arm: fingerprint for arm, (_, fingerprint) in measured.items()},
         notes={arm: data.REGISTRY[arm].note for arm in measured},

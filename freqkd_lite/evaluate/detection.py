@@ -29,9 +29,9 @@ from freqkd_lite.evaluate.stats import Resampled, multiplicities
 LEVELS = (0.5, 1.0, 2.0)  # strides of the pyramid in patches: 7, 14 and 28 px at patch 14
 CENTRE = 1.5  # a positive point is nearer than this to its box's centre, in strides, as in FCOS
 MAX_DETECTIONS = 100  # per image and class, as in COCO
-# COCO's thresholds; torchmetrics' own defaults are float32 and miss a recall of exactly .3
-RECALLS = np.linspace(0.0, 1.0, 101)
-IOUS = np.linspace(0.5, 0.95, 10)
+# exact, as 7/20 == 35/100: torchmetrics' defaults (float32) and COCO's own (linspace) miss some
+RECALLS = np.arange(101) / 100
+IOUS = np.arange(50, 100, 5) / 100
 
 
 class DetectorSettings(BaseModel):
@@ -147,7 +147,7 @@ class Detector:
 
     @torch.no_grad()
     def predict(self, features: Tensor, batch: int = 32) -> list[dict[str, Tensor]]:
-        """For each image `boxes` (n,4) XYXY px, falling `scores` (n,), `labels` (n,), on the CPU."""
+        """For each image `boxes` (n,4) XYXY px, falling `scores` (n,), `labels` (n,); CPU."""
         width = self.model.backbone.mean.shape[1]
         if features.ndim != 4 or features.shape[1] != width:
             raise UserError(f"The features are {tuple(features.shape)}: give (N, {width}, h, w).")
@@ -340,8 +340,8 @@ def match(
 class DetectionScore(Resampled):
     """AP50 by class, with mAP50 as "mean"; see `Resampled` for `interval` and `notes`.
 
-    The figures are torchmetrics'; the draws of the bootstrap weight the `matches` of the images.
-    `map` is the mean AP over IoU .5 to .95, `n` the number of true boxes by class, and of "images".
+    mAP50 and `map`, the mean over IoU .5 to .95, are torchmetrics'; AP50 by class and the draws of
+    the bootstrap come from `matches`. `n` counts the true boxes by class, and "images".
     """
 
     map: float
@@ -379,9 +379,7 @@ def score_detections(
     check_boxes(boxes, labels, len(predictions), len(classes))
     if not any(len(b) for b in boxes):
         raise UserError("No test image has a box: use more test images, or a set with boxes.")
-    metric = MeanAveragePrecision(
-        iou_thresholds=IOUS.tolist(), rec_thresholds=RECALLS.tolist(), extended_summary=True
-    )
+    metric = MeanAveragePrecision(iou_thresholds=IOUS.tolist(), rec_thresholds=RECALLS.tolist())
     metric.warn_on_many_detections = False
     boxes = [b.as_subclass(Tensor).float() for b in boxes]
     metric.update(
@@ -389,12 +387,9 @@ def score_detections(
         [{"boxes": b, "labels": y} for b, y in zip(boxes, labels, strict=True)],
     )
     result = metric.compute()
-    # precision (IoU, recall, class, area, limit): all areas, 100 detections
-    by_class = result["precision"][0, :, :, 0, -1].mean(0).tolist()
-    ap = dict(zip(result["classes"].reshape(-1).tolist(), by_class, strict=True))
     matches = {c: match(predictions, boxes, labels, k) for k, c in enumerate(classes)}
-    here = [c for c, m in matches.items() if m.truths.any()]
-    estimates = {c: ap[k] if c in here else None for k, c in enumerate(classes)}
+    estimates = {c: m.ap() for c, m in matches.items()}
+    here = [c for c in classes if estimates[c] is not None]
     times = multiplicities(len(boxes), draws, seed).long().numpy()
     resampled = {c: np.array([m.ap(t) for t in times], float) for c, m in matches.items()}
     owner = torch.repeat_interleave(torch.tensor([len(b) for b in boxes]))

@@ -19,11 +19,15 @@ from freqkd_lite.errors import UserError
 from freqkd_lite.evaluate.stats import multiplicities, percentiles
 from freqkd_lite.notebook import COLOURS, NAMES, versus
 from freqkd_lite.results import Row, pick
-from freqkd_lite.spectrum import CORNER, RINGS, divergence
+from freqkd_lite.spectrum import CORNER, divergence, ring_counts
 
 # Edges for the authors' analysis bands: ring 0 is 0 < rho <= .25, ring 2 is rho >= .75 (a bin on
 # an edge belongs to the ring below it, hence the small step).
 BANDS = (0.0, 0.25, 0.75 - 1e-6, CORNER)
+# Rings of the curves: eight of equal width. On a grid of 12x16 tokens (and others in 4:3) each one
+# below rho = 1 holds frequencies of both axes, where street pictures, all level, share most.
+# Narrower rings miss some, and the curve gets spikes that are the grid's.
+EDGES = tuple(np.linspace(0, CORNER, 9).tolist())
 SHAPES = ("A: flat", "B: rising smoothly", "C: a step at 0.5", "D: falling")
 _FLAT = 0.1  # a change of divergence that is smaller than this counts as none
 
@@ -70,11 +74,17 @@ def log_rings(height: int, width: int, count: int = 14) -> list[float]:
     return [0.0, *np.geomspace(2 / min(height, width), CORNER, count).tolist()]
 
 
-def shape_of(curve: Sequence[float], edges: Sequence[float] = RINGS) -> str:
+def token_rings(height: int, width: int) -> list[float]:
+    """`EDGES` for a grid of tokens; on a small one a ring without frequency joins the next."""
+    counts = ring_counts(height, width, EDGES).tolist()
+    return [0.0, *(outer for outer, count in zip(EDGES[1:], counts, strict=True) if count)]
+
+
+def shape_of(curve: Sequence[float], edges: Sequence[float] = EDGES) -> str:
     """Which of `SHAPES` a divergence curve (rings,) is.
 
     Flat or falling by its change from first to last ring; a step if more than half of the rise
-    happens between the two rings that meet at rho = 0.5.
+    happens between the two rings that meet next to rho = 0.5.
     """
     curve = np.asarray(curve, dtype=float)
     rise = curve[-1] - curve[0]
@@ -82,7 +92,7 @@ def shape_of(curve: Sequence[float], edges: Sequence[float] = RINGS) -> str:
         return SHAPES[3]
     if rise <= _FLAT:
         return SHAPES[0]
-    after = list(edges).index(0.5)
+    after = int(np.abs(np.array(edges) - 0.5).argmin())
     return SHAPES[2] if curve[after] - curve[after - 1] > rise / 2 else SHAPES[1]
 
 
@@ -92,7 +102,9 @@ def kinship(level: float) -> str:
     return words[sum(level > bound for bound in (0.3, 0.6, 0.9))]
 
 
-def curve_conclusion(measured: Levels, raw: Tensor, guess: str | None = None) -> str:
+def curve_conclusion(
+    measured: Levels, raw: Tensor, guess: str | None = None, edges: Sequence[float] = EDGES
+) -> str:
     """What notebook 01 measured, in words: the curve's shape, its ends, and what raw MSE per bin
     `raw` (blocks, rings) would have said. `guess` is one of `SHAPES`."""
     mean = measured.mean()
@@ -107,7 +119,7 @@ def curve_conclusion(measured: Levels, raw: Tensor, guess: str | None = None) ->
     mse = versus(float(ratios.log().mean()), 0, 0.1, sides)
     about = {mse, versus(ratio, 1, 0.1, sides)}
     says = "the same" if len(about) == 1 else "the opposite" if sides[1] not in about else "less"
-    found = shape_of(value.tolist())
+    found = shape_of(value.tolist(), edges)
     verdict = ""
     if guess:
         verdict = f" Your guess, {guess}, {'was right' if guess == found else 'was another'}."
@@ -182,7 +194,7 @@ def sketches() -> tuple[Figure, str]:
     for ax, shape in zip(axes, SHAPES, strict=True):
         ax.plot(rho, shape_curve(shape, rho), color=COLOURS["guess"], ls="--")
         ax.set(title=shape, ylim=(0, 1.05), xticks=(0, 0.5, 1), yticks=(0, 1), xlabel="rho")
-        ax.title.set_fontsize(9.5)
+        ax.title.set(fontsize=9.5, fontweight="normal")
     axes[0].set_yticklabels(("identical", "unrelated"))
     return figure, "Four sketches of divergence against rho. " + "; ".join(SHAPES) + "."
 
@@ -195,12 +207,13 @@ def curves(
     raw: Tensor,
     patch: int,
     guess: str | None = None,
+    edges: Sequence[float] = EDGES,
 ) -> tuple[Figure, str]:
     """Notebook 01's answer: divergence against rho by block (with 95 % bands) and of the `pixels`
     (rings,) at the same frequencies; below it the pictures' `power` (name -> `radial_power` over
     rho of pixels) and raw MSE per bin `raw` (blocks, rings)."""
     figure, axes = plt.subplot_mosaic("aa;bc", figsize=(7, 6.4), height_ratios=(1.5, 1))
-    rho = _centres(RINGS)
+    rho = _centres(edges)
     top = axes["a"]
     _limits(top)
     if guess:
@@ -216,19 +229,19 @@ def curves(
         top.fill_between(rho, *measured.interval[:, i], color=colour, alpha=0.15, lw=0)
         axes["c"].plot(rho, raw[i] / raw[i, 0], **line)
     top.legend(loc="lower right", fontsize=9)
-    top.set(title="Where do RGB and infrared part?", ylabel="divergence", ylim=(-0.04, 1.12),
+    top.set(title="Where do RGB and infrared part?", ylabel="divergence",
+            ylim=(-0.04, max(1.12, float(pixels.max()) + 0.05)),
             xlabel="rho: 1 is the fastest change along an axis of tokens")  # fmt: skip
     for name, (at, values) in power.items():
         seen = values.isfinite()
-        axes["b"].loglog(at[seen] / 2, values[seen], color=COLOURS[name])
-        axes["b"].annotate(NAMES[name], (at[seen][-1] / 2, values[seen][-1]), (-4, 8),
-                           textcoords="offset points", ha="right", color=COLOURS[name])  # fmt: skip
+        axes["b"].loglog(at[seen] / 2, values[seen], color=COLOURS[name], label=NAMES[name])
+    axes["b"].legend(loc="upper right", fontsize=9)
     axes["b"].axvline(0.5 / patch, color=COLOURS["floor"], ls=":")
     axes["b"].annotate("tokens'\nlimit", (0.5 / patch, 0.04), (-4, 0), ha="right", fontsize=9,
                        xycoords=("data", "axes fraction"), textcoords="offset points")  # fmt: skip
     axes["b"].set(title="What do pictures hold?", xlabel="cycles per pixel", ylabel="power per bin")
     axes["c"].set(title="What would raw MSE say?", xlabel="rho", yscale="log",
-                  ylabel="MSE per bin (slowest ring = 1)")  # fmt: skip
+                  ylabel="MSE per bin, relative")  # fmt: skip
     ends = "; ".join(
         f"block {b} from {v[0]:.2f} to {v[-1]:.2f}"
         for b, v in zip(blocks, measured.value, strict=True)
@@ -255,7 +268,7 @@ def scenes_against_pairs(rows: Sequence[Row], light: str = "all") -> tuple[Figur
         _limits(ax, words=ax is axes[0, 0])
         for name, (label, colour, marker) in sets.items():
             value, low, high = np.array([(r.value, *r.interval) for r in table[name][block]]).T
-            rho = _centres(RINGS)
+            rho = _centres(EDGES)
             ax.plot(rho, value, marker=marker, ms=4, color=COLOURS[colour], label=label)
             ax.fill_between(rho, low, high, color=COLOURS[colour], alpha=0.2, lw=0)
         ax.set(title=f"block {block}", xlabel="rho", ylim=(-0.04, 1.15), xticks=(0, 0.5, 1))
@@ -303,11 +316,14 @@ def dumbbell(measured: dict[str, Levels], guess: str | None = None) -> tuple[Fig
         ax.plot(ends, (y, y), color=COLOURS["floor"], lw=4, zorder=1, solid_capstyle="round")
         for band, ring, at in zip(("low", "high"), (0, -1), ends, strict=True):
             ax.plot(mean.interval[:, 0, ring], (y, y), color=COLOURS[band], lw=1.5, marker="|")
-            ax.plot(at, y, "o", ms=9, color=COLOURS[band], label=f"{band} band" if not y else None)
+            ax.plot(at, y, "o", ms=9, color=COLOURS[band])
+            if not y:
+                ax.text(at, -0.28, band, color=COLOURS[band], ha="center", fontweight="bold")
         ax.text(1.1, y, f"{ratio:.1f}x", va="center", fontweight="bold")
         ax.text(1.24, y, _span(draws), va="center", fontsize=9)
         if guess == NAMES[name]:
-            ax.axhspan(y - 0.4, y + 0.4, fill=False, ls="--", lw=1.5, color=COLOURS["guess"])
+            frame = dict(fill=False, ls="--", lw=1.5, color=COLOURS["guess"], clip_on=False)
+            ax.axhspan(y - 0.4, y + 0.4, **frame)
         said.append(f"{NAMES[name]} low {ends[0]:.2f}, high {ends[1]:.2f}, ratio {ratio:.1f}")
     for at, word in ((0, "identical"), (1, "unrelated")):
         ax.axvline(at, color=COLOURS["floor"], lw=1, zorder=0)
@@ -317,7 +333,6 @@ def dumbbell(measured: dict[str, Levels], guess: str | None = None) -> tuple[Fig
            ylim=(len(measured) - 0.3, -0.8), xlim=(-0.08, 1.5),
            xticks=np.linspace(0, 1, 6))  # fmt: skip
     ax.set_yticks(range(len(measured)), [NAMES[name] for name in measured])
-    ax.legend(loc="lower left", bbox_to_anchor=(0.3, 1), ncols=2, fontsize=9)
     ax.grid(axis="y", visible=False)
     return figure, "Divergence from 0, identical, to 1, unrelated. " + "; ".join(said) + "."
 

@@ -14,7 +14,9 @@ import io
 import json
 
 import anywidget
-from PIL import Image
+from PIL import Image, ImageColor
+
+from freqkd_lite.notebook import COLOURS
 
 # A plain object plays anywidget's model; several copies of one output each find their own place.
 _PAGE = """<div data-freqkd="{key}">{picture}</div>
@@ -82,7 +84,7 @@ class PageWidget(anywidget.AnyWidget):
     def _repr_mimebundle_(self, **kwargs: object) -> tuple[dict, dict]:
         data, metadata = super()._repr_mimebundle_(**kwargs) or ({}, {})
         picture = self.filmstrip()
-        small = picture.quantize(128, method=Image.Quantize.MEDIANCUT)
+        small = few_colours([picture], 80)[0]
         forms = {
             "text/plain": self.alt_text(),
             "text/html": self.page_html(picture),
@@ -96,3 +98,16 @@ def encode(picture: Image.Image, kind: str, **options: object) -> bytes:
     buffer = io.BytesIO()
     picture.save(buffer, kind, **options)
     return buffer.getvalue()
+
+
+def few_colours(pictures: list[Image.Image], count: int) -> list[Image.Image]:
+    """The pictures in one palette of `count` colours, the bands' among them, without
+    dither: that keeps them small, and moving ones calm."""
+    sample = Image.new("RGB", (pictures[0].width, pictures[0].height * min(4, len(pictures))))
+    for i in range(min(4, len(pictures))):
+        sample.paste(pictures[i * (len(pictures) - 1) // 3], (0, i * pictures[0].height))
+    fixed = [channel for name in ("low", "high") for channel in ImageColor.getrgb(COLOURS[name])]
+    found = sample.quantize(count - 2, method=Image.Quantize.MEDIANCUT).getpalette()
+    palette = Image.new("P", (1, 1))
+    palette.putpalette(fixed + found[: 3 * (count - 2)])
+    return [picture.quantize(palette=palette, dither=Image.Dither.NONE) for picture in pictures]

@@ -151,24 +151,25 @@ const STYLE = `
 .freqkd-fader input:focus-visible { outline: 3px solid #56b4e9; outline-offset: 2px;
   border-radius: 4px; }
 .freqkd-fader output { font-variant-numeric: tabular-nums; font-weight: 600; min-width: 2.9em; }
-.freqkd-fader .readout { margin: 2px 0 8px; font-variant-numeric: tabular-nums; min-height: 1.4em; }
-.freqkd-fader .panels { display: grid; gap: 0; align-items: start;
+.freqkd-fader .readout { margin: 6px 0 8px; font-variant-numeric: tabular-nums; min-height: 1.4em; }
+.freqkd-fader .panels { display: grid; gap: 0; grid-template-rows: auto auto auto;
   grid-template-columns: minmax(0, 1fr) 24px minmax(0, 1fr) 24px minmax(0, 1fr); }
-.freqkd-fader .sign { text-align: center; font-size: 20px; line-height: 0;
-  margin-top: calc(27px + (100cqw - 48px) / 6 * var(--aspect)); }
-.freqkd-fader figure { margin: 0; min-width: 0; }
-.freqkd-fader .title { font-weight: 600; padding-left: 7px; border-left: 5px solid; margin-bottom: 5px;
-  min-height: 1.4em; }
-.freqkd-fader canvas { display: block; width: 100%; height: auto; }
+.freqkd-fader figure { margin: 0; min-width: 0; display: grid; grid-row: 1 / span 3;
+  grid-template-rows: subgrid; grid-template-columns: minmax(0, 1fr); }
+.freqkd-fader .sign { grid-row: 2; place-self: center; font-size: 20px; }
+.freqkd-fader .title { font-weight: 600; padding-left: 7px; border-left: 5px solid; }
+.freqkd-fader figure > canvas { display: block; width: 100%; height: auto; margin: 5px 0; }
 .freqkd-fader .coarse canvas { image-rendering: pixelated; }
-.freqkd-fader figcaption { font-size: 13px; margin-top: 5px; font-variant-numeric: tabular-nums; }
+.freqkd-fader figcaption { font-size: 13px; font-variant-numeric: tabular-nums; }
+.freqkd-fader .footnote { font-size: 12px; margin-top: 6px; opacity: 0.85; }
 .freqkd-fader .meter { height: 6px; margin-top: 4px; border: 1px solid; border-radius: 3px; }
 .freqkd-fader .meter i { display: block; height: 100%; }
 .freqkd-fader .small { display: flex; gap: 8px; align-items: flex-start; }
 .freqkd-fader .small canvas { width: 48px; flex: none; }
 @container (max-width: 430px) {
-  .freqkd-fader .panels { grid-template-columns: 1fr; gap: 6px; }
-  .freqkd-fader .sign { margin: 0; line-height: 1; }
+  .freqkd-fader .panels { display: block; }
+  .freqkd-fader figure { display: block; }
+  .freqkd-fader .sign { text-align: center; }
 }`;
 
 function make(tag, attributes = {}, ...children) {
@@ -204,18 +205,19 @@ function render({ model, el }) {
     return { text, bar };
   });
   const small = make("canvas", { role: "img", width: 96, height: Math.round((96 * h) / w) });
-  const sum = make("span", {}, spec.note);
-  figures[2].caption.append(spec.thumbnail ? make("div", { class: "small" }, small, sum) : sum);
+  if (spec.thumbnail)
+    figures[2].caption.append(make("div", { class: "small" }, small, spec.question));
 
   const sign = (text) => make("div", { class: "sign", "aria-hidden": "true" }, text);
   const [a, b, c] = figures.map((figure) => figure.node);
-  const root = make("div", { class: "freqkd-fader" + (spec.thumbnail ? "" : " coarse"),
+  const root = make("div", { class: "freqkd-fader",
     role: "group", "aria-label": spec.title },
     make("style", {}, STYLE),
     make("div", { class: "controls" },
       make("label", { class: "cutoff" }, "Cutoff", slider, number),
       make("label", { class: "swap" }, box, " " + spec.swap_label)),
-    readout, make("div", { class: "panels", style: `--aspect:${h / w}` }, a, sign("+"), b, sign("="), c));
+    readout, make("div", { class: spec.thumbnail ? "panels" : "panels coarse" }, a, sign("+"), b, sign("="), c),
+    make("div", { class: "footnote" }, spec.footnote));
   el.append(root);
 
   let lows = null, drawn = null, frame = 0, dragging = false;
@@ -236,7 +238,7 @@ function render({ model, el }) {
     slider.setAttribute("aria-valuetext", step.spoken);
     meters.forEach(({ text: label, bar }, i) => {
       const source = i === side ? 0 : 1; // low of one, high of the other
-      label.textContent = `${step.shares[source][i]} % of ${spec.names[source]}'s ${spec.energy}`;
+      label.textContent = `${step.shares[source][i]} % of ${spec.energy[source]}`;
       bar.style.width = `${step.shares[source][i]}%`;
     });
     if (spec.thumbnail) {

@@ -7,6 +7,7 @@ follows the hand; every number and sentence it shows is prepared here.
 
 from __future__ import annotations
 
+from numbers import Real
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from freqkd_lite.data import Pair
 from freqkd_lite.errors import UserError
 from freqkd_lite.notebook import COLOURS
 from freqkd_lite.spectrum import CUTOFF_LIMITS, band_energies, band_mask, split_bands
-from freqkd_lite.widgets.embed import PageWidget, encode
+from freqkd_lite.widgets.embed import PageWidget, encode, few_colours
 
 NAMES = ("RGB", "infrared")
 MAX_PIXELS = 60_000  # the page holds every pixel of both pictures: about 400 kB at this size
@@ -45,7 +46,7 @@ def fader(
     features: tuple | None = None,
     cutoff: float = 0.5,
     swap: bool = False,
-    gain: float = 3.0,
+    gain: float | None = None,
 ) -> Fader:
     """A `Fader` of a pair, or of the features of one.
 
@@ -53,8 +54,8 @@ def fader(
     60,000 pixels. features: (visible, infrared) maps (C, h, w), shown in place of the pair as their
     first three principal components. shape: "rectangle" or "disk", see `spectrum.band_mask`.
     cutoff: in hundredths, a share of the Nyquist frequency of an axis. swap: low band of infrared,
-    high band of RGB. gain: contrast of the high band's panel. `UserError` for input that doesn't
-    fit.
+    high band of RGB. gain: contrast of the high band's panel (2; 1 for features). `UserError` for
+    input that doesn't fit.
     """
     if pair is None and features is None:
         raise UserError("fader() has nothing to show: give pair=... or features=....")
@@ -69,6 +70,10 @@ def fader(
         pictures = _principal(maps)
     else:
         pictures = maps = _check_pair(pair)
+    if gain is None:
+        gain = 1 if features is not None else 2
+    if not isinstance(gain, Real) or not 0 < gain < 100:
+        raise UserError(f"gain={gain!r} is no contrast: give a number above 0, such as 2.")
     return Fader(pictures, maps, features is not None, shape, about, gain, cutoff=cutoff, swap=swap)
 
 
@@ -100,35 +105,32 @@ class Fader(PageWidget):
         self.cutoffs = (*steps, limit) if limit > steps[-1] else tuple(steps)
         self.shares = _low_shares(maps, self.cutoffs, shape)
         self.pictures = tuple(picture.double() for picture in pictures)
-        dtype = "float32" if is_features else "uint8"
         pixels = torch.cat(self.pictures)
         pixels = pixels.float() if is_features else (pixels * 255).round().byte()
         unit = "token" if is_features else "pixel"
         kind = " features" if is_features else ""
         spec = {
-            "dtype": dtype,
+            "dtype": "float32" if is_features else "uint8",
             "channels": [len(picture) for picture in pictures],
             "height": pixels.shape[1],
             "width": pixels.shape[2],
             "shape": shape,
             "gain": gain,
             "thumbnail": not is_features,
-            "names": [name + kind for name in NAMES],
             "colours": [COLOURS["low"], COLOURS["high"], COLOURS["none"]],
             "title": f"Fader: bands of {NAMES[0]} and {NAMES[1]}{kind}",
             "label": "Cutoff, as a share of the Nyquist frequency of an axis",
             "swap_label": f"Swap: low of {NAMES[1]}, high of {NAMES[0]}",
-            "energy": "energy",
-            "about": about,
-            "note": "First three principal components as red, green and blue; one basis for both."
+            "energy": [f"{name}{kind}'{'' if kind else 's'} energy" for name in NAMES],
+            "question": "" if is_features else "Seen small: RGB or heat?",
+            "footnote": f"Energy of all {len(maps[0])} channels, their means aside; the pictures "
+            "show the first three principal components in one basis for both."
             if is_features
-            else "As a thumbnail: whose picture is it now?",
+            else "Energy: sum of squares, the mean aside."
+            + (f" The high band is drawn with {gain:g} times its contrast." if gain != 1 else ""),
+            "about": about,
             "panels": [
-                [
-                    f"Low band of {low}{kind}",
-                    f"High band of {high}{kind}",
-                    f"Hybrid{kind}" if is_features else "Hybrid",
-                ]
+                [f"Low band of {low}{kind}", f"High band of {high}{kind}", f"Hybrid{kind}"]
                 for low, high in (NAMES, NAMES[::-1])
             ],
             "looks": [
@@ -182,24 +184,31 @@ class Fader(PageWidget):
 
     def filmstrip(self) -> Image.Image:
         """The fader at three cutoffs, one below the other: what stands where no script runs."""
-        cards = [self.card(cutoff, self.swap) for cutoff in self._strip_cutoffs()]
+        cutoffs = self._strip_cutoffs()
+        cards = [self.card(c, self.swap, footnote=c == cutoffs[-1]) for c in cutoffs]
         strip = Image.new("RGB", (cards[0].width, sum(c.height for c in cards)), "white")
         for i, card in enumerate(cards):
-            strip.paste(card, (0, i * card.height))
+            strip.paste(card, (0, i * cards[0].height))
         return strip
 
     def _strip_cutoffs(self) -> list[float]:
         others = (0.25, 0.5, 0.75) if self._spec["dtype"] == "float32" else (0.06, 0.15, 0.5)
         return sorted({*sorted(others, key=lambda c: abs(c - self.cutoff))[1:], self.cutoff})
 
-    def card(self, cutoff: float, swap: bool, controls: bool = False) -> Image.Image:
-        """One state drawn as a picture, much as the page shows it; with `controls`, those too."""
+    def card(
+        self, cutoff: float, swap: bool, controls: bool = False, footnote: bool = True
+    ) -> Image.Image:
+        """One state drawn as a picture, much as the page shows it."""
         spec, step = self._spec, self._spec["steps"][self.cutoffs.index(cutoff)]
         scale = max(1, 224 // spec["width"])
         w, h = spec["width"] * scale, spec["height"] * scale
         gap, top = 24, 62 if controls else 30
-        card = Image.new("RGB", (3 * w + 2 * gap + 16, top + 24 + h + 56), "white")
-        draw, fonts = ImageDraw.Draw(card), {size: _font(size) for size in (12, 14, 20)}
+        size = (3 * w + 2 * gap + 16, top + 24 + h + 56 + 22 * footnote)
+        card = Image.new("RGB", size, "white")
+        draw, fonts = (
+            ImageDraw.Draw(card),
+            {size: ImageFont.load_default(size) for size in (12, 14, 20)},
+        )
 
         def text(x: float, y: float, words: str, size: int = 14, **options: object) -> None:
             draw.text((x, y), words, "#1c1c1a", font=fonts[size], **options)
@@ -219,14 +228,16 @@ class Fader(PageWidget):
             if i < 2:
                 source = i ^ swap
                 share = step["shares"][source][i]
-                text(x, y, f"{share} % of {spec['names'][source]}'s {spec['energy']}", 12)
+                text(x, y, f"{share} % of {spec['energy'][source]}", 12)
                 draw.rectangle((x, y + 19, x + w - 1, y + 26), outline="#5c5f63")
                 end = x + 1 + (w - 3) * float(share) / 100
                 draw.rectangle((x + 1, y + 20, end, y + 25), spec["colours"][i])
             elif spec["thumbnail"]:
                 picture.thumbnail((56, 42), Image.Resampling.LANCZOS)
                 card.paste(picture, (x, y))
-                text(x + 64, y, "the same, small", 12)
+                text(x + 64, y, spec["question"], 12)
+        if footnote:
+            text(8, card.height - 22, spec["footnote"], 12)
         return card
 
     def _draw_controls(
@@ -252,14 +263,14 @@ def record(pair: Pair | tuple, path: str | Path, limit: int = 1_500_000, **optio
     path, shown = Path(path), fader(pair, **options)
     if path.suffix not in (".gif", ".webp"):
         raise UserError(f"{path.name} can't hold a moving picture: name it .gif or .webp.")
-    for count in (32, 26, 20, 16, 12, 8):
+    for count in (32, 24, 16, 8):
         down = np.geomspace(0.5, 0.04, count // 2).round(2)
         states = [(c, False) for c in down] + [(c, True) for c in down[::-1]]
         frames = [shown.card(float(cutoff), swap, controls=True) for cutoff, swap in states]
         times = [1200 if i in (0, len(down) - 1, len(down)) else 110 for i in range(len(frames))]
         times[-1] = 1200
         if path.suffix == ".gif":
-            frames = _few_colours(frames)
+            frames = few_colours(frames, 96)
             packing = {"optimize": False, "disposal": 1}
         else:
             packing = {"quality": 70, "method": 4}
@@ -272,30 +283,18 @@ def record(pair: Pair | tuple, path: str | Path, limit: int = 1_500_000, **optio
     raise UserError(f"{path.name} needs over {limit} bytes: give a smaller pair or a .webp name.")
 
 
-def _few_colours(frames: list[Image.Image]) -> list[Image.Image]:
-    """One palette for all frames, without dither: both keep a GIF small and calm."""
-    sample = Image.new("RGB", (frames[0].width, frames[0].height * 4))
-    for i in range(4):
-        sample.paste(frames[i * (len(frames) - 1) // 3], (0, i * frames[0].height))
-    palette = sample.quantize(96, method=Image.Quantize.MEDIANCUT)
-    return [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
-
-
-def _font(size: int) -> ImageFont.ImageFont | ImageFont.FreeTypeFont:
-    return ImageFont.load_default(size)
-
-
 def _step(cutoff: float, shares: list[float], unit: str) -> dict:
     """What the page says at one cutoff; `shares`: of the low bands of RGB and infrared."""
+    number = f"{cutoff:.2f}" if cutoff == round(cutoff, 2) else f"{cutoff:.3f}"
     wave = 2 / cutoff
     words = f"{wave:.0f}" if wave >= 10 else f"{wave:.2g}"
     edges = (24, 8, 3) if unit == "pixel" else (8, 4, 2.3)
     return {
         "cutoff": cutoff,
-        "number": f"{cutoff:.2f}",
+        "number": number,
         "readout": f"waves of {words} {unit}s and longer are low "
-        f"({cutoff / 2:.3g} cycles per {unit}, {cutoff:.2f} of Nyquist)",
-        "spoken": f"{cutoff:.2f} of the Nyquist frequency, {cutoff / 2:.3g} cycles per {unit}: "
+        f"({cutoff / 2:.3g} cycles per {unit}, {number} of Nyquist)",
+        "spoken": f"{number} of the Nyquist frequency, {cutoff / 2:.3g} cycles per {unit}: "
         f"waves of {words} {unit}s and longer are low",
         "shares": [[f"{100 * low:.1f}", f"{100 - round(100 * low, 1):.1f}"] for low in shares],
         "detail": sum(wave < edge for edge in edges),
@@ -316,8 +315,11 @@ def _low_shares(maps: tuple[Tensor, Tensor], cutoffs: tuple[float, ...], shape: 
 
 def _two(given: object, what: str, shape: str) -> list[Tensor]:
     if not isinstance(given, tuple | list) or len(given) != 2 or any(x is None for x in given):
-        raise UserError(f"{what} must be an RGB and an infrared array of {shape}.")
-    both = [torch.as_tensor(np.asarray(x)) for x in given]
+        raise UserError(f"{what} must be two arrays, RGB and infrared, each {shape}.")
+    try:
+        both = [torch.as_tensor(x).detach().cpu() for x in given]
+    except (TypeError, ValueError, RuntimeError) as wrong:
+        raise UserError(f"{what} holds what is no array ({wrong}): give two {shape}.") from wrong
     if any(x.ndim != 3 for x in both) or both[0].shape[1:] != both[1].shape[1:]:
         sizes = " and ".join(str(tuple(x.shape)) for x in both)
         raise UserError(f"{what} has arrays {sizes}: give two {shape} of one height and width.")

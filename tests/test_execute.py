@@ -1,0 +1,277 @@
+"""Running notebooks: what is refused before anything runs, what is kept, what hides."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import papermill
+import pytest
+from nbformat.v4 import new_code_cell as code
+from nbformat.v4 import new_markdown_cell as text
+from nbformat.v4 import new_notebook
+
+from freqkd_lite.errors import UserError
+from freqkd_lite.execute import (
+    address,
+    choose,
+    execute,
+    hidden_errors,
+    parameters,
+    read_preset,
+    tidy,
+)
+
+PARAMETERS = """seed: int = 3
+rate: float = 1e-3
+arms: list[str] = ["mse", "code"]
+size: list[int] = [168, 224]
+root: str | None = None
+fast: bool = True"""
+HIDDEN = """import ipywidgets
+from IPython.display import display
+slider, out = ipywidgets.IntSlider(), ipywidgets.Output()
+with_output = out.capture()(lambda change: 1 / 0)
+slider.observe(with_output, "value")
+display(out)
+slider.value = 5"""
+
+
+def settings(source: str = PARAMETERS):
+    return code(source, metadata={"tags": ["parameters"]})
+
+
+def write(folder: Path, name: str, cells: list) -> Path:
+    path = folder / f"{name}.ipynb"
+    about = {"kernelspec": {"name": "python3", "language": "python", "display_name": "Python 3"}}
+    nbformat.write(new_notebook(cells=cells, metadata=about), path)
+    return path
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    books = tmp_path / "notebooks"
+    (books / "presets").mkdir(parents=True)
+    write(books, "00_first", [text("# First\n\n> Why?"), settings("seed: int = 0")])
+    write(books, "01_second", [text("# Second"), settings()])
+    return books
+
+
+def preset(folder: Path, content: str) -> str:
+    (folder / "presets" / "small.yaml").write_text(content)
+    return "small"
+
+
+def test_parameters_are_those_that_papermill_finds(folder):
+    path = folder / "01_second.ipynb"
+    theirs = papermill.inspect_notebook(path)
+    ours = parameters(path)
+    assert {n: p["inferred_type_name"] for n, p in theirs.items()} == {
+        n: p.annotation for n, p in ours.items()
+    }
+    assert ours["size"].default == [168, 224] and ours["rate"].default == 0.001
+
+
+@pytest.mark.parametrize(
+    "source", ["seed = 3", "seed: int = 1\ntwice: int = 2 * seed", "import os", "x: Tensor = 3"]
+)
+def test_parameters_that_are_no_typed_literals_are_refused(folder, source):
+    path = write(folder, "02_third", [settings(source)])
+    with pytest.raises(UserError, match="02_third.ipynb holds .*write name: type = value"):
+        parameters(path)
+
+
+def test_a_notebook_without_parameters_cell_is_refused(folder):
+    write(folder, "02_third", [code("seed = 3")])
+    with pytest.raises(UserError, match="02_third.ipynb has 0 cells tagged 'parameters'"):
+        read_preset(folder, "default")
+
+
+def test_preset_gives_common_values_where_the_parameter_exists_and_own_ones_win(folder):
+    name = preset(folder, "common: {seed: 7, rate: 1e-4}\n01_second: {seed: 8, size: [14, 28]}")
+    assert read_preset(folder, name) == {
+        "00_first": {"seed": 7},
+        "01_second": {"seed": 8, "rate": 0.0001, "size": [14, 28]},
+    }
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        ("common: {sead: 1}", "section common of presets/small.yaml called 'sead'.*'seed'"),
+        ("00_first: {rate: 1.0}", "section 00_first of presets/small.yaml called 'rate'"),
+        ("01_secnd: {seed: 1}", "section of presets/small.yaml called '01_secnd'.*'01_second'"),
+        ("01_second: {seed: 1.5}", "seed of 01_second is 1.5, which is no int: .*like 3"),
+        ("01_second: {fast: 1}", "fast of 01_second is 1, which is no bool"),
+        ("01_second: {size: [1, a]}", "size of 01_second"),
+        ("01_second: 3", "Section 01_second of presets/small.yaml holds no"),
+        ("- a", "holds no|section"),
+        ("a: [", "presets/small.yaml is no valid YAML at line"),
+    ],
+)
+def test_a_wrong_preset_is_refused_with_the_nearest_name(folder, content, sentence):
+    with pytest.raises(UserError, match=sentence):
+        read_preset(folder, preset(folder, content))
+
+
+def test_unknown_preset_and_notebook_are_told_with_the_nearest(folder):
+    preset(folder, "")
+    with pytest.raises(UserError, match="preset called 'smal': did you mean 'small'"):
+        read_preset(folder, "smal")
+    with pytest.raises(UserError, match="notebook called '01_sceond': did you mean '01_second'"):
+        choose(folder, "01_sceond", "default", [])
+
+
+def test_command_line_values_take_the_parameter_s_type_and_go_before_the_preset(folder):
+    name = preset(folder, "01_second: {seed: 8, fast: true}")
+    given = ["seed=9", "rate=2e-5", "size=[14, 28]", "root=2024", "fast=false", "arms=[mse]"]
+    path, values = choose(folder, "notebooks/01_second.ipynb", name, given)
+    assert path.stem == "01_second"
+    assert values == {
+        "seed": 9, "rate": 2e-5, "size": [14, 28], "root": "2024", "fast": False, "arms": ["mse"],
+    }  # fmt: skip
+    assert choose(folder, "01_second", "default", ["root=null"])[1] == {"root": None}
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ("sed=3", "parameter of 01_second called 'sed': did you mean 'seed'"),
+        ("seed", "-p 'seed' has no '='"),
+        ("seed=many", "seed of 01_second is 'many', which is no int"),
+        ("seed=true", "which is no int"),
+        ("rate=[1]", "which is no float"),
+    ],
+)
+def test_a_wrong_command_line_parameter_is_refused(folder, given, sentence):
+    with pytest.raises(UserError, match=sentence):
+        choose(folder, "01_second", "default", [given])
+
+
+def test_a_run_has_notebook_manifest_and_what_the_notebook_wrote(folder, tmp_path):
+    source = """import json, os, pathlib, sys
+out = pathlib.Path(os.environ["FREQKD_RUN"])
+(out / "results.json").write_text(json.dumps({"twice": 2 * seed, "python": sys.executable}))
+(out / "manifest.json").write_text(json.dumps({"data": "abc"}))
+print(pathlib.Path.cwd().name)"""
+    path = write(folder, "02_third", [settings(), code(source)])
+    run = execute(path, {"seed": 21}, tmp_path / "run", preset="small")
+    assert {p.name for p in run.iterdir()} == {"notebook.ipynb", "manifest.json", "results.json"}
+    results = json.loads((run / "results.json").read_text())
+    assert results == {"twice": 42, "python": sys.executable}
+    about = json.loads((run / "manifest.json").read_text())
+    assert about["data"] == "abc" and about["parameters"] == {"seed": 21}
+    assert about["preset"] == "small" and about["seconds"] > 0 and "torch" in about["versions"]
+    last = nbformat.read(run / "notebook.ipynb", 4).cells[-1]
+    assert last.outputs[0].text == "notebooks\n"
+    assert "FREQKD_RUN" not in os.environ
+
+
+def test_a_failed_cell_gives_its_own_sentence_and_keeps_what_ran(folder, tmp_path):
+    source = "from freqkd_lite.errors import UserError\nraise UserError('No masks: take scenes.')"
+    path = write(folder, "02_third", [settings(), code("print('before')"), code(source)])
+    with pytest.raises(UserError, match="^Cell 2 of 02_third failed: No masks: take scenes. "):
+        execute(path, {}, tmp_path / "run")
+    kept = nbformat.read(tmp_path / "run.failed" / "notebook.ipynb", 4)
+    assert any(o.get("text") == "before\n" for c in kept.cells for o in c.get("outputs", []))
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_error_that_hides_in_widget_state_is_found_and_fails_the_run(folder, tmp_path):
+    path = write(folder, "02_third", [settings(), code(HIDDEN)])
+    # papermill itself is content with this notebook ...
+    done = papermill.execute_notebook(path, None, progress_bar=False)
+    assert not any(o.output_type == "error" for c in done.cells[1:] for o in c.outputs)
+    # ... and the error is there all the same.
+    assert hidden_errors(done) == ["a widget's callback: ZeroDivisionError: division by zero"]
+    with pytest.raises(UserError, match="02_third hides an error: .*ZeroDivisionError"):
+        execute(path, {}, tmp_path / "run")
+    assert hidden_errors(nbformat.read(folder / "00_first.ipynb", 4)) == []
+
+
+def test_a_printed_traceback_counts_as_a_hidden_error():
+    said = "Traceback (most recent call last):\n  ...\nKeyError: 'low'\n"
+    cell = code("", outputs=[nbformat.v4.new_output("stream", name="stderr", text=said)])
+    assert hidden_errors(new_notebook(cells=[cell])) == ["cell 0: KeyError: 'low'"]
+
+
+def test_the_address_follows_source_parameters_and_results_but_not_outputs(folder):
+    path = folder / "00_first.ipynb"
+    first = address(path, {})
+    notebook = nbformat.read(path, 4)
+    notebook.cells[1].outputs = [nbformat.v4.new_output("stream", text="old")]
+    nbformat.write(notebook, path)
+    times = folder.parent / "results" / "default" / "minutes.json"
+    times.parent.mkdir(parents=True)
+    times.write_text("{}")
+    assert address(path, {}) == first
+    seen = {first, address(path, {"seed": 1})}
+    (times.parent / "results.json").write_text("{}")
+    seen.add(address(path, {}))
+    notebook.cells[0].source += "!"
+    nbformat.write(notebook, path)
+    seen.add(address(path, {}))
+    assert len(seen) == 4
+
+
+def test_tidy_removes_machine_time_and_lost_state_and_keeps_outputs(folder, tmp_path):
+    shown = {
+        "text/plain": f"<Fader at 0x7f33aa00bb10 in {tmp_path}/x>",
+        "text/html": "<b>live</b>",
+        "application/vnd.jupyter.widget-view+json": {"model_id": "a"},
+    }
+    alone = {"application/vnd.jupyter.widget-view+json": {"model_id": "b"}, "text/plain": "Slider"}
+    outputs = [nbformat.v4.new_output("display_data", data=data) for data in (shown, alone)]
+    cell = code("x", outputs=outputs, metadata={"papermill": {"duration": 3}, "tags": ["keep"]})
+    notebook = new_notebook(cells=[cell], metadata={"papermill": {}, "widgets": {"state": {}}})
+    tidied = [tidy(nbformat.from_dict(notebook), tmp_path) for _ in range(2)]
+    assert tidied[0] == tidied[1]
+    assert set(tidied[0].metadata) == {"kernelspec", "language_info"}
+    assert tidied[0].cells[0].metadata == {"tags": ["keep"]}
+    data = tidied[0].cells[0].outputs[0].data
+    assert data == {"text/plain": "<Fader at 0x0 in ./x>", "text/html": "<b>live</b>"}
+    assert "application/vnd.jupyter.widget-view+json" in tidied[0].cells[0].outputs[1].data
+
+
+def freqkd(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
+    entry = "import freqkd_lite.cli as c; c.main()"
+    env = os.environ | {
+        "PYTHONPATH": str(Path(__file__).parent.parent), "COLUMNS": "80", "NO_COLOR": "1",
+    }  # fmt: skip
+    env.pop("FREQKD_RUNS", None)
+    command = [sys.executable, "-c", entry, *arguments]
+    return subprocess.run(command, cwd=folder.parent, env=env, capture_output=True, text=True)
+
+
+def test_the_command_says_what_is_wrong_in_one_sentence(folder):
+    done = freqkd(folder, "run", "01_second", "-p", "sed=3")
+    said = "freqkd: There is no parameter of 01_second called 'sed': did you mean 'seed'?\n"
+    assert (done.returncode, done.stderr, done.stdout) == (2, said, "")
+    assert not (folder.parent / "runs").exists()
+
+
+def test_the_command_s_help_fits_a_terminal(folder):
+    lines = freqkd(folder, "--help").stdout.splitlines()
+    assert 10 < len(lines) <= 24 and max(map(len, lines)) <= 80
+    assert any(line.split()[:1] == ["run"] for line in lines)
+
+
+def test_the_command_runs_a_notebook_and_says_where_it_lies(folder):
+    done = freqkd(folder, "run", "00_first", "-p", "seed=4", "--out", "here")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip().endswith("here")
+    about = json.loads((folder.parent / "here" / "manifest.json").read_text())
+    assert about["command"] == "freqkd run 00_first --preset default -p seed=4"
+
+
+def test_the_scan_command_fails_on_a_hidden_error(folder):
+    said = "Traceback (most recent call last):\nKeyError: 1"
+    output = nbformat.v4.new_output("stream", text=said)
+    path = write(folder, "02_third", [settings(), code("", outputs=[output])])
+    done = freqkd(folder, "scan", str(folder / "00_first.ipynb"), str(path))
+    assert done.returncode == 1 and "02_third.ipynb: cell 1: KeyError: 1" in done.stderr
+    assert freqkd(folder, "scan", str(folder / "00_first.ipynb")).returncode == 0

@@ -1,0 +1,96 @@
+"""The project's own files agree with each other."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import re
+import shutil
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+
+from freqkd_lite import __version__
+
+ROOT = Path(__file__).parent.parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+NEEDED = [
+    Requirement(line) for line in PROJECT["dependencies"] + PROJECT["optional-dependencies"]["test"]
+]
+PINNED = [
+    Requirement(line)
+    for line in (ROOT / "requirements.txt").read_text().splitlines()
+    if line and not line.startswith("#")
+]
+
+
+def test_conda_s_environment_brings_python_and_leaves_the_rest_to_the_project():
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text())
+    assert environment["channels"] == ["conda-forge"]
+    plain = [Requirement(d) for d in environment["dependencies"] if isinstance(d, str)]
+    assert [requirement.name for requirement in plain] == ["python", "pip"]
+    assert plain[0].specifier == SpecifierSet(PROJECT["requires-python"])
+    (through_pip,) = [d["pip"] for d in environment["dependencies"] if isinstance(d, dict)]
+    extra = re.fullmatch(r"-e \.\[(\w+)\]", through_pip[0])
+    assert len(through_pip) == 1 and extra[1] in PROJECT["optional-dependencies"]
+
+
+@pytest.mark.parametrize("needed", NEEDED, ids=lambda r: r.name)
+def test_what_is_installed_and_what_is_pinned_lie_in_the_project_s_range(needed):
+    installed = importlib.metadata.version(needed.name)
+    assert needed.specifier.contains(installed, prereleases=True)
+    pins = [pin for pin in PINNED if pin.name == needed.name]
+    assert pins, f"{needed.name} is not pinned: python tools/setup.py --pin"
+    for pin in pins:
+        (version,) = pin.specifier
+        assert version.operator == "==" and needed.specifier.contains(version.version)
+
+
+def test_pinned_requirements_name_no_place_and_no_local_build():
+    content = (ROOT / "requirements.txt").read_text()
+    assert "://" not in content and "--" not in content.split("\n", 1)[1]
+    assert not re.search(r"^-|@|\+", content, re.M)
+    assert len({(pin.name, str(pin.marker)) for pin in PINNED}) == len(PINNED) > 100
+
+
+def test_versions_licence_and_command_agree():
+    assert importlib.metadata.version("freqkd-lite") == __version__ == "0.1.0"
+    (entry,) = importlib.metadata.entry_points(group="console_scripts", name="freqkd")
+    assert entry.value == PROJECT["scripts"]["freqkd"]
+    assert PROJECT["license"] == "Apache-2.0"
+    licence = (ROOT / "LICENSE").read_text()
+    assert "Version 2.0, January 2004" in licence and "END OF TERMS AND CONDITIONS" in licence
+
+
+def targets() -> dict[str, str]:
+    """Each of make's targets and its first command."""
+    lines = (ROOT / "Makefile").read_text()
+    return dict(re.findall(r"^([a-z]+):.*##.*\n\t(.+)$", lines, re.M))
+
+
+def test_ci_and_the_workflow_run_what_make_test_runs():
+    assert {"walk", "test", "lab", "pages", "refresh", "clean", "help"} <= set(targets())
+    assert "tools/checks.py" in targets()["test"]
+    script = (ROOT / ".ci" / "run").read_text()
+    assert script.rstrip().splitlines()[-1] == "make test </dev/null"
+    subprocess.run(["bash", "-n", str(ROOT / ".ci" / "run")], check=True)
+    (flow,) = (ROOT / ".github" / "workflows").glob("*.yml")
+    jobs = yaml.safe_load(flow.read_text())["jobs"]
+    commands = [step["run"] for step in jobs["test"]["steps"] if "run" in step]
+    assert "bash .ci/run" in commands and "make walk" in commands
+    assert jobs["publish"]["needs"] == "test"
+    for command in commands:
+        if command.startswith("make "):
+            assert command.removeprefix("make ") in targets()
+
+
+def test_the_workflow_passes_actionlint():
+    if not shutil.which("actionlint"):
+        pytest.skip("actionlint is not installed; the workflow itself runs it")
+    (flow,) = (ROOT / ".github" / "workflows").glob("*.yml")
+    done = subprocess.run(["actionlint", str(flow)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
