@@ -17,7 +17,7 @@ SMALL = DetectorSettings(channels=32, steps=160, batch=8, lr=4e-3)
 
 
 def boxes_of(*rows):
-    return torch.tensor(rows, dtype=torch.float32).reshape(-1, 4)
+    return torch.tensor(np.array(rows), dtype=torch.float32).reshape(-1, 4)
 
 
 def found_of(*rows):
@@ -140,7 +140,7 @@ def test_draws_equal_literally_repeated_images():
             assert score.draws[name][draw] == pytest.approx(values[-1], abs=1e-9)
         if len(values) == 3:
             assert score.draws["mean"][draw] == pytest.approx(np.mean(values), abs=1e-9)
-    assert undefined < 10 and score.draws["mean"].std() > 0.01
+    assert undefined < 10 and np.nanstd(score.draws["mean"]) > 0.01
     assert score.interval["mean"][0] < score.map50 < score.interval["mean"][1]
 
 

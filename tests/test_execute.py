@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from nbformat.v4 import new_code_cell as code
 from nbformat.v4 import new_markdown_cell as text
 from nbformat.v4 import new_notebook
 
+from freqkd_lite.cli import main
 from freqkd_lite.errors import UserError
 from freqkd_lite.execute import (
     address,
@@ -70,9 +70,10 @@ def test_parameters_are_those_that_papermill_finds(folder):
     path = folder / "01_second.ipynb"
     theirs = papermill.inspect_notebook(path)
     ours = parameters(path)
-    assert {n: p["inferred_type_name"] for n, p in theirs.items()} == {
-        n: p.annotation for n, p in ours.items()
-    }
+    # papermill 2.7 overlooks a type with a bar in it; it sees the rest as we do.
+    assert set(ours) - set(theirs) <= {"root"} and len(ours) == 6
+    for name, parameter in theirs.items():
+        assert parameter["inferred_type_name"] == ours[name].annotation
     assert ours["size"].default == [168, 224] and ours["rate"].default == 0.001
 
 
@@ -172,7 +173,8 @@ print(pathlib.Path.cwd().name)"""
 
 
 def test_a_failed_cell_gives_its_own_sentence_and_keeps_what_ran(folder, tmp_path):
-    source = "from freqkd_lite.errors import UserError\nraise UserError('No masks: take scenes.')"
+    source = "from freqkd_lite.cli import main
+from freqkd_lite.errors import UserError\nraise UserError('No masks: take scenes.')"
     path = write(folder, "02_third", [settings(), code("print('before')"), code(source)])
     with pytest.raises(UserError, match="^Cell 2 of 02_third failed: No masks: take scenes. "):
         execute(path, {}, tmp_path / "run")
@@ -237,41 +239,47 @@ def test_tidy_removes_machine_time_and_lost_state_and_keeps_outputs(folder, tmp_
     assert "application/vnd.jupyter.widget-view+json" in tidied[0].cells[0].outputs[1].data
 
 
-def freqkd(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
-    entry = "import freqkd_lite.cli as c; c.main()"
-    env = os.environ | {
-        "PYTHONPATH": str(Path(__file__).parent.parent), "COLUMNS": "80", "NO_COLOR": "1",
-    }  # fmt: skip
-    env.pop("FREQKD_RUNS", None)
-    command = [sys.executable, "-c", entry, *arguments]
-    return subprocess.run(command, cwd=folder.parent, env=env, capture_output=True, text=True)
+@pytest.fixture
+def freqkd(folder: Path, monkeypatch, capsys):
+    """The command, called as its entry point is: gives exit status, output and errors."""
+
+    def call(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["freqkd", *arguments])
+        with pytest.raises(SystemExit) as end:
+            main()
+        return (end.value.code or 0, *capsys.readouterr())
+
+    monkeypatch.chdir(folder.parent)
+    monkeypatch.setenv("FREQKD_RUNS", str(folder.parent / "runs"))
+    monkeypatch.setenv("COLUMNS", "80")
+    return call
 
 
-def test_the_command_says_what_is_wrong_in_one_sentence(folder):
-    done = freqkd(folder, "run", "01_second", "-p", "sed=3")
+def test_the_command_says_what_is_wrong_in_one_sentence(folder, freqkd):
     said = "freqkd: There is no parameter of 01_second called 'sed': did you mean 'seed'?\n"
-    assert (done.returncode, done.stderr, done.stdout) == (2, said, "")
+    assert freqkd("run", "01_second", "-p", "sed=3") == (2, "", said)
     assert not (folder.parent / "runs").exists()
 
 
-def test_the_command_s_help_fits_a_terminal(folder):
-    lines = freqkd(folder, "--help").stdout.splitlines()
-    assert 10 < len(lines) <= 24 and max(map(len, lines)) <= 80
+def test_the_command_s_help_fits_a_terminal(freqkd):
+    status, out, _ = freqkd("--help")
+    lines = out.splitlines()
+    assert status == 0 and 10 < len(lines) <= 24 and max(map(len, lines)) <= 80
     assert any(line.split()[:1] == ["run"] for line in lines)
 
 
-def test_the_command_runs_a_notebook_and_says_where_it_lies(folder):
-    done = freqkd(folder, "run", "00_first", "-p", "seed=4", "--out", "here")
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.strip().endswith("here")
+def test_the_command_runs_a_notebook_and_says_where_it_lies(folder, freqkd):
+    status, out, _ = freqkd("run", "00_first", "-p", "seed=4", "--out", "here")
+    assert (status, out) == (0, "here\n")
     about = json.loads((folder.parent / "here" / "manifest.json").read_text())
     assert about["command"] == "freqkd run 00_first --preset default -p seed=4"
 
 
-def test_the_scan_command_fails_on_a_hidden_error(folder):
+def test_the_scan_command_fails_on_a_hidden_error(folder, freqkd):
     said = "Traceback (most recent call last):\nKeyError: 1"
     output = nbformat.v4.new_output("stream", text=said)
     path = write(folder, "02_third", [settings(), code("", outputs=[output])])
-    done = freqkd(folder, "scan", str(folder / "00_first.ipynb"), str(path))
-    assert done.returncode == 1 and "02_third.ipynb: cell 1: KeyError: 1" in done.stderr
-    assert freqkd(folder, "scan", str(folder / "00_first.ipynb")).returncode == 0
+    status, out, err = freqkd("scan", "notebooks/00_first.ipynb", str(path))
+    assert (status, out) == (1, "2 notebooks scanned, 1 hidden errors\n")
+    assert err == f"{path}: cell 1: KeyError: 1\n"
+    assert freqkd("scan", "notebooks/00_first.ipynb")[0] == 0

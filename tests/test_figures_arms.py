@@ -205,7 +205,7 @@ def scored(hits, n=40):
     found = {"boxes": box, "scores": torch.tensor([0.9]), "labels": torch.tensor([0])}
     empty = {"boxes": box[:0], "scores": torch.zeros(0), "labels": torch.zeros(0, dtype=int)}
     guesses = [found if i < hits else empty for i in range(n)]
-    return score_detections(guesses, [box] * n, [torch.tensor([0])] * n, ["person"])
+    return score_detections(guesses, [box] * n, [torch.tensor([0])] * n, ["person"], draws=200)
 
 
 def test_keep_band_leaves_one_band_and_the_mean():
@@ -224,11 +224,12 @@ def test_keep_band_leaves_one_band_and_the_mean():
         arms.keep_band(x, 0.5, "lo")
 
 
-def test_a_gain_in_map50_is_paired_over_images():
-    value, (low, high) = arms.detection_gain(scored(30), scored(10), draws=200)
-    assert value == pytest.approx(scored(30).map50 - scored(10).map50) and 0.3 < value < 0.6
-    assert 0 < low < value < high
-    assert arms.detection_gain(scored(20), scored(20), draws=50) == (0, (0, 0))
+def test_scores_come_with_their_intervals_and_the_mean_first():
+    result = scored(20)
+    scores = arms.as_scores(result)
+    assert list(scores) == ["mean", "person"] and scores["mean"].value == result.map50
+    low, high = scores["person"].interval
+    assert low < 0.5 < high  # half of the boxes were found, each with precision 1
 
 
 def test_the_worse_erasure_is_named_and_the_guess_judged():

@@ -47,7 +47,7 @@ def score(arm: str, backbone: Backbone, blocks: list[int], modality: str, train:
         Row(metric="probe_ap", klass=k, value=v, interval=result.interval[k], **common)
         for k, v in (*result.ap.items(), ("mean", result.mean_ap))
     ]
-    areas = segment(x, masks(train), y, masks(val), val.mask_classes)
+    areas, _ = segment(x, masks(train), y, masks(val), val.mask_classes)
     return rows + [
         Row(
             metric="miou", klass="mean", value=areas.miou, interval=areas.interval["mean"], **common

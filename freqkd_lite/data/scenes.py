@@ -23,6 +23,9 @@ WEATHER = ("clear", "overcast", "fog", "wet")
 
 ROAD, BUILDING, TREE, SKY, PERSON, BICYCLE, CAR = range(1, 8)
 # How a pixel of a polygon finds its depth and its texture coordinates (metres).
+# Columns of the table of attributes, one row a polygon.
+COLOUR, UNDER, GLOW = slice(0, 3), slice(3, 6), slice(6, 9)
+HEAT, PATTERN, FRAME, PLANE, DEPTH, OWNER, CLASS = range(9, 16)
 FLAT, GROUND, SIDE = range(3)  # constant z: (x, y); the ground: (x, z); a wall along z: (z, y)
 # pattern: cells per metre (u, v), joint darkness, contrast of cells, contrast of grain (all only
 # visible); cells per metre, contrast of cells, of grain in kelvin (infrared)
@@ -38,7 +41,7 @@ PATTERNS = {
     "grass": (9, 3, 0, 0.5, 0.5, 0.8, 1.2, 0.5),
     "cloth": (7, 7, 0, 0.25, 0.15, 4, 1.0, 0.3),
 }
-NAMES = list(PATTERNS)
+NUMBER = {name: i for i, name in enumerate(PATTERNS)}
 CIRCLE = tuple((x / 1000, y / 1000) for x, y in (
     (1000, 0), (866, 500), (500, 866), (0, 1000), (-500, 866), (-866, 500),
     (-1000, 0), (-866, -500), (-500, -866), (0, -1000), (500, -866), (866, -500)))
@@ -101,7 +104,7 @@ class _World:
 
     def __init__(self, seed: int):
         self.random = _stream(seed, 0).random
-        self.shapes: list[list[tuple]] = []  # corners (x, y, z) of each polygon, in painter's order
+        self.shapes: list[list[tuple]] = []  # corners (x, y, z) of each polygon, far to near
         self.rows: list[tuple] = []  # its attributes, see add()
         self.shadows: list[list[tuple]] = []
         self.lamps: list[tuple] = []  # x, y, z, reach in metres, red, green, blue
@@ -125,10 +128,9 @@ class _World:
     def add(self, points, colour, heat, pattern="smooth", lit=1.0, frame=FLAT, plane=0.0,
             glow=(0, 0, 0), under=None):
         """A polygon: colour in RGB (`under` it without paint), heat in kelvin over the air."""
-        z = sum(p[2] for p in points) / len(points)
-        self.shapes.append([(x, y, max(depth, 1.2)) for x, y, depth in points])
-        self.rows.append((*(lit * c for c in colour), *(lit * c for c in under or colour), *glow,
-                          heat, NAMES.index(pattern), frame, plane, z, self.owner, self.cls))
+        self.shapes.append(points)
+        self.rows.append((*colour, *(under or colour), *glow, heat, NUMBER[pattern], frame, plane,
+                          lit, self.owner, self.cls))
 
     def quad(self, x0, y0, x1, y1, z, *args, **options):
         self.add([(x0, y0, z), (x1, y0, z), (x1, y1, z), (x0, y1, z)], *args, **options)
@@ -168,6 +170,17 @@ class _World:
 
     def end(self):
         self.owner, self.cls = 0, 0
+
+    def freeze(self):
+        """Lists become arrays: nothing is added hereafter."""
+        self.table = np.array(self.rows)  # one row of attributes a polygon
+        self.corners = np.array([corner for shape in self.shapes for corner in shape])
+        counts = [len(shape) for shape in self.shapes]
+        self.first = np.cumsum([0, *counts])
+        self.table[:, :6] *= self.table[:, DEPTH, None]  # it held `lit` up to here
+        self.table[:, DEPTH] = np.add.reduceat(self.corners[:, 2], self.first[:-1]) / counts
+        np.maximum(self.corners[:, 2], 1.2, out=self.corners[:, 2])  # nothing behind the camera
+        return self
 
 
 # ---------------------------------------------------------------- things that stand in the street
@@ -622,65 +635,73 @@ def _build(seed: int) -> _World:
         things.append((z, lambda x=x, z=z, a=across, d=driven, o=lane < 0: _car(w, x, z, a, d, o)))
     for _, draw in sorted(things, key=lambda item: -item[0]):
         draw()
-    return w
+    return w.freeze()
 
 
 # ------------------------------------------------------------------------------------- rendering
-def _raster(w: _World, size, baseline: float = 0.0, mirror: bool = False, keep=None, only=None):
-    """Polygon numbers (2H, 2W) int32: the camera moved `baseline` metres to the left."""
-    height, width = size
-    scale = 2 * w.focal * width / 224
-    cx, hy = 2 * w.centre * width, 2 * w.horizon * height
-    sign = -1 if mirror else 1
-    image = Image.new("I", (2 * width, 2 * height), 0)
-    draw = ImageDraw.Draw(image)
-    for number, (points, row) in enumerate(zip(w.shapes, w.rows, strict=True)):
-        owner = row[14]
-        if (keep is not None and owner and not keep[owner]) or (only is not None and owner != only):
-            continue
-        if mirror and row[11] == GROUND:
-            continue
-        draw.polygon([((cx + scale * (x + baseline) / z + .5) // 1,
-                       (hy + scale * (w.height - sign * y) / z + .5) // 1)
-                      for x, y, z in points], fill=number)
+def _raster(w: _World, size, which, baseline: float = 0.0, mirror: bool = False):
+    """Numbers of the polygons `which` (2H, 2W) int32, the camera moved `baseline` metres left."""
+    height, width = 2 * size[0], 2 * size[1]
+    scale = w.focal * width / 224
+    x, y, z = w.corners.T
+    points = np.empty((len(x), 2))  # whole numbers, so that rounding is ours and not Pillow's
+    points[:, 0] = np.floor(w.centre * width + scale * (x + baseline) / z + .5)
+    y = w.height + y if mirror else w.height - y
+    points[:, 1] = np.floor(w.horizon * height + scale * y / z + .5)
+    low, high = (f.reduceat(points, w.first[:-1]) for f in (np.minimum, np.maximum))
+    inside = ((high >= 0) & (low < (width, height))).all(1)
+    image = Image.new("I", (width, height), 0)
+    draw, flat, first = ImageDraw.Draw(image), points.ravel().tolist(), (2 * w.first).tolist()
+    for n in which[inside[which]].tolist():
+        draw.polygon(flat[first[n]:first[n + 1]], fill=n)
     return np.asarray(image)
 
 
 def _render_instances(seed: int, size=SIZE, parallax: float = 0.0):
-    """World, polygon numbers in the infrared and in the visible frame, instances kept, baseline."""
+    """World, polygon numbers in the infrared and in the visible frame, instances kept (0 is none),
+    numbers of the polygons drawn, metres between the cameras."""
     w = _build(seed)
-    count = len(w.labels)
-    owner = np.array([row[14] for row in w.rows])
-    numbers = _raster(w, size)
+    count, owner = len(w.labels), w.table[:, OWNER].astype(int)
+    drawn = np.arange(len(owner))
+    numbers = _raster(w, size, drawn)
     seen = np.bincount(owner[numbers[::2, ::2]].ravel(), minlength=count + 1)
-    keep = np.ones(count + 1, bool)
-    least = 12 * size[1] * size[1] / (224 * 224)
-    for i in range(1, count + 1):
-        keep[i] = seen[i] >= least and 3 * seen[i] >= np.count_nonzero(
-            owner[_raster(w, size, only=i)[::2, ::2]] == i)
+    keep = seen >= 12 * size[1] * size[1] / (224 * 224)
+    keep[0] = True
+    for i in np.flatnonzero(keep)[1:]:
+        whole = np.count_nonzero(_raster(w, size, np.flatnonzero(owner == i))[::2, ::2])
+        keep[i] = 3 * seen[i] >= whole
     if not keep.all():
-        numbers = _raster(w, size, keep=keep)
+        drawn = np.flatnonzero(keep[owner])
+        numbers = _raster(w, size, drawn)
     near = min([z for z, k in zip(w.depths, keep[1:], strict=True) if k], default=5.0)
     baseline = parallax * near / w.focal
-    other = _raster(w, size, baseline, keep=keep) if parallax else numbers
-    return w, numbers, other, keep, baseline
+    other = _raster(w, size, drawn, baseline) if parallax else numbers
+    return w, numbers, other, keep, drawn, baseline
 
 
-def _geometry(w: _World, table, numbers, baseline=0.0):
+def _geometry(w: _World, numbers, baseline=0.0):
     """Per pixel: depth z, world x and y, texture coordinates u and v (all float32, metres)."""
     rows, columns = numbers.shape
     scale = np.float32(w.focal * columns / 224)
     dx = np.arange(columns, dtype=np.float32)[None] - np.float32(w.centre * columns) + .25
     dy = np.arange(rows, dtype=np.float32)[:, None] - np.float32(w.horizon * rows) + .25
-    frame, plane, z = (table[:, k].astype(np.float32)[numbers] for k in (11, 12, 13))
-    on_ground, on_side = frame == GROUND, frame == SIDE
-    safe = np.where(np.abs(dx) < 1, np.float32(1), dx)
-    z = np.where(on_ground, scale * np.float32(w.height) / np.maximum(dy, 1),
-                 np.where(on_side,
-                          np.clip(scale * (plane + np.float32(baseline)) / safe, 1, 300), z))
+    on_ground, on_side = ((w.table[:, FRAME] == kind)[numbers] for kind in (GROUND, SIDE))
+    plane = (scale * (w.table[:, PLANE].astype(np.float32) + np.float32(baseline)))[numbers]
+    wall = np.clip(plane / np.where(np.abs(dx) < 1, np.float32(1), dx), 1, 300)
+    z = np.where(on_side, wall, w.table[:, DEPTH].astype(np.float32)[numbers])
+    z = np.where(on_ground, scale * np.float32(w.height) / np.maximum(dy, 1), z)
     x = dx * z / scale - np.float32(baseline)
     y = np.float32(w.height) - dy * z / scale
     return z, x, y, np.where(on_side, z, x), np.where(on_ground, z, y)
+
+
+def _patterns(w: _World, numbers, columns):
+    values = np.array(list(PATTERNS.values()), np.float32)[w.table[:, PATTERN].astype(int)]
+    return (values[:, k][numbers] for k in columns)
+
+
+def _rgb(*colour):
+    return np.array(colour, np.float32)[:, None, None]
 
 
 def _tile(rng, cells=128):
@@ -688,11 +709,13 @@ def _tile(rng, cells=128):
 
 
 def _cells(tile, u, v):
-    return tile[np.floor(v).astype(np.int32) & 127, np.floor(u).astype(np.int32) & 127]
+    u, v = (np.floor(a).astype(np.int32) & 127 for a in (u, v))
+    return tile.ravel()[128 * v + u]
 
 
 def _halve(a):
-    return (a[::2, ::2] + a[1::2, ::2] + a[::2, 1::2] + a[1::2, 1::2]) * np.float32(.25)
+    return (a[..., ::2, ::2] + a[..., 1::2, ::2] + a[..., ::2, 1::2]
+            + a[..., 1::2, 1::2]) * np.float32(.25)
 
 
 def _clouds(rng, shape, cells=6):
@@ -716,105 +739,106 @@ def _blur(image, sigma: float):
     return image
 
 
-def _visible(w: _World, table, numbers, baseline, size, paint, keep, rng):
+def _visible(w: _World, numbers, drawn, baseline, size, paint, rng):
     """uint8 (H, W, 3): albedo x texture x light, then air, glow and the camera."""
-    patterns = np.array(list(PATTERNS.values()), np.float32)[table[:, 10].astype(int)]
-    z, x, y, u, v = _geometry(w, table, numbers, baseline)
+    shape, (height, width) = numbers.shape, numbers.shape
+    z, x, y, u, v = _geometry(w, numbers, baseline)
     wet, fog, clear = w.weather == "wet", w.weather == "fog", w.weather == "clear"
-    colour = (table[:, 3:6] + paint * (table[:, 0:3] - table[:, 3:6])).astype(np.float32)
-    sky = table[:, 15] == SKY
-    ground = (table[:, 11] == GROUND)[numbers]
-    image = np.square(np.clip(colour, 0, 1.2))[numbers]
+    colour = w.table[:, UNDER] + paint * (w.table[:, COLOUR] - w.table[:, UNDER])
+    sky = (w.table[:, CLASS] == SKY)[numbers]
+    ground = (w.table[:, FRAME] == GROUND)[numbers]
+    planes = np.square(np.clip(colour.astype(np.float32), 0, 1.2)).T
+    image = np.stack([plane[numbers] for plane in planes])
     # texture: cells (bricks, slabs, leaves) with joints, and grain
-    ku, kv, joint, cell, grain = (patterns[:, k][numbers] for k in range(5))
-    noise = _tile(rng, 512)[: z.shape[0], : z.shape[1]] if max(z.shape) <= 512 else (
-        rng.random(z.shape, dtype=np.float32) - np.float32(.5))
+    ku, kv, joint, cell, grain = _patterns(w, numbers, range(5))
+    noise = _tile(rng, 512)[:height, :width] if max(shape) <= 512 else (
+        rng.random(shape, dtype=np.float32) - np.float32(.5))
     loose = np.where(joint == 0, noise, np.float32(0)) * 1.6
     row = v * kv + loose
-    column = u * ku + np.where(joint > 0, np.floor(row) * np.float32(.5), loose[::-1])
+    whole = np.floor(row)
+    column = u * ku + np.where(joint > 0, whole * np.float32(.5), loose[::-1])
     texture = cell * _cells(_tile(rng), column, row) + 2 * grain * noise
     fade = 1 / (1 + np.square(z / 28))
-    seam = ((row - np.floor(row) < .16) | (column - np.floor(column) < .1)) * joint
-    image *= (1 + np.float32(paint) * (texture - fade * seam + .2 * seam))[..., None]
+    seam = ((row - whole < .16) | (column - np.floor(column) < .1)) * joint
+    image *= 1 + np.float32(paint) * (texture - fade * seam + .2 * seam)
     # light
-    shade = Image.new("L", numbers.shape[::-1], 0)
-    draw, scale = ImageDraw.Draw(shade), w.focal * numbers.shape[1] / 224
+    shade = Image.new("L", (width, height), 0)
+    draw, scale = ImageDraw.Draw(shade), w.focal * width / 224
     for points in w.shadows:
-        draw.polygon([(w.centre * numbers.shape[1] + scale * (a + baseline) / c,
-                       w.horizon * numbers.shape[0] + scale * w.height / c)
-                      for a, _, c in points], fill=255)
+        draw.polygon([(w.centre * width + scale * (a + baseline) / c,
+                       w.horizon * height + scale * w.height / c) for a, _, c in points], fill=255)
     shade = np.asarray(shade.filter(ImageFilter.BoxBlur(2)), np.float32) / 255 * ground
     if w.night:
-        light = np.full((*z.shape, 3), (.012, .014, .022), np.float32)
+        light = np.full((3, *shape), _rgb(.012, .014, .022))
         for lx, ly, lz, reach, *power in w.lamps:
             d = np.square(x - lx) + .5 * np.square(y - ly) + np.square(z - lz)
             fall = 1 / (1 + d / np.float32(reach * reach))
-            light += (fall * np.sqrt(fall))[..., None] * np.array(power, np.float32)
-        light *= (1 - .5 * shade)[..., None]
-        exposure, air = 2.2, np.array((.035, .03, .026), np.float32) * (1.4 if fog else .25)
+            light += fall * np.sqrt(fall) * _rgb(*power)
+        light *= 1 - .5 * shade
+        exposure, air = 2.2, _rgb(.035, .03, .026) * (1.4 if fog else .25)
     else:
         sun = {"clear": (1.0, .95, .86), "overcast": (.62, .64, .67), "fog": (.6, .61, .62),
                "wet": (.5, .52, .55)}[w.weather]
-        light = np.array(sun, np.float32) * (1 - shade * (.62 if clear else .3))[..., None]
-        light += np.array((.12, .16, .24), np.float32)
-        exposure, air = 1.9, np.array((.42, .45, .5), np.float32) * (1 if clear else .9)
+        light = _rgb(*sun) * (1 - shade * (.62 if clear else .3)) + _rgb(.12, .16, .24)
+        exposure, air = 1.9, _rgb(.42, .45, .5) * (1 if clear else .9)
     if wet:
-        image *= (1 - .45 * ground)[..., None]
+        image *= 1 - .45 * ground
     image *= light
     # sky: a gradient with clouds
-    up = np.clip((w.horizon * z.shape[0] - np.arange(z.shape[0], dtype=np.float32))
-                 / (w.horizon * z.shape[0]), 0, 1)[:, None, None]
-    cloud = _clouds(rng, z.shape, 5) * .6 + _clouds(rng, z.shape, 14) * .4
-    cover = np.clip((cloud - (.55 if clear else .2)) * 3, 0, 1)[..., None]
+    top = w.horizon * height
+    up = np.clip((top - np.arange(height, dtype=np.float32)) / top, 0, 1)[:, None]
+    cloud = _clouds(rng, shape, 5) * .6 + _clouds(rng, shape, 14) * .4
+    cover = np.clip((cloud - (.55 if clear else .2)) * 3, 0, 1)
     if w.night:
-        base = np.array((.030, .026, .024), np.float32) * (1 - up) + up * np.array(
-            (.004, .005, .010), np.float32)
+        base = _rgb(.030, .026, .024) * (1 - up) + up * _rgb(.004, .005, .010)
         heaven = base * (1 + (.4 if clear else 1.2) * cover)
     elif clear:
-        base = np.array((.62, .74, .88), np.float32) * (1 - up) + up * np.array(
-            (.16, .34, .74), np.float32)
-        heaven = base + cover * (np.array((.95, .95, .96), np.float32) - base) * .8
+        base = _rgb(.62, .74, .88) * (1 - up) + up * _rgb(.16, .34, .74)
+        heaven = base + cover * (_rgb(.95, .95, .96) - base) * .8
     else:
-        heaven = np.array((.66, .68, .71), np.float32) * (1 - .25 * up - .25 * cover * (not fog))
-    image = np.where(sky[numbers][..., None], heaven, image)
-    glow = table[:, 6:9].astype(np.float32)[numbers]
-    image += glow * .5
+        heaven = _rgb(.66, .68, .71) * (1 - .25 * up - .25 * cover * (not fog))
+    image = np.where(sky, heaven, image)
+    if w.night:  # nothing glows by day
+        glow = np.stack([plane[numbers] for plane in w.table[:, GLOW].T.astype(np.float32)])
+        image += glow * .5
     thick = .045 if fog else .012 if wet else .005 if clear else .007
-    veil = (1 - np.exp(-thick * np.minimum(z, 200)))[..., None]
-    if clear or not fog:
-        veil = veil * ~sky[numbers][..., None]
-    image += veil * (air - image)
+    veil = 1 - np.exp(-thick * np.minimum(z, 200))
+    image += (veil if fog else veil * ~sky) * (air - image)
     if wet:  # the street as a mirror: the same world with y turned over
-        other = table[_raster(w, size, baseline, mirror=True, keep=keep)]
-        ghost = np.square(other[..., :3]).astype(np.float32) * light * .8 + other[..., 6:9] * .5
-        ghost = np.where((other[..., 15] == SKY)[..., None], heaven[::-1], ghost)
-        smear = sum(np.roll(ghost, s, 0) for s in (-9, -6, -3, 0, 3, 6, 9)) / 7
-        gloss = (.25 + .35 * _clouds(rng, z.shape, 9)) * ground
-        image += gloss[..., None] * (smear.astype(np.float32) - image * .3)
+        upright = w.table[drawn, FRAME] != GROUND
+        other = _raster(w, size, drawn[upright], baseline, mirror=True)
+        ghost = np.stack([plane[other] for plane in np.square(colour).T.astype(np.float32)])
+        ghost = ghost * light * .8 + np.stack([g[other] for g in w.table[:, GLOW].T]) * .5
+        ghost = np.where((w.table[:, CLASS] == SKY)[other], heaven[:, ::-1], ghost)
+        ghost = np.concatenate([ghost[:, -9:], ghost, ghost[:, :9]], 1)
+        smear = sum(ghost[:, k:k + height] for k in range(18, -1, -3)) / 7
+        gloss = (.25 + .35 * _clouds(rng, shape, 9)) * ground
+        image += gloss * (smear.astype(np.float32) - image * .3)
     image = _halve(image)
-    bloom = Image.fromarray((np.clip(_halve(glow) / 4, 0, 1) * 255).astype(np.uint8))
-    for radius, power in ((1.5, .8), (7, 2.2 if fog else 1.1), (22, 1.6 if fog else .4)):
-        haze = bloom.filter(ImageFilter.GaussianBlur(radius * size[1] / 224))
-        image += np.asarray(haze, np.float32) * np.float32(power / 255)
+    if w.night:
+        bloom = (np.clip(_halve(glow) / 4, 0, 1) * 255).astype(np.uint8).transpose(1, 2, 0)
+        bloom = Image.fromarray(np.ascontiguousarray(bloom))
+        for radius, power in ((1.5, .8), (7, 2.2 if fog else 1.1), (22, 1.6 if fog else .4)):
+            haze = np.asarray(bloom.filter(ImageFilter.GaussianBlur(radius * size[1] / 224)))
+            image += haze.transpose(2, 0, 1).astype(np.float32) * np.float32(power / 255)
     image = 1 - np.exp(-exposure * np.maximum(image, 0))
-    image = np.sqrt(image) * 255
-    image += rng.standard_normal(image.shape, np.float32) * (3.5 if w.night else 1.5)
+    image = (np.sqrt(image) * 255).transpose(1, 2, 0)
+    image = image + rng.standard_normal(image.shape, np.float32) * (3.5 if w.night else 1.5)
     return (np.clip(image, 0, 255) + np.float32(.5)).astype(np.uint8)
 
 
-def _infrared(w: _World, table, numbers, size, settings, rng):
+def _infrared(w: _World, numbers, size, settings, rng):
     """uint8 (H, W): temperature, air, optics, auto-gain and the sensor."""
-    patterns = np.array(list(PATTERNS.values()), np.float32)[table[:, 10].astype(int)]
-    z, _, _, u, v = _geometry(w, table, numbers)
-    k, cell, grain = (patterns[:, i][numbers] for i in (5, 6, 7))
-    heat = table[:, 9].astype(np.float32)[numbers]
+    z, _, _, u, v = _geometry(w, numbers)
+    k, cell, grain = _patterns(w, numbers, (5, 6, 7))
+    heat = w.table[:, HEAT].astype(np.float32)[numbers]
     noise = rng.random(z.shape, dtype=np.float32) - np.float32(.5)
     heat += cell * _cells(_tile(rng), u * k + noise, v * k + noise[::-1]) + grain * noise
     heat += 1.6 * (_clouds(rng, z.shape, 8) - .5)
     cold = {"clear": -14, "overcast": -7, "fog": -3, "wet": -6}[w.weather]
     up = np.clip(1 - np.arange(z.shape[0], dtype=np.float32) / (w.horizon * z.shape[0]), 0, 1)
     sky = cold * (.35 + .65 * up[:, None]) + 1.5 * _clouds(rng, z.shape, 5)
-    heat = np.where((table[:, 15] == SKY)[numbers], sky, heat)
+    heat = np.where((w.table[:, CLASS] == SKY)[numbers], sky, heat)
     heat *= np.exp(-np.minimum(z, 150) * (.02 if w.weather == "fog" else .004))
     heat = _blur(_halve(heat), settings.blur * size[1] / 224)
     low, high = np.percentile(heat, (1, 99.5))
@@ -836,19 +860,20 @@ def render_scene(seed: int, size: tuple[int, int] = SIZE,
     """
     if not isinstance(seed, (int, np.integer)) or seed < 0:
         raise UserError(f"seed must be a whole number of 0 or more, not {seed!r}.")
-    if len(size) != 2 or any(not isinstance(s, (int, np.integer)) or s < 32 for s in size):
+    sides = tuple(size) if isinstance(size, (tuple, list)) else ()
+    if len(sides) != 2 or any(not isinstance(s, (int, np.integer)) or s < 32 for s in sides):
         raise UserError(f"size must be (height, width) of at least 32 pixels each, not {size!r}.")
-    w, numbers, other, keep, baseline = _render_instances(int(seed), size, settings.parallax)
-    table = np.array(w.rows)
-    crisp = table[numbers[::2, ::2]]
-    mask, owner = crisp[..., 15].astype(np.uint8), crisp[..., 14].astype(int)
+    w, numbers, other, keep, drawn, baseline = _render_instances(
+        int(seed), size, settings.parallax)
+    crisp = numbers[::2, ::2]
+    mask, owner = w.table[:, CLASS].astype(np.uint8)[crisp], w.table[:, OWNER].astype(int)[crisp]
     boxes, labels = [], []
-    for i in np.flatnonzero(keep[1:]) + 1:
+    for i in np.flatnonzero(keep)[1:]:
         ys, xs = np.nonzero(owner == i)
         boxes.append((xs.min(), ys.min(), xs.max() + 1, ys.max() + 1))
         labels.append(w.labels[i - 1])
     return Scene(
-        _visible(w, table, other, baseline, size, settings.paint, keep, _stream(int(seed), 1)),
-        _infrared(w, table, numbers, size, settings, _stream(int(seed), 2)),
+        _visible(w, other, drawn, baseline, size, settings.paint, _stream(int(seed), 1)),
+        _infrared(w, numbers, size, settings, _stream(int(seed), 2)),
         mask, np.array(boxes, np.float32).reshape(-1, 4), np.array(labels, np.int64),
         "night" if w.night else "day", w.weather)

@@ -128,15 +128,16 @@ class LogisticProbe:
         J(W, b) = mean over patches of -log softmax(W z + b)[y]  +  l2 / 2 * sum(W^2).
 
     The bias is free, the penalty is on W in the standardised coordinates. L-BFGS sees the
-    coordinates V instead, W[k] = Q (p_k (1 - p_k) L + l2)^(-1/2) V[k], where Q L Q^T is the
-    covariance of z and p_k the share of class k: there the Hessian is near the identity, which
-    changes the number of steps and not the optimum. It stops when no component of the gradient
-    in V exceeds `tolerance`; J is then within about its square of the optimum.
+    coordinates V instead, W = V (q L + l2)^(-1/2) Q^T, where Q L Q^T is the covariance of z and q
+    the mean of p_k (1 - p_k) over the classes' shares p_k: an estimate of the Hessian, which
+    changes the number of steps and not the optimum. All classes have the same scale, so that W
+    sums to 0 over the classes on the way, as it does at the optimum. It stops when no component
+    of the gradient in V exceeds `tolerance`.
     Attributes after `fit`: `weight` (K, D), `bias` (K,), `mean`, `std` (D,), `steps`, `gradient`
     (the largest component left). Float64 throughout.
     """
 
-    def __init__(self, l2: float = 1e-3, tolerance: float = 1e-5, max_steps: int = 500):
+    def __init__(self, l2: float = 1e-2, tolerance: float = 1e-5, max_steps: int = 500):
         if not l2 > 0:
             raise UserError(f"l2={l2} must be above 0, or separable classes have no optimum.")
         self.l2, self.tolerance, self.max_steps = l2, tolerance, max_steps
@@ -171,8 +172,8 @@ class LogisticProbe:
         z = self._standardised(maps)
         spread, axes = torch.linalg.eigh(z.T @ z / len(z))
         curvature = share * (1 - share)
-        scale = (curvature[:, None] * spread.clamp(min=0) + self.l2).rsqrt()  # (K, D)
-        v = torch.zeros_like(scale, requires_grad=True)
+        scale = (curvature.mean() * spread.clamp(min=0) + self.l2).rsqrt()
+        v = z.new_zeros(len(classes), z.shape[1], requires_grad=True)
         c = torch.zeros_like(share, requires_grad=True)
 
         def coordinates() -> tuple[Tensor, Tensor]:
@@ -309,7 +310,7 @@ def probe(
     test_x: Tensor | Sequence[Tensor],
     test_y: Tensor,
     classes: Sequence[str],
-    l2: float = 1e-3,
+    l2: float = 1e-2,
     draws: int = 1000,
     seed: int = 0,
 ) -> ProbeResult:

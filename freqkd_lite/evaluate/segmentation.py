@@ -97,7 +97,7 @@ class LinearSegmenter:
     logits (N, K, h, w) are resized bilinearly (align_corners=False) to the mask, then argmax.
     """
 
-    def __init__(self, classes: Sequence[str], l2: float = 1e-3):
+    def __init__(self, classes: Sequence[str], l2: float = 1e-2):
         self.classes, self.probe = tuple(classes), LogisticProbe(l2=l2)
 
     def fit(self, features: Tensor | Sequence[Tensor], masks: Tensor) -> LinearSegmenter:
@@ -134,7 +134,7 @@ def segment(
     test_x: Tensor | Sequence[Tensor],
     test_masks: Tensor,
     classes: Sequence[str],
-    l2: float = 1e-3,
+    l2: float = 1e-2,
     draws: int = 1000,
     seed: int = 0,
 ) -> tuple[SegmentationResult, LinearSegmenter]:

@@ -22,7 +22,7 @@ from torch import Tensor
 from freqkd_lite.errors import UserError, unknown
 from freqkd_lite.evaluate.detection import DetectionScore
 from freqkd_lite.evaluate.segmentation import SegmentationResult
-from freqkd_lite.evaluate.stats import Resampled, bootstrap, percentiles
+from freqkd_lite.evaluate.stats import Resampled, paired_bootstrap, percentiles
 from freqkd_lite.figures.gap import Levels
 from freqkd_lite.losses import LOSSES
 from freqkd_lite.notebook import COLOURS, NAMES, results_folder
@@ -31,6 +31,7 @@ from freqkd_lite.spectrum import RINGS, split_bands
 
 REGIONS = ("interior", "border", "both", "neither")
 Span = tuple[float, float]
+_ROUNDING = 1e-6  # of float32 features
 
 
 @dataclass(frozen=True)
@@ -187,11 +188,11 @@ def distance_conclusion(bands: Mapping[str, Levels], guess: str | None = None) -
         draws = {arm: level.draws[:, 0, ring].numpy() for arm, level in bands.items()}
         order = sorted(bands, key=lambda arm: float(bands[arm].value[0, ring]))
         first, second = order[:2]
-        beyond = _beyond(draws[first] - draws[second])
+        told = _side(percentiles(draws[first] - draws[second]), ("yes", "no", "yes")) == "yes"
         values = ", ".join(f"{name(a)} {float(bands[a].value[0, ring]):.3f}" for a in order)
         lines.append(
             f"{band.capitalize()} band, nearest to the teacher: {name(first)}"
-            f"{'' if beyond else f', which these images cannot tell from {name(second)}'}"
+            f"{'' if told else f', which these images cannot tell from {name(second)}'}"
             f" ({values})."
         )
         if band == "high" and guess:
@@ -246,23 +247,10 @@ def dots(
 
 
 def as_scores(result: Resampled) -> dict[str, Score]:
-    """All figures of a probe or segmentation as `Score`."""
-    return {k: Score(v, result.interval[k]) for k, v in result.estimates.items()}
-
-
-def detection_scores(score: DetectionScore, draws: int = 1000, seed: int = 0) -> dict[str, Score]:
-    """AP50 by class and their mean as `Score`."""
-    values = {"mean": score.map50} | score.ap50
-    return {k: Score(v, score.interval(k, draws, seed)) for k, v in values.items()}
-
-
-def detection_gain(
-    a: DetectionScore, b: DetectionScore, draws: int = 1000, seed: int = 0
-) -> tuple[float, Span]:
-    """The difference of mAP50 and its 95 % interval over the images that both were scored on."""
-    n_images = len(next(iter(a.matches.values())).truths)
-    span = bootstrap(lambda i: a.resampled(i) - b.resampled(i), n_images, draws, seed)
-    return a.map50 - b.map50, span
+    """All figures of a probe, a detector or a segmenter as `Score`, the mean first."""
+    spans = result.interval
+    keys = sorted(result.estimates, key=lambda k: k != "mean")
+    return {k: Score(result.estimates[k], spans[k]) for k in keys}
 
 
 def gain_conclusion(gains: Mapping[str, tuple[float, Span]], metric: str, over: str) -> str:
@@ -309,7 +297,7 @@ def detections(
     for column, (arm, predictions) in enumerate(found.items()):
         counts = []
         for ax, image, truth, each in zip(axes[:, column], images, boxes, predictions, strict=True):
-            ax.imshow(image[0], vmin=0, vmax=1)
+            ax.imshow(image[0].numpy(), vmin=0, vmax=1)
             ax.set_axis_off()
             for box in truth.tolist():
                 _box(ax, box, color="white", ls=":", lw=1.4)
@@ -384,7 +372,7 @@ def band_conclusion(
 ) -> str:
     """Which erasure hurts more at one cutoff, in words; `share` of the energy lies in the low
     band."""
-    difference, span = detection_gain(low_only, high_only)
+    difference, span = paired_bootstrap(low_only, high_only)
     worse = _side(span, (*ERASED[:1], "neither", *ERASED[1:]))
     verdict = ""
     if guess:
@@ -489,15 +477,11 @@ def region_conclusion(
 # ----------------------------------------------------------------------------------------- helpers
 
 
-def _beyond(draws: np.ndarray) -> bool:
-    """Does the 95 % interval of a paired difference leave out 0?"""
-    low, high = percentiles(draws)
-    return low > 0 or high < 0
-
-
 def _side(interval: Span, words: tuple[str, str, str]) -> str:
-    """The word for an interval above, around or below 0."""
-    return words[0] if interval[0] > 0 else words[2] if interval[1] < 0 else words[1]
+    """The word for an interval above, around or below 0; rounding is no difference."""
+    return (
+        words[0] if interval[0] > _ROUNDING else words[2] if -interval[1] > _ROUNDING else words[1]
+    )
 
 
 def _list(values: Sequence[float]) -> str:

@@ -148,22 +148,22 @@ def control_conclusion(measured: dict[str, Levels], guess: str | None = None) ->
     lines[0] += (f"\nThat of infrared is {ratios['real'][0]:.2f} {_span(ratios['real'][1])}; the "
                  "paper states 2.4, for its own pairs and model.")  # fmt: skip
     lines.append(
-        f"Without any infrared, or any pair, the ratio is as large or larger for: "
-        f"{', '.join(as_large)}. So a ratio is no sign of a gap between RGB and infrared."
+        f"Beyond noise, the ratio is no smaller for: {', '.join(as_large)}. "
+        "So a ratio is no sign of a gap between RGB and infrared."
         if as_large
         else "No control reaches the ratio of infrared: here the ratio would tell them apart."
     )
     for name, ring in (("Low", 0), ("High", -1)):
         means = {k: level.mean() for k, level in measured.items()}
         real, shuffled = (means[k].draws[:, 0, ring].numpy() for k in ("real", "shuffled"))
-        shares = {
-            "below": "below that of shuffled pairs: a pair shares something there",
-            "level with": "level with that of shuffled pairs: nothing shows that these are pairs",
-            "above": "above that of shuffled pairs: less alike than strangers",
+        said = {
+            "below": "a pair shares more than strangers do",
+            "level with": "nothing shows that these are pairs",
+            "above": "a pair is less alike than strangers are",
         }[_differ(real, shuffled)]
-        value, grey = (float(means[k].value[0, ring]) for k in ("real", "grey"))
-        lines.append(f"{name} band: infrared at {value:.2f} lies {shares}. A grey copy alone "
-                     f"costs {grey:.2f}.")  # fmt: skip
+        at = {k: f"{mean.value[0, ring]:.2f}" for k, mean in means.items()}
+        lines.append(f"{name} band: infrared {at['real']}, shuffled pairs {at['shuffled']}: "
+                     f"{said}. A grey copy alone costs {at['grey']}.")  # fmt: skip
     return "\n".join(lines)
 
 
@@ -193,8 +193,8 @@ def sketches() -> tuple[Figure, str]:
     rho = np.linspace(0, 1.41, 300)
     for ax, shape in zip(axes, SHAPES, strict=True):
         ax.plot(rho, shape_curve(shape, rho), color=COLOURS["guess"], ls="--")
-        ax.set(title=shape, ylim=(0, 1.05), xticks=(0, 0.5, 1), yticks=(0, 1), xlabel="rho")
-        ax.title.set(fontsize=9.5, fontweight="normal")
+        ax.set_title(shape, fontsize=9.5, fontweight="normal")
+        ax.set(ylim=(0, 1.05), xticks=(0, 0.5, 1), yticks=(0, 1), xlabel="rho")
     axes[0].set_yticklabels(("identical", "unrelated"))
     return figure, "Four sketches of divergence against rho. " + "; ".join(SHAPES) + "."
 
@@ -318,9 +318,9 @@ def dumbbell(measured: dict[str, Levels], guess: str | None = None) -> tuple[Fig
             ax.plot(mean.interval[:, 0, ring], (y, y), color=COLOURS[band], lw=1.5, marker="|")
             ax.plot(at, y, "o", ms=9, color=COLOURS[band])
             if not y:
-                ax.text(at, -0.28, band, color=COLOURS[band], ha="center", fontweight="bold")
+                ax.text(at, -0.5, band, color=COLOURS[band], ha="center", fontweight="bold")
         ax.text(1.1, y, f"{ratio:.1f}x", va="center", fontweight="bold")
-        ax.text(1.24, y, _span(draws), va="center", fontsize=9)
+        ax.text(1.27, y, _span(draws), va="center", fontsize=9)
         if guess == NAMES[name]:
             frame = dict(fill=False, ls="--", lw=1.5, color=COLOURS["guess"], clip_on=False)
             ax.axhspan(y - 0.4, y + 0.4, **frame)
@@ -330,7 +330,7 @@ def dumbbell(measured: dict[str, Levels], guess: str | None = None) -> tuple[Fig
         ax.text(at, len(measured) - 0.45, word, ha="center", fontsize=9)
     ax.text(1.1, -0.6, "high / low", fontsize=9)
     ax.set(title="Is the gap about infrared?", xlabel="divergence, mean over blocks",
-           ylim=(len(measured) - 0.3, -0.8), xlim=(-0.08, 1.5),
+           ylim=(len(measured) - 0.3, -0.8), xlim=(-0.08, 1.54),
            xticks=np.linspace(0, 1, 6))  # fmt: skip
     ax.set_yticks(range(len(measured)), [NAMES[name] for name in measured])
     ax.grid(axis="y", visible=False)

@@ -1,0 +1,398 @@
+"""What lives in each band, and what a loss sees of it: figures of notebooks 00, 02 and 04.
+
+Figures come back with their description for readers who can't see them: `show(*chain())`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from torch import Tensor
+from torch.nn.functional import mse_loss
+
+from freqkd_lite.errors import UserError
+from freqkd_lite.notebook import COLOURS, NAMES, versus
+from freqkd_lite.spectrum import band_energies, centred_rectangle, radius
+
+SIDES = ("RGB", "heat")
+COSTS = {"nothing": 0.0, "as much as no high band at all": 1.0, "four times as much as that": 4.0}
+CHAIN = (
+    ("data", "pairs of\npictures", "00"),
+    ("features", "maps of\ntokens", "01"),
+    ("spectrum", "low band,\nhigh band", "02  03"),
+    ("losses", "one cost", "04"),
+    ("distil", "a student of\ninfrared", "05"),
+    ("evaluate", "AP and IoU\nwith intervals", "06  07"),
+)
+"""The package's modules in order: what each hands on, and the notebooks that ask about it."""
+_CLOSE = 0.05  # shares and correlations nearer than this are called level
+
+
+# ------------------------------------------------------------------- 00: what a thumbnail keeps
+
+
+def standard(x: Tensor) -> Tensor:
+    """Each picture of x (N, 1, H, W) with mean 0 and standard deviation 1, so that neither of two
+    modalities outshines the other. `UserError` for a picture of one value."""
+    spread = x.std((2, 3), keepdim=True)
+    if not (spread > 1e-6).all():
+        raise UserError("A picture has one value everywhere: choose another one.")
+    return (x - x.mean((2, 3), keepdim=True)) / spread
+
+
+def correlation(a: Tensor, b: Tensor) -> Tensor:
+    """Pearson's correlation (N,) of pictures a, b (N, 1, H, W): 1 the same but for brightness and
+    contrast, 0 unrelated, -1 the negative."""
+    return (standard(a) * standard(b)).sum((1, 2, 3)) / (a[0].numel() - 1)
+
+
+def thumbnail_conclusion(
+    with_rgb: Tensor, with_heat: Tensor, apart: Tensor, guess: str | None = None
+) -> str:
+    """What the thumbnails of hybrids show, from their correlations (N,) with the thumbnails of the
+    RGB and of the infrared pictures; `apart` (N,) is how those two correlate with each other."""
+    rgb, heat = (float(x.mean()) for x in (with_rgb, with_heat))
+    won = int((with_heat > with_rgb).sum())
+    found = versus(rgb, heat, _CLOSE, (SIDES[0], "neither more than the other", SIDES[1]))
+    verdict = ""
+    if guess:
+        verdict = " You guessed it." if guess == found else f" You guessed {guess}."
+    return (
+        f"The thumbnail of the hybrid shows: {found}.{verdict}\n"
+        f"It correlates {heat:.2f} with the thumbnail of infrared and {rgb:.2f} with that of RGB, "
+        f"which correlate {float(apart.mean()):.2f} with each other (means of {len(apart)} pairs).\n"
+        f"Infrared is the nearer one in {won} of {len(apart)}."
+    )
+
+
+def hybrid(
+    large: Tensor, small: dict[str, Tensor], words: str, guess: str | None = None
+) -> tuple[Figure, str]:
+    """One picture `large` (H, W) beside thumbnails `small` (name -> (h, w)), drawn small; the one
+    that belongs to `guess` is framed, dashed. `words` say what the picture is made of."""
+    figure = plt.figure(figsize=(7, 4.1), layout="none")
+    big = figure.add_axes((0.01, 0.06, 0.7, 0.82))
+    _grey(big, large)
+    big.set_title("What survives in a thumbnail?")
+    figure.text(0.01, 0.015, words, fontsize=9)
+    height = 0.82 / len(small)
+    for i, (name, picture) in enumerate(small.items()):
+        ax = figure.add_axes((0.77, 0.88 - (i + 0.78) * height, 0.13, 0.6 * height))
+        _grey(ax, picture)
+        ax.set_title(name, fontsize=9.5, fontweight="normal")
+        if guess and SIDES[guess == SIDES[1]] in name:
+            _frame(ax)
+    h, w = next(iter(small.values())).shape
+    return figure, (
+        f"{words} At left it is large, {large.shape[0]} by {large.shape[1]} pixels. At right three "
+        f"thumbnails of {h} by {w} pixels, one above the other: {'; '.join(small)}."
+    )
+
+
+def chain() -> tuple[Figure, str]:
+    """The map of the walk: what each module hands to the next, and which notebooks ask about it."""
+    figure, ax = plt.subplots(figsize=(7, 2.0))
+    for i, (module, gives, notebooks) in enumerate(CHAIN):
+        ax.text(i, 0.62, module, ha="center", va="center", fontweight="bold", fontsize=10,
+                bbox=dict(boxstyle="round,pad=0.45", fc="white", ec=COLOURS["visible"], lw=1.5))
+        ax.text(i, 0.4, gives, ha="center", va="top", fontsize=9)
+        ax.text(i, 0.92, notebooks, ha="center", fontsize=10, color=COLOURS["infrared"])
+        if i:
+            ax.annotate("", (i - 0.4, 0.62), (i - 0.6, 0.62), arrowprops=dict(arrowstyle="->"))
+    ax.set(xlim=(-0.5, len(CHAIN) - 0.5), ylim=(0.05, 1.05),
+           title="How does a pair of pictures become a score?")  # fmt: skip
+    ax.axis("off")
+    steps = "; ".join(f"{m} gives {' '.join(g.split())} (notebooks {n})" for m, g, n in CHAIN)
+    return figure, f"Boxes from left to right, joined by arrows: {steps}."
+
+
+# ------------------------------------------------------------------------ 02: what a band holds
+
+
+def low_share(x: Tensor, cutoff: float = 0.5, shape: str = "rectangle") -> float:
+    """The low band's share, 0 to 1, of the energy of x (N, C, H, W) over all images; each channel's
+    mean over space is left out, as in stage 1."""
+    low, high = band_energies(x - x.mean((2, 3), keepdim=True), cutoff, shape)
+    total = float((low + high).sum())
+    if total == 0:
+        raise UserError("Maps of one value everywhere have no energy to share: give other ones.")
+    return float(low.sum()) / total
+
+
+def shares(
+    curves: dict[str, np.ndarray], cutoffs: np.ndarray, guess: float | None = None
+) -> tuple[Figure, str]:
+    """The low band's share against the cutoff, for "visible", "infrared" (pictures; (cutoffs,)) and
+    "visible features", "infrared features" ((blocks, cutoffs): a thin line each, thick the mean)."""
+    figure, ax = plt.subplots(figsize=(7, 3.7))
+    flat = cutoffs**2
+    ax.plot(cutoffs, flat, color=COLOURS["floor"])
+    ax.annotate("equal energy at\nall frequencies", (0.66, 0.66**2), (8, -16), fontsize=9,
+                textcoords="offset points")  # fmt: skip
+    said = []
+    for name, curve in curves.items():
+        key, _, kind = name.partition(" ")
+        mean = curve.mean(0) if kind else curve
+        label = f"{NAMES[key]}, {kind or 'pictures'}"
+        ax.plot(cutoffs, mean, color=COLOURS[key], ls="-" if kind else ":", label=label)
+        for block in curve if kind and len(curve) > 1 else ():
+            ax.plot(cutoffs, block, color=COLOURS[key], lw=0.7, alpha=0.4)
+        said.append(f"{label} {value_at(mean, cutoffs):.2f}")
+    ax.axvline(0.5, color=COLOURS["floor"], lw=1, zorder=0)
+    if guess is not None:
+        ax.plot((0, 0.5), (guess, guess), color=COLOURS["guess"], ls="--", lw=1.5)
+        ax.annotate("your guess", (0.02, guess), (0, 4), textcoords="offset points", fontsize=9)
+    ax.set(title="What lives in the low band?", xlim=(0, 1), ylim=(0, 1.02),
+           xlabel="cutoff, as a share of the Nyquist frequency of an axis",
+           ylabel="share of the energy")  # fmt: skip
+    ax.legend(loc="lower right", fontsize=9)
+    return figure, (
+        "Share of the energy in the low band against the cutoff. At cutoff 0.5: "
+        + "; ".join(said)
+        + "; a flat spectrum would give 0.25. Features as a mean over blocks, each block thin."
+    )
+
+
+def share_conclusion(
+    curves: dict[str, np.ndarray], cutoffs: np.ndarray, guess: float | None = None
+) -> str:
+    """What the low band holds at cutoff 0.5, in words; `curves` as `shares` takes them."""
+    at = {name: value_at(curve, cutoffs) for name, curve in curves.items()}
+    rgb, heat = at["visible features"], at["infrared features"]
+    lines = [f"At cutoff 0.5 the low band holds {rgb:.0%} of the features' energy on RGB and "
+             f"{heat:.0%} on infrared; of the pictures' {at['visible']:.0%} and "
+             f"{at['infrared']:.0%}."]  # fmt: skip
+    if guess is not None:
+        side = versus(guess, rgb, _CLOSE, ("too much", "close", "too little"))
+        lines.append(f"You guessed {guess:.0%} for features of RGB: {side}.")
+    flat = versus(rgb, 0.25, _CLOSE, ("more than", "about as much as", "less than"))
+    lines.append(f"That is {flat} a quarter of the bins would hold if all were equal.")
+    side = versus(rgb, at["visible"], _CLOSE, ("more", "as much", "less"))
+    lines.append(f"A map of tokens keeps {side} of its energy in its low band "
+                 f"{'as' if side == 'as much' else 'than'} the picture, each on its own grid.")
+    return "\n".join(lines)  # fmt: skip
+
+
+def overlap(mask: Tensor, power: Tensor | float = 1.0) -> tuple[float, float]:
+    """(unaccounted, cosine) of the bands of `split_bands(mask=mask)` for maps of spectrum `power`
+    (h, w), FFT order.
+
+    Unaccounted: the share of the energy that low and high, each squared and summed, lack: 1 -
+    (|low|^2 + |high|^2) / |x|^2 = 2 <low, high> / |x|^2. Cosine: <low, high> / (|low| |high|). Both
+    are 0 for a mask that is symmetric under f -> -f. A real map has the power of f at -f too, so a
+    bin whose mirror is masked otherwise counts half in each band.
+    """
+    mask = mask.double()
+    keep = (mask + mask.flip(0, 1).roll((1, 1), (0, 1))) / 2
+    power = torch.as_tensor(power, dtype=torch.float64).expand_as(keep)
+    low, high, both = ((a * b * power).sum() for a, b in
+                       ((keep, keep), (1 - keep, 1 - keep), (keep, 1 - keep)))  # fmt: skip
+    return float(2 * both / power.sum()), float(both / (low * high).sqrt().clamp_min(1e-300))
+
+
+def falling(h: int, w: int) -> Tensor:
+    """Power 1/rho^2 (h, w), as natural pictures roughly have; 0 at the zero frequency."""
+    rho = radius(h, w)
+    return torch.where(rho > 0, rho.clamp_min(1e-9) ** -2, 0.0)
+
+
+def masks(
+    grid: tuple[int, int], measured: float, others: Sequence[tuple[int, int]] = ()
+) -> tuple[Figure, str]:
+    """The coded mask on a grid, bins without a partner marked, and the energy that its bands lack
+    on square grids, on `others`, and `measured` on this run's features (a share)."""
+    figure, (left, ax) = plt.subplots(1, 2, figsize=(7, 3.1), width_ratios=(1, 1.5))
+    mask = centred_rectangle(*grid)
+    lonely = mask & ~mask.flip(0, 1).roll((1, 1), (0, 1))
+    picture = torch.fft.fftshift(mask.int() + lonely.int()).numpy()
+    fills = (COLOURS["high"], COLOURS["low"], "#F0E442")
+    left.imshow(np.array([plt.matplotlib.colors.to_rgb(c) for c in fills])[picture])
+    left.plot(grid[1] // 2, grid[0] // 2, "k+", ms=8)
+    left.set(title=f"Which bins ({grid[0]}x{grid[1]})?", xticks=(), yticks=())
+    left.set_xlabel("high, low, low without\na partner at -f; + is zero", fontsize=9)
+    left.grid(False)
+    sizes = np.arange(6, 49)
+    for name, style in (("white noise", "-"), ("power 1/f$^2$", ":")):
+        lost = [_lost(n, n, name != "white noise") for n in sizes]
+        ax.plot(sizes, lost, style, color=COLOURS["code"], lw=1.6, label=name)
+    ax.axhline(0, color=COLOURS["low"], label="symmetric mask")
+    side = float(np.sqrt(grid[0] * grid[1]))
+    ax.plot(side, 100 * measured, "o", color=COLOURS["teacher"], label="this run's features")
+    for h, w in others:
+        ax.plot((h * w) ** 0.5, _lost(h, w, False), "s", ms=5, color=COLOURS["none"])
+        ax.annotate(f"{h}x{w}", ((h * w) ** 0.5, _lost(h, w, False)), (0, 7), fontsize=9,
+                    textcoords="offset points", ha="center")  # fmt: skip
+    ax.set(title="What do the coded bands lose?", xlabel="tokens along a side of the grid",
+           ylabel="energy unaccounted for, %", ylim=(-0.6, None))  # fmt: skip
+    ax.legend(fontsize=9)
+    marked = "".join(f" On {h}x{w}, white noise: {_lost(h, w, False):.1f} %." for h, w in others)
+    return figure, (
+        f"Left: the coded mask on {grid[0]}x{grid[1]} bins, zero frequency in the middle; "
+        f"{int(mask.sum())} bins are low, {int(lonely.sum())} of them without a partner at the "
+        "opposite frequency. Right: energy unaccounted for, in percent, against the side of a "
+        f"square grid: {_lost(6, 6, False):.1f} at 6 and {_lost(48, 48, False):.1f} at 48 for "
+        f"white noise, {_lost(6, 6, True):.1f} and {_lost(48, 48, True):.1f} for power 1/f^2; "
+        f"0 for a symmetric mask; {100 * measured:.1f} for this run's features.{marked}"
+    )
+
+
+def mask_conclusion(name: str, unaccounted: float, cosine: float) -> str:
+    """Whether bands of a mask are orthogonal, in words, from `overlap` or its measured like."""
+    if max(abs(unaccounted), abs(cosine)) < 1e-4:
+        return f"{name}: the bands are orthogonal, and their energies add up to the whole."
+    return (
+        f"{name}: {abs(unaccounted):.1%} of the energy is {'missing from' if unaccounted > 0 else 'counted twice in'} "
+        f"the two bands; they are not orthogonal (cosine {cosine:.3f})."
+    )
+
+
+def _lost(h: int, w: int, steep: bool) -> float:
+    return 100 * overlap(centred_rectangle(h, w), falling(h, w) if steep else 1.0)[0]
+
+
+def value_at(curve: np.ndarray, axis: np.ndarray, at: float = 0.5) -> float:
+    """A curve's value where `axis` (n,) comes nearest to `at`; of curves (blocks, n) the mean."""
+    return float(np.atleast_2d(curve)[:, int(np.abs(axis - at).argmin())].mean())
+
+
+# ------------------------------------------------------------------- 04: what the high term sees
+
+
+def valleys(
+    t: np.ndarray,
+    costs: dict[str, np.ndarray],
+    pictures: dict[float, Tensor],
+    guess: str | None = None,
+) -> tuple[Figure, str]:
+    """Cost of s_high = t * t_high against t, for "code" and for "signed", both (t,) in units of
+    what no high band at all costs with signs; above it `pictures` (t -> (H, W)) with their high
+    band so scaled. `guess`, one of `COSTS`, is drawn dashed at t = -1."""
+    figure = plt.figure(figsize=(7, 5.4))
+    top, bottom = figure.subfigures(2, 1, height_ratios=(1, 2))
+    for ax, (scale, picture) in zip(top.subplots(1, len(pictures)), pictures.items(), strict=True):
+        _grey(ax, picture)
+        ax.set_title(f"high band times {scale:g}", fontsize=10, fontweight="normal")
+    ax = bottom.subplots()
+    named = {"signed": ("MSE, with signs", COLOURS["mse"], "-"),
+             "code": (NAMES["code"], COLOURS["code"], "-")}  # fmt: skip
+    for key, (label, colour, line) in named.items():
+        ax.plot(t, costs[key], line, color=colour, label=label)
+    ax.axvline(-1, color=COLOURS["floor"], lw=1, zorder=0)
+    ax.axvline(1, color=COLOURS["floor"], lw=1, zorder=0)
+    if guess:
+        ax.plot((-1.6, -0.4), (COSTS[guess],) * 2, color=COLOURS["guess"], ls="--", lw=1.5)
+        ax.annotate("your guess", (-1.6, COSTS[guess]), (0, 5), textcoords="offset points",
+                    fontsize=9)  # fmt: skip
+    ax.set(title="What does the high-band term punish?", ylim=(-0.3, 5),
+           xlabel="t: the student's high band is t times the teacher's",
+           ylabel="cost (no high band = 1)")  # fmt: skip
+    ax.set_xticks(range(-2, 3), ["-2", "-1\nnegated", "0\nnone", "1\nthe teacher's", "2"])
+    ax.legend(loc="upper right", fontsize=9)
+    ends = "; ".join(
+        f"{named[key][0]}: " + ", ".join(f"{value_at(costs[key], t, x):.2f} at {x}" for x in (-1, 0, 1))
+        for key in named
+    )
+    return figure, (
+        f"Above: one picture with its high band times {', '.join(f'{s:g}' for s in pictures)}. "
+        f"Below: cost against t, in units of no high band at all, with signs. {ends}."
+    )
+
+
+def valley_conclusion(t: np.ndarray, costs: dict[str, np.ndarray], guess: str | None = None) -> str:
+    """What a negated high band costs under either term, in words; `costs` as in `valleys`."""
+    code, signed, none = (value_at(costs[k], t, x) for k, x in
+                          (("code", -1), ("signed", -1), ("code", 0)))  # fmt: skip
+    if code < 1e-6:
+        sees = "costs nothing: to this term it is as good as the teacher's own. A second valley."
+    elif code < none - _CLOSE:
+        sees = f"costs {code:.2f}, less than none at all ({none:.2f}). A second, shallower valley."
+    else:
+        sees = f"costs {code:.2f}, none at all {none:.2f}. No second valley."
+    nearest = min(COSTS, key=lambda words: abs(COSTS[words] - code))
+    verdict = ""
+    if guess:
+        verdict = "\nYou guessed it." if guess == nearest else f"\nYou guessed: {guess}."
+    return (
+        f"A negated high band {sees}\nThe same weight on a plain MSE of the high band would charge "
+        f"{signed:.2f} (no high band at all = 1).{verdict}"
+    )
+
+
+def log_deviation(student_high: Tensor, teacher_high: Tensor) -> dict[str, float]:
+    """How far log1p of magnitudes is from the magnitudes themselves, as shares of the latter.
+
+    rms: root mean square of both bands' elements; "element": 1 - log1p(a) / a at a = rms;
+    "element p99": at the 99th percentile of |a|; "term": 1 - MSE of log1p |s|, log1p |t| over MSE
+    of |s|, |t|, which is what the log changes in the loss.
+    """
+    student, teacher = student_high.abs(), teacher_high.abs()
+    both = torch.cat([student.flatten(), teacher.flatten()]).double()
+    points = {"element": both.square().mean().sqrt(), "element p99": _quantile(both, 0.99)}
+    found = {name: float(1 - torch.log1p(a) / a) for name, a in points.items()}
+    with_log = mse_loss(torch.log1p(student), torch.log1p(teacher))
+    term = float(1 - with_log / mse_loss(student, teacher))
+    return {"rms": float(points["element"]), **found, "term": term}
+
+
+def logs(elements: Tensor, width: int) -> tuple[Figure, str]:
+    """log(1 + a) beside a, with the histogram of the high band's `elements` |a| below; the scale
+    that reaches over it is marked for maps as wide as FreqKD's (1024 channels)."""
+    a = elements.abs().flatten().double()
+    rms, end = float(a.square().mean().sqrt()), float(_quantile(a, 0.9995))
+    figure, (ax, below) = plt.subplots(2, 1, figsize=(7, 4), height_ratios=(2, 1), sharex=True)
+    x = np.linspace(0, end, 200)
+    ax.plot(x, x, color=COLOURS["mse"], lw=1.5, label="|a|: a plain magnitude")
+    ax.plot(x, np.log1p(x), color=COLOURS["code"], label="log(1 + |a|): as coded")
+    ax.set(title="Does the log bend anything?", ylabel="what the loss compares")
+    ax.legend(fontsize=9)
+    below.hist(a.numpy(), bins=60, range=(0, end), color=COLOURS["high"])
+    below.set(xlabel="|a|, elements of the high band at unit norm a token", ylabel="elements",
+              yticks=(), xlim=(0, end))  # fmt: skip
+    wide = rms * (width / 1024) ** 0.5
+    for at, words in ((rms, f"RMS here\n({width} channels)"), (wide, "RMS if 1024\nchannels wide")):
+        for axes in (ax, below):
+            axes.axvline(at, color=COLOURS["none"], lw=1, ls=":")
+        left = at == min(rms, wide)
+        below.annotate(words, (at, 0.55), (-4 if left and rms != wide else 4, 0), fontsize=9,
+                       xycoords=("data", "axes fraction"), textcoords="offset points",
+                       ha="right" if left and rms != wide else "left")  # fmt: skip
+    return figure, (
+        f"Top: |a| and log(1 + |a|) from 0 to {end:.2f}; at the right end the log is "
+        f"{1 - np.log1p(end) / end:.1%} lower. Bottom: histogram of the elements, whose root mean "
+        f"square is {rms:.3f} at {width} channels."
+    )
+
+
+def log_conclusion(deviation: dict[str, float]) -> str:
+    """How much the log changes, in words, from `log_deviation`."""
+    term = deviation["term"]
+    bends = "does next to nothing" if abs(term) < 0.02 else (
+        "changes the term by a few percent" if abs(term) < 0.15 else "does change the term")  # fmt: skip
+    return (
+        f"Elements have an RMS of {deviation['rms']:.3f}. There log(1 + a) is "
+        f"{deviation['element']:.1%} below a; at the 99th percentile {deviation['element p99']:.1%}.\n"
+        f"The term as a whole is {abs(term):.1%} {'lower' if term > 0 else 'higher'} with the log "
+        f"than without: here the log {bends}."
+    )
+
+
+def _quantile(x: Tensor, share: float) -> Tensor:
+    """A quantile by sorting: torch.quantile refuses more than 16 million elements."""
+    return x.flatten().kthvalue(max(1, round(share * x.numel())))[0]
+
+
+def _grey(ax: Axes, picture: Tensor) -> None:
+    """A picture (H, W) in grey, its darkest and lightest percent clipped."""
+    low, high = np.percentile(picture.numpy(), (1, 99))
+    ax.imshow(picture.numpy(), cmap="gray", vmin=low, vmax=high)
+    ax.axis("off")
+
+
+def _frame(ax: Axes) -> None:
+    ax.add_patch(plt.Rectangle((-0.03, -0.04), 1.06, 1.08, fill=False, ls="--", lw=1.5,
+                               ec=COLOURS["guess"], transform=ax.transAxes, clip_on=False))
