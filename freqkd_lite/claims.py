@@ -38,9 +38,8 @@ def _span(row: Row, digits: int = 2) -> str:
 def judge_gap(found: dict[str, list[Row]], stated: float = 2.4) -> tuple[str, str]:
     """On real pairs: the direction holds if the normalised ratio's interval lies above 1, the size
     if it holds the stated value; raw MSE is set beside it."""
-    rows = [r for r in found.get("scenes_gap", []) if r.data == "msrs"]
-    normalised = pick(rows, metric="ratio_normalised", klass="mean")
-    raw = pick(rows, metric="ratio_mse", klass="mean")
+    rows = pick(found.get("scenes_gap", []), data="msrs", split="train/all")
+    normalised, raw = (pick(rows, metric=m) for m in ("divergence_ratio", "raw_mse_ratio"))
     if not normalised or not raw or normalised[0].interval is None:
         return "not run", "not run: tools/scenes_gap.py measures it on real pairs"
     ratio, (low, high) = normalised[0], normalised[0].interval

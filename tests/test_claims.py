@@ -8,12 +8,10 @@ from freqkd_lite.results import Row, write_results
 
 
 def gap(ratio, interval, raw=0.05):
-    common = dict(
-        claim="gap_ratio", arm="msrs", seed=0, data="msrs", split="all", klass="mean", n=48
-    )
+    common = dict(claim="gap_ratio", arm="msrs", seed=0, data="msrs", split="train/all", n=48)
     return {"scenes_gap": [
-        Row(metric="ratio_normalised", value=ratio, interval=interval, **common),
-        Row(metric="ratio_mse", value=raw, **common),
+        Row(metric="divergence_ratio", value=ratio, interval=interval, **common),
+        Row(metric="raw_mse_ratio", value=raw, **common),
     ]}  # fmt: skip
 
 

@@ -173,8 +173,7 @@ print(pathlib.Path.cwd().name)"""
 
 
 def test_a_failed_cell_gives_its_own_sentence_and_keeps_what_ran(folder, tmp_path):
-    source = "from freqkd_lite.cli import main
-from freqkd_lite.errors import UserError\nraise UserError('No masks: take scenes.')"
+    source = "from freqkd_lite.errors import UserError\nraise UserError('No masks: take scenes.')"
     path = write(folder, "02_third", [settings(), code("print('before')"), code(source)])
     with pytest.raises(UserError, match="^Cell 2 of 02_third failed: No masks: take scenes. "):
         execute(path, {}, tmp_path / "run")

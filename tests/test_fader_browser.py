@@ -202,7 +202,16 @@ def test_events_are_coalesced_echoes_ignored_and_nothing_stays_behind(page):
         model.set("swap", true);
         await frame();
         out.followed = [Number(slider.value), el.querySelector("[type=checkbox]").checked];
-        slider.value = 3;
+        const box = el.querySelector("[type=checkbox]");
+        slider.value = 3; // both at once, within one frame
+        slider.dispatchEvent(new Event("input"));
+        box.checked = false;
+        box.dispatchEvent(new Event("change"));
+        drawn = 0;
+        await frame();
+        await frame();
+        out.both = [values.cutoff, values.swap, Number(slider.value), box.checked, drawn];
+        slider.value = 4;
         slider.dispatchEvent(new Event("input"));
         drawn = 0;
         destroy();
@@ -214,5 +223,6 @@ def test_events_are_coalesced_echoes_ignored_and_nothing_stays_behind(page):
     )
     assert result == {
         "drawn": 3, "saved": [0.6], "dragged": 80, "followed": [39, True],
+        "both": [0.04, False, 3, False, 3],
         "late": 0, "listeners": 0, "left": 0,
     }  # fmt: skip

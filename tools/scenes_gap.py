@@ -5,8 +5,9 @@
 Takes so many pairs by day and as many by night from each train split (drawn with a seed). Rows have
 the arms "scenes" and "msrs", the splits "train/all", "train/day" and "train/night", the metrics
 "divergence" (classes block5/ring3, over figures.gap.EDGES, and block5/low, middle, high: rho up to
-.25, between, from .75) and "divergence_ratio" (high over low, mean over blocks). Intervals are 95 %
-percentile bootstrap over images. Needs MSRS (FREQKD_DATA) and DINOv2 (FREQKD_WEIGHTS).
+.25, between, from .75), "divergence_ratio" and "raw_mse_ratio" (high over low, mean over blocks).
+Intervals are 95 % percentile bootstrap over images. Needs MSRS (FREQKD_DATA) and DINOv2
+(FREQKD_WEIGHTS).
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from freqkd_lite.features import Backbone, extract, load_backbone
 from freqkd_lite.figures.gap import BANDS, EDGES, Levels, levels
 from freqkd_lite.results import Row, write_results
 from freqkd_lite.runs import manifest
-from freqkd_lite.spectrum import ring_sums
+from freqkd_lite.spectrum import raw_mse, ring_counts, ring_sums
 
 MODEL, BLOCKS, LIGHTS = "vit_small_patch14_dinov2.lvd142m", (2, 5, 8, 11), ("day", "night")
 
@@ -84,7 +85,14 @@ def measure(arm: str, pairs: int, size: tuple[int, int], seed: int) -> tuple[lis
             claim="gap_ratio", arm=arm, seed=None, data=arm, split=split,
             metric="divergence_ratio", value=ratio, interval=percentiles(draws), n=bands.images,
         ))  # fmt: skip
-        print(f"{arm} {light}: high over low {ratio:.2f}, {bands.images} pairs", flush=True)
+        grid = (size[0] // backbone.patch, size[1] // backbone.patch)
+        raw = [raw_mse(block, ring_counts(*grid, BANDS)) for block in band[light]]
+        opposite = float(torch.stack([bins[-1] / bins[0] for bins in raw]).mean())
+        out.append(Row(
+            claim="gap_ratio", arm=arm, seed=None, data=arm, split=split,
+            metric="raw_mse_ratio", value=opposite, n=bands.images,
+        ))  # fmt: skip
+        print(f"{arm} {light}: high over low {ratio:.2f} normalised, {opposite:.2f} raw MSE")
     return out, found.fingerprint()
 
 

@@ -220,7 +220,7 @@ function render({ model, el }) {
     make("div", { class: "footnote" }, spec.footnote));
   el.append(root);
 
-  let lows = null, drawn = null, frame = 0, dragging = false;
+  let lows = null, drawn = null, frame = 0, dragging = false, telling = false;
   function draw() {
     frame = 0;
     const step = steps[slider.value], side = box.checked ? 1 : 0, text = spec.panels[side];
@@ -251,18 +251,22 @@ function render({ model, el }) {
   }
   // Python hears of what is on the screen, once per picture.
   function tell() {
-    const cutoff = steps[slider.value].cutoff;
-    if (model.get("cutoff") === cutoff && model.get("swap") === box.checked) return;
+    const cutoff = steps[slider.value].cutoff, swap = box.checked;
+    if (model.get("cutoff") === cutoff && model.get("swap") === swap) return;
+    telling = true; // setting one calls follow(), which must not undo the other
     model.set("cutoff", cutoff);
-    model.set("swap", box.checked);
+    model.set("swap", swap);
+    telling = false;
     model.save_changes();
   }
   // Many events, one picture: the next frame draws the state of that moment, never an older one.
   const ask = () => { frame ||= requestAnimationFrame(draw); };
   const follow = () => {
-    if (dragging) return; // an echo of an earlier position must not pull the slider back
-    slider.value = nearest(model.get("cutoff"));
-    box.checked = model.get("swap");
+    if (dragging || telling) return; // an echo of an earlier position must not pull the slider back
+    const index = nearest(model.get("cutoff")), swap = model.get("swap");
+    if (index === Number(slider.value) && swap === box.checked) return; // it came from here
+    slider.value = index;
+    box.checked = swap;
     ask();
   };
   const press = () => { dragging = true; };

@@ -25,7 +25,8 @@ from freqkd_lite.widgets.embed import PageWidget, encode, few_colours
 NAMES = ("RGB", "infrared")
 MAX_PIXELS = 60_000  # the page holds every pixel of both pictures: about 400 kB at this size
 RECORDED = (
-    0.5, 0.42, 0.36, 0.3, 0.26, 0.22, 0.19, 0.16, 0.14, 0.12, 0.1, 0.09, 0.08, 0.07, 0.06, 0.05, 0.04,
+    0.5, 0.42, 0.36, 0.3, 0.26, 0.22, 0.19, 0.16, 0.14,
+    0.12, 0.1, 0.09, 0.08, 0.07, 0.06, 0.05, 0.04,
 )  # fmt: skip
 
 # How the bands look, for readers who can't see them, from long waves in the low band to short.
