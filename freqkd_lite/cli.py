@@ -81,6 +81,17 @@ def pages_command(preset: Preset = "default") -> None:
 
 
 @app.command()
+def report() -> None:
+    """Rebuild README's tables from results/ and the notebooks' own headings."""
+    root = project()
+    from freqkd_lite import claims, pages
+
+    claims.write_into(root / "README.md", root / "results")
+    pages.write_table(root)
+    typer.echo("README.md: claims and notebooks rebuilt")
+
+
+@app.command()
 def scan(files: list[Path]) -> None:
     """Look into executed notebooks for errors that hide in a widget's state."""
     import nbformat

@@ -138,8 +138,9 @@ def read_preset(folder: Path, preset: str) -> dict[str, dict[str, object]]:
         line = getattr(error, "problem_mark", None)
         at = f" at line {line.line + 1}" if line else ""
         raise UserError(f"{where} is no valid YAML{at}: mend it there.") from None
-    sections = content.items() if isinstance(content, dict) else [(where, None)]
-    for section, values in sections:
+    sections = content if isinstance(content, dict) else {where: None}
+    # `common` comes first, wherever it stands, so that a notebook's own values replace its.
+    for section, values in sorted(sections.items(), key=lambda item: item[0] != "common"):
         if section not in {"common", *books}:
             raise unknown(f"section of {where}", section, {"common", *books})
         if not isinstance(values, dict):
@@ -150,14 +151,9 @@ def read_preset(folder: Path, preset: str) -> dict[str, dict[str, object]]:
             if name not in names:
                 raise unknown(f"parameter in section {section} of {where}", name, names)
             for stem in targets:
-                if name in books[stem] and (section != "common" or name not in own(content, stem)):
+                if name in books[stem]:
                     settings[stem][name] = books[stem][name].check(value, stem)
     return settings
-
-
-def own(content: dict, stem: str) -> dict:
-    """A notebook's own section, empty where there is none."""
-    return content.get(stem) or {}
 
 
 def choose(folder: Path, name: str, preset: str, given: Iterable[str]) -> tuple[Path, dict]:

@@ -17,6 +17,7 @@ from IPython.display import Image, display
 from matplotlib.figure import Figure
 
 from freqkd_lite import data
+from freqkd_lite.data.base import digest
 from freqkd_lite.errors import UserError
 from freqkd_lite.results import Row, write_results
 from freqkd_lite.runs import manifest
@@ -110,7 +111,7 @@ def predict(
             options=choices, value=answer, layout={"width": "max-content"}
         )
         fallback = "".join(
-            f'<li><label><input type="radio" name="{abs(hash(question))}"> '
+            f'<li><label><input type="radio" name="{digest([question])}"> '
             f"{html.escape(c)}</label></li>"
             for c in choices
         )

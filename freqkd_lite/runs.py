@@ -15,8 +15,6 @@ from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
-import torch
-
 from freqkd_lite.errors import UserError
 
 PACKAGE = Path(__file__).parent
@@ -49,6 +47,8 @@ def run_key(content: dict) -> str:
 
 def manifest(**entries: object) -> dict:
     """What a reader needs to repeat a run: versions, device, precision, time, and `entries`."""
+    import torch  # takes seconds, which commands that only look up runs should not
+
     return {
         "schema": "freqkd-manifest/1",
         "made": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),

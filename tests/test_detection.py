@@ -227,12 +227,14 @@ def test_points_that_answer_for_a_box(box, monkeypatch):
 
     def spy(targets, head_outputs, anchors, matched):
         seen["matched"], seen["anchors"] = matched[0], anchors[0]
+        seen["distances"] = head_outputs["bbox_regression"]
         return {}
 
     monkeypatch.setattr(model.head, "compute_loss", spy)
     target = {"boxes": boxes_of(box), "labels": torch.tensor([2])}
     model.train()(list(torch.randn(1, 8, 15, 20)), [target])
     assert (seen["matched"] >= 0).tolist() == expected and any(expected)
+    assert (seen["distances"] > 0).all()  # no ReLU is dead at the start
     assert seen["anchors"][0].tolist() == [3.5 - 1.3125, 3.5 - 1.3125, 3.5 + 1.3125, 3.5 + 1.3125]
 
 

@@ -93,7 +93,10 @@ def test_a_notebook_without_parameters_cell_is_refused(folder):
 
 
 def test_preset_gives_common_values_where_the_parameter_exists_and_own_ones_win(folder):
-    name = preset(folder, "common: {seed: 7, rate: 1e-4}\n01_second: {seed: 8, size: [14, 28]}")
+    common, second = "common: {seed: 7, rate: 1e-4}", "01_second: {seed: 8, size: [14, 28]}"
+    assert read_preset(folder, preset(folder, f"{common}\n{second}")) == read_preset(
+        folder, name := preset(folder, f"{second}\n{common}")
+    )
     assert read_preset(folder, name) == {
         "00_first": {"seed": 7},
         "01_second": {"seed": 8, "rate": 0.0001, "size": [14, 28]},

@@ -46,7 +46,7 @@ def test_arms_are_checked_by_name():
 
 
 def students(target, order=None):
-    """none: a stranger; mse: the teacher's high band; code: its low band."""
+    """none: a stranger; mse: much of the teacher's high band; code: its low band."""
     low, high = split_bands(target, 0.5, "disk")
     low2, high2 = split_bands(noise(9), 0.5, "disk")
     made = {"none": low2 + high2, "mse": low2 + 0.5 * high2 + 0.866 * high, "code": low + high2}
@@ -59,10 +59,13 @@ def bands(target, made):
 
 def test_the_nearest_arm_is_named_in_each_band_and_shuffled_pairs_change_the_words():
     target = noise(1)
-    text = arms.distance_conclusion(bands(target, students(target)), NAMES["mse"])
+    measured = bands(target, students(target))
+    text = arms.distance_conclusion(measured, NAMES["mse"])
     high, low, *moves = text.splitlines()
     assert high.startswith("High band, nearest to the teacher: MSE (") and "guessed it" in high
     assert low.startswith("Low band, nearest to the teacher: FreqKD (code) (")
+    for line, ring in ((high, 2), (low, 0)):
+        assert f"undistilled {measured['none'].value[0, ring]:.3f}" in line
     assert moves == [
         "Training moved MSE nowhere in the low band and nearer in the high band.",
         "Training moved FreqKD (code) nearer in the low band and nowhere in the high band.",
@@ -170,6 +173,24 @@ def test_a_gain_is_named_only_where_its_interval_leaves_out_zero():
     assert "not told from" in even and "cosine is below" in below
 
 
+def result(**draws):
+    return Resampled(
+        estimates={k: float(np.mean(v)) for k, v in draws.items()} | {"absent": None},
+        draws={k: np.array(v, float) for k, v in draws.items()} | {"absent": np.full(2, np.nan)},
+        truth=torch.zeros(1), seed=0,
+    )  # fmt: skip
+
+
+def test_classes_beyond_noise_are_named_and_the_mean_does_not_hide_them():
+    none = result(mean=[0.5, 0.5], person=[0.2, 0.4], car=[0.6, 0.8], sky=[0.1, 0.2])
+    mse = result(mean=[0.5, 0.5], person=[0.3, 0.5], car=[0.5, 0.7], sky=[0.0, 0.3])
+    text = arms.class_conclusion({"teacher": none, "none": none, "mse": mse})
+    assert text.splitlines() == [
+        "By class, teacher on RGB against undistilled: no difference beyond noise.",
+        "By class, MSE against undistilled: above for person; below for car.",
+    ]
+
+
 def test_rows_keep_value_interval_and_class():
     (row,) = arms.score_rows({"mse": {"car": Score(0.1, (0, 0.2))}}, "probe_ap", claim="walk",
                              seed=3, data="scenes", split="val")  # fmt: skip
@@ -241,14 +262,19 @@ def test_the_worse_erasure_is_named_and_the_guess_judged():
     assert "can't be told apart" in arms.band_conclusion(scored(9), scored(9), scored(40), 0.85)
 
 
-def test_the_guessed_loser_is_ringed_at_the_cutoff():
+def test_the_guessed_loser_is_pointed_at_in_the_detectors_panel():
     kept = {"low": [Score(0.1, (0, 0.2)), Score(0.3, (0.2, 0.4))],
             "high": [Score(0.2, (0.1, 0.3)), Score(0.05, (0, 0.1))]}  # fmt: skip
-    figure, alt = arms.band_curves(kept, kept, [0.25, 0.5], Score(0.4), 0.5, arms.ERASED[0])
+    both = {"detector": kept, "probe": kept}
+    whole = {"detector": Score(0.4), "probe": Score(0.6)}
+    figure, alt = arms.band_curves(both, [0.25, 0.5], whole, 0.5, "code", arms.ERASED[0])
     # who erases the low band keeps the high one: its curve is the one expected to be lower
-    (ring,) = [x for x in figure.axes[0].get_lines() if x.get_markersize() == 22]
-    assert (ring.get_xdata()[0], ring.get_ydata()[0]) == (0.5, 0.05)
-    assert "low band only, 0.10, 0.30" in alt
+    (arrow,) = figure.axes[0].texts
+    assert arrow.xy == (0.5, 0.05) and arrow.arrow_patch.get_linestyle() == "--"
+    assert not figure.axes[1].texts
+    drawn = {line.get_label(): line.get_ydata() for line in figure.axes[1].get_lines()}
+    assert drawn["both bands"][0] == 0.6 and list(drawn["high band only"]) == [0.2, 0.05]
+    assert "detector, low band only, 0.10, 0.30" in alt and "probe 0.60" in alt
 
 
 def test_detections_below_the_threshold_are_not_drawn():

@@ -166,6 +166,11 @@ def test_each_sketch_is_recognised_as_itself(shape):
         gap.shape_curve("E", centres)
 
 
+def test_a_rise_over_two_rings_is_no_step():
+    assert gap.shape_of([0.3, 0.3, 0.57, 0.8, 0.8, 0.8, 0.8, 0.8]) == gap.SHAPES[1]
+    assert gap.shape_of([0.3, 0.3, 0.40, 0.8, 0.8, 0.8, 0.8, 0.8]) == gap.SHAPES[2]
+
+
 def test_words_follow_the_level():
     words = [gap.kinship(x) for x in (0.1, 0.5, 0.8, 0.95)]
     assert words == ["mostly shared", "partly shared", "mostly unrelated", "practically unrelated"]

@@ -29,6 +29,7 @@ from freqkd_lite.notebook import COLOURS, NAMES, results_folder
 from freqkd_lite.results import Row, over_seeds, pick, read_results
 from freqkd_lite.spectrum import RINGS, split_bands
 
+ERASED = ("erasing the low band", "erasing the high band")
 REGIONS = ("interior", "border", "both", "neither")
 Span = tuple[float, float]
 _ROUNDING = 1e-6  # of float32 features
@@ -143,7 +144,9 @@ def training_curves(logs: Mapping[str, Sequence[Mapping]]) -> tuple[Figure, str]
         ax.plot(losses / losses[0], color=colour(arm), label=name(arm))
     ax.axhline(1, color=COLOURS["floor"], lw=1)
     ax.legend()
-    ax.set(title="Does training go on?", xlabel="step", ylabel="loss (first step = 1)")
+    ax.set(
+        title="Does each arm learn its own lesson?", xlabel="step", ylabel="loss (first step = 1)"
+    )
     ax.set_ylim(bottom=0)
     said = ", ".join(f"{name(arm)} at {end:.2f}" for arm, end in ends.items())
     return figure, f"Training loss by step, each divided by its first value. At the end: {said}."
@@ -216,7 +219,8 @@ def dots(
 ) -> tuple[Figure, str]:
     """A row for each class and in it a dot with 95 % whiskers for each arm; a pale bar behind a
     dot is the interval over several seeds."""
-    figure, ax = plt.subplots(figsize=(7, 1.2 + 0.21 * len(classes) * len(scores)))
+    rows = len(classes) * len(scores)
+    figure, ax = plt.subplots(figsize=(7, 1.2 + rows * (0.21 if rows < 20 else 0.15)))
     step = 0.8 / len(scores)
     for i, arm in enumerate(scores):
         at = {k: y + step * (i - (len(scores) - 1) / 2) for y, k in enumerate(classes)}
@@ -260,6 +264,24 @@ def gain_conclusion(gains: Mapping[str, tuple[float, Span]], metric: str, over: 
         word = _side((low, high), ("above", "not told from", "below"))
         lines.append(f"{metric} of {name(arm)} is {word} that of {over}: {value:+.3f} "
                      f"[{low:+.3f}, {high:+.3f}].")  # fmt: skip
+    return "\n".join(lines)
+
+
+def class_conclusion(results: Mapping[str, Resampled]) -> str:
+    """For which classes each arm differs from the undistilled student beyond noise, in words, from
+    paired differences; a mean can hide that one class rises while another one falls."""
+    base, lines = results["none"], []
+    for arm, result in results.items():
+        told: dict[str, list[str]] = {"above": [], "below": []}
+        for klass, value in result.estimates.items():
+            if arm == "none" or klass == "mean" or None in (value, base.estimates[klass]):
+                continue
+            side = _side(paired_bootstrap(result, base, klass)[1], ("above", "", "below"))
+            told.get(side, []).append(klass)
+        words = "; ".join(f"{side} for {', '.join(of)}" for side, of in told.items() if of)
+        if arm != "none":
+            lines.append(f"By class, {name(arm)} against {name('none')}: {words or 'no difference'}"
+                         f"{'' if words else ' beyond noise'}.")  # fmt: skip
     return "\n".join(lines)
 
 
@@ -316,46 +338,42 @@ def detections(
 
 
 def band_curves(
-    kept: Mapping[str, Sequence[Score]],
-    probed: Mapping[str, Sequence[Score]],
+    kept: Mapping[str, Mapping[str, Sequence[Score]]],
     cutoffs: Sequence[float],
-    whole: Score,
+    whole: Mapping[str, Score],
     at: float,
+    arm: str,
     guess: str | None = None,
 ) -> tuple[Figure, str]:
-    """mAP50 of the detector that sees one band only, against the cutoff, with 95 % bands: `kept` by
-    band ("low", "high"); `probed` the same for the probe's AP. `whole`: the detector on everything.
-    The guessed loser of the two at the cutoff `at` is ringed, dashed."""
-    figure, ax = plt.subplots(figsize=(7, 3.6))
-    ax.axhline(whole.value, color=COLOURS["floor"], lw=1.2)
-    ax.text(0.01, whole.value, "detector, both bands", fontsize=9, va="bottom",
-            transform=ax.get_yaxis_transform())  # fmt: skip
+    """AP of what sees one band only, against the cutoff, with 95 % bands: `kept` by reader
+    ("detector", "probe") and band ("low", "high"), `whole` the reader's score on both bands. A
+    dashed arrow marks the curve that the guess expects to be the lower one at the cutoff `at`."""
+    figure, axes = plt.subplots(1, len(kept), figsize=(7, 3.5), squeeze=False)
     said = []
-    for band, scores in kept.items():
-        values = [s.value for s in scores]
-        edges = np.array([s.interval for s in scores]).T
-        ax.plot(cutoffs, values, marker="o", ms=4, color=COLOURS[band],
-                label=f"detector, {band} band only")  # fmt: skip
-        ax.fill_between(cutoffs, *edges, color=COLOURS[band], alpha=0.15, lw=0)
-        ax.plot(cutoffs, [s.value for s in probed[band]], ls=":", color=COLOURS[band],
-                label=f"probe, {band} band only")  # fmt: skip
-        said.append(f"{band} band only, {_list(values)}")
-        if guess == _erased(band) and at in cutoffs:
-            ax.plot(at, values[list(cutoffs).index(at)], "o", ms=22, mfc="none", mew=1.6, ls="--",
-                    mec=COLOURS["guess"])  # fmt: skip
-            ring = plt.Line2D([], [], marker="o", ls="none", mfc="none", ms=11, mec="black")
-            ax.add_artist(ax.legend([ring], ["your guess: lower"], loc="center left"))
-    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.18), ncols=2, fontsize=9.5)
-    ax.axvline(at, color=COLOURS["floor"], ls=":")
-    ax.set(title="Which band does a detector read?", xlabel="cutoff, rho", ylabel="AP",
-           ylim=(0, None))  # fmt: skip
+    for ax, (reader, bands) in zip(axes[0], kept.items(), strict=True):
+        ax.axhline(whole[reader].value, color=COLOURS["floor"], lw=1.2, label="both bands")
+        ax.axvline(at, color=COLOURS["floor"], ls=":")
+        for band, scores in bands.items():
+            values, edges = [s.value for s in scores], np.array([s.interval for s in scores]).T
+            ax.plot(cutoffs, values, "o-", ms=4, color=COLOURS[band], label=f"{band} band only")
+            ax.fill_between(cutoffs, *edges, color=COLOURS[band], alpha=0.15, lw=0)
+            said.append(f"{reader}, {band} band only, {_list(values)}")
+            if guess == _erased(band) and at in cutoffs and ax is axes[0, 0]:
+                arrow = dict(arrowstyle="->", ls="--", color=COLOURS["guess"])
+                ax.annotate("your guess:\nthe lower one", (at, values[list(cutoffs).index(at)]),
+                            (at + 0.12, 0.5), textcoords=("data", "axes fraction"),
+                            arrowprops=arrow, fontsize=9.5)  # fmt: skip
+        ax.set(xlabel="cutoff, rho", ylim=(0, None))
+        ax.set_title(f"a {reader}", fontweight="normal")
+    axes[0, 0].set_ylabel("AP")
+    figure.suptitle(f"Which band is read? ({name(arm)})", x=0.01, ha="left", fontsize=11.5,
+                    fontweight="bold")  # fmt: skip
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return figure, (
-        f"mAP50 of the detector against the cutoff in rho, at {_list(cutoffs)}: {'; '.join(said)}; "
-        f"with both bands {whole.value:.2f}. Dotted: the same for the probe."
-    )
-
-
-ERASED = ("erasing the low band", "erasing the high band")
+        f"Average precision on features of {name(arm)} against the cutoff in rho, at "
+        f"{_list(cutoffs)}: {'; '.join(said)}. With both bands: "
+        + ", ".join(f"{reader} {score}" for reader, score in whole.items()) + "."
+    )  # fmt: skip
 
 
 def _erased(left: str) -> str:

@@ -17,7 +17,7 @@ from torch.nn.functional import mse_loss
 
 from freqkd_lite.errors import UserError
 from freqkd_lite.notebook import COLOURS, NAMES, versus
-from freqkd_lite.spectrum import band_energies, centred_rectangle, radius
+from freqkd_lite.spectrum import band_energies, band_mask, centred_rectangle, radius
 
 SIDES = ("RGB", "heat")
 COSTS = {"nothing": 0.0, "as much as no high band at all": 1.0, "four times as much as that": 4.0}
@@ -65,7 +65,7 @@ def thumbnail_conclusion(
     return (
         f"The thumbnail of the hybrid shows: {found}.{verdict}\n"
         f"It correlates {heat:.2f} with the thumbnail of infrared and {rgb:.2f} with that of RGB, "
-        f"which correlate {float(apart.mean()):.2f} with each other (means of {len(apart)} pairs).\n"
+        f"which correlate {float(apart.mean()):.2f} with each other (mean of {len(apart)} pairs).\n"
         f"Infrared is the nearer one in {won} of {len(apart)}."
     )
 
@@ -79,12 +79,13 @@ def hybrid(
     big = figure.add_axes((0.01, 0.06, 0.7, 0.82))
     _grey(big, large)
     big.set_title("What survives in a thumbnail?")
-    figure.text(0.01, 0.015, words, fontsize=9)
+    figure.text(0.04, 0.015, words, fontsize=9)
     height = 0.82 / len(small)
     for i, (name, picture) in enumerate(small.items()):
         ax = figure.add_axes((0.77, 0.88 - (i + 0.78) * height, 0.13, 0.6 * height))
         _grey(ax, picture)
-        ax.set_title(name, fontsize=9.5, fontweight="normal")
+        weight = "bold" if "hybrid" in name else "normal"
+        ax.set_title(name, fontsize=9.5, fontweight=weight, loc="left")
         if guess and SIDES[guess == SIDES[1]] in name:
             _frame(ax)
     h, w = next(iter(small.values())).shape
@@ -96,15 +97,15 @@ def hybrid(
 
 def chain() -> tuple[Figure, str]:
     """The map of the walk: what each module hands to the next, and which notebooks ask about it."""
-    figure, ax = plt.subplots(figsize=(7, 2.0))
+    figure, ax = plt.subplots(figsize=(7, 1.8))
     for i, (module, gives, notebooks) in enumerate(CHAIN):
         ax.text(i, 0.62, module, ha="center", va="center", fontweight="bold", fontsize=10,
-                bbox=dict(boxstyle="round,pad=0.45", fc="white", ec=COLOURS["visible"], lw=1.5))
+                bbox=dict(boxstyle="round,pad=0.45", fc="w", ec=COLOURS["visible"]))  # fmt: skip
         ax.text(i, 0.4, gives, ha="center", va="top", fontsize=9)
         ax.text(i, 0.92, notebooks, ha="center", fontsize=10, color=COLOURS["infrared"])
         if i:
             ax.annotate("", (i - 0.4, 0.62), (i - 0.6, 0.62), arrowprops=dict(arrowstyle="->"))
-    ax.set(xlim=(-0.5, len(CHAIN) - 0.5), ylim=(0.05, 1.05),
+    ax.set(xlim=(-0.5, len(CHAIN) - 0.5), ylim=(0.12, 1.02),
            title="How does a pair of pictures become a score?")  # fmt: skip
     ax.axis("off")
     steps = "; ".join(f"{m} gives {' '.join(g.split())} (notebooks {n})" for m, g, n in CHAIN)
@@ -124,24 +125,34 @@ def low_share(x: Tensor, cutoff: float = 0.5, shape: str = "rectangle") -> float
     return float(low.sum()) / total
 
 
+def flat_share(h: int, w: int, cutoff: float = 0.5) -> float:
+    """`low_share` of white noise: the low band's share of the bins, the zero frequency left out."""
+    return (int(band_mask(h, w, cutoff).sum()) - 1) / (h * w - 1)
+
+
 def shares(
-    curves: dict[str, np.ndarray], cutoffs: np.ndarray, guess: float | None = None
+    curves: dict[str, np.ndarray],
+    cutoffs: np.ndarray,
+    grid: tuple[int, int],
+    guess: float | None = None,
 ) -> tuple[Figure, str]:
-    """The low band's share against the cutoff, for "visible", "infrared" (pictures; (cutoffs,)) and
-    "visible features", "infrared features" ((blocks, cutoffs): a thin line each, thick the mean)."""
+    """The low band's share against the cutoff, beside that of white noise on the features' `grid`,
+    for "visible", "infrared" (pictures; (cutoffs,)) and
+    "visible features", "infrared features" ((blocks, cutoffs): thin lines, thick their mean)."""
     figure, ax = plt.subplots(figsize=(7, 3.7))
-    flat = cutoffs**2
-    ax.plot(cutoffs, flat, color=COLOURS["floor"])
-    ax.annotate("equal energy at\nall frequencies", (0.66, 0.66**2), (8, -16), fontsize=9,
-                textcoords="offset points")  # fmt: skip
+    flat = np.array([flat_share(*grid, cutoff) for cutoff in cutoffs])
+    ax.plot(cutoffs, flat, color=COLOURS["floor"], drawstyle="steps-post")
+    ax.annotate("features, were all\nfrequencies equal", (0.55, value_at(flat, cutoffs, 0.55)),
+                (2, -16), fontsize=9, va="top", textcoords="offset points")  # fmt: skip
     said = []
     for name, curve in curves.items():
         key, _, kind = name.partition(" ")
         mean = curve.mean(0) if kind else curve
         label = f"{NAMES[key]}, {kind or 'pictures'}"
-        ax.plot(cutoffs, mean, color=COLOURS[key], ls="-" if kind else ":", label=label)
+        line = dict(color=COLOURS[key], drawstyle="steps-post" if kind else None)
+        ax.plot(cutoffs, mean, ls="-" if kind else ":", label=label, **line)
         for block in curve if kind and len(curve) > 1 else ():
-            ax.plot(cutoffs, block, color=COLOURS[key], lw=0.7, alpha=0.4)
+            ax.plot(cutoffs, block, lw=0.7, alpha=0.4, **line)
         said.append(f"{label} {value_at(mean, cutoffs):.2f}")
     ax.axvline(0.5, color=COLOURS["floor"], lw=1, zorder=0)
     if guess is not None:
@@ -154,14 +165,18 @@ def shares(
     return figure, (
         "Share of the energy in the low band against the cutoff. At cutoff 0.5: "
         + "; ".join(said)
-        + "; a flat spectrum would give 0.25. Features as a mean over blocks, each block thin."
+        + f"; features of a flat spectrum {value_at(flat, cutoffs):.2f}. "
+        "Features as a mean over blocks, each block thin."
     )
 
 
 def share_conclusion(
-    curves: dict[str, np.ndarray], cutoffs: np.ndarray, guess: float | None = None
+    curves: dict[str, np.ndarray],
+    cutoffs: np.ndarray,
+    grid: tuple[int, int],
+    guess: float | None = None,
 ) -> str:
-    """What the low band holds at cutoff 0.5, in words; `curves` as `shares` takes them."""
+    """What the low band holds at cutoff 0.5, in words; arguments as `shares` takes them."""
     at = {name: value_at(curve, cutoffs) for name, curve in curves.items()}
     rgb, heat = at["visible features"], at["infrared features"]
     lines = [f"At cutoff 0.5 the low band holds {rgb:.0%} of the features' energy on RGB and "
@@ -170,12 +185,14 @@ def share_conclusion(
     if guess is not None:
         side = versus(guess, rgb, _CLOSE, ("too much", "close", "too little"))
         lines.append(f"You guessed {guess:.0%} for features of RGB: {side}.")
-    flat = versus(rgb, 0.25, _CLOSE, ("more than", "about as much as", "less than"))
-    lines.append(f"That is {flat} a quarter of the bins would hold if all were equal.")
+    flat = flat_share(*grid)
+    side = versus(rgb, flat, _CLOSE, ("more than", "about", "less than"))
+    lines.append(f"That is {side} the {flat:.0%} that its bins would hold if all were equal.")
     side = versus(rgb, at["visible"], _CLOSE, ("more", "as much", "less"))
-    lines.append(f"A map of tokens keeps {side} of its energy in its low band "
-                 f"{'as' if side == 'as much' else 'than'} the picture, each on its own grid.")
-    return "\n".join(lines)  # fmt: skip
+    beside = "as" if side == "as much" else "than"
+    lines.append(f"A map of tokens keeps {side} of its energy in its low band {beside} the "
+                 "picture, each on its own grid.")  # fmt: skip
+    return "\n".join(lines)
 
 
 def overlap(mask: Tensor, power: Tensor | float = 1.0) -> tuple[float, float]:
@@ -213,10 +230,12 @@ def masks(
     fills = (COLOURS["high"], COLOURS["low"], "#F0E442")
     left.imshow(np.array([plt.matplotlib.colors.to_rgb(c) for c in fills])[picture])
     left.plot(grid[1] // 2, grid[0] // 2, "k+", ms=8)
-    left.set(title=f"Which bins ({grid[0]}x{grid[1]})?", xticks=(), yticks=())
-    left.set_xlabel("high, low, low without\na partner at -f; + is zero", fontsize=9)
-    left.grid(False)
-    sizes = np.arange(6, 49)
+    keys = zip(fills, ("high", "low", "low, no partner at -f"), strict=True)
+    left.legend(handles=[plt.Rectangle((0, 0), 1, 1, color=c, label=w) for c, w in keys],
+                loc="upper center", bbox_to_anchor=(0.5, -0.02), fontsize=9)  # fmt: skip
+    left.set_title(f"Which bins ({grid[0]}x{grid[1]})?")
+    left.axis("off")
+    sizes = np.arange(8, 49)
     for name, style in (("white noise", "-"), ("power 1/f$^2$", ":")):
         lost = [_lost(n, n, name != "white noise") for n in sizes]
         ax.plot(sizes, lost, style, color=COLOURS["code"], lw=1.6, label=name)
@@ -235,8 +254,8 @@ def masks(
         f"Left: the coded mask on {grid[0]}x{grid[1]} bins, zero frequency in the middle; "
         f"{int(mask.sum())} bins are low, {int(lonely.sum())} of them without a partner at the "
         "opposite frequency. Right: energy unaccounted for, in percent, against the side of a "
-        f"square grid: {_lost(6, 6, False):.1f} at 6 and {_lost(48, 48, False):.1f} at 48 for "
-        f"white noise, {_lost(6, 6, True):.1f} and {_lost(48, 48, True):.1f} for power 1/f^2; "
+        f"square grid: {_lost(8, 8, False):.1f} at 8 and {_lost(48, 48, False):.1f} at 48 for "
+        f"white noise, {_lost(8, 8, True):.1f} and {_lost(48, 48, True):.1f} for power 1/f^2; "
         f"0 for a symmetric mask; {100 * measured:.1f} for this run's features.{marked}"
     )
 
@@ -245,9 +264,10 @@ def mask_conclusion(name: str, unaccounted: float, cosine: float) -> str:
     """Whether bands of a mask are orthogonal, in words, from `overlap` or its measured like."""
     if max(abs(unaccounted), abs(cosine)) < 1e-4:
         return f"{name}: the bands are orthogonal, and their energies add up to the whole."
+    how = "missing from" if unaccounted > 0 else "counted twice in"
     return (
-        f"{name}: {abs(unaccounted):.1%} of the energy is {'missing from' if unaccounted > 0 else 'counted twice in'} "
-        f"the two bands; they are not orthogonal (cosine {cosine:.3f})."
+        f"{name}: {abs(unaccounted):.1%} of the energy is {how} the two bands; they are not "
+        f"orthogonal (cosine {cosine:.3f})."
     )
 
 
@@ -293,10 +313,8 @@ def valleys(
            ylabel="cost (no high band = 1)")  # fmt: skip
     ax.set_xticks(range(-2, 3), ["-2", "-1\nnegated", "0\nnone", "1\nthe teacher's", "2"])
     ax.legend(loc="upper right", fontsize=9)
-    ends = "; ".join(
-        f"{named[key][0]}: " + ", ".join(f"{value_at(costs[key], t, x):.2f} at {x}" for x in (-1, 0, 1))
-        for key in named
-    )
+    at = {k: [f"{value_at(costs[k], t, x):.2f} at {x}" for x in (-1, 0, 1)] for k in named}
+    ends = "; ".join(f"{named[key][0]}: {', '.join(values)}" for key, values in at.items())
     return figure, (
         f"Above: one picture with its high band times {', '.join(f'{s:g}' for s in pictures)}. "
         f"Below: cost against t, in units of no high band at all, with signs. {ends}."
@@ -354,13 +372,13 @@ def logs(elements: Tensor, width: int) -> tuple[Figure, str]:
     below.set(xlabel="|a|, elements of the high band at unit norm a token", ylabel="elements",
               yticks=(), xlim=(0, end))  # fmt: skip
     wide = rms * (width / 1024) ** 0.5
-    for at, words in ((rms, f"RMS here\n({width} channels)"), (wide, "RMS if 1024\nchannels wide")):
+    marks = ((wide, f"RMS {wide:.3f} if spread over 1024 channels", 0.86),
+             (rms, f"RMS {rms:.3f} of these {width} channels", 0.7))  # fmt: skip
+    for at, words, height in marks:
         for axes in (ax, below):
             axes.axvline(at, color=COLOURS["none"], lw=1, ls=":")
-        left = at == min(rms, wide)
-        below.annotate(words, (at, 0.55), (-4 if left and rms != wide else 4, 0), fontsize=9,
-                       xycoords=("data", "axes fraction"), textcoords="offset points",
-                       ha="right" if left and rms != wide else "left")  # fmt: skip
+        ax.annotate(words, (at, height), (4, 0), xycoords=("data", "axes fraction"), fontsize=9,
+                    textcoords="offset points", bbox=dict(fc="w", ec="none", pad=1))  # fmt: skip
     return figure, (
         f"Top: |a| and log(1 + |a|) from 0 to {end:.2f}; at the right end the log is "
         f"{1 - np.log1p(end) / end:.1%} lower. Bottom: histogram of the elements, whose root mean "
@@ -371,13 +389,15 @@ def logs(elements: Tensor, width: int) -> tuple[Figure, str]:
 def log_conclusion(deviation: dict[str, float]) -> str:
     """How much the log changes, in words, from `log_deviation`."""
     term = deviation["term"]
-    bends = "does next to nothing" if abs(term) < 0.02 else (
-        "changes the term by a few percent" if abs(term) < 0.15 else "does change the term")  # fmt: skip
+    words = ("does next to nothing", "changes it by a few percent", "does change it")
+    bends = words[(abs(term) >= 0.02) + (abs(term) >= 0.15)]
+    side = "lower" if term > 0 else "higher"
     return (
         f"Elements have an RMS of {deviation['rms']:.3f}. There log(1 + a) is "
-        f"{deviation['element']:.1%} below a; at the 99th percentile {deviation['element p99']:.1%}.\n"
-        f"The term as a whole is {abs(term):.1%} {'lower' if term > 0 else 'higher'} with the log "
-        f"than without: here the log {bends}."
+        f"{deviation['element']:.1%} below a; at the 99th percentile, "
+        f"{deviation['element p99']:.1%}.\n"
+        f"The term as a whole is {abs(term):.1%} {side} with the log than without: here the log "
+        f"{bends}."
     )
 
 
@@ -394,5 +414,5 @@ def _grey(ax: Axes, picture: Tensor) -> None:
 
 
 def _frame(ax: Axes) -> None:
-    ax.add_patch(plt.Rectangle((-0.03, -0.04), 1.06, 1.08, fill=False, ls="--", lw=1.5,
-                               ec=COLOURS["guess"], transform=ax.transAxes, clip_on=False))
+    dashed = dict(fill=False, ls="--", lw=1.5, ec=COLOURS["guess"], clip_on=False)
+    ax.add_patch(plt.Rectangle((-0.03, -0.04), 1.06, 1.08, transform=ax.transAxes, **dashed))

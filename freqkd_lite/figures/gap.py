@@ -318,7 +318,8 @@ def dumbbell(measured: dict[str, Levels], guess: str | None = None) -> tuple[Fig
             ax.plot(mean.interval[:, 0, ring], (y, y), color=COLOURS[band], lw=1.5, marker="|")
             ax.plot(at, y, "o", ms=9, color=COLOURS[band])
             if not y:
-                ax.text(at, -0.5, band, color=COLOURS[band], ha="center", fontweight="bold")
+                side = "right" if at == min(ends) else "left"
+                ax.text(at, -0.5, band, color=COLOURS[band], ha=side, fontweight="bold")
         ax.text(1.1, y, f"{ratio:.1f}x", va="center", fontweight="bold")
         ax.text(1.27, y, _span(draws), va="center", fontsize=9)
         if guess == NAMES[name]:
