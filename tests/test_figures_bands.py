@@ -36,6 +36,13 @@ def wordless(text):
     return re.sub(r"[-\d.]+%?", "#", text)
 
 
+def test_a_picture_that_is_not_there_is_told():
+    assert bands.one_pair(["a", "b"], 1) == "b"
+    for wrong in (2, -1):
+        with pytest.raises(UserError, match=f"picture={wrong} is none of the pairs: use 0 to 1"):
+            bands.one_pair(["a", "b"], wrong)
+
+
 # --------------------------------------------------------------------------------- 00: thumbnails
 
 
@@ -265,6 +272,8 @@ def test_the_words_about_valleys_follow_the_curve():
     assert "You guessed it" in blind
     sees = bands.valley_conclusion(T, SIGNED, "nothing")
     assert "No second valley" in sees and "costs 4.00" in sees and "You guessed: nothing" in sees
+    half = {**SIGNED, "code": SIGNED["code"] / 2 + (T == 0) / 2}  # 2 at -1, 1 at 0
+    assert "No second valley" in bands.valley_conclusion(T, half)
     shallow = {**FOLDED, "code": FOLDED["code"] + 0.3 * (T < -0.5)}
     assert "second, shallower valley" in bands.valley_conclusion(T, shallow)
 

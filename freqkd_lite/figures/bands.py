@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 from torch.nn.functional import mse_loss
 
+from freqkd_lite.data import Pair, PairSet
 from freqkd_lite.errors import UserError
 from freqkd_lite.notebook import COLOURS, NAMES, versus
 from freqkd_lite.spectrum import band_energies, band_mask, centred_rectangle, radius
@@ -31,6 +32,13 @@ CHAIN = (
 )
 """The package's modules in order: what each hands on, and the notebooks that ask about it."""
 _CLOSE = 0.05  # shares and correlations nearer than this are called level
+
+
+def one_pair(pairs: PairSet, picture: int) -> Pair:
+    """The pair that is drawn; one sentence when there is none of that number."""
+    if not 0 <= picture < len(pairs):
+        raise UserError(f"picture={picture} is none of the pairs: use 0 to {len(pairs) - 1}.")
+    return pairs[picture]
 
 
 # ------------------------------------------------------------------- 00: what a thumbnail keeps
@@ -142,8 +150,8 @@ def shares(
     figure, ax = plt.subplots(figsize=(7, 3.7))
     flat = np.array([flat_share(*grid, cutoff) for cutoff in cutoffs])
     ax.plot(cutoffs, flat, color=COLOURS["floor"], drawstyle="steps-post")
-    ax.annotate("features, were all\nfrequencies equal", (0.55, value_at(flat, cutoffs, 0.55)),
-                (2, -16), fontsize=9, va="top", textcoords="offset points")  # fmt: skip
+    ax.annotate("features, were all\nfrequencies equal", (0.5, value_at(flat, cutoffs, 0.5)),
+                (3, -4), fontsize=9, va="top", textcoords="offset points")  # fmt: skip
     said = []
     for name, curve in curves.items():
         key, _, kind = name.partition(" ")
