@@ -149,7 +149,7 @@ CUTOFFS = np.linspace(0.02, 1, 50)
 
 
 def curves(features=0.7, heat=0.7, pictures=0.95):
-    flat = np.ones(50)
+    flat = 0.5 + CUTOFFS  # 1 at cutoff 0.5, where the words look
     return {"visible": pictures * flat, "infrared": pictures * flat,
             "visible features": np.array([(features - 0.1) * flat, (features + 0.1) * flat]),
             "infrared features": heat * flat[None]}  # fmt: skip
@@ -194,8 +194,8 @@ def test_noise_of_the_same_energy_changes_the_words_about_shares():
 def test_shares_are_drawn_with_the_guess_dashed():
     figure, alt = bands.shares(curves(), CUTOFFS, (12, 16), 0.3)
     lines = {line.get_label(): line for line in figure.axes[0].get_lines()}
-    assert lines["RGB, features"].get_ydata() == pytest.approx(0.7)
-    assert lines["RGB, pictures"].get_ydata() == pytest.approx(0.95)
+    assert lines["RGB, features"].get_ydata() == pytest.approx(0.7 * (0.5 + CUTOFFS))
+    assert lines["RGB, pictures"].get_ydata() == pytest.approx(0.95 * (0.5 + CUTOFFS))
     dashed = [line for line in lines.values() if line.get_linestyle() == "--"]
     assert [list(line.get_ydata()) for line in dashed] == [[0.3, 0.3]]
     assert "RGB, features 0.70" in alt and "infrared, pictures 0.95" in alt
