@@ -230,6 +230,8 @@ def write_table(root: Path) -> None:
     for book in shared(root)["books"]:
         link = f"[{book['stem']}](notebooks/{book['stem']}.ipynb)"
         lines.append(f"| {link} | {book['question']} | {book['time']} |")
+    total = sum(measured_times(root).values())
+    lines += [f"| the walk | all of them, one after another | {spell(total)} |"] if total else []
     readme = root / "README.md"
     head, rest = readme.read_text().split(LIST[0])
     readme.write_text("\n".join([head + LIST[0], *lines, LIST[1] + rest.split(LIST[1])[1]]))

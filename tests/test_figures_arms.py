@@ -182,8 +182,9 @@ def result(**draws):
 
 
 def test_classes_beyond_noise_are_named_and_the_mean_does_not_hide_them():
-    none = result(mean=[0.5, 0.5], person=[0.2, 0.4], car=[0.6, 0.8], sky=[0.1, 0.2])
-    mse = result(mean=[0.5, 0.5], person=[0.3, 0.5], car=[0.5, 0.7], sky=[0.0, 0.3])
+    none = result(mean=[0.5, 0.5], person=[0.2, 0.4], car=[0.6, 0.8], accuracy=[0, 0])
+    mse = result(mean=[0.5, 0.5], person=[0.3, 0.5], car=[0.5, 0.7], accuracy=[1, 1])
+    assert list(arms.as_scores(none)) == ["mean", "person", "car", "absent"]
     text = arms.class_conclusion({"teacher": none, "none": none, "mse": mse})
     assert text.splitlines() == [
         "By class, teacher on RGB against undistilled: no difference beyond noise.",
@@ -207,8 +208,8 @@ def test_rows_keep_value_interval_and_class():
                            split="val")  # fmt: skip
     assert [row.klass for row in rows] == ["block7/ring0", "block7/ring1", "block7/ring2"]
     assert rows[2].value == pytest.approx(float(measured["none"].value[0, 2]))
-    low, high = rows[2].interval
-    assert low < rows[2].value < high
+    spans = measured["none"].interval[:, 0]
+    assert [row.interval for row in rows] == [tuple(spans[:, k].tolist()) for k in range(3)]
 
 
 def test_per_image_arrays_stand_beside_the_results(tmp_path, monkeypatch):
@@ -277,12 +278,13 @@ def test_the_guessed_loser_is_pointed_at_in_the_detectors_panel():
     assert "detector, low band only, 0.10, 0.30" in alt and "probe 0.60" in alt
 
 
-def test_detections_below_the_threshold_are_not_drawn():
+def test_as_many_detections_are_drawn_as_there_are_true_boxes():
     box = torch.tensor([[1.0, 2, 11, 12], [3, 3, 9, 9]])
     found = {"boxes": box, "scores": torch.tensor([0.9, 0.1]), "labels": torch.tensor([1, 0])}
-    figure, alt = arms.detections(torch.zeros(1, 3, 20, 30), [box], {"mse": [found]}, ["a", "b"])
+    truth = torch.tensor([[0.0, 0, 5, 5]])
+    figure, alt = arms.detections(torch.zeros(1, 3, 20, 30), [truth], {"mse": [found]}, ["a", "b"])
     drawn = [(p.get_x(), p.get_y(), p.get_width()) for p in figure.axes[0].patches]
-    assert drawn == [(1, 2, 10), (3, 3, 6), (1, 2, 10)]  # two true boxes, one detection
+    assert drawn == [(0, 0, 5), (1, 2, 10)]  # the truth, and the surer one of two detections
     assert [t.get_text() for t in figure.axes[0].texts] == ["b"] and "MSE 1" in alt
 
 

@@ -17,6 +17,7 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.patheffects import withStroke
 from torch import Tensor
 
 from freqkd_lite.errors import UserError, unknown
@@ -32,6 +33,7 @@ from freqkd_lite.spectrum import RINGS, split_bands
 ERASED = ("erasing the low band", "erasing the high band")
 REGIONS = ("interior", "border", "both", "neither")
 Span = tuple[float, float]
+_HALO = [withStroke(linewidth=2.8, foreground="black")]
 _ROUNDING = 1e-6  # of float32 features
 
 
@@ -251,10 +253,9 @@ def dots(
 
 
 def as_scores(result: Resampled) -> dict[str, Score]:
-    """All figures of a probe, a detector or a segmenter as `Score`, the mean first."""
+    """The mean and each class of a probe, a detector or a segmenter as `Score`."""
     spans = result.interval
-    keys = sorted(result.estimates, key=lambda k: k != "mean")
-    return {k: Score(result.estimates[k], spans[k]) for k in keys}
+    return {k: Score(result.estimates[k], spans[k]) for k in ("mean", *_classes(result))}
 
 
 def gain_conclusion(gains: Mapping[str, tuple[float, Span]], metric: str, over: str) -> str:
@@ -273,8 +274,8 @@ def class_conclusion(results: Mapping[str, Resampled]) -> str:
     base, lines = results["none"], []
     for arm, result in results.items():
         told: dict[str, list[str]] = {"above": [], "below": []}
-        for klass, value in result.estimates.items():
-            if arm == "none" or klass == "mean" or None in (value, base.estimates[klass]):
+        for klass in _classes(result):
+            if arm == "none" or None in (result.estimates[klass], base.estimates[klass]):
                 continue
             side = _side(paired_bootstrap(result, base, klass)[1], ("above", "", "below"))
             told.get(side, []).append(klass)
@@ -302,10 +303,9 @@ def detections(
     boxes: Sequence[Tensor],
     found: Mapping[str, Sequence[Mapping[str, Tensor]]],
     classes: Sequence[str],
-    threshold: float = 0.3,
 ) -> tuple[Figure, str]:
     """Infrared pictures (N, 3, H, W), one a row, with true boxes (white, dotted) and, one arm a
-    column, what its detector found with a score of `threshold` or more."""
+    column, its detector's surest boxes: as many in each picture as there are true ones."""
     ratio = images.shape[-2] / images.shape[-1]
     shape = (len(images), len(found))
     width = 7 / shape[1]
@@ -323,17 +323,18 @@ def detections(
             ax.set_axis_off()
             for box in truth.tolist():
                 _box(ax, box, color="white", ls=":", lw=1.4)
-            kept = each["scores"] >= threshold
-            for box, label in zip(each["boxes"][kept].tolist(), each["labels"][kept], strict=True):
-                _box(ax, box, color=colour(arm), lw=1.6)
-                ax.text(box[0], box[1] - 2, classes[label], color=colour(arm), fontsize=7)
-            counts.append(int(kept.sum()))
+            surest = {k: v[: len(truth)] for k, v in each.items()}  # scores fall
+            for box, label in zip(surest["boxes"].tolist(), surest["labels"], strict=True):
+                _box(ax, box, color=colour(arm), lw=1.6, path_effects=_HALO)
+                ax.text(box[0], box[1] - 2, classes[label], color=colour(arm), fontsize=7,
+                        path_effects=_HALO)  # fmt: skip
+            counts.append(len(surest["boxes"]))
         axes[0, column].set_title(name(arm), color=colour(arm), fontsize=10.5)
         said.append(f"{name(arm)} {', '.join(map(str, counts))}")
     truths = ", ".join(str(len(each)) for each in boxes)
     return figure, (
         f"{len(images)} infrared pictures with their true boxes ({truths}), dotted in white, and "
-        f"the detections with a score of {threshold} or more. Number by arm: {'; '.join(said)}."
+        f"as many of the surest detections where there are. Number by arm: {'; '.join(said)}."
     )
 
 
@@ -366,7 +367,7 @@ def band_curves(
         ax.set(xlabel="cutoff, rho", ylim=(0, None))
         ax.set_title(f"a {reader}", fontweight="normal")
     axes[0, 0].set_ylabel("AP")
-    figure.suptitle(f"Which band is read? ({name(arm)})", x=0.01, ha="left", fontsize=11.5,
+    figure.suptitle(f"Which band is read? Features: {name(arm)}", x=0.01, ha="left", fontsize=11.5,
                     fontweight="bold")  # fmt: skip
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return figure, (
@@ -493,6 +494,10 @@ def region_conclusion(
 
 
 # ----------------------------------------------------------------------------------------- helpers
+
+
+def _classes(result: Resampled) -> list[str]:
+    return [k for k in result.estimates if k not in ("mean", "accuracy")]
 
 
 def _side(interval: Span, words: tuple[str, str, str]) -> str:
