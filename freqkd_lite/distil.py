@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-from peft import LoraConfig, get_peft_model
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -26,7 +25,15 @@ from freqkd_lite import data
 from freqkd_lite.errors import UserError, unknown
 from freqkd_lite.features import TINY, Backbone, create_net, load_backbone
 from freqkd_lite.losses import LOSSES, build_loss
-from freqkd_lite.runs import code_version, manifest, run_key, runs_folder, whole_folder, write_json
+from freqkd_lite.runs import (
+    code_version,
+    manifest,
+    no_bar,
+    run_key,
+    runs_folder,
+    whole_folder,
+    write_json,
+)
 
 
 class DistilSettings(BaseModel):
@@ -164,6 +171,9 @@ def learning_rate(step: int, settings: DistilSettings) -> float:
 
 def add_lora(backbone: Backbone, settings: DistilSettings) -> nn.Module:
     """LoRA on attn.qkv, mlp.fc1 and mlp.fc2, inside the backbone; returns peft's model."""
+    # here, for it takes longer to import than all the rest, and finished runs don't need it
+    from peft import LoraConfig, get_peft_model
+
     config = LoraConfig(
         r=settings.lora_rank,
         lora_alpha=settings.lora_alpha,
@@ -255,7 +265,7 @@ def _train_into(folder: Path, settings: DistilSettings, pairs: data.PairSet, tea
     student = Student(backbone, blocks, widths).train()
     started = time.perf_counter()
     with whole_folder(folder) as part, (part / "log.jsonl").open("w") as log_file:
-        with tqdm(total=settings.steps, desc=settings.loss, disable=not progress) as bar:
+        with tqdm(total=settings.steps, desc=settings.loss, disable=no_bar(progress)) as bar:
 
             def log(entry: dict) -> None:
                 log_file.write(json.dumps(entry) + "\n")

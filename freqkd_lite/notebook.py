@@ -156,10 +156,13 @@ def results_folder(name: str) -> Path:
     return Path(os.environ.get("FREQKD_RUN") or Path("..") / "runs" / name)
 
 
-def save(name: str, rows: Iterable[Row], parameters: dict, **entries: object) -> Path:
-    """Write a notebook's rows and manifest to its results folder; returns the file."""
-    about = manifest(notebook=name, parameters=parameters, **entries)
-    return write_results(results_folder(name), rows, about)
+def save(name: str, rows: Iterable[Row], parameters: dict, **entries: object) -> str:
+    """Write a notebook's rows and manifest to its results folder; returns a sentence about it."""
+    rows, about = list(rows), manifest(notebook=name, parameters=parameters, **entries)
+    path = write_results(results_folder(name), rows, about)
+    # A run folder gets its name only when the notebook has ended, so its name is not told here.
+    place = "this run's folder" if os.environ.get("FREQKD_RUN") else f"runs/{name}"
+    return f"Kept {len(rows)} numbers and how they were made: {path.name} in {place}."
 
 
 def versus(a: float, b: float, margin: float, words: tuple[str, str, str]) -> str:

@@ -45,6 +45,12 @@ def run_key(content: dict) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+def no_bar(progress: bool) -> bool:
+    """Whether a progress bar stays away: unasked for, or TQDM_DISABLE is set, which tqdm itself
+    heeds only where `disable` is not given. A bar in an executed notebook would stand at 0 %."""
+    return not progress or bool(os.environ.get("TQDM_DISABLE"))
+
+
 def manifest(**entries: object) -> dict:
     """What a reader needs to repeat a run: versions, device, precision, time, and `entries`."""
     import torch  # takes seconds, which commands that only look up runs should not

@@ -102,7 +102,9 @@ def install() -> None:
     print(f"setup: to download, unless uv's cache has it: {download_size(uv, backend)}", flush=True)
     # uv draws its progress for people; elsewhere it would only list what it installed.
     quiet = [] if sys.stderr.isatty() else ["--quiet"]
-    command = [uv, "pip", "install", *quiet, "--python", str(PYTHON), *backend]
+    # Compiled once here, instead of by the first notebooks: importing torch takes a third then.
+    command = [uv, "pip", "install", "--compile-bytecode", *quiet, "--python", str(PYTHON)]
+    command += backend
     if subprocess.run([*command, "-c", "requirements.txt", "-e", ".[test]"], cwd=ROOT).returncode:
         fail("the installation failed; uv says above why. Nothing is lost: try again.")
     (VENV / "bin" / ".installed").touch()

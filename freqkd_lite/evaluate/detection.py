@@ -25,6 +25,7 @@ from tqdm.auto import trange
 from freqkd_lite.distil import learning_rate
 from freqkd_lite.errors import UserError, unknown
 from freqkd_lite.evaluate.stats import Resampled, multiplicities
+from freqkd_lite.runs import no_bar
 
 LEVELS = (0.5, 1.0, 2.0)  # strides of the pyramid in patches: 7, 14 and 28 px at patch 14
 CENTRE = 1.5  # a positive point is nearer than this to its box's centre, in strides, as in FCOS
@@ -264,7 +265,7 @@ def train_detector(
     draw = torch.Generator().manual_seed(settings.seed)
     order: list[int] = []
     losses: list[float] = []
-    for step in trange(settings.steps, desc="detector", disable=not progress):
+    for step in trange(settings.steps, desc="detector", disable=no_bar(progress)):
         while len(order) < settings.batch:
             order += torch.randperm(n, generator=draw).tolist()
         chosen, order = order[: settings.batch], order[settings.batch :]
