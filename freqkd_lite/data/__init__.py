@@ -1,6 +1,6 @@
 """Data sets of RGB-infrared pairs, by name: `load("scenes")`, `load("folder", root=DIR)`."""
 
-from freqkd_lite.data import folder, msrs, scene_pairs  # noqa: F401  (importing registers them)
+from freqkd_lite.data import folder, published, scene_pairs  # noqa: F401  (importing registers them)
 from freqkd_lite.data.base import (
     CLASSES,
     REGISTRY,

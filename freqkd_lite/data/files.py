@@ -1,4 +1,4 @@
-"""Sets of pairs that lie in files: matched by name, inspected before they are used, read one by one.
+"""Sets of pairs that lie in files: matched by name, inspected before use, read one by one.
 
 All that can be seen without decoding a picture (counterparts, sizes, boxes, splits) is checked when
 a set is loaded, so that a run of hours does not end at a bad file; `survey` lists all faults.
@@ -11,10 +11,9 @@ import inspect
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cache
 from pathlib import Path, PurePosixPath
 
-import torch
 from torch import Tensor
 from torchvision import tv_tensors
 
@@ -223,7 +222,7 @@ def share_out(names: Iterable[str], shares: dict[str, float], seed: int) -> dict
     return splits
 
 
-@lru_cache(maxsize=None)
+@cache
 def _checksum(path: Path, size: int, modified: int) -> str:
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
@@ -246,8 +245,9 @@ def look_at(record: Record, collection: Collection, ledger: Ledger) -> Inspected
             if found and other != found.size:
                 ledger.fault("different sizes", record.infrared, _sizes(record, other, found.size))
     if found and collection.boxes:
-        rows = collection.boxes.read(record, found.size, ledger)
-        found.boxes, found.labels = collection.boxes.settle(rows, found.size, ledger)
+        boxes = collection.boxes
+        rows = boxes.read(record.name, found.size, ledger)
+        found.boxes, found.labels = boxes.settle(rows, found.size, ledger)
     return found
 
 

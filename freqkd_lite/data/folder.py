@@ -108,7 +108,7 @@ class Folder(FilePairs):
         names = [record.name for record in records]
         if split_files is not None:
             lists = base / Path(split_files).expanduser()
-            splits, note = read_splits(lists, names, skipped, ledger), f"Split by {lists}."
+            splits, note = read_splits(lists, names, skipped, ledger), f"Split by {lists.name}."
         else:
             _check_shares(shares)
             parts = dict(zip(("train", "val", "test"), shares, strict=True))
