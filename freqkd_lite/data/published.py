@@ -1,4 +1,4 @@
-"""Published sets, each in the layout that its publishers chose. `freqkd data describe` says more."""
+"""Published sets, each in the layout that its publishers chose."""
 
 from __future__ import annotations
 
@@ -8,16 +8,8 @@ from pathlib import Path
 from freqkd_lite.data.annotations import Coco, open_boxes
 from freqkd_lite.data.base import CLASSES, data_root, register
 from freqkd_lite.data.faults import Ledger
-from freqkd_lite.data.files import (
-    Collection,
-    FilePairs,
-    Names,
-    Record,
-    match,
-    matched,
-    read_splits,
-    share_out,
-)
+from freqkd_lite.data.files import Collection, FilePairs, Options
+from freqkd_lite.data.matching import Names, Record, matched, read_splits, share_out
 from freqkd_lite.errors import UserError
 
 FRAMES = "they are frames of videos, so neighbours may lie on both sides"
@@ -36,18 +28,17 @@ class Msrs(FilePairs):
     )
 
     @classmethod
-    def collect(cls, root: str | Path | None, ledger: Ledger, unpaired: str = "refuse"):
+    def collect(cls, root: str | Path | None, ledger: Ledger, options: Options) -> Collection:
+        ledger.repair = options.repair
         home = data_root(cls.name, ("msrs361", "msrs"), root, ("ir",))
         listing = home / "split.json"
         if not listing.is_file():
             raise UserError(f"{listing} is missing: it lists the names of train, val and test.")
-        records, skipped = matched(home / "vi", home / "ir", ledger, unpaired)
+        records, names = matched(home / "vi", home / "ir", ledger, options.unpaired)
         light = {"D": "day", "N": "night"}
         records = [replace(record, light=light.get(record.name[-1], "")) for record in records]
-        names = [record.name for record in records]
-        splits = read_splits(listing, names, skipped, ledger)
-        boxes = open_boxes(home / "boxes_ir", Names([*names, *skipped]), CLASSES, ledger)
-        return Collection(records, splits, boxes)
+        boxes = open_boxes(home / "boxes_ir", names, CLASSES, ledger)
+        return Collection(records, read_splits(listing, names, ledger), boxes)
 
 
 @register("roadscene")
@@ -66,14 +57,15 @@ class RoadScene(FilePairs):
     )
 
     @classmethod
-    def collect(cls, root: str | Path | None, ledger: Ledger, unpaired: str = "refuse"):
+    def collect(cls, root: str | Path | None, ledger: Ledger, options: Options) -> Collection:
+        ledger.repair = options.repair
         markers = ("ir/FLIR_*", "cropinfrared/FLIR_*")
         home = data_root(cls.name, ("roadscene", "RoadScene"), root, markers)
         ours = (home / "ir").is_dir()
         visible, infrared = ("vi", "ir") if ours else ("crop_LR_visible", "cropinfrared")
-        records, _ = matched(home / visible, home / infrared, ledger, unpaired)
+        records, names = matched(home / visible, home / infrared, ledger, options.unpaired)
         shares = {"train": 0.6, "val": 0.2, "test": 0.2}
-        return Collection(records, share_out([r.name for r in records], shares, seed=0))
+        return Collection(records, share_out(names.used, shares, seed=0))
 
 
 def by_folder(records: list[Record]) -> dict[str, list[str]]:
@@ -102,18 +94,18 @@ class HitUav(FilePairs):
     )
 
     @classmethod
-    def collect(cls, root: str | Path | None, ledger: Ledger):
+    def collect(cls, root: str | Path | None, ledger: Ledger, options: Options) -> Collection:
+        ledger.repair = options.repair
         markers = ("annotations/train.json",)
         home = data_root(cls.name, ("hituav", "normal_json"), root, markers)
         parts = [part for part in ("train", "val", "test") if (home / part).is_dir()]
         records = []
         for part in parts:
-            found, problems = match(None, home / part)
+            found, _ = matched(None, home / part, ledger, options.unpaired)
             records += [replace(record, name=f"{part}/{record.name}") for record in found]
-            for problem in problems:
-                ledger.fault(problem.kind, problem.file, problem.sentence)
         files = [home / "annotations" / f"{part}.json" for part in parts]
-        boxes = Coco(files, Names(record.name for record in records), None, ledger, ("DontCare",))
+        names = Names(record.name for record in records)
+        boxes = Coco(files, names, None, ledger, ignored=("DontCare",))
         return Collection(records, by_folder(records), boxes)
 
 
@@ -129,9 +121,9 @@ class Llvip(FilePairs):
     )
 
     @classmethod
-    def collect(cls, root: str | Path | None, ledger: Ledger, unpaired: str = "refuse"):
+    def collect(cls, root: str | Path | None, ledger: Ledger, options: Options) -> Collection:
+        ledger.repair = options.repair
         home = data_root(cls.name, ("LLVIP", "llvip"), root, ("infrared/train",))
-        records, skipped = matched(home / "visible", home / "infrared", ledger, unpaired)
-        find = Names([*(record.name for record in records), *skipped])
-        boxes = open_boxes(home / "Annotations", find, ("person",), ledger)
+        records, names = matched(home / "visible", home / "infrared", ledger, options.unpaired)
+        boxes = open_boxes(home / "Annotations", names, ("person",), ledger)
         return Collection(records, by_folder(records), boxes)
