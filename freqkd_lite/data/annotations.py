@@ -207,6 +207,18 @@ class CocoFile(BaseModel):
     categories: list[CocoCategory]
 
 
+def read_coco(path: Path) -> CocoFile:
+    try:
+        return CocoFile.model_validate(read_json(path))
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"])) or "top level"
+        raise UserError(
+            f"{path}, {place}: {first['msg'].lower()} (faults: {error.error_count()}); write it as "
+            "COCO does."
+        ) from error
+
+
 class Coco(Annotations):
     """COCO's JSON, one file or several."""
 
@@ -216,13 +228,11 @@ class Coco(Annotations):
         self.rows: dict[str, tuple[Path, CocoImage, list[Written]]] = {}
         found: dict[str, None] = {}
         for file in self.files:
-            try:
-                content = CocoFile.model_validate(read_json(file))
-            except ValidationError as error:
+            content = None
+            with ledger.watch("annotation", file):
+                content = read_coco(file)
+            if content is None:
                 self.whole = False
-                for fault in error.errors():
-                    text = f"{file}, {'.'.join(map(str, fault['loc']))}: {fault['msg'].lower()}"
-                    ledger.fault("annotation", file, f"{text}: write it as COCO does.")
                 continue
             categories = {entry.id: entry.name for entry in content.categories}
             found |= dict.fromkeys(categories[key] for key in sorted(categories))
@@ -278,12 +288,19 @@ def annotation_files(folder: Path, suffix: str) -> list[Path]:
 
 def open_boxes(
     path: Path, names: Names, classes: Sequence[str] | None, ledger: Ledger
-) -> Annotations:
-    """The boxes in a COCO .json, or in a folder of such, of YOLO .txt or of Pascal VOC .xml.
+) -> Annotations | None:
+    """The boxes in a COCO .json, or in a folder of such, of YOLO .txt or of Pascal VOC .xml; None
+    where a fault was collected that hides all of them.
 
     Classes: those given, else COCO's own categories in the order of their ids, else the lines of
     classes.txt in the folder or the one above it.
     """
+    with ledger.watch("annotation", path):
+        return _open(path, names, classes, ledger)
+    return None
+
+
+def _open(path: Path, names: Names, classes: Sequence[str] | None, ledger: Ledger) -> Annotations:
     if path.is_file() and path.suffix.lower() == ".json":
         return Coco([path], names, classes, ledger)
     if not path.is_dir():
