@@ -1,0 +1,227 @@
+"""Sets of pairs that lie in files: found, inspected before use, read one by one.
+
+All that can be seen without decoding a picture (counterparts, sizes, boxes, splits) is checked when
+a set is loaded, so that a run of hours does not end at a bad file; `survey` lists all faults.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from torch import Tensor
+from torchvision import tv_tensors
+
+from freqkd_lite.data.annotations import Annotations
+from freqkd_lite.data.base import (
+    REGISTRY,
+    Pair,
+    PairSet,
+    at_size,
+    centre_window,
+    crop_boxes,
+    digest,
+)
+from freqkd_lite.data.faults import Ledger, Problem
+from freqkd_lite.data.images import STRETCHED, image_header, read_image
+from freqkd_lite.data.matching import Record
+from freqkd_lite.errors import UserError, unknown
+
+
+class Options(BaseModel):
+    """What every set in files takes. `unpaired="skip"` leaves out pictures without counterpart,
+    `repair=True` mends boxes (see `annotations`); either is listed in the set's `repairs`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    unpaired: Literal["refuse", "skip"] = "refuse"
+    repair: bool = False
+
+    @classmethod
+    def of(cls, source: object, values: dict[str, object]) -> Options:
+        """Checked options; `source` is where they were written, for the error."""
+        for name in values:
+            if name not in cls.model_fields:
+                raise unknown(f"option of {source}", name, cls.model_fields)
+        try:
+            return cls(**values)
+        except ValidationError as error:
+            first = error.errors()[0]
+            text = f"{source}: {first['loc'][0]}={values.get(first['loc'][0])!r} can't be used"
+            raise UserError(f"{text}: {first['msg'].lower()}.") from error
+
+
+@dataclass
+class Collection:
+    """A data set as its files say: all records, the names in each split, and the boxes."""
+
+    records: list[Record]
+    splits: dict[str, list[str]]
+    boxes: Annotations | None = None
+    note: str = ""
+
+    def __post_init__(self) -> None:
+        self.splits["all"] = [record.name for record in self.records]
+
+
+@dataclass
+class Inspected:
+    """What is known of a record without decoding it: (height, width) in pixels, whether infrared
+    has more than 8 bits, boxes (N, 4) x0 y0 x1 y1 in pixels and labels (N,)."""
+
+    size: tuple[int, int]
+    deep: bool
+    boxes: Tensor | None = None
+    labels: Tensor | None = None
+
+
+def look_at(record: Record, boxes: Annotations | None, ledger: Ledger) -> Inspected | None:
+    """A record without decoding its pictures; None where a fault was collected that hides it."""
+    found = None
+    with ledger.watch("unreadable", record.infrared):
+        found = Inspected(*image_header(record.infrared))
+    if record.visible is not None:
+        with ledger.watch("unreadable", record.visible):
+            sizes = [image_header(record.visible)[0], found and found.size]
+            if found and sizes[0] != sizes[1]:
+                ours, theirs = (f"{height}x{width}" for height, width in sizes)
+                text = (
+                    f"{record.visible} has {ours} pixels (height x width) and {record.infrared} "
+                    f"{theirs}: a pair must be aligned and of one size, so resample one of them."
+                )
+                ledger.fault("different sizes", record.infrared, text)
+    if found and boxes:
+        rows = boxes.read(record.name, found.size, ledger)
+        found.boxes, found.labels = boxes.settle(rows, found.size, ledger)
+    return found
+
+
+class FilePairs(PairSet):
+    """A set of pairs in files, at one size. A subclass says in `collect` where they lie.
+
+    Pictures of another aspect than `size` are cut about their centre, never distorted (see
+    `base.at_size`). The split "all" holds every picture. Options: see `Options`.
+    """
+
+    has = frozenset({"pairs", "boxes", "splits"})
+    Options: type[Options] = Options
+
+    def __init__(self, split: str, size: tuple[int, int], root: str | Path | None = None,
+                 limit: int | None = None, **options: object):  # fmt: skip
+        ledger = Ledger()
+        collection = self.collect(root, ledger, self.Options.of(self.name, options))
+        if split not in collection.splits:
+            raise unknown(f"split of {self.name}", split, collection.splits)
+        super().__init__(split, size, collection.splits[split][:limit])
+        by_name = {record.name: record for record in collection.records}
+        self.records = [by_name[name] for name in self.names]
+        self._seen = [look_at(record, collection.boxes, ledger) for record in self.records]
+        self.repairs = ledger.repairs
+        lacks = set() if self.records[0].visible else {"pairs"}
+        self.classes = ()
+        if collection.boxes is None:
+            lacks.add("boxes")
+        else:
+            self.classes = collection.boxes.classes
+            self._count_crops()
+        self.has = type(self).has - lacks
+        notes = [self.note, collection.note]
+        if deep := sum(seen.deep for seen in self._seen):
+            notes.append(f"{deep} of {len(self)} infrared: {STRETCHED}")
+        self.note = " ".join(filter(None, notes))
+
+    @classmethod
+    def collect(cls, root: str | Path | None, ledger: Ledger, options: Options) -> Collection:
+        """Find the files; report to the ledger what is wrong with them."""
+        raise NotImplementedError
+
+    def _count_crops(self) -> None:
+        gone = cut = 0
+        for seen in self._seen:
+            window = centre_window(seen.size, self.size)
+            boxes, stays = crop_boxes(seen.boxes, window)
+            whole = (boxes[:, 2:] - boxes[:, :2] == seen.boxes[:, 2:] - seen.boxes[:, :2]).all(1)
+            gone, cut = gone + int((~stays).sum()), cut + int((stays & ~whole).sum())
+        if gone or cut:
+            self.repairs.append(
+                f"The centre crop to the aspect of size={self.size} leaves out {gone} boxes and "
+                f"cuts {cut} of {sum(len(seen.boxes) for seen in self._seen)}."
+            )
+
+    def __getitem__(self, index: int) -> Pair:
+        record, seen = self.records[index], self._seen[index]
+        infrared = read_image(record.infrared, "infrared")
+        visible = record.visible and read_image(record.visible, "visible")
+        for picture in (infrared, visible):
+            if picture is not None and tuple(picture.shape[1:]) != seen.size:
+                raise UserError(f"{record.infrared} or its counterpart changed: load the set anew.")
+        boxes = seen.boxes
+        if boxes is not None:
+            boxes = tv_tensors.BoundingBoxes(boxes, format="XYXY", canvas_size=seen.size)
+        pair = Pair(record.name, visible, infrared, boxes, seen.labels, light=record.light)
+        return at_size(pair, self.size)
+
+    def fingerprint(self) -> str:
+        """Of the pictures' content, the boxes, their classes, and the way they are read."""
+        parts: list[object] = [self.name, self.split, self.size, self.classes, STRETCHED]
+        for record, seen in zip(self.records, self._seen, strict=True):
+            files = [path and checksum(path) for path in (record.visible, record.infrared)]
+            boxes = seen.boxes is not None and (seen.boxes.tolist(), seen.labels.tolist())
+            parts.append((record.name, record.light, files, boxes))
+        return digest(parts)
+
+
+@cache
+def _checksum(path: Path, size: int, modified: int) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def checksum(path: Path) -> str:
+    """The SHA-256 of a file's content; computed once in a process while size and time stay."""
+    stat = path.stat()
+    return _checksum(path, stat.st_size, stat.st_mtime_ns)
+
+
+@dataclass
+class Survey:
+    """All that a check needs: the collection, what was seen of each record by name, every problem
+    and repair."""
+
+    name: str
+    collection: Collection
+    inspected: dict[str, Inspected]
+    problems: list[Problem]
+    repairs: list[str]
+
+
+def survey(
+    name: str, root: str | Path | None = None, pixels: bool = True, **options: object
+) -> Survey:
+    """Look at a whole set and list what is wrong with it, instead of raising the first fault.
+
+    `pixels` also decodes every picture. A record whose head can't be read has no entry in
+    `inspected`. Raises `UserError` only for an unknown name or option.
+    """
+    kind = REGISTRY.get(name)
+    if not (isinstance(kind, type) and issubclass(kind, FilePairs)):
+        raise unknown("data set in files", name, [n for n in REGISTRY if n != "scenes"])
+    checked = kind.Options.of(name, options)
+    ledger = Ledger(collect=True)
+    collection = Collection([], {})
+    with ledger.watch("no data", Path(root or name)):
+        collection = kind.collect(root, ledger, checked)
+    seen = {}
+    for record in collection.records:
+        if found := look_at(record, collection.boxes, ledger):
+            seen[record.name] = found
+        for modality in ("visible", "infrared") if found and pixels else ():
+            if path := getattr(record, modality):
+                with ledger.watch("unreadable", path):
+                    read_image(path, modality)
+    problems = list(dict.fromkeys(ledger.problems))
+    return Survey(name, collection, seen, problems, ledger.repairs)
