@@ -210,7 +210,7 @@ def ring_sums(a: Tensor, b: Tensor, edges: Sequence[float] = RINGS) -> Tensor:
     """(N, rings, 3): for each pair of maps a, b (N, C, H, W) and ring of rho the sums of |A|^2,
     |B|^2 and |A - B|^2 over the ring's bins and all channels; the zero frequency is left out."""
     h, w = _grid(a, stack=True)
-    return _pair_sums(a, b, _rings(h, w, edges))
+    return _pair_sums(a, b, ring_masks(h, w, edges))
 
 
 def band_sums(a: Tensor, b: Tensor, bands: Sequence[str] = BANDS) -> Tensor:
@@ -229,9 +229,17 @@ def band_counts(h: int, w: int, bands: Sequence[str] = BANDS) -> Tensor:
     return torch.stack([torch.stack(band_pair(h, w, name)).sum((1, 2)) for name in bands])
 
 
+def ring_masks(h: int, w: int, edges: Sequence[float], transform: str = "fft") -> list[Tensor]:
+    """The bins of each ring of rho, bool (h, w) each: those with edges[i] < rho <= edges[i + 1]."""
+    if len(edges) < 2 or edges[0] < 0 or any(b <= a for a, b in pairwise(edges)):
+        raise UserError(f"edges={tuple(edges)} are no rings: give rising values of rho, from 0 up.")
+    rho = radius(h, w, transform)
+    return [(rho > a + _SLACK) & (rho <= b + _SLACK) for a, b in pairwise(edges)]
+
+
 def ring_counts(h: int, w: int, edges: Sequence[float] = RINGS) -> Tensor:
     """Number of bins in each ring, int64 (rings,); 0 where a small grid has none."""
-    return torch.stack([ring.sum() for ring in _rings(h, w, edges)])
+    return torch.stack([ring.sum() for ring in ring_masks(h, w, edges)])
 
 
 def divergence(sums: Tensor) -> Tensor:
@@ -329,7 +337,7 @@ def spectral_slope(
     h, w = _grid(x)
     step = math.log(fit[1] / fit[0]) / points
     edges = [fit[0] * math.exp(i * step) for i in range(points + 1)]
-    rings = _rings(h, w, edges, transform)
+    rings = ring_masks(h, w, edges, transform)
     if not all(ring.any() for ring in rings):
         raise UserError(f"fit={fit} has rings without frequency at {h}x{w}: enlarge the pictures.")
     rho = radius(h, w, transform)
@@ -354,7 +362,7 @@ def energy_above(
 
 def _ring_power(x: Tensor, edges: Sequence[float], transform: str) -> Tensor:
     """Mean |X|^2 per bin of each ring, (..., rings)."""
-    rings = torch.stack(_rings(*_grid(x), edges, transform)).flatten(1)
+    rings = torch.stack(ring_masks(*_grid(x), edges, transform)).flatten(1)
     power = power_spectrum(x, transform).flatten(-2)
     return power @ rings.T.to(power) / rings.sum(1).to(power)
 
@@ -404,13 +412,6 @@ def _pair_sums(a: Tensor, b: Tensor, bands: Sequence[Tensor]) -> Tensor:
     spectrum_a, spectrum_b = _half_spectrum(a), _half_spectrum(b)
     powers = [_power(s) for s in (spectrum_a, spectrum_b, spectrum_a - spectrum_b)]
     return torch.stack(powers, 1).matmul(_weights(bands).to(powers[0])).transpose(1, 2)
-
-
-def _rings(h: int, w: int, edges: Sequence[float], transform: str = "fft") -> list[Tensor]:
-    if len(edges) < 2 or edges[0] < 0 or any(b <= a for a, b in pairwise(edges)):
-        raise UserError(f"edges={tuple(edges)} are no rings: give rising values of rho, from 0 up.")
-    rho = radius(h, w, transform)
-    return [(rho > a + _SLACK) & (rho <= b + _SLACK) for a, b in pairwise(edges)]
 
 
 def _grid(x: Tensor, stack: bool = False) -> tuple[int, int]:
