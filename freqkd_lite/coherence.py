@@ -72,8 +72,8 @@ class CrossSpectrum:
         Unrelated maps of n images score not 0 but 1/n, or more where images differ in power: on
         average q = sum(|A|^2 |B|^2) / (sum|A|^2 sum|B|^2), whatever the powers, if phases are
         random. So (C - q) / (1 - q) comes back: 0 on average for unrelated maps, 1 for b = filtered
-        a, between them too low by about 2 C (1 - C) / n. It is not clipped: values below 0 are noise
-        that averages must keep. For equal powers q = 1/n, the usual correction.
+        a, between them too low by about 2 C (1 - C) / n. It is not clipped: values below 0 are
+        noise that averages must keep. For equal powers q = 1/n, the usual correction.
         """
         return self._whole(self._half()[0])
 
