@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+import scipy.fft
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -337,6 +338,270 @@ def test_band_divergence_on_its_edges():
     assert (low.item(), high.item()) == pytest.approx((4 / (2 + 2), 1))
 
 
+# Named pairs of bands, and what is measured in them
+
+
+def test_band_pair_by_hand():
+    low, high = spectrum.band_pair(1, 8, "disk25_75")  # rho of k = 0 1 2 3 -4 ...: 0 .25 .5 .75 1
+    assert low.int().tolist() == [[0, 1, 0, 0, 0, 0, 0, 1]]
+    assert high.int().tolist() == [[0, 0, 0, 1, 1, 1, 0, 0]]
+    low, high = spectrum.band_pair(4, 4, "rectangle50")  # the rest is high, without zero
+    assert low.int().tolist() == [[0, 1, 0, 1], [1, 1, 0, 1], [0, 0, 0, 0], [1, 1, 0, 1]]
+    assert high.int().tolist() == [[0, 0, 1, 0], [0, 0, 1, 0], [1, 1, 1, 1], [0, 0, 1, 0]]
+    low, high = spectrum.band_pair(1, 8, "disk25_25")  # what lies on both edges is low
+    assert not (low & high).any() and (low | high).sum() == 7
+    assert spectrum.band_counts(4, 4, ["rectangle50", "disk50_75"]).tolist() == [[8, 7], [4, 7]]
+
+
+@settings(deadline=None)
+@given(h=SIDE, w=SIDE, seed=st.integers(0, 99),
+       name=st.sampled_from(["disk25_75", "disk100", "rectangle50", "rectangle30_80"]))  # fmt: skip
+def test_band_sums_are_the_energies_of_the_split_maps(h, w, seed, name):
+    a, b = (noise(3, 2, h, w, seed=s, dtype=torch.float64) for s in (seed, seed + 100))
+    sums = spectrum.band_sums(a, b, ["disk40", name])[:, 1]
+    for k, mask in enumerate(spectrum.band_pair(h, w, name)):
+        u, v = (spectrum.split_bands(x, mask=mask)[0] for x in (a, b))
+        expected = torch.stack([x.square().sum((1, 2, 3)) for x in (u, v, u - v)], 1)
+        torch.testing.assert_close(sums[:, k], expected, atol=1e-9, rtol=1e-9)
+
+
+def test_metrics_in_closed_form():
+    """b = g (c a + sqrt(1 - c^2) own): |A|^2 = n, |B|^2 = g^2 n, Re<A, B> = g c n."""
+    c, g, channels = 0.6, 2.0, 8
+    a, own = noise(80, channels, 12, 16), noise(80, channels, 12, 16, seed=1)
+    b = g * (c * a + math.sqrt(1 - c**2) * own)
+    sums, counts = spectrum.band_sums(a, b), spectrum.band_counts(12, 16)
+    expected = {
+        "mse": channels * (1 + g**2 - 2 * g * c),
+        "normalised": 1 - 2 * g * c / (1 + g**2),
+        "cosine": 1 - c,
+    }
+    assert set(spectrum.METRICS) == set(expected)
+    for name, value in expected.items():
+        level = spectrum.METRICS[name](sums, counts)
+        assert level.shape == (2, 2) and level.numpy() == pytest.approx(value, rel=0.03)
+        # the mean over images stands for all of them, so a bootstrap needs no more
+        torch.testing.assert_close(spectrum.METRICS[name](sums.mean(0, True), counts), level)
+        for k, arguments in enumerate([(), (0.5, None, "rectangle")]):
+            pair = spectrum.band_divergence(a, b, *arguments, metric=name)
+            torch.testing.assert_close(torch.stack(pair), level[k])
+
+
+def test_cosine_distance_by_hand():
+    sums = torch.tensor([[[4.0, 9.0, 13.0], [4.0, 9.0, 1.0], [1.0, 1.0, 4.0], [0.0, 1.0, 1.0]]])
+    found = spectrum.cosine_distance(sums)  # Re<A, B> = 0, 6, -1
+    assert found[:3].tolist() == [1, 0, 2] and found[3].isnan()
+    two = torch.tensor([[[1.0, 1.0, 0.0]], [[3.0, 3.0, 6.0]]])  # Re<A, B> = 1 and 0, of 4
+    assert spectrum.cosine_distance(two).tolist() == [0.75]
+
+
+# Soft edges
+
+
+def test_soft_masks_by_hand():
+    assert spectrum.SOFT_WIDTH == 0.25
+    mask = spectrum.band_mask(1, 32, 0.5, "disk", edge="soft")[0, :17]  # rho = k / 16
+    assert mask[:7].tolist() == [1] * 7 and mask[10:].tolist() == [0] * 7  # outside .375 ... .625
+    half = math.sqrt(0.5) / 2
+    assert mask[7:10].tolist() == pytest.approx([0.5 + half, 0.5, 0.5 - half])
+    square = spectrum.band_mask(32, 32, 0.5, edge="soft")
+    assert square[9, 3] == square[3, 9] == square[9, -9] == mask[9]  # by the larger of the two
+    assert spectrum.band_mask(32, 32, 0.5, "disk", edge="soft")[6, 8].item() == (
+        pytest.approx((1 + math.cos(math.pi)) / 2)
+    )  # rho = .625 again: a hypotenuse
+
+
+@settings(deadline=None)
+@given(h=SIDE, w=SIDE, cutoff=st.floats(0.01, 1), shape=st.sampled_from(["rectangle", "disk"]),
+       transform=st.sampled_from(spectrum.TRANSFORMS))  # fmt: skip
+def test_soft_masks_fall_from_one_to_zero_around_the_hard_edge(h, w, cutoff, shape, transform):
+    soft = spectrum.band_mask(h, w, cutoff, shape, edge="soft", transform=transform)
+    hard = spectrum.band_mask(h, w, cutoff, shape, transform=transform)
+    assert soft[0, 0] == 1 and soft.min() >= 0 and soft.max() <= 1
+    assert (soft[hard] >= 0.5 - 1e-6).all() and (soft[~hard] <= 0.5 + 1e-6).all()
+    x = noise(2, h, w)
+    low, high = spectrum.split_bands(x, cutoff, shape, edge="soft", transform=transform)
+    assert (low + high - x).abs().max() <= 1e-6 * x.abs().max()
+
+
+def test_the_largest_cutoffs_are_soft_nowhere():
+    for transform in spectrum.TRANSFORMS:
+        for shape, cutoff in spectrum.CUTOFF_LIMITS.items():
+            mask = spectrum.band_mask(8, 9, cutoff, shape, edge="soft", transform=transform)
+            assert (mask == 1).all()
+
+
+@pytest.mark.parametrize("transform", spectrum.TRANSFORMS)
+@pytest.mark.parametrize("shape", ["rectangle", "disk"])
+def test_overlap_is_what_soft_bands_lack(shape, transform):
+    x = noise(3, 2, 12, 15, dtype=torch.float64)
+    mask = spectrum.band_mask(12, 15, 0.5, shape, edge="soft", transform=transform)
+    low, high = spectrum.split_bands(x, 0.5, shape, edge="soft", transform=transform)
+    power = spectrum.power_spectrum(x, transform).mean((0, 1))
+    lacking, cosine = spectrum.band_overlap(mask, power, transform)
+    energies = [band.square().sum() for band in (x, low, high)]
+    assert lacking == pytest.approx((1 - (energies[1] + energies[2]) / energies[0]).item())
+    assert cosine == pytest.approx(((low * high).sum() / (energies[1] * energies[2]).sqrt()).item())
+    white = spectrum.band_overlap(mask, transform=transform)[0]
+    assert white == pytest.approx((2 * mask * (1 - mask)).mean().item()) and 0.02 < white < 0.2
+    hard = spectrum.band_mask(12, 15, 0.5, shape, transform=transform)
+    assert spectrum.band_overlap(hard, power, transform) == (0, 0)
+
+
+def test_a_soft_edge_rings_less_than_a_hard_one():
+    step = torch.ones(1, 64, dtype=torch.float64)
+    step[:, 32:] = -1
+    peaks = [spectrum.split_bands(step, 0.25, edge=edge)[0].max() for edge in ("hard", "soft")]
+    assert peaks[0] > 1.15 and peaks[1] < peaks[0] - 0.03  # Gibbs: 9 % of the jump of 2
+
+
+# The DCT
+
+
+def test_frequencies_of_a_dct_by_hand():
+    fy, fx = spectrum.frequencies(4, 5, "dct")
+    assert fy.flatten().tolist() == [0, 0.125, 0.25, 0.375] and fy.shape == (4, 1)
+    assert fx.flatten().tolist() == pytest.approx([0, 0.1, 0.2, 0.3, 0.4]) and fx.shape == (1, 5)
+    assert spectrum.radius(4, 5, "dct")[3, 4].item() == pytest.approx(2 * math.hypot(0.375, 0.4))
+
+
+@pytest.mark.parametrize("h,w", GRIDS)
+@pytest.mark.parametrize("shape,cutoff", [("rectangle", 0.5), ("disk", 0.7)])
+def test_dct_bands_are_scipys_and_orthogonal(h, w, shape, cutoff):
+    x = noise(2, h, w, dtype=torch.float64)
+    bins = scipy.fft.dctn(x.numpy(), axes=(1, 2), norm="ortho")
+    is_low = inside(shape, cutoff, 2 * h, 2 * w)  # k half cycles
+    keep = np.array([[is_low(ky, kx) for kx in range(w)] for ky in range(h)])
+    expected = scipy.fft.idctn(bins * keep, axes=(1, 2), norm="ortho")
+    low, high = spectrum.split_bands(x, cutoff, shape, transform="dct")
+    np.testing.assert_allclose(low.numpy(), expected, atol=1e-12)
+    torch.testing.assert_close(low + high, x, atol=1e-12, rtol=0)
+    assert abs((low * high).sum()) < 1e-12 * x.square().sum()
+    np.testing.assert_allclose(
+        spectrum.power_spectrum(x, "dct").numpy(), bins**2, atol=1e-12, rtol=1e-9
+    )
+    soft, _ = spectrum.split_bands(x, cutoff, shape, edge="soft", transform="dct")
+    profile = spectrum.band_mask(h, w, cutoff, shape, edge="soft", transform="dct").numpy()
+    expected = scipy.fft.idctn(bins * profile, axes=(1, 2), norm="ortho")
+    np.testing.assert_allclose(soft.numpy(), expected, atol=1e-12)
+
+
+@settings(deadline=None)
+@given(h=SIDE, w=SIDE, seed=st.integers(0, 99), scale=st.sampled_from([1e-3, 1.0, 1e3]),
+       shape=st.sampled_from(["rectangle", "disk"]), cutoff=st.floats(0.05, 1))  # fmt: skip
+def test_dct_bands_in_single_precision(h, w, seed, scale, shape, cutoff):
+    x = scale * noise(2, 3, h, w, seed=seed)
+    low, high = spectrum.split_bands(x, cutoff, shape, transform="dct")
+    assert low.dtype == torch.float32 and low.shape == x.shape
+    assert (low + high - x).abs().max() <= 1e-6 * x.abs().max()
+    energy = x.double().square().sum()
+    assert abs((low.double() * high.double()).sum()) <= 1e-6 * energy
+    twice = spectrum.split_bands(low, cutoff, shape, transform="dct")[0]
+    torch.testing.assert_close(twice, low, atol=4e-6 * x.abs().max().item(), rtol=0)
+    assert spectrum.split_bands(x.half(), cutoff, shape, transform="dct")[0].dtype == torch.float16
+
+
+def test_a_ramp_is_a_slow_wave_to_the_dct_and_an_edge_to_the_fft():
+    ramp = torch.linspace(-1, 1, 40, dtype=torch.float64).expand(30, 40)
+    high = {
+        t: (spectrum.split_bands(ramp, 0.25, transform=t)[1].square().sum() / ramp.square().sum())
+        for t in spectrum.TRANSFORMS
+    }
+    assert high["dct"] < 0.001 < 0.05 < high["fft"]
+
+
+def test_dct_split_gradcheck():
+    x = noise(1, 2, 4, 5, dtype=torch.float64).requires_grad_()
+    for edge in ("hard", "soft"):
+        assert torch.autograd.gradcheck(
+            lambda x, e=edge: spectrum.split_bands(x, edge=e, transform="dct"), x
+        )
+
+
+# Spectra of images
+
+
+def field(slope, n, h, w, transform, seed=0):
+    """n fields whose power is rho^slope exactly, the phases (signs, of a DCT) random."""
+    rng = np.random.default_rng(seed)
+    scale = 1 / 2 if transform == "dct" else 1
+    f = [np.arange(m) / m * scale for m in (h, w)]
+    fy, fx = (x if transform == "dct" else np.minimum(x, 1 - x) for x in f)
+    rho = 2 * np.hypot(fy[:, None], fx)
+    rho[0, 0] = np.inf
+    amplitude = rho ** (slope / 2)
+    if transform == "dct":
+        signs = rng.choice([-1, 1], (n, h, w))
+        return torch.from_numpy(scipy.fft.idctn(signs * amplitude, axes=(1, 2), norm="ortho"))
+    white = np.fft.fft2(rng.standard_normal((n, h, w)))
+    return torch.from_numpy(np.fft.ifft2(white / abs(white) * amplitude, norm="ortho").real.copy())
+
+
+@pytest.mark.parametrize("transform", spectrum.TRANSFORMS)
+@pytest.mark.parametrize("slope", [0.0, -1.0, -2.0, -3.0])
+def test_slope_of_fields_of_known_slope(slope, transform):
+    x = field(slope, 3, 96, 128, transform)
+    for gain in (1.0, 1e3):
+        found = spectrum.spectral_slope(gain * x + 5, transform=transform)
+        assert found.shape == (3,) and found.numpy() == pytest.approx(slope, abs=0.03)
+    single = spectrum.spectral_slope(x.float(), (0.1, 1.0), transform, points=6)
+    assert single.numpy() == pytest.approx(slope, abs=0.03)
+
+
+def test_a_picture_that_does_not_wrap_needs_the_dct():
+    """A window cut out of a larger field: the FFT's leakage hides slopes beyond -3."""
+    for slope in (-2.0, -4.0):
+        x = field(slope, 12, 384, 384, "fft")[:, :96, :128]
+        fft, dct = (spectrum.spectral_slope(x, transform=t).mean().item() for t in ("fft", "dct"))
+        assert dct == pytest.approx(slope, abs=0.12)
+        assert fft == pytest.approx(max(slope, -3.0), abs=0.12)
+
+
+def test_slope_of_normal_fields_varies_about_the_truth():
+    rho = spectrum.radius(96, 128)
+    rho[0, 0] = math.inf
+    x = torch.fft.ifft2(torch.fft.fft2(noise(60, 96, 128, dtype=torch.float64)) / rho).real
+    slopes = spectrum.spectral_slope(x, transform="fft")
+    error = slopes.std() / 60**0.5
+    assert 0.002 < error < 0.02 and slopes.mean().item() == pytest.approx(-2, abs=0.05)
+
+
+@pytest.mark.parametrize("transform", spectrum.TRANSFORMS)
+def test_radial_power_of_each_transform_is_that_of_its_bins(transform):
+    x = field(-2.0, 2, 24, 32, transform)
+    edges = (0.0, 0.4, 0.9, 1.4143)
+    centres, power = spectrum.radial_power(x, edges, transform)
+    rho = spectrum.radius(24, 32, transform).numpy()
+    for i in range(3):
+        ring = (rho > edges[i]) & (rho <= edges[i + 1])
+        assert power[i].item() == pytest.approx((rho[ring] ** -2).mean())
+    assert centres.tolist() == pytest.approx([0.2, 0.65, 1.15715])
+
+
+@pytest.mark.parametrize("transform", spectrum.TRANSFORMS)
+def test_energy_above_a_cutoff_by_two_waves(transform):
+    n = 16
+    if transform == "fft":
+        slow, fast = wave(n, n, 1, 2), wave(n, n, 0, 6)  # rho .28 and .75
+    else:
+        at = (2 * torch.arange(n, dtype=torch.float64) + 1) * math.pi / (2 * n)
+        slow, fast = torch.cos(2 * at)[:, None] * torch.ones(n), torch.cos(12 * at).expand(n, n)
+    fast = fast * (slow.square().sum() / fast.square().sum()).sqrt()
+    x = torch.stack([slow + fast, slow + 2 * fast, slow, fast]) + 40
+    share = spectrum.energy_above(x, transform=transform)
+    assert share.tolist() == pytest.approx([0.5, 0.8, 0, 1], abs=1e-9)
+    assert spectrum.energy_above(x, 0.8, transform=transform).abs().max() < 1e-9
+    assert spectrum.energy_above(torch.full((2, 4, 4), 3.0)).isnan().all()
+
+
+def test_shares_of_white_noise_are_those_of_the_bins():
+    x = noise(300, 12, 16)
+    for shape, cutoff in (("disk", 0.6), ("rectangle", 0.5)):
+        share = (~spectrum.band_mask(12, 16, cutoff, shape)).sum() / (12 * 16 - 1)
+        measured = spectrum.energy_above(x, cutoff, shape).mean()
+        assert measured.item() == pytest.approx(share.item(), abs=0.01)
+
+
 # Bad input
 
 
@@ -360,6 +625,22 @@ def test_a_cutoff_out_of_range_is_refused_with_the_range(shape, limit, cutoff):
         (lambda: spectrum.band_energies(torch.zeros(3, 4, 4)), r"\(N, C, H, W\)"),
         (lambda: spectrum.ring_sums(torch.zeros(1, 2, 4, 4), torch.zeros(1, 2, 4, 5)), "one shape"),
         (lambda: spectrum.ring_counts(4, 4, (0.5, 0.2)), "edges"),
+        (lambda: spectrum.band_mask(4, 4, edge="sof"), "'soft'"),
+        (lambda: spectrum.split_bands(torch.zeros(4, 4), transform="dtc"), "'dct'"),
+        (
+            lambda: spectrum.split_bands(torch.zeros(4, 4), mask=torch.ones(4, 4), transform="dtc"),
+            "'dct'",
+        ),
+        (lambda: spectrum.power_spectrum(torch.zeros(4, 4), "fast"), "transform called 'fast'"),
+        (lambda: spectrum.band_pair(4, 4, "disk"), "'disk25_75'"),
+        (lambda: spectrum.band_pair(4, 4, "disc25_75"), "'disk'"),
+        (lambda: spectrum.band_pair(4, 4, "disk75_25"), "high must be 0.75 or more"),
+        (lambda: spectrum.band_pair(4, 4, "rectangle120"), r"cutoff=1.2.*\(0, 1.0\]"),
+        (lambda: spectrum.band_sums(torch.zeros(1, 2, 4, 4), torch.zeros(1, 2, 4, 5)), "one shape"),
+        (lambda: spectrum.band_divergence(*[torch.zeros(1, 2, 4, 4)] * 2, metric="mae"), "'mse'"),
+        (lambda: spectrum.spectral_slope(torch.zeros(64, 64), (0.5, 0.1)), r"fit=\(0.5, 0.1\)"),
+        (lambda: spectrum.spectral_slope(torch.zeros(8, 8)), "rings without frequency at 8x8"),
+        (lambda: spectrum.spectral_slope(torch.zeros(128, 128)), "one colour"),
     ],
 )
 def test_bad_input_is_refused_in_a_sentence(call, says):

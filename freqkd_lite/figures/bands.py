@@ -19,6 +19,7 @@ from freqkd_lite.data import Pair, PairSet
 from freqkd_lite.errors import UserError
 from freqkd_lite.notebook import COLOURS, NAMES, versus
 from freqkd_lite.spectrum import band_energies, band_mask, centred_rectangle, radius
+from freqkd_lite.spectrum import band_overlap as overlap
 
 SIDES = ("RGB", "heat")
 COSTS = {"nothing": 0.0, "as much as no high band at all": 1.0, "four times as much as that": 4.0}
@@ -201,23 +202,6 @@ def share_conclusion(
     lines.append(f"A map of tokens keeps {side} of its energy in its low band {beside} the "
                  "picture, each on its own grid.")  # fmt: skip
     return "\n".join(lines)
-
-
-def overlap(mask: Tensor, power: Tensor | float = 1.0) -> tuple[float, float]:
-    """(unaccounted, cosine) of the bands of `split_bands(mask=mask)` for maps of spectrum `power`
-    (h, w), FFT order.
-
-    Unaccounted: the share of the energy that low and high, each squared and summed, lack: 1 -
-    (|low|^2 + |high|^2) / |x|^2 = 2 <low, high> / |x|^2. Cosine: <low, high> / (|low| |high|). Both
-    are 0 for a mask that is symmetric under f -> -f. A real map has the power of f at -f too, so a
-    bin whose mirror is masked otherwise counts half in each band.
-    """
-    mask = mask.double()
-    keep = (mask + mask.flip(0, 1).roll((1, 1), (0, 1))) / 2
-    power = torch.as_tensor(power, dtype=torch.float64).expand_as(keep)
-    low, high, both = ((a * b * power).sum() for a, b in
-                       ((keep, keep), (1 - keep, 1 - keep), (keep, 1 - keep)))  # fmt: skip
-    return float(2 * both / power.sum()), float(both / (low * high).sqrt().clamp_min(1e-300))
 
 
 def falling(h: int, w: int) -> Tensor:
