@@ -8,7 +8,8 @@ and run in float32 at least: half precision fails on sizes that are no power of 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from numbers import Real
 
@@ -22,6 +23,9 @@ CUTOFF_LIMITS = {"rectangle": 1.0, "disk": CORNER}
 RINGS = (0.0, 0.25, 0.375, 0.5, 0.625, 0.75, 0.875, 1.0, CORNER)
 """Edges of the eight default rings: ring i holds the bins with RINGS[i] < rho <= RINGS[i + 1], so
 the zero frequency belongs to none. 0.25, 0.5 and 0.75 are edges because the analyses cut there."""
+
+BANDS = ("disk25_75", "rectangle50")
+"""Pairs of bands by name: those of the authors' analysis, and those of their training."""
 
 _SLACK = 1e-9  # a bin that lies on an edge belongs inside, whatever the rounding of the edge
 
@@ -47,11 +51,35 @@ def band_mask(h: int, w: int, cutoff: float = 0.5, shape: str = "rectangle") -> 
     (0, 1.4143]. Bins on the edge are low. `UserError` for another shape or cutoff.
     """
     _check_cutoff(cutoff, shape)
-    if shape == "disk":
-        return radius(h, w) <= cutoff + _SLACK
-    fy, fx = frequencies(h, w)
-    limit = cutoff / 2 + _SLACK
-    return (fy.abs() <= limit) & (fx.abs() <= limit)
+    return _distance(h, w, shape) <= cutoff + _SLACK
+
+
+def band_pair(h: int, w: int, name: str = "disk25_75") -> tuple[Tensor, Tensor]:
+    """(low, high) bool masks (h, w), FFT order, of a pair of bands by its name.
+
+    The name is a shape and one cutoff in percent, "rectangle50", or two, "disk25_75": low is what
+    `band_mask` keeps up to the first; high is all the rest, or what lies on or beyond the second
+    (rho, or the larger of |fy| and |fx| in units of 0.5). The zero frequency is in neither.
+    `UserError` for another name or cutoffs.
+    """
+    found = re.fullmatch(r"([a-z]+)(\d+)(?:_(\d+))?", name)
+    if not found:
+        raise UserError(f"band={name!r} is no pair of bands: write it as 'disk25_75' (percent).")
+    low, high = int(found[2]) / 100, int(found[3]) / 100 if found[3] else None
+    return _band_pair(h, w, low, high, found[1])
+
+
+def _band_pair(h: int, w: int, low: float, high: float | None, shape: str) -> tuple[Tensor, Tensor]:
+    inner = band_mask(h, w, low, shape)
+    distance = _distance(h, w, shape)
+    if high is None:
+        outer = ~inner
+    else:
+        _check_cutoff(high, shape)
+        if high < low:
+            raise UserError(f"low={low} and high={high} overlap: high must be {low} or more.")
+        outer = distance >= high - _SLACK
+    return inner & (distance > 0), outer & (distance > 0)
 
 
 def centred_rectangle(h: int, w: int, cutoff: float = 0.5) -> Tensor:
@@ -118,6 +146,22 @@ def ring_sums(a: Tensor, b: Tensor, edges: Sequence[float] = RINGS) -> Tensor:
     return _pair_sums(a, b, _rings(h, w, edges))
 
 
+def band_sums(a: Tensor, b: Tensor, bands: Sequence[str] = BANDS) -> Tensor:
+    """(N, bands, 2, 3): for each pair of maps a, b (N, C, H, W), pair of bands (`band_pair`) and
+    its low and high band the sums of |A|^2, |B|^2 and |A - B|^2 over bins and channels.
+
+    All of `METRICS` follow from these, for one image or any number: add them up over images.
+    """
+    h, w = _grid(a, stack=True)
+    masks = [mask for name in bands for mask in band_pair(h, w, name)]
+    return _pair_sums(a, b, masks).unflatten(1, (len(bands), 2))
+
+
+def band_counts(h: int, w: int, bands: Sequence[str] = BANDS) -> Tensor:
+    """Number of bins in the low and high band of each pair, int64 (bands, 2)."""
+    return torch.stack([torch.stack(band_pair(h, w, name)).sum((1, 2)) for name in bands])
+
+
 def ring_counts(h: int, w: int, edges: Sequence[float] = RINGS) -> Tensor:
     """Number of bins in each ring, int64 (rings,); 0 where a small grid has none."""
     return torch.stack([ring.sum() for ring in _rings(h, w, edges)])
@@ -139,14 +183,43 @@ def raw_mse(sums: Tensor, counts: Tensor) -> Tensor:
     return sums[..., 2].mean(0) / counts.to(sums.device)
 
 
+def cosine_distance(sums: Tensor) -> Tensor:
+    """1 - Re<A, B> / (|A| |B|), (rings,) from `ring_sums` (N, rings, 3), summed over images.
+
+    By Parseval it is the cosine distance of what the ring holds of the maps, taken as one long
+    vector over images, channels and tokens; Re<A, B> is (|A|^2 + |B|^2 - |A - B|^2) / 2. It equals
+    `divergence` where |A| = |B|, and sees no gain: 0 for b = 3 a.
+    """
+    a, b, difference = sums.sum(0).unbind(-1)
+    return 1 - (a + b - difference) / (2 * a.sqrt() * b.sqrt())
+
+
+METRICS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "mse": raw_mse,
+    "normalised": lambda sums, counts: divergence(sums),
+    "cosine": lambda sums, counts: cosine_distance(sums),
+}
+"""Metric by name: f(sums (N, ..., 3), counts (...)) -> (...), from `band_sums` and `band_counts`
+or `ring_sums` and `ring_counts`. One row that is the mean over images gives the same as all rows,
+so a bootstrap draw needs the mean of its sums alone."""
+
+
 def band_divergence(
-    a: Tensor, b: Tensor, low: float = 0.25, high: float = 0.75
+    a: Tensor,
+    b: Tensor,
+    low: float = 0.25,
+    high: float | None = 0.75,
+    shape: str = "disk",
+    metric: str = "normalised",
 ) -> tuple[Tensor, Tensor]:
-    """(low, high) `divergence` of a, b (N, C, H, W) over 0 < rho <= low and over rho >= high:
-    the radial bands of the authors' analysis, which are not the bands of their training."""
-    rho = radius(*_grid(a, stack=True))
-    bands = [(rho > 0) & (rho <= low + _SLACK), rho >= max(high - _SLACK, _SLACK)]
-    level = divergence(_pair_sums(a, b, bands))
+    """(low, high) of a metric between a, b (N, C, H, W), over 0 < rho <= low and over rho >= high:
+    by default the authors' analysis, which has not the bands of their training (those are low=0.5,
+    high=None, shape="rectangle"). `shape` and `high` as in `band_pair`; `metric` of `METRICS`."""
+    if metric not in METRICS:
+        raise unknown("metric", metric, METRICS)
+    pair = _band_pair(*_grid(a, stack=True), low, high, shape)
+    counts = torch.stack(pair).sum((1, 2))
+    level = METRICS[metric](_pair_sums(a, b, pair), counts)
     return level[0], level[1]
 
 
@@ -203,6 +276,14 @@ def _grid(x: Tensor, stack: bool = False) -> tuple[int, int]:
             f"{'(N, C, H, W)' if stack else '(..., H, W)'}."
         )
     return x.shape[-2], x.shape[-1]
+
+
+def _distance(h: int, w: int, shape: str) -> Tensor:
+    """(h, w): how far out a bin lies, in units of which a cutoff of `shape` is one."""
+    if shape == "disk":
+        return radius(h, w)
+    fy, fx = frequencies(h, w)
+    return torch.maximum(fy.abs(), fx.abs()) / 0.5
 
 
 def _check_cutoff(cutoff: float, shape: str) -> None:
