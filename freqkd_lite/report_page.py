@@ -15,6 +15,7 @@ from __future__ import annotations
 import base64
 import io
 import os
+import re
 import uuid
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -71,13 +72,14 @@ class ReportPage:
     def table(
         self, header: Sequence[str], rows: Iterable[Sequence[object]], caption: str = ""
     ) -> None:
-        """A table; ints and floats stand right (floats with 3 significant digits), a column's head
-        stands as its first cell does. A text stays as it is."""
-        body = [[(_cell(c), isinstance(c, int | float)) for c in row] for row in rows]
-        if any(len(row) != len(header) for row in body):
+        """A table. Floats are written with 3 significant digits, None as nothing, texts as they
+        are; a column of numbers alone, be they texts, stands right."""
+        texts = [[_cell(cell) for cell in row] for row in rows]
+        if any(len(row) != len(header) for row in texts):
             raise ValueError(f"A row of the table {caption!r} has not {len(header)} cells.")
-        sides = [numeric for _, numeric in body[0]] if body else [False] * len(header)
-        head = list(zip(header, sides, strict=True))
+        right = [all(map(_is_number, column)) for column in zip(*texts, strict=True)]
+        right = right or [False] * len(header)
+        head, *body = (list(zip(row, right, strict=True)) for row in [header, *texts])
         part = {"kind": "table", "header": head, "rows": body, "caption": caption}
         self.parts.append(part)
 
@@ -106,3 +108,7 @@ class ReportPage:
 
 def _cell(value: object) -> str:
     return f"{value:.3g}" if isinstance(value, float) else "" if value is None else str(value)
+
+
+def _is_number(text: str) -> bool:
+    return not text or re.fullmatch(r"[-+]?[\d.]+(e[-+]\d+)?", text) is not None
