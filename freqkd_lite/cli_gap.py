@@ -71,13 +71,14 @@ def gap(
     from freqkd_lite.gap import DEFAULT_MODEL, measure
 
     name, options = _source(visible, infrared, data)
+    asked, blocks = _pixels(size), _numbers(layers, "--layers")
     backbone = load_backbone(model or DEFAULT_MODEL, weights).freeze()
-    fitted = crop_to_patch(_pixels(size), backbone.patch)
+    fitted = crop_to_patch(asked, backbone.patch)
     found_pairs = load(name, split, fitted, root, **options)
     for line in found_pairs.repairs:
         typer.echo(line, err=True)
     wanted = dict.fromkeys(["real", *(c.strip() for c in controls.split(",") if c.strip())])
-    found = measure(found_pairs, backbone, _numbers(layers, "--layers"), tuple(wanted), pairs)
+    found = measure(found_pairs, backbone, blocks, tuple(wanted), pairs)
     typer.echo(gap_report.terminal(found))
     if json:
         json.parent.mkdir(parents=True, exist_ok=True)

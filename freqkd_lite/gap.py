@@ -196,6 +196,7 @@ def describe(
         means = torch.from_numpy(np.tensordot(weights, table, 1))[None]
         for metric, measured in METRICS.items():
             level = measured(means, torch.from_numpy(counts[pairing])).numpy()
+            level[np.abs(level) < 1e-12] = 0  # the cosine of a vector with itself, but for rounding
             about = {"metric": metric, "pairing": pairing, "n": n}
             for i, band in enumerate(BANDS):
                 low, high = level[..., 2 * i], level[..., 2 * i + 1]  # (1 + draws, layers)
@@ -203,6 +204,7 @@ def describe(
                     raise UserError("A band holds no energy: are all pictures of one colour?")
                 with np.errstate(divide="ignore", invalid="ignore"):
                     ratio = high / low
+                ratio[~np.isfinite(ratio)] = np.nan
                 levels[pairing, metric, band] = low.mean(1), high.mean(1)
                 for j, block in enumerate(layers):
                     rows.append({"block": int(block), "band": band, **about,
@@ -230,10 +232,9 @@ def describe(
 
 def _spanned(name: str, draws: np.ndarray, interval: str = "") -> dict:
     """{name: the first value, interval: that of the others}; None where it does not exist."""
-    exists = np.isfinite(draws[0]) and np.isfinite(draws[1:]).any()
-    span = list(percentiles(np.where(np.isfinite(draws), draws, np.nan)[1:])) if exists else None
-    value = float(draws[0]) if np.isfinite(draws[0]) else None
-    return {name: value, interval or f"{name}_interval": span}
+    exists = np.isfinite(draws[0])
+    span = list(percentiles(draws[1:])) if exists and np.isfinite(draws[1:]).any() else None
+    return {name: float(draws[0]) if exists else None, interval or f"{name}_interval": span}
 
 
 def _measured(views: Views, pairing: str, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:

@@ -88,17 +88,16 @@ def remarks(found: dict) -> list[str]:
 
 
 def small_table(found: dict) -> tuple[list[str], list[list[object]]]:
-    """Head and rows: normalised divergence over the analysis bands, by block and pairing."""
+    """Head and rows: normalised divergence over the analysis bands, of the real pairs by block, and
+    of every pairing averaged over blocks."""
     head = ["block", "pairs", "low", "high", "high / low", "95 % interval"]
-    names = {"real": "real"} | {n: NAMES.get(n, n) for n in _pairings(found) if n != "real"}
     rows = [
-        [str(row["block"]), names[row["pairing"]], *_levels(row)]
-        for block in found["layers"]
+        [str(row["block"]), "real", *_levels(row)]
         for row in found["rows"]
-        if (row["block"], row["band"], row["metric"]) == (block, BAND, "normalised")
+        if (row["pairing"], row["band"], row["metric"]) == ("real", BAND, "normalised")
     ]
     means = [pick(found, band=BAND, metric="normalised", pairing=p) for p in _pairings(found)]
-    return head, rows + [["mean", names[e["pairing"]], *_levels(e)] for e in means]
+    return head, rows + [["mean", _name(e["pairing"]), *_levels(e)] for e in means]
 
 
 def terminal(found: dict) -> str:
@@ -123,7 +122,7 @@ def add_tables(page: ReportPage, found: dict) -> None:
     page.table(*small_table(found), caption="Energy-normalised divergence at low (rho up to .25) "
                "and high (from .75) spatial frequency: 0 identical, 1 unrelated.")  # fmt: skip
     rows = [
-        [METRIC_NAMES[metric], BAND_NAMES[band], NAMES.get(p, p) if p != "real" else p,
+        [METRIC_NAMES[metric], BAND_NAMES[band], _name(p),
          *_levels(pick(found, band=band, metric=metric, pairing=p))]
         for metric in METRICS
         for band in BAND_NAMES
@@ -173,6 +172,10 @@ def _pairings(found: dict) -> list[str]:
     return list(dict.fromkeys(entry["pairing"] for entry in found["summary"]))
 
 
+def _name(pairing: str) -> str:
+    return "real" if pairing == "real" else NAMES.get(pairing, pairing)
+
+
 def _levels(entry: dict) -> list[str]:
     """Low, high, ratio and its interval; the last two empty where there is no ratio."""
     values = [_number(entry[k]) for k in ("low", "high")]
@@ -182,7 +185,9 @@ def _levels(entry: dict) -> list[str]:
 
 
 def _number(value: float) -> str:
-    return f"{value:.2f}" if value == 0 or 0.1 <= abs(value) < 100 else f"{value:.2g}"
+    if abs(value) >= 100:
+        return f"{value:.0f}"
+    return f"{value:.2f}" if value == 0 or abs(value) >= 0.1 else f"{value:.2g}"
 
 
 def _span(interval: Sequence[float]) -> str:

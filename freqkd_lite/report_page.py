@@ -73,7 +73,7 @@ class ReportPage:
         self, header: Sequence[str], rows: Iterable[Sequence[object]], caption: str = ""
     ) -> None:
         """A table. Floats are written with 3 significant digits, None as nothing, texts as they
-        are; a column of numbers alone, be they texts, stands right."""
+        are; a column of numbers or intervals alone, be they texts, stands right, unbroken."""
         texts = [[_cell(cell) for cell in row] for row in rows]
         if any(len(row) != len(header) for row in texts):
             raise ValueError(f"A row of the table {caption!r} has not {len(header)} cells.")
@@ -111,4 +111,5 @@ def _cell(value: object) -> str:
 
 
 def _is_number(text: str) -> bool:
-    return not text or re.fullmatch(r"[-+]?[\d.]+(e[-+]\d+)?", text) is not None
+    number = r"[-+]?[\d.]+(e[-+]\d+)?"
+    return re.fullmatch(rf"({number})?|\[{number}, {number}\]", text) is not None

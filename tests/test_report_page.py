@@ -60,9 +60,15 @@ def test_what_was_put_in_is_read_out_escaped_and_in_order():
     assert read.text["pre"] == ["freqkd gap\n  --size 2x3"]
     order = [html.index(x) for x in ("Yes &amp; no", ">Found<", ">One.<", ">first<", ">px<")]
     assert order == sorted(order)
-    assert re.findall(r'<(t[hd])[^>]* class="number"', html) == ["th", "td"]
+    assert re.findall(r'class="number">([^<]*)<', html) == ["px", "2.35", ""]
     assert problems(html) == []
     assert "prefers-color-scheme: dark" in html and "width=device-width" in html
+
+
+def test_a_column_stands_right_if_it_holds_numbers_or_intervals_alone():
+    made = ReportPage("t", "a")
+    made.table(("a", "b", "c", "d"), [("1", "0.5", "[1, 2e-05]", 1), ("mean", "", "", "-3.")])
+    assert re.findall(r'<th scope="col" class="number">(.)<', made.html()) == ["b", "c", "d"]
 
 
 def test_pictures_are_inside_twice_as_fine_as_they_are_shown():
