@@ -6,27 +6,46 @@ attn.qkv, mlp.fc1 and mlp.fc2; AdamW, warm-up then cosine, clipping), at any sca
 
 from __future__ import annotations
 
+import errno
 import json
 import math
-import time
+import os
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, NamedTuple
 
 import torch
 from peft import LoraConfig, get_peft_model
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 from tqdm.auto import tqdm
 
 from freqkd_lite import data
-from freqkd_lite.errors import UserError, unknown
-from freqkd_lite.features import TINY, Backbone, create_net, load_backbone
+from freqkd_lite.checkpoints import Checkpoints
+from freqkd_lite.errors import Interrupted, UserError, unknown
+from freqkd_lite.features import TINY, Backbone, create_net, extract, load_backbone
 from freqkd_lite.losses import LOSSES, build_loss
-from freqkd_lite.runs import code_version, manifest, run_key, runs_folder, whole_folder, write_json
+from freqkd_lite.runs import (
+    code_version,
+    manifest,
+    run_key,
+    runs_folder,
+    sole_maker,
+    write_json,
+    write_whole,
+)
+from freqkd_lite.teacher_cache import FixedTeacher, Teacher
+
+# What does not decide the result: the data's fingerprint and the weights' checksums stand for
+# places, and the last two only save time.
+NOT_ADDRESSED = {"root", "data_options", "teacher_weights", "student_weights",
+                 "checkpoint_every", "cache_limit_gb"}  # fmt: skip
+FILES = {"student.safetensors", "log.jsonl", "manifest.json"}
 
 
 class DistilSettings(BaseModel):
@@ -34,16 +53,23 @@ class DistilSettings(BaseModel):
 
     `lora_rank=0` trains the whole student. `merge_scale` scales the LoRA update when it is merged
     (the authors' stage 2 uses 0.5). `crop` trains on random crops of (height, width) pixels.
+
+    `crop_list=k` draws each pair's k crops once, from the seed, so that the teacher's features can
+    be kept on disk, in fp16 and until all take `cache_limit_gb` (0 keeps none, the result is the
+    same); 0 draws a fresh crop at each step. Without `crop` the one fixed view is the whole
+    picture. `data_options` go to the data set. `checkpoint_every` counts steps; None goes by time.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     dataset: str = "scenes"
     root: str | None = None
+    data_options: dict[str, Any] = {}
     split: str = "train"
     limit: int | None = Field(None, ge=1)
     size: tuple[int, int] = (168, 224)
     crop: tuple[int, int] | None = None
+    crop_list: int = Field(0, ge=0)
     teacher: str = TINY
     teacher_weights: str | None = None
     student: str | None = None
@@ -66,6 +92,8 @@ class DistilSettings(BaseModel):
     flip: float = Field(0.5, ge=0, le=1)
     seed: int = Field(0, ge=0)
     precision: Literal["fp32"] = "fp32"
+    checkpoint_every: int | None = Field(None, ge=1)
+    cache_limit_gb: float = Field(20.0, ge=0)
 
 
 def settings_from(**values: object) -> DistilSettings:
@@ -128,30 +156,58 @@ class Student(nn.Module):
         ]
 
 
-def batches(pairs: data.PairSet, settings: DistilSettings) -> Iterator[tuple[Tensor, Tensor]]:
-    """Batches (visible, infrared), each (batch, 3, H, W); order, crops and flips follow from the
-    seed alone, so that every arm sees the same. `shuffled` pairs each picture with another one's
-    infrared: what layout and regularisation alone bring."""
-    draw = torch.Generator().manual_seed(settings.seed)
+class View(NamedTuple):
+    """One picture of a batch: which pair, the corner of its crop, and whether it is mirrored."""
+
+    index: int
+    top: int
+    left: int
+    flip: bool
+
+
+def plan(pairs: data.PairSet, settings: DistilSettings) -> Iterator[list[View]]:
+    """The views of each step. They follow from the seed alone, so every arm sees the same, and a
+    run that goes on after a stop finds its place by counting."""
+    height, width = settings.crop or pairs.size
+    rows, columns = pairs.size[0] - height + 1, pairs.size[1] - width + 1
+    if min(rows, columns) < 1:
+        raise UserError(f"crop={settings.crop} is larger than size={pairs.size}: make it smaller.")
+    draw, listed = (torch.Generator().manual_seed(settings.seed) for _ in range(2))
+    corners = torch.rand(len(pairs), settings.crop_list, 2, generator=listed).tolist()
     order: list[int] = []
     for _ in range(settings.steps):
         while len(order) < settings.batch:
             order += torch.randperm(len(pairs), generator=draw).tolist()
         chosen, order = order[: settings.batch], order[settings.batch :]
-        batch = []
+        views = []
         for index in chosen:
-            pair = pairs[index]
-            other = pairs[(index + len(pairs) // 2) % len(pairs)] if settings.shuffled else pair
-            both = torch.stack([pair.visible, other.infrared])
-            top, left, flip = torch.rand(3, generator=draw).tolist()
-            if settings.crop:
-                height, width = settings.crop
-                y = int(top * (both.shape[-2] - height + 1))
-                x = int(left * (both.shape[-1] - width + 1))
-                both = both[..., y : y + height, x : x + width]
-            batch.append(both.flip(-1) if flip < settings.flip else both)
-        visible, infrared = torch.stack(batch, 1)
-        yield visible, infrared
+            y, x, flip = torch.rand(3, generator=draw).tolist()
+            if settings.crop_list:
+                y, x = corners[index][int(y * settings.crop_list)]
+            views.append(View(index, int(y * rows), int(x * columns), flip < settings.flip))
+        yield views
+
+
+def load_views(
+    pairs: data.PairSet, views: list[View], settings: DistilSettings
+) -> tuple[Tensor, Tensor]:
+    """A batch (visible, infrared), each (batch, 3, H, W). `shuffled` pairs each picture with
+    another one's infrared: what layout and regularisation alone bring."""
+    batch = []
+    for index, top, left, flip in views:
+        pair = pairs[index]
+        other = pairs[(index + len(pairs) // 2) % len(pairs)] if settings.shuffled else pair
+        height, width = settings.crop or pairs.size
+        both = torch.stack([pair.visible, other.infrared])
+        both = both[..., top : top + height, left : left + width]
+        batch.append(both.flip(-1) if flip else both)
+    visible, infrared = torch.stack(batch, 1)
+    return visible, infrared
+
+
+def batches(pairs: data.PairSet, settings: DistilSettings) -> Iterator[tuple[Tensor, Tensor]]:
+    """The batches (visible, infrared) of a run, each (batch, 3, H, W), in their order."""
+    return (load_views(pairs, views, settings) for views in plan(pairs, settings))
 
 
 def learning_rate(step: int, settings: DistilSettings) -> float:
@@ -187,22 +243,27 @@ def merge_lora(lora: nn.Module, scale: float) -> nn.Module:
     return lora.merge_and_unload(safe_merge=True)
 
 
-def train(student: Student, teacher: Backbone, pairs: data.PairSet, settings: DistilSettings,
-          log: Callable[[dict], None]) -> None:  # fmt: skip
+def train(student: Student, teacher: Teacher, pairs: data.PairSet, settings: DistilSettings,
+          checkpoints: Checkpoints, log: Callable[[dict], None]) -> None:  # fmt: skip
     """The loop itself: `settings.steps` steps of AdamW on the label-free loss."""
     loss_of = build_loss(settings.loss, **settings.loss_options)
     weights = [p for p in student.parameters() if p.requires_grad]
     optimiser = torch.optim.AdamW(weights, lr=settings.lr, weight_decay=settings.weight_decay)
-    for step, (visible, infrared) in enumerate(batches(pairs, settings)):
-        with torch.no_grad():
-            targets = teacher(visible, settings.blocks)
+    done = checkpoints.restore(student, optimiser)
+    for step, views in islice(enumerate(plan(pairs, settings)), done, None):
+        visible, infrared = load_views(pairs, views, settings)
+        targets = teacher(visible)
         outputs = student(infrared, [tuple(t.shape[-2:]) for t in targets])
         loss = loss_of(outputs, targets)
-        if not torch.isfinite(loss.total):
-            raise UserError(f"The loss is not finite at step {step}: lower lr={settings.lr}.")
         optimiser.zero_grad(set_to_none=True)
         loss.total.backward()
         norm = nn.utils.clip_grad_norm_(weights, settings.clip or math.inf)
+        if not torch.isfinite(loss.total + norm):
+            names = ", ".join(pairs.names[view.index] for view in views)
+            raise UserError(
+                f"The loss or its gradient is not finite at step {step}: lower lr={settings.lr}, "
+                f"or look at the pairs of this batch ({names})."
+            )
         rate = learning_rate(step, settings)
         for group in optimiser.param_groups:
             group["lr"] = rate
@@ -210,19 +271,24 @@ def train(student: Student, teacher: Backbone, pairs: data.PairSet, settings: Di
         parts = {key: round(value.item(), 7) for key, value in loss.parts.items()}
         log({"step": step, "loss": loss.total.item(), "parts": parts, "lr": rate,
              "gradient_norm": norm.item()})  # fmt: skip
+        checkpoints.after(step + 1, student, optimiser)
 
 
 def distil(settings: DistilSettings, runs: str | Path | None = None, progress: bool = True) -> Run:
     """Train a student as `settings` say, or return the finished run of the same content.
 
-    Content is the settings, the data's and weights' checksums and the code. The folder
-    holds student.safetensors (merged), log.jsonl and manifest.json; it appears whole or not at all.
+    Content is the settings, the data's and weights' checksums and the code. The folder holds
+    student.safetensors (merged), log.jsonl and manifest.json; it appears whole or not at all.
+    While the run lasts, its state lies beside it in .NAME.part, from where a stopped run goes on:
+    on a CPU with the same number of threads its weights are those of an uninterrupted one, bit for
+    bit. Raises `Interrupted` on Ctrl-C, and `UserError` for what settings, data or disk deny.
     """
-    pairs = data.load(
-        settings.dataset, settings.split, settings.size, settings.root, settings.limit
-    )
+    pairs = data.load(settings.dataset, settings.split, settings.size, settings.root,
+                      settings.limit, **settings.data_options)  # fmt: skip
     data.require(pairs, "pairs", notebook="Distillation")
-    teacher = load_backbone(settings.teacher, settings.teacher_weights).freeze()
+    teacher = (FixedTeacher if settings.crop_list else Teacher)(
+        settings.teacher, settings.teacher_weights, settings.blocks, settings.seed
+    )
     name = settings.student or settings.teacher
     same = name == settings.teacher and settings.student_weights is None
     source = settings.teacher_weights if same else settings.student_weights
@@ -230,45 +296,96 @@ def distil(settings: DistilSettings, runs: str | Path | None = None, progress: b
     torch.manual_seed(settings.seed)  # LoRA's and random weights' initialisation, and dropout
     backbone = load_backbone(name, source)
     content = {
-        "settings": settings.model_dump(mode="json", exclude={"root"}),
+        "settings": settings.model_dump(mode="json", exclude=NOT_ADDRESSED),
         "data": pairs.fingerprint(),
         "weights": {"teacher": teacher.checksum, "student": backbone.checksum},
         "code": code_version(),
     }
     folder = runs_folder(runs) / f"distil-{settings.loss}-{run_key(content)}"
+    part = folder.with_name(f".{folder.name}.part")
     try:
-        if not folder.is_dir():
-            _train_into(folder, settings, pairs, teacher, backbone, content, progress)
+        with sole_maker(folder):
+            if not (folder.is_dir() or (part / "manifest.json").is_file()):
+                _train_into(part, settings, pairs, teacher, backbone, content, progress)
+            if not folder.is_dir():
+                _finish(part, folder)
+    except KeyboardInterrupt:
+        raise Interrupted(
+            f"{_saved(part, folder, settings)} Run the same again to go on."
+        ) from None
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise UserError(
+            f"The disk of {folder.parent} is full. {_saved(part, folder, settings)} Make room and "
+            "run the same again to go on."
+        ) from error
     finally:
         torch.set_rng_state(torch_state)
     return Run(folder, settings)
 
 
-def _train_into(folder: Path, settings: DistilSettings, pairs: data.PairSet, teacher: Backbone,
+def _train_into(part: Path, settings: DistilSettings, pairs: data.PairSet, teacher: Teacher,
                 backbone: Backbone, content: dict, progress: bool) -> None:  # fmt: skip
+    """Train in the working folder; the manifest, written last, says that it is complete."""
     blocks = backbone.check_blocks(settings.student_blocks or settings.blocks)
-    probe = torch.zeros(1, 3, *(settings.crop or settings.size))
-    with torch.no_grad():
-        maps = zip(backbone(probe, blocks), teacher(probe, settings.blocks), strict=True)
-        widths = [(own.shape[1], theirs.shape[1]) for own, theirs in maps]
+    blank = torch.zeros(3, *(settings.crop or pairs.size))
+    if settings.crop_list and settings.cache_limit_gb:
+        views = len({view for step in plan(pairs, settings) for view in step})
+        teacher.keep(blank, views, settings.cache_limit_gb * 1e9)
+    maps = zip(extract(backbone, blank[None], blocks), teacher(blank[None]), strict=True)
+    widths = [(own.shape[1], theirs.shape[1]) for own, theirs in maps]
     lora = add_lora(backbone, settings) if settings.lora_rank else None
     student = Student(backbone, blocks, widths).train()
-    started = time.perf_counter()
-    with whole_folder(folder) as part, (part / "log.jsonl").open("w") as log_file:
-        with tqdm(total=settings.steps, desc=settings.loss, disable=not progress) as bar:
+    part.mkdir(parents=True, exist_ok=True)
+    checkpoints = Checkpoints(part, run_key(content), settings.checkpoint_every)
+    try:
+        with (
+            (part / "log.jsonl").open("a") as log_file,
+            tqdm(
+                initial=checkpoints.steps,
+                total=settings.steps,
+                desc=settings.loss,
+                disable=not progress,
+            ) as bar,
+        ):
 
             def log(entry: dict) -> None:
                 log_file.write(json.dumps(entry) + "\n")
                 log_file.flush()
                 bar.set_postfix_str(f"loss {entry['loss']:.4f}", refresh=False)
-                bar.update()
+                bar.update(entry["step"] + 1 - bar.n)
 
-            train(student, teacher, pairs, settings, log)
+            train(student, teacher, pairs, settings, checkpoints, log)
         net = merge_lora(lora, settings.merge_scale) if lora else backbone.net
-        save_file(
-            {k: v.contiguous() for k, v in net.state_dict().items()}, part / "student.safetensors"
-        )
-        write_json(
-            part / "manifest.json",
-            manifest(**content, seconds=round(time.perf_counter() - started, 1), note=pairs.note),
-        )
+        weights = {name: value.contiguous() for name, value in net.state_dict().items()}
+        write_whole(part / "student.safetensors", save(weights))
+        models = {
+            role: {"model": model.name, "source": model.source, "checksum": model.checksum}
+            for role, model in (("teacher", teacher), ("student", backbone))
+        }
+        times = {"seconds": round(checkpoints.seconds, 1), "restarts": checkpoints.restarts}
+        write_json(part / "manifest.json", manifest(**content, **times, models=models,
+                                                    note=pairs.note))  # fmt: skip
+    except BaseException:
+        if not checkpoints.saved():
+            shutil.rmtree(part, ignore_errors=True)  # nothing in it to go on from
+        raise
+
+
+def _finish(part: Path, folder: Path) -> None:
+    """The working folder becomes the run's, with what belongs to a run and nothing else."""
+    for path in part.iterdir():
+        if path.name not in FILES:
+            path.unlink()
+    os.replace(part, folder)
+
+
+def _saved(part: Path, folder: Path, settings: DistilSettings) -> str:
+    """What is on disk of a run that was stopped, in a sentence."""
+    if folder.is_dir() or (part / "manifest.json").is_file():
+        return f"All {settings.steps} steps of {folder} are saved."
+    steps = Checkpoints(part, "").steps
+    return (
+        f"{steps} of {settings.steps} steps are saved in {part}." if steps else "Nothing is saved."
+    )

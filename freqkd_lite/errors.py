@@ -1,4 +1,4 @@
-"""The one error that a user is meant to read."""
+"""What a user is meant to read: one error, and what Ctrl-C left behind."""
 
 from __future__ import annotations
 
@@ -8,6 +8,17 @@ from collections.abc import Iterable
 
 class UserError(ValueError):
     """One sentence: which file or parameter is wrong, and what to do about it."""
+
+
+class Interrupted(BaseException):
+    """Ctrl-C, answered in one sentence: what is saved, and how to go on. Exit status 130.
+
+    No `Exception`, so that what goes on after errors stops; no KeyboardInterrupt, whose words the
+    command line's library drops.
+    """
+
+    def _render_traceback_(self) -> list[str]:  # what a notebook shows instead of a traceback
+        return [f"Interrupted: {self}"]
 
 
 def unknown(what: str, given: object, valid: Iterable[str]) -> UserError:

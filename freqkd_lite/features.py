@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import pickle
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -47,21 +48,32 @@ def sha256_file(path: str | Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+def sha256_state(state: dict[str, Tensor]) -> str:
+    """The SHA-256 of tensors by name, for weights that did not come from a file, as hex."""
+    digest = hashlib.sha256()
+    for name, value in sorted(state.items()):
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
+        digest.update(value.detach().contiguous().reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
 class Backbone(nn.Module):
-    """A timm model that returns NCHW maps of chosen blocks.
+    """A timm model, transformer or convolutional, that returns NCHW maps of chosen blocks.
 
     Attributes: `name` (timm's), `patch` (pixels that one token is wide), `depth` (blocks), `width`
-    (channels of the last one), `source` (where the weights came from), `checksum` (their SHA-256,
-    None when they are random or have been trained on).
+    (channels of the last one), `source` (where the weights came from), `checksum` (SHA-256 of
+    their file, or of the tensors without one; None when they have been trained on).
     """
 
     def __init__(self, net: nn.Module, name: str, source: str, checksum: str | None):
         super().__init__()
         self.net, self.name, self.source, self.checksum = net, name, source, checksum
+        if not hasattr(net, "forward_intermediates"):
+            raise UserError(f"{name} gives no maps of its blocks in timm: choose another model.")
         info = net.feature_info
-        infos = info if isinstance(info, list) else info.info
-        self.depth, self.width = len(infos), infos[-1]["num_chs"]
-        self.patch = infos[-1]["reduction"]
+        self.infos = info if isinstance(info, list) else info.info
+        self.depth, self.width = len(self.infos), self.infos[-1]["num_chs"]
+        self.patch = self.infos[-1]["reduction"]
         cfg = net.pretrained_cfg
         for key in ("mean", "std"):
             self.register_buffer(key, torch.tensor(cfg[key]).reshape(1, 3, 1, 1), persistent=False)
@@ -70,7 +82,8 @@ class Backbone(nn.Module):
         """Maps (N, C, h, w) of `blocks` (counted from 0) for images (N, 3, H, W) in [0, 1].
 
         The model's own mean and standard deviation are applied; class and register tokens are
-        dropped; no final norm. Convolutional networks count stages instead of blocks.
+        dropped; no final norm. Convolutional networks count stages instead of blocks. Raises
+        `UserError` for a size that the model does not take, and for maps that are no NCHW grid.
         """
         blocks = self.check_blocks(blocks)
         height, width = images.shape[-2:]
@@ -80,13 +93,35 @@ class Backbone(nn.Module):
                 f"use {crop_size((height, width), self.patch)} (features.crop_to_patch does it)."
             )
         extra = {"norm": False} if isinstance(self.net, VisionTransformer) else {}
-        return self.net.forward_intermediates(
-            (images - self.mean) / self.std,
-            indices=list(blocks),
-            output_fmt="NCHW",
-            intermediates_only=True,
-            **extra,
-        )
+        try:
+            maps = self.net.forward_intermediates(
+                (images - self.mean) / self.std,
+                indices=list(blocks),
+                output_fmt="NCHW",
+                intermediates_only=True,
+                **extra,
+            )
+        except (AssertionError, RuntimeError) as error:  # windows, fixed positions
+            own = "x".join(map(str, self.net.pretrained_cfg["input_size"][1:]))
+            said = str(error).partition("\n")[0]
+            raise UserError(
+                f"{self.name} does not take images of {height}x{width} pixels ({said}): use {own}, "
+                f"which is its own size, or multiples of {self.patch}."
+            ) from error
+        for block, found in zip(blocks, maps, strict=True):
+            self._check_map(block, found, (height, width))
+        return maps
+
+    def _check_map(self, block: int, found: Tensor, size: tuple[int, int]) -> None:
+        # Some models resize their input in silence, and some count or order axes their own way.
+        info = self.infos[block]
+        grid = [edge / info["reduction"] for edge in size]
+        fits = found.ndim == 4 and found.shape[1] == info["num_chs"]
+        if not fits or any(n > g + 1 for n, g in zip(found.shape[-2:], grid, strict=True)):
+            raise UserError(
+                f"{self.name} gives {tuple(found.shape)} at block {block} for images of "
+                f"{size[0]}x{size[1]} pixels, which is no NCHW map of them: choose another model."
+            )
 
     def check_blocks(self, blocks: Sequence[int]) -> tuple[int, ...]:
         """The blocks as a tuple, or a `UserError` when they are not rising within the depth."""
@@ -121,8 +156,11 @@ def crop_to_patch(size: tuple[int, int], patch: int) -> tuple[int, int]:
 
 
 def find_weights(name: str, weights: str | Path | None) -> Path | None:
-    """The safetensors file for a model: the explicit path, the one inside the package, or one in
-    the folder FREQKD_WEIGHTS whose name begins with the model's; None when timm must fetch it."""
+    """The file of a model's weights: the explicit path, the one inside the package, or the one in
+    the folder FREQKD_WEIGHTS that is called NAME or NAME.anything; None when timm must fetch it.
+
+    Two that could be meant are a `UserError`, as is a folder that does not exist.
+    """
     if weights:
         path = Path(weights).expanduser()
         if not path.is_file():
@@ -132,9 +170,40 @@ def find_weights(name: str, weights: str | Path | None) -> Path | None:
         if not TINY_WEIGHTS.is_file():
             raise UserError(f"{TINY_WEIGHTS} is missing: reinstall, or run tools/train_tiny.py.")
         return TINY_WEIGHTS
-    folder = os.environ.get("FREQKD_WEIGHTS")
-    found = sorted(Path(folder).expanduser().glob(f"{name}*.safetensors")) if folder else []
+    if not os.environ.get("FREQKD_WEIGHTS"):
+        return None
+    folder = Path(os.environ["FREQKD_WEIGHTS"]).expanduser()
+    if not folder.is_dir():
+        raise UserError(f"FREQKD_WEIGHTS={folder} is no folder: name the one that holds weights.")
+    files = [path for path in sorted(folder.iterdir()) if path.suffix in READERS]
+    found = [path for path in files if f"{path.name}.".startswith(f"{name}.")]
+    if len(found) > 1:
+        raise UserError(
+            f"{folder} holds {' and '.join(p.name for p in found)}, which are all called {name}: "
+            "pass weights=FILE, or keep one."
+        )
     return found[0] if found else None
+
+
+def read_pickle(path: Path) -> dict[str, Tensor]:
+    """A .pt or .pth file's tensors; nothing else in it is run."""
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise UserError(
+            f"{path} holds more than tensors, and loading it could run code: convert it to "
+            "safetensors where you trust it."
+        ) from error
+    for key in ("state_dict", "model"):  # what training scripts put around the weights
+        state = (
+            state[key] if isinstance(state, dict) and isinstance(state.get(key), dict) else state
+        )
+    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
+        raise UserError(f"{path} holds no table of tensors by name: give a model's state_dict.")
+    return state
+
+
+READERS = {".safetensors": load_file, ".pt": read_pickle, ".pth": read_pickle}
 
 
 def create_net(name: str) -> nn.Module:
@@ -150,30 +219,16 @@ def create_net(name: str) -> nn.Module:
 def load_backbone(name: str = TINY, weights: str | Path | None = None) -> Backbone:
     """A backbone with pretrained weights; `weights="random"` asks for none.
 
-    Looks at `weights` (a safetensors file), then the folder FREQKD_WEIGHTS, then timm's own
-    download. Raises `UserError` naming all three when none gives weights; never substitutes.
+    Looks at `weights` (safetensors, or .pt and .pth that hold tensors alone), then the folder
+    FREQKD_WEIGHTS, then timm's own download. Raises `UserError` naming all three when none gives
+    weights; never substitutes.
     """
     net = create_net(name)
     if weights == "random":
-        return Backbone(net, name, "random", None)
+        return Backbone(net, name, "random", sha256_state(net.state_dict()))
     path = find_weights(name, weights)
     if path is not None:
-        try:
-            state = {k: v.float() for k, v in load_file(path).items()}
-        except (SafetensorError, OSError) as error:
-            raise UserError(f"{path} is not a readable safetensors file: fetch it anew.") from error
-        counters = "num_batches_tracked"  # no weight: batch norm in eval mode never reads it
-        own = {k: v for k, v in net.state_dict().items() if not k.endswith(counters)}
-        state = {k: v for k, v in state.items() if not k.endswith(counters)}
-        head = [k for k in state if k not in own and k.startswith(("head", "fc", "classifier"))]
-        state = {k: v for k, v in state.items() if k not in head}  # num_classes=0 has no head
-        wrong = sorted(set(own) ^ set(state)) or [k for k in own if own[k].shape != state[k].shape]
-        if wrong:
-            raise UserError(
-                f"{path} does not fit {name} (for instance {wrong[0]!r}): give weights of "
-                "that model, with timm's parameter names."
-            )
-        net.load_state_dict(state, strict=False)  # all but the counters was matched above
+        load_into(net, path, name)
         return Backbone(net, name, path.name, sha256_file(path))
     try:
         fetched = timm.create_model(name, pretrained=True, num_classes=0)
@@ -185,7 +240,30 @@ def load_backbone(name: str = TINY, weights: str | Path | None = None) -> Backbo
             f"{type(error).__name__})."
         ) from error
     tag = fetched.pretrained_cfg.get("hf_hub_id") or fetched.pretrained_cfg.get("url") or "timm"
-    return Backbone(net, name, f"timm:{tag}", None)
+    return Backbone(net, name, f"timm:{tag}", sha256_state(net.state_dict()))
+
+
+def load_into(net: nn.Module, path: Path, name: str) -> None:
+    """Fill `net` from a file; `UserError` when it is unreadable or another model's."""
+    if path.suffix not in READERS:
+        raise UserError(f"weights={path} must end in {', '.join(READERS)}: convert the file.")
+    try:
+        state = {k: v.float() for k, v in READERS[path.suffix](path).items()}
+    except (SafetensorError, OSError, RuntimeError, EOFError) as error:
+        kind = path.suffix[1:]
+        raise UserError(f"{path} is not a readable {kind} file: fetch it anew.") from error
+    counters = "num_batches_tracked"  # no weight: batch norm in eval mode never reads it
+    own = {k: v for k, v in net.state_dict().items() if not k.endswith(counters)}
+    state = {k: v for k, v in state.items() if not k.endswith(counters)}
+    head = [k for k in state if k not in own and k.startswith(("head", "fc", "classifier"))]
+    state = {k: v for k, v in state.items() if k not in head}  # num_classes=0 has no head
+    wrong = sorted(set(own) ^ set(state)) or [k for k in own if own[k].shape != state[k].shape]
+    if wrong:
+        raise UserError(
+            f"{path} does not fit {name} (for instance {wrong[0]!r}): give weights of "
+            "that model, with timm's parameter names."
+        )
+    net.load_state_dict(state, strict=False)  # all but the counters was matched above
 
 
 @torch.inference_mode()

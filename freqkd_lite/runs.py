@@ -15,11 +15,13 @@ from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from freqkd_lite.errors import UserError
 
 PACKAGE = Path(__file__).parent
 # What decides the numbers of a distillation; a change in any of these files asks for a new run.
-CORE = ("data/*.py", "features.py", "spectrum.py", "losses.py", "distil.py")
+CORE = ("data/*.py", "features.py", "spectrum.py", "losses.py", "teacher_cache.py", "distil.py")
 VERSIONS = ("torch", "torchvision", "timm", "peft", "torchmetrics", "numpy", "scipy")
 
 
@@ -62,11 +64,49 @@ def manifest(**entries: object) -> dict:
     }
 
 
-def write_json(path: Path, content: object) -> None:
-    """JSON with a stable layout; written beside and renamed, so that a reader never sees half."""
+def write_whole(path: Path, content: bytes, durable: bool = True) -> None:
+    """Write beside and rename, so that a reader sees the old file, the new one, or none.
+
+    `durable` waits for the disk, which a loss of power asks for and a killed process does not.
+    """
     beside = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}.part")
-    beside.write_text(json.dumps(content, indent=1, sort_keys=True, default=str) + "\n")
-    os.replace(beside, path)
+    try:
+        with beside.open("wb") as stream:
+            stream.write(content)
+            if durable:
+                stream.flush()
+                os.fsync(stream.fileno())
+        os.replace(beside, path)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
+
+
+def write_json(path: Path, content: object) -> None:
+    """JSON with a stable layout, whole or not at all."""
+    text = json.dumps(content, indent=1, sort_keys=True, default=str) + "\n"
+    write_whole(path, text.encode())
+
+
+@contextmanager
+def sole_maker(folder: Path) -> Iterator[None]:
+    """Lets one process at a time make `folder`; another one says that it waits, and waits.
+
+    The system itself lets go of the lock of a process that was killed.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder.with_name(f".{folder.name}.lock"))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        print(f"Another process is making {folder}: waiting until it has ended.", flush=True)
+        lock.acquire(poll_interval=0.2)
+    try:
+        yield
+    finally:
+        # Still held: whoever waits for the removed file sees that, and opens a new one.
+        Path(lock.lock_file).unlink(missing_ok=True)
+        lock.release()
 
 
 @contextmanager
