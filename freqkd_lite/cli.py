@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from freqkd_lite import cli_gap
 from freqkd_lite.errors import UserError
 
 # Imports stand inside the commands: torch takes seconds, and `--help` should not.
@@ -104,6 +105,9 @@ def scan(files: list[Path]) -> None:
     typer.echo(f"{len(files)} notebooks scanned, {len(found)} hidden errors")
     if found:
         raise typer.Exit(1)
+
+
+cli_gap.register(app)
 
 
 def main() -> None:

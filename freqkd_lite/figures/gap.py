@@ -255,6 +255,40 @@ def curves(
     )  # fmt: skip
 
 
+def by_block(found: dict) -> tuple[Figure, str]:
+    """`freqkd gap`'s figure, from what `gap.measure` gives: normalised divergence against rho, a
+    line a block with its 95 % band, and the level of shuffled pairs pale behind it."""
+    figure, ax = plt.subplots(figsize=(7, 4))
+    _limits(ax)
+    blocks = found["layers"]
+    colours = plt.get_cmap("viridis")(np.linspace(0, 0.85, len(blocks)))
+    said = []
+    for pairing in ("shuffled", "real"):
+        for block, colour in zip(blocks, colours, strict=True):
+            points = [p for p in found["rings"] if (p["pairing"], p["block"]) == (pairing, block)
+                      and p["value"] is not None]  # fmt: skip
+            if not points:
+                continue
+            rho, value = [sum(p["rho"]) / 2 for p in points], [p["value"] for p in points]
+            if pairing == "shuffled":
+                ax.plot(rho, value, color=colour, alpha=0.3, lw=1.5, ls="--")
+                continue
+            ax.plot(rho, value, color=colour, marker="o", ms=4, label=f"block {block}")
+            low, high = zip(*(p["interval"] for p in points), strict=True)
+            ax.fill_between(rho, low, high, color=colour, alpha=0.15, lw=0)
+            said.append(f"block {block} from {value[0]:.2f} to {value[-1]:.2f}")
+    if any(p["pairing"] == "shuffled" for p in found["rings"]):
+        ax.plot([], [], color="black", alpha=0.4, lw=1.5, ls="--", label="shuffled pairs")
+    top = max(p["value"] or 0 for p in found["rings"])
+    ax.set(title="Where do RGB and infrared part?", xlabel="rho: 1 is the fastest change along an "
+           "axis of tokens", ylabel="divergence", ylim=(-0.04, max(1.12, top + 0.05)))  # fmt: skip
+    ax.legend(loc="lower right", fontsize=9)
+    return figure, (
+        "Energy-normalised divergence against rho, 0 identical, 1 unrelated, a line a block. From "
+        f"the slowest to the fastest ring: {'; '.join(said)}. Shuffled pairs are drawn pale."
+    )
+
+
 def scenes_against_pairs(rows: Sequence[Row], light: str = "all") -> tuple[Figure, str]:
     """DINOv2's divergence on painted scenes over that on real pairs, a panel a block, from the
     rows that tools/scenes_gap.py wrote; `light` is "all", "day" or "night"."""

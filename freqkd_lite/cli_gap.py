@@ -1,0 +1,97 @@
+"""The commands `freqkd gap` and `freqkd demo`."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from typer import Option
+
+from freqkd_lite.errors import UserError
+
+Visible = Annotated[Path | None, Option(metavar="DIR", help="RGB pictures.")]
+Infrared = Annotated[Path | None, Option(metavar="DIR", help="Infrared ones, same names.")]
+Model = Annotated[str | None, Option(metavar="NAME", help="timm's name [DINOv2 ViT-S/14].")]
+Weights = Annotated[str | None, Option(metavar="PATH", help="Safetensors, or 'random'.")]
+Data = Annotated[str | None, Option(metavar="NAME", help="A known set instead of folders.")]
+Root = Annotated[Path | None, Option(metavar="DIR", help="Where that set lies.")]
+
+
+def _source(visible: Path | None, infrared: Path | None, data: str | None) -> tuple[str, dict]:
+    """Name and options of the data set that the options ask for."""
+    if data is None and visible and infrared:
+        return "folder", {"visible": str(visible), "infrared": str(infrared)}
+    if data is not None and not (visible or infrared):
+        return data, {}
+    raise UserError("Give --visible DIR and --infrared DIR, or --data NAME instead of both.")
+
+
+def _pixels(text: str) -> tuple[int, int]:
+    """(height, width) from HxW."""
+    height, _, width = text.lower().partition("x")
+    if not (height.isdigit() and width.isdigit()):
+        raise UserError(f"--size {text} can't be read: write height x width, such as 252x336.")
+    return int(height), int(width)
+
+
+def _numbers(text: str | None, option: str) -> list[int] | None:
+    if text is None:
+        return None
+    if not all(part.strip().isdigit() for part in text.split(",")):
+        raise UserError(f"{option} {text} can't be read: write numbers such as 2,5,8,11.")
+    return [int(part) for part in text.split(",")]
+
+
+def gap(
+    visible: Visible = None,
+    infrared: Infrared = None,
+    data: Data = None,
+    root: Root = None,
+    split: Annotated[str, Option(metavar="NAME", help="Of the set.")] = "all",
+    model: Model = None,
+    weights: Weights = None,
+    layers: Annotated[
+        str | None, Option(metavar="LIST", help="Blocks from 0 [2,5,8,11 of 12].")
+    ] = None,
+    size: Annotated[str, Option(metavar="HxW", help="Pixels.")] = "252x336",
+    pairs: Annotated[int | None, Option(help="So many, evenly spread [all].")] = None,
+    controls: Annotated[
+        str, Option(metavar="LIST", help="Of shuffled, grey, shift4.")
+    ] = "shuffled",
+    json: Annotated[Path | None, Option(metavar="FILE", help="Write the numbers.")] = None,
+    html: Annotated[Path | None, Option(metavar="FILE", help="Write a report.")] = None,
+) -> None:
+    """How far RGB and infrared features part, at low and high frequency."""
+    from freqkd_lite import gap_report, runs
+    from freqkd_lite.data import load
+    from freqkd_lite.features import crop_to_patch, load_backbone
+    from freqkd_lite.gap import DEFAULT_MODEL, measure
+
+    name, options = _source(visible, infrared, data)
+    asked, blocks = _pixels(size), _numbers(layers, "--layers")
+    backbone = load_backbone(model or DEFAULT_MODEL, weights).freeze()
+    fitted = crop_to_patch(asked, backbone.patch)
+    found_pairs = load(name, split, fitted, root, **options)
+    for line in found_pairs.repairs:
+        typer.echo(line, err=True)
+    wanted = dict.fromkeys(["real", *(c.strip() for c in controls.split(",") if c.strip())])
+    found = measure(found_pairs, backbone, blocks, tuple(wanted), pairs)
+    typer.echo(gap_report.terminal(found))
+    if json:
+        json.parent.mkdir(parents=True, exist_ok=True)
+        runs.write_json(json, found)
+    if html:
+        typer.echo(f"\nLook at {gap_report.write_page(found, html, command_line())}")
+
+
+def command_line() -> str:
+    """The command as the user gave it."""
+    return shlex.join(["freqkd", *sys.argv[1:]])
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the application."""
+    app.command()(gap)
