@@ -6,6 +6,7 @@ the random numbers. The data's order needs none: it follows from the seed and th
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import time
@@ -28,11 +29,17 @@ class Refused(ValueError):
     """Why a file of tensors is not used."""
 
 
+def seal(tensors: dict[str, Tensor], about: dict[str, str]) -> str:
+    """A checksum of everything in a file: names, types, shapes, bytes and what is said of them."""
+    text = json.dumps([sha256_state(tensors), about], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
 def save_tensors(path: Path, tensors: dict[str, Tensor], durable: bool = True,
                  **about: str) -> None:  # fmt: skip
     """A safetensors file that holds its own checksum and `about`, whole or not at all."""
     tensors = {name: value.detach().contiguous() for name, value in tensors.items()}
-    write_whole(path, save(tensors, about | {"sha256": sha256_state(tensors)}), durable)
+    write_whole(path, save(tensors, about | {"sha256": seal(tensors, about)}), durable)
 
 
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -43,7 +50,7 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
             tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
     except SafetensorError as error:
         raise Refused("it is torn") from error
-    if about.pop("sha256", None) != sha256_state(tensors):
+    if about.pop("sha256", None) != seal(tensors, about):
         raise Refused("its checksum does not match")
     return tensors, about
 
