@@ -1,6 +1,6 @@
-"""Data sets of RGB-infrared pairs, by name: `load("scenes")`, `load("msrs", split="val")`."""
+"""Data sets of RGB-infrared pairs, by name: `load("scenes")`, `load("folder", root=DIR)`."""
 
-from freqkd_lite.data import msrs, scene_pairs  # noqa: F401  (importing registers them)
+from freqkd_lite.data import folder, msrs, scene_pairs  # noqa: F401  (importing registers them)
 from freqkd_lite.data.base import (
     CLASSES,
     REGISTRY,
@@ -11,5 +11,10 @@ from freqkd_lite.data.base import (
     require,
     stack,
 )
+from freqkd_lite.data.faults import Problem
+from freqkd_lite.data.files import Record, Survey, match, survey
 
-__all__ = ["CLASSES", "REGISTRY", "Pair", "PairSet", "load", "register", "require", "stack"]
+__all__ = [
+    "CLASSES", "REGISTRY", "Pair", "PairSet", "Problem", "Record", "Survey", "load", "match",
+    "register", "require", "stack", "survey",
+]  # fmt: skip

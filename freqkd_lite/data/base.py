@@ -36,15 +36,18 @@ class Pair:
 
 class PairSet(Dataset):
     """A split of a data set at one size. `has` lists what it can give, out of pairs, boxes,
-    masks and splits; `note` is what must be said beside any result on it."""
+    masks and splits; `note` is what must be said beside any result on it; `layout` says how its
+    files lie; `repairs` lists what was left out or changed while it was read, a sentence each."""
 
     name: str
     has: frozenset[str]
     classes: tuple[str, ...] = CLASSES
     mask_classes: tuple[str, ...] = ()
     note: str = ""
+    layout: str = ""
 
     def __init__(self, split: str, size: tuple[int, int], names: Sequence[str]):
+        self.repairs: list[str] = []
         self.split, self.size, self.names = split, size, list(names)
         if not self.names:
             raise UserError(f"The {split!r} split of {self.name!r} is empty: choose another split.")
@@ -65,27 +68,55 @@ def digest(parts: Iterable[object]) -> str:
     return hashlib.sha256("\n".join(map(str, parts)).encode()).hexdigest()[:16]
 
 
+def centre_window(image: tuple[int, int], size: tuple[int, int]) -> tuple[int, int, int, int]:
+    """Top, left, height, width of the largest window of `size`'s aspect in the middle of a picture
+    of (height, width) pixels."""
+    scale = min(image[0] / size[0], image[1] / size[1])
+    height, width = round(size[0] * scale), round(size[1] * scale)
+    return (image[0] - height) // 2, (image[1] - width) // 2, height, width
+
+
+def crop_boxes(boxes: Tensor, window: tuple[int, int, int, int]) -> tuple[Tensor, Tensor]:
+    """Boxes (N, 4) in the frame of a window (top, left, height, width), clipped to it, and which of
+    them stay (N,): those with their centre in the window, as SSD's crops do (Liu et al., 2016)."""
+    top, left, height, width = window
+    moved = boxes - boxes.new_tensor([left, top, left, top])
+    edge = boxes.new_tensor([width, height])
+    centre = (moved[:, :2] + moved[:, 2:]) / 2
+    inside = ((centre >= 0) & (centre < edge)).all(1)
+    return moved.clamp(min=0).minimum(edge.repeat(2)), inside
+
+
 def at_size(pair: Pair, size: tuple[int, int]) -> Pair:
-    """The pair resized to (height, width) pixels; boxes and mask follow. Bilinear, antialiased."""
-    if pair.infrared is not None and tuple(pair.infrared.shape[-2:]) == size:
+    """The pair at (height, width) pixels, never distorted: cut to `size`'s aspect about its centre,
+    then resized (bilinear, antialiased). Boxes and mask follow, see `crop_boxes`."""
+    if tuple(pair.infrared.shape[-2:]) == size:
         return pair
-    resize = v2.Resize(list(size), antialias=True)
+    window = centre_window(tuple(pair.infrared.shape[-2:]), size)
+    boxes, labels = pair.boxes, pair.labels
+    if boxes is not None:
+        cut, stays = crop_boxes(boxes.as_subclass(Tensor), window)
+        boxes = tv_tensors.BoundingBoxes(cut[stays], format="XYXY", canvas_size=window[2:])
+        labels = labels[stays]
     wrapped = {
         "visible": None if pair.visible is None else tv_tensors.Image(pair.visible),
-        "infrared": None if pair.infrared is None else tv_tensors.Image(pair.infrared),
-        "boxes": pair.boxes,
+        "infrared": tv_tensors.Image(pair.infrared),
         "mask": None if pair.mask is None else tv_tensors.Mask(pair.mask),
     }
-    out = resize(wrapped)
+    cropped = {k: v if v is None else v2.functional.crop(v, *window) for k, v in wrapped.items()}
+    out = v2.Resize(list(size), antialias=True)({**cropped, "boxes": boxes})
     plain = {
         k: None if v is None else (v if k == "boxes" else v.as_subclass(Tensor).clone())
         for k, v in out.items()
     }
-    return Pair(name=pair.name, labels=pair.labels, light=pair.light, **plain)
+    return Pair(name=pair.name, labels=labels, light=pair.light, **plain)
 
 
-def data_root(name: str, folder: str, root: str | Path | None) -> Path:
-    """Where a data set lies: the argument, else FREQKD_DATA, else the user's own data folder."""
+def data_root(name: str, folder: str, root: str | Path | None, marker: str = "ir") -> Path:
+    """Where a data set lies: the argument, else FREQKD_DATA, else the user's own data folder.
+
+    It is the folder itself, or one called `folder` or `name` in it: the first that holds `marker`.
+    """
     places = [root, os.environ.get("FREQKD_DATA"), Path.home() / ".local/share/freqkd"]
     tried = []
     for place in filter(None, places):
@@ -93,7 +124,7 @@ def data_root(name: str, folder: str, root: str | Path | None) -> Path:
         for candidate in (base / folder, base / name, base):
             if candidate.is_file():
                 raise UserError(f"The data root {candidate} is a file: give the folder above it.")
-            if (candidate / "ir").is_dir():
+            if (candidate / marker).exists():
                 return candidate
         tried.append(str(base))
         if root is not None:  # an explicit root that is wrong must not be replaced in silence

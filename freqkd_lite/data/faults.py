@@ -1,0 +1,73 @@
+"""What is wrong with the files of a data set: raised at once, repaired and listed, or collected."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from freqkd_lite.errors import UserError
+
+
+def read_text(path: Path) -> str:
+    """A text file in UTF-8, or a `UserError` that names it."""
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is no text in UTF-8: save it as such.") from error
+    except OSError as error:
+        raise UserError(f"{path} can't be read ({error.strerror}): restore it.") from error
+
+
+def read_json(path: Path) -> object:
+    """A JSON file, or a `UserError` that names it and the place."""
+    try:
+        return json.loads(read_text(path))
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise UserError(f"{path} is no valid JSON ({error}): mend it or write it anew.") from error
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One fault: its kind ("missing counterpart"), the file, and a sentence with the remedy."""
+
+    kind: str
+    file: Path
+    sentence: str
+
+
+class Ledger:
+    """Where readers report. Strict by default: the first fault is raised as `UserError`.
+
+    `collect` keeps all of them in `problems` instead, for a check. `repair` mends what can be
+    mended (a box that sticks out); each mending is a line of `repairs`.
+    """
+
+    def __init__(self, collect: bool = False, repair: bool = False):
+        self.collect, self.repair = collect, repair
+        self.problems: list[Problem] = []
+        self.repairs: list[str] = []
+
+    def fault(self, kind: str, file: Path, sentence: str) -> None:
+        if not self.collect:
+            raise UserError(sentence)
+        self.problems.append(Problem(kind, Path(file), sentence))
+
+    def mend(self, kind: str, file: Path, wrong: str, remedy: str, done: str) -> None:
+        """A fault that `repair` can mend: `wrong` says what is wrong, `done` what repair does."""
+        if self.repair:
+            self.repairs.append(f"{wrong}: {done}")
+        else:
+            self.fault(kind, file, f"{wrong}: {remedy}, or set repair=True ({done}).")
+
+    @contextmanager
+    def watch(self, kind: str, file: Path) -> Iterator[None]:
+        """A `UserError` raised inside becomes a fault, and what is left of the block is skipped."""
+        try:
+            yield
+        except UserError as error:
+            if not self.collect:
+                raise
+            self.problems.append(Problem(kind, Path(file), str(error)))
