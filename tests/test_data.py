@@ -8,7 +8,6 @@ import torch
 from PIL import Image
 
 from freqkd_lite import data
-from freqkd_lite.data.msrs import read_yolo
 from freqkd_lite.errors import UserError
 
 
@@ -70,15 +69,26 @@ def test_the_fingerprint_changes_with_size_and_file(msrs):
 @pytest.mark.parametrize(
     ("break_it", "message"),
     [
-        (lambda r: (r / "ir/00001D.png").unlink(), "ir/00001D.*is missing.*split.json"),
+        (
+            lambda r: (r / "ir/00001D.png").unlink(),
+            "vi/00001D.png has no counterpart.*ir holds no '00001D': add it",
+        ),
         (lambda r: (r / "ir/00001D.png").write_bytes(b""), "00001D.png can't be read"),
         (lambda r: (r / "vi/00001D.png").write_text("words"), "00001D.png can't be read"),
         (lambda r: (r / "boxes_ir/00001D.txt").unlink(), "00001D.txt is missing"),
         (lambda r: (r / "boxes_ir/00001D.txt").write_text("0 .5 .5 0 .5"), "line 1.*area"),
-        (lambda r: (r / "boxes_ir/00001D.txt").write_text("7 .5 .5 .1 .5"), "class must be 0 to 2"),
+        (
+            lambda r: (r / "boxes_ir/00001D.txt").write_text("7 .5 .5 .1 .5"),
+            "line 1: unknown class 'number 7': the classes are person, bicycle, car",
+        ),
         (lambda r: (r / "boxes_ir/00001D.txt").write_text("0 .5 .5 .1"), "expected 'class cx cy"),
         (lambda r: (r / "boxes_ir/00001D.txt").write_text("0 .5 nan .1 .1"), "line 1"),
-        (lambda r: Image.new("L", (8, 8)).save(r / "ir/00001D.png"), "aligned and of one size"),
+        (
+            lambda r: Image.new("L", (8, 8)).save(r / "ir/00001D.png"),
+            "vi/00001D.png has 40x80 .*ir/00001D.png 8x8: .*aligned and of one size",
+        ),
+        (lambda r: (r / "split.json").unlink(), "split.json is missing"),
+        (lambda r: (r / "split.json").write_text("{"), "split.json is no valid JSON"),
     ],
 )
 def test_a_broken_file_is_named_with_its_remedy(msrs, break_it, message):
@@ -88,11 +98,8 @@ def test_a_broken_file_is_named_with_its_remedy(msrs, break_it, message):
     assert "\n" not in str(caught.value)
 
 
-def test_yolo_boxes_are_cut_at_the_picture(tmp_path):
-    file = tmp_path / "a.txt"
-    file.write_text("1 0.05 0.5 0.2 1.0\n\n")
-    boxes, labels = read_yolo(file, (100, 200), 3)
-    assert boxes.tolist() == [[0.0, 0.0, pytest.approx(30.0), 100.0]] and labels.tolist() == [1]
+def test_every_split_list_is_part_of_all(msrs):
+    assert data.load("msrs", "all", root=msrs).names == ["00001D", "00002N"]
 
 
 @pytest.mark.parametrize(
@@ -104,6 +111,9 @@ def test_yolo_boxes_are_cut_at_the_picture(tmp_path):
         (dict(name="scenes", limit=10_000), "limit=10000.*400"),
         (dict(name="scenes", size=(8, 8)), "smaller than one patch"),
         (dict(name="scenes", root="x"), "leave root empty"),
+        (dict(name="scenes", unpaired="skip"), "scenes can't be loaded so: .*unpaired"),
+        (dict(name="folder", inrared="x"), "did you mean 'infrared'"),
+        (dict(name="folder"), "needs root=DIR, or visible=DIR and infrared=DIR"),
     ],
 )
 def test_a_wrong_argument_is_told_in_one_sentence(call, message):

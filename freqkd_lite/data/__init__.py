@@ -1,6 +1,6 @@
 """Data sets of RGB-infrared pairs, by name: `load("scenes")`, `load("folder", root=DIR)`."""
 
-from freqkd_lite.data import folder, msrs, scene_pairs  # noqa: F401  (importing registers them)
+from freqkd_lite.data import folder, published, scene_pairs  # noqa: F401  (importing registers them)
 from freqkd_lite.data.base import (
     CLASSES,
     REGISTRY,
@@ -12,7 +12,8 @@ from freqkd_lite.data.base import (
     stack,
 )
 from freqkd_lite.data.faults import Problem
-from freqkd_lite.data.files import Record, Survey, match, survey
+from freqkd_lite.data.files import Survey, survey
+from freqkd_lite.data.matching import Record, match
 
 __all__ = [
     "CLASSES", "REGISTRY", "Pair", "PairSet", "Problem", "Record", "Survey", "load", "match",

@@ -1,19 +1,321 @@
-"""Boxes from COCO JSON, YOLO text and Pascal VOC XML."""
+"""Boxes from COCO JSON, YOLO text and Pascal VOC XML, and what makes one fit for use.
+
+Coordinates are edges in pixels of the infrared picture; Pascal VOC's are taken as they stand, since
+its writers do not agree on whether the first pixel is 0 or 1. A box may stick out by `ROUNDING`
+pixels, about what text formats lose: that is cut off. More is a fault, and so are a box without
+area and a foreign class; `Ledger.repair` cuts the first and leaves out the others.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import torch
+from pydantic import AliasChoices, BaseModel, Field, FiniteFloat, ValidationError
 from torch import Tensor
+
+from freqkd_lite.data.faults import Ledger, read_json, read_text
+from freqkd_lite.data.matching import Names
+from freqkd_lite.errors import UserError
+
+ROUNDING = 0.5
+LEFT_OUT, MEND = "left out", "mend it"
+Size = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Written:
+    """A box as a file has it: where it stands, its class, and x0 y0 x1 y1 in pixels."""
+
+    file: Path
+    place: str
+    label: str
+    edges: tuple[float, float, float, float]
+
+    def __str__(self) -> str:
+        return f"{self.file}, {self.place}: the box {' '.join(f'{e:g}' for e in self.edges)}"
 
 
 class Annotations:
-    """The boxes of a data set."""
+    """The boxes of a data set. `ignored` classes are left out of every picture, and counted."""
 
-    classes: tuple[str, ...] = ()
+    def __init__(self, source: Path, classes: Sequence[str], ignored: Sequence[str] = ()):
+        self.classes, self.ignored = tuple(classes), frozenset(ignored)
+        if not classes or len(set(classes)) < len(classes):
+            named = ", ".join(classes) or "none"
+            raise UserError(f"The classes of {source} are {named}: name each of them once.")
 
-    def read(self, record, size, ledger) -> list: ...
+    def read(self, name: str, size: Size, ledger: Ledger) -> list[Written]:
+        """The boxes of a record as written; `size` is its picture's (height, width)."""
+        raise NotImplementedError
 
-    def settle(self, rows, size, ledger) -> tuple[Tensor, Tensor]: ...
+    def settle(self, rows: Iterable[Written], size: Size, ledger: Ledger) -> tuple[Tensor, Tensor]:
+        """Boxes (N, 4) x0 y0 x1 y1 in pixels inside the picture, and labels (N,)."""
+        boxes, labels, ignored = [], [], []
+        limit = np.array([size[1], size[0]] * 2, dtype=float)
+        picture = f"the picture of {size[0]}x{size[1]} pixels (height x width)"
+        for row in rows:
+            edges = np.array(row.edges)
+            inside = np.clip(edges, 0, limit)
+            cut = inside.astype(np.float32)  # a box that float32 makes empty has no area
+            if row.label in self.ignored:
+                ignored.append(row)
+            elif row.label not in self.classes:
+                wrong = f"{row.file}, {row.place}: unknown class {row.label!r}"
+                remedy = f"the classes are {', '.join(self.classes)}: add it or mend the file"
+                ledger.mend("unknown class", row.file, wrong, remedy, LEFT_OUT)
+            elif not np.isfinite(edges).all():
+                ledger.fault("annotation", row.file, f"{row} is not finite: mend it.")
+            elif not (edges[2:] > edges[:2]).all():
+                ledger.mend("box without area", row.file, f"{row} has no area", MEND, LEFT_OUT)
+            elif not (cut[2:] > cut[:2]).all():
+                wrong = f"{row} has no area inside {picture}"
+                ledger.mend("box outside", row.file, wrong, MEND, LEFT_OUT)
+            else:
+                if (np.abs(edges - inside) > ROUNDING).any():
+                    wrong = f"{row} sticks out of {picture}"
+                    ledger.mend("box outside", row.file, wrong, MEND, "cut at the edge")
+                boxes.append(cut)
+                labels.append(self.classes.index(row.label))
+        if ignored:
+            where = f"{ignored[0].file}, {ignored[0].place}"
+            names = " and ".join(sorted(self.ignored))
+            ledger.repairs.append(f"{where}: {len(ignored)} of {names} in this picture, left out.")
+        found = torch.from_numpy(np.array(boxes, dtype=np.float32).reshape(-1, 4))
+        return found, torch.tensor(labels, dtype=torch.int64)
 
 
-def open_boxes(path, names, classes, ledger) -> Annotations:
-    raise NotImplementedError
+NO_BOXES = "read as a picture without boxes"
+
+
+class FileEach(Annotations):
+    """One file a picture: YOLO text or Pascal VOC XML, found by the picture's name."""
+
+    def __init__(self, folder: Path, suffix: str, names: Names, classes: Sequence[str],
+                 ledger: Ledger):  # fmt: skip
+        super().__init__(folder, classes)
+        self.folder, self.suffix = folder, suffix
+        self.files: dict[str, Path] = {}
+        for path in annotation_files(folder, suffix):
+            name = names.find(path.relative_to(folder).with_suffix("").as_posix())
+            if name is None:
+                wrong = f"{path} belongs to no picture"
+                ledger.mend("absent image", path, wrong, "add it or remove the file", LEFT_OUT)
+            elif name in self.files:
+                text = f"{path} and {self.files[name]} are both for {name!r}: remove one of them."
+                ledger.fault("listed twice", path, text)
+            else:
+                self.files[name] = path
+
+    def read(self, name: str, size: Size, ledger: Ledger) -> list[Written]:
+        path = self.files.get(name)
+        if path is None:
+            path = self.folder / f"{name}{self.suffix}"
+            remedy = "add it (without boxes if the picture has none)"
+            ledger.mend("no annotation", path, f"{path} is missing", remedy, NO_BOXES)
+            return []
+        with ledger.watch("annotation", path):
+            if self.suffix == ".txt":
+                return read_yolo(path, size, self.classes, ledger)
+            return read_voc(path, size, ledger)
+        return []
+
+
+def read_yolo(path: Path, size: Size, classes: Sequence[str], ledger: Ledger) -> list[Written]:
+    """Lines of class number, centre x and y, width and height as shares of the picture."""
+    rows = []
+    for number, line in enumerate(read_text(path).splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            index, *shares = line.split()
+            index, (cx, cy, w, h) = int(index), map(float, shares)
+        except ValueError:
+            text = f"{path}, line {number}: expected 'class cx cy w h', found {line[:60]!r}"
+            ledger.fault("annotation", path, f"{text}: mend the line.")
+            continue
+        edges = (cx - w / 2, cy - h / 2, cx + w / 2, cy + h / 2)
+        scaled = tuple(edge * size[1 - k % 2] for k, edge in enumerate(edges))
+        label = classes[index] if 0 <= index < len(classes) else f"number {index}"
+        rows.append(Written(path, f"line {number}", label, scaled))
+    return rows
+
+
+def read_voc(path: Path, size: Size, ledger: Ledger) -> list[Written]:
+    """<object>s with <name> and <bndbox>; a <size> must be the picture's."""
+    try:
+        top = ElementTree.fromstring(path.read_bytes())
+    except (ElementTree.ParseError, ValueError, LookupError, OSError) as error:
+        raise UserError(f"{path} is no valid XML ({error}): mend it or write it anew.") from error
+    if top.tag != "annotation":
+        raise UserError(f"{path} is no Pascal VOC annotation but <{top.tag}>: write it anew.")
+    _check_size(path, path, [top.findtext(f"size/{side}") for side in SIDES], size, ledger)
+    rows = []
+    for number, thing in enumerate(top.iter("object"), 1):
+        corners = [thing.findtext(f"bndbox/{edge}") for edge in ("xmin", "ymin", "xmax", "ymax")]
+        try:
+            edges = tuple(map(float, corners))
+        except (TypeError, ValueError):
+            text = f"{path}, object {number}: <bndbox> needs numbers xmin, ymin, xmax and ymax"
+            ledger.fault("annotation", path, f"{text}: mend it.")
+            continue
+        label = (thing.findtext("name") or "").strip()
+        rows.append(Written(path, f"object {number}", label, edges))
+    return rows
+
+
+SIDES = ("height", "width")
+
+
+def _check_size(file: Path, where: object, stated: Sequence[object], size: Size,
+                ledger: Ledger) -> None:  # fmt: skip
+    if stated != [None, None] and [str(side) for side in stated] != [str(side) for side in size]:
+        text = (
+            f"{where}: it is for {stated[0]}x{stated[1]} pixels (height x width), and the picture "
+            f"has {size[0]}x{size[1]}: give the boxes of this picture at this size."
+        )
+        ledger.fault("different sizes", file, text)
+
+
+class CocoImage(BaseModel):
+    id: int | str
+    file_name: str = Field(validation_alias=AliasChoices("file_name", "filename"))
+    height: int | None = None
+    width: int | None = None
+
+
+class CocoBox(BaseModel):
+    image_id: int | str
+    category_id: int
+    bbox: tuple[FiniteFloat, FiniteFloat, FiniteFloat, FiniteFloat]  # x, y, width, height
+
+
+class CocoCategory(BaseModel):
+    id: int
+    name: str
+
+
+class CocoFile(BaseModel):
+    """What of COCO's format is used. HIT-UAV's spelling (`annotation`, `filename`) is known."""
+
+    images: list[CocoImage]
+    annotations: list[CocoBox] = Field(validation_alias=AliasChoices("annotations", "annotation"))
+    categories: list[CocoCategory]
+
+
+def read_coco(path: Path) -> CocoFile:
+    try:
+        return CocoFile.model_validate(read_json(path))
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"])) or "top level"
+        raise UserError(
+            f"{path}, {place}: {first['msg'].lower()} (faults: {error.error_count()}); write it as "
+            "COCO does."
+        ) from error
+
+
+class Coco(Annotations):
+    """COCO's JSON, one file or several."""
+
+    def __init__(self, files: Sequence[Path], names: Names, classes: Sequence[str] | None,
+                 ledger: Ledger, ignored: Sequence[str] = ()):  # fmt: skip
+        self.files, self.whole = list(files), True
+        self.rows: dict[str, tuple[Path, CocoImage, list[Written]]] = {}
+        found: dict[str, None] = {}
+        for file in self.files:
+            content = None
+            with ledger.watch("annotation", file):
+                content = read_coco(file)
+            if content is None:
+                self.whole = False
+                continue
+            categories = {entry.id: entry.name for entry in content.categories}
+            found |= dict.fromkeys(categories[key] for key in sorted(categories))
+            self._add(file, content, categories, names, ledger)
+        own = [name for name in found if name not in ignored]
+        super().__init__(self.files[0], own if classes is None else classes, ignored)
+
+    def _add(self, file: Path, content: CocoFile, categories: dict[int, str], names: Names,
+             ledger: Ledger) -> None:  # fmt: skip
+        images: dict[int | str, str | None] = {}
+        for number, image in enumerate(content.images):
+            where, name = f"{file}, images.{number}", names.find(image.file_name)
+            if image.id in images or name in self.rows:
+                text = f"{where}: {image.file_name!r} or its id {image.id!r} is listed twice"
+                ledger.fault("listed twice", file, f"{text}: keep one entry.")
+                name = images.get(image.id)
+            elif name is None:
+                wrong = f"{where}: there is no picture {image.file_name!r}"
+                ledger.mend("absent image", file, wrong, "add it or take it off", LEFT_OUT)
+            else:
+                self.rows[name] = (file, image, [])
+            images[image.id] = name
+        for number, box in enumerate(content.annotations):
+            place = f"annotations.{number}"
+            if box.image_id not in images:
+                wrong = f"{file}, {place}: there is no image with the id {box.image_id!r}"
+                ledger.mend("absent image", file, wrong, "list the image or mend it", LEFT_OUT)
+            elif name := images[box.image_id]:
+                label = categories.get(box.category_id, f"number {box.category_id}")
+                x, y, width, height = box.bbox
+                self.rows[name][2].append(
+                    Written(file, place, label, (x, y, x + width, y + height))
+                )
+
+    def read(self, name: str, size: Size, ledger: Ledger) -> list[Written]:
+        if name in self.rows:
+            file, image, rows = self.rows[name]
+            stated = [image.height, image.width]
+            _check_size(file, f"{file}, image {name!r}", stated, size, ledger)
+            return rows
+        if self.whole:
+            wrong = f"{' or '.join(map(str, self.files))} does not list the picture {name!r}"
+            remedy = "list it among the images (without annotations if it has no boxes)"
+            ledger.mend("no annotation", self.files[0], wrong, remedy, NO_BOXES)
+        return []
+
+
+def annotation_files(folder: Path, suffix: str) -> list[Path]:
+    """A folder's files with a suffix, also below it, but for hidden ones and classes.txt."""
+    found = sorted(folder.rglob(f"*{suffix}"))
+    return [p for p in found if p.name != "classes.txt" and not p.name.startswith(".")]
+
+
+def open_boxes(
+    path: Path, names: Names, classes: Sequence[str] | None, ledger: Ledger
+) -> Annotations | None:
+    """The boxes in a COCO .json, or in a folder of such, of YOLO .txt or of Pascal VOC .xml; None
+    where a fault was collected that hides all of them.
+
+    Classes: those given, else COCO's own categories in the order of their ids, else the lines of
+    classes.txt in the folder or the one above it.
+    """
+    with ledger.watch("annotation", path):
+        return _open(path, names, classes, ledger)
+    return None
+
+
+def _open(path: Path, names: Names, classes: Sequence[str] | None, ledger: Ledger) -> Annotations:
+    if path.is_file() and path.suffix.lower() == ".json":
+        return Coco([path], names, classes, ledger)
+    if not path.is_dir():
+        what = "is no .json file" if path.exists() else "does not exist"
+        raise UserError(f"{path} {what}: give a COCO .json or a folder of annotations.")
+    kinds = [suffix for suffix in (".json", ".xml", ".txt") if annotation_files(path, suffix)]
+    if len(kinds) != 1:
+        held = " and ".join(kinds) or "no .json, .xml or .txt"
+        raise UserError(f"{path} holds {held}: give a folder with annotations of one format.")
+    if kinds == [".json"]:
+        return Coco(annotation_files(path, ".json"), names, classes, ledger)
+    lists = [place / "classes.txt" for place in (path, path.parent)]
+    if classes is None:
+        there = [file for file in lists if file.is_file()]
+        if not there:
+            raise UserError(f"{path} needs names of classes: give classes=... or {lists[0]}.")
+        classes = [line.strip() for line in read_text(there[0]).splitlines() if line.strip()]
+    return FileEach(path, kinds[0], names, classes, ledger)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -112,26 +113,30 @@ def at_size(pair: Pair, size: tuple[int, int]) -> Pair:
     return Pair(name=pair.name, labels=labels, light=pair.light, **plain)
 
 
-def data_root(name: str, folder: str, root: str | Path | None, marker: str = "ir") -> Path:
+def data_root(
+    name: str, folders: Sequence[str], root: str | Path | None, markers: Sequence[str]
+) -> Path:
     """Where a data set lies: the argument, else FREQKD_DATA, else the user's own data folder.
 
-    It is the folder itself, or one called `folder` or `name` in it: the first that holds `marker`.
+    It is one of `folders` in that place or the place itself: the first in which anything matches
+    one of the glob patterns `markers`.
     """
     places = [root, os.environ.get("FREQKD_DATA"), Path.home() / ".local/share/freqkd"]
     tried = []
     for place in filter(None, places):
         base = Path(place).expanduser()
-        for candidate in (base / folder, base / name, base):
+        for candidate in (*(base / folder for folder in folders), base):
             if candidate.is_file():
                 raise UserError(f"The data root {candidate} is a file: give the folder above it.")
-            if (candidate / marker).exists():
+            if any(True for marker in markers for _ in candidate.glob(marker)):
                 return candidate
         tried.append(str(base))
         if root is not None:  # an explicit root that is wrong must not be replaced in silence
             break
     raise UserError(
-        f"The data set {name!r} was not found in {' or '.join(tried)}: pass root=FOLDER or set "
-        "the environment variable FREQKD_DATA to the folder that holds it."
+        f"The data set {name!r} was not found in {' or '.join(tried)} (no {' or '.join(markers)} "
+        f"there or in {' or '.join(folders)}): pass root=FOLDER or set the environment variable "
+        "FREQKD_DATA to the folder that holds it."
     )
 
 
@@ -168,7 +173,12 @@ def load(
         raise UserError(f"size={size} is smaller than one patch: use at least 16 x 16 pixels.")
     if limit is not None and limit < 1:
         raise UserError(f"limit={limit} leaves no pairs: use 1 or more, or None for all.")
-    return REGISTRY[name](split=split, size=size, root=root, limit=limit, **options)
+    build = REGISTRY[name]
+    try:
+        inspect.signature(build).bind(split, size, root, limit, **options)
+    except TypeError as error:
+        raise UserError(f"{name} can't be loaded so: {error}; leave that option out.") from error
+    return build(split=split, size=size, root=root, limit=limit, **options)
 
 
 def require(pairs: PairSet, *needs: str, notebook: str = "this step") -> None:

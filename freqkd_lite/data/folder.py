@@ -1,9 +1,9 @@
 """Anyone's pairs: two folders of pictures, with boxes and splits if there are some.
 
 `load("folder", visible=DIR, infrared=DIR)`, or `load("folder", root=DIR)` where DIR holds folders
-called as in `FOUND`, or a file pairs.yaml with the options below (paths relative to it):
+called as in `FOUND`, or a file pairs.yaml with these options (paths relative to it):
 
-    visible: rgb/            # folder; null for infrared alone
+    visible: rgb/            # folder; leave it out for infrared alone
     infrared: thermal/       # folder
     boxes: labels/           # YOLO .txt or Pascal VOC .xml, a COCO .json or a folder of such
     classes: [person, car]   # else the COCO file's own, else classes.txt beside the boxes
@@ -11,13 +11,12 @@ called as in `FOUND`, or a file pairs.yaml with the options below (paths relativ
     shares: [0.6, 0.2, 0.2]  # of train, val and test
     split_seed: 0
     unpaired: refuse         # or skip: leave out what has no counterpart, and list it
+    repair: false            # true: cut boxes that stick out, leave out bad ones, and list them
 """
 
 from __future__ import annotations
 
-import inspect
 import math
-from collections.abc import Sequence
 from pathlib import Path
 
 import yaml
@@ -25,15 +24,9 @@ import yaml
 from freqkd_lite.data.annotations import open_boxes
 from freqkd_lite.data.base import register
 from freqkd_lite.data.faults import Ledger, read_text
-from freqkd_lite.data.files import (
-    Collection,
-    FilePairs,
-    Names,
-    matched,
-    read_splits,
-    share_out,
-)
-from freqkd_lite.errors import UserError, unknown
+from freqkd_lite.data.files import Collection, FilePairs, Options
+from freqkd_lite.data.matching import matched, read_splits, share_out
+from freqkd_lite.errors import UserError
 
 # What a folder or file below the root is taken for by its name, whatever its case.
 FOUND = {
@@ -44,24 +37,33 @@ FOUND = {
 }
 
 
+class FolderOptions(Options):
+    """See the module's docstring."""
+
+    visible: Path | None = None
+    infrared: Path | None = None
+    boxes: Path | None = None
+    classes: tuple[str, ...] | None = None
+    split_files: Path | None = None
+    shares: tuple[float, float, float] = (0.6, 0.2, 0.2)
+    split_seed: int = 0
+
+
 def _at_root(root: Path) -> dict[str, object]:
     """The options that a root folder gives: its pairs.yaml, or what its folders are called."""
     if not root.is_dir():
-        what = "is a file: give the folder above it" if root.exists() else "does not exist: give a "
-        raise UserError(f"The data root {root} {what}{'' if root.exists() else 'folder of pairs'}.")
-    if (file := root / "pairs.yaml").is_file():
+        what = "is a file" if root.exists() else "does not exist"
+        raise UserError(f"The data root {root} {what}: give the folder that holds the pairs.")
+    file = root / "pairs.yaml"
+    if file.is_file():
         try:
-            options = yaml.safe_load(read_text(file)) or {}
+            options = yaml.safe_load(read_text(file))
         except yaml.YAMLError as error:
             where = " ".join(str(error).split())
             raise UserError(f"{file} is no valid YAML ({where}): mend it.") from error
-        if not isinstance(options, dict):
-            raise UserError(f"{file} must hold options such as 'visible: rgb/': write it so.")
-        valid = list(inspect.signature(Folder.collect).parameters)[2:]
-        for option in options:
-            if option not in valid:
-                raise unknown(f"option in {file}", option, valid)
-        return options
+        if not isinstance(options, dict) or options.get("infrared") is None:
+            raise UserError(f"{file} must name a folder, as in 'infrared: thermal/': add the line.")
+        return FolderOptions.of(file, options).model_dump(exclude_unset=True)
     options = {}
     for option, called in FOUND.items():
         here = sorted(path for path in root.iterdir() if path.name.lower() in called)
@@ -72,8 +74,8 @@ def _at_root(root: Path) -> dict[str, object]:
             options[option] = here[0].name
         elif option in ("visible", "infrared"):
             raise UserError(
-                f"{root} holds no folder called {', '.join(called)}: rename yours, or write "
-                f"{file} with the lines 'visible: FOLDER' and 'infrared: FOLDER'."
+                f"{root} holds no folder called {' or '.join(called)}: rename yours, or name it "
+                f"in {file} by a line '{option}: FOLDER'."
             )
     return options
 
@@ -82,56 +84,32 @@ def _at_root(root: Path) -> dict[str, object]:
 class Folder(FilePairs):
     name = "folder"
     layout = __doc__
+    Options = FolderOptions
 
     @classmethod
-    def collect(cls, root: str | Path | None, ledger: Ledger, visible: str | Path | None = None,
-                infrared: str | Path | None = None, boxes: str | Path | None = None,
-                classes: Sequence[str] | None = None, split_files: str | Path | None = None,
-                shares: Sequence[float] = (0.6, 0.2, 0.2), split_seed: int = 0,
-                unpaired: str = "refuse") -> Collection:  # fmt: skip
-        """See the module's docstring; paths are relative to the root if there is one."""
+    def collect(cls, root: str | Path | None, ledger: Ledger, options: FolderOptions) -> Collection:
         base = Path(root or ".").expanduser()
-        if infrared is None and root is not None:
-            given = {"visible": visible, "boxes": boxes, "classes": classes,
-                     "split_files": split_files}  # fmt: skip
-            given = {option: value for option, value in given.items() if value is not None}
-            options = {"shares": shares, "split_seed": split_seed, "unpaired": unpaired}
-            options |= _at_root(base) | given
-            if options.get("infrared") is None:
-                raise UserError(f"{base / 'pairs.yaml'} does not name 'infrared': add the line.")
-            return cls.collect(base, ledger, **options)
-        if infrared is None:
+        if root is not None and options.infrared is None:
+            given = options.model_dump(exclude_unset=True)
+            options = FolderOptions.of(base, _at_root(base) | given)
+        if options.infrared is None:
             raise UserError("folder needs root=DIR, or visible=DIR and infrared=DIR.")
-        at = base / Path(infrared).expanduser()
-        eye = None if visible is None else base / Path(visible).expanduser()
-        records, skipped = matched(eye, at, ledger, unpaired)
-        names = [record.name for record in records]
-        if split_files is not None:
-            lists = base / Path(split_files).expanduser()
-            splits, note = read_splits(lists, names, skipped, ledger), f"Split by {lists}."
-        else:
-            _check_shares(shares)
-            parts = dict(zip(("train", "val", "test"), shares, strict=True))
-            splits = share_out(names, parts, split_seed)
-            note = (
-                f"Split by seed {split_seed} into {'/'.join(map(str, shares))} of train, val and "
-                "test: neighbouring frames of a video may lie on both sides."
-            )
-        found = None
-        if boxes is not None:
-            where = base / Path(boxes).expanduser()
-            found = open_boxes(where, Names([*names, *skipped]), classes, ledger)
-        return Collection(records, splits, found, note)
-
-
-def _check_shares(shares: Sequence[float]) -> None:
-    good = (
-        isinstance(shares, list | tuple)
-        and len(shares) == 3
-        and all(isinstance(s, int | float) and s >= 0 for s in shares)
-    )
-    if not good or not math.isclose(sum(shares), 1, abs_tol=1e-6):
-        raise UserError(
-            f"shares={shares!r} must be three numbers for train, val and test that add up to 1, "
-            "such as [0.6, 0.2, 0.2]."
+        if math.fsum(options.shares) != 1 or min(options.shares) < 0:
+            raise UserError(f"shares={options.shares} must be three numbers that add up to 1.")
+        ledger.repair = options.repair
+        visible, infrared, where, lists = (
+            None if path is None else base / path.expanduser()
+            for path in (options.visible, options.infrared, options.boxes, options.split_files)
         )
+        records, names = matched(visible, infrared, ledger, options.unpaired)
+        if lists is not None:
+            splits, note = read_splits(lists, names, ledger), f"Split by {lists.name}."
+        else:
+            shares = dict(zip(("train", "val", "test"), options.shares, strict=True))
+            splits = share_out(names.used, shares, options.split_seed)
+            note = (
+                f"Split by seed {options.split_seed}: {shares}. Neighbouring frames of a video may "
+                "lie on both sides."
+            )
+        boxes = where and open_boxes(where, names, options.classes, ledger)
+        return Collection(records, splits, boxes, note)

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
+from torchvision.transforms import v2
 
 from freqkd_lite.errors import UserError
 
@@ -57,12 +58,9 @@ def read_image(path: Path, modality: Literal["visible", "infrared"]) -> Tensor:
             pixels = np.array(image)
     except Exception as error:  # Pillow's decoders raise all kinds for broken bytes
         raise _unreadable(path, error) from error
-    if image.mode.startswith(_DEEP):
-        pixels = _stretch(pixels, path)
-    else:
-        pixels = pixels.astype(np.float32) / 255
-    planes = torch.from_numpy(pixels)
-    return planes.expand(3, -1, -1).clone() if planes.ndim == 2 else planes.permute(2, 0, 1)
+    planes = torch.from_numpy(_stretch(pixels, path) if image.mode.startswith(_DEEP) else pixels)
+    planes = planes.expand(3, -1, -1) if planes.ndim == 2 else planes.permute(2, 0, 1)
+    return v2.functional.to_dtype(planes.contiguous(), torch.float32, scale=True)
 
 
 def _stretch(pixels: np.ndarray, path: Path) -> np.ndarray:

@@ -1,0 +1,129 @@
+"""Published sets, each in the layout that its publishers chose."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from freqkd_lite.data.annotations import Coco, open_boxes
+from freqkd_lite.data.base import CLASSES, data_root, register
+from freqkd_lite.data.faults import Ledger
+from freqkd_lite.data.files import Collection, FilePairs, Options
+from freqkd_lite.data.matching import Names, Record, matched, read_splits, share_out
+from freqkd_lite.errors import UserError
+
+FRAMES = "they are frames of videos, so neighbours may lie on both sides"
+
+
+@register("msrs")
+class Msrs(FilePairs):
+    """Aligned street scenes of 640x480 by day and night (Tang et al., PIAFusion, Information Fusion
+    2022, from MFNet); boxes: github.com/Lele-3/MSRS-detection-label."""
+
+    name = "msrs"
+    note = "MSRS: its infrared is contrast-enhanced by its authors; boxes drawn on infrared."
+    layout = (
+        "msrs361/: vi/NAME, ir/NAME (.jpg, .png or .webp; NAME ends in D by day, N by night), "
+        "boxes_ir/NAME.txt (YOLO: person, bicycle, car), split.json (names of train, val, test)"
+    )
+
+    @classmethod
+    def collect(cls, root: str | Path | None, ledger: Ledger, options: Options) -> Collection:
+        ledger.repair = options.repair
+        home = data_root(cls.name, ("msrs361", "msrs"), root, ("ir",))
+        listing = home / "split.json"
+        if not listing.is_file():
+            raise UserError(f"{listing} is missing: it lists the names of train, val and test.")
+        records, names = matched(home / "vi", home / "ir", ledger, options.unpaired)
+        light = {"D": "day", "N": "night"}
+        records = [replace(record, light=light.get(record.name[-1], "")) for record in records]
+        boxes = open_boxes(home / "boxes_ir", names, CLASSES, ledger)
+        return Collection(records, read_splits(listing, names, ledger), boxes)
+
+
+@register("roadscene")
+class RoadScene(FilePairs):
+    """221 aligned pairs of many sizes, cut from FLIR's video (Xu et al., FusionDN, AAAI 2020)."""
+
+    name = "roadscene"
+    has = frozenset({"pairs", "splits"})
+    note = (
+        "RoadScene: thermal noise was removed by its authors; no split is published: train, val "
+        f"and test are 0.6, 0.2 and 0.2 by seed 0, and {FRAMES}."
+    )
+    layout = (
+        "roadscene/: vi/FLIR_*.jpg and ir/FLIR_*.jpg of the same names, or as published "
+        "crop_LR_visible/ and cropinfrared/"
+    )
+
+    @classmethod
+    def collect(cls, root: str | Path | None, ledger: Ledger, options: Options) -> Collection:
+        ledger.repair = options.repair
+        markers = ("ir/FLIR_*", "cropinfrared/FLIR_*")
+        home = data_root(cls.name, ("roadscene", "RoadScene"), root, markers)
+        ours = (home / "ir").is_dir()
+        visible, infrared = ("vi", "ir") if ours else ("crop_LR_visible", "cropinfrared")
+        records, names = matched(home / visible, home / infrared, ledger, options.unpaired)
+        shares = {"train": 0.6, "val": 0.2, "test": 0.2}
+        return Collection(records, share_out(names.used, shares, seed=0))
+
+
+def by_folder(records: list[Record]) -> dict[str, list[str]]:
+    """Splits from the first folder of the names; without val, an eighth of train becomes it."""
+    splits: dict[str, list[str]] = {}
+    for record in records:
+        splits.setdefault(record.name.split("/")[0], []).append(record.name)
+    if "val" not in splits:
+        splits |= share_out(splits.get("train", []), {"train": 7 / 8, "val": 1 / 8}, seed=0)
+    return splits
+
+
+@register("hituav")
+class HitUav(FilePairs):
+    """Infrared from a drone, with boxes and without visible pictures (Suo et al., Scientific Data
+    2023). The boxes that it calls DontCare are left out and counted."""
+
+    name = "hituav"
+    note = (
+        "HIT-UAV: infrared alone, boxes of DontCare left out; where no val is published it is an "
+        f"eighth of train by seed 0, and {FRAMES}."
+    )
+    layout = (
+        "hituav/ or normal_json/: train/*.jpg, test/*.jpg, annotations/train.json and test.json "
+        "(COCO's, with the keys 'annotation' and 'filename'); val/ and val.json if there are some"
+    )
+
+    @classmethod
+    def collect(cls, root: str | Path | None, ledger: Ledger, options: Options) -> Collection:
+        ledger.repair = options.repair
+        markers = ("annotations/train.json",)
+        home = data_root(cls.name, ("hituav", "normal_json"), root, markers)
+        parts = [part for part in ("train", "val", "test") if (home / part).is_dir()]
+        records = []
+        for part in parts:
+            found, _ = matched(None, home / part, ledger, options.unpaired)
+            records += [replace(record, name=f"{part}/{record.name}") for record in found]
+        files = [home / "annotations" / f"{part}.json" for part in parts]
+        names = Names(record.name for record in records)
+        boxes = Coco(files, names, None, ledger, ignored=("DontCare",))
+        return Collection(records, by_folder(records), boxes)
+
+
+@register("llvip")
+class Llvip(FilePairs):
+    """Pairs of street scenes by night, from above (Jia et al., LLVIP, ICCV workshops 2021)."""
+
+    name = "llvip"
+    note = f"LLVIP: people alone; val is an eighth of train by seed 0, and {FRAMES}."
+    layout = (
+        "LLVIP/: visible/train, visible/test, infrared/train, infrared/test (*.jpg of the same "
+        "names), Annotations/*.xml (Pascal VOC, person)"
+    )
+
+    @classmethod
+    def collect(cls, root: str | Path | None, ledger: Ledger, options: Options) -> Collection:
+        ledger.repair = options.repair
+        home = data_root(cls.name, ("LLVIP", "llvip"), root, ("infrared/train",))
+        records, names = matched(home / "visible", home / "infrared", ledger, options.unpaired)
+        boxes = open_boxes(home / "Annotations", names, ("person",), ledger)
+        return Collection(records, by_folder(records), boxes)

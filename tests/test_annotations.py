@@ -1,0 +1,270 @@
+"""Boxes of three formats: random ones survive a round trip, broken ones are named and told why."""
+
+import json
+from pathlib import Path
+from xml.sax.saxutils import escape
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from freqkd_lite.data.annotations import open_boxes
+from freqkd_lite.data.faults import Ledger
+from freqkd_lite.data.matching import Names
+from freqkd_lite.errors import UserError
+
+CLASSES = ("person", "other vehicle", "<&> é")
+SIZE = (480, 640)  # height, width
+WHOLE = 1 << 10  # boxes of whole 1/1024 pixels: exact in every format
+
+
+def write_coco(folder, boxes, spelling=("annotations", "file_name")):
+    """The three writers are the tests' own: what the formats say, and nothing of the package."""
+    content = {
+        "images": [{"id": 5, spelling[1]: "a.jpg", "height": SIZE[0], "width": SIZE[1]}],
+        spelling[0]: [
+            {"image_id": 5, "category_id": 10 - label, "bbox": [x0, y0, x1 - x0, y1 - y0]}
+            for label, (x0, y0, x1, y1) in boxes
+        ],
+        # ids count down, so that their order is not that of the list
+        "categories": [{"id": 10 - k, "name": name} for k, name in enumerate(CLASSES)],
+    }
+    (folder / "boxes.json").write_text(json.dumps(content))
+    return folder / "boxes.json"
+
+
+def write_hituav(folder, boxes):
+    return write_coco(folder, boxes, ("annotation", "filename"))
+
+
+def write_yolo(folder, boxes):
+    lines = [
+        f"{label} {(x0 + x1) / 2 / SIZE[1]!r} {(y0 + y1) / 2 / SIZE[0]!r} "
+        f"{(x1 - x0) / SIZE[1]!r} {(y1 - y0) / SIZE[0]!r}\n"
+        for label, (x0, y0, x1, y1) in boxes
+    ]
+    (folder / "a.txt").write_text("".join(lines))
+    (folder / "classes.txt").write_text("\n".join(CLASSES), encoding="utf-8")
+    return folder
+
+
+def write_voc(folder, boxes):
+    size = f"<size><width>{SIZE[1]}</width><height>{SIZE[0]}</height></size>"
+    things = [
+        f"<object><name>{escape(CLASSES[label])}</name><bndbox><xmin>{x0!r}</xmin><ymin>{y0!r}"
+        f"</ymin><xmax>{x1!r}</xmax><ymax>{y1!r}</ymax></bndbox></object>"
+        for label, (x0, y0, x1, y1) in boxes
+    ]
+    text = f"<annotation>{size}{''.join(things)}</annotation>"
+    (folder / "a.xml").write_text(text, encoding="utf-8")
+    return folder
+
+
+WRITERS = [write_coco, write_hituav, write_yolo, write_voc]
+
+
+def read(path, classes=CLASSES, size=SIZE, **options):
+    ledger = Ledger(**options)
+    found = open_boxes(path, Names(["a"]), classes, ledger)
+    if found is None:
+        return [], ledger
+    boxes, labels = found.settle(found.read("a", size, ledger), size, ledger)
+    return [(k, tuple(box)) for k, box in zip(labels.tolist(), boxes.tolist(), strict=True)], ledger
+
+
+def sides(length):
+    edges = st.integers(0, length * WHOLE)
+    return st.tuples(edges, edges).filter(lambda p: abs(p[0] - p[1]) > WHOLE / 8).map(sorted)
+
+
+BOXES = st.lists(
+    st.tuples(st.integers(0, 2), sides(SIZE[1]), sides(SIZE[0])).map(
+        lambda b: (b[0], tuple(v / WHOLE for v in (b[1][0], b[2][0], b[1][1], b[2][1])))
+    ),
+    max_size=5,
+)
+
+
+@pytest.mark.parametrize("write", WRITERS)
+@settings(deadline=None, max_examples=50)
+@given(boxes=BOXES)
+def test_random_boxes_survive_the_round_trip(write, tmp_path_factory, boxes):
+    found, ledger = read(write(tmp_path_factory.mktemp("b"), boxes))
+    assert [label for label, _ in found] == [label for label, _ in boxes]
+    for (_, got), (_, want) in zip(found, boxes, strict=True):
+        assert got == pytest.approx(want, abs=1e-3)
+    assert ledger.repairs == []
+
+
+@pytest.mark.parametrize("write", WRITERS)
+@settings(deadline=None, max_examples=60)
+@given(data=st.data())
+def test_random_damage_ends_in_a_sentence_and_never_in_another_exception(
+    write, tmp_path_factory, data
+):
+    folder = tmp_path_factory.mktemp("b")
+    path = write(folder, [(1, (10.0, 20.0, 30.0, 50.0)), (0, (0.0, 0.0, 640.0, 480.0))])
+    file = path if path.is_file() else next(f for f in folder.iterdir() if f.stem == "a")
+    content = bytearray(file.read_bytes())
+    for _ in range(data.draw(st.integers(1, 4))):
+        start = data.draw(st.integers(0, len(content)))
+        end = data.draw(st.integers(start, min(len(content), start + 12)))
+        junk = st.sampled_from([b"", b"-", b"9", b"1e999", b"nan", b'"', b"null", b"[", b"<", b"0"])
+        content[start:end] = data.draw(junk | st.binary(max_size=6))
+    file.write_bytes(content)
+    outcomes = []
+    for options in ({}, {"repair": True}, {"collect": True}):
+        try:
+            found, ledger = read(path, **options)
+        except UserError as error:
+            assert file.name in str(error) and str(error).rstrip(")").endswith((".", ")"))
+            outcomes.append("refused")
+            continue
+        for label, (x0, y0, x1, y1) in found:
+            assert label in range(3) and 0 <= x0 < x1 <= 640 and 0 <= y0 < y1 <= 480
+        outcomes.append("problems" if ledger.problems else "read")
+    # a check sees a fault exactly where strict reading refuses
+    assert (outcomes[0] == "refused") == (outcomes[2] != "read")
+
+
+def coco(**changes):
+    def write(folder):
+        path = write_coco(folder, [(0, (1.0, 2.0, 3.0, 4.0))])
+        content = json.loads(path.read_text())
+        for key, change in changes.items():
+            content[key] = change(content[key])
+        path.write_text(json.dumps(content))
+        return path
+
+    return write
+
+
+def text(name, content):
+    def write(folder):
+        path = folder / name
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return path if path.suffix == ".json" else folder
+
+    return write
+
+
+def voc(inside):
+    return text("a.xml", f"<annotation>{inside}</annotation>")
+
+
+def first(**change):
+    return lambda entries: [{**entries[0], **change}, *entries[1:]]
+
+
+def thing(*edges, name="person"):
+    names = ("xmin", "ymin", "xmax", "ymax")
+    inside = "".join(f"<{k}>{v}</{k}>" for k, v in zip(names, edges, strict=False))
+    return f"<object><name>{name}</name><bndbox>{inside}</bndbox></object>"
+
+
+FAULTS = [  # how it is written, what the sentence says, boxes and repairs left after a repair
+    (text("a.txt", "0 .5 .5 .5"), "a.txt, line 1: expected 'class cx cy w h'.*mend", None),
+    (text("a.txt", "0 .5 .5 .5 .5 .9"), "a.txt, line 1: expected 'class cx cy w h'", None),
+    (text("a.txt", "\n0 .5 .5 x .5"), "a.txt, line 2: expected.*'0 .5 .5 x .5'", None),
+    (text("a.txt", "0 .5 .5 nan .5"), "a.txt, line 1: the box .* is not finite: mend", None),
+    (text("a.txt", b"\xff\xfe"), "a.txt is no text in UTF-8: save", None),
+    (text("a.txt", "3 .5 .5 .5 .5"), "a.txt, line 1: unknown class 'number 3'.*person.*repair", 0),
+    (text("a.txt", "0 .5 .5 0 .5"), "a.txt, line 1: the box .* has no area: mend.*repair", 0),
+    (text("a.txt", "0 .5 .5 -.1 .5"), "a.txt, line 1: the box .* has no area", 0),
+    (text("a.txt", "0 0 .5 .2 .5"), "line 1: the box -64 120 64 360 sticks out.*480x6", 1),
+    (text("a.txt", "0 2 .5 .2 .5"), "a.txt, line 1: the box .* no area inside the picture", 0),
+    (text("b.txt", "0 .5 .5 .5 .5"), "b.txt belongs to no picture: add it or remove", 0),
+    (text("a.xml", ""), "a.xml is no valid XML .*mend", None),
+    (text("a.xml", "<annotation>"), "a.xml is no valid XML", None),
+    (text("a.xml", "<html/>"), "a.xml is no Pascal VOC annotation but <html>", None),
+    (voc(thing(1, 2, 3)), "a.xml, object 1: <bndbox> needs numbers xmin", None),
+    (voc(thing(1, 2, 3, "four")), "a.xml, object 1: <bndbox> needs numbers", None),
+    (voc(thing(1, 2, 3, 4, name="cat")), "a.xml, object 1: unknown class 'cat'.*add it", 0),
+    (voc(thing(5, 2, 3, 4)), "a.xml, object 1: the box 5 2 3 4 has no area", 0),
+    (voc(thing(1, 2, 641, 4)), "a.xml, object 1: the box 1 2 641 4 sticks out", 1),
+    (voc("<size><width>1</width><height>2</height></size>"), "a.xml: it is for 2x1 pixels", None),
+    (text("b.json", "{"), "b.json is no valid JSON .*mend", None),
+    (text("b.json", "[1]"), "b.json, top level: input should be.*COCO", None),
+    (coco(images=lambda v: None), "boxes.json, images: input should be a valid list", None),
+    (coco(images=lambda v: v * 2), "images.1: 'a.jpg' or its id 5 is listed twice: keep", None),
+    (coco(images=first(height=9)), "image 'a': it is for 9x640 pixels.*480x640", None),
+    (
+        coco(images=lambda v: [*v, {"id": 7, "file_name": "z/nowhere.png"}]),
+        "images.1: there is no picture 'z/nowhere.png': add it or take it off.*repair",
+        1,
+    ),
+    (coco(annotations=first(bbox=[1, 2, 3])), r"annotations.0.bbox.3: field required", None),
+    (coco(annotations=first(bbox=[1, 2, 3, 10**400])), r"annotations.0.bbox.3: ", None),
+    (coco(annotations=first(image_id=6)), "annotations.0: there is no image with the id 6", 0),
+    (coco(annotations=first(category_id=6)), "annotations.0: unknown class 'number 6'", 0),
+    (coco(annotations=first(bbox=[1, 2, 0, 3])), "annotations.0: the box 1 2 1 5 has no area", 0),
+    (coco(annotations=first(bbox=[-9, 2, 20, 3])), "annotations.0: the box -9 2 11 5 sticks", 1),
+    (coco(annotations=first(bbox=[3, 2, 1e-9, 3])), "annotations.0: the box .* no area", 0),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("write", "message", "left"), FAULTS)
+def test_a_fault_is_named_and_repaired_only_on_demand(tmp_path, write, message, left):
+    path = write(tmp_path)
+    with pytest.raises(UserError, match=message) as caught:
+        read(path)
+    assert "\n" not in str(caught.value) and str(tmp_path) in str(caught.value)
+    _, ledger = read(path, collect=True)
+    assert str(caught.value) in [problem.sentence for problem in ledger.problems]
+    if left is None:
+        with pytest.raises(UserError):
+            read(path, repair=True)
+    else:
+        found, ledger = read(path, repair=True)
+        assert len(found) == left and ledger.repairs
+
+
+def test_a_repair_cuts_the_box_and_a_rounding_error_is_no_fault(tmp_path):
+    # x 0.05 of 640 = 32, half of 0.2 of 640 = 64: from -32 to 96
+    (tmp_path / "a.txt").write_text("1 0.05 0.5 0.2 1.0\n")
+    found, ledger = read(tmp_path, repair=True)
+    assert found == [(1, (0.0, 0.0, pytest.approx(96.0), 480.0))]
+    assert ledger.repairs[0].endswith("cut at the edge")
+    (tmp_path / "a.txt").write_text("1 0.0995 0.5 0.2 1.0\n")  # sticks out by 0.32 px
+    found, ledger = read(tmp_path)
+    assert found[0][1][0] == 0 and not ledger.repairs
+
+
+def test_a_picture_without_annotation_is_refused_or_read_as_empty(tmp_path):
+    (tmp_path / "classes.txt").write_text("person")
+    ledger = Ledger()
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.txt").write_text("")
+    found = open_boxes(tmp_path, Names(["a", "b", "c"]), None, ledger)
+    assert found.classes == ("person",) and found.read("a", SIZE, ledger) == []
+    with pytest.raises(UserError, match=r"c.txt is missing: add it .*repair=True"):
+        found.read("c", SIZE, ledger)
+    ledger.repair = True
+    assert found.read("c", SIZE, ledger) == []
+    assert ledger.repairs == [f"{tmp_path / 'c.txt'} is missing: read as a picture without boxes"]
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ({}, "holds no .json, .xml or .txt: give a folder"),
+        ({"a.txt": "", "a.xml": ""}, "holds .xml and .txt: give a folder"),
+        ({"a.txt": ""}, "needs names of classes: give classes=... or .*classes.txt"),
+        ({"a.txt": "", "classes.txt": "a\nb\na"}, "are a, b, a: name each of them once"),
+        ({"a.txt": "", "a_ir.txt": "", "classes.txt": "a"}, "are both for 'a': remove one"),
+    ],
+)
+def test_a_folder_that_is_not_clear_is_refused(tmp_path, files, message):
+    for name, content in files.items():
+        (tmp_path / name).write_text(content)
+    with pytest.raises(UserError, match=message):
+        read(tmp_path, classes=None)
+    with pytest.raises(UserError, match="nowhere does not exist: give"):
+        read(Path(tmp_path / "nowhere"))
+
+
+def test_coco_classes_come_in_the_order_of_their_ids_unless_given(tmp_path):
+    path = write_coco(tmp_path, [(0, (1.0, 2.0, 3.0, 4.0))])
+    found, _ = read(path, classes=None)  # ids 8, 9, 10: the reverse of CLASSES
+    assert found[0][0] == 2
+    assert open_boxes(path, Names(["a"]), None, Ledger()).classes == CLASSES[::-1]

@@ -1,0 +1,402 @@
+"""Anyone's folders and the published layouts: matched by name, split, cropped, and checked."""
+
+import json
+import os
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from freqkd_lite import data
+from freqkd_lite.data.files import checksum
+from freqkd_lite.data.matching import match, name_of, share_out
+from freqkd_lite.errors import UserError
+
+SIZE = (16, 32)
+
+
+def picture(path, height=32, width=64, hot=None):
+    """A black picture with one white rectangle (x0, y0, x1, y1), in grey."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.zeros((height, width), dtype=np.uint8)
+    if hot:
+        pixels[hot[1] : hot[3], hot[0] : hot[2]] = 255
+    Image.fromarray(pixels).save(path)
+
+
+@pytest.fixture
+def pairs(tmp_path):
+    """Five pairs of 32x64 in rgb/ and thermal/, with one YOLO box each: x 16-32, y 8-24."""
+    for k in range(5):
+        picture(tmp_path / f"rgb/{k}.png", hot=(16, 8, 32, 24))
+        picture(tmp_path / f"thermal/{k}.png", hot=(16, 8, 32, 24))
+        (tmp_path / "labels").mkdir(exist_ok=True)
+        (tmp_path / f"labels/{k}.txt").write_text("0 0.375 0.5 0.25 0.5\n")
+    (tmp_path / "labels/classes.txt").write_text("person\n")
+    return tmp_path
+
+
+def load(root, split="all", size=SIZE, **options):
+    return data.load("folder", split, size, root, **options)
+
+
+def test_a_root_is_read_by_the_names_of_its_folders(pairs):
+    found = load(pairs)
+    assert found.names == ["0", "1", "2", "3", "4"] and found.classes == ("person",)
+    assert found.has == {"pairs", "boxes", "splits"} and found.repairs == []
+    pair = found[3]
+    assert pair.boxes.tolist() == [[8, 4, 16, 12]]
+    assert torch.equal(pair.visible, pair.infrared) and pair.infrared[0, 8, 12] == 1
+
+
+def test_two_folders_are_enough(pairs):
+    found = data.load("folder", "all", SIZE, visible=pairs / "rgb", infrared=str(pairs / "thermal"))
+    assert len(found) == 5 and found.has == {"pairs", "splits"} and found[0].boxes is None
+    alone = data.load("folder", "all", SIZE, infrared=pairs / "thermal", boxes=pairs / "labels")
+    assert alone.has == {"boxes", "splits"} and alone[0].visible is None
+    with pytest.raises(UserError, match="Distillation needs pairs"):
+        data.require(alone, "pairs", notebook="Distillation")
+
+
+def test_pairs_yaml_gives_the_options_and_arguments_go_before_it(pairs):
+    (pairs / "rgb").rename(pairs / "colour camera")
+    (pairs / "pairs.yaml").write_text(
+        "visible: colour camera\ninfrared: thermal/\nclasses: [pedestrian]\nboxes: labels\n"
+        "shares: [0.2, 0.4, 0.4]\nsplit_seed: 3\n"
+    )
+    found = load(pairs, "train")
+    assert len(found) == 1 and found.classes == ("pedestrian",) and "seed 3" in found.note
+    assert load(pairs, "train", shares=(1, 0, 0)).names == load(pairs).names
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("visible: [", "pairs.yaml is no valid YAML"),
+        ("visible: rgb", "pairs.yaml must name a folder, as in 'infrared: thermal/': add"),
+        ("infrared: thermal\nvisibel: rgb", "option of .*pairs.yaml called 'visibel'.*'visible'"),
+        ("infrared: thermal\nshares: [1]", "pairs.yaml: shares=.1. can't be used"),
+        ("infrared: thermal\nshares: [1, 1, -1]", "must be three numbers that add up to 1"),
+        ("infrared: thermal\nunpaired: drop", "unpaired='drop' can't be used: .*'refuse' or 'skip"),
+        ("infrared: warm", "warm does not exist: give the folder"),
+        ("infrared: pairs.yaml", "pairs.yaml is a file: give the folder"),
+        ("infrared: thermal\nboxes: nothing", "nothing does not exist: give a COCO"),
+        ("infrared: thermal\nsplit_files: none.json", "none.json can't be read .*restore"),
+    ],
+)
+def test_a_wrong_pairs_yaml_is_told_in_one_sentence(pairs, text, message):
+    (pairs / "pairs.yaml").write_text(text)
+    with pytest.raises(UserError, match=message) as caught:
+        load(pairs)
+    assert "\n" not in str(caught.value)
+
+
+# ------------------------------------------------------------------------------- matching
+def test_names_match_without_suffix_and_spectrum(tmp_path):
+    for name in ("a/1_vi.png", "a/2_rgb.png", "3-visible.png", "FLIR_4_RGB.jpg", "5.png"):
+        picture(tmp_path / "v" / name)
+    for name in ("a/1_ir.png", "a/2_Thermal.tif", "infrared-3.png", "FLIR_4_PreviewData.jpeg",
+                 "ir_5.png", ".hidden/6.png"):  # fmt: skip
+        picture(tmp_path / "i" / name)
+    records, problems = match(tmp_path / "v", tmp_path / "i")
+    assert not problems
+    assert sorted((r.name, r.visible.name, r.infrared.name) for r in records) == [
+        ("3", "3-visible.png", "infrared-3.png"), ("5", "5.png", "ir_5.png"),
+        ("FLIR_4", "FLIR_4_RGB.jpg", "FLIR_4_PreviewData.jpeg"),
+        ("a/1", "1_vi.png", "1_ir.png"), ("a/2", "2_rgb.png", "2_Thermal.tif")]  # fmt: skip
+    assert name_of("ir.png") == "ir" and name_of("stir_vision.png") == "stir_vision"
+
+
+def test_a_missing_counterpart_is_refused_or_left_out_and_listed(pairs):
+    (pairs / "rgb/1.png").unlink()
+    (pairs / "thermal/4.png").unlink()
+    with pytest.raises(
+        UserError, match="rgb/4.png has no counterpart, .*thermal holds no '4': add"
+    ):
+        load(pairs)
+    found = load(pairs, unpaired="skip")
+    assert found.names == ["0", "2", "3"]
+    assert found.repairs == [
+        f"{pairs / file} has no counterpart: left out." for file in ("rgb/4.png", "thermal/1.png")
+    ]
+
+
+def test_a_list_may_name_a_picture_that_is_left_out(pairs):
+    (pairs / "rgb/1.png").unlink()
+    (pairs / "split.json").write_text(json.dumps({"train": ["0", "1", "2", "3"], "val": ["4"]}))
+    assert load(pairs, "train", unpaired="skip").names == ["0", "2", "3"]
+
+
+# --------------------------------------------------------------------------------- splits
+def test_a_seeded_share_is_whole_disjoint_and_follows_from_names_alone():
+    names = [f"n{k}" for k in range(10)]
+    shares = {"train": 0.6, "val": 0.2, "test": 0.2}
+    first = share_out(names, shares, 0)
+    assert [len(first[s]) for s in shares] == [6, 2, 2]
+    assert sorted(sum(first.values(), [])) == names
+    assert first == share_out(names[::-1], shares, 0) != share_out(names, shares, 1)
+    # by the program sha256sum: "0:a" 9df3..., "0:c" be08..., "0:b" e021...
+    thirds = share_out("abc", {"train": 1 / 3, "val": 1 / 3, "test": 1 / 3}, 0)
+    assert thirds == {"train": ["a"], "val": ["c"], "test": ["b"]}
+
+
+@pytest.mark.parametrize("form", ["json", "folder"])
+def test_splits_are_read_from_lists(pairs, form):
+    lists = {"train": ["0.png", "thermal/1"], "val": ["2_ir"], "test": ["3"]}
+    if form == "json":
+        (pairs / "split.json").write_text(json.dumps(lists))
+    else:
+        (pairs / "splits").mkdir()
+        for split, names in lists.items():
+            (pairs / f"splits/{split}.txt").write_text("\n".join(names) + "\n\n")
+    found = load(pairs, "train")
+    assert found.names == ["0", "1"] and load(pairs, "val").names == ["2"]
+    assert found.repairs == [
+        f"1 pictures stand in no list of {pairs / ('split.json' if form == 'json' else 'splits')}, "
+        "only in the split 'all': 4."
+    ]
+    with pytest.raises(UserError, match="no split of folder called 'tset': did you mean 'test'"):
+        load(pairs, "tset")
+
+
+@pytest.mark.parametrize(
+    ("lists", "message"),
+    [
+        (
+            {"train": ["0", "9"]},
+            "split.json lists '9' for train, and there is no such picture: add",
+        ),
+        ({"train": ["0", "0"]}, "split.json lists '0' twice, for train and for train: keep one"),
+        ({"train": ["0"], "val": ["0.png"]}, "lists '0.png' twice, for train and for val: keep"),
+        ({"train": [1]}, "split.json has no lists of names: give"),
+        ([], "split.json has no lists of names: give"),
+        ({"train": [], "val": ["0"]}, "The 'train' split of 'folder' is empty"),
+    ],
+)
+def test_wrong_lists_are_named(pairs, lists, message):
+    (pairs / "split.json").write_text(json.dumps(lists))
+    with pytest.raises(UserError, match=message):
+        load(pairs, "train")
+
+
+# ------------------------------------------------------------------------------ bad input
+def cut(file):
+    file.write_bytes(file.read_bytes()[:60])
+
+
+BAD = [  # the issue's list; boxes and annotations have theirs in test_annotations.py
+    (lambda r: (r / "thermal/2.png").write_bytes(b""), "thermal/2.png .*empty.*: replace"),
+    (lambda r: (r / "rgb/2.png").write_text("text"), "rgb/2.png .*no known image.*: replace"),
+    (lambda r: cut(r / "rgb/2.png"), "rgb/2.png .*cut off or damaged.*: replace"),
+    (lambda r: picture(r / "rgb/2.png", 32, 63), "rgb/2.png has 32x63.*thermal/2.png 32x64.*res"),
+    (lambda r: picture(r / "rgb/2.jpg"), "rgb/2.png and .*2.jpg are both called '2': rename"),
+    (lambda r: picture(r / "rgb/7.jpg"), "rgb/7.jpg has no counterpart.*: add it"),
+    (lambda r: (r / "labels/2.txt").write_text("0 0 .5 .9 .5"), "2.txt, line 1.*sticks out.*mend"),
+    (lambda r: (r / "labels/2.txt").write_text("5 .5 .5 .1 .1"), "2.txt.*unknown class.*mend"),
+    (lambda r: (r / "labels/2.txt").unlink(), "labels/2.txt is missing: add it"),
+    (lambda r: (r / "labels/9.txt").write_text(""), "labels/9.txt belongs to no picture: add"),
+    (lambda r: (r / "labels/classes.txt").unlink(), "labels needs names of classes: give"),
+    (lambda r: [f.unlink() for f in (r / "rgb").iterdir()], "rgb holds no image .*: give"),
+    (lambda r: [f.rename(f.with_stem("x" + f.stem)) for f in sorted((r / "rgb").iterdir())],
+     "No file of .*rgb .*thermal: there are x0.png, x1.png, x2.png on .* 0.png, 1.png, 2.png"),
+    (lambda r: (r / "vis").mkdir(), "holds rgb and vis: name the one to use in .*pairs.yaml"),
+    (lambda r: (r / "rgb").rename(r / "colours"), "no folder called visible or .*rename"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("spoil", "message"), BAD)
+def test_bad_input_ends_in_one_sentence_and_a_survey_lists_it(pairs, spoil, message):
+    spoil(pairs)
+    with pytest.raises(UserError, match=message) as caught:
+        list(load(pairs))
+    assert "\n" not in str(caught.value) and str(pairs) in str(caught.value)
+    found = data.survey("folder", pairs)
+    assert [p.sentence for p in found.problems] == [str(caught.value)]
+
+
+def test_a_survey_lists_all_at_once_and_knows_what_is_sound(pairs):
+    cut(pairs / "rgb/0.png")
+    picture(pairs / "thermal/1.png", 20, 20)
+    (pairs / "labels/2.txt").write_text("0 2 2 .1 .1\n0 .5 .5 0 0\n0 .375 .5 .25 .5\n")
+    (pairs / "thermal/3.png").unlink()
+    found = data.survey("folder", pairs)
+    assert sorted(problem.kind for problem in found.problems) == [
+        "absent image", "box outside", "box without area", "different sizes", "missing counterpart",
+        "unreadable"]  # fmt: skip
+    assert found.inspected["4"].size == (32, 64) and "3" not in found.inspected
+    assert found.inspected["2"].boxes.tolist() == [[16, 8, 32, 24]]
+    with pytest.raises(UserError, match="no data set in files called 'scenes'"):
+        data.survey("scenes")
+
+
+def test_a_root_that_is_a_file_or_absent_is_refused(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    for name in ("folder", "msrs", "roadscene", "hituav", "llvip"):
+        with pytest.raises(UserError, match="data root .*file is a file: give the folder"):
+            data.load(name, root=tmp_path / "file")
+    with pytest.raises(UserError, match="nowhere does not exist: give the folder"):
+        load(tmp_path / "nowhere")
+    monkeypatch.setenv("FREQKD_DATA", str(tmp_path))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with pytest.raises(UserError, match="'llvip' was not found in .*infrared/train.*FREQKD_DATA"):
+        data.load("llvip")
+
+
+def test_a_size_below_one_patch_is_refused(pairs):
+    with pytest.raises(UserError, match=r"size=\(13, 32\) is smaller than one patch: use"):
+        load(pairs, size=(13, 32))
+
+
+def test_a_picture_that_changes_after_loading_is_told(pairs):
+    found = load(pairs)
+    picture(pairs / "thermal/0.png", 64, 64)
+    with pytest.raises(UserError, match="thermal/0.png or its counterpart changed: load"):
+        found[0]
+
+
+# ------------------------------------------------------------------- sizes and fingerprints
+def test_another_aspect_is_cut_about_the_centre_and_boxes_are_counted(tmp_path):
+    # 32x64 to a square: columns 16 to 48 stay. The first box loses its left half and its centre
+    # is on the edge (kept), the second its right 4 columns, the third lies outside.
+    for side in ("visible", "infrared"):
+        picture(tmp_path / side / "0.png", hot=(24, 8, 40, 24))
+    (tmp_path / "boxes").mkdir()
+    edges = [(12, 8, 20, 24), (44, 8, 50, 24), (50, 0, 60, 32), (24, 8, 40, 24)]
+    (tmp_path / "boxes/0.txt").write_text("".join(
+        f"{k} {(a + c) / 128} {(b + d) / 64} {(c - a) / 64} {(d - b) / 32}\n"
+        for k, (a, b, c, d) in enumerate(edges)))  # fmt: skip
+    found = load(tmp_path, size=(16, 16), classes=list("abcd"))
+    pair = found[0]
+    assert pair.boxes.tolist() == [[0, 4, 2, 12], [14, 4, 16, 12], [4, 4, 12, 12]]
+    assert pair.labels.tolist() == [0, 1, 3]
+    rows, columns = torch.nonzero(pair.infrared[0] > 0.5, as_tuple=True)
+    assert (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1) == (4, 4, 12, 12)
+    assert found.repairs == [
+        "The centre crop to the aspect of size=(16, 16) leaves out 1 boxes and cuts 2 of 4."
+    ]
+    assert load(tmp_path, size=(32, 64), classes=list("abcd")).repairs == []
+
+
+def test_sizes_may_vary_within_a_set(tmp_path):
+    for name, (height, width) in {"0": (40, 30), "1": (33, 101), "2": (16, 16)}.items():
+        for side in ("visible", "infrared"):
+            picture(tmp_path / side / f"{name}.png", height, width)
+    assert data.stack(load(tmp_path), "infrared").shape == (3, 3, *SIZE)
+
+
+def test_the_fingerprint_is_of_content_and_not_of_place_or_time(pairs, tmp_path):
+    first = load(pairs).fingerprint()
+    other = pairs.with_name("elsewhere")
+    pairs.rename(other)
+    os.utime(other / "rgb/0.png", (0, 0))
+    assert load(other).fingerprint() == first
+    for spoil in (
+        lambda: picture(other / "rgb/0.png", hot=(16, 8, 32, 25)),
+        lambda: (other / "labels/0.txt").write_text("0 0.375 0.5 0.25 0.25\n"),
+        lambda: (other / "labels/classes.txt").write_text("people\n"),
+    ):
+        spoil()
+        assert (later := load(other).fingerprint()) != first
+        first = later
+
+
+def test_a_checksum_is_taken_once_while_the_file_stays(tmp_path):
+    file = tmp_path / "a"
+    file.write_bytes(b"abc")  # the SHA-256 of FIPS 180-2's first example
+    assert checksum(file).startswith("ba7816bf8f01cfea")
+    file.write_bytes(b"abcd")
+    assert not checksum(file).startswith("ba7816bf8f01cfea")
+
+
+def test_16_bits_are_said_beside_the_results(pairs):
+    deep = np.arange(32 * 64, dtype=np.uint16).reshape(32, 64) + 29000
+    for k in range(2):
+        Image.fromarray(deep).save(pairs / f"thermal/{k}.png")
+    assert "2 of 5 infrared: Pictures of more than 8 bits are stretched" in load(pairs).note
+    assert load(pairs)[0].infrared.mean() == pytest.approx(0.5, abs=0.01)
+
+
+# --------------------------------------------------------------------------- published sets
+def test_roadscene_is_split_by_seed_in_either_layout(tmp_path):
+    for k in range(10):
+        picture(tmp_path / f"a/roadscene/vi/FLIR_{k}.jpg", 20 + k, 40)
+        picture(tmp_path / f"a/roadscene/ir/FLIR_{k}.jpg", 20 + k, 40)
+        picture(tmp_path / f"b/crop_LR_visible/FLIR_{k}.jpg", 20 + k, 40)
+        picture(tmp_path / f"b/cropinfrared/FLIR_{k}.jpg", 20 + k, 40)
+    sets = {s: data.load("roadscene", s, SIZE, tmp_path / "a") for s in ("train", "val", "test")}
+    assert [len(part) for part in sets.values()] == [6, 2, 2]
+    assert len({name for part in sets.values() for name in part.names}) == 10
+    assert sets["val"].names == data.load("roadscene", "val", SIZE, tmp_path / "b").names
+    assert sets["val"].has == {"pairs", "splits"} and "seed 0" in sets["val"].note
+
+
+def test_hituav_has_boxes_no_visible_and_leaves_out_dont_care(tmp_path):
+    root = tmp_path / "hituav"
+    categories = ["Person", "Car", "Bicycle", "OtherVehicle", "DontCare"]
+    (root / "annotations").mkdir(parents=True)
+    for split, count in (("train", 16), ("test", 2)):
+        for k in range(count):
+            picture(root / f"{split}/{split}_{k}.jpg")
+        content = {
+            "images": [{"filename": f"{split}_{k}.jpg", "id": k, "height": 32, "width": 64}
+                       for k in range(count)],
+            "annotation": [{"image_id": 0, "category_id": c, "bbox": [8, 4, 16, 8], "id": c}
+                           for c in (1, 4)],
+            "categories": [{"id": k, "name": name} for k, name in enumerate(categories)],
+        }  # fmt: skip
+        (root / f"annotations/{split}.json").write_text(json.dumps(content))
+    sets = {s: data.load("hituav", s, SIZE, tmp_path) for s in ("train", "val", "test", "all")}
+    assert [len(part) for part in sets.values()] == [14, 2, 2, 18]
+    assert not set(sets["train"].names) & set(sets["val"].names)
+    assert sets["all"].has == {"boxes", "splits"} and sets["all"].classes == tuple(categories[:4])
+    pair = sets["test"][0]
+    assert (pair.visible, pair.labels.tolist()) == (None, [1])
+    assert pair.boxes.tolist() == [[4, 2, 12, 6]]
+    assert [line.split("annotations/")[1] for line in sets["test"].repairs] == [
+        "test.json, annotations.1: 1 of DontCare in this picture, left out."
+    ]
+    (root / "annotations/test.json").unlink()
+    with pytest.raises(UserError, match="test.json can't be read .*restore"):
+        data.load("hituav", "train", SIZE, tmp_path)
+
+
+def test_llvip_reads_the_published_layout(tmp_path):
+    root = tmp_path / "LLVIP"
+    (root / "Annotations").mkdir(parents=True)
+    for split, numbers in (("train", range(8)), ("test", (100,))):
+        for k in numbers:
+            for spectrum in ("visible", "infrared"):
+                picture(root / f"{spectrum}/{split}/{k:06d}.jpg")
+            (root / f"Annotations/{k:06d}.xml").write_text(
+                f"<annotation><filename>{k:06d}.jpg</filename><size><width>64</width><height>32"
+                "</height><depth>3</depth></size><object><name>person</name><bndbox><xmin>8</xmin>"
+                "<ymin>4</ymin><xmax>24</xmax><ymax>12</ymax></bndbox></object></annotation>"
+            )
+    sets = {s: data.load("llvip", s, SIZE, tmp_path) for s in ("train", "val", "test")}
+    assert [len(part) for part in sets.values()] == [7, 1, 1]
+    pair = sets["test"][0]
+    assert (pair.name, pair.labels.tolist()) == ("test/000100", [0])
+    assert pair.boxes.tolist() == [[4, 2, 12, 6]] and sets["test"].classes == ("person",)
+    assert "val is an eighth of train by seed 0" in sets["val"].note
+
+
+@pytest.mark.parametrize(
+    ("name", "pictures", "boxes"),
+    [
+        ("msrs", 361, [1174, 242, 379]),
+        ("roadscene", 221, []),
+        ("hituav", 600, [2682, 1508, 914, 29]),  # and 34 of DontCare: 5167 in all
+    ],
+)
+def test_real_sets_have_the_counts_that_are_known(name, pictures, boxes):
+    if not os.environ.get("FREQKD_DATA"):
+        pytest.skip("FREQKD_DATA is not set: the real sets are not here")
+    try:
+        found = data.survey(name, pixels=False)
+        whole = data.load(name, "all")
+    except UserError as error:
+        pytest.skip(str(error))
+    labels = [s.labels for s in found.inspected.values() if s.labels is not None]
+    assert len(whole) == pictures and not found.problems
+    assert (torch.cat(labels).bincount().tolist() if labels else []) == boxes
