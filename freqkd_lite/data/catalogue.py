@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 
+from freqkd_lite.data import REGISTRY
 from freqkd_lite.data.download import Source
+from freqkd_lite.data.faults import Ledger
+from freqkd_lite.data.files import FilePairs
+from freqkd_lite.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -106,7 +111,7 @@ CATALOGUE = {
     "llvip": Entry(
         about="Aligned surveillance pictures 1280x1024 in low light, with boxes of people.",
         has="pairs, boxes, splits",
-        size="15,488 pairs, about 4 GB",
+        size="15,488 pairs",
         licence="LLVIP's own: non-commercial only, cite it, identify nobody",
         cite="Jia et al., LLVIP, ICCV Workshops 2021",
         origin="bupt-ai-cz.github.io/LLVIP",
@@ -115,21 +120,21 @@ CATALOGUE = {
     ),
     "kaist": Entry(
         about="Day and night driving video 640x512 with boxes of people, the paper's main set.",
-        has="pairs, boxes, splits (at its publisher)",
+        has="pairs, boxes, splits",
         size="95,328 pairs, 36 GB of video",
         licence="CC BY-NC-SA 4.0",
         cite="Hwang et al., CVPR 2015; sanitised annotations: Li et al., BMVC 2018",
-        origin="soonminhwang.github.io/rgbt-ped-detection",
+        origin="github.com/SoonminHwang/rgbt-ped-detection",
         how=(
-            "Ask there. Take the sanitised training and improved test annotations, without which "
-            "results can't be compared; their links stand on the same page and in "
+            "Ask there. Take the sanitised training and improved test annotations as well, without "
+            "which results can't be compared; where they lie is told in "
             "github.com/CalayZhou/Multispectral-Pedestrian-Detection-Resource."
         ),
         loader="none of its own: `folder`, with visible/, lwir/ and VOC XML",
     ),
     "flir": Entry(
         about="FLIR ADAS driving pictures 640x512; 'aligned' is the part made into pairs.",
-        has="pairs, boxes, splits (at its publisher)",
+        has="pairs, boxes, splits",
         size="5,142 aligned pairs: 4,129 to train, 1,013 to test",
         licence="Teledyne FLIR's terms, accepted in its form",
         cite="Teledyne FLIR ADAS; aligned pairs: Zhang et al., ICIP 2020",
@@ -142,7 +147,7 @@ CATALOGUE = {
     ),
     "mfnet": Entry(
         about="Street scenes 640x480 by day and night with label maps of 8 classes.",
-        has="pairs, masks, splits (at its publisher)",
+        has="pairs, masks, splits",
         size="1,569 pairs: 784 to train, 392 val, 393 to test",
         licence="none stated: ask the authors",
         cite="Ha et al., MFNet, IROS 2017",
@@ -152,7 +157,7 @@ CATALOGUE = {
     ),
     "folder": Entry(
         about="Your own pairs: a folder of visible and one of infrared images, matched by name.",
-        has="pairs; boxes and splits if there are some",
+        has="pairs, perhaps boxes, splits",
         size="yours",
         licence="yours",
         cite="yours",
@@ -161,3 +166,20 @@ CATALOGUE = {
         loader="load('folder', visible=..., infrared=..., boxes=...): COCO, YOLO or VOC boxes",
     ),
 }
+
+
+def find(name: str) -> str:
+    """Whether a set lies where `load` looks without a root: how many pictures and where."""
+    kind = REGISTRY.get(name)
+    if kind is None:
+        return "no loader of its own, use `folder`"
+    if not (isinstance(kind, type) and issubclass(kind, FilePairs)):
+        return "always here"
+    if name == "folder":
+        return "where you say"
+    try:
+        records = kind.collect(None, Ledger(collect=True), kind.Options()).records
+    except UserError:
+        return "not here"
+    folders = {path.parent for r in records for path in (r.visible, r.infrared) if path}
+    return f"{len(records)} in {os.path.commonpath(folders)}"

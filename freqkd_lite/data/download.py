@@ -128,7 +128,7 @@ def ours(path: str, folders: dict[str, str]) -> str | None:
     """
     parts = PurePosixPath(path).parts
     if ".." in parts or "\\" in path or path.startswith("/"):
-        raise UserError(f"The archive holds the path {path!r}, which leads out of it: not unpacked.")
+        raise UserError(f"The archive's path {path!r} leads out of it: nothing was unpacked.")
     for theirs, mine in folders.items():
         head = PurePosixPath(theirs).parts
         if parts[: len(head)] == head and not parts[-1].startswith("."):
