@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from freqkd_lite import cli_gap
+from freqkd_lite.cli_data import data
 from freqkd_lite.errors import UserError
 
 # Imports stand inside the commands: torch takes seconds, and `--help` should not.
@@ -21,6 +22,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+app.add_typer(data, name="data")
 Preset = Annotated[str, typer.Option(help="Settings from notebooks/presets/NAME.yaml.")]
 
 

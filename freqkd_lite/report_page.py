@@ -69,6 +69,14 @@ class ReportPage:
              "width": width, "alt": " ".join(alt.split()), "caption": caption}
         )  # fmt: skip
 
+    def sheet(self, rows: Iterable[tuple[str, Sequence[tuple[bytes, str]]]]) -> None:
+        """A contact sheet: for each row a caption, and JPEG pictures with their descriptions."""
+        rows = [
+            (caption, [(base64.b64encode(jpeg).decode(), alt) for jpeg, alt in pictures])
+            for caption, pictures in rows
+        ]
+        self.parts.append({"kind": "sheet", "rows": rows})
+
     def table(
         self, header: Sequence[str], rows: Iterable[Sequence[object]], caption: str = ""
     ) -> None:

@@ -1,0 +1,343 @@
+"""Downloads against a server on this machine that cuts, lies and fails as real ones do."""
+
+import hashlib
+import io
+import json
+import os
+import threading
+import zipfile
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+import requests
+from PIL import Image
+
+from freqkd_lite import data
+from freqkd_lite.data import download
+from freqkd_lite.data.catalogue import CATALOGUE
+from freqkd_lite.data.download import Source, fetch, get, ours, sha256, unpack
+from freqkd_lite.errors import UserError
+
+BODY = bytes(range(256)) * 1200  # 307,200 bytes, so that a cut one has several blocks
+
+
+class Server:
+    """`files`: path -> bytes. `faults`: what the next requests meet, one after another: "cut"
+    (half of it, then the line is closed), a status code, "norange", "shifted" (a range that we did
+    not ask for). `seen`: (path, Range header) of every request."""
+
+    def __init__(self):
+        self.files, self.faults, self.seen = {}, [], []
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def log_message(self, *_):
+                pass
+
+            def do_GET(self):
+                outer.answer(self)
+
+        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.http.server_port}/"
+        threading.Thread(target=self.http.serve_forever, args=(0.01,), daemon=True).start()
+
+    def answer(self, to):
+        wanted = to.headers.get("Range")
+        self.seen.append((to.path, wanted))
+        fault = self.faults.pop(0) if self.faults else None
+        body = self.files.get(to.path)
+        status = fault if isinstance(fault, int) else 200 if body is not None else 404
+        if status != 200:
+            to.send_response(status)
+            to.send_header("Content-Length", "0")
+            to.end_headers()
+            return
+        begin = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted else 0
+        if fault == "norange":
+            begin = 0
+        if begin and begin >= len(body):
+            to.send_response(416)
+            to.send_header("Content-Range", f"bytes */{len(body)}")
+            to.send_header("Content-Length", "0")
+            to.end_headers()
+            return
+        to.send_response(206 if begin else 200)
+        if begin:
+            said = begin + 1 if fault == "shifted" else begin
+            to.send_header("Content-Range", f"bytes {said}-{len(body) - 1}/{len(body)}")
+        rest = body[begin:]
+        to.send_header("Content-Length", str(len(rest)))
+        to.end_headers()
+        to.wfile.write(rest[: len(rest) // 2] if fault == "cut" else rest)
+        if fault == "cut":
+            to.close_connection = True
+
+
+@pytest.fixture
+def server(monkeypatch):
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    server = Server()
+    yield server
+    server.http.shutdown()
+    server.http.server_close()
+
+
+def take(server, path, checksum=None, waits=None):
+    with requests.Session() as session:
+        pause = (waits if waits is not None else []).append
+        fetch(session, f"{server.url}a.bin", path, checksum, wait=pause)
+
+
+def digest(body):
+    return hashlib.sha256(body).hexdigest()
+
+
+def test_a_cut_transfer_goes_on_where_it_ended(server, tmp_path):
+    server.files["/a.bin"] = BODY
+    server.faults = ["cut", "cut"]
+    waits = []
+    take(server, tmp_path / "a.bin", digest(BODY), waits)
+    half = len(BODY) // 2
+    assert [r for _, r in server.seen] == [None, f"bytes={half}-", f"bytes={half + half // 2}-"]
+    assert (tmp_path / "a.bin").read_bytes() == BODY and waits == [1.0, 2.0]
+    assert os.listdir(tmp_path) == ["a.bin"]
+
+
+def test_a_part_of_an_earlier_call_is_resumed(server, tmp_path):
+    server.files["/a.bin"] = BODY
+    (tmp_path / "a.bin.part").write_bytes(BODY[:1000])
+    take(server, tmp_path / "a.bin", digest(BODY))
+    assert server.seen == [("/a.bin", "bytes=1000-")]
+    assert (tmp_path / "a.bin").read_bytes() == BODY
+
+
+def test_a_part_that_is_whole_already_is_only_renamed(server, tmp_path):
+    server.files["/a.bin"] = BODY
+    (tmp_path / "a.bin.part").write_bytes(BODY)
+    take(server, tmp_path / "a.bin", digest(BODY))
+    assert (tmp_path / "a.bin").read_bytes() == BODY and len(server.seen) == 1
+
+
+@pytest.mark.parametrize("fault", ["norange", "shifted"])
+def test_a_server_that_does_not_resume_makes_us_start_anew(server, tmp_path, fault):
+    server.files["/a.bin"] = BODY
+    server.faults = [fault]
+    (tmp_path / "a.bin.part").write_bytes(b"x" * 1000)  # must not stay at the head of the file
+    take(server, tmp_path / "a.bin", digest(BODY))
+    assert (tmp_path / "a.bin").read_bytes() == BODY
+
+
+def test_a_part_longer_than_the_file_is_thrown_away(server, tmp_path):
+    server.files["/a.bin"] = BODY
+    (tmp_path / "a.bin.part").write_bytes(BODY + b"more")
+    take(server, tmp_path / "a.bin", digest(BODY))
+    assert (tmp_path / "a.bin").read_bytes() == BODY
+
+
+def test_wrong_bytes_are_refused_and_thrown_away(server, tmp_path):
+    server.files["/a.bin"] = BODY[:-1] + b"!"
+    with pytest.raises(UserError, match="other bytes than this package knows.*thrown away"):
+        take(server, tmp_path / "a.bin", digest(BODY))
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_server_that_keeps_breaking_off_leaves_only_the_part(server, tmp_path):
+    server.files["/a.bin"] = BODY
+    server.faults = ["cut"] * download.TRIES
+    with pytest.raises(UserError, match="broke off 6 times .*same command again"):
+        take(server, tmp_path / "a.bin", digest(BODY))
+    assert os.listdir(tmp_path) == ["a.bin.part"]
+    assert BODY.startswith((tmp_path / "a.bin.part").read_bytes())
+    take(server, tmp_path / "a.bin", digest(BODY))
+    assert (tmp_path / "a.bin").read_bytes() == BODY
+
+
+def test_a_passing_500_is_tried_again_and_a_404_is_not(server, tmp_path):
+    server.files["/a.bin"] = BODY
+    server.faults = [500, 503]
+    take(server, tmp_path / "a.bin", digest(BODY))
+    assert (tmp_path / "a.bin").read_bytes() == BODY and len(server.seen) == 3
+    server.files.clear()
+    with pytest.raises(UserError, match="a.bin answers 404 Not Found.*describe"):
+        take(server, tmp_path / "b.bin")
+    assert len(server.seen) == 4 and not (tmp_path / "b.bin").exists()
+
+
+def test_a_server_that_is_not_there_is_named(tmp_path, monkeypatch, server):
+    server.http.shutdown()
+    server.http.server_close()
+    with pytest.raises(UserError, match=f"{server.url}a.bin broke off .*ConnectionError"):
+        take(server, tmp_path / "a.bin")
+
+
+@pytest.mark.parametrize(
+    "path", ["../evil.txt", "set/../../evil.txt", "/etc/evil.txt", "set\\..\\..\\evil.txt"]
+)
+def test_an_archive_can_not_write_outside_its_folder(tmp_path, path):
+    archive, folder = tmp_path / "a.zip", tmp_path / "in" / "side"
+    folder.mkdir(parents=True)
+    with zipfile.ZipFile(archive, "w") as opened:
+        opened.writestr(zipfile.ZipInfo("set/good.txt"), "good")
+        info = zipfile.ZipInfo("x")
+        info.filename = path  # the constructor would tidy it
+        opened.writestr(info, "evil")
+    with pytest.raises(UserError, match="leads out of it"):
+        unpack(archive, folder, {"set": ""})
+    assert not list(tmp_path.rglob("*evil*"))
+
+
+def test_only_the_wanted_folders_are_taken():
+    folders = {"HIT/normal": "", "HIT/LICENSE": "LICENSE"}
+    assert ours("HIT/normal/train/a.jpg", folders) == "train/a.jpg"
+    assert ours("HIT/LICENSE", folders) == "LICENSE"
+    assert ours("HIT/normal2/train/a.jpg", folders) is None
+    assert ours("HIT/normal/.DS_Store", folders) is None
+
+
+def picture(shade):
+    buffer = io.BytesIO()
+    Image.new("RGB", (40, 30), (shade, shade, shade)).save(buffer, format="png")
+    return buffer.getvalue()
+
+
+def checksums(folder, name, files):
+    folder.mkdir(exist_ok=True)
+    text = "".join(f"{digest(body)}  {path}\n" for path, body in files.items())
+    (folder / f"{name}.sha256").write_text(text)
+
+
+@pytest.fixture
+def roadscene(server, tmp_path, monkeypatch):
+    """Two pairs as single files, and the source that names them."""
+    files = {f"{f}/{n}.png": picture(40 * k) for k, (f, n) in enumerate(
+        [("ir", "a"), ("ir", "b"), ("vi", "a"), ("vi", "b")])}  # fmt: skip
+    checksums(tmp_path / "sums", "roadscene", files)
+    monkeypatch.setattr(download, "CHECKSUMS", tmp_path / "sums")
+    for path, body in files.items():
+        server.files["/" + path.replace("ir/", "cropped/").replace("vi/", "low/")] = body
+    return Source(server.url, {"low": "vi", "cropped": "ir"}, 4000, 4000, 4, "all")
+
+
+def test_single_files_end_in_the_layout_that_load_expects(server, roadscene, tmp_path):
+    server.faults = [None, "cut"]
+    where = get("roadscene", roadscene, tmp_path / "data", progress=False, wait=lambda _: None)
+    assert where == tmp_path / "data" / "roadscene"
+    assert sorted(os.listdir(where)) == ["ir", "origin.json", "vi"]
+    assert (where / "vi" / "b.png").read_bytes() == picture(120)
+    origin = json.loads((where / "origin.json").read_text())
+    assert (origin["files"], origin["checked"]) == (4, 4)
+    assert os.listdir(tmp_path / "data") == ["roadscene"]
+    pairs = data.load("roadscene", "train", size=(16, 16), root=tmp_path / "data")
+    assert set(pairs.names) <= {"a", "b"} and pairs[0].visible.shape == (3, 16, 16)
+
+
+def test_an_interrupted_set_never_has_its_final_name_and_goes_on(server, roadscene, tmp_path):
+    root = tmp_path / "data"
+    missing = server.files.pop("/low/b.png")
+    with pytest.raises(UserError, match="low/b.png answers 404"):
+        get("roadscene", roadscene, root, progress=False)
+    assert os.listdir(root) == ["roadscene.part"]
+    server.files["/low/b.png"] = missing
+    server.seen.clear()
+    get("roadscene", roadscene, root, progress=False)
+    assert [path for path, _ in server.seen] == ["/low/b.png"]  # the rest was here and was right
+    assert os.listdir(root) == ["roadscene"]
+
+
+def test_a_set_that_is_here_is_checked_and_not_fetched(server, roadscene, tmp_path):
+    root = tmp_path / "data"
+    get("roadscene", roadscene, root, progress=False)
+    server.seen.clear()
+    get("roadscene", roadscene, root, progress=False)
+    assert server.seen == []
+    (root / "roadscene" / "ir" / "a.png").write_bytes(b"changed")
+    (root / "roadscene" / "vi" / "a.png").unlink()
+    with pytest.raises(UserError, match="2 of its files are not the published ones.*ir/a.png diff"):
+        get("roadscene", roadscene, root, progress=False)
+    assert (root / "roadscene" / "ir" / "a.png").read_bytes() == b"changed"
+
+
+def zipped(files):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as opened:
+        for path, body in files.items():
+            opened.writestr(path, body)
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def hituav(server, tmp_path, monkeypatch):
+    """An archive of one picture a split in HIT-UAV's published layout, among what isn't wanted."""
+    listing = {"categories": [{"id": 0, "name": "Person"}, {"id": 1, "name": "Car"}]}
+    files = {"HIT-UAV/LICENSE": b"free", "HIT-UAV/rotate_json/train/0_a.jpg": b"not wanted"}
+    for k, split in enumerate(("train", "val", "test")):
+        image = {"filename": f"0_{split}.png", "height": 30, "width": 40, "id": 7}
+        box = {"image_id": 7, "category_id": 1, "bbox": [4, 5, 10, 12], "id": 1}
+        listing = {**listing, "images": [image], "annotation": [box]}
+        files[f"HIT-UAV/normal_json/{split}/0_{split}.png"] = picture(60 * k)
+        files[f"HIT-UAV/normal_json/annotations/{split}.json"] = json.dumps(listing).encode()
+    checksums(tmp_path / "sums", "hituav", {"train/0_train.png": picture(0)})
+    monkeypatch.setattr(download, "CHECKSUMS", tmp_path / "sums")
+    server.files["/hit.zip"] = zipped(files)
+    folders = {"HIT-UAV/normal_json": "", "HIT-UAV/LICENSE": "LICENSE"}
+    return Source(f"{server.url}hit.zip", folders, 3000, 3000, 3, "one")
+
+
+def test_an_archive_ends_in_the_layout_that_load_expects(server, hituav, tmp_path):
+    server.faults = ["cut"]
+    where = get("hituav", hituav, tmp_path / "data", progress=False, wait=lambda _: None)
+    found = sorted(os.listdir(where))
+    assert found == ["LICENSE", "annotations", "origin.json", "test", "train", "val"]
+    assert sha256(where / "train" / "0_train.png") == digest(picture(0))
+    assert json.loads((where / "origin.json").read_text())["checked"] == 1
+    pair = data.load("hituav", "train", size=(30, 40), root=tmp_path / "data")[0]
+    assert pair.visible is None and pair.boxes.tolist() == [[4.0, 5.0, 14.0, 17.0]]
+
+
+def test_a_broken_archive_is_thrown_away(server, hituav, tmp_path):
+    body = bytearray(server.files["/hit.zip"])
+    at = bytes(body).index(picture(60))
+    body[at + 20] ^= 1  # one bit of a stored picture: only the archive's CRC can tell
+    server.files["/hit.zip"] = bytes(body)
+    with pytest.raises(UserError, match="arrived broken and was thrown away.*CRC"):
+        get("hituav", hituav, tmp_path / "data", progress=False)
+    assert not (tmp_path / "data" / "hituav").exists()
+    assert not list(tmp_path.rglob("archive.zip*"))
+
+
+def test_a_set_that_its_publisher_changed_is_not_taken_for_the_known_one(server, hituav, tmp_path):
+    checksums(tmp_path / "sums", "hituav", {"train/0_train.png": picture(1)})
+    with pytest.raises(UserError, match="1 files .*train/0_train.png differs.*changed the set"):
+        get("hituav", hituav, tmp_path / "data", progress=False)
+    assert not (tmp_path / "data" / "hituav").exists()
+
+
+def test_a_full_disk_and_a_root_that_is_a_file_end_in_a_sentence(hituav, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="file is a file: name a folder"):
+        get("hituav", hituav, tmp_path / "file", progress=False)
+    usage = download.shutil.disk_usage(tmp_path)._replace(free=1000)
+    monkeypatch.setattr(download.shutil, "disk_usage", lambda _: usage)
+    with pytest.raises(UserError, match="has 0 MB left .*--root"):
+        get("hituav", hituav, tmp_path / "data", progress=False)
+
+
+def test_the_catalogue_knows_every_registered_set_and_its_checksums():
+    assert set(data.REGISTRY) <= set(CATALOGUE)
+    for name, entry in CATALOGUE.items():
+        if entry.source is not None:
+            sums = download.known(name)
+            assert all(len(c) == 64 for c in sums.values()) and len(sums) <= entry.source.files
+            places = {mine for mine in entry.source.folders.values() if mine}
+            if entry.source.url.endswith("/"):  # single files: every one must be known by name
+                assert {p.split("/")[0] for p in sums} == places
+                assert len(sums) == entry.source.files
+
+
+def test_the_known_checksums_are_those_of_the_copies_here():
+    root = os.environ.get("FREQKD_DATA")
+    if not root or not os.path.isdir(os.path.join(root, "roadscene")):
+        pytest.skip("FREQKD_DATA holds no roadscene")
+    assert download.wrong_files(download.Path(root) / "roadscene", "roadscene", every=True) == []
