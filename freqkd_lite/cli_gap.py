@@ -87,11 +87,33 @@ def gap(
         typer.echo(f"\nLook at {gap_report.write_page(found, html, command_line())}")
 
 
+def demo(
+    visible: Visible = None,
+    infrared: Infrared = None,
+    model: Model = None,
+    weights: Weights = None,
+    out: Annotated[Path, Option(metavar="DIR", help="For the report.")] = Path("demo"),
+    steps: Annotated[int, Option(min=1, help="Of the distillation.")] = 60,
+    loss: Annotated[str, Option(metavar="NAME", help="Such as code or mse.")] = "code",
+    pictures: Annotated[bool, Option(help="Show the data's own pictures.")] = True,
+) -> None:
+    """Check, gap, a short distillation, and a report on them, in one go."""
+    from freqkd_lite.demo import demo as run_demo
+
+    if visible is None or infrared is None:
+        raise UserError("Give both --visible DIR and --infrared DIR.")
+    page = run_demo(visible, infrared, model, weights, out, steps, loss, pictures, command_line())
+    typer.echo(f"Look at {page}")
+
+
 def command_line() -> str:
-    """The command as the user gave it."""
-    return shlex.join(["freqkd", *sys.argv[1:]])
+    """The command as the user gave it, of absolute paths the last two parts: a report is shown to
+    others, whom the folders above don't concern."""
+    short = ["/".join(Path(a).parts[-2:]) if Path(a).is_absolute() else a for a in sys.argv[1:]]
+    return shlex.join(["freqkd", *short])
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the application."""
     app.command()(gap)
+    app.command()(demo)

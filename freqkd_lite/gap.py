@@ -7,10 +7,9 @@ stopped goes on where it was. Every metric, band and interval follows from those
 
 from __future__ import annotations
 
-import hashlib
+import errno
 import inspect
-import os
-import uuid
+import io
 import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -22,11 +21,11 @@ from tqdm.auto import tqdm
 
 from freqkd_lite.controls import PAIRINGS, Views, spread
 from freqkd_lite.data import PairSet, require
-from freqkd_lite.errors import UserError, unknown
+from freqkd_lite.errors import Interrupted, UserError, unknown
 from freqkd_lite.evaluate.stats import multiplicities, percentiles
-from freqkd_lite.features import Backbone
+from freqkd_lite.features import Backbone, sha256_state
 from freqkd_lite.figures.gap import EDGES
-from freqkd_lite.runs import code_version, run_key, runs_folder
+from freqkd_lite.runs import code_version, run_key, runs_folder, write_whole
 from freqkd_lite.spectrum import (
     BANDS,
     METRICS,
@@ -46,16 +45,6 @@ DRAWS = 1000  # of the bootstrap over images
 def default_layers(depth: int) -> tuple[int, ...]:
     """The last block of each quarter: 2, 5, 8, 11 of twelve."""
     return tuple(sorted({max(0, depth * k // 4 - 1) for k in (1, 2, 3, 4)}))
-
-
-def weights_checksum(backbone: Backbone) -> str:
-    """SHA-256 of the weights: of their file, or of the tensors where there is no file."""
-    if backbone.checksum:
-        return backbone.checksum
-    digest = hashlib.sha256()
-    for name, tensor in backbone.net.state_dict().items():
-        digest.update(name.encode() + tensor.cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()
 
 
 def image_sums(a: Sequence[Tensor], b: Sequence[Tensor]) -> np.ndarray:
@@ -140,10 +129,10 @@ def measure(
         raise UserError("The gap needs 2 pairs or more, of which one can be the other's stranger.")
     shuffle = torch.randperm(total, generator=torch.Generator().manual_seed(seed))
     order = [spread(len(pairs), total)[i] for i in shuffle.tolist()]
-    checksum = weights_checksum(backbone)
+    checksum = backbone.checksum or sha256_state(backbone.net.state_dict())
     content = {
         "model": backbone.name, "weights": checksum,
-        "student": weights_checksum(student) if student else None,
+        "student": student and sha256_state(student.net.state_dict()),
         "data": pairs.fingerprint(), "size": pairs.size, "layers": layers, "order": order,
         "batch": batch, "bands": BANDS, "rings": EDGES, "code": code_version(CODE),
     }  # fmt: skip
@@ -157,13 +146,21 @@ def measure(
     }
     finished = set.intersection(*(set(kept) for kept in found.values()))
     done = sum(len(next(iter(found.values()))[start][0]) for start in finished)
-    with tqdm(total=total, initial=done, desc="gap", unit="pair", disable=not progress) as bar:
+    bar = tqdm(total=total, initial=done, desc="gap", unit="pair", disable=not progress)
+    try:
         for start, views in stream(pairs, order, backbone, layers, batch, student, finished):
             for name in pairings:
                 if start not in found[name]:
                     found[name][start] = _measured(views, name, pairs.size)
                     _write(folders[name], start, *found[name][start])
             bar.update(len(views.images["visible"]))
+    except KeyboardInterrupt:
+        raise Interrupted(
+            f"{bar.n} of {total} pairs are saved in {runs_folder(runs)}. Run the same again to go "
+            "on."
+        ) from None
+    finally:
+        bar.close()
     return {
         "schema": SCHEMA, "model": backbone.name, "weights": backbone.source,
         "checksum": checksum, "size": list(pairs.size), "layers": list(layers), "pairs": total,
@@ -185,8 +182,8 @@ def describe(
 
     `rows`: `block`, `band`, `metric`, `pairing`, `low`, `high`, `ratio` = high / low with its
     `interval`, `n`. `summary`: the same averaged over blocks, with intervals of all three.
-    `contrasts`: real less each other pairing, averaged over blocks. `rings`: the normalised
-    divergence in each ring of rho. A number that does not exist (0 / 0) is None.
+    `contrasts`: the first pairing less each other one, averaged over blocks. `rings`: the
+    normalised divergence in each ring of rho. A number that does not exist (0 / 0) is None.
     """
     rows, summary, contrasts, rings, levels = [], [], [], [], {}
     for pairing, table in sums.items():
@@ -222,11 +219,11 @@ def describe(
                         rings.append({"block": int(block), "pairing": pairing,
                                       "rho": [inner, outer], **value})  # fmt: skip
     for (pairing, metric, band), (low, high) in levels.items():
-        if pairing != "real" and ("real", metric, band) in levels:
-            real = levels["real", metric, band]
+        if pairing != next(iter(sums)):
+            first = levels[next(iter(sums)), metric, band]
             contrasts.append({"band": band, "metric": metric, "pairing": pairing,
-                              **_spanned("low", real[0] - low),
-                              **_spanned("high", real[1] - high)})  # fmt: skip
+                              **_spanned("low", first[0] - low),
+                              **_spanned("high", first[1] - high)})  # fmt: skip
     return {"rows": rows, "summary": summary, "contrasts": contrasts, "rings": rings}
 
 
@@ -267,16 +264,15 @@ def _read(folder: Path, total: int, batch: int) -> dict[int, tuple[np.ndarray, n
 
 
 def _write(folder: Path, start: int, sums: np.ndarray, grids: np.ndarray) -> None:
-    """Beside and renamed, so that a batch is whole or not there."""
-    beside = folder / f".{start:06d}.{uuid.uuid4().hex[:8]}.part"
+    buffer = io.BytesIO()
+    np.savez(buffer, sums=sums, grids=grids)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with beside.open("wb") as file:
-            np.savez(file, sums=sums, grids=grids)
-        os.replace(beside, folder / f"{start:06d}.npz")
+        write_whole(folder / f"{start:06d}.npz", buffer.getvalue(), durable=False)
     except OSError as error:
-        beside.unlink(missing_ok=True)
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
         raise UserError(
-            f"{folder} can't be written ({error.strerror}): make room or set FREQKD_RUNS; "
-            f"{start} pairs are saved, and the same command goes on from there."
+            f"The disk of {folder} is full: make room and run the same again, which goes on from "
+            "the last batch of pairs that is saved."
         ) from error

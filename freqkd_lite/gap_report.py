@@ -44,7 +44,7 @@ def answer(found: dict) -> str:
     return (
         f"{side}in energy-normalised divergence the features part {ratio_said} at high spatial "
         f"frequency ({high:.2f}, {kinship(high)}) as at low ({low:.2f}, {kinship(low)}); "
-        f"{real['n']} pairs, mean over {_blocks(found)}."
+        f"{real['n']} pairs, mean over {blocks_said(found)}."
     )
 
 
@@ -143,7 +143,7 @@ def add_methods(page: ReportPage, found: dict, command: str) -> None:
         f"{height}x{width} pixels, fingerprint {data['fingerprint']}.",
         *([data["note"]] if data["note"] else []),
         *data["repairs"],
-        f"Features: raw outputs of {_blocks(found)} (counted from 0), no final norm, class and "
+        f"Features: raw outputs of {blocks_said(found)} (counted from 0), no final norm, class and "
         "register tokens dropped; two-dimensional Fourier transform over tokens, zero frequency "
         "left out. rho is the spatial frequency in units of half a cycle per token.",
         "Energy-normalised: sum |R - I|^2 / (sum |R|^2 + sum |I|^2), sums over pairs, channels and "
@@ -201,6 +201,7 @@ def _against(one: Sequence[float], other: Sequence[float]) -> str:
     ]
 
 
-def _blocks(found: dict) -> str:
+def blocks_said(found: dict) -> str:
+    """The blocks, in words."""
     blocks = ", ".join(map(str, found["layers"]))
     return f"blocks {blocks}" if len(found["layers"]) > 1 else f"block {blocks}"

@@ -14,9 +14,7 @@ from __future__ import annotations
 
 import base64
 import io
-import os
 import re
-import uuid
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -27,6 +25,7 @@ from PIL import Image
 
 from freqkd_lite.errors import UserError
 from freqkd_lite.pages import TEMPLATE, problems
+from freqkd_lite.runs import write_whole
 
 POINTS = 96  # CSS pixels in an inch; pictures are stored twice as fine, for dense screens
 
@@ -99,7 +98,7 @@ class ReportPage:
         return environment.get_template("report.html.j2").render(page=self, style=style)
 
     def write(self, path: str | Path) -> Path:
-        """Write the page beside and rename it, so that a reader never sees half; returns the path.
+        """Write the page, whole or not at all; returns the path.
         `UserError` if it would need the network or shows a picture without description."""
         html, path = self.html(), Path(path)
         wrong = problems(html)
@@ -108,9 +107,7 @@ class ReportPage:
         if path.is_dir():
             raise UserError(f"{path} is a folder: name a file such as {path / 'report.html'}.")
         path.parent.mkdir(parents=True, exist_ok=True)
-        beside = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
-        beside.write_text(html, encoding="utf-8")
-        os.replace(beside, path)
+        write_whole(path, html.encode())
         return path
 
 

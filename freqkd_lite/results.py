@@ -39,15 +39,19 @@ class Row(BaseModel):
     per_image: str | None = None
 
 
+def as_json(rows: Iterable[Row]) -> list[dict]:
+    """Rows as they stand in a file."""
+    return [
+        {"class" if k == "klass" else k: v for k, v in row.model_dump(mode="json").items()}
+        for row in rows
+    ]
+
+
 def write_results(folder: str | Path, rows: Iterable[Row], manifest: dict) -> Path:
     """Write rows and manifest into `folder`, made if missing; returns the results file."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    body = [
-        {"class" if k == "klass" else k: v for k, v in row.model_dump(mode="json").items()}
-        for row in rows
-    ]
-    write_json(folder / "results.json", {"schema": SCHEMA, "rows": body})
+    write_json(folder / "results.json", {"schema": SCHEMA, "rows": as_json(rows)})
     write_json(folder / "manifest.json", manifest)
     return folder / "results.json"
 
