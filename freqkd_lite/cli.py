@@ -59,7 +59,7 @@ def run(
     p: Annotated[list[str] | None, typer.Option("-p", help="A parameter as name=value.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the run (default: in runs/).")] = None,
 ) -> None:
-    """Run one notebook with other parameters: executed notebook, manifest and results."""
+    """Run one notebook with other parameters, into its own folder."""
     root = project()
     from freqkd_lite import execute
     from freqkd_lite.runs import runs_folder
@@ -82,7 +82,7 @@ def sweep(
         Path | None, typer.Option(help="Results (default: beside sweep.yaml, or FILE's stem).")
     ] = None,
 ) -> None:
-    """Run a notebook with many parameters; finished runs are kept and not done again."""
+    """Run a notebook with many parameters; go on where it stopped."""
     root = project()
     from freqkd_lite import sweep as sweeps
 
@@ -103,7 +103,7 @@ def compare(
     one: Annotated[Path, typer.Argument(help="A run or results folder (with manifest.json).")],
     other: Annotated[Path, typer.Argument(help="Another one.")],
 ) -> None:
-    """Say what differs between two runs: settings, code, machine, data, results."""
+    """Say what differs between two runs, and in their results."""
     from freqkd_lite.compare import compare as tell
 
     typer.echo(tell(one, other))
@@ -120,7 +120,7 @@ def walk(preset: Preset = "default") -> None:
 
 @app.command()
 def refresh() -> None:
-    """Run every notebook on its defaults and keep the outputs in notebooks/."""
+    """Run every notebook and keep the outputs in notebooks/."""
     root = project()
     from freqkd_lite import pages
 
@@ -138,7 +138,7 @@ def pages_command(preset: Preset = "default") -> None:
 
 @app.command()
 def report() -> None:
-    """Rebuild README's tables and the pages in results/ from results files alone."""
+    """Rebuild README's tables and the pages in results/."""
     root = project()
     from freqkd_lite import claims, pages, summary
 
@@ -150,7 +150,7 @@ def report() -> None:
 
 @app.command()
 def scan(files: list[Path]) -> None:
-    """Look into executed notebooks for errors that hide in a widget's state."""
+    """Look into executed notebooks for errors that hide."""
     import nbformat
 
     from freqkd_lite.execute import hidden_errors

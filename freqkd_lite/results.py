@@ -13,7 +13,7 @@ from pathlib import Path
 from statistics import mean, stdev
 
 from pydantic import BaseModel, ConfigDict, ValidationError
-from scipy.stats import t as student_t
+from scipy.special import stdtrit
 
 from freqkd_lite.errors import UserError
 from freqkd_lite.runs import write_json
@@ -83,7 +83,7 @@ def over_seeds(values: Iterable[float]) -> tuple[float, tuple[float, float] | No
     values = list(values)
     if len(values) < 2:
         return values[0], None
-    half = student_t.ppf(0.975, len(values) - 1) * stdev(values) / len(values) ** 0.5
+    half = stdtrit(len(values) - 1, 0.975) * stdev(values) / len(values) ** 0.5
     return mean(values), (mean(values) - half, mean(values) + half)
 
 

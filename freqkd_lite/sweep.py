@@ -210,7 +210,9 @@ class Runner:
 
     def __init__(self, preset: str, workers: int, do: Execute = execute):
         self.preset, self.workers, self.do = preset, workers, do
-        self.context = multiprocessing.get_context("spawn")
+        # One process imports what all need, and each run is a fork of it.
+        self.context = multiprocessing.get_context("forkserver")
+        self.context.set_forkserver_preload(["freqkd_lite.sweep"])
         self.alive: set[multiprocessing.Process] = set()
 
     def _one(self, job: Job, before: int | None, wait: bool) -> tuple[str, str]:
