@@ -2,19 +2,38 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer.core import TyperGroup
 
 from freqkd_lite import cli_gap
 from freqkd_lite.cli_data import data
 from freqkd_lite.errors import UserError
 
+
+class Stopped(Exception):
+    """Ctrl-C, with a sentence about what is kept."""
+
+
+class Commands(TyperGroup):
+    """Typer ends without a word on Ctrl-C; here whoever was stopped may say how to go on."""
+
+    def invoke(self, ctx):
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as stop:
+            raise Stopped(str(stop) or KEPT) from None
+
+
+KEPT = "Stopped: what is finished is kept; the same command goes on from there."
 # Imports stand inside the commands: torch takes seconds, and `--help` should not.
 app = typer.Typer(
+    cls=Commands,
     name="freqkd",
     help="FreqKD, interactive and checked: run its notebooks and keep what they measured.",
     add_completion=False,
@@ -43,7 +62,7 @@ def run(
     p: Annotated[list[str] | None, typer.Option("-p", help="A parameter as name=value.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the run (default: in runs/).")] = None,
 ) -> None:
-    """Run one notebook with other parameters: executed notebook, manifest and results."""
+    """Run one notebook with other parameters, into its own folder."""
     root = project()
     from freqkd_lite import execute
     from freqkd_lite.runs import runs_folder
@@ -57,6 +76,43 @@ def run(
 
 
 @app.command()
+def sweep(
+    file: Annotated[
+        Path, typer.Argument(help="YAML: notebook, preset, fixed, grid, runs, metric.")
+    ],
+    workers: Annotated[int, typer.Option(min=1, help="Runs at a time, each a process.")] = 1,
+    out: Annotated[
+        Path | None, typer.Option(help="Results (default: beside sweep.yaml, or FILE's stem).")
+    ] = None,
+) -> None:
+    """Run a notebook with many parameters; go on where it stopped."""
+    root = project()
+    from freqkd_lite import sweep as sweeps
+
+    chosen, out = sweeps.read_sweep(root, file), out or sweeps.default_out(file)
+    failed = sweeps.run_all(chosen, workers)
+    inside = file.resolve().is_relative_to(root)
+    command = f"freqkd sweep {file.resolve().relative_to(root) if inside else file.name}"
+    table = sweeps.write(chosen, out, command, failed)
+    typer.echo(f"{table}\n{out / 'README.md'}" if table else "No run is finished: no results.")
+    for job, said in failed:
+        typer.echo(f"freqkd: {job} failed: {said}", err=True)
+    if failed:
+        raise typer.Exit(1)
+
+
+@app.command()
+def compare(
+    one: Annotated[Path, typer.Argument(help="A run or results folder (with manifest.json).")],
+    other: Annotated[Path, typer.Argument(help="Another one.")],
+) -> None:
+    """Say what differs between two runs, and in their results."""
+    from freqkd_lite.compare import compare as tell
+
+    typer.echo(tell(one, other))
+
+
+@app.command()
 def walk(preset: Preset = "default") -> None:
     """Run every notebook that is not finished yet, and write the pages."""
     root = project()
@@ -67,7 +123,7 @@ def walk(preset: Preset = "default") -> None:
 
 @app.command()
 def refresh() -> None:
-    """Run every notebook on its defaults and keep the outputs in notebooks/."""
+    """Run every notebook and keep the outputs in notebooks/."""
     root = project()
     from freqkd_lite import pages
 
@@ -85,18 +141,19 @@ def pages_command(preset: Preset = "default") -> None:
 
 @app.command()
 def report() -> None:
-    """Rebuild README's tables from results/ and the notebooks' own headings."""
+    """Rebuild README's tables and the pages in results/."""
     root = project()
-    from freqkd_lite import claims, pages
+    from freqkd_lite import claims, pages, summary
 
+    made = summary.write_pages(root / "results")
     claims.write_into(root / "README.md", root / "results")
     pages.write_table(root)
-    typer.echo("README.md: claims and notebooks rebuilt")
+    typer.echo(f"Rebuilt: claims and notebooks in README.md, {len(made)} pages in results/")
 
 
 @app.command()
 def scan(files: list[Path]) -> None:
-    """Look into executed notebooks for errors that hide in a widget's state."""
+    """Look into executed notebooks for errors that hide."""
     import nbformat
 
     from freqkd_lite.execute import hidden_errors
@@ -118,4 +175,14 @@ def main() -> None:
         app()
     except UserError as error:
         print(f"freqkd: {error}", file=sys.stderr)
+        sys.exit(2)
+    except (Stopped, KeyboardInterrupt) as stop:
+        print(f"freqkd: {str(stop) or KEPT}", file=sys.stderr)
+        sys.exit(130)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        where = f" at {error.filename}" if error.filename else ""
+        print(f"freqkd: The disk is full{where}: make room, then give the same command again; "
+              "what is finished is kept.", file=sys.stderr)  # fmt: skip
         sys.exit(2)

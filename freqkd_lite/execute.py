@@ -20,16 +20,27 @@ import nbformat
 import papermill
 import yaml
 from jupyter_client.kernelspec import KernelSpecManager
+from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 from pydantic import TypeAdapter, ValidationError
 
 from freqkd_lite.errors import UserError, unknown
-from freqkd_lite.runs import PACKAGE, manifest, run_key, whole_folder, write_json
+from freqkd_lite.runs import (
+    CORE,
+    PACKAGE,
+    VERSIONS,
+    code_version,
+    manifest,
+    run_key,
+    whole_folder,
+    write_json,
+)
 
-NOTEBOOK, MANIFEST = "notebook.ipynb", "manifest.json"
+NOTEBOOK, MANIFEST, ERROR = "notebook.ipynb", "manifest.json", "error.txt"
 TYPES = {t.__name__: t for t in (int, float, str, bool, list, tuple, dict)} | {"Literal": Literal}
 # What runs and shows notebooks decides no number in them.
-SHELL = {"cli.py", "execute.py", "pages.py"}
+SHELL = {"cli.py", "compare.py", "execute.py", "pages.py", "summary.py", "sweep.py"}
+NUMBERS = (*CORE, "evaluate/*.py", "figures/*.py", "controls.py")  # the code that decides them
 TIMES = Path("results/default/minutes.json")
 TRACEBACK = "Traceback (most recent call last)"
 
@@ -41,6 +52,16 @@ class _Loader(yaml.SafeLoader):
 _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
 )
+
+
+def read_yaml(path: Path, where: str) -> object:
+    """What a YAML file holds; one that can't be read is told by the name `where`."""
+    try:
+        return yaml.load(path.read_text(), _Loader)
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        line = getattr(error, "problem_mark", None)
+        at = f" at line {line.line + 1}" if line else ""
+        raise UserError(f"{where} is no valid YAML{at}: mend it there.") from None
 
 
 def find_notebooks(folder: Path) -> list[Path]:
@@ -132,12 +153,7 @@ def read_preset(folder: Path, preset: str) -> dict[str, dict[str, object]]:
     if preset not in files:
         raise unknown("preset", preset, [*files, "default"])
     where = f"presets/{preset}.yaml"
-    try:
-        content = yaml.load(files[preset].read_text(), _Loader) or {}
-    except yaml.YAMLError as error:
-        line = getattr(error, "problem_mark", None)
-        at = f" at line {line.line + 1}" if line else ""
-        raise UserError(f"{where} is no valid YAML{at}: mend it there.") from None
+    content = read_yaml(files[preset], where) or {}
     sections = content if isinstance(content, dict) else {where: None}
     # `common` comes first, wherever it stands, so that a notebook's own values replace its.
     for section, values in sorted(sections.items(), key=lambda item: item[0] != "common"):
@@ -204,7 +220,8 @@ def check_kernel() -> None:
 
 def execute(path: Path, values: dict, out: Path, progress: bool = False, **entries: object) -> Path:
     """Run a notebook with checked parameters into the folder `out`, which appears whole or not at
-    all; what a failed run had written is kept in `out`.failed. `entries` go into the manifest.
+    all; what a failed run had written is kept in `out`.failed, with its error in error.txt.
+    `entries` go into the manifest.
 
     The notebook finds its folder in the environment variable FREQKD_RUN.
     """
@@ -231,6 +248,8 @@ def execute(path: Path, values: dict, out: Path, progress: bool = False, **entri
             # papermill counts the cells from 0 as the file holds them.
             said = error.evalue if error.ename == "UserError" else f"{error.ename}: {error.evalue}"
             problem = f"Cell {error.cell_index} of {path.stem} failed: {said.strip()}"
+        except DeadKernelError:
+            problem = f"The kernel of {path.stem} was ended from outside, perhaps for its memory"
         finally:
             os.environ.clear()
             os.environ.update(saved)
@@ -238,6 +257,7 @@ def execute(path: Path, values: dict, out: Path, progress: bool = False, **entri
             hidden = hidden_errors(nbformat.read(beside / NOTEBOOK, 4))
             problem = f"{path.stem} hides an error: {hidden[0]}" if hidden else None
         if problem:
+            (beside / ERROR).write_text(problem + "\n")
             shutil.copytree(beside, failed)
             raise UserError(f"{problem} (as far as it came: {failed / NOTEBOOK})")
         own_manifest = beside / MANIFEST
@@ -255,23 +275,50 @@ def _checksum(paths: Iterable[Path]) -> str:
     return digest.hexdigest()[:16]
 
 
-def address(path: Path, values: dict) -> str:
-    """The key of an executed notebook: its source and parameters, the package, the committed
-    results that it may read, and the version of everything that is installed."""
-    source = [(cell.cell_type, cell.source) for cell in nbformat.read(path, 4).cells]
+def address(path: Path, values: dict, numbers_only: bool = False) -> str:
+    """The key of an executed notebook: its source, its parameters, the weights, and all else that
+    what it shows may follow from: the package, the committed results, what is installed.
+
+    `numbers_only` leaves out what changes no measured number, so that a long sweep outlives a new
+    caption: Markdown, results, the package's shell, and libraries that compute nothing."""
+    from freqkd_lite.features import find_weights, sha256_file  # torch takes seconds
+
+    cells = nbformat.read(path, 4).cells
+    chosen = {name: known.default for name, known in parameters(path).items()} | values
+    weights = find_weights(chosen.get("model", ""), chosen.get("weights"))
+    versions = {d.name: d.version for d in importlib.metadata.distributions()}
+    content = {
+        "parameters": chosen,
+        "weights": sha256_file(weights) if weights else None,
+        "python": sys.version,
+    }
+    if numbers_only:
+        return run_key(
+            content
+            | {
+                "source": [cell.source for cell in cells if cell.cell_type == "code"],
+                "package": code_version(NUMBERS),
+                "installed": {name: importlib.metadata.version(name) for name in VERSIONS},
+            }
+        )
     results = path.parent.parent / "results"
     shipped = [p for kind in ("**/*.py", "**/*.js", "assets/*") for p in PACKAGE.glob(kind)]
-    installed = sorted(f"{d.name}=={d.version}" for d in importlib.metadata.distributions())
     return run_key(
-        {
-            "source": source,
-            "parameters": values,
+        content
+        | {
+            "source": [(cell.cell_type, cell.source) for cell in cells],
             "package": _checksum(p for p in shipped if p.is_file() and p.name not in SHELL),
             "results": _checksum(p for p in results.glob("**/*.json") if p.name != TIMES.name),
-            "installed": installed,
-            "python": sys.version,
+            "installed": versions,
         }
     )
+
+
+def spell(seconds: float) -> str:
+    """A duration in the words of a person: '40 s', '3 min', '2.5 h'."""
+    if seconds >= 5400:
+        return f"{seconds / 3600:.1f} h"
+    return f"{max(1, round(seconds))} s" if seconds < 90 else f"{round(seconds / 60)} min"
 
 
 def measured_times(root: Path) -> dict[str, float]:

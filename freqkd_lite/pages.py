@@ -29,6 +29,7 @@ from freqkd_lite.execute import (
     hidden_errors,
     measured_times,
     read_preset,
+    spell,
     tidy,
 )
 from freqkd_lite.runs import PACKAGE, runs_folder, write_json
@@ -89,11 +90,6 @@ def shared(root: Path) -> dict[str, object]:
         seconds = times.get(book["stem"])
         book["time"] = "" if seconds is None else spell(seconds)
     return {"books": books, "style": (TEMPLATE / "page.css").read_text()}
-
-
-def spell(seconds: float) -> str:
-    """A duration in the words of a person: '40 s', '3 min'."""
-    return f"{max(1, round(seconds))} s" if seconds < 90 else f"{round(seconds / 60)} min"
 
 
 def write_page(root: Path, executed: Path, stem: str, folder: Path) -> Path:

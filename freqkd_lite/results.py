@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean, stdev
 
 from pydantic import BaseModel, ConfigDict, ValidationError
-from scipy.stats import t as student_t
+from scipy.special import stdtrit
 
 from freqkd_lite.errors import UserError
 from freqkd_lite.runs import write_json
@@ -86,5 +87,41 @@ def over_seeds(values: Iterable[float]) -> tuple[float, tuple[float, float] | No
     values = list(values)
     if len(values) < 2:
         return values[0], None
-    half = student_t.ppf(0.975, len(values) - 1) * stdev(values) / len(values) ** 0.5
+    half = stdtrit(len(values) - 1, 0.975) * stdev(values) / len(values) ** 0.5
     return mean(values), (mean(values) - half, mean(values) + half)
+
+
+@dataclass(frozen=True)
+class Mean:
+    """One figure over its `rows`, which differ in the seed alone: over several seeds the mean and
+    its t interval, for a single one its own interval. `value` is None where no row has one."""
+
+    arm: str
+    data: str
+    split: str
+    metric: str
+    klass: str
+    value: float | None
+    interval: tuple[float, float] | None
+    rows: tuple[Row, ...]
+
+    @property
+    def seeds(self) -> int:
+        """How many rows have a value."""
+        return sum(row.value is not None for row in self.rows)
+
+
+def means(rows: Iterable[Row]) -> list[Mean]:
+    """Each figure over its seeds (`over_seeds`), in the order in which they first occur."""
+    groups: dict[tuple[str, ...], list[Row]] = {}
+    for row in rows:
+        key = (row.arm, row.data, row.split, row.metric, row.klass)
+        groups.setdefault(key, []).append(row)
+    found = []
+    for key, group in groups.items():
+        values = [row.value for row in group if row.value is not None]
+        value, interval = over_seeds(values) if values else (None, None)
+        if len(group) == 1:
+            interval = group[0].interval
+        found.append(Mean(*key, value, interval, tuple(group)))
+    return found

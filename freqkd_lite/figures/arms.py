@@ -84,7 +84,7 @@ def per_image(notebook: str, arrays: Mapping[str, np.ndarray]) -> str:
 def seed_scores(
     folder: str | Path, notebook: str, metric: str, parameters: Mapping, weights: str | None
 ) -> tuple[dict[str, dict[str, Score]], str]:
-    """The same scores over several seeds, from a folder that tools/default_results.py wrote: mean
+    """The same scores over several seeds, from a folder that `freqkd sweep` wrote: mean
     and 95 % t interval. Empty when there is none or when it was made with other parameters or
     `weights` (SHA-256); the sentence says which."""
     folder = Path(folder)

@@ -1,0 +1,238 @@
+"""Two runs side by side: what differs in how they were made, and in what they measured."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from freqkd_lite.errors import UserError
+from freqkd_lite.evaluate.detection import Matches
+from freqkd_lite.evaluate.probe import average_precision
+from freqkd_lite.evaluate.stats import multiplicities, percentiles
+from freqkd_lite.features import sha256_file
+from freqkd_lite.results import Mean, means, read_results
+from freqkd_lite.summary import aligned, number, span
+
+KINDS = ("parameters", "code", "environment", "weights", "data")
+# What every run has of its own, and what says the same as something else in the manifest.
+OWN = {"made", "seconds", "command", "schema", "sweep", "runs", "failed", "note", "notes", "metric"}
+DRAWS = 1000
+STUDENT = "student.safetensors"
+
+
+def _kind(parts: Sequence[str]) -> str | None:
+    """Which of `KINDS` an entry of a manifest tells about; None for what is its own."""
+    if {"parameters", "settings"} & set(parts):
+        return "parameters"
+    if parts[0] in OWN or parts[-1] in OWN:
+        return None
+    if parts[0] in ("versions", "device", "threads", "precision"):
+        return "environment"
+    for kind, names in (("code", {"code"}), ("weights", {"weights"}),
+                        ("data", {"data", "train_data"})):  # fmt: skip
+        if names & set(parts):
+            return kind
+    return "parameters"
+
+
+def _entries(manifest: dict) -> dict[str, dict[str, object]]:
+    """The manifest's entries by kind and name; the folders that parameters lie in are left out of
+    their names."""
+    found: dict[str, dict[str, object]] = {kind: {} for kind in KINDS}
+
+    def walk(node: object, parts: tuple[str, ...]) -> None:
+        kind = _kind(parts) if parts else None
+        if isinstance(node, dict) and (node or not parts):
+            for key, value in node.items():
+                walk(value, (*parts, key))
+        elif kind:
+            left = ("notebooks", "parameters", "settings", "versions")
+            found[kind][" ".join(p for p in parts if p not in left)] = node
+
+    walk(manifest, ())
+    return found
+
+
+@dataclass(frozen=True)
+class Folder:
+    """One of the two: its manifest, and its rows as means over seeds (none for a distillation)."""
+
+    path: Path
+    manifest: dict
+    means: list[Mean]
+
+    @classmethod
+    def read(cls, path: Path) -> Folder:
+        file = path / "manifest.json"
+        if not file.is_file():
+            raise UserError(f"{path} is no run: give a folder that holds a manifest.json.")
+        try:
+            manifest = json.loads(file.read_text())
+        except json.JSONDecodeError as error:
+            raise UserError(f"{file} is not JSON ({error}): run what wrote it again.") from None
+        there = (path / "results.json").is_file()
+        return cls(path, manifest, means(read_results(path)) if there else [])
+
+    def resampled(self, mean: Mean) -> tuple[np.ndarray, np.ndarray] | None:
+        """(draws (DRAWS,), truth) of a figure of one seed from its file of images; None where
+        there is no file that gives this figure again."""
+        row = mean.rows[0]
+        if len(mean.rows) > 1 or not row.per_image or row.value is None:
+            return None
+        about = (mean.arm, mean.data, mean.split, mean.metric)
+        beside = [m for m in self.means if (m.arm, m.data, m.split, m.metric) == about]
+        classes = tuple(m.klass for m in beside if m.klass != "mean")
+        arm = row.arm.partition(" (")[0]
+        found = _resample(self.path / row.per_image, row.metric, arm, classes)
+        if found is None:
+            return None
+        values, draws, truth = found
+        names = [k for k in values if k != "accuracy"] if row.klass == "mean" else [row.klass]
+        here = [k for k in names if np.isfinite(values.get(k, np.nan))]
+        # The files hold half precision; a figure that they don't give again is not theirs.
+        if not here or abs(np.mean([values[k] for k in here]) - row.value) > 0.005:
+            return None
+        return np.mean([draws[k] for k in here], axis=0), truth
+
+
+@cache
+def _resample(file: Path, metric: str, arm: str, classes: tuple[str, ...]) -> tuple | None:
+    """Figures by class, their draws (DRAWS,) on the same resampled images for every file, and the
+    truth that they were measured on."""
+    made = {"probe_ap": _probe, "map50": _detection, "miou": _segmentation}
+    if metric not in made or not file.is_file():
+        return None
+    try:
+        with np.load(file) as arrays:
+            return made[metric](arrays, arm, classes)
+    except (KeyError, ValueError):
+        return None
+
+
+def _probe(arrays, arm: str, classes: tuple[str, ...]) -> tuple[dict, dict, np.ndarray]:
+    """Of notebook 05's file: log odds (N, h, w, K) by arm, and the labels (N, h, w)."""
+    scores, truth = torch.tensor(arrays[arm]).double(), torch.tensor(arrays["truth"])
+    times = multiplicities(len(truth), DRAWS)
+    values, draws = {}, {}
+    for k, name in enumerate(classes):
+        values[name] = average_precision(scores[..., k], truth == k)
+        parts = [average_precision(scores[..., k], truth == k, t) for t in times.split(200)]
+        draws[name] = torch.cat(parts).numpy()
+    return values, draws, arrays["truth"]
+
+
+def _detection(arrays, arm: str, classes: tuple[str, ...]) -> tuple[dict, dict, np.ndarray]:
+    """Of notebook 06's file: the matches of each class."""
+    found = {k: Matches(*(arrays[f"{arm}/{k}_{part}"] for part in ("image", "hit", "truths")))
+             for k in classes}  # fmt: skip
+    truths = np.stack([m.truths for m in found.values()])
+    times = multiplicities(truths.shape[1], DRAWS).long().numpy()
+    values = {k: np.array(m.ap(), float) for k, m in found.items()}
+    return values, {k: np.array([m.ap(t) for t in times], float) for k, m in found.items()}, truths
+
+
+def _segmentation(arrays, arm: str, classes: tuple[str, ...]) -> tuple[dict, dict, np.ndarray]:
+    """Of notebook 07's file: pixels by true (rows) and predicted class (N, K, K) of each image."""
+    counts = arrays[arm].astype(float)
+    times = multiplicities(len(counts), DRAWS).numpy()
+    summed = np.concatenate([counts.sum(0)[None], np.einsum("dn,nij->dij", times, counts)])
+    hits = np.diagonal(summed, axis1=1, axis2=2)
+    with np.errstate(invalid="ignore"):
+        iou = hits / (summed.sum(1) + summed.sum(2) - hits)
+        names = [k for k in classes if k != "accuracy"]
+        figures = dict(zip(names, iou.T, strict=True))
+    if "accuracy" in classes:
+        figures["accuracy"] = hits.sum(1) / summed.sum((1, 2))
+    values = {k: v[0] for k, v in figures.items()}
+    return values, {k: v[1:] for k, v in figures.items()}, arrays[arm].sum(2)
+
+
+def _difference(one: Folder, other: Folder, a: Mean, b: Mean) -> tuple[str, bool | None]:
+    """(difference b - a with its interval where there is one, whether the two are told apart)."""
+    if a.value is None or b.value is None:
+        return "", None
+    told = f"{b.value - a.value:+.3f}"
+    if a.value == b.value and a.interval == b.interval:
+        return "equal", False
+    both = one.resampled(a), other.resampled(b)
+    if all(both) and np.array_equal(both[0][1], both[1][1]):
+        low, high = percentiles(both[1][0] - both[0][0])
+        return f"{told} [{low:+.3f}, {high:+.3f}] paired", low > 0 or high < 0
+    if a.interval and b.interval:
+        apart = a.interval[1] < b.interval[0] or b.interval[1] < a.interval[0]
+        return f"{told} {'apart' if apart else 'overlap'}", apart
+    return told, None
+
+
+def _results(one: Folder, other: Folder) -> tuple[str, list[str]]:
+    """What to say of the results in the first sentence, and the lines about them."""
+    key = {folder.path: {(m.metric, m.data, m.split, m.arm, m.klass): m for m in folder.means}
+           for folder in (one, other)}  # fmt: skip
+    mine, theirs = key[one.path], key[other.path]
+    shared = [k for k in mine if k in theirs]
+    rows, apart, equal = [], 0, 0
+    for k in shared:
+        words, told = _difference(one, other, mine[k], theirs[k])
+        equal += words == "equal"
+        apart += bool(told)
+        if words != "equal":
+            metric, _, _, arm, klass = k
+            beside = "" if "paired" in words else " {}"
+            values = [
+                f"{number(m.value)}{beside.format(span(m.interval))}".strip()
+                for m in (mine[k], theirs[k])
+            ]
+            rows.append((f"{metric} {arm} {klass}", *values, words))
+    lines = [aligned(("result", "A", "B", "B - A"), rows)] if rows else []
+    for folder, name, count in (
+        (one, "A", len(mine) - len(shared)),
+        (other, "B", len(theirs) - len(shared)),
+    ):
+        if count:
+            lines.append(f"{count} results stand in {name} ({folder.path.name}) alone.")
+    if not shared:
+        return "no result stands in both", lines
+    if equal == len(shared):
+        return f"all {equal} results that both have are equal", lines
+    return f"{apart} of {len(shared)} results are told apart by their intervals", lines
+
+
+def _students(one: Folder, other: Folder) -> str | None:
+    """Whether two distillations ended with the same weights; None where one has none."""
+    files = [folder.path / STUDENT for folder in (one, other)]
+    if not all(file.is_file() for file in files):
+        return None
+    same = sha256_file(files[0]) == sha256_file(files[1])
+    return f"the students' weights are {'the same, bit by bit' if same else 'not the same'}"
+
+
+def compare(one: Path, other: Path) -> str:
+    """What differs between two folders that hold a manifest.json, as text whose first line is the
+    answer. Differences of results are B - A: paired over images where both have the files for it
+    and the same truth, else "apart" or "overlap" says how the two intervals lie."""
+    a, b = Folder.read(one), Folder.read(other)
+    mine, theirs = _entries(a.manifest), _entries(b.manifest)
+    lines, differ, same = [], [], []
+    for kind in KINDS:
+        names = [n for n in mine[kind] | theirs[kind] if mine[kind].get(n) != theirs[kind].get(n)]
+        (differ if names else same).append(
+            f"{kind} ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})" if names else kind
+        )
+        if names:
+            rows = [(n, *(json.dumps(of[kind].get(n)) for of in (mine, theirs))) for n in names]
+            lines += ["", kind, aligned(("", "A", "B"), rows)]
+    how = f"They differ in {', '.join(differ)}" if differ else "They were made alike"
+    alike = f"; {', '.join(same)} are the same" if differ and same else ""
+    students = _students(a, b)
+    said, found = _results(a, b)
+    parts = [p for p in (students, said if a.means or b.means or not students else None) if p]
+    return "\n".join(
+        [f"{how}{alike}; {'; '.join(parts)}.", f"A  {one}", f"B  {other}", *lines,
+         *(["", *found] if found else [])]
+    )  # fmt: skip

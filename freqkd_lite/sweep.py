@@ -1,0 +1,390 @@
+"""Sweeps: one notebook run with many parameters, and what the runs measured in one results folder.
+
+    notebook: 05_distillation      # or a list: each takes the parameters that it has
+    preset: msrs                   # from notebooks/presets/; left out: the notebook's defaults
+    fixed: {steps: 120}            # the same for every run
+    grid: {seed: [0, 1, 2], lr: [0.0003, 0.001]}   # every combination of these
+    runs: [{arms: [none, mse]}, {arms: [none, code]}]   # each of these, with every combination
+    metric: probe_ap               # what table and figure show
+
+A run is addressed by what decides its numbers and kept in runs/sweeps/, so that a sweep that was
+killed goes on where it stopped, and two that want the same run share it: whoever holds its lock
+does it. The system frees the lock of a process that ends, however it ends.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import shutil
+import signal
+import threading
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from itertools import product
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from freqkd_lite.errors import UserError, unknown
+from freqkd_lite.execute import (
+    ERROR,
+    MANIFEST,
+    address,
+    execute,
+    find_notebook,
+    parameters,
+    read_preset,
+    read_yaml,
+    spell,
+)
+from freqkd_lite.results import Row, means, read_results, write_results
+from freqkd_lite.runs import manifest, run_key, runs_folder
+
+KEYS = {"notebook", "preset", "fixed", "grid", "runs", "metric"}
+MADE_OF = ("weights", "data", "train_data")  # what runs that differ in the seed alone must share
+FINISHED, FAILED, BUSY = "finished", "failed", "busy"
+Execute = Callable[..., Path]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run: `values` are its checked parameters, `varied` the seed and those that tell it from
+    the others, `folder` is where it lies when it is finished."""
+
+    notebook: Path
+    values: dict
+    varied: dict
+    folder: Path
+
+    @property
+    def seed(self) -> int | None:
+        return self.varied.get("seed")
+
+    @property
+    def settings(self) -> str:
+        """What varies besides the seed: 'lr=0.001, steps=60'."""
+        return ", ".join(f"{k}={v}" for k, v in self.varied.items() if k != "seed")
+
+    def __str__(self) -> str:
+        return " ".join([self.notebook.stem, *(f"{k}={v}" for k, v in self.varied.items())])
+
+    @property
+    def done(self) -> bool:
+        return (self.folder / MANIFEST).is_file()
+
+    @property
+    def failed(self) -> Path:
+        """What is left of it when it failed."""
+        return self.folder.with_name(self.folder.name + ".failed")
+
+    def failure(self) -> int | None:
+        """A stamp that changes each time that the run fails; None if it has not."""
+        error = self.failed / ERROR
+        return error.stat().st_mtime_ns if error.is_file() else None
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A sweep file, read and checked: its `text`, and the jobs that it asks for."""
+
+    text: str
+    preset: str
+    metric: str | None
+    jobs: list[Job]
+
+
+# ---------------------------------------------------------------------------------------- reading
+
+
+def _mapping(value: object, key: str, where: str) -> dict:
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise UserError(f"{where}: {key} holds {value!r}: write it as {{name: value}}.")
+    return value
+
+
+def _combinations(content: dict, where: str) -> list[dict]:
+    """Every setting that a sweep file asks for, `fixed` left out."""
+    fixed = _mapping(content.get("fixed"), "fixed", where)
+    grid = _mapping(content.get("grid"), "grid", where)
+    for name, values in grid.items():
+        if not isinstance(values, list) or not values:
+            raise UserError(f"{where}: {name} in grid holds {values!r}: give a list of values.")
+    runs = content.get("runs", [{}])
+    if not isinstance(runs, list) or not runs:
+        raise UserError(f"{where}: runs holds {runs!r}: write a list of {{name: value}}.")
+    runs = [_mapping(run, "an entry of runs", where) for run in runs]
+    places = {"fixed": set(fixed), "grid": set(grid), "runs": {n for run in runs for n in run}}
+    for one, other in (("fixed", "grid"), ("fixed", "runs"), ("grid", "runs")):
+        for name in sorted(places[one] & places[other]):
+            raise UserError(f"{where}: {name} stands in {one} and in {other}: keep one of them.")
+    points = [dict(zip(grid, values, strict=True)) for values in product(*grid.values())]
+    found = [run | point for run in runs for point in points]
+    for i, one in enumerate(found):
+        if one in found[:i]:
+            told = ", ".join(f"{k}={v}" for k, v in one.items())
+            raise UserError(f"{where} asks twice for {told or 'the same run'}: remove one.")
+    return found
+
+
+def read_sweep(root: Path, file: Path) -> Sweep:
+    """Read a sweep file; names and types of all parameters are checked against the notebooks."""
+    if not file.is_file():
+        raise UserError(f"{file} does not exist: give the YAML file of a sweep.")
+    where = file.name
+    content = read_yaml(file, where)
+    if not isinstance(content, dict) or "notebook" not in content:
+        raise UserError(f"{where} names no notebook: add a line like 'notebook: 05_distillation'.")
+    for key in content:
+        if key not in KEYS:
+            raise unknown(f"key of {where}", key, KEYS)
+    asked = content["notebook"]
+    paths = [find_notebook(root / "notebooks", str(name))
+             for name in (asked if isinstance(asked, list) else [asked])]  # fmt: skip
+    preset = content.get("preset") or "default"
+    chosen = read_preset(root / "notebooks", preset)
+    combinations = _combinations(content, where)
+    fixed = content.get("fixed") or {}
+    known = {path: parameters(path) for path in paths}
+    names = {name for of in known.values() for name in of}
+    for name in [*fixed, *(n for one in combinations for n in one)]:
+        if name not in names:
+            raise unknown(f"parameter of {' or '.join(p.stem for p in paths)}", name, names)
+    jobs = []
+    for path, of in known.items():
+        default = {name: parameter.default for name, parameter in of.items()} | chosen[path.stem]
+        given = []
+        for one in combinations:  # a notebook that lacks a parameter has fewer runs
+            values = {k: of[k].check(v, path.stem) for k, v in (fixed | one).items() if k in of}
+            if default | values not in [default | other for other in given]:
+                given.append(values)
+        full = [default | values for values in given]
+        varied = [k for k in of if k == "seed" or any(each[k] != full[0][k] for each in full)]
+        for values, each in zip(given, full, strict=True):
+            values = chosen[path.stem] | values
+            name = f"{path.stem}-{address(path, values, numbers_only=True)}"
+            folder = runs_folder() / "sweeps" / name
+            jobs.append(Job(path, values, {k: each[k] for k in varied}, folder))
+    return Sweep(file.read_text(), preset, content.get("metric"), jobs)
+
+
+# ---------------------------------------------------------------------------------------- running
+
+
+def _child(pipe: Connection, job: Job, preset: str, before: int | None, wait: bool,
+           do: Execute) -> None:  # fmt: skip
+    """Do one job, in a process of its own: under the job's lock, unless another one has done it.
+    Sends FINISHED, FAILED with a sentence, or BUSY."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the sweep decides what Ctrl-C ends
+    parent = multiprocessing.parent_process()
+    # A sweep that is killed takes its runs with it, so that the next one need not wait for them.
+    threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
+    lock = job.folder.parent / ".locks" / f"{job.folder.name}.lock"
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(lock, timeout=-1 if wait else 0):
+            if job.done:
+                pipe.send((FINISHED, ""))
+            elif job.failure() not in (None, before):
+                said = (job.failed / ERROR).read_text().strip()
+                pipe.send((FAILED, f"{said} (in another sweep; it lies in {job.failed})"))
+            else:
+                for left in job.folder.parent.glob(f".{job.folder.name}.*"):  # of a killed one
+                    shutil.rmtree(left, ignore_errors=True)
+                do(job.notebook, job.values, job.folder, preset=preset)
+                pipe.send((FINISHED, ""))
+    except Timeout:
+        pipe.send((BUSY, ""))
+    except (UserError, OSError) as error:
+        pipe.send((FAILED, str(error)))
+
+
+class Runner:
+    """Does jobs, `workers` at a time, each in a process of its own."""
+
+    def __init__(self, preset: str, workers: int, do: Execute = execute):
+        self.preset, self.workers, self.do = preset, workers, do
+        # One process imports what all need, and each run is a fork of it.
+        self.context = multiprocessing.get_context("forkserver")
+        self.context.set_forkserver_preload(["freqkd_lite.sweep"])
+        self.alive: set[multiprocessing.Process] = set()
+
+    def _one(self, job: Job, before: int | None, wait: bool) -> tuple[str, str]:
+        if job.done:
+            return FINISHED, ""
+        ours, theirs = self.context.Pipe(duplex=False)
+        process = self.context.Process(
+            target=_child, args=(theirs, job, self.preset, before, wait, self.do)
+        )
+        process.start()
+        self.alive.add(process)
+        theirs.close()  # so that the end of the process ends the wait
+        try:
+            return ours.recv()
+        except EOFError:
+            process.join()
+            return FAILED, f"Its process ended with status {process.exitcode} and said nothing"
+        finally:
+            process.join()
+            self.alive.discard(process)
+
+    def run(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, str, str]]:
+        """(job, FINISHED or FAILED, sentence) as they end. Those that another sweep is at come
+        last: their end is waited for, and where that sweep was killed they are done here."""
+        before = {job.folder: job.failure() for job in jobs}
+        todo, wait = list(jobs), False
+        while todo:
+            busy = []
+            with ThreadPoolExecutor(self.workers) as pool:
+                try:
+                    futures = {pool.submit(self._one, j, before[j.folder], wait): j for j in todo}
+                    for future in as_completed(futures):
+                        state, said = future.result()
+                        if state == BUSY:
+                            busy.append(futures[future])
+                        else:
+                            yield futures[future], state, said
+                except BaseException:
+                    pool.shutdown(wait=False, cancel_futures=True)
+                    for process in list(self.alive):
+                        process.terminate()
+                    raise
+            todo, wait = busy, True
+
+
+def time_left(seconds: Sequence[float], remaining: int, workers: int) -> str:
+    """The rest of a sweep at the mean pace of its finished runs, in words; '' when unknown."""
+    if not seconds or not remaining:
+        return ""
+    rounds = -(-remaining // workers)
+    return f", about {spell(sum(seconds) / len(seconds) * rounds)} to go"
+
+
+def run_all(sweep: Sweep, workers: int = 1, do: Execute = execute) -> list[tuple[Job, str]]:
+    """Do what is not finished and tell how it goes; the jobs that failed, with their sentences."""
+    jobs, failed = sweep.jobs, []
+    done = [job for job in jobs if job.done]
+    print(f"{len(jobs)} runs, {len(done)} finished before", flush=True)
+    todo = [job for job in jobs if not job.done]
+    if workers > 1 and "OMP_NUM_THREADS" not in os.environ:
+        threads = max(1, (os.cpu_count() or 1) // workers)
+        os.environ["OMP_NUM_THREADS"] = str(threads)
+        print(f"{workers} workers, {threads} threads each", flush=True)
+    try:
+        for job, state, said in Runner(sweep.preset, workers, do).run(todo):
+            line = f"[{len(done) + len(failed) + 1}/{len(jobs)}] {job}: "
+            if state == FAILED:
+                failed.append((job, said))
+                print(f"{line}failed: {said}", flush=True)
+                continue
+            done.append(job)
+            seconds = [_manifest(each)["seconds"] for each in done]
+            left = time_left(seconds, len(jobs) - len(done) - len(failed), workers)
+            print(f"{line}{spell(_manifest(job)['seconds'])}{left}", flush=True)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(
+            f"Stopped: {len(done)} of {len(jobs)} runs are finished and kept in "
+            f"{jobs[0].folder.parent}; the same command goes on from there."
+        ) from None
+    return failed
+
+
+def _manifest(job: Job) -> dict:
+    return json.loads((job.folder / MANIFEST).read_text())
+
+
+# -------------------------------------------------------------------------------------- gathering
+
+
+def gather(jobs: Sequence[Job], out: Path) -> tuple[list[Row], dict]:
+    """The rows of finished jobs and, by notebook, what made them; files of images are copied to
+    `out`/per_image. An arm carries what varies besides the seed: `code (lr=0.001)`.
+
+    `UserError` if two runs that should differ in the seed alone had other data or weights."""
+    rows, about, first = [], {}, {}
+    for job in jobs:
+        told, stem = _manifest(job), job.notebook.stem
+        made_of = {key: told.get(key) for key in MADE_OF}
+        other = first.setdefault((stem, job.settings), made_of)
+        for key in MADE_OF:
+            if made_of[key] != other[key]:
+                raise UserError(
+                    f"{job} was run with other {key} than the runs beside it: remove "
+                    f"{job.folder} and start the sweep again."
+                )
+        about.setdefault(stem, []).append((job, told, made_of))
+        ending = f" ({job.settings})" if job.settings else ""
+        for row in read_results(job.folder):
+            kept = _keep(row.per_image, job, out)
+            rows.append(row.model_copy(update={"arm": row.arm + ending, "per_image": kept}))
+    return rows, {stem: _about(entries) for stem, entries in about.items()}
+
+
+def _about(entries: list[tuple[Job, dict, dict]]) -> dict:
+    """What all runs of a notebook share, and the parameters and time of each."""
+    jobs, told, made_of = zip(*entries, strict=True)
+    given = [each["parameters"] for each in told]
+    shared = {k: v for k, v in given[0].items() if all(g.get(k) == v for g in given)}
+    shared.pop("seed", None)
+    return {
+        "parameters": shared,
+        **{k: v if all(m[k] == v for m in made_of) else None for k, v in made_of[0].items()},
+        "seeds": list(dict.fromkeys(job.seed for job in jobs)),
+        "seconds": [each["seconds"] for each in told],
+        "runs": [job.varied for job in jobs],
+    }
+
+
+def _keep(file: str | None, job: Job, out: Path) -> str | None:
+    """Copy a run's file of images into the results folder; its path there."""
+    if file is None:
+        return None
+    stem = job.folder.name if job.settings else job.notebook.stem
+    seed = "" if job.seed is None else f"-seed{job.seed}"
+    target = out / "per_image" / f"{stem}{seed}-{file}"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    beside = target.with_name(f".{uuid.uuid4().hex[:8]}.part")
+    shutil.copyfile(job.folder / file, beside)
+    os.replace(beside, target)
+    return f"per_image/{target.name}"
+
+
+def write(sweep: Sweep, out: Path, command: str, failed: Sequence[tuple[Job, str]]) -> str | None:
+    """Results, table, figure and page of the finished runs, in place of what `out` held; returns
+    the table as text, None when no run is finished."""
+    from freqkd_lite.summary import headline, printed, write_page  # torch takes seconds
+
+    done = [job for job in sweep.jobs if job.done]
+    if not done:
+        return None
+    locks = runs_folder() / "sweeps" / ".locks"
+    locks.mkdir(parents=True, exist_ok=True)
+    with FileLock(locks / f"{run_key({'out': str(out.resolve())})}.lock"):
+        rows, about = gather(done, out)
+        metric = headline(means(rows), sweep.metric)
+        lost = [f"{job}: {_reason(job, said)}" for job, said in failed]
+        entries = dict(command=command, preset=sweep.preset, sweep=sweep.text, metric=metric)
+        write_results(out, rows, manifest(notebooks=about, failed=lost, **entries))
+        kept = {row.per_image for row in rows}
+        for old in (out / "per_image").glob("*"):
+            if f"per_image/{old.name}" not in kept:
+                old.unlink()
+        write_page(out)
+    return printed(means(rows), metric)
+
+
+def _reason(job: Job, said: str) -> str:
+    """A failure without this machine's paths."""
+    error = job.failed / ERROR
+    return error.read_text().strip() if error.is_file() else said
+
+
+def default_out(file: Path) -> Path:
+    """Where results go: beside a file called sweep.yaml, else in a folder of the file's name."""
+    return file.parent if file.stem == "sweep" else file.with_suffix("")

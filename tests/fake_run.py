@@ -1,0 +1,39 @@
+"""What stands for a notebook in the tests of sweeps. Few imports: each run is a process."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+from freqkd_lite.errors import UserError
+from freqkd_lite.runs import whole_folder, write_json
+
+
+def fake(path: Path, values: dict, out: Path, **entries) -> Path:
+    """Writes what it was asked for into a log, and a result of 0.5 + seed / 10; waits while there
+    is a file `hold`, but for the seed 0; the seed 13 fails."""
+    root, seed = path.parent.parent, values["seed"]
+
+    def log(word: str) -> None:
+        with (root / "log.txt").open("a") as file:
+            file.write(f"{word} {seed}\n")
+
+    with whole_folder(out) as beside:
+        log("begin")
+        while (root / "hold").exists() and seed > 0:
+            time.sleep(0.02)
+        if seed == 13:
+            failed = out.with_name(out.name + ".failed")
+            failed.mkdir(exist_ok=True)
+            (failed / "error.txt").write_text("No luck.\n")
+            raise UserError(f"No luck. (as far as it came: {failed})")
+        (beside / "images.npz").write_text(f"seed {seed}")
+        row = dict(claim="walk", arm="code", seed=seed, data="msrs", split="val", n=9,
+                   metric="probe_ap", value=0.5 + seed / 10, per_image="images.npz")  # fmt: skip
+        content = {"schema": "freqkd-results/1", "rows": [row | {"class": "mean"}]}
+        (beside / "results.json").write_text(json.dumps(content))
+        about = dict(parameters={"lr": 0.001, "steps": 3} | values, seconds=20.0, weights="w")
+        write_json(beside / "manifest.json", about)
+    log("end")
+    return out

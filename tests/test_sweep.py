@@ -1,0 +1,379 @@
+"""Sweeps: refused before anything runs, each run done once, killed ones gone on with; the numbers
+of tables and pages against some that were worked by hand."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from nbformat.v4 import new_code_cell as code
+
+from freqkd_lite import cli, summary
+from freqkd_lite.errors import UserError
+from freqkd_lite.figures.arms import seed_scores
+from freqkd_lite.results import Row, means, read_results, write_results
+from freqkd_lite.runs import write_json
+from freqkd_lite.sweep import default_out, gather, read_sweep, run_all, time_left, write
+from tests.fake_run import fake
+from tests.test_execute import settings
+from tests.test_execute import write as write_notebook
+
+ROOT = Path(__file__).parent.parent
+PARAMETERS = "seed: int = 0\nlr: float = 0.001\narms: list[str] = ['none', 'code']"
+
+
+def rows(seed: int, value: float, arm: str = "code", **about) -> list[Row]:
+    base = dict(claim="walk", data="msrs", split="val", metric="probe_ap", klass="mean", n=9)
+    return [Row(arm=arm, seed=seed, value=value, **(base | about))]
+
+
+def logged(root: Path, word: str) -> list[int]:
+    file = root / "log.txt"
+    lines = file.read_text().splitlines() if file.exists() else []
+    return sorted(int(line.split()[1]) for line in lines if line.startswith(word))
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch) -> Path:
+    monkeypatch.setenv("FREQKD_RUNS", str(tmp_path / "runs"))
+    (tmp_path / "notebooks" / "presets").mkdir(parents=True)
+    (tmp_path / "notebooks" / "presets" / "small.yaml").write_text("common: {lr: 0.5}")
+    write_notebook(tmp_path / "notebooks", "01_plain", [settings("pairs: int = 4")])
+    write_notebook(tmp_path / "notebooks", "05_arms", [settings(PARAMETERS)])
+    return tmp_path
+
+
+def sweep(root: Path, text: str, name: str = "sweep.yaml"):
+    (root / name).write_text(text)
+    return read_sweep(root, root / name)
+
+
+# ----------------------------------------------------------------------------------- sweep files
+
+
+def test_a_grid_crosses_the_runs_and_each_notebook_takes_what_it_has(root):
+    text = """notebook: [01_plain, 05_arms]
+preset: small
+fixed: {arms: [none]}
+runs: [{lr: 1e-4}, {}]
+grid: {seed: [0, 1]}"""
+    made = sweep(root, text)
+    assert [job.notebook.stem for job in made.jobs] == ["01_plain"] + 4 * ["05_arms"]
+    assert [job.varied for job in made.jobs[1:]] == [
+        {"seed": s, "lr": lr} for lr in (0.0001, 0.5) for s in (0, 1)  # small.yaml's lr is 0.5
+    ]  # fmt: skip
+    assert made.jobs[1].values == {"lr": 0.0001, "arms": ["none"], "seed": 0}
+    assert made.jobs[1].settings == "lr=0.0001" and made.jobs[0].settings == ""
+    assert len({job.folder for job in made.jobs}) == 5
+    assert [job.folder for job in sweep(root, text + "\n# a word\n").jobs] == [
+        job.folder for job in made.jobs
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("notebook: 05_arm", "notebook called '05_arm': did you mean '05_arms'"),
+        ("notebook: 05_arms\npreset: smal", "preset called 'smal': did you mean 'small'"),
+        ("notebook: 05_arms\ngird: {seed: [0]}", "key of sweep.yaml called 'gird'.*'grid'"),
+        ("notebook: 05_arms\ngrid: {sed: [0]}", "parameter of 05_arms called 'sed'.*'seed'"),
+        ("notebook: 05_arms\nruns: [{sed: 0}]", "parameter of 05_arms called 'sed'.*'seed'"),
+        ("notebook: 05_arms\nfixed: {sed: 0}", "parameter of 05_arms called 'sed'.*'seed'"),
+        ("notebook: 05_arms\ngrid: {seed: [0, 1.5]}", "seed of 05_arms is 1.5, which is no int"),
+        ("notebook: 05_arms\ngrid: {seed: 3}", "seed in grid holds 3: give a list"),
+        ("notebook: 05_arms\ngrid: [seed]", "grid holds .'seed'.: write it as"),
+        ("notebook: 05_arms\nruns: {seed: 3}", "runs holds .*: write a list"),
+        ("notebook: 05_arms\ngrid: {seed: [1, 1]}", "asks twice for seed=1"),
+        ("notebook: 05_arms\nfixed: {seed: 1}\ngrid: {seed: [1]}", "seed stands in fixed and in"),
+        ("grid: {seed: [1]}", "names no notebook"),
+        ("notebook: [", "sweep.yaml is no valid YAML at line"),
+    ],
+)
+def test_what_is_wrong_in_a_sweep_file_is_told_before_anything_runs(root, text, sentence):
+    with pytest.raises(UserError, match=sentence):
+        sweep(root, text)
+    assert not (root / "runs").exists()
+
+
+def test_results_go_beside_a_file_called_sweep_and_else_into_a_folder_of_its_name():
+    assert default_out(Path("results/msrs/sweep.yaml")) == Path("results/msrs")
+    assert default_out(Path("mine/rates.yaml")) == Path("mine/rates")
+
+
+# --------------------------------------------------------------------------------------- running
+
+
+def test_two_sweeps_at_once_do_each_run_once_and_both_have_all(root, capsys):
+    made = sweep(root, "notebook: 05_arms\ngrid: {seed: [0, 1, 2]}")
+    (root / "hold").touch()  # so that both want the same runs at the same time
+    failed = []
+    both = [
+        threading.Thread(target=lambda: failed.append(run_all(made, 2, fake))) for _ in range(2)
+    ]
+    for thread in both:
+        thread.start()
+    wait_for(lambda: len(logged(root, "begin")) >= 2)
+    (root / "hold").unlink()
+    for thread in both:
+        thread.join()
+    assert failed == [[], []] and all(job.done for job in made.jobs)
+    assert logged(root, "begin") == logged(root, "end") == [0, 1, 2]
+
+
+def test_a_failing_run_is_kept_and_told_and_the_rest_goes_on(root, capsys):
+    made = sweep(root, "notebook: 05_arms\ngrid: {seed: [13, 0, 2]}")
+    ((job, said),) = run_all(made, 1, fake)
+    assert job.seed == 13 and said.startswith("No luck.") and logged(root, "end") == [0, 2]
+    out = capsys.readouterr().out
+    assert "[1/3] 05_arms seed=13: failed: No luck." in out
+    assert "[2/3] 05_arms seed=0: 20 s, about 20 s to go" in out and "[3/3]" in out
+    table = write(made, root / "out", "freqkd sweep sweep.yaml", [(job, said)])
+    assert "probe_ap on msrs (val)" in table
+    about = json.loads((root / "out" / "manifest.json").read_text())
+    assert about["failed"] == ["05_arms seed=13: No luck."]
+    assert about["sweep"] == made.text and about["notebooks"]["05_arms"]["seeds"] == [0, 2]
+    page = (root / "out" / "README.md").read_text()
+    assert "failed runs: 05_arms seed=13: No luck." in page and str(root) not in page
+
+
+RUN = """import os, sys
+from pathlib import Path
+from freqkd_lite import cli, sweep
+from tests.fake_run import fake
+
+run_all = sweep.run_all
+sweep.run_all = lambda made, workers: run_all(made, workers, fake)
+sys.argv = ["freqkd", "sweep", "sweep.yaml"]
+if __name__ == "__main__":
+    cli.main()
+"""
+
+
+def wait_for(truth) -> None:
+    for _ in range(6000):
+        if truth():
+            return
+        time.sleep(0.02)
+    raise AssertionError("It did not happen in two minutes.")
+
+
+@pytest.mark.parametrize("stop", [signal.SIGKILL, signal.SIGINT])
+def test_a_sweep_that_is_stopped_goes_on_where_it_was(root, stop, capfd):
+    made = sweep(root, "notebook: 05_arms\ngrid: {seed: [0, 1, 2]}")
+    (root / "run.py").write_text(RUN)
+    (root / "hold").touch()
+    env = os.environ | {"PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(
+        [sys.executable, "run.py"], cwd=root, env=env, stderr=subprocess.PIPE, text=True
+    ) as process:
+        wait_for(lambda: logged(root, "begin") == [0, 1])
+        process.send_signal(stop)
+        said = process.communicate()[1]
+    if stop == signal.SIGINT:
+        assert process.returncode == 130
+        assert said.startswith("freqkd: Stopped: 1 of 3 runs are finished and kept in ")
+        assert said.endswith("the same command goes on from there.\n") and said.count("\n") == 1
+    # Its child ends with it: the lock of run 1 comes free although `hold` still holds it.
+    thread = threading.Thread(target=run_all, args=(made, 1, fake))
+    thread.start()
+    wait_for(lambda: logged(root, "begin") == [0, 1, 1])
+    (root / "hold").unlink()
+    thread.join()
+    assert logged(root, "begin") == [0, 1, 1, 2] and logged(root, "end") == [0, 1, 2]
+    left = [p.name for p in (root / "runs" / "sweeps").iterdir() if p.name != ".locks"]
+    assert sorted(left) == sorted(job.folder.name for job in made.jobs)
+
+
+def test_the_command_with_real_notebooks_keeps_the_broken_run_and_skips_the_others(
+    root, monkeypatch, capsys
+):
+    cells = [settings(PARAMETERS), code(NOTEBOOK)]
+    write_notebook(root / "notebooks", "06_real", cells)
+    (root / "rates.yaml").write_text("notebook: 06_real\ngrid: {lr: [0.001, -1.0]}")
+    monkeypatch.chdir(root)
+    monkeypatch.setattr(sys, "argv", ["freqkd", "sweep", "rates.yaml"])
+    ends = []
+    for _ in range(2):
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        ends.append((end.value.code, *capsys.readouterr()))
+    (status, out, err), (_, again, _) = ends
+    assert status == 1 and "2 runs, 0 finished before" in out and "1 finished before" in again
+    failed = next((root / "runs" / "sweeps").glob("06_real-*.failed"))
+    assert err == (
+        "freqkd: 06_real seed=0 lr=-1.0 failed: Cell 1 of 06_real failed: lr is below 0. "
+        f"(as far as it came: {failed / 'notebook.ipynb'})\n"
+    )
+    assert (failed / "error.txt").read_text() == "Cell 1 of 06_real failed: lr is below 0.\n"
+    (row,) = read_results(root / "rates")
+    assert (row.arm, row.value) == ("code (lr=0.001)", 0.001)
+    assert (root / "rates" / "figure.png").read_bytes()[:4] == b"\x89PNG"
+
+
+NOTEBOOK = """from freqkd_lite.errors import UserError
+from freqkd_lite.notebook import save
+from freqkd_lite.results import Row
+if lr < 0:
+    raise UserError("lr is below 0.")
+row = Row(claim="walk", arm="code", seed=seed, data="msrs", split="val", metric="ap", value=lr)
+print(save("06_real", [row], {"seed": seed, "lr": lr}))"""
+
+
+def test_the_time_left_is_the_mean_pace_over_the_workers():
+    assert time_left([10, 30], 5, 2) == ", about 1 min to go".replace("1 min", "60 s")
+    assert time_left([600], 12, 1) == ", about 2.0 h to go"
+    assert time_left([], 5, 2) == time_left([9], 0, 1) == ""
+
+
+# ------------------------------------------------------------------- gathering, tables and pages
+
+
+def finish(made) -> None:
+    for job in made.jobs:
+        fake(job.notebook, job.values, job.folder)
+
+
+def test_gathered_runs_are_what_the_notebooks_read_seeds_from(root):
+    made = sweep(root, "notebook: 05_arms\ngrid: {seed: [0, 1, 2]}")
+    finish(made)
+    write(made, root / "out", "freqkd sweep sweep.yaml", [])
+    parameters = {"lr": 0.001, "steps": 3, "seed": 7}
+    scores, said = seed_scores(root / "out", "05_arms", "probe_ap", parameters, "w")
+    # 0.5, 0.6, 0.7: mean 0.6, s = 0.1, t(0.975, 2) = 4.302653, half = 4.302653 * 0.1 / sqrt(3)
+    assert scores["code"]["mean"].value == pytest.approx(0.6)
+    assert scores["code"]["mean"].interval == pytest.approx((0.351586, 0.848414), abs=1e-6)
+    assert "Mean over 3 seeds" in said
+    assert seed_scores(root / "out", "05_arms", "probe_ap", parameters | {"lr": 1}, "w")[0] == {}
+    for row in read_results(root / "out"):
+        assert row.per_image == f"per_image/05_arms-seed{row.seed}-images.npz"
+        assert (root / "out" / row.per_image).read_text() == f"seed {row.seed}"
+    # another sweep into the same folder leaves no file that no row names
+    write(sweep(root, "notebook: 05_arms\ngrid: {seed: [1]}"), root / "out", "", [])
+    assert [p.name for p in (root / "out" / "per_image").iterdir()] == ["05_arms-seed1-images.npz"]
+
+
+def test_an_arm_carries_what_varies_besides_the_seed(root):
+    made = sweep(root, "notebook: 05_arms\ngrid: {lr: [0.001, 0.01], seed: [0, 1]}")
+    finish(made)
+    found, about = gather(made.jobs, root / "out")
+    assert [row.arm for row in found] == 2 * ["code (lr=0.001)"] + 2 * ["code (lr=0.01)"]
+    assert len({row.per_image for row in found}) == 4
+    assert about["05_arms"]["parameters"] == {"steps": 3}  # what all share, without the seed
+    assert about["05_arms"]["runs"][3] == {"seed": 1, "lr": 0.01}
+    write(made, root / "out", "", [])
+    with (root / "out" / "table.csv").open() as file:
+        table = list(csv.DictReader(file))
+    assert [(r["arm"], r["settings"], r["seeds"]) for r in table] == [
+        ("code", "lr=0.001", "2"), ("code", "lr=0.01", "2"),
+    ]  # fmt: skip
+
+
+def test_seeds_that_saw_other_data_are_not_averaged(root):
+    made = sweep(root, "notebook: 05_arms\ngrid: {seed: [0, 1]}")
+    finish(made)
+    file = made.jobs[1].folder / "manifest.json"
+    write_json(file, json.loads(file.read_text()) | {"data": "other"})
+    with pytest.raises(UserError, match="seed=1 was run with other data than the runs beside it"):
+        gather(made.jobs, root / "out")
+
+
+def test_means_intervals_and_the_table_against_numbers_worked_by_hand():
+    told = [r for s, v in enumerate((0.2, 0.4)) for r in rows(s, v)]
+    told += rows(0, 0.9, "none", interval=(0.8, 0.95))
+    told += rows(0, None, "mse") + rows(1, 0.5, "mse")
+    code_, none, mse = means(told)
+    # mean 0.3, s = 0.141421, t(0.975, 1) = 12.706205, half = 12.706205 * 0.1
+    assert code_.value == pytest.approx(0.3)
+    assert code_.interval == pytest.approx((-0.970620, 1.570620), abs=1e-6)
+    assert (none.value, none.interval, none.seeds) == (0.9, (0.8, 0.95), 1)
+    assert (mse.value, mse.interval, mse.seeds) == (0.5, None, 1)
+    assert summary.printed([code_, none, mse], "probe_ap").splitlines() == [
+        "probe_ap on msrs (val)",
+        "arm            class  probe_ap    95 % interval  seeds".replace("    95", "     95"),
+        "FreqKD (code)  mean      0.300  [-0.971, 1.571]      2",
+        "undistilled    mean      0.900   [0.800, 0.950]      1",
+        "MSE            mean      0.500                       1",
+    ]
+    assert summary.answer([code_, none, mse], "probe_ap") == (
+        "On msrs, probe_ap (mean over classes) is highest for undistilled 0.900 [0.800, 0.950] and "
+        "lowest for FreqKD (code) 0.300 [-0.971, 1.571]; their intervals overlap."
+    )
+    with pytest.raises(UserError, match="called 'probe_a': did you mean 'probe_ap'"):
+        summary.headline([code_], "probe_a")
+
+
+def test_a_page_follows_from_the_results_and_changes_with_them(tmp_path):
+    told = rows(0, 0.25, "none", interval=(0.2, 0.3)) + rows(0, 0.75, interval=(0.7, 0.8))
+    about = {"command": "freqkd sweep x", "versions": {"torch": "2.9"}, "weights": "abc"}
+    write_results(tmp_path / "mine", told, about)
+    summary.write_pages(tmp_path)
+    made = {p.name: p.read_bytes() for p in (tmp_path / "mine").iterdir()}
+    page = made["README.md"].decode()
+    first = page.splitlines()[3]
+    assert "highest for FreqKD (code) 0.750 [0.700, 0.800]" in first and "lie apart" in first
+    assert page.index(first) < page.index("](figure.png)") < page.index("| metric |")
+    for word in ("`freqkd sweep x`", "torch 2.9", "`abc`", "data: msrs"):
+        assert page.index("## How it was made") < page.index(word)
+    assert first in (tmp_path / "README.md").read_text()
+    summary.write_pages(tmp_path)
+    assert made == {p.name: p.read_bytes() for p in (tmp_path / "mine").iterdir()}
+    told[1].value, told[1].interval = 0.26, (0.2, 0.32)
+    write_results(tmp_path / "mine", told, about)
+    summary.write_pages(tmp_path)
+    page = (tmp_path / "mine" / "README.md").read_text()
+    assert "0.260" in page and "0.750" not in page and "intervals overlap" in page
+    assert (tmp_path / "mine" / "figure.png").read_bytes() != made["figure.png"]
+    (tmp_path / "mine" / "README.md").write_text("my own words")
+    with pytest.raises(UserError, match="was not written by `freqkd report`"):
+        summary.write_pages(tmp_path)
+
+
+def test_the_committed_result_pages_are_those_of_the_committed_results(tmp_path):
+    shutil.copytree(ROOT / "results", tmp_path / "results")
+    for folder in summary.write_pages(tmp_path / "results"):
+        for name in ("README.md", "table.csv"):
+            ours = (ROOT / "results" / folder.name / name).read_text()
+            assert ours == (folder / name).read_text(), f"{folder.name}: give `freqkd report`"
+
+
+# ------------------------------------------------------------------------------------ the command
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "sentence"),
+    [
+        (KeyboardInterrupt(), 130, "freqkd: Stopped: what is finished is kept; the same command"),
+        (KeyboardInterrupt("Kept 3 steps."), 130, "freqkd: Kept 3 steps.\n"),
+        (OSError(28, "No space left", "runs/x"), 2, "freqkd: The disk is full at runs/x: make"),
+    ],
+)
+def test_the_command_ends_in_a_sentence(root, error, status, sentence, monkeypatch, capsys):
+    def stop(*_: object) -> None:
+        raise error
+
+    monkeypatch.chdir(root)
+    monkeypatch.setattr(summary, "write_pages", stop)
+    monkeypatch.setattr(sys, "argv", ["freqkd", "report"])
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    out, said = capsys.readouterr()
+    assert end.value.code == status and said.startswith(sentence) and said.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", ["run", "sweep", "compare", "walk", "report", "scan", "pages"])
+def test_each_command_s_help_fits_a_terminal(root, command, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr(sys, "argv", ["freqkd", command, "--help"])
+    with pytest.raises(SystemExit):
+        cli.main()
+    lines = capsys.readouterr().out.splitlines()
+    assert 4 < len(lines) <= 24 and max(map(len, lines)) <= 80
