@@ -98,6 +98,15 @@ def test_a_broken_file_is_named_with_its_remedy(msrs, break_it, message):
     assert "\n" not in str(caught.value)
 
 
+def test_a_box_that_sticks_out_is_cut_on_demand_and_listed(msrs):
+    (msrs / "msrs361/boxes_ir/00001D.txt").write_text("1 0.05 0.5 0.2 1.0\n\n")
+    with pytest.raises(UserError, match="00001D.txt, line 1: the box -4 0 12 40 sticks out"):
+        data.load("msrs", root=msrs)
+    pairs = data.load("msrs", size=(40, 80), root=msrs, repair=True)
+    assert pairs[0].boxes.tolist() == [[0.0, 0.0, pytest.approx(12.0), 40.0]]
+    assert pairs[0].labels.tolist() == [1] and len(pairs.repairs) == 1
+
+
 def test_every_split_list_is_part_of_all(msrs):
     assert data.load("msrs", "all", root=msrs).names == ["00001D", "00002N"]
 

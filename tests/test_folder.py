@@ -230,6 +230,19 @@ def test_a_survey_lists_all_at_once_and_knows_what_is_sound(pairs):
         data.survey("scenes")
 
 
+def test_repair_may_be_asked_for_in_a_call_or_in_pairs_yaml(pairs):
+    (pairs / "labels/2.txt").write_text("0 0 .5 .5 .5\n0 .5 .5 0 .5\n")  # x from -16 to 16
+    by_call = load(pairs, repair=True)
+    (pairs / "pairs.yaml").write_text("infrared: thermal\nboxes: labels\nrepair: true\n")
+    for found in (by_call, load(pairs)):
+        assert found[2].boxes.tolist() == [[0, 4, 8, 12]]
+        assert [line.rsplit(": ", 1)[1] for line in found.repairs] == [
+            "cut at the edge",
+            "left out",
+        ]
+    assert len(data.survey("folder", pairs).repairs) == 2
+
+
 def test_a_root_that_is_a_file_or_absent_is_refused(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     for name in ("folder", "msrs", "roadscene", "hituav", "llvip"):

@@ -112,8 +112,9 @@ class FilePairs(PairSet):
 
     def __init__(self, split: str, size: tuple[int, int], root: str | Path | None = None,
                  limit: int | None = None, **options: object):  # fmt: skip
-        ledger = Ledger()
-        collection = self.collect(root, ledger, self.Options.of(self.name, options))
+        checked = self.Options.of(self.name, options)
+        ledger = Ledger(repair=checked.repair)
+        collection = self.collect(root, ledger, checked)
         if split not in collection.splits:
             raise unknown(f"split of {self.name}", split, collection.splits)
         super().__init__(split, size, collection.splits[split][:limit])
@@ -211,7 +212,7 @@ def survey(
     if not (isinstance(kind, type) and issubclass(kind, FilePairs)):
         raise unknown("data set in files", name, [n for n in REGISTRY if n != "scenes"])
     checked = kind.Options.of(name, options)
-    ledger = Ledger(collect=True)
+    ledger = Ledger(collect=True, repair=checked.repair)
     collection = Collection([], {})
     with ledger.watch("no data", Path(root or name)):
         collection = kind.collect(root, ledger, checked)

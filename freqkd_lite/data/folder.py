@@ -96,7 +96,7 @@ class Folder(FilePairs):
             raise UserError("folder needs root=DIR, or visible=DIR and infrared=DIR.")
         if math.fsum(options.shares) != 1 or min(options.shares) < 0:
             raise UserError(f"shares={options.shares} must be three numbers that add up to 1.")
-        ledger.repair = options.repair
+        ledger.repair = options.repair  # pairs.yaml may say so
         visible, infrared, where, lists = (
             None if path is None else base / path.expanduser()
             for path in (options.visible, options.infrared, options.boxes, options.split_files)

@@ -29,7 +29,6 @@ class Msrs(FilePairs):
 
     @classmethod
     def collect(cls, root: str | Path | None, ledger: Ledger, options: Options) -> Collection:
-        ledger.repair = options.repair
         home = data_root(cls.name, ("msrs361", "msrs"), root, ("ir",))
         listing = home / "split.json"
         if not listing.is_file():
@@ -58,7 +57,6 @@ class RoadScene(FilePairs):
 
     @classmethod
     def collect(cls, root: str | Path | None, ledger: Ledger, options: Options) -> Collection:
-        ledger.repair = options.repair
         markers = ("ir/FLIR_*", "cropinfrared/FLIR_*")
         home = data_root(cls.name, ("roadscene", "RoadScene"), root, markers)
         ours = (home / "ir").is_dir()
@@ -95,7 +93,6 @@ class HitUav(FilePairs):
 
     @classmethod
     def collect(cls, root: str | Path | None, ledger: Ledger, options: Options) -> Collection:
-        ledger.repair = options.repair
         markers = ("annotations/train.json",)
         home = data_root(cls.name, ("hituav", "normal_json"), root, markers)
         parts = [part for part in ("train", "val", "test") if (home / part).is_dir()]
@@ -122,7 +119,6 @@ class Llvip(FilePairs):
 
     @classmethod
     def collect(cls, root: str | Path | None, ledger: Ledger, options: Options) -> Collection:
-        ledger.repair = options.repair
         home = data_root(cls.name, ("LLVIP", "llvip"), root, ("infrared/train",))
         records, names = matched(home / "visible", home / "infrared", ledger, options.unpaired)
         boxes = open_boxes(home / "Annotations", names, ("person",), ledger)
