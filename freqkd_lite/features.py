@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import pickle
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -189,10 +188,10 @@ def read_pickle(path: Path) -> dict[str, Tensor]:
     """A .pt or .pth file's tensors; nothing else in it is run."""
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
+    except Exception as error:  # torch raises many kinds for torn files, and one for code
         raise UserError(
-            f"{path} holds more than tensors, and loading it could run code: convert it to "
-            "safetensors where you trust it."
+            f"{path} is torn, or holds more than tensors, which could run code: fetch it anew, or "
+            "convert it to safetensors where you trust it."
         ) from error
     for key in ("state_dict", "model"):  # what training scripts put around the weights
         state = (
@@ -249,9 +248,8 @@ def load_into(net: nn.Module, path: Path, name: str) -> None:
         raise UserError(f"weights={path} must end in {', '.join(READERS)}: convert the file.")
     try:
         state = {k: v.float() for k, v in READERS[path.suffix](path).items()}
-    except (SafetensorError, OSError, RuntimeError, EOFError) as error:
-        kind = path.suffix[1:]
-        raise UserError(f"{path} is not a readable {kind} file: fetch it anew.") from error
+    except (SafetensorError, OSError) as error:
+        raise UserError(f"{path} is not a readable safetensors file: fetch it anew.") from error
     counters = "num_batches_tracked"  # no weight: batch norm in eval mode never reads it
     own = {k: v for k, v in net.state_dict().items() if not k.endswith(counters)}
     state = {k: v for k, v in state.items() if not k.endswith(counters)}

@@ -6,7 +6,13 @@ import torch
 from safetensors.torch import save_file
 
 from freqkd_lite.errors import UserError
-from freqkd_lite.features import create_net, crop_to_patch, extract, load_backbone
+from freqkd_lite.features import (
+    create_net,
+    crop_to_patch,
+    extract,
+    load_backbone,
+    sha256_file,
+)
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +92,135 @@ def test_no_weights_names_all_three_ways(monkeypatch):
     monkeypatch.setattr(timm, "create_model", offline)
     with pytest.raises(UserError, match=r"weights=FILE.*FREQKD_WEIGHTS.*vit_tiny_patch16_224'"):
         load_backbone("vit_tiny_patch16_224")
+
+
+def test_a_timm_download_is_named_and_has_a_checksum(monkeypatch):
+    """timm's own hub stands in: the same name gives weights that are known beforehand."""
+    torch.manual_seed(5)
+    fetched = create_net("test_vit")
+    real = timm.create_model
+
+    def hub(*args, pretrained=False, **kwargs):
+        return fetched if pretrained else real(*args, **kwargs)
+
+    monkeypatch.delenv("FREQKD_WEIGHTS", raising=False)
+    monkeypatch.setattr(timm, "create_model", hub)
+    one, two = load_backbone("test_vit"), load_backbone("test_vit")
+    assert one.source == "timm:timm/test_vit.r160_in1k" and one.checksum == two.checksum
+    for name, value in one.net.state_dict().items():
+        assert torch.equal(value, fetched.state_dict()[name])
+    with torch.no_grad():
+        fetched.norm.weight[0] += 1e-6
+    assert load_backbone("test_vit").checksum != one.checksum
+
+
+def test_two_files_of_one_name_are_not_chosen_between_in_silence(tmp_path, monkeypatch):
+    monkeypatch.setenv("FREQKD_WEIGHTS", str(tmp_path))
+    state = create_net("test_vit").state_dict()
+    save_file(state, tmp_path / "test_vit.r160_in1k.safetensors")
+    save_file(state, tmp_path / "test_vit2.safetensors")  # begins with the name, is another model
+    assert load_backbone("test_vit").source == "test_vit.r160_in1k.safetensors"
+    torch.save(state, tmp_path / "test_vit.pth")
+    both = r"holds test_vit.pth and test_vit.r160_in1k.safetensors, which are all called test_vit"
+    with pytest.raises(UserError, match=both):
+        load_backbone("test_vit")
+    assert load_backbone("test_vit", tmp_path / "test_vit.pth").source == "test_vit.pth"
+    monkeypatch.setenv("FREQKD_WEIGHTS", str(tmp_path / "absent"))
+    with pytest.raises(UserError, match="FREQKD_WEIGHTS=.*absent is no folder"):
+        load_backbone("test_vit")
+
+
+class Opens:
+    """A pickle of this would create a file on loading."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return open, (self.path, "w")
+
+
+@pytest.mark.parametrize("around", [None, "state_dict", "model"])
+def test_pickled_weights_are_read_when_they_are_tensors_alone(tmp_path, around):
+    state = create_net("test_vit").state_dict()
+    path = tmp_path / "w.pt"
+    torch.save({around: state, "epoch": 3} if around else state, path)
+    loaded = load_backbone("test_vit", path)
+    assert loaded.checksum == sha256_file(path)
+    for name, value in loaded.net.state_dict().items():
+        assert torch.equal(value, state[name])
+
+
+def test_a_pickle_that_could_run_code_is_refused(tmp_path):
+    path, trace = tmp_path / "w.pth", tmp_path / "trace"
+    torch.save({"state_dict": create_net("test_vit").state_dict(), "x": Opens(str(trace))}, path)
+    with pytest.raises(
+        UserError, match="w.pth is torn, or holds more than tensors.*convert it to safetensors"
+    ):
+        load_backbone("test_vit", path)
+    assert not trace.exists()
+    for name, content in (("torn.pt", path.read_bytes()[:5000]), ("text.pth", b"hello"),
+                          ("empty.pt", b"")):  # fmt: skip
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(UserError, match=f"{name} is torn, or holds more"):
+            load_backbone("test_vit", tmp_path / name)
+    torch.save([torch.ones(2)], tmp_path / "list.pt")
+    with pytest.raises(UserError, match="list.pt holds no table of tensors"):
+        load_backbone("test_vit", tmp_path / "list.pt")
+    (tmp_path / "w.onnx").touch()
+    with pytest.raises(UserError, match="w.onnx must end in .safetensors, .pt, .pth"):
+        load_backbone("test_vit", tmp_path / "w.onnx")
+
+
+def test_random_weights_have_a_checksum_of_their_own():
+    def seeded(seed):
+        torch.manual_seed(seed)
+        return load_backbone("test_vit", "random").checksum
+
+    assert seeded(0) == seeded(0) != seeded(1)
+
+
+# Tokens before the grid: one, two, one and four registers; then axes in another order, and plain
+# convolutions. The width and the pixels a token are what the models' papers say.
+KINDS = [
+    ("vit_tiny_patch16_224", 192, 16), ("deit_tiny_distilled_patch16_224", 192, 16),
+    ("vit_small_patch14_reg4_dinov2", 384, 14), ("swin_tiny_patch4_window7_224", 768, 32),
+    ("resnet18", 512, 32), ("efficientnet_lite0", 320, 32), ("convnext_atto", 320, 32),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "width", "patch"), KINDS, ids=[kind[0] for kind in KINDS])
+def test_any_kind_of_model_gives_maps_in_the_picture_s_own_order(name, width, patch):
+    """A patch that differs from a grey picture shows in the map where it lies in the picture:
+    rows and columns are not swapped, and no token before the grid is taken for a place."""
+    torch.manual_seed(0)
+    backbone = load_backbone(name, "random").freeze()
+    first = 0 if hasattr(backbone.net, "blocks") and backbone.depth > 5 else backbone.depth - 1
+    rows, columns = 4, 7
+    grey = torch.full((1, 3, rows * patch, columns * patch), 0.5)
+    marked = grey.clone()
+    y, x = 2, 5
+    marked[..., y * patch : (y + 1) * patch, x * patch : (x + 1) * patch] = torch.rand(
+        3, patch, patch
+    )
+    (before,), (after,) = (extract(backbone, images, [first]) for images in (grey, marked))
+    assert after.shape == (1, width, rows, columns)
+    change = (after - before).square().sum(1)[0]
+    assert divmod(int(change.argmax()), columns) == (y, x)
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "message"),
+    [
+        ("mixer_s32_224", (112, 224), r"does not take images of 112x224 .* use 224x224"),
+        ("crossvit_tiny_240", (136, 153), r"no NCHW map of them: choose another"),
+    ],
+)
+def test_a_size_that_a_model_cannot_map_is_told(name, size, message):
+    backbone = load_backbone(name, "random")
+    with pytest.raises(UserError, match=message) as caught:
+        extract(backbone, torch.rand(1, 3, *size), [1])
+    assert "\n" not in str(caught.value)
 
 
 def test_names_sizes_and_blocks_are_checked(backbone, capsys):
