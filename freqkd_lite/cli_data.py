@@ -45,9 +45,7 @@ def describe(name: Name) -> None:
         rows["checked"] = entry.source.verified
     width = min(shutil.get_terminal_size().columns, 100)
     for what, text in rows.items():
-        typer.echo(
-            textwrap.fill(text, width, initial_indent=f"{what:9} ", subsequent_indent=" " * 10)
-        )
+        typer.echo(textwrap.fill(f"{what:8}{text}", width, subsequent_indent=" " * 8))
 
 
 @data.command()

@@ -212,7 +212,7 @@ def checksums(folder, name, files):
 def roadscene(server, tmp_path, monkeypatch):
     """Two pairs as single files, and the source that names them."""
     files = {f"{f}/{n}.png": picture(40 * k) for k, (f, n) in enumerate(
-        [("ir", "a"), ("ir", "b"), ("vi", "a"), ("vi", "b")])}  # fmt: skip
+        [("ir", "FLIR_1"), ("ir", "FLIR_2"), ("vi", "FLIR_1"), ("vi", "FLIR_2")])}  # fmt: skip
     checksums(tmp_path / "sums", "roadscene", files)
     monkeypatch.setattr(download, "CHECKSUMS", tmp_path / "sums")
     for path, body in files.items():
@@ -225,24 +225,26 @@ def test_single_files_end_in_the_layout_that_load_expects(server, roadscene, tmp
     where = get("roadscene", roadscene, tmp_path / "data", progress=False, wait=lambda _: None)
     assert where == tmp_path / "data" / "roadscene"
     assert sorted(os.listdir(where)) == ["ir", "origin.json", "vi"]
-    assert (where / "vi" / "b.png").read_bytes() == picture(120)
+    assert (where / "vi" / "FLIR_2.png").read_bytes() == picture(120)
     origin = json.loads((where / "origin.json").read_text())
     assert (origin["files"], origin["checked"]) == (4, 4)
     assert os.listdir(tmp_path / "data") == ["roadscene"]
     pairs = data.load("roadscene", "train", size=(16, 16), root=tmp_path / "data")
-    assert set(pairs.names) <= {"a", "b"} and pairs[0].visible.shape == (3, 16, 16)
+    assert set(pairs.names) <= {"FLIR_1", "FLIR_2"} and pairs[0].visible.shape == (3, 16, 16)
 
 
 def test_an_interrupted_set_never_has_its_final_name_and_goes_on(server, roadscene, tmp_path):
     root = tmp_path / "data"
-    missing = server.files.pop("/low/b.png")
-    with pytest.raises(UserError, match="low/b.png answers 404"):
+    missing = server.files.pop("/low/FLIR_2.png")
+    with pytest.raises(UserError, match="low/FLIR_2.png answers 404"):
         get("roadscene", roadscene, root, progress=False)
     assert os.listdir(root) == ["roadscene.part"]
-    server.files["/low/b.png"] = missing
+    server.files["/low/FLIR_2.png"] = missing
     server.seen.clear()
     get("roadscene", roadscene, root, progress=False)
-    assert [path for path, _ in server.seen] == ["/low/b.png"]  # the rest was here and was right
+    assert [path for path, _ in server.seen] == [
+        "/low/FLIR_2.png"
+    ]  # the rest was here and was right
     assert os.listdir(root) == ["roadscene"]
 
 
@@ -252,11 +254,13 @@ def test_a_set_that_is_here_is_checked_and_not_fetched(server, roadscene, tmp_pa
     server.seen.clear()
     get("roadscene", roadscene, root, progress=False)
     assert server.seen == []
-    (root / "roadscene" / "ir" / "a.png").write_bytes(b"changed")
-    (root / "roadscene" / "vi" / "a.png").unlink()
-    with pytest.raises(UserError, match="2 of its files are not the published ones.*ir/a.png diff"):
+    (root / "roadscene" / "ir" / "FLIR_1.png").write_bytes(b"changed")
+    (root / "roadscene" / "vi" / "FLIR_1.png").unlink()
+    with pytest.raises(
+        UserError, match="2 of its files are not the published ones.*ir/FLIR_1.png diff"
+    ):
         get("roadscene", roadscene, root, progress=False)
-    assert (root / "roadscene" / "ir" / "a.png").read_bytes() == b"changed"
+    assert (root / "roadscene" / "ir" / "FLIR_1.png").read_bytes() == b"changed"
 
 
 def zipped(files):
