@@ -128,6 +128,7 @@ def demo(
     learned = measure(held, teacher, blocks, ("distilled", "undistilled"), count, student, **about)
     print(answer(learned), flush=True)
     page = ReportPage(QUESTION, answer(learned))
+    page.text(*gap_report.caution(learned))
     with plt.rc_context():
         style()
         page.figure(*before_and_after(learned, {"undistilled": "none", "distilled": loss}))
@@ -148,8 +149,9 @@ def demo(
     page.section("The pairs")
     page.bullets(checked)
     page.section("How it was done")
-    gap_report.add_methods(page, found, command)
+    gap_report.add_methods(page, found)
     page.bullets(_methods(run, learned, len(held)))
+    page.code(command)
     out.mkdir(parents=True, exist_ok=True)
     write_json(out / "report.json", {
         "schema": SCHEMA, "rows": as_json(rows(found, learned, loss)),

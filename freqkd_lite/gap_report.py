@@ -19,6 +19,7 @@ QUESTION = "Do RGB and infrared part more at high frequency?"
 BAND = "disk25_75"  # the bands of the authors' analysis, which the answer is about
 BAND_NAMES = {"disk25_75": "rho up to .25, and from .75", "rectangle50": "half of each axis"}
 METRIC_NAMES = {"mse": "raw MSE", "normalised": "energy-normalised", "cosine": "cosine distance"}
+FEW = 10  # pairs
 STATED = 2.4  # times, by the paper's abstract
 
 
@@ -52,9 +53,10 @@ def remarks(found: dict) -> list[str]:
     """What must be said beside the answer: the size that the paper states, the other metrics and
     bands, and what strangers reach."""
     real = pick(found, band=BAND, metric="normalised", pairing="real")
+    said = caution(found)
     if not real["interval"]:
-        return []
-    (low, high), said = real["interval"], []
+        return said
+    low, high = real["interval"]
     within = "lies within" if low <= STATED <= high else "lies outside"
     said.append(f"The paper states {STATED} for its own pairs and model, which {within} this "
                 "interval.")  # fmt: skip
@@ -85,6 +87,14 @@ def remarks(found: dict) -> list[str]:
                     f"{_span(strangers['interval'])}: a ratio above 1 alone is no sign of a gap "
                     "between RGB and infrared; the levels are.")  # fmt: skip
     return said
+
+
+def caution(found: dict) -> list[str]:
+    """A warning where there are few pairs: a bootstrap over a handful is too sure of itself."""
+    if found["pairs"] >= FEW:
+        return []
+    return [f"Only {found['pairs']} pairs: intervals over so few are too narrow; read the answer "
+            "as a first impression."]  # fmt: skip
 
 
 def small_table(found: dict) -> tuple[list[str], list[list[object]]]:
@@ -133,7 +143,7 @@ def add_tables(page: ReportPage, found: dict) -> None:
                "blocks.")  # fmt: skip
 
 
-def add_methods(page: ReportPage, found: dict, command: str) -> None:
+def add_methods(page: ReportPage, found: dict) -> None:
     """How the gap was measured, so that a reader can repeat it."""
     data, (height, width) = found["data"], found["size"]
     taken = "" if found["pairs"] == data["pairs"] else f" of {data['pairs']}, evenly spread,"
@@ -153,7 +163,6 @@ def add_methods(page: ReportPage, found: dict, command: str) -> None:
         f"seed {found['seed']}.",
         "Intervals: 95 % percentile bootstrap over images, 1000 draws, the same for all rows.",
     ])  # fmt: skip
-    page.code(command)
 
 
 def write_page(found: dict, path: str | Path, command: str) -> Path:
@@ -164,7 +173,8 @@ def write_page(found: dict, path: str | Path, command: str) -> Path:
     page.section("The numbers")
     add_tables(page, found)
     page.section("How it was done")
-    add_methods(page, found, command)
+    add_methods(page, found)
+    page.code(command)
     return page.write(path)
 
 

@@ -85,7 +85,7 @@ def side_by_side(
     }
     shown = panels | dict(zip(columns, pictures, strict=True))
     height = target.shape[-2] / target.shape[-1]
-    size = (7, 0.5 + len(names) * (7 / len(shown) * height + 0.1))
+    size = (7, 0.3 + len(names) * (6.6 / len(shown) * height + 0.06))
     figure, axes = plt.subplots(len(names), len(shown), figsize=size, squeeze=False)
     for row, label in enumerate(names):
         for ax, (title, picture) in zip(axes[row], shown.items(), strict=True):
