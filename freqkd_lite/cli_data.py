@@ -45,7 +45,11 @@ def describe(name: Name) -> None:
         rows["checked"] = entry.source.verified
     width = min(shutil.get_terminal_size().columns, 100)
     for what, text in rows.items():
-        typer.echo(textwrap.fill(f"{what:8}{text}", width, subsequent_indent=" " * 8))
+        typer.echo(
+            textwrap.fill(
+                f"{what:8}{text}", width, subsequent_indent=" " * 8, break_on_hyphens=False
+            )
+        )
 
 
 @data.command()

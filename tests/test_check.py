@@ -196,8 +196,8 @@ def test_boxes_are_drawn_where_they_are(pairs, monkeypatch):
     import io
 
     picture = np.asarray(Image.open(io.BytesIO(jpeg)), dtype=int)
-    orange = np.array([0xE6, 0x9F, 0x00])
-    ys, xs = np.nonzero(np.abs(picture - orange).sum(-1) < 90)
+    # The scene is grey, so red stands above blue only where the orange outline is, JPEG or not.
+    ys, xs = np.nonzero(picture[..., 0] - picture[..., 2] > 60)
     assert (xs.min(), ys.min(), xs.max(), ys.max()) == pytest.approx((12, 18, 36, 54), abs=2)
 
 

@@ -256,9 +256,7 @@ def test_a_set_that_is_here_is_checked_and_not_fetched(server, roadscene, tmp_pa
     assert server.seen == []
     (root / "roadscene" / "ir" / "FLIR_1.png").write_bytes(b"changed")
     (root / "roadscene" / "vi" / "FLIR_1.png").unlink()
-    with pytest.raises(
-        UserError, match="2 of its files are not the published ones.*ir/FLIR_1.png diff"
-    ):
+    with pytest.raises(UserError, match="2 of its files are not the published.*ir/FLIR_1.png dif"):
         get("roadscene", roadscene, root, progress=False)
     assert (root / "roadscene" / "ir" / "FLIR_1.png").read_bytes() == b"changed"
 
@@ -345,3 +343,12 @@ def test_the_known_checksums_are_those_of_the_copies_here():
     if not root or not os.path.isdir(os.path.join(root, "roadscene")):
         pytest.skip("FREQKD_DATA holds no roadscene")
     assert download.wrong_files(download.Path(root) / "roadscene", "roadscene", every=True) == []
+
+
+def test_a_place_that_can_not_be_written_ends_in_a_sentence(hituav, tmp_path, monkeypatch):
+    def refuse(*_, **__):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(download.Path, "mkdir", refuse)  # a tester may be root, whom nothing stops
+    with pytest.raises(UserError, match="can't be written .Permission denied.: .*--root"):
+        get("hituav", hituav, tmp_path / "data", progress=False)

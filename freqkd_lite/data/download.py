@@ -194,6 +194,18 @@ def get(
     A set that is there is checked instead. `origin.json` beside the files says where they came
     from and how many of them were compared with a known checksum.
     """
+    try:
+        return _get(name, source, root, progress, wait)
+    except OSError as error:  # no right to write there, or the disk is full
+        raise UserError(
+            f"{root} can't be written ({error.strerror or error}): mend that, or name another "
+            "place with --root; what is downloaded stays."
+        ) from error
+
+
+def _get(
+    name: str, source: Source, root: Path, progress: bool, wait: Callable[[float], None]
+) -> Path:
     final = root / name
     if final.is_file() or root.is_file():
         raise UserError(f"{final if final.is_file() else root} is a file: name a folder by --root.")
