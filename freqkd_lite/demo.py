@@ -57,7 +57,9 @@ def check(options: dict[str, str]) -> list[str]:
     survey = data.survey("folder", **options)
     if survey.problems:
         first, more = survey.problems[0], len(survey.problems) - 1
-        raise UserError(first.sentence + (f" ({more} more problems.)" if more else ""))
+        raise UserError(
+            first.sentence + (f" ({more} more: freqkd data check lists them.)" if more else "")
+        )
     sizes = sorted({seen.size for seen in survey.inspected.values()})
     ends = " to ".join(f"{h}x{w}" for h, w in (sizes[0], sizes[-1])[: len(sizes)])
     count = len(survey.collection.records)

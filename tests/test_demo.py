@@ -30,27 +30,28 @@ def apart(tmp_path, monkeypatch):
 # --------------------------------------------------------------------- how near the student came
 
 
-class Mirrored(Pixels):
-    """Sees an image left to right, and three times as strong."""
+class Turned(Pixels):
+    """Sees an image turned by half, and three times as strong."""
 
     def forward_intermediates(self, images, indices, **about):
-        return [3 * images.flip(-1) for _ in indices]
+        return [3 * images.flip(-2, -1) for _ in indices]
 
 
 def test_a_student_that_undoes_what_infrared_did_is_the_teacher_itself():
-    """Infrared is RGB mirrored: unrelated for the teacher, the same for a student that mirrors
-    back. That it is three times as strong must not matter: the losses don't see it."""
+    """Infrared is RGB turned by half: unrelated for the teacher (a mere mirror would keep waves
+    that run along its axis), the same for a student that turns it back. That it is three times as
+    strong must not matter: the losses don't see it."""
     teacher = Backbone(Pixels(), "pixels", "made here", "c" * 64).freeze()
-    student = Backbone(Mirrored(), "pixels", "made here", None).freeze()
-    pairs = Fields(lambda i: (noise(i), noise(i).flip(-1)), 12)
+    student = Backbone(Turned(), "pixels", "made here", None).freeze()
+    pairs = Fields(lambda i: (noise(i), noise(i).flip(-2, -1)), 40)
     learned = gap.measure(pairs, teacher, [1], ("distilled", "undistilled"), student=student,
                           progress=False)  # fmt: skip
     for row in learned["rows"]:
         if row["metric"] == "normalised":
             at = 0 if row["pairing"] == "distilled" else 1
-            assert (row["low"], row["high"]) == pytest.approx((at, at), abs=1e-6 if not at else 0.1)
+            assert (row["low"], row["high"]) == pytest.approx((at, at), abs=0.15 if at else 1e-5)
     assert demo.answer(learned).startswith("Yes: in energy-normalised divergence it came nearer")
-    assert "12 held-out pairs, mean over block 1." in demo.answer(learned)
+    assert "40 held-out pairs, mean over block 1." in demo.answer(learned)
 
 
 def levels(low, high, low_change, high_change):
@@ -105,7 +106,10 @@ def test_pictures_stand_in_order_and_the_photographs_only_where_they_may():
     shown = {}
     for with_them in (True, False):
         figure, alt = side_by_side(["a", "b"], maps, 11, photographs if with_them else None)
-        shown[with_them] = [ax.get_title() for ax in figure.axes[: len(figure.axes) // 2]]
+        shown[with_them] = [
+            ax.get_title() or ax.get_title(loc="left")
+            for ax in figure.axes[: len(figure.axes) // 2]
+        ]
         assert alt.startswith("Features of block 11 as colours, 2 held-out pairs")
         got = figure.axes[-1].images[0].get_array()
         assert np.array_equal(got, principal_colours(maps["teacher on RGB"],
@@ -208,7 +212,7 @@ def test_pictures_of_the_data_stay_out_where_they_must(folders, small, tmp_path,
 def test_what_is_wrong_with_the_folders_is_said_before_anything_is_computed(folders, tmp_path):
     (folders["infrared"] / "03.png").write_bytes(b"")
     (folders["infrared"] / "05.png").write_text("no picture")
-    with pytest.raises(UserError, match=r"03\.png .*\(1 more problems?\.\)"):
+    with pytest.raises(UserError, match=r"03\.png.*\(1 more: "):
         demo.check({k: str(v) for k, v in folders.items()})
     (tmp_path / "taken").write_text("")
     with pytest.raises(UserError, match="taken is a file"):
