@@ -13,11 +13,7 @@ from typer.core import TyperGroup
 
 from freqkd_lite import cli_gap
 from freqkd_lite.cli_data import data
-from freqkd_lite.errors import UserError
-
-
-class Stopped(Exception):
-    """Ctrl-C, with a sentence about what is kept."""
+from freqkd_lite.errors import Interrupted, UserError
 
 
 class Commands(TyperGroup):
@@ -27,7 +23,7 @@ class Commands(TyperGroup):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt as stop:
-            raise Stopped(str(stop) or KEPT) from None
+            raise Interrupted(str(stop) or KEPT) from None
 
 
 KEPT = "Stopped: what is finished is kept; the same command goes on from there."
@@ -176,7 +172,7 @@ def main() -> None:
     except UserError as error:
         print(f"freqkd: {error}", file=sys.stderr)
         sys.exit(2)
-    except (Stopped, KeyboardInterrupt) as stop:
+    except (Interrupted, KeyboardInterrupt) as stop:
         print(f"freqkd: {str(stop) or KEPT}", file=sys.stderr)
         sys.exit(130)
     except OSError as error:
