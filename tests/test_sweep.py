@@ -300,7 +300,7 @@ def test_means_intervals_and_the_table_against_numbers_worked_by_hand():
         "probe_ap on msrs (val)",
         "arm            class  probe_ap  95 % interval    seeds",
         "FreqKD (code)  mean      0.300  [-0.971, 1.571]      2",
-        "undistilled    mean      0.900   [0.800, 0.950]      1",
+        "undistilled    mean      0.900  [0.800, 0.950]       1",
         "MSE            mean      0.500                       1",
     ]
     assert summary.answer([code_, none, mse], "probe_ap") == (
