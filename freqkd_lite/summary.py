@@ -71,9 +71,15 @@ def labels(found: Sequence[Mean]) -> dict[tuple[str, str, str], str]:
     return told
 
 
+def whole(found: Sequence[Mean], metric: str) -> list[Mean]:
+    """A metric's figures on whole splits, without parts such as `val/day` where both are there."""
+    chosen = [m for m in found if m.metric == metric]
+    return [m for m in chosen if m.split.partition("/")[0] == m.split] or chosen
+
+
 def answer(found: Sequence[Mean], metric: str) -> str:
     """The highest and the lowest figure of a metric, and whether their intervals lie apart."""
-    chosen = [m for m in found if m.metric == metric and m.value is not None]
+    chosen = [m for m in whole(found, metric) if m.value is not None]
     if not chosen:
         return f"No figure of {metric} could be measured."
     overall = next((k for k in OVERALL if any(m.klass == k for m in chosen)), None)
@@ -145,7 +151,7 @@ def write_table(found: Iterable[Mean], path: Path) -> None:
 def figure(found: Sequence[Mean], metric: str) -> tuple[Figure, str]:
     """A dot with its 95 % interval for each arm, a panel for each class (the first six), pale dots
     for single seeds; with its description."""
-    chosen = [m for m in found if m.metric == metric]
+    chosen = whole(found, metric)
     told = labels(chosen)
     names = list(dict.fromkeys(told.values()))
     classes = sorted(dict.fromkeys(m.klass for m in chosen), key=lambda k: k not in OVERALL)

@@ -122,6 +122,18 @@ def test_a_wrong_preset_is_refused_with_the_nearest_name(folder, content, senten
         read_preset(folder, preset(folder, content))
 
 
+def test_committed_presets_hold_and_scenes_is_the_default_spelled_out():
+    books = Path(__file__).parent.parent / "notebooks"
+    names = {path.stem for path in (books / "presets").glob("*.yaml")}
+    assert names >= {"scenes", "msrs", "roadscene", "hituav", "folder", "smoke"}
+    for name in names:
+        given = read_preset(books, name)
+        for stem, values in given.items():
+            known = parameters(books / f"{stem}.ipynb")
+            if name == "scenes":
+                assert values == {key: known[key].default for key in values}
+
+
 def test_unknown_preset_and_notebook_are_told_with_the_nearest(folder):
     preset(folder, "")
     with pytest.raises(UserError, match="preset called 'smal': did you mean 'small'"):

@@ -9,6 +9,7 @@ import torch
 
 from freqkd_lite.errors import UserError
 from freqkd_lite.evaluate.detection import score_detections
+from freqkd_lite.evaluate.probe import LogisticProbe, measure
 from freqkd_lite.evaluate.segmentation import iou_by_border_distance
 from freqkd_lite.evaluate.stats import Resampled
 from freqkd_lite.figures import arms
@@ -112,7 +113,7 @@ def test_training_curves_are_divided_by_their_beginning():
 
 # ------------------------------------------------------------------------------ scores and seeds
 
-PARAMETERS = {"steps": 40, "lr": 0.001, "seed": 0}
+PARAMETERS = {"steps": 40, "lr": 0.001, "split": "val", "seed": 0}
 
 
 def folder_of_seeds(path, parameters=None, weights="abc"):
@@ -121,8 +122,10 @@ def folder_of_seeds(path, parameters=None, weights="abc"):
             klass="mean", value=value + seed / 100)
         for arm, value in (("none", 0.3), ("mse", 0.5)) for seed in range(3)
     ]  # fmt: skip
-    rows.append(rows[0].model_copy(update={"metric": "map50", "value": 9.0}))
-    about = {"parameters": parameters or {"steps": 40, "lr": 0.001}, "weights": weights}
+    for other in ({"metric": "map50"}, {"split": "val/day"}):
+        rows.append(rows[0].model_copy(update=other | {"value": 9.0}))
+    same = {k: v for k, v in PARAMETERS.items() if k != "seed"}
+    about = {"parameters": parameters or same, "weights": weights}
     notebooks = {"05_distillation": about | {"seeds": [0, 1, 2]}}
     write_results(path, rows, {"notebooks": notebooks})
     return path
@@ -216,6 +219,35 @@ def test_per_image_arrays_stand_beside_the_results(tmp_path, monkeypatch):
     monkeypatch.setenv("FREQKD_RUN", str(tmp_path / "run"))
     file = arms.per_image("05_distillation", {"truth": np.arange(3)})
     assert np.load(tmp_path / "run" / file)["truth"].tolist() == [0, 1, 2]
+
+
+# ------------------------------------------------------------------------------------ day and night
+
+
+def test_day_and_night_are_judged_apart_and_a_gain_in_one_is_told_there():
+    generator = torch.Generator().manual_seed(3)
+    truth = torch.randint(2, (40, 4, 4), generator=generator)  # 0: a person, 1: none
+    lights = ["day", "night", "", "day"] * 10
+    night = torch.tensor([light == "night" for light in lights])
+    signal = (1.0 - truth)[:, None]
+    noisy = signal + torch.randn(40, 1, 4, 4, generator=generator)
+    better = torch.where(night[:, None, None, None], signal, noisy)  # sees people by night
+    model = LogisticProbe().fit(signal + 0.1 * noisy, truth, ["person", "none"])
+    probes = {arm: measure(model, maps, truth, ["person"], draws=200)
+              for arm, maps in {"none": noisy, "mse": better}.items()}  # fmt: skip
+    apart = arms.by_light(probes, lights)
+    assert list(apart) == ["day", "night"]
+    for light, results in apart.items():
+        here = torch.tensor([each == light for each in lights])
+        alone = measure(model, better[here], truth[here], ["person"], draws=200)
+        assert results["mse"].ap == alone.ap and results["mse"].n == alone.n
+        assert results["mse"].interval == alone.interval
+    by_day, by_night = arms.light_conclusion(apart).splitlines()
+    assert "(20 images)" in by_day and "MSE +0.000 [+0.000, +0.000]" in by_day
+    assert apart["night"]["mse"].ap["person"] == 1 and "(10 images)" in by_night
+    gain = 1 - apart["night"]["none"].ap["person"]
+    assert f"MSE {gain:+.3f}" in by_night
+    assert "does not tell day from night" in arms.light_conclusion(arms.by_light(probes, [""] * 40))
 
 
 # -------------------------------------------------------------------------------------- detection

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -307,6 +308,13 @@ def test_means_intervals_and_the_table_against_numbers_worked_by_hand():
         "On msrs, probe_ap (mean over classes) is highest for undistilled 0.900 [0.800, 0.950] and "
         "lowest for FreqKD (code) 0.300 [-0.971, 1.571]; their intervals overlap."
     )
+    # day and night apart stand in the table, not in the answer
+    parts = [replace(m, split=f"val/{light}") for m in (code_, none) for light in ("day", "night")]
+    both = [code_, *parts, none]
+    assert summary.answer(both, "probe_ap") == summary.answer([code_, none], "probe_ap")
+    assert "undistilled, val/night" in summary.printed(both, "probe_ap")
+    assert "val/night" not in summary.figure(both, "probe_ap")[1]
+    assert "FreqKD (code), val/day" in summary.answer(parts, "probe_ap")
     with pytest.raises(UserError, match="called 'probe_a': did you mean 'probe_ap'"):
         summary.headline([code_], "probe_a")
 

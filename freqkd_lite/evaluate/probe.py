@@ -260,6 +260,13 @@ class ProbeResult(Resampled):
     n: dict[str, int]
     model: LogisticProbe
 
+    def among(self, images: Sequence[int]) -> ProbeResult:
+        """The same probe judged on some of its test images alone, given by index, with intervals
+        over those. Raises `UserError` where none of the classes occurs on them."""
+        draws = len(self.draws["mean"])
+        return _judge(self.model, self.scores[images], self.truth[images], [*self.ap], draws,
+                      self.seed)  # fmt: skip
+
     @property
     def ap(self) -> dict[str, float | None]:
         """Average precision by class, None for a class that is absent from the test images."""
@@ -284,8 +291,18 @@ def measure(
     maps = as_maps(features, "test features")
     check_labels(labels, maps, len(classes) + 1, "test labels")
     scores = model.scores(maps).cpu()[..., : len(classes)]
-    labels = labels.cpu()
-    counts = multiplicities(len(maps), draws, seed)
+    return _judge(model, scores, labels.cpu(), classes, draws, seed)
+
+
+def _judge(
+    model: LogisticProbe,
+    scores: Tensor,
+    labels: Tensor,
+    classes: Sequence[str],
+    draws: int,
+    seed: int,
+) -> ProbeResult:
+    counts = multiplicities(len(scores), draws, seed)
     estimates, resampled = {}, {}
     for k, name in enumerate(classes):
         score, positives = scores[..., k], labels == k
@@ -299,7 +316,7 @@ def measure(
     estimates["mean"] = sum(estimates[name] for name in here) / len(here)
     resampled["mean"] = sum(resampled[name] for name in here) / len(here)
     n = {name: int((labels == k).sum()) for k, name in enumerate(classes)}
-    n |= {"images": len(maps), "patches": labels.numel()}
+    n |= {"images": len(scores), "patches": labels.numel()}
     return ProbeResult(estimates=estimates, draws=resampled, truth=labels, seed=seed,
                        scores=scores, n=n, model=model)  # fmt: skip
 

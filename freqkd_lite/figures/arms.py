@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from torch import Tensor
 
 from freqkd_lite.errors import UserError, unknown
 from freqkd_lite.evaluate.detection import DetectionScore
+from freqkd_lite.evaluate.probe import ProbeResult
 from freqkd_lite.evaluate.segmentation import SegmentationResult
 from freqkd_lite.evaluate.stats import Resampled, paired_bootstrap, percentiles
 from freqkd_lite.figures.gap import Levels
@@ -101,7 +103,7 @@ def seed_scores(
         return {}, f"The runs in {folder} differ in {', '.join(other)}: this run is shown alone."
     found: dict[str, dict[str, list[float]]] = {}
     for row in pick(read_results(folder), claim="walk", metric=metric):
-        if row.value is not None:
+        if row.value is not None and "/" not in row.split:  # val/day is a part of val
             found.setdefault(row.arm, {}).setdefault(row.klass, []).append(row.value)
     scores = {a: {k: Score(*over_seeds(v)) for k, v in of.items()} for a, of in found.items()}
     count = len(about["seeds"])
@@ -284,6 +286,32 @@ def class_conclusion(results: Mapping[str, Resampled]) -> str:
             lines.append(f"By class, {name(arm)} against {name('none')}: {words or 'no difference'}"
                          f"{'' if words else ' beyond noise'}.")  # fmt: skip
     return "\n".join(lines)
+
+
+def by_light(
+    probes: Mapping[str, ProbeResult], lights: Sequence[str]
+) -> dict[str, dict[str, ProbeResult]]:
+    """The probes judged by day and by night apart, from each test image's `Pair.light`; a time
+    without any object, and images whose time is not known, are left out."""
+    apart = {}
+    for light in sorted(set(lights) - {""}):
+        images = [i for i, each in enumerate(lights) if each == light]
+        with suppress(UserError):
+            apart[light] = {arm: result.among(images) for arm, result in probes.items()}
+    return apart
+
+
+def light_conclusion(apart: Mapping[str, Mapping[str, ProbeResult]]) -> str:
+    """What each arm gained on the undistilled student by day and by night, in words."""
+    lines = []
+    for light, results in apart.items():
+        gains = [f"{name(arm)} {{:+.3f}} [{{:+.3f}}, {{:+.3f}}]".format(value, *span)
+                 for arm in results if arm not in ("none", "teacher")
+                 for value, span in [paired_bootstrap(results[arm], results["none"])]]  # fmt: skip
+        scores = as_scores(results["none"])
+        lines.append(f"By {light} ({results['none'].n['images']} images): {name('none')} "
+                     f"{scores['mean']}; against it {', '.join(gains)}.")  # fmt: skip
+    return "\n".join(lines) or "This data set does not tell day from night."
 
 
 # ----------------------------------------------------------------------------------- 06, detection
