@@ -2,10 +2,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 export FREQKD_RUNS ?= $(CURDIR)/runs
 
-.PHONY: help walk test lab pages refresh clean
+.PHONY: help walk test test-long lab pages refresh clean
 
 help:  ## what there is to make
-	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 11
 
 $(BIN)/.installed: pyproject.toml requirements.txt tools/setup.py
 	@$(PYTHON) tools/setup.py
@@ -15,6 +15,9 @@ walk: $(BIN)/.installed  ## install, run every notebook on the embedded default,
 
 test: $(BIN)/.installed  ## all that CI runs, with the time of each stage
 	@$(BIN)/python tools/checks.py
+
+test-long: $(BIN)/.installed  ## 300 kills instead of 20: about half an hour
+	@FREQKD_KILLS=300 $(BIN)/pytest -p no:cacheprovider tests/test_survival.py
 
 lab: $(BIN)/.installed  ## JupyterLab at the start page
 	@$(BIN)/jupyter lab notebooks/00_start_here.ipynb

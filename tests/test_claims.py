@@ -52,12 +52,19 @@ def test_what_was_not_run_says_what_it_needs(tmp_path):
 
 
 def test_msrs_stands_beside_kaist_and_never_for_it(tmp_path):
-    rows = [Row(claim="kaist_map50", arm=arm, seed=0, data="msrs", split="val", metric="probe_ap",
+    rows = [Row(claim="walk", arm=arm, seed=seed, data="msrs", split=split, metric="probe_ap",
                 klass="mean", value=v, interval=(v - 0.1, v + 0.1))
-            for arm, v in [("none", 0.5), ("mse", 0.6), ("code", 0.55)]]  # fmt: skip
-    write_results(tmp_path / "msrs_first", rows, {})
+            for arm, v in [("none", 0.5), ("mse", 0.6), ("code", 0.55)]
+            for seed, split in [(0, "val"), (0, "val/day")]]  # fmt: skip
+    write_results(tmp_path / "msrs", rows, {})
     _, _, measured, verdict = table(tmp_path)[2]
-    assert "mse 0.60 [0.50, 0.70]" in measured and verdict == "not run: needs KAIST"
+    assert "MSE 0.60 [0.50, 0.70]" in measured and verdict == "not run: needs KAIST"
+    assert "(one seed, short runs)" in measured
+    rows += [r.model_copy(update={"seed": 1, "value": r.value + 0.02}) for r in rows]
+    write_results(tmp_path / "msrs", rows, {})
+    # .60 and .62: mean .61, half width 12.706 * .014142 / sqrt(2) = .12706
+    assert "MSE 0.61 [0.48, 0.74]" in table(tmp_path)[2][2]
+    assert "(2 seeds, short runs)" in table(tmp_path)[2][2]
 
 
 def test_the_table_goes_between_its_marks_and_leaves_the_rest(tmp_path):
