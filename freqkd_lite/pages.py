@@ -173,10 +173,11 @@ def finished(folder: Path, preset: str, stem: str) -> Path | None:
 
 def walk(root: Path, preset: str = "default") -> Path:
     """Run each notebook that has no finished run of the same content, write its page at once, and
-    return the index."""
+    return the index. One that fails, for instance for want of masks, is told and the rest goes on;
+    then the end is a `UserError`."""
     todo = read_preset(root / "notebooks", preset)
     runs, expected = runs_folder(), measured_times(root) if preset == "default" else {}
-    folder, begin = pages_folder(root, preset), time.monotonic()
+    folder, begin, failed = pages_folder(root, preset), time.monotonic(), []
     shutil.rmtree(folder, ignore_errors=True)
     for number, (stem, values) in enumerate(todo.items(), 1):
         path = root / "notebooks" / f"{stem}.ipynb"
@@ -188,7 +189,12 @@ def walk(root: Path, preset: str = "default") -> Path:
             left = sum(expected.get(later, 0) for later in list(todo)[number - 1 :])
             hint = f": about {spell(expected.get(stem, 0))}, {spell(left)} to go" if left else ""
             print(line + hint, flush=True)
-            execute(path, values, out, progress=sys.stderr.isatty(), preset=preset)
+            try:
+                execute(path, values, out, progress=sys.stderr.isatty(), preset=preset)
+            except UserError as error:
+                failed.append(stem)
+                print(f"      not run: {error}", flush=True)
+                continue
             for old in out.parent.glob(f"{stem}-*"):
                 if old != out:
                     shutil.rmtree(old)
@@ -197,7 +203,10 @@ def walk(root: Path, preset: str = "default") -> Path:
         index = write_index(root, folder)
         if number == 1:
             print(f"      you can look already: {index}", flush=True)
-    print(f"{len(todo)} notebooks in {spell(time.monotonic() - begin)}")
+    print(f"{len(todo) - len(failed)} notebooks in {spell(time.monotonic() - begin)}")
+    if failed:
+        there = "" if len(failed) == len(todo) else f"; the pages of the others: {index}"
+        raise UserError(f"{', '.join(failed)} did not run, for the reason given above{there}.")
     return index
 
 

@@ -163,6 +163,21 @@ def test_the_walk_runs_each_notebook_once_until_it_changes(root, capsys):
     assert log.read_text() == "050"
 
 
+def test_a_notebook_that_lacks_its_data_does_not_stop_the_walk(root, capsys):
+    (root / "notebooks" / "presets").mkdir()
+    (root / "notebooks" / "presets" / "smoke.yaml").write_text("00_start: {seed: -1}")
+    path = root / "notebooks" / "00_start.ipynb"
+    cells = [text("# Start"), *nbformat.read(path, 4).cells[1:2], code("assert seed >= 0, 'bad'")]
+    nbformat.write(new_notebook(cells=cells), path)
+    with pytest.raises(UserError, match="^00_start did not run, .*smoke/index.html"):
+        walk(root, "smoke")
+    said = capsys.readouterr().out
+    assert "not run: Cell" in said and "AssertionError: bad" in said and "1 notebooks in" in said
+    pages = root / "pages" / "smoke"
+    assert (pages / "01_gap.html").exists() and not (pages / "00_start.html").exists()
+    assert list((root / "runs" / "walk-smoke").glob("00_start-*.failed/error.txt"))
+
+
 def test_the_page_works_in_a_browser_from_a_file(root):
     sync = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     browser = next(
