@@ -180,7 +180,8 @@ def opening(name: str, dataset: str = "scenes") -> None:
     if timings.is_file():
         seconds = json.loads(timings.read_text())["seconds"].get(name)
         if seconds is not None:
-            print(f"Runs in about {max(1, round(seconds / 60))} min on 2 cores (measured).")
+            minutes = max(1, round(seconds / 60))
+            print(f"With its defaults this takes about {minutes} min on 2 cores (measured).")
     note = getattr(data.REGISTRY.get(dataset), "note", "")
     if note:
         print(note)

@@ -116,42 +116,50 @@ def test_training_curves_are_divided_by_their_beginning():
 PARAMETERS = {"steps": 40, "lr": 0.001, "split": "val", "seed": 0}
 
 
-def folder_of_seeds(path, parameters=None, weights="abc"):
+def folder_of_seeds(path, weights="abc", seeds=(0, 1, 2), **changed):
     rows = [
         Row(claim="walk", arm=arm, seed=seed, data="scenes", split="val", metric="probe_ap",
             klass="mean", value=value + seed / 100)
-        for arm, value in (("none", 0.3), ("mse", 0.5)) for seed in range(3)
+        for arm, value in (("none", 0.3), ("mse", 0.5)) for seed in seeds
     ]  # fmt: skip
     for other in ({"metric": "map50"}, {"split": "val/day"}):
         rows.append(rows[0].model_copy(update=other | {"value": 9.0}))
-    same = {k: v for k, v in PARAMETERS.items() if k != "seed"}
-    about = {"parameters": parameters or same, "weights": weights}
-    notebooks = {"05_distillation": about | {"seeds": [0, 1, 2]}}
-    write_results(path, rows, {"notebooks": notebooks})
-    return path
+    same = {k: v for k, v in PARAMETERS.items() if k != "seed"} | changed
+    about = {"parameters": same, "weights": weights, "seeds": list(seeds)}
+    write_results(path, rows, {"notebooks": {"05_distillation": about}})
 
 
-def read(folder, **changed):
-    return arms.seed_scores(folder, "05_distillation", "probe_ap", PARAMETERS | changed, "abc")
+def read(results, weights="abc", **changed):
+    parameters = PARAMETERS | changed
+    return arms.seed_scores(results, "05_distillation", "probe_ap", parameters, weights)
 
 
 def test_seeds_are_averaged_with_their_t_interval(tmp_path):
-    scores, said = read(folder_of_seeds(tmp_path))
+    folder_of_seeds(tmp_path / "a", lr=0.1)
+    folder_of_seeds(tmp_path / "b")
+    (tmp_path / "c").mkdir()
+    (tmp_path / "c" / "manifest.json").write_text("{}")  # of something else
+    scores, said = read(tmp_path, seed=4)  # another seed is the point of it
     # three values .30 .31 .32: mean .31, sd .01, t(.975, 2) = 4.303, half width .02484
     assert scores["none"]["mean"].value == pytest.approx(0.31)
     assert scores["none"]["mean"].interval == pytest.approx((0.28516, 0.33484), abs=1e-5)
-    assert said.startswith("Mean over 3 seeds") and "MSE 0.51 [0.49, 0.53]" in said
+    assert said.startswith("Mean over 3 seeds (results/b)") and "MSE 0.51 [0.49, 0.53]" in said
 
 
 def test_seeds_of_other_settings_are_not_drawn_and_it_is_said(tmp_path):
-    assert read(tmp_path / "nothing")[0] == {} and "alone" in read(tmp_path / "nothing")[1]
-    folder = folder_of_seeds(tmp_path)
-    assert read(folder, seed=4)[0]  # another seed is the point of it
-    assert read(folder, steps=41) == ({}, f"The runs in {folder} differ in steps: this run is "
-                                          "shown alone.")  # fmt: skip
-    other = arms.seed_scores(folder, "05_distillation", "probe_ap", PARAMETERS, "another")
-    assert other[0] == {} and "weights' checksum" in other[1]
-    assert "no runs of 06" in arms.seed_scores(folder, "06_detection", "x", PARAMETERS, "abc")[1]
+    folder_of_seeds(tmp_path / "single", seeds=(0,))
+    assert read(tmp_path)[0] == {} and read(tmp_path)[1].endswith("shows this run alone.")
+    folder_of_seeds(tmp_path / "far", steps=41, lr=0.2)
+    folder_of_seeds(tmp_path / "near", steps=41)
+    assert read(tmp_path) == ({}, "No runs over several seeds have these parameters (results/near "
+                                  "differs in steps): this run is shown alone.")  # fmt: skip
+    changed = dict(lr=3, split="test", batch=1, crop=[])
+    assert "differs in batch, crop, lr and 2 more)" in read(tmp_path, **changed)[1]
+    assert read(tmp_path, steps=41)[0]
+    assert "weights' checksum" in read(tmp_path, "another", steps=41)[1]
+    other = arms.seed_scores(tmp_path, "06_detection", "x", PARAMETERS, "abc")
+    assert other == ({}, "No runs of 06_detection over several seeds: the figure shows this run "
+                         "alone.")  # fmt: skip
 
 
 def test_dots_stand_at_the_scores_and_seeds_behind_them():

@@ -84,23 +84,27 @@ def per_image(notebook: str, arrays: Mapping[str, np.ndarray]) -> str:
 
 
 def seed_scores(
-    folder: str | Path, notebook: str, metric: str, parameters: Mapping, weights: str | None
+    results: str | Path, notebook: str, metric: str, parameters: Mapping, weights: str | None
 ) -> tuple[dict[str, dict[str, Score]], str]:
-    """The same scores over several seeds, from a folder that `freqkd sweep` wrote: mean
-    and 95 % t interval. Empty when there is none or when it was made with other parameters or
-    `weights` (SHA-256); the sentence says which."""
-    folder = Path(folder)
-    if not (folder / "results.json").is_file():
-        return {}, f"No runs over several seeds in {folder}: the figure shows this run alone."
-    manifest = json.loads((folder / "manifest.json").read_text())
-    about = manifest.get("notebooks", {}).get(notebook)
-    if about is None:
-        return {}, f"{folder} holds no runs of {notebook}: the figure shows this run alone."
-    theirs = about["parameters"] | {"weights' checksum": about["weights"]}
+    """The same scores over several seeds, from the first folder of `results` in which
+    `freqkd sweep` kept runs of these parameters and `weights` (SHA-256): mean and 95 % t interval.
+    Empty when there is none; the sentence says what the nearest differs in."""
     mine = {k: v for k, v in parameters.items() if k != "seed"} | {"weights' checksum": weights}
-    other = sorted(k for k in theirs.keys() | mine.keys() if theirs.get(k) != mine.get(k))
+    nearest: tuple[list[str], Path, dict] | None = None
+    for path in sorted(Path(results).glob("*/manifest.json")):
+        about = json.loads(path.read_text()).get("notebooks", {}).get(notebook)
+        if about and len(about["seeds"]) > 1:
+            theirs = about["parameters"] | {"weights' checksum": about["weights"]}
+            other = sorted(k for k in theirs.keys() | mine.keys() if theirs.get(k) != mine.get(k))
+            if nearest is None or len(other) < len(nearest[0]):
+                nearest = other, path.parent, about
+    if nearest is None:
+        return {}, f"No runs of {notebook} over several seeds: the figure shows this run alone."
+    other, folder, about = nearest
     if other:
-        return {}, f"The runs in {folder} differ in {', '.join(other)}: this run is shown alone."
+        told = ", ".join(other[:3]) + (f" and {len(other) - 3} more" if len(other) > 3 else "")
+        return {}, (f"No runs over several seeds have these parameters (results/{folder.name} "
+                    f"differs in {told}): this run is shown alone.")  # fmt: skip
     found: dict[str, dict[str, list[float]]] = {}
     for row in pick(read_results(folder), claim="walk", metric=metric):
         if row.value is not None and "/" not in row.split:  # val/day is a part of val
@@ -108,7 +112,7 @@ def seed_scores(
     scores = {a: {k: Score(*over_seeds(v)) for k, v in of.items()} for a, of in found.items()}
     count = len(about["seeds"])
     said = "; ".join(f"{name(a)} {of['mean']}" for a, of in scores.items() if "mean" in of)
-    return scores, f"Mean over {count} seeds, with its 95 % interval: {said}."
+    return scores, f"Mean over {count} seeds (results/{folder.name}), with 95 % interval: {said}."
 
 
 def score_rows(scores: Scores, metric: str, **about: object) -> list[Row]:
