@@ -66,7 +66,11 @@ def test_pairs_yaml_gives_the_options_and_arguments_go_before_it(pairs):
         "shares: [0.2, 0.4, 0.4]\nsplit_seed: 3\n"
     )
     found = load(pairs, "train")
-    assert len(found) == 1 and found.classes == ("pedestrian",) and "seed 3" in found.note
+    assert len(found) == 1 and found.classes == ("pedestrian",)
+    assert found.note == (
+        "Split by seed 3 into 20 % train, 40 % val, 40 % test. Neighbouring frames of a video may "
+        "lie on both sides."
+    )
     assert load(pairs, "train", shares=(1, 0, 0)).names == load(pairs).names
 
 
@@ -106,6 +110,19 @@ def test_names_match_without_suffix_and_spectrum(tmp_path):
         ("FLIR_4", "FLIR_4_RGB.jpg", "FLIR_4_PreviewData.jpeg"),
         ("a/1", "1_vi.png", "1_ir.png"), ("a/2", "2_rgb.png", "2_Thermal.tif")]  # fmt: skip
     assert name_of("ir.png") == "ir" and name_of("stir_vision.png") == "stir_vision"
+
+
+def test_endings_in_capitals_are_found_too(pairs):
+    for file in list(pairs.glob("*/*.*")):
+        file.rename(file.with_suffix(file.suffix.upper()))
+    (pairs / "labels/classes.TXT").rename(pairs / "labels/CLASSES.TXT")
+    (pairs / "splits").mkdir()
+    (pairs / "splits/train.TXT").write_text("3.PNG\n")
+    assert load(pairs).names == ["0", "1", "2", "3", "4"]
+    (found,) = load(pairs, "train")
+    assert found.name == "3" and found.boxes.tolist() == [[8, 4, 16, 12]]
+    for suffix in (".TXT", ".PNG"):
+        assert sorted(pairs.glob(f"*/*{suffix}"))  # and they are still called so
 
 
 def test_a_missing_counterpart_is_refused_or_left_out_and_listed(pairs):
