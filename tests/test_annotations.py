@@ -187,6 +187,7 @@ FAULTS = [  # how it is written, what the sentence says, boxes and repairs left 
     (text("b.json", "[1]"), "b.json, top level: input should be.*COCO", None),
     (coco(images=lambda v: None), "boxes.json, images: input should be a valid list", None),
     (coco(images=lambda v: v * 2), "images.1: 'a.jpg' or its id 5 is listed twice: keep", None),
+    (coco(images=lambda v: [*v, {**v[0], "id": 7}]), "images.1: 'a.jpg' or its id 7 is list", None),
     (coco(images=first(height=9)), "image 'a': it is for 9x640 pixels.*480x640", None),
     (
         coco(images=lambda v: [*v, {"id": 7, "file_name": "z/nowhere.png"}]),

@@ -228,6 +228,11 @@ def test_only_what_was_asked_for_is_looked_at(pairs):
         check("folder", pairs / "elsewhere")
 
 
+def test_a_choice_is_spread_over_the_whole_set():
+    assert checks._spread(list("abcdefgh"), 4) == set("aceg")
+    assert checks._spread(list("abc"), 9) == set("abc")
+
+
 def test_long_lists_are_cut_in_the_terminal_but_not_unreadable_files(tmp_path):
     from freqkd_lite.data import Problem
 
@@ -250,7 +255,7 @@ def test_the_page_is_readable_offline_and_describes_its_pictures(pairs):
 
 
 def test_boxes_are_drawn_where_they_are(pairs, monkeypatch):
-    monkeypatch.setattr(checks, "WIDTH", 240)
+    monkeypatch.setattr(checks, "WIDTH", 480)  # twice the size
     report = check("folder", pairs, sheet=True)
     jpeg, _ = report.samples[0].pictures[0]
     import io
@@ -258,7 +263,7 @@ def test_boxes_are_drawn_where_they_are(pairs, monkeypatch):
     picture = np.asarray(Image.open(io.BytesIO(jpeg)), dtype=int)
     # The scene is grey, so red stands above blue only where the orange outline is, JPEG or not.
     ys, xs = np.nonzero(picture[..., 0] - picture[..., 2] > 60)
-    assert (xs.min(), ys.min(), xs.max(), ys.max()) == pytest.approx((12, 18, 36, 54), abs=2)
+    assert (xs.min(), ys.min(), xs.max(), ys.max()) == pytest.approx((24, 36, 72, 108), abs=2)
 
 
 def run(*arguments):
