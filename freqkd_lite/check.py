@@ -16,7 +16,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from freqkd_lite.data import Problem, Record, survey
-from freqkd_lite.data.alignment import CLEAR, Offset, offset
+from freqkd_lite.data.alignment import BEYOND, CLEAR, Offset, offset
 from freqkd_lite.data.files import Inspected, checksum
 from freqkd_lite.data.images import read_image
 from freqkd_lite.errors import UserError, unknown
@@ -25,11 +25,14 @@ from freqkd_lite.report_page import ReportPage
 # Bits of 64 in which near copies may differ, in each spectrum. No two of 361 MSRS pairs come below
 # 14; in HIT-UAV, which has frames of the same flights, the counts by bits have a low at 7.
 NEAR = 6
-OFFSETS = 400  # pairs whose shift is measured, spread over the set
+OFFSETS = 200  # pairs whose shift is measured, spread over the set
 SHEET = 12  # pairs on the contact sheet
 SHOWN = 20  # lines of one kind in the terminal; the page shows all
 WIDTH = 400  # pixels of a picture on the sheet
-COLOURS = ("#e69f00", "#56b4e9", "#009e73", "#f0e442", "#cc79a7", "#d55e00")  # Okabe and Ito
+COLOURS = {  # of Okabe and Ito
+    "orange": "#e69f00", "sky blue": "#56b4e9", "green": "#009e73", "yellow": "#f0e442",
+    "purple": "#cc79a7", "vermilion": "#d55e00",
+}  # fmt: skip
 
 
 def dhash(image: Tensor) -> int:
@@ -88,7 +91,7 @@ class Report:
     repairs: list[str]
     sizes: Counter = field(default_factory=Counter)
     classes: Counter = field(default_factory=Counter)
-    boxes: bool = False
+    boxes: tuple[str, ...] | None = None  # the names of the classes; None: no boxes
     empty: int = 0
     identical: list[tuple[Path, Path]] = field(default_factory=list)
     near: list[Near] = field(default_factory=list)
@@ -119,7 +122,7 @@ class Report:
             for (one, two), count in Counter(splits for splits, _ in whom).items():
                 lines.append(
                     f"{count} of {self.splits[two]} pictures in {two} nearly equal one in {one}: "
-                    f"results on {two} flatter."
+                    f"results on {two} will look better than they are."
                 )
         if self.offsets and len(self.shifts) < len(self.offsets) / 2:
             lines.append(
@@ -130,9 +133,29 @@ class Report:
 
     @property
     def shifts(self) -> np.ndarray:
-        """(right, down, length) in pixels of the pairs whose peak is clear, (n, 3)."""
-        clear = [(o.right, o.down, o.pixels) for o in self.offsets if o.clear]
+        """(right, down, noise) in pixels of the pairs whose peak is clear, (n, 3)."""
+        clear = [(o.right, o.down, o.noise) for o in self.offsets if o.clear]
         return np.array(clear).reshape(-1, 3)
+
+    @property
+    def misaligned(self) -> list[tuple[str, str]]:
+        """The shift that the pairs share, how single pairs differ from it, and what of that is
+        noise. The median of the lengths would not do: noise has a length as well."""
+        shifts = self.shifts
+        pairs = f"{len(shifts)} of {len(self.offsets)} pairs measured"
+        if not len(shifts):
+            return [("misaligned", f"not to be told: clear in {pairs}")]
+        right, down = middle = np.median(shifts[:, :2], axis=0)
+        spread = np.median(np.hypot(*(shifts[:, :2] - middle).T))
+        noise = np.median(shifts[:, 2])
+        beyond = np.mean(np.hypot(*shifts[:, :2].T) > BEYOND * noise)
+        return [
+            ("misaligned", f"{np.hypot(*middle):.1f} px: the infrared lies {way(right, down)} "
+                           f"(median; clear in {pairs})"),
+            ("single pairs", f"half of them within {spread:.1f} px of that; measuring alone moves "
+                             f"one by {noise:.1f} px; {100 * beyond:.0f} % are off by more than "
+                             "noise"),
+        ]  # fmt: skip
 
     def facts(self) -> list[tuple[str, str]]:
         """The numbers, as (what, value)."""
@@ -140,28 +163,22 @@ class Report:
         sizes = [f"{w}x{h}: {n}" for (h, w), n in self.sizes.most_common(5)]
         more = len(self.sizes) - len(sizes)
         rows.append(("sizes", ", ".join(sizes) + (f" and {more} other sizes" if more else "")))
-        if self.boxes:
+        if self.boxes is not None:
             counts = ", ".join(f"{name} {n}" for name, n in self.classes.most_common()) or "none"
             rows.append(("boxes", f"{counts}; {self.empty} pictures without"))
         if self.offsets:
-            rows.append(("misaligned", self._misaligned()))
+            rows += self.misaligned
         rows.append(("copies", str(len(self.identical) or "none")))
         splits = [split for split, count in self.splits.items() if split != "all" and count]
         if len(splits) > 1:
             rows.append(("near copies", f"{len(self.near) or 'none'} across splits"))
         return rows
 
-    def _misaligned(self) -> str:
-        clear = f"clear in {len(self.shifts)} of {len(self.offsets)} pairs measured"
-        if not len(self.shifts):
-            return clear
-        low, mid, high = np.percentile(self.shifts[:, 2], [25, 50, 75])
-        right, down = np.median(self.shifts[:, :2], axis=0)
-        sides = f"{abs(right):.1f} px {'right' if right >= 0 else 'left'}"
-        return (
-            f"median {mid:.1f} px, quartiles {low:.1f} and {high:.1f}; {clear}. On the median the "
-            f"infrared lies {sides} and {abs(down):.1f} px {'down' if down >= 0 else 'up'}."
-        )
+
+def way(right: float, down: float) -> str:
+    """A shift in pixels, in words."""
+    sides = "right" if right >= 0 else "left", "down" if down >= 0 else "up"
+    return f"{abs(right):.1f} px {sides[0]} and {abs(down):.1f} px {sides[1]}"
 
 
 def check(
@@ -193,7 +210,7 @@ def check(
         name, f"The data set {name}", len(names), len(chosen),
         records[chosen[0]].visible is not None,
         {s: len(part) for s, part in found.collection.splits.items()}, found.collection.note,
-        list(found.problems), found.repairs, boxes=boxes is not None,
+        list(found.problems), found.repairs, boxes=boxes and boxes.classes,
     )  # fmt: skip
     measured, sampled = _spread(chosen, OFFSETS), _spread(chosen, SHEET if sheet else 0)
     hashes: dict[str, tuple[int, ...]] = {}
@@ -255,7 +272,7 @@ def _sample(name: str, pictures: dict, seen: Inspected, classes: tuple[str, ...]
         picture = picture.resize((WIDTH, round(picture.height * scale)))
         draw = ImageDraw.Draw(picture)
         for box, label in zip(seen.boxes, seen.labels, strict=True) if classes else ():
-            colour = COLOURS[int(label) % len(COLOURS)]
+            colour = COLOURS[colour_name(int(label))]
             draw.rectangle([float(edge) * scale for edge in box], outline=colour, width=2)
         buffer = io.BytesIO()
         picture.save(buffer, format="jpeg", quality=80)
@@ -263,8 +280,13 @@ def _sample(name: str, pictures: dict, seen: Inspected, classes: tuple[str, ...]
         shown.append((buffer.getvalue(), f"The {modality} picture of {name}{words}."))
     caption = name + (f": {inside}" if classes else "")
     if shift is not None:
-        caption += f"; {shift.pixels:.1f} px off" if shift.clear else "; shift not clear"
+        caption += f"; {shift.pixels:.1f} px off" if shift.clear else "; shift unclear"
     return Sample(caption, shown)
+
+
+def colour_name(label: int) -> str:
+    """The colour of a class's boxes on the sheet; after the last one they begin anew."""
+    return list(COLOURS)[label % len(COLOURS)]
 
 
 def _by_kind(report: Report) -> dict[str, list[str]]:
@@ -303,8 +325,9 @@ def write_page(report: Report, path: str | Path) -> Path:
     page.table(("what", "found"), report.facts())
     if report.samples:
         page.section("Contact sheet")
-        key = f"{len(report.samples)} of {report.looked_at}, evenly spread"
-        page.text(f"{key}." + (" Colours tell the classes apart." if report.boxes else ""))
+        colours = [f"{name} {colour_name(k)}" for k, name in enumerate(report.boxes or ())]
+        key = f" Boxes: {', '.join(colours)}." if colours else ""
+        page.text(f"{len(report.samples)} of {report.looked_at}, evenly spread.{key}")
         page.sheet((sample.caption, sample.pictures) for sample in report.samples)
     if report.problems:
         page.section("Problems")
@@ -321,15 +344,23 @@ def write_page(report: Report, path: str | Path) -> Path:
             page.section(heading)
             page.bullets(entries)
     page.section("How this was found")
-    page.bullets(
-        [
-            "Every picture looked at was decoded, and its boxes compared with its size.",
-            f"Misalignment: phase correlation of the edges of up to {OFFSETS} pairs, one shift for "
-            f"the whole picture, believed from a peak of {CLEAR:g} standard deviations. Parallax "
-            "and rotation lower the peak.",
-            "Copies have the same SHA-256. Near copies differ in at most "
-            f"{NEAR} of 64 bits of the difference hash, in each spectrum.",
-        ]
-        + ([report.note] if report.note else [])
-    )
+    page.bullets(_methods(report))
     return page.write(path)
+
+
+def _methods(report: Report) -> list[str]:
+    said = ["Every picture looked at was decoded, and its boxes compared with its size."]
+    if report.offsets:
+        said.append(
+            f"Misalignment: phase correlation of the edges of {len(report.offsets)} pairs, one "
+            f"shift for the whole picture, believed from a peak of {CLEAR:g} standard deviations. "
+            "Things at another distance may lie off by more or less (parallax): the shift is that "
+            "of most edges. Noise: half the difference of two estimates, from the white and the "
+            "black fields of a chessboard; a pair is off by more if its shift exceeds "
+            f"{BEYOND:.1f} times the median of that, as noise alone does in 5 % of pairs."
+        )
+    said.append(
+        f"Copies have the same SHA-256. Near copies differ in at most {NEAR} of 64 bits of the "
+        "difference hash, in each spectrum."
+    )
+    return said + ([report.note] if report.note else [])

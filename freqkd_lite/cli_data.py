@@ -33,13 +33,13 @@ def list_command() -> None:
 @data.command()
 def describe(name: Name) -> None:
     """What a data set is, its licence, whom to cite, and how to get it."""
-    from freqkd_lite.data.catalogue import find
+    from freqkd_lite.data.catalogue import find, how_to_get, loader
 
     entry = _entry(name)
     rows = {
         "what": entry.about, "has": entry.has, "size": entry.size, "licence": entry.licence,
-        "cite": entry.cite, "origin": entry.origin, "get it": entry.how, "loader": entry.loader,
-        "here": find(name),
+        "cite": entry.cite, "origin": entry.origin, "get it": how_to_get(name),
+        "loader": loader(name), "here": find(name),
     }  # fmt: skip
     if entry.source is not None:
         rows["checked"] = entry.source.verified
@@ -68,7 +68,8 @@ def check(
     from freqkd_lite.data import REGISTRY
 
     if name not in REGISTRY:
-        raise UserError(f"{name} has no loader to check it with: {_entry(name).loader}.")
+        text = f"{name} has no loader of its own to check it with: {_entry(name).loader}."
+        raise UserError(text)
     given = {"visible": visible, "infrared": infrared, "boxes": boxes}
     # With a root, paths stand relative to it; a person at a shell means them from here.
     options = {key: path.absolute() for key, path in given.items() if path is not None}

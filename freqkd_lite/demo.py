@@ -15,6 +15,7 @@ import torch
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 
+from freqkd_lite import check as checks
 from freqkd_lite import data, gap_report
 from freqkd_lite.controls import Views, pairing, spread
 from freqkd_lite.distil import DistilSettings, Run, distil, settings_from
@@ -52,19 +53,15 @@ def _normalised(maps: list[Tensor]) -> list[Tensor]:
     return [normalise(m) for m in maps]
 
 
-def check(options: dict[str, str]) -> list[str]:
-    """What can be said about the pairs before anything is computed; `UserError` at a problem."""
-    survey = data.survey("folder", **options)
-    if survey.problems:
-        first, more = survey.problems[0], len(survey.problems) - 1
+def check(options: dict[str, str]) -> checks.Report:
+    """`freqkd data check` of the pairs before anything is computed; `UserError` at a problem."""
+    report = checks.check("folder", **options)
+    if report.problems:
+        first, more = report.problems[0], len(report.problems) - 1
         raise UserError(
             first.sentence + (f" ({more} more: freqkd data check lists them.)" if more else "")
         )
-    sizes = sorted({seen.size for seen in survey.inspected.values()})
-    ends = " to ".join(f"{h}x{w}" for h, w in (sizes[0], sizes[-1])[: len(sizes)])
-    count = len(survey.collection.records)
-    return [f"{count} pairs, all readable and each of one size; pictures of {ends} pixels.",
-            *survey.repairs]  # fmt: skip
+    return report
 
 
 def recipe(options: dict[str, str], teacher: Backbone, weights: str | None, loss: str,
@@ -113,6 +110,7 @@ def demo(
     options = {k: os.fspath(v) for k, v in (("visible", visible), ("infrared", infrared))}
     _say(1, "checking the pairs")
     checked = check(options)
+    print(checked.answer, flush=True)
     teacher = load_backbone(model or DEFAULT_MODEL, weights).freeze()
     settings = recipe(options, teacher, weights, loss, steps)
     everything, held = (data.load("folder", s, settings.size, **options) for s in ("all", "val"))
@@ -149,15 +147,18 @@ def demo(
     page.bullets(gap_report.remarks(found))
     gap_report.add_tables(page, found)
     page.section("The pairs")
-    page.bullets(checked)
+    page.text(f"{checked.answer}.")
+    page.bullets(checked.notices)
+    page.table(("what", "found"), checked.facts())
     page.section("How it was done")
     gap_report.add_methods(page, found)
     page.bullets(_methods(run, learned, len(held)))
     page.code(command)
+    said = [checked.answer, *checked.notices, *map(": ".join, checked.facts())]
     out.mkdir(parents=True, exist_ok=True)
     write_json(out / "report.json", {
         "schema": SCHEMA, "rows": as_json(rows(found, learned, loss)),
-        "manifest": manifest(command=command, settings=_public(settings), check=checked,
+        "manifest": manifest(command=command, settings=_public(settings), check=said,
                              weights=teacher.checksum, training=run.manifest.get("seconds"),
                              data={s: d.fingerprint() for s, d in (("all", everything),
                                                                    ("val", held))}),

@@ -104,13 +104,15 @@ def settings_from(**values: object) -> DistilSettings:
     if values.get("loss", "code") not in LOSSES:
         raise unknown("loss", values["loss"], LOSSES)
     try:
-        return DistilSettings(**values)
+        settings = DistilSettings(**values)
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(map(str, first["loc"]))
         raise UserError(
             f"{name}={first['input']!r} can't be used: {first['msg'].lower()}."
         ) from error
+    data.check_options(settings.dataset, settings.data_options)
+    return settings
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ from freqkd_lite.errors import UserError
 from freqkd_lite.pages import TEMPLATE, problems
 from freqkd_lite.runs import write_whole
 
+FOLDED = 20  # entries of a list, above which it opens on a click
 POINTS = 96  # CSS pixels in an inch; pictures are stored twice as fine, for dense screens
 
 
@@ -45,9 +46,10 @@ class ReportPage:
         self.parts += [{"kind": "text", "text": text} for text in paragraphs]
 
     def bullets(self, entries: Iterable[str]) -> None:
-        """A list of plain sentences; nothing when there are none."""
+        """A list of plain sentences; nothing when there are none, folded when over `FOLDED`."""
         entries = list(entries)
-        self.parts += [{"kind": "list", "entries": entries}] if entries else []
+        fold = len(entries) > FOLDED
+        self.parts += [{"kind": "list", "entries": entries, "fold": fold}] if entries else []
 
     def code(self, text: str) -> None:
         """A command or another text whose lines and spaces count."""

@@ -187,6 +187,7 @@ FAULTS = [  # how it is written, what the sentence says, boxes and repairs left 
     (text("b.json", "[1]"), "b.json, top level: input should be.*COCO", None),
     (coco(images=lambda v: None), "boxes.json, images: input should be a valid list", None),
     (coco(images=lambda v: v * 2), "images.1: 'a.jpg' or its id 5 is listed twice: keep", None),
+    (coco(images=lambda v: [*v, {**v[0], "id": 7}]), "images.1: 'a.jpg' or its id 7 is list", None),
     (coco(images=first(height=9)), "image 'a': it is for 9x640 pixels.*480x640", None),
     (
         coco(images=lambda v: [*v, {"id": 7, "file_name": "z/nowhere.png"}]),
@@ -261,6 +262,45 @@ def test_a_folder_that_is_not_clear_is_refused(tmp_path, files, message):
         read(tmp_path, classes=None)
     with pytest.raises(UserError, match="nowhere does not exist: give"):
         read(Path(tmp_path / "nowhere"))
+
+
+def test_crowds_are_no_objects_left_out_and_counted(tmp_path):
+    path = write_coco(tmp_path, [(0, (1.0, 2.0, 3.0, 4.0)), (1, (5.0, 6.0, 9.0, 9.0))] * 2)
+    content = json.loads(path.read_text())
+    for entry, crowd in zip(content["annotations"], (0, 1, 0, 1), strict=True):
+        entry["iscrowd"] = crowd
+    path.write_text(json.dumps(content))
+    found, ledger = read(path)
+    assert found == [(0, (1.0, 2.0, 3.0, 4.0))] * 2
+    assert ledger.repairs == [
+        f"{path}, annotations.1: 2 crowds (no single objects) in this picture, left out."
+    ]
+
+
+def test_a_voc_size_of_zero_is_taken_for_the_pictures_own(tmp_path):
+    boxes = [(0, (1.0, 2.0, 3.0, 4.0))]
+    file = write_voc(tmp_path, boxes) / "a.xml"
+    for old, new in (("640</w", "0</w"), ("480</h", "0</h")):
+        file.write_text(file.read_text().replace(old, new))
+        if old == "640</w":  # only one side: a fault
+            with pytest.raises(UserError, match="a.xml: it is for 480x0 pixels"):
+                read(tmp_path)
+    found, ledger = read(tmp_path)
+    assert found == boxes
+    assert ledger.repairs == [
+        f"{file}: its size is 0x0; the picture's own, 480x640 (height x width), is used."
+    ]
+
+
+@pytest.mark.parametrize(("write", "suffix"), [(write_coco, "JSON"), (write_voc, "XML")])
+def test_annotations_with_endings_in_capitals_are_read(tmp_path, write, suffix):
+    boxes = [(1, (1.0, 2.0, 3.0, 4.0))]
+    written = write(tmp_path, boxes)
+    file = written if written.is_file() else written / "a.xml"
+    file.rename(file.with_suffix(f".{suffix}"))
+    assert read(tmp_path)[0] == boxes
+    if suffix == "JSON":
+        assert read(file.with_suffix(".JSON"))[0] == boxes
 
 
 def test_coco_classes_come_in_the_order_of_their_ids_unless_given(tmp_path):

@@ -120,14 +120,34 @@ def test_every_split_list_is_part_of_all(msrs):
         (dict(name="scenes", limit=10_000), "limit=10000.*400"),
         (dict(name="scenes", size=(8, 8)), "smaller than one patch"),
         (dict(name="scenes", root="x"), "leave root empty"),
-        (dict(name="scenes", unpaired="skip"), "scenes can't be loaded so: .*unpaired"),
-        (dict(name="folder", inrared="x"), "did you mean 'infrared'"),
+        (dict(name="scenes", unpaired="skip"), "no option of scenes called 'unpaired': .*settings"),
+        (dict(name="folder", inrared="x"), "option of folder called 'inrared': .* 'infrared'"),
+        (
+            dict(name="msrs", repiar=True),
+            "no option of msrs called 'repiar': did you mean 'repair'",
+        ),
         (dict(name="folder"), "needs root=DIR, or visible=DIR and infrared=DIR"),
     ],
 )
 def test_a_wrong_argument_is_told_in_one_sentence(call, message):
     with pytest.raises(UserError, match=message):
         data.load(**call)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (dict(dataset="folder", data_options={"visibel": "x"}), "called 'visibel': .* 'visible'"),
+        (dict(dataset="folder", data_options={"split": "x"}), "no option of folder called 'split'"),
+        (dict(data_options={"root": "x"}), "no option of scenes called 'root': choose .*settings"),
+        (dict(dataset="fodler"), "no data set called 'fodler': did you mean 'folder'"),
+    ],
+)
+def test_a_wrong_data_option_of_a_distillation_is_told_before_it_begins(values, message):
+    from freqkd_lite.distil import settings_from
+
+    with pytest.raises(UserError, match=message):
+        settings_from(**values)
 
 
 def test_a_notebook_says_what_the_data_lacks(msrs):

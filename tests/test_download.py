@@ -241,10 +241,10 @@ def test_an_interrupted_set_never_has_its_final_name_and_goes_on(server, roadsce
     assert os.listdir(root) == ["roadscene.part"]
     server.files["/low/FLIR_2.png"] = missing
     server.seen.clear()
+    (root / "roadscene.part/ir/FLIR_2.png").write_bytes(b"torn")
     get("roadscene", roadscene, root, progress=False)
-    assert [path for path, _ in server.seen] == [
-        "/low/FLIR_2.png"
-    ]  # the rest was here and was right
+    # the rest was here and was right
+    assert [path for path, _ in server.seen] == ["/cropped/FLIR_2.png", "/low/FLIR_2.png"]
     assert os.listdir(root) == ["roadscene"]
 
 

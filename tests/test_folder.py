@@ -10,7 +10,8 @@ from PIL import Image
 
 from freqkd_lite import data
 from freqkd_lite.data.files import checksum
-from freqkd_lite.data.matching import match, name_of, share_out
+from freqkd_lite.data.matching import Names, Record, match, name_of, share_out
+from freqkd_lite.data.published import by_folder
 from freqkd_lite.errors import UserError
 
 SIZE = (16, 32)
@@ -66,7 +67,11 @@ def test_pairs_yaml_gives_the_options_and_arguments_go_before_it(pairs):
         "shares: [0.2, 0.4, 0.4]\nsplit_seed: 3\n"
     )
     found = load(pairs, "train")
-    assert len(found) == 1 and found.classes == ("pedestrian",) and "seed 3" in found.note
+    assert len(found) == 1 and found.classes == ("pedestrian",)
+    assert found.note == (
+        "Split by seed 3 into 20 % train, 40 % val, 40 % test. Neighbouring frames of a video may "
+        "lie on both sides."
+    )
     assert load(pairs, "train", shares=(1, 0, 0)).names == load(pairs).names
 
 
@@ -78,6 +83,7 @@ def test_pairs_yaml_gives_the_options_and_arguments_go_before_it(pairs):
         ("infrared: thermal\nvisibel: rgb", "option of .*pairs.yaml called 'visibel'.*'visible'"),
         ("infrared: thermal\nshares: [1]", "pairs.yaml: shares=.1. can't be used"),
         ("infrared: thermal\nshares: [1, 1, -1]", "must be three numbers that add up to 1"),
+        ("infrared: thermal\nshares: [.5, .2, .2]", "must be three numbers that add up to 1"),
         ("infrared: thermal\nunpaired: drop", "unpaired='drop' can't be used: .*'refuse' or 'skip"),
         ("infrared: warm", "warm does not exist: give the folder"),
         ("infrared: pairs.yaml", "pairs.yaml is a file: give the folder"),
@@ -105,7 +111,45 @@ def test_names_match_without_suffix_and_spectrum(tmp_path):
         ("3", "3-visible.png", "infrared-3.png"), ("5", "5.png", "ir_5.png"),
         ("FLIR_4", "FLIR_4_RGB.jpg", "FLIR_4_PreviewData.jpeg"),
         ("a/1", "1_vi.png", "1_ir.png"), ("a/2", "2_rgb.png", "2_Thermal.tif")]  # fmt: skip
-    assert name_of("ir.png") == "ir" and name_of("stir_vision.png") == "stir_vision"
+    assert (
+        name_of("ir.png") == "ir"
+        and name_of("ir_.png") == "ir_"
+        and name_of("stir_vision.png") == "stir_vision"
+    )
+
+
+def test_endings_in_capitals_are_found_too(pairs):
+    for file in list(pairs.glob("*/*.*")):
+        file.rename(file.with_suffix(file.suffix.upper()))
+    (pairs / "labels/classes.TXT").rename(pairs / "labels/CLASSES.TXT")
+    (pairs / "splits").mkdir()
+    (pairs / "splits/train.TXT").write_text("3.PNG\n")
+    assert load(pairs).names == ["0", "1", "2", "3", "4"]
+    (found,) = load(pairs, "train")
+    assert found.name == "3" and found.boxes.tolist() == [[8, 4, 16, 12]]
+    for suffix in (".TXT", ".PNG"):
+        assert sorted(pairs.glob(f"*/*{suffix}"))  # and they are still called so
+
+
+def test_a_short_name_is_taken_only_where_it_is_clear():
+    names = Names(["a/1", "b/1", "b/2"])
+    assert [names.find(n) for n in ("1", "b/1.png", "2", "x/2", "3")] == [
+        None, "b/1", "b/2", "b/2", None]  # fmt: skip
+
+
+def test_a_limit_takes_the_first_and_folders_may_be_in_capitals(pairs):
+    (pairs / "rgb").rename(pairs / "RGB")
+    assert load(pairs, limit=2).names == ["0", "1"]
+
+
+def test_a_byte_order_mark_is_no_part_of_a_text_and_deep_json_is_refused(pairs):
+    (pairs / "labels/classes.txt").write_bytes(b"\xef\xbb\xbfperson\n")
+    (pairs / "split.json").write_bytes(b'\xef\xbb\xbf{"train": ["3"]}')
+    found = load(pairs, "train")
+    assert found.names == ["3"] and found.classes == ("person",)
+    (pairs / "split.json").write_text("[" * 200_000)
+    with pytest.raises(UserError, match="split.json is no valid JSON"):
+        load(pairs)
 
 
 def test_a_missing_counterpart_is_refused_or_left_out_and_listed(pairs):
@@ -314,6 +358,16 @@ def test_the_fingerprint_is_of_content_and_not_of_place_or_time(pairs, tmp_path)
         first = later
 
 
+def test_one_pixel_in_a_file_of_the_same_length_changes_the_fingerprint(tmp_path):
+    for side in ("visible", "infrared"):
+        picture(tmp_path / side / "0.bmp")
+    first, file = load(tmp_path).fingerprint(), tmp_path / "infrared/0.bmp"
+    length = file.stat().st_size
+    picture(file, hot=(3, 3, 4, 4))
+    os.utime(file, (5, 5))
+    assert file.stat().st_size == length and load(tmp_path).fingerprint() != first
+
+
 def test_a_checksum_is_taken_once_while_the_file_stays(tmp_path):
     file = tmp_path / "a"
     file.write_bytes(b"abc")  # the SHA-256 of FIPS 180-2's first example
@@ -331,16 +385,30 @@ def test_16_bits_are_said_beside_the_results(pairs):
 
 
 # --------------------------------------------------------------------------- published sets
+def test_a_published_val_stays_and_else_the_last_eighth_of_train_becomes_it():
+    def records(*names):
+        return [Record(name, None, None) for name in names]
+
+    parts = {"train": ["train/0", "train/1"], "val": ["val/0"], "test": ["test/0"]}
+    assert by_folder(records(*sum(parts.values(), []))) == parts
+    names = [f"train/{k}" for k in range(8)]
+    # by the program sha256sum: "0:train/0" has the greatest sum of the eight, d1df...
+    assert by_folder(records(*names))["val"] == ["train/0"]
+
+
 def test_roadscene_is_split_by_seed_in_either_layout(tmp_path):
     for k in range(10):
-        picture(tmp_path / f"a/roadscene/vi/FLIR_{k}.jpg", 20 + k, 40)
+        picture(tmp_path / f"a/roadscene/vi/FLIR_{k}.jpg", 20 + k, 40, hot=(0, 0, 40, 20 + k))
         picture(tmp_path / f"a/roadscene/ir/FLIR_{k}.jpg", 20 + k, 40)
-        picture(tmp_path / f"b/crop_LR_visible/FLIR_{k}.jpg", 20 + k, 40)
+        picture(tmp_path / f"b/crop_LR_visible/FLIR_{k}.jpg", 20 + k, 40, hot=(0, 0, 40, 20 + k))
         picture(tmp_path / f"b/cropinfrared/FLIR_{k}.jpg", 20 + k, 40)
     sets = {s: data.load("roadscene", s, SIZE, tmp_path / "a") for s in ("train", "val", "test")}
     assert [len(part) for part in sets.values()] == [6, 2, 2]
     assert len({name for part in sets.values() for name in part.names}) == 10
-    assert sets["val"].names == data.load("roadscene", "val", SIZE, tmp_path / "b").names
+    published = data.load("roadscene", "val", SIZE, tmp_path / "b")
+    assert sets["val"].names == published.names
+    for found in (sets["val"][0], published[0]):
+        assert found.visible.min() > 0.9 and found.infrared.max() < 0.1
     assert sets["val"].has == {"pairs", "splits"} and "seed 0" in sets["val"].note
 
 

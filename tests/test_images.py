@@ -66,7 +66,15 @@ def test_an_even_16_bit_picture_is_black_and_one_with_nan_is_refused(tmp_path):
 @pytest.mark.parametrize("array", [GREY, GREY.astype(np.uint16) * 100], ids=["8 bit", "16 bit"])
 @pytest.mark.parametrize(
     ("orientation", "upright"),
-    [(3, lambda a: a[::-1, ::-1]), (6, lambda a: np.rot90(a, -1)), (8, lambda a: np.rot90(a))],
+    [
+        (2, lambda a: a[:, ::-1]),
+        (3, lambda a: a[::-1, ::-1]),
+        (4, lambda a: a[::-1]),
+        (5, lambda a: a.T),
+        (6, lambda a: np.rot90(a, -1)),
+        (7, lambda a: a[::-1, ::-1].T),
+        (8, lambda a: np.rot90(a)),
+    ],  # fmt: skip
 )
 def test_exif_orientation_turns_the_picture_and_its_size(tmp_path, array, orientation, upright):
     exif = Image.Exif()

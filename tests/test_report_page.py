@@ -65,6 +65,16 @@ def test_what_was_put_in_is_read_out_escaped_and_in_order():
     assert "prefers-color-scheme: dark" in html and "width=device-width" in html
 
 
+def test_a_long_list_is_folded_and_whole():
+    made = ReportPage("t", "a")
+    made.bullets([f"n{k}" for k in range(20)])
+    made.bullets([f"m{k}" for k in range(21)])
+    read = Reader(made.html())
+    assert read.text["summary"] == ["all 21"] and read.text["li"][-1] == "m20"
+    assert len(read.text["li"]) == 41 and not read.stack
+    assert made.html().index("n19") < made.html().index("<details>") < made.html().index("m0")
+
+
 def test_a_column_stands_right_if_it_holds_numbers_or_intervals_alone():
     made = ReportPage("t", "a")
     made.table(("a", "b", "c", "d"), [("1", "0.5", "[1, 2e-05]", 1), ("mean", "", "", "-3.")])

@@ -6,6 +6,7 @@ from freqkd_lite.data.base import (
     REGISTRY,
     Pair,
     PairSet,
+    check_options,
     load,
     register,
     require,
@@ -16,6 +17,6 @@ from freqkd_lite.data.files import Survey, survey
 from freqkd_lite.data.matching import Record, match
 
 __all__ = [
-    "CLASSES", "REGISTRY", "Pair", "PairSet", "Problem", "Record", "Survey", "load", "match",
-    "register", "require", "stack", "survey",
+    "CLASSES", "REGISTRY", "Pair", "PairSet", "Problem", "Record", "Survey",
+    "check_options", "load", "match", "register", "require", "stack", "survey",
 ]  # fmt: skip

@@ -29,19 +29,22 @@ Size = tuple[int, int]
 
 @dataclass(frozen=True)
 class Written:
-    """A box as a file has it: where it stands, its class, and x0 y0 x1 y1 in pixels."""
+    """A box as a file has it: where it stands, its class, and x0 y0 x1 y1 in pixels. A `crowd` is
+    a region of many objects (COCO's iscrowd)."""
 
     file: Path
     place: str
     label: str
     edges: tuple[float, float, float, float]
+    crowd: bool = False
 
     def __str__(self) -> str:
         return f"{self.file}, {self.place}: the box {' '.join(f'{e:g}' for e in self.edges)}"
 
 
 class Annotations:
-    """The boxes of a data set. `ignored` classes are left out of every picture, and counted."""
+    """The boxes of a data set. `ignored` classes and crowds are left out of every picture, and
+    counted."""
 
     def __init__(self, source: Path, classes: Sequence[str], ignored: Sequence[str] = ()):
         self.classes, self.ignored = tuple(classes), frozenset(ignored)
@@ -55,7 +58,8 @@ class Annotations:
 
     def settle(self, rows: Iterable[Written], size: Size, ledger: Ledger) -> tuple[Tensor, Tensor]:
         """Boxes (N, 4) x0 y0 x1 y1 in pixels inside the picture, and labels (N,)."""
-        boxes, labels, ignored = [], [], []
+        boxes, labels = [], []
+        ignored, crowds = [], []
         limit = np.array([size[1], size[0]] * 2, dtype=float)
         picture = f"the picture of {size[0]}x{size[1]} pixels (height x width)"
         for row in rows:
@@ -64,6 +68,8 @@ class Annotations:
             cut = inside.astype(np.float32)  # a box that float32 makes empty has no area
             if row.label in self.ignored:
                 ignored.append(row)
+            elif row.crowd:
+                crowds.append(row)
             elif row.label not in self.classes:
                 wrong = f"{row.file}, {row.place}: unknown class {row.label!r}"
                 remedy = f"the classes are {', '.join(self.classes)}: add it or mend the file"
@@ -81,10 +87,11 @@ class Annotations:
                     ledger.mend("box outside", row.file, wrong, MEND, "cut at the edge")
                 boxes.append(cut)
                 labels.append(self.classes.index(row.label))
-        if ignored:
-            where = f"{ignored[0].file}, {ignored[0].place}"
-            names = " and ".join(sorted(self.ignored))
-            ledger.repairs.append(f"{where}: {len(ignored)} of {names} in this picture, left out.")
+        names = " and ".join(sorted(self.ignored))
+        for gone, what in ((ignored, f"of {names}"), (crowds, "crowds (no single objects)")):
+            if gone:
+                where = f"{gone[0].file}, {gone[0].place}"
+                ledger.repairs.append(f"{where}: {len(gone)} {what} in this picture, left out.")
         found = torch.from_numpy(np.array(boxes, dtype=np.float32).reshape(-1, 4))
         return found, torch.tensor(labels, dtype=torch.int64)
 
@@ -146,14 +153,21 @@ def read_yolo(path: Path, size: Size, classes: Sequence[str], ledger: Ledger) ->
 
 
 def read_voc(path: Path, size: Size, ledger: Ledger) -> list[Written]:
-    """<object>s with <name> and <bndbox>; a <size> must be the picture's."""
+    """<object>s with <name> and <bndbox>; a <size> must be the picture's, or 0x0: some programs
+    write that for a size that they don't know."""
     try:
         top = ElementTree.fromstring(path.read_bytes())
     except (ElementTree.ParseError, ValueError, LookupError, OSError) as error:
         raise UserError(f"{path} is no valid XML ({error}): mend it or write it anew.") from error
     if top.tag != "annotation":
         raise UserError(f"{path} is no Pascal VOC annotation but <{top.tag}>: write it anew.")
-    _check_size(path, path, [top.findtext(f"size/{side}") for side in SIDES], size, ledger)
+    stated = [top.findtext(f"size/{side}") for side in SIDES]
+    if stated == ["0", "0"]:
+        own = f"{size[0]}x{size[1]}"
+        text = f"{path}: its size is 0x0; the picture's own, {own} (height x width), is used."
+        ledger.repairs.append(text)
+    else:
+        _check_size(path, path, stated, size, ledger)
     rows = []
     for number, thing in enumerate(top.iter("object"), 1):
         corners = [thing.findtext(f"bndbox/{edge}") for edge in ("xmin", "ymin", "xmax", "ymax")]
@@ -192,6 +206,7 @@ class CocoBox(BaseModel):
     image_id: int | str
     category_id: int
     bbox: tuple[FiniteFloat, FiniteFloat, FiniteFloat, FiniteFloat]  # x, y, width, height
+    iscrowd: bool = False
 
 
 class CocoCategory(BaseModel):
@@ -263,9 +278,8 @@ class Coco(Annotations):
             elif name := images[box.image_id]:
                 label = categories.get(box.category_id, f"number {box.category_id}")
                 x, y, width, height = box.bbox
-                self.rows[name][2].append(
-                    Written(file, place, label, (x, y, x + width, y + height))
-                )
+                edges = (x, y, x + width, y + height)
+                self.rows[name][2].append(Written(file, place, label, edges, box.iscrowd))
 
     def read(self, name: str, size: Size, ledger: Ledger) -> list[Written]:
         if name in self.rows:
@@ -280,10 +294,14 @@ class Coco(Annotations):
         return []
 
 
+CLASS_LIST = "classes.txt"
+
+
 def annotation_files(folder: Path, suffix: str) -> list[Path]:
-    """A folder's files with a suffix, also below it, but for hidden ones and classes.txt."""
-    found = sorted(folder.rglob(f"*{suffix}"))
-    return [p for p in found if p.name != "classes.txt" and not p.name.startswith(".")]
+    """A folder's files with a suffix in either case, also below it, but for hidden ones and
+    classes.txt."""
+    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() == suffix)
+    return [p for p in found if p.name.lower() != CLASS_LIST and not p.name.startswith(".")]
 
 
 def open_boxes(
@@ -312,10 +330,11 @@ def _open(path: Path, names: Names, classes: Sequence[str] | None, ledger: Ledge
         raise UserError(f"{path} holds {held}: give a folder with annotations of one format.")
     if kinds == [".json"]:
         return Coco(annotation_files(path, ".json"), names, classes, ledger)
-    lists = [place / "classes.txt" for place in (path, path.parent)]
     if classes is None:
-        there = [file for file in lists if file.is_file()]
+        near = [file for place in (path, path.parent) for file in sorted(place.iterdir())]
+        there = [file for file in near if file.name.lower() == CLASS_LIST and file.is_file()]
         if not there:
-            raise UserError(f"{path} needs names of classes: give classes=... or {lists[0]}.")
+            text = f"{path} needs names of classes: give classes=... or {path / CLASS_LIST}."
+            raise UserError(text)
         classes = [line.strip() for line in read_text(there[0]).splitlines() if line.strip()]
     return FileEach(path, kinds[0], names, classes, ledger)

@@ -140,17 +140,34 @@ def data_root(
     )
 
 
+COMMON = ("split", "size", "root", "limit")
 REGISTRY: dict[str, Callable[..., PairSet]] = {}
 
 
 def register(name: str) -> Callable:
-    """Add a data set to the registry: a callable of (split, size, root, limit, **options)."""
+    """Add a data set to the registry: a callable of `COMMON` and then its own options."""
 
     def add(build: Callable[..., PairSet]) -> Callable[..., PairSet]:
         REGISTRY[name] = build
         return build
 
     return add
+
+
+def check_options(name: str, options: Iterable[str]) -> None:
+    """`UserError` for a data set that is not registered, or an option that it does not take."""
+    if name not in REGISTRY:
+        raise unknown("data set", name, REGISTRY)
+    build = REGISTRY[name]
+    if hasattr(build, "Options"):
+        taken = list(build.Options.model_fields)
+    else:
+        taken = list(inspect.signature(build).parameters)[len(COMMON) :]
+    for option in options:
+        if option not in taken:
+            if not taken:
+                raise UserError(f"{name} takes no options: leave {option!r} out.")
+            raise unknown(f"option of {name}", option, taken)
 
 
 def load(
@@ -166,19 +183,13 @@ def load(
     `limit` takes the first so many pairs. Raises `UserError` for an unknown name or split, a size
     that no network could take, or a root that does not hold the data.
     """
-    if name not in REGISTRY:
-        raise unknown("data set", name, REGISTRY)
+    check_options(name, options)
     size = (int(size[0]), int(size[1]))
     if min(size) < 16:
         raise UserError(f"size={size} is smaller than one patch: use at least 16 x 16 pixels.")
     if limit is not None and limit < 1:
         raise UserError(f"limit={limit} leaves no pairs: use 1 or more, or None for all.")
-    build = REGISTRY[name]
-    try:
-        inspect.signature(build).bind(split, size, root, limit, **options)
-    except TypeError as error:
-        raise UserError(f"{name} can't be loaded so: {error}; leave that option out.") from error
-    return build(split=split, size=size, root=root, limit=limit, **options)
+    return REGISTRY[name](split=split, size=size, root=root, limit=limit, **options)
 
 
 def require(pairs: PairSet, *needs: str, notebook: str = "this step") -> None:

@@ -14,8 +14,9 @@ from freqkd_lite.errors import UserError
 
 @dataclass(frozen=True)
 class Entry:
-    """One data set for `freqkd data describe`. `how` is the way to get it; `loader` says how this
-    package reads it; `source` is set where the publisher lets anyone download it."""
+    """One data set for `freqkd data describe`. `source` is set where the publisher lets anyone
+    download it, else `how` is the way to get it; `loader` says how to read a set that has no loader
+    of its own."""
 
     about: str
     has: str
@@ -23,8 +24,8 @@ class Entry:
     licence: str
     cite: str
     origin: str
-    how: str
-    loader: str
+    how: str = ""
+    loader: str = ""
     source: Source | None = None
 
 
@@ -64,7 +65,6 @@ CATALOGUE = {
         cite="this package",
         origin="drawn by freqkd_lite.data.scenes",
         how="Nothing to get: every scene is drawn from its seed.",
-        loader="load('scenes')",
     ),
     "msrs": Entry(
         about=(
@@ -81,7 +81,6 @@ CATALOGUE = {
             "label files into msrs361/boxes_ir, and the names of train, val and test into "
             "msrs361/split.json."
         ),
-        loader="load('msrs'): vi/, ir/, boxes_ir/NAME.txt (YOLO), split.json",
     ),
     "roadscene": Entry(
         about="Aligned road scenes cropped from FLIR video; sizes vary, no boxes.",
@@ -90,8 +89,6 @@ CATALOGUE = {
         licence="none stated; the authors ask to be cited, and FLIR's terms cover the video",
         cite="Xu et al., FusionDN, AAAI 2020",
         origin="github.com/hanna-xu/RoadScene",
-        how="freqkd data get roadscene",
-        loader="load('roadscene'): vi/ and ir/ with the same file names",
         source=ROADSCENE,
     ),
     "hituav": Entry(
@@ -104,8 +101,6 @@ CATALOGUE = {
         licence="CC BY 4.0; the publisher's LICENSE file comes with it, read it",
         cite="Suo et al., HIT-UAV, Scientific Data 2023 (arXiv 2204.03245)",
         origin="github.com/suojiashun/HIT-UAV-Infrared-Thermal-Dataset, release v1.2.1",
-        how="freqkd data get hituav",
-        loader="load('hituav'): train/, val/, test/ and annotations/SPLIT.json",
         source=HITUAV,
     ),
     "llvip": Entry(
@@ -116,7 +111,6 @@ CATALOGUE = {
         cite="Jia et al., LLVIP, ICCV Workshops 2021",
         origin="bupt-ai-cz.github.io/LLVIP",
         how="Accept the terms on that page; it gives the link. Unpack it to DATA/LLVIP.",
-        loader="load('llvip'): infrared/, visible/, Annotations/ (VOC XML) as published",
     ),
     "kaist": Entry(
         about="Day and night driving video 640x512 with boxes of people, the paper's main set.",
@@ -130,7 +124,7 @@ CATALOGUE = {
             "which results can't be compared; where they lie is told in "
             "github.com/CalayZhou/Multispectral-Pedestrian-Detection-Resource."
         ),
-        loader="none of its own: `folder`, with visible/, lwir/ and VOC XML",
+        loader="`folder`, with visible/, lwir/ and VOC XML",
     ),
     "flir": Entry(
         about="FLIR ADAS driving pictures 640x512; 'aligned' is the part made into pairs.",
@@ -143,7 +137,7 @@ CATALOGUE = {
             "Fill in the form for the set itself. For the aligned pairs ask their authors; where "
             "they lie is told in github.com/CalayZhou/Multispectral-Pedestrian-Detection-Resource."
         ),
-        loader="none of its own: `folder`, with VOC XML (its few stray 'dog' boxes are reported)",
+        loader="`folder`, with VOC XML (its few stray 'dog' boxes are reported)",
     ),
     "mfnet": Entry(
         about="Street scenes 640x480 by day and night with label maps of 8 classes.",
@@ -153,7 +147,7 @@ CATALOGUE = {
         cite="Ha et al., MFNet, IROS 2017",
         origin="mi.t.u-tokyo.ac.jp/static/projects/mil_multispectral",
         how="Ask there. Its images are PNG with 4 channels: RGB, then infrared.",
-        loader="none of its own: save channels 1-3 and 4 as two folders for `folder`; no masks yet",
+        loader="save channels 1-3 and 4 as two folders for `folder`; no masks yet",
     ),
     "folder": Entry(
         about="Your own pairs: a folder of visible and one of infrared images, matched by name.",
@@ -166,6 +160,19 @@ CATALOGUE = {
         loader="load('folder', visible=..., infrared=..., boxes=...): COCO, YOLO or VOC boxes",
     ),
 }
+
+
+def how_to_get(name: str) -> str:
+    """The command, or where to ask."""
+    return CATALOGUE[name].how or f"freqkd data get {name}"
+
+
+def loader(name: str) -> str:
+    """How `freqkd_lite.data` reads a set."""
+    if name not in REGISTRY:
+        return f"none of its own: {CATALOGUE[name].loader}"
+    layout = REGISTRY[name].layout
+    return f"load({name!r})" + (f": {layout}" if layout else "")
 
 
 def find(name: str) -> str:

@@ -25,7 +25,7 @@ from freqkd_lite.data.annotations import open_boxes
 from freqkd_lite.data.base import register
 from freqkd_lite.data.faults import Ledger, read_text
 from freqkd_lite.data.files import Collection, FilePairs, Options
-from freqkd_lite.data.matching import matched, read_splits, share_out
+from freqkd_lite.data.matching import SHARES, matched, read_splits, share_out
 from freqkd_lite.errors import UserError
 
 # What a folder or file below the root is taken for by its name, whatever its case.
@@ -45,7 +45,7 @@ class FolderOptions(Options):
     boxes: Path | None = None
     classes: tuple[str, ...] | None = None
     split_files: Path | None = None
-    shares: tuple[float, float, float] = (0.6, 0.2, 0.2)
+    shares: tuple[float, float, float] = tuple(SHARES.values())
     split_seed: int = 0
 
 
@@ -83,7 +83,7 @@ def _at_root(root: Path) -> dict[str, object]:
 @register("folder")
 class Folder(FilePairs):
     name = "folder"
-    layout = __doc__
+    layout = "visible=..., infrared=..., boxes=...: COCO, YOLO or VOC boxes; or root=..."
     Options = FolderOptions
 
     @classmethod
@@ -105,11 +105,12 @@ class Folder(FilePairs):
         if lists is not None:
             splits, note = read_splits(lists, names, ledger), f"Split by {lists.name}."
         else:
-            shares = dict(zip(("train", "val", "test"), options.shares, strict=True))
+            shares = dict(zip(SHARES, options.shares, strict=True))
             splits = share_out(names.used, shares, options.split_seed)
+            said = ", ".join(f"{100 * share:.3g} % {split}" for split, share in shares.items())
             note = (
-                f"Split by seed {options.split_seed}: {shares}. Neighbouring frames of a video may "
-                "lie on both sides."
+                f"Split by seed {options.split_seed} into {said}. Neighbouring frames of a video "
+                "may lie on both sides."
             )
         boxes = where and open_boxes(where, names, options.classes, ledger)
         return Collection(records, splits, boxes, note)

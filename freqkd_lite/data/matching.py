@@ -17,6 +17,9 @@ SPECTRUM = "visible|vis|vi|rgb|colou?r|infrared|ir|thermal|lwir|previewdata"
 _AFFIX = re.compile(rf"(?:^|(?<=/))(?:{SPECTRUM})[_\-. ]|[_\-. ](?:{SPECTRUM})$", re.IGNORECASE)
 
 
+SHARES = {"train": 0.6, "val": 0.2, "test": 0.2}  # where nobody says how to split
+
+
 @dataclass(frozen=True)
 class Record:
     """Where one pair lies. `name` is the path inside its folder, without suffix and spectrum."""
@@ -128,7 +131,8 @@ def read_splits(source: Path, names: Names, ledger: Ledger) -> dict[str, list[st
     A name without picture, or twice in the lists, is a fault; pictures that no list names are
     counted in the repairs."""
     if source.is_dir():
-        lists = {file.stem: read_text(file).splitlines() for file in sorted(source.glob("*.txt"))}
+        files = [file for file in sorted(source.iterdir()) if file.suffix.lower() == ".txt"]
+        lists = {file.stem: read_text(file).splitlines() for file in files}
     else:
         lists = read_json(source)
     if not (isinstance(lists, dict) and lists) or not all(

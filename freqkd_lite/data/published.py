@@ -9,18 +9,36 @@ from freqkd_lite.data.annotations import Coco, open_boxes
 from freqkd_lite.data.base import CLASSES, data_root, register
 from freqkd_lite.data.faults import Ledger
 from freqkd_lite.data.files import Collection, FilePairs, Options
-from freqkd_lite.data.matching import Names, Record, matched, read_splits, share_out
+from freqkd_lite.data.matching import SHARES, Names, Record, matched, read_splits, share_out
 from freqkd_lite.errors import UserError
 
 FRAMES = "they are frames of videos, so neighbours may lie on both sides"
 
 
+class Published(FilePairs):
+    """A set that lies in one of `folders` below the data root, or in the root itself: where
+    anything matches one of the glob patterns `markers`."""
+
+    folders: tuple[str, ...]
+    markers: tuple[str, ...]
+
+    @classmethod
+    def collect(cls, root: str | Path | None, ledger: Ledger, options: Options) -> Collection:
+        return cls.read(data_root(cls.name, cls.folders, root, cls.markers), ledger, options)
+
+    @classmethod
+    def read(cls, home: Path, ledger: Ledger, options: Options) -> Collection:
+        """What lies in `home`; see `FilePairs.collect`."""
+        raise NotImplementedError
+
+
 @register("msrs")
-class Msrs(FilePairs):
+class Msrs(Published):
     """Aligned street scenes of 640x480 by day and night (Tang et al., PIAFusion, Information Fusion
     2022, from MFNet); boxes: github.com/Lele-3/MSRS-detection-label."""
 
     name = "msrs"
+    folders, markers = ("msrs361", "msrs"), ("ir",)
     note = "MSRS: its infrared is contrast-enhanced by its authors; boxes drawn on infrared."
     layout = (
         "msrs361/: vi/NAME, ir/NAME (.jpg, .png or .webp; NAME ends in D by day, N by night), "
@@ -28,8 +46,7 @@ class Msrs(FilePairs):
     )
 
     @classmethod
-    def collect(cls, root: str | Path | None, ledger: Ledger, options: Options) -> Collection:
-        home = data_root(cls.name, ("msrs361", "msrs"), root, ("ir",))
+    def read(cls, home: Path, ledger: Ledger, options: Options) -> Collection:
         listing = home / "split.json"
         if not listing.is_file():
             raise UserError(f"{listing} is missing: it lists the names of train, val and test.")
@@ -41,10 +58,11 @@ class Msrs(FilePairs):
 
 
 @register("roadscene")
-class RoadScene(FilePairs):
+class RoadScene(Published):
     """221 aligned pairs of many sizes, cut from FLIR's video (Xu et al., FusionDN, AAAI 2020)."""
 
     name = "roadscene"
+    folders, markers = ("roadscene", "RoadScene"), ("ir/FLIR_*", "cropinfrared/FLIR_*")
     has = frozenset({"pairs", "splits"})
     note = (
         "RoadScene: thermal noise was removed by its authors; no split is published: train, val "
@@ -56,14 +74,11 @@ class RoadScene(FilePairs):
     )
 
     @classmethod
-    def collect(cls, root: str | Path | None, ledger: Ledger, options: Options) -> Collection:
-        markers = ("ir/FLIR_*", "cropinfrared/FLIR_*")
-        home = data_root(cls.name, ("roadscene", "RoadScene"), root, markers)
+    def read(cls, home: Path, ledger: Ledger, options: Options) -> Collection:
         ours = (home / "ir").is_dir()
         visible, infrared = ("vi", "ir") if ours else ("crop_LR_visible", "cropinfrared")
         records, names = matched(home / visible, home / infrared, ledger, options.unpaired)
-        shares = {"train": 0.6, "val": 0.2, "test": 0.2}
-        return Collection(records, share_out(names.used, shares, seed=0))
+        return Collection(records, share_out(names.used, SHARES, seed=0))
 
 
 def by_folder(records: list[Record]) -> dict[str, list[str]]:
@@ -77,11 +92,12 @@ def by_folder(records: list[Record]) -> dict[str, list[str]]:
 
 
 @register("hituav")
-class HitUav(FilePairs):
+class HitUav(Published):
     """Infrared from a drone, with boxes and without visible pictures (Suo et al., Scientific Data
     2023). The boxes that it calls DontCare are left out and counted."""
 
     name = "hituav"
+    folders, markers = ("hituav", "normal_json"), ("annotations/train.json",)
     note = (
         "HIT-UAV: infrared alone, boxes of DontCare left out; where no val is published it is an "
         f"eighth of train by seed 0, and {FRAMES}."
@@ -92,9 +108,7 @@ class HitUav(FilePairs):
     )
 
     @classmethod
-    def collect(cls, root: str | Path | None, ledger: Ledger, options: Options) -> Collection:
-        markers = ("annotations/train.json",)
-        home = data_root(cls.name, ("hituav", "normal_json"), root, markers)
+    def read(cls, home: Path, ledger: Ledger, options: Options) -> Collection:
         parts = [part for part in ("train", "val", "test") if (home / part).is_dir()]
         records = []
         for part in parts:
@@ -107,10 +121,11 @@ class HitUav(FilePairs):
 
 
 @register("llvip")
-class Llvip(FilePairs):
+class Llvip(Published):
     """Pairs of street scenes by night, from above (Jia et al., LLVIP, ICCV workshops 2021)."""
 
     name = "llvip"
+    folders, markers = ("LLVIP", "llvip"), ("infrared/train",)
     note = f"LLVIP: people alone; val is an eighth of train by seed 0, and {FRAMES}."
     layout = (
         "LLVIP/: visible/train, visible/test, infrared/train, infrared/test (*.jpg of the same "
@@ -118,8 +133,7 @@ class Llvip(FilePairs):
     )
 
     @classmethod
-    def collect(cls, root: str | Path | None, ledger: Ledger, options: Options) -> Collection:
-        home = data_root(cls.name, ("LLVIP", "llvip"), root, ("infrared/train",))
+    def read(cls, home: Path, ledger: Ledger, options: Options) -> Collection:
         records, names = matched(home / "visible", home / "infrared", ledger, options.unpaired)
         boxes = open_boxes(home / "Annotations", names, ("person",), ledger)
         return Collection(records, by_folder(records), boxes)
