@@ -103,7 +103,7 @@ def steps(found: Offset, reach: int) -> tuple[int, int]:
 
 def window(images: Tensor, patch: int, moves: Sequence[Offset] = ()) -> Tensor:
     """The pictures less one patch on each side; where there are `moves`, the window follows
-    them by `steps` of at most a patch, so that nothing is interpolated and no border is invented."""
+    them by `steps` of at most a patch: nothing is interpolated, and no border is invented."""
     height, width = (n - 2 * patch for n in images.shape[-2:])
     if min(height, width) < patch:
         raise UserError(

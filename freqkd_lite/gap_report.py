@@ -90,17 +90,14 @@ def add_pictures(page: ReportPage, found: dict) -> None:
         page.figure(*study.spectra(found))
     page.bullets(pictures(found))
     kinds = [p for p in ("real", "shuffled", "random") if p in _pairings(found)]
-    head = ["block"] + [f"{what}, {name(p)}" for p in kinds for what in ("CKA low", "CKA high",
-                                                                        "MMD high")]  # fmt: skip
-    rows = []
+    head, rows = ["block", "pairs", "CKA low", "CKA high", "MMD high"], []
     for block in found["layers"]:
-        where = {"band": BAND, "block": block}
-        cells = []
         for p in kinds:
-            entries = [pick(found, "cka", **where, pairing=p, level=k) for k in ("low", "high")]
-            entries.append(pick(found, "mmd", **where, pairing=p))
-            cells += ["" if e["value"] is None else number(e["value"]) for e in entries]
-        rows.append([str(block), *cells])
+            where = {"band": BAND, "block": block, "pairing": p}
+            entries = [pick(found, "cka", **where, level=k) for k in ("low", "high")]
+            entries.append(pick(found, "mmd", **where))
+            cells = ["" if e["value"] is None else number(e["value"]) for e in entries]
+            rows.append([str(block), name(p), *cells])
     page.table(head, rows, caption="Debiased linear CKA (1: alike but for a rotation of channels "
                "and a gain, 0: unrelated) and maximum mean discrepancy (0: one cloud of tokens) in "
                "the bands of the analysis.")  # fmt: skip
@@ -117,18 +114,19 @@ def add_tables(page: ReportPage, found: dict) -> None:
         entries = {"mean": pick(found, **where)}
         entries |= {str(block): pick(found, "rows", **where, block=block)
                     for block in found["layers"]}  # fmt: skip
-        rows += [[METRIC_NAMES[metric], BAND_NAMES.get(band, band), block, *_levels(entry)]
+        rows += [[METRIC_NAMES[metric], band, block, *_levels(entry)]
                  for block, entry in entries.items()]  # fmt: skip
     page.table(["metric", "bands", "block", "low", "high", "high / low", "95 % interval"], rows,
                caption="The real pairs in every metric, pair of bands and block.")  # fmt: skip
     if len(_pairings(found)) > 1:
-        head = ["pairs", "n", *(f"{METRIC_NAMES[m]}, {band}" for m, band in readings)]
-        rows = []
-        for p in _pairings(found):
-            entries = [pick(found, metric=m, band=band, pairing=p) for m, band in readings]
-            ratios = ["" if e["ratio"] is None else number(e["ratio"]) for e in entries]
-            rows.append([name(p), entries[0]["n"], *ratios])
-        page.table(head, rows, caption="High over low of every kind of pair, averaged over blocks.")
+        for band in found["bands"]:
+            rows = []
+            for p in _pairings(found):
+                entries = [pick(found, metric=m, band=band, pairing=p) for m in METRICS]
+                ratios = ["" if e["ratio"] is None else number(e["ratio"]) for e in entries]
+                rows.append([name(p), entries[0]["n"], *ratios])
+            page.table(["pairs", "n", *METRIC_NAMES.values()], rows, caption="High over low of "
+                       f"every kind of pair in {band}, averaged over blocks.")  # fmt: skip
 
 
 def add_methods(page: ReportPage, found: dict) -> None:

@@ -103,8 +103,9 @@ def verdict(found: dict) -> list[str]:
     missed = [_reading(e) + f" ({number(e['ratio'])})" for e in real
               if _side(e["interval"]) != "holds"]  # fmt: skip
     parts = [f"holds for {_listed(held)}"] if held else []
-    parts += [f"does not hold for {_listed(missed)}"] if missed else []
-    said = [f"Averaged over blocks, as the paper has it, {STATED} times {', and '.join(parts)}."]
+    if missed:
+        parts.append(f"{'not for' if held else 'holds for none of'} {_listed(missed)}")
+    said = [f"Averaged over blocks, as the paper has it, {STATED} times {', '.join(parts)}."]
     lines: dict[str, list[str]] = {side: [] for side in SIDES}
     for metric in METRIC_NAMES:
         for band in found.get("bands", BAND_NAMES):
@@ -194,8 +195,9 @@ def misalignment(found: dict) -> list[str]:
         length = "" if about["median"] is None else f" (median {about['median']:.1f} px)"
         said.append(
             f"{about['clear']} of {about['n']} pairs had a clear estimate of a shift{length}; "
-            f"{about['moved']} were moved, by whole pixels. Of the divergence {_share(share, 'high')} is left "
-            f"in the high band and {_share(share, 'low')} in the low one."
+            f"{about['moved']} were moved, by whole pixels. Of the divergence "
+            f"{_share(share, 'high')} is left in the high band and {_share(share, 'low')} in the "
+            "low one."
         )
     return said
 
@@ -216,11 +218,13 @@ def beyond_real(found: dict) -> list[str]:
     if real["interval"] and others:
         as_large = [f"{name(e['pairing'])} {number(e['ratio'])}" for e in others
                     if e["interval"][1] >= real["interval"][0]]  # fmt: skip
+        size = number(real["ratio"])
         said.append(
-            f"Beyond noise, the ratio is no smaller where no infrared is compared: {_listed(as_large)}, beside "
-            f"{number(real['ratio'])} of real pairs." if as_large else
-            f"No control without infrared reaches the ratio of real pairs, {number(real['ratio'])}."
-        )  # fmt: skip
+            f"Beyond noise, the ratio is no smaller where no infrared is compared: "
+            f"{_listed(as_large)}, beside {size} of real pairs."
+            if as_large
+            else f"No control without infrared reaches the ratio of real pairs, {size}."
+        )
     times = {t: pick(found, band=BAND, metric="normalised", pairing=t) for t in LIGHTS}
     if all(times.values()):
         listed = _listed([f"{number(e['ratio'])} {span_said(e['interval'])} by {t} ({e['n']} pairs)"
