@@ -278,8 +278,8 @@ def _by_light(tables: dict[str, Arrays], light: np.ndarray, asked: Sequence[str]
     for name in asked:
         chosen = light == name
         if chosen.sum() < 2:
-            said.append(f"{name.capitalize()} is left out: the set knows {chosen.sum()} pairs of "
-                        "that time.")  # fmt: skip
+            count = f"only {chosen.sum()} of the pairs are known to be of that time"
+            said.append(f"{name.capitalize()} is left out: {count}.")
             continue
         tables[name] = {
             key: value if key == "grids" else value[chosen] for key, value in tables["real"].items()
