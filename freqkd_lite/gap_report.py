@@ -89,7 +89,7 @@ def add_pictures(page: ReportPage, found: dict) -> None:
         style()
         page.figure(*study.spectra(found))
     page.bullets(pictures(found))
-    kinds = [p for p in ("real", "shuffled", "random") if p in _pairings(found)]
+    kinds = list(dict.fromkeys(e["pairing"] for e in found["cka"]))
     head, rows = ["block", "pairs", "CKA low", "CKA high", "MMD high"], []
     for block in found["layers"]:
         for p in kinds:

@@ -108,10 +108,12 @@ def describe(
 def alike(
     tables: dict[str, Arrays], layers: Sequence[int], bands: Sequence[str], seed: int = 0
 ) -> dict:
-    """`cka`: debiased linear CKA of each `block`, `band`, `level` (low, high) and `pairing`; `mmd`:
-    the same of the high bands. Each with `value`, `interval`, `n`."""
+    """`cka`: debiased linear CKA of each `block`, `band`, `level` (low, high) and `pairing` that it
+    was measured for; `mmd`: the same of the high bands. Each with `value`, `interval`, `n`."""
     found = {"cka": [], "mmd": []}
     for pairing, table in tables.items():
+        if "hsic" not in table:
+            continue
         n = len(table["sums"])
         similar = cka(torch.from_numpy(resampled(table["hsic"], seed))[None]).numpy()
         apart = resampled(table["mmd"], seed)
