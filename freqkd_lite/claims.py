@@ -36,20 +36,38 @@ def _span(row: Row | Mean, digits: int = 2) -> str:
     return f"{row.value:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
 
 
+SETS = {"msrs": "MSRS", "roadscene": "RoadScene"}
+
+
 def judge_gap(found: dict[str, list[Row]], stated: float = 2.4) -> tuple[str, str]:
     """On real pairs: the direction holds if the normalised ratio's interval lies above 1, the size
-    if it holds the stated value; raw MSE is set beside it."""
-    rows = pick(found.get("scenes_gap", []), data="msrs", split="train/all")
-    normalised, raw = (pick(rows, metric=m) for m in ("divergence_ratio", "raw_mse_ratio"))
+    if it holds the stated value; raw MSE is set beside it, and in how many readings (metric, bands,
+    block) the stated value lies in the interval. The study's rows count before the small ones."""
+    rows = [row for row in found.get("spectral_gap", []) if row.arm == "real"
+            and not {"scenes", "folder"} & set(row.data.split("+"))]  # fmt: skip
+    rows = rows or pick(found.get("scenes_gap", []), data="msrs", split="train/all")
+    normalised, raw = (
+        pick(rows, metric=m, klass="all") for m in ("divergence_ratio", "raw_mse_ratio")
+    )
     if not normalised or not raw or normalised[0].interval is None:
-        return "not run", "not run: tools/scenes_gap.py measures it on real pairs"
+        return "not run", "not run: `freqkd gap` measures it on real pairs"
     ratio, (low, high) = normalised[0], normalised[0].interval
     direction = "holds" if low > 1 else "fails" if high < 1 else "is open"
     size = "holds" if low <= stated <= high else "does not"
     opposite = ", and raw MSE says the opposite" if raw[0].value < 1 < ratio.value else ""
+    readings = [row for row in rows if row.klass.startswith("block") and "ratio" in row.metric]
+    inside = sum(bool(r.interval) and r.interval[0] <= stated <= r.interval[1] for r in readings)
+    by_block = (
+        f"; {stated}x lies in the interval of {inside} of {len(readings)} readings (metric, bands, "
+        "block)"
+        if readings
+        else ""
+    )
+    which = " + ".join(SETS.get(name, name) for name in ratio.data.split("+"))
     return (
-        f"{_span(ratio)} energy-normalised, {raw[0].value:.2f} raw MSE ({ratio.n} MSRS pairs)",
-        f"the direction {direction} once energy is divided out, the size {size}{opposite}",
+        f"{_span(ratio)} energy-normalised, {raw[0].value:.2f} raw MSE ({ratio.n} {which} pairs)",
+        f"the direction {direction} once energy is divided out, the size {size}{opposite}"
+        f"{by_block}",
     )
 
 

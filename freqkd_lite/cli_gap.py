@@ -16,7 +16,7 @@ Visible = Annotated[Path | None, Option(metavar="DIR", help="RGB pictures.")]
 Infrared = Annotated[Path | None, Option(metavar="DIR", help="Infrared ones, same names.")]
 Model = Annotated[str | None, Option(metavar="NAME", help="timm's name [DINOv2 ViT-S/14].")]
 Weights = Annotated[str | None, Option(metavar="PATH", help="Safetensors, or 'random'.")]
-Data = Annotated[str | None, Option(metavar="NAME", help="A known set instead of folders.")]
+Data = Annotated[str | None, Option(metavar="NAME", help="A known set, or several: A,B.")]
 Root = Annotated[Path | None, Option(metavar="DIR", help="Where that set lies.")]
 
 
@@ -45,6 +45,10 @@ def _numbers(text: str | None, option: str) -> list[int] | None:
     return [int(part) for part in text.split(",")]
 
 
+def _names(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
 def gap(
     visible: Visible = None,
     infrared: Infrared = None,
@@ -58,33 +62,40 @@ def gap(
     ] = None,
     size: Annotated[str, Option(metavar="HxW", help="Pixels.")] = "252x336",
     pairs: Annotated[int | None, Option(help="So many, evenly spread [all].")] = None,
-    controls: Annotated[
-        str, Option(metavar="LIST", help="Of shuffled, grey, shift4.")
-    ] = "shuffled",
+    controls: Annotated[str, Option(metavar="LIST", help="By name, or all.")] = "shuffled",
+    control_pairs: Annotated[int, Option(help="Pairs that controls are measured on.")] = 100,
+    bands: Annotated[str, Option(metavar="LIST", help="More bands, such as disk50.")] = "",
     json: Annotated[Path | None, Option(metavar="FILE", help="Write the numbers.")] = None,
     html: Annotated[Path | None, Option(metavar="FILE", help="Write a report.")] = None,
+    out: Annotated[Path | None, Option(metavar="DIR", help="Write both, and results.")] = None,
 ) -> None:
     """How far RGB and infrared features part, at low and high frequency."""
-    from freqkd_lite import gap_report, runs
-    from freqkd_lite.data import load
+    from freqkd_lite import gap_folder, gap_report, runs
+    from freqkd_lite.controls import BY_CHOICE
+    from freqkd_lite.data import open_sets
     from freqkd_lite.features import crop_to_patch, load_backbone
     from freqkd_lite.gap import DEFAULT_MODEL, measure
+    from freqkd_lite.spectrum import BANDS
 
     name, options = _source(visible, infrared, data)
     asked, blocks = _pixels(size), _numbers(layers, "--layers")
     backbone = load_backbone(model or DEFAULT_MODEL, weights).freeze()
     fitted = crop_to_patch(asked, backbone.patch)
-    found_pairs = load(name, split, fitted, root, **options)
+    found_pairs = open_sets(name, split, fitted, root, **options)
     for line in found_pairs.repairs:
         typer.echo(line, err=True)
-    wanted = dict.fromkeys(["real", *(c.strip() for c in controls.split(",") if c.strip())])
-    found = measure(found_pairs, backbone, blocks, tuple(wanted), pairs)
+    wanted = dict.fromkeys(["real", *(BY_CHOICE if controls == "all" else _names(controls))])
+    all_bands = tuple(dict.fromkeys([*BANDS, *_names(bands)]))
+    found = measure(found_pairs, backbone, blocks, tuple(wanted), pairs, bands=all_bands,
+                    control_pairs=control_pairs)  # fmt: skip
     typer.echo(gap_report.terminal(found))
     if json:
         json.parent.mkdir(parents=True, exist_ok=True)
         runs.write_json(json, found)
     if html:
         typer.echo(f"\nLook at {gap_report.write_page(found, html, command_line())}")
+    if out:
+        typer.echo(f"\nLook at {gap_folder.write(found, out, command_line())}")
 
 
 def demo(

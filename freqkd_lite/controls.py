@@ -9,12 +9,26 @@ batch and returns the maps to compare, each a list of (N, C, h, w) with an entry
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
+from functools import cached_property, partial
 
 import torch
 from torch import Tensor
-from torchvision.transforms.v2 import functional
 
+from freqkd_lite.changes import (
+    blurred,
+    flattened,
+    grey_copy,
+    noisy,
+    offsets,
+    rotated,
+    shifted,
+    stretched,
+    toned,
+    window,
+)
+from freqkd_lite.data.alignment import Offset
 from freqkd_lite.errors import UserError
 from freqkd_lite.features import Backbone, crop_size, extract
 
@@ -39,32 +53,11 @@ def derangement(count: int, seed: int = 0) -> Tensor:
     return order
 
 
-def grey_copy(images: Tensor) -> Tensor:
-    """RGB (..., 3, H, W) as luminance (ITU-R BT.601) in all three channels."""
-    return functional.rgb_to_grayscale(images, num_output_channels=3)
-
-
-def shifted(images: Tensor, pixels: int = 4, patch: int = 14) -> tuple[Tensor, Tensor]:
-    """Two crops of each image (..., H, W), the second `pixels` further right.
-
-    Both lie within the picture, so no border is invented; both have the largest size that fits
-    and that `patch` divides (one token column fewer than the picture, if it was divisible).
-    """
-    height, width = images.shape[-2:]
-    if pixels < 0 or width - pixels < patch:
-        raise UserError(
-            f"A shift of {pixels} px leaves less than a patch of {width} px: use a smaller one."
-        )
-    height, width = crop_size((height, width - pixels), patch)
-    cropped = images[..., :height, :]
-    return cropped[..., :width], cropped[..., pixels : pixels + width]
-
-
 class Views:
     """What one batch of pairs looks like to a backbone.
 
-    `views("visible")` are the maps of its RGB pictures, `views("visible", grey_copy)` those of
-    changed pictures. Each is computed when first asked for, and once.
+    `views("visible")` are the maps of its RGB pictures, `views("visible", "grey", grey_copy)` those
+    of changed pictures. Each is computed when first asked for, and once.
     """
 
     def __init__(
@@ -74,73 +67,197 @@ class Views:
         images: dict[str, Tensor],
         before: Callable[[], list[Tensor]] | None = None,
         student: Backbone | None = None,
+        random: Backbone | None = None,
+        place: int = 0,
     ):
         """`images` are "visible" and "infrared" (N, 3, H, W); `before` gives the infrared maps
-        (1, C, h, w) of the pair that precedes the batch; `student` looks where it is asked for."""
+        (1, C, h, w) of the pair that precedes the batch; `student` and `random`, the same model of
+        other weights, look where they are asked for; `place` is the batch's in the stream."""
         self.backbone, self.layers, self.images = backbone, tuple(layers), images
-        self._before, self.student, self._maps = before, student, {}
+        self._before, self.student, self.random, self.place = before, student, random, place
+        self.looked, self._maps = 0, {}
 
     def __call__(
         self,
         modality: str,
+        label: str = "",
         change: Callable[[Tensor], Tensor] | None = None,
         by: Backbone | None = None,
     ) -> list[Tensor]:
-        key = (modality, change, by)
+        """Maps (N, C, h, w) of a modality's pictures, `change`d in the way that `label` names."""
+        key = (modality, label, by)
         if key not in self._maps:
             seen = self.images[modality]
             seen = seen if change is None else change(seen)
+            self.looked += len(seen)
             self._maps[key] = extract(by or self.backbone, seen, self.layers, batch=len(seen))
         return self._maps[key]
 
     def seen(self, modality: str) -> bool:
         """Whether these maps are there already."""
-        return (modality, None, None) in self._maps
+        return (modality, "", None) in self._maps
+
+    def drop(self, label: str) -> None:
+        """Forget the maps of one label: with twenty controls, all at once would fill the memory."""
+        self._maps = {k: v for k, v in self._maps.items() if k[1].split(" ")[0] != label}
 
     def strangers(self) -> list[Tensor]:
         """The infrared maps moved on by one place: each pair gets those of the pair before it."""
         own = self("infrared")
         return [torch.cat([b, m[:-1]]) for b, m in zip(self._before(), own, strict=True)]
 
+    @cached_property
+    def offsets(self) -> list[Offset]:
+        """How far each infrared picture lies off its visible one."""
+        return offsets(self.images["visible"], self.images["infrared"])
 
-Pairing = Callable[[Views], tuple[list[Tensor], list[Tensor]]]
-PAIRINGS: dict[str, Pairing] = {}
+
+Maps = tuple[list[Tensor], list[Tensor]]
+PAIRINGS: dict[str, Callable[[Views], Maps]] = {}
+LIGHTS = ("day", "night")
+"""Pairings that are the real pairs of one time of day: taken from those, not computed again."""
 
 
-def pairing(function: Pairing) -> Pairing:
-    """Decorator: make a function the pairing of its name."""
+def pairing(function: Callable | None = None, *, looks: int = 1) -> Callable:
+    """Decorator: make a function the pairing of its name. `looks`: about how many pictures of a
+    pair the backbone must see for it, which the time left is reckoned from."""
+    if function is None:
+        return partial(pairing, looks=looks)
+    function.looks = looks
     PAIRINGS[function.__name__] = function
     return function
 
 
-@pairing
-def real(views: Views) -> tuple[list[Tensor], list[Tensor]]:
+def said(name: str) -> str:
+    """What a pairing is, in a sentence or two: its docstring."""
+    return " ".join(inspect.getdoc(PAIRINGS[name]).split())
+
+
+@pairing(looks=2)
+def real(views: Views) -> Maps:
     """RGB and infrared of one scene."""
     return views("visible"), views("infrared")
 
 
 @pairing
-def shuffled(views: Views) -> tuple[list[Tensor], list[Tensor]]:
-    """RGB of one scene, infrared of another: the pair before it in the stream, whose order is
-    drawn at random, so that neighbours are no neighbouring frames."""
+def day(views: Views) -> Maps:
+    """The real pairs that were taken by day."""
+    return real(views)
+
+
+@pairing
+def night(views: Views) -> Maps:
+    """The real pairs that were taken by night."""
+    return real(views)
+
+
+@pairing(looks=0)
+def shuffled(views: Views) -> Maps:
+    """RGB of one scene, infrared of another of the same set: the pair before it in the stream,
+    whose order is drawn at random, so that neighbours are no neighbouring frames."""
     return views("visible"), views.strangers()
 
 
 @pairing
-def grey(views: Views) -> tuple[list[Tensor], list[Tensor]]:
+def grey(views: Views) -> Maps:
     """RGB and its own luminance: what colour alone makes of it."""
-    return views("visible"), views("visible", grey_copy)
+    return views("visible"), views("visible", "grey", grey_copy)
 
 
 @pairing
-def shift4(views: Views) -> tuple[list[Tensor], list[Tensor]]:
+def gamma(views: Views) -> Maps:
+    """RGB and itself under another tone curve: each value squared."""
+    return views("visible"), views("visible", "gamma", toned)
+
+
+@pairing
+def blur(views: Views) -> Maps:
+    """RGB and itself under a Gaussian blur of 1 px."""
+    return views("visible"), views("visible", "blur", blurred)
+
+
+@pairing
+def noise(views: Views) -> Maps:
+    """RGB and itself with white noise of 5 % of white."""
+    return views("visible"), views("visible", "noise", lambda x: noisy(x, views.place))
+
+
+def _shift(views: Views, pixels: int) -> Maps:
+    """All shifts of up to a patch cut the same left picture, which is looked at once."""
+    patch, width = views.backbone.patch, views.images["visible"].shape[-1]
+    left = f"left {crop_size((patch, width - pixels), patch)[1]}"
+    here, there = (lambda x, i=i: shifted(x, pixels, patch)[i] for i in (0, 1))
+    return views("visible", left, here), views("visible", f"shift{pixels}", there)
+
+
+@pairing
+def shift1(views: Views) -> Maps:
+    """RGB and itself 1 px further right, on a grid of one token column fewer."""
+    return _shift(views, 1)
+
+
+@pairing
+def shift2(views: Views) -> Maps:
+    """RGB and itself 2 px further right, on a grid of one token column fewer."""
+    return _shift(views, 2)
+
+
+@pairing
+def shift4(views: Views) -> Maps:
     """RGB and itself 4 px further right, on a grid of one token column fewer."""
-    return views("visible", _left), views("visible", _right)
+    return _shift(views, 4)
 
 
-def _left(images: Tensor) -> Tensor:
-    return shifted(images, 4)[0]
+@pairing
+def shift8(views: Views) -> Maps:
+    """RGB and itself 8 px further right, on a grid of one token column fewer."""
+    return _shift(views, 8)
 
 
-def _right(images: Tensor) -> Tensor:
-    return shifted(images, 4)[1]
+@pairing(looks=2)
+def rotate1(views: Views) -> Maps:
+    """RGB and itself turned by 1 degree (bilinear), cut so that no border is invented."""
+    here, there = (lambda x, i=i: rotated(x, 1.0, views.backbone.patch)[i] for i in (0, 1))
+    return views("visible", "rotate1", here), views("visible", "rotate1 turned", there)
+
+
+@pairing(looks=2)
+def random(views: Views) -> Maps:
+    """The real pairs, seen by the same model with random weights."""
+    return (views("visible", "random", by=views.random),
+            views("infrared", "random", by=views.random))  # fmt: skip
+
+
+@pairing
+def stretch(views: Views) -> Maps:
+    """The real pairs with infrared stretched from its .5 to its 99.5 percentile."""
+    return views("visible"), views("infrared", "stretch", stretched)
+
+
+@pairing
+def unstretch(views: Views) -> Maps:
+    """The real pairs with infrared at half of its contrast about its mean."""
+    return views("visible"), views("infrared", "unstretch", flattened)
+
+
+def _window(views: Views, modality: str) -> list[Tensor]:
+    return views(modality, "window", lambda x: window(x, views.backbone.patch))
+
+
+@pairing(looks=2)
+def cropped(views: Views) -> Maps:
+    """The real pairs less one patch on each side: what aligned pairs must be held against."""
+    return _window(views, "visible"), _window(views, "infrared")
+
+
+@pairing
+def aligned(views: Views) -> Maps:
+    """The real pairs less one patch on each side, each moved by the translation that fits best,
+    to whole pixels; one without a clear estimate stays as it is."""
+    patch = views.backbone.patch
+    moved = views("infrared", "aligned", lambda x: window(x, patch, views.offsets))
+    return _window(views, "visible"), moved
+
+
+BY_CHOICE = tuple(PAIRINGS)
+"""The pairings above, by name: all that may be asked for where pairs are measured."""

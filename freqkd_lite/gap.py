@@ -1,45 +1,47 @@
 """How far the features of two spectra part in each band, for any number of pairs.
 
-Pairs stream through the backbone in batches. Of each batch only sums per image are kept, and they
-are written at once: memory stays the same however many pairs there are, and a measurement that was
-stopped goes on where it was. Every metric, band and interval follows from those sums.
+Pairs stream through the backbone in batches. Of each batch only numbers per image are kept, and
+they are written at once: memory stays the same however many pairs there are, and a measurement that
+was stopped goes on where it was. Every metric, band and interval follows from those numbers.
 """
 
 from __future__ import annotations
 
-import errno
 import inspect
-import io
-import zipfile
 from collections.abc import Iterator, Sequence
+from itertools import groupby
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from freqkd_lite.controls import PAIRINGS, Views, spread
+from freqkd_lite import gap_measures, gap_store, gap_tables
+from freqkd_lite.changes import steps
+from freqkd_lite.controls import LIGHTS, PAIRINGS, Views, spread
 from freqkd_lite.data import PairSet, require
 from freqkd_lite.errors import Interrupted, UserError, unknown
-from freqkd_lite.evaluate.stats import multiplicities, percentiles
-from freqkd_lite.features import Backbone, sha256_state
+from freqkd_lite.features import Backbone, load_backbone, sha256_state
 from freqkd_lite.figures.gap import EDGES
-from freqkd_lite.runs import code_version, run_key, runs_folder, write_whole
-from freqkd_lite.spectrum import (
-    BANDS,
-    METRICS,
-    band_counts,
-    band_sums,
-    ring_counts,
-    ring_sums,
-)
+from freqkd_lite.gap_coherence import CHANNELS, GROUPS, Coherences
+from freqkd_lite.gap_store import Arrays
+from freqkd_lite.runs import code_version, run_key, runs_folder
+from freqkd_lite.spectrum import BANDS, band_counts
 
 SCHEMA = "freqkd-gap/1"
 DEFAULT_MODEL = "vit_small_patch14_dinov2.lvd142m"
-# What decides the sums; a change in any of these files asks for new ones.
-CODE = ("data/*.py", "features.py", "spectrum.py", "losses.py", "controls.py", "gap.py")
-DRAWS = 1000  # of the bootstrap over images
+# What decides the numbers that are kept; a change in any of these files asks for new ones.
+CODE = (
+    "data/*.py", "features.py", "spectrum.py", "similarity.py", "coherence.py", "losses.py",
+    "changes.py", "controls.py", "gap.py", "gap_measures.py", "gap_coherence.py",
+)  # fmt: skip
+CONTROL_PAIRS = 100  # of the pairs, on which everything but the first pairing is measured
+COHERENT = ("real", "shuffled")  # pairings whose coherence is told
+# Pairings whose CKA and MMD are told: of all of them they would cost a fifth of the forward passes.
+ALIKE = ("real", "shuffled", "grey", "shift4", "random", "aligned")
+PICTURES = "pictures"  # the name under which the pictures' own numbers are kept
 
 
 def default_layers(depth: int) -> tuple[int, ...]:
@@ -47,58 +49,65 @@ def default_layers(depth: int) -> tuple[int, ...]:
     return tuple(sorted({max(0, depth * k // 4 - 1) for k in (1, 2, 3, 4)}))
 
 
-def image_sums(a: Sequence[Tensor], b: Sequence[Tensor]) -> np.ndarray:
-    """(N, layers, 2 x bands + rings, 3) from maps (N, C, h, w) of each layer: per image the sums
-    of |A|^2, |B|^2 and |A - B|^2 over low and high of `BANDS`, then over the rings of `EDGES`."""
-    parts = [
-        torch.cat([band_sums(x, y, BANDS).flatten(1, 2), ring_sums(x, y, EDGES)], 1)
-        for x, y in zip(a, b, strict=True)
-    ]
-    return torch.stack(parts, 1).double().numpy()
+class Batch(NamedTuple):
+    """The places start ... stop - 1 of an order; at the place `stranger` stands the pair whose
+    infrared picture the first one gets when pairs are shuffled."""
+
+    start: int
+    stop: int
+    stranger: int
 
 
-def bin_counts(grids: Sequence[Sequence[int]]) -> np.ndarray:
-    """(layers, 2 x bands + rings): bins in each of the bands and rings of `image_sums`."""
-    return np.stack(
-        [torch.cat([band_counts(h, w, BANDS).flatten(), ring_counts(h, w, EDGES)]).numpy()
-         for h, w in grids]
-    )  # fmt: skip
+def plan(
+    pairs: PairSet, total: int, few: int, seed: int, batch: int
+) -> tuple[list[int], list[Batch]]:
+    """The order in which `total` evenly spread pairs are looked at, and its batches.
+
+    The order is drawn with `seed`, but the `few` pairs of the controls, evenly spread too, come
+    first, and the sets of a joined one after the other, so that strangers are of one set.
+    """
+    chosen, first = spread(len(pairs), total), set(spread(total, few))
+    shuffle = torch.randperm(total, generator=torch.Generator().manual_seed(seed)).tolist()
+
+    def block(i: int) -> tuple[bool, int]:
+        return i not in first, pairs.part(chosen[i])
+
+    places = sorted(shuffle, key=block)
+    batches, begin = [], 0
+    for _, members in groupby(places, key=block):
+        end = begin + len(list(members))
+        for start in range(begin, end, batch):
+            before = start if start > begin else end if end - begin > 1 else begin
+            batches.append(Batch(start, min(start + batch, end), (before - 1) % total))
+        begin = end
+    return [chosen[i] for i in places], batches
 
 
 def stream(
-    pairs: PairSet,
-    order: Sequence[int],
-    backbone: Backbone,
-    layers: Sequence[int],
-    batch: int,
-    student: Backbone | None = None,
-    skip: Sequence[int] = (),
-) -> Iterator[tuple[int, Views]]:
-    """(place, `Views`) of each batch of `order` but those whose place is in `skip`. Of the batch
-    before, only the last picture's maps are kept; where there are none, that picture is read
-    again."""
-    kept: tuple[int, list[Tensor]] = (-2, [])
-    for start in range(0, len(order), batch):
-        if start in skip:
-            continue
-        chosen = [pairs[i] for i in order[start : start + batch]]
+    pairs: PairSet, order: Sequence[int], batches: Sequence[Batch], *about: object, **more: object
+) -> Iterator[tuple[Batch, Views]]:
+    """Each batch with its `Views`, whose further arguments follow. Of the batch before, only the
+    last picture's maps are kept; where a stranger is another one, its picture is read again."""
+    kept: tuple[int, list[Tensor]] = (-1, [])
+    for batch in batches:
+        chosen = [pairs[i] for i in order[batch.start : batch.stop]]
         images = {
             kind: torch.stack([getattr(pair, kind) for pair in chosen])
             for kind in ("visible", "infrared")
         }
 
-        def before(start: int = start, kept: tuple = kept) -> list[Tensor]:
-            if kept[0] == start - 1:
+        def before(stranger: int = batch.stranger, kept: tuple = kept) -> list[Tensor]:
+            if kept[0] == stranger:
                 return kept[1]
-            picture = pairs[order[start - 1]].infrared[None]  # of the first batch: the last picture
-            return Views(backbone, layers, {"infrared": picture})("infrared")
+            picture = pairs[order[stranger]].infrared[None]
+            return Views(*about, {"infrared": picture})("infrared")
 
-        views = Views(backbone, layers, images, before, student)
-        yield start, views
-        kept = (-2, [])
+        views = Views(*about, images, before, place=batch.start, **more)
+        views.lights = [pair.light for pair in chosen]
+        yield batch, views
+        kept = (-1, [])
         if views.seen("infrared"):
-            maps = [m[-1:].clone() for m in views("infrared")]
-            kept = (start + len(chosen) - 1, maps)
+            kept = (batch.stop - 1, [m[-1:].clone() for m in views("infrared")])
 
 
 def measure(
@@ -112,12 +121,16 @@ def measure(
     batch: int = 8,
     runs: str | Path | None = None,
     progress: bool = True,
+    bands: Sequence[str] = BANDS,
+    control_pairs: int = CONTROL_PAIRS,
 ) -> dict:
-    """The gap of `pairs` in each of `pairings` (`controls.PAIRINGS`), as `describe` gives it.
+    """The gap of `pairs` in each of `pairings` (`controls.PAIRINGS`), as `gap_tables` gives it.
 
-    Takes `count` evenly spread pairs (None: all) in an order drawn with `seed`. Sums lie below the
-    runs folder, addressed by weights, data, size, layers, pairing and code. Raises `UserError` for
-    unknown pairings, fewer than two pairs, or maps too small to have both bands.
+    Takes `count` evenly spread pairs (None: all) in an order drawn with `seed`; the pairings after
+    the first are measured on `control_pairs` of them. "day" and "night" are taken from "real",
+    which must then stand first. What was measured lies below the runs folder, addressed by weights,
+    data, size, layers, bands, pairing and code. Raises `UserError` for unknown pairings or bands,
+    fewer than two pairs, or maps too small to have both bands.
     """
     require(pairs, "pairs", notebook="The gap")
     for name in pairings:
@@ -125,154 +138,156 @@ def measure(
             raise unknown("pairing", name, PAIRINGS)
     layers = backbone.check_blocks(default_layers(backbone.depth) if layers is None else layers)
     total = len(pairs) if count is None else count
-    if total < 2:
+    if min(total, control_pairs) < 2:
         raise UserError("The gap needs 2 pairs or more, of which one can be the other's stranger.")
-    shuffle = torch.randperm(total, generator=torch.Generator().manual_seed(seed))
-    order = [spread(len(pairs), total)[i] for i in shuffle.tolist()]
+    few = min(control_pairs, total)
+    order, batches = plan(pairs, total, few, seed, batch)
+    names = [name for name in pairings if name not in LIGHTS]
+    if len(names) < len(pairings) and names[:1] != ["real"]:
+        raise UserError("Day and night are real pairs: measure 'real' first.")
+    untrained = _untrained(backbone, seed) if "random" in names else None
     checksum = backbone.checksum or sha256_state(backbone.net.state_dict())
     content = {
         "model": backbone.name, "weights": checksum,
         "student": student and sha256_state(student.net.state_dict()),
         "data": pairs.fingerprint(), "size": pairs.size, "layers": layers, "order": order,
-        "batch": batch, "bands": BANDS, "rings": EDGES, "code": code_version(CODE),
+        "few": few, "batch": batch, "bands": bands, "rings": EDGES, "seed": seed,
+        "code": code_version(CODE),
     }  # fmt: skip
+    sources = {name: inspect.getsource(PAIRINGS[name]) for name in names} | {PICTURES: ""}
     folders = {
-        name: runs_folder(runs)
-        / f"gap-{name}-{run_key(content | {'pairing': inspect.getsource(PAIRINGS[name])})}"
-        for name in pairings
+        name: runs_folder(runs) / f"gap-{name}-{run_key(content | {'pairing': source})}"
+        for name, source in sources.items()
     }
-    found: dict[str, dict[int, tuple[np.ndarray, np.ndarray]]] = {
-        name: _read(folder, total, batch) for name, folder in folders.items()
-    }
-    finished = set.intersection(*(set(kept) for kept in found.values()))
-    done = sum(len(next(iter(found.values()))[start][0]) for start in finished)
-    bar = tqdm(total=total, initial=done, desc="gap", unit="pair", disable=not progress)
+    coherent = {name: Coherences(folders[name] / "coherence")
+                for name in (PICTURES, *(n for n in names if n in COHERENT))}  # fmt: skip
+    found = {
+        name: {b.start: kept for b in batches
+               if (kept := _kept(folder, b, coherent.get(name))) is not None}
+        for name, folder in folders.items()
+    }  # fmt: skip
+
+    def wanted(place: Batch) -> list[str]:
+        here = [PICTURES, *(names if place.start < few else names[:1])]
+        return [name for name in here if place.start not in found[name]]
+
+    def looks(place: Batch) -> int:
+        each = sum(PAIRINGS[name].looks for name in wanted(place) if name != PICTURES)
+        return each * (place.stop - place.start)
+
+    left = [place for place in batches if wanted(place)]
+    saved = total - sum(place.stop - place.start for place in left)
+    bar = tqdm(total=sum(map(looks, left)), desc="gap", unit="picture", disable=not progress)
     try:
-        for start, views in stream(pairs, order, backbone, layers, batch, student, finished):
-            for name in pairings:
-                if start not in found[name]:
-                    found[name][start] = _measured(views, name, pairs.size)
-                    _write(folders[name], start, *found[name][start])
-            bar.update(len(views.images["visible"]))
+        about = (backbone, layers)
+        for place, views in stream(pairs, order, left, *about, student=student, random=untrained):
+            before, expected = bar.n, looks(place)
+            for name in wanted(place):
+                number = batches.index(place)
+                kept = _measured(views, name, pairs.size, bands, coherent.get(name), number)
+                gap_store.write(folders[name] / f"{place.start:06d}.npz", kept)
+                found[name][place.start] = kept
+                bar.update(min(views.looked, expected) - (bar.n - before))
+            bar.update(expected - (bar.n - before))
+            saved += place.stop - place.start
     except KeyboardInterrupt:
         raise Interrupted(
-            f"{bar.n} of {total} pairs are saved in {runs_folder(runs)}. Run the same again to go "
+            f"{saved} of {total} pairs are saved in {runs_folder(runs)}. Run the same again to go "
             "on."
         ) from None
     finally:
         bar.close()
+    tables = {name: _joined(kept) for name, kept in found.items()}
+    pictures = tables.pop(PICTURES)
+    notes = _by_light(tables, pictures["light"], [name for name in pairings if name in LIGHTS])
     return {
         "schema": SCHEMA, "model": backbone.name, "weights": backbone.source,
         "checksum": checksum, "size": list(pairs.size), "layers": list(layers), "pairs": total,
+        "control_pairs": few, "bands": list(bands),
         "data": {"name": pairs.name, "split": pairs.split, "pairs": len(pairs),
                  "fingerprint": content["data"], "note": pairs.note, "repairs": pairs.repairs},
-        "seed": seed, "code": content["code"],
-    } | describe(
-        {name: np.concatenate([kept[s][0] for s in sorted(kept)]) for name, kept in found.items()},
-        {name: bin_counts(kept[0][1]) for name, kept in found.items()},
-        layers, seed,
-    )  # fmt: skip
+        "seed": seed, "code": content["code"], "notes": notes,
+    } | gap_tables.describe(
+        {name: t["sums"] for name, t in tables.items()},
+        {name: gap_measures.bin_counts(t["grids"], bands) for name, t in tables.items()},
+        layers, seed, bands,
+    ) | gap_tables.alike(tables, layers, bands, seed) | gap_tables.pictures(
+        pictures, gap_measures.pixel_edges(pairs.size), gap_measures.CUTOFF, seed
+    ) | {
+        "coherence": gap_tables.coherence(
+            {name: kept.against_rho(gap_measures.pixel_edges(pairs.size) if name == PICTURES
+                                    else EDGES) for name, kept in coherent.items()}, layers),
+        "coherence_about": {"channels": CHANNELS, "groups": GROUPS},
+        "alignment": gap_tables.alignment(tables, layers, bands, seed),
+    }  # fmt: skip
 
 
-def describe(
-    sums: dict[str, np.ndarray], counts: dict[str, np.ndarray], layers: Sequence[int], seed: int = 0
-) -> dict:
-    """What follows from `image_sums` and `bin_counts` by pairing; intervals are 95 % bootstrap
-    over images, with the same draws for all pairings, so that their differences are paired.
-
-    `rows`: `block`, `band`, `metric`, `pairing`, `low`, `high`, `ratio` = high / low with its
-    `interval`, `n`. `summary`: the same averaged over blocks, with intervals of all three.
-    `contrasts`: the first pairing less each other one, averaged over blocks. `rings`: the
-    normalised divergence in each ring of rho. A number that does not exist (0 / 0) is None.
-    """
-    rows, summary, contrasts, rings, levels = [], [], [], [], {}
-    for pairing, table in sums.items():
-        n = len(table)
-        weights = multiplicities(n, DRAWS, seed).numpy() / n
-        weights = np.concatenate([np.full((1, n), 1 / n), weights])  # first all images as they are
-        means = torch.from_numpy(np.tensordot(weights, table, 1))[None]
-        for metric, measured in METRICS.items():
-            level = measured(means, torch.from_numpy(counts[pairing])).numpy()
-            level[np.abs(level) < 1e-12] = 0  # the cosine of a vector with itself, but for rounding
-            about = {"metric": metric, "pairing": pairing, "n": n}
-            for i, band in enumerate(BANDS):
-                low, high = level[..., 2 * i], level[..., 2 * i + 1]  # (1 + draws, layers)
-                if not (np.isfinite(low) & np.isfinite(high)).all():
-                    raise UserError("A band holds no energy: are all pictures of one colour?")
-                with np.errstate(divide="ignore", invalid="ignore"):
-                    ratio = high / low
-                ratio[~np.isfinite(ratio)] = np.nan
-                levels[pairing, metric, band] = low.mean(1), high.mean(1)
-                for j, block in enumerate(layers):
-                    rows.append({"block": int(block), "band": band, **about,
-                                 "low": float(low[0, j]), "high": float(high[0, j]),
-                                 **_spanned("ratio", ratio[:, j], "interval")})  # fmt: skip
-                summary.append(
-                    {"band": band, **about, **_spanned("low", low.mean(1)),
-                     **_spanned("high", high.mean(1)),
-                     **_spanned("ratio", ratio.mean(1), "interval")}
-                )  # fmt: skip
-            if metric == "normalised":
-                for j, block in enumerate(layers):
-                    for k, (inner, outer) in enumerate(zip(EDGES, EDGES[1:], strict=False)):
-                        value = _spanned("value", level[:, j, 2 * len(BANDS) + k], "interval")
-                        rings.append({"block": int(block), "pairing": pairing,
-                                      "rho": [inner, outer], **value})  # fmt: skip
-    for (pairing, metric, band), (low, high) in levels.items():
-        if pairing != next(iter(sums)):
-            first = levels[next(iter(sums)), metric, band]
-            contrasts.append({"band": band, "metric": metric, "pairing": pairing,
-                              **_spanned("low", first[0] - low),
-                              **_spanned("high", first[1] - high)})  # fmt: skip
-    return {"rows": rows, "summary": summary, "contrasts": contrasts, "rings": rings}
+def _untrained(backbone: Backbone, seed: int) -> Backbone:
+    """The same model with random weights, drawn with `seed`."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return load_backbone(backbone.name, "random").freeze()
 
 
-def _spanned(name: str, draws: np.ndarray, interval: str = "") -> dict:
-    """{name: the first value, interval: that of the others}; None where it does not exist."""
-    exists = np.isfinite(draws[0])
-    span = list(percentiles(draws[1:])) if exists and np.isfinite(draws[1:]).any() else None
-    return {name: float(draws[0]) if exists else None, interval or f"{name}_interval": span}
+def _kept(folder: Path, batch: Batch, coherent: Coherences | None) -> Arrays | None:
+    """What was kept of a batch, if all of it is there."""
+    kept = gap_store.read(folder / f"{batch.start:06d}.npz")
+    return kept if coherent is None or coherent.holds(batch.start) else None
 
 
-def _measured(views: Views, pairing: str, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """`image_sums` of a batch, and the grid (h, w) of each layer. A function of its own, so that no
-    name outlives it and holds the batch's maps while the next are computed."""
-    a, b = PAIRINGS[pairing](views)
-    grids = np.array([tuple(m.shape[-2:]) for m in a])
-    for layer, (h, w) in zip(views.layers, grids, strict=True):
-        if not band_counts(h, w, BANDS).all():
+def _measured(
+    views: Views, name: str, size: tuple[int, int], bands: Sequence[str],
+    coherent: Coherences | None, number: int,
+) -> Arrays:  # fmt: skip
+    """What is kept of a batch. A function of its own, so that no name outlives it and holds the
+    batch's maps while the next are computed."""
+    if name == PICTURES:
+        sides = gap_measures.luminances(views.images)
+        coherent.add(number, views.place, [sides[0]], [sides[1]])
+        return gap_measures.of_pictures(views.images, views.lights)
+    a, b = PAIRINGS[name](views)
+    for layer, m in zip(views.layers, a, strict=True):
+        h, w = m.shape[-2:]
+        if not band_counts(h, w, bands).all():
             raise UserError(
-                f"size={size[0]}x{size[1]} gives block {layer} a grid of {h}x{w}, too small for a "
-                "band (8 tokens on a side are needed): enlarge it, or choose earlier layers."
+                f"size={size[0]}x{size[1]} gives block {layer} of {name!r} a grid of {h}x{w}, too "
+                "small for a band (8 tokens on a side are needed): enlarge it, or choose earlier "
+                "layers."
             )
-    return image_sums(a, b), grids
+    if coherent is not None:
+        coherent.add(number, views.place, a, b)
+    kept = gap_measures.of_maps(a, b, bands, name in ALIKE)
+    if name == "aligned":
+        kept["offsets"] = np.array(
+            [(o.right, o.down, o.clear, any(steps(o, views.backbone.patch))) for o in views.offsets]
+        )
+    views.drop(name)
+    return kept
 
 
-def _read(folder: Path, total: int, batch: int) -> dict[int, tuple[np.ndarray, np.ndarray]]:
-    """The whole batches in a folder by their place; a torn or altered file is left out, and its
-    batch measured anew (the archive's own checksum tells)."""
-    found = {}
-    for start in range(0, total, batch):
-        try:
-            with np.load(folder / f"{start:06d}.npz") as kept:
-                sums, grids = kept["sums"], kept["grids"]
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+def _joined(kept: dict[int, Arrays]) -> Arrays:
+    """The batches of a pairing put together in their order; grids are the same in all."""
+    parts = [kept[start] for start in sorted(kept)]
+    return {
+        key: parts[0][key] if key == "grids" else np.concatenate([part[key] for part in parts])
+        for key in parts[0]
+    }
+
+
+def _by_light(tables: dict[str, Arrays], light: np.ndarray, asked: Sequence[str]) -> list[str]:
+    """Add the real pairs of each time of day to the tables; sentences about what could not be."""
+    said = []
+    for name in asked:
+        chosen = light == name
+        if chosen.sum() < 2:
+            count = f"only {chosen.sum()} of the pairs are known to be of that time"
+            said.append(f"{name.capitalize()} is left out: {count}.")
             continue
-        if len(sums) == min(batch, total - start):
-            found[start] = sums, grids
-    return found
-
-
-def _write(folder: Path, start: int, sums: np.ndarray, grids: np.ndarray) -> None:
-    buffer = io.BytesIO()
-    np.savez(buffer, sums=sums, grids=grids)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        write_whole(folder / f"{start:06d}.npz", buffer.getvalue(), durable=False)
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        raise UserError(
-            f"The disk of {folder} is full: make room and run the same again, which goes on from "
-            "the last batch of pairs that is saved."
-        ) from error
+        tables[name] = {
+            key: value if key == "grids" else value[chosen] for key, value in tables["real"].items()
+        }
+    unknown_light = int((~np.isin(light, LIGHTS)).sum())
+    if asked and unknown_light:
+        said.append(f"The time of day is not known of {unknown_light} of {len(light)} pairs: they "
+                    "count as neither day nor night.")  # fmt: skip
+    return said

@@ -34,7 +34,11 @@ NAMES = {
     "visible": "RGB", "infrared": "infrared", "none": "undistilled", "mse": "MSE",
     "code": "FreqKD (code)", "cosine": "cosine", "teacher": "teacher on RGB",
     "real": "infrared", "shuffled": "shuffled pairs", "grey": "grey copy",
-    "shift4": "4 px shift",
+    "shift4": "4 px shift", "shift1": "1 px shift", "shift2": "2 px shift", "shift8": "8 px shift",
+    "rotate1": "1 degree turn", "noise": "noise", "random": "random weights",
+    "stretch": "infrared stretched", "unstretch": "infrared at half contrast",
+    "cropped": "real, cropped", "aligned": "real, aligned", "day": "real, by day",
+    "night": "real, by night",
 }  # fmt: skip
 
 

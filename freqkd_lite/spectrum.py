@@ -210,7 +210,7 @@ def ring_sums(a: Tensor, b: Tensor, edges: Sequence[float] = RINGS) -> Tensor:
     """(N, rings, 3): for each pair of maps a, b (N, C, H, W) and ring of rho the sums of |A|^2,
     |B|^2 and |A - B|^2 over the ring's bins and all channels; the zero frequency is left out."""
     h, w = _grid(a, stack=True)
-    return _pair_sums(a, b, ring_masks(h, w, edges))
+    return pair_sums(a, b, ring_masks(h, w, edges))
 
 
 def band_sums(a: Tensor, b: Tensor, bands: Sequence[str] = BANDS) -> Tensor:
@@ -221,7 +221,17 @@ def band_sums(a: Tensor, b: Tensor, bands: Sequence[str] = BANDS) -> Tensor:
     """
     h, w = _grid(a, stack=True)
     masks = [mask for name in bands for mask in band_pair(h, w, name)]
-    return _pair_sums(a, b, masks).unflatten(1, (len(bands), 2))
+    return pair_sums(a, b, masks).unflatten(1, (len(bands), 2))
+
+
+def pair_sums(a: Tensor, b: Tensor, bands: Sequence[Tensor]) -> Tensor:
+    """(N, bands, 3): for each pair of maps a, b (N, C, H, W) the sums of |A|^2, |B|^2 and |A - B|^2
+    over the bins of each symmetric mask (H, W) and all channels."""
+    if a.shape != b.shape:
+        raise UserError(f"a is {tuple(a.shape)} but b {tuple(b.shape)}: give both one shape.")
+    spectrum_a, spectrum_b = _half_spectrum(a), _half_spectrum(b)
+    powers = [_power(s) for s in (spectrum_a, spectrum_b, spectrum_a - spectrum_b)]
+    return torch.stack(powers, 1).matmul(_weights(bands).to(powers[0])).transpose(1, 2)
 
 
 def band_counts(h: int, w: int, bands: Sequence[str] = BANDS) -> Tensor:
@@ -294,7 +304,7 @@ def band_divergence(
         raise unknown("metric", metric, METRICS)
     pair = _band_pair(*_grid(a, stack=True), low, high, shape)
     counts = torch.stack(pair).sum((1, 2))
-    level = METRICS[metric](_pair_sums(a, b, pair), counts)
+    level = METRICS[metric](pair_sums(a, b, pair), counts)
     return level[0], level[1]
 
 
@@ -405,14 +415,6 @@ def _weights(bands: Sequence[Tensor]) -> Tensor:
     if w % 2 == 0:
         times[-1] = 1
     return torch.stack([(band[:, : w // 2 + 1] * times).flatten() for band in bands], 1)
-
-
-def _pair_sums(a: Tensor, b: Tensor, bands: Sequence[Tensor]) -> Tensor:
-    if a.shape != b.shape:
-        raise UserError(f"a is {tuple(a.shape)} but b {tuple(b.shape)}: give both one shape.")
-    spectrum_a, spectrum_b = _half_spectrum(a), _half_spectrum(b)
-    powers = [_power(s) for s in (spectrum_a, spectrum_b, spectrum_a - spectrum_b)]
-    return torch.stack(powers, 1).matmul(_weights(bands).to(powers[0])).transpose(1, 2)
 
 
 def _grid(x: Tensor, stack: bool = False) -> tuple[int, int]:

@@ -236,7 +236,8 @@ def page(folder: Path, found: Sequence[Mean], metric: str, alt: str) -> str:
     """The page of a results folder as Markdown: answer, figure, table, how it was made."""
     names = list(dict.fromkeys(m.data for m in found))
     manifest = json.loads((folder / "manifest.json").read_text())
-    notes = [note for n in names if (note := getattr(data.REGISTRY.get(n), "note", ""))]
+    sets = [part for n in names for part in n.split("+")]  # joined sets: "roadscene+msrs"
+    notes = [note for n in sets if (note := getattr(data.REGISTRY.get(n), "note", ""))]
     alt = re.sub(r"([\[\]])", r"\\\1", alt)
     lines = [MARK, f"# Results: {folder.name}", "", answer(found, metric), *notes, ""]
     lines += [f"![{alt}]({FIGURE})", "", *markdown_table(found, metric), ""]
@@ -245,6 +246,8 @@ def page(folder: Path, found: Sequence[Mean], metric: str, alt: str) -> str:
         f"its notebook gave it. All means stand in [{TABLE}]({TABLE}), every row in "
         "[results.json](results.json)."
     )
+    if (folder / "index.html").is_file():
+        lines += ["", "The whole report, as a page for a browser: [index.html](index.html)."]
     return "\n".join([*lines, *made(manifest, names)]) + "\n"
 
 

@@ -12,7 +12,7 @@ from PIL import Image
 from torch import nn
 from typer.testing import CliRunner
 
-from freqkd_lite import controls, gap, gap_report
+from freqkd_lite import controls, gap, gap_measures, gap_report
 from freqkd_lite.cli import app
 from freqkd_lite.data import Pair, PairSet
 from freqkd_lite.data.base import digest
@@ -144,8 +144,8 @@ def slow_dft(field):
 def test_sums_of_an_image_equal_a_slow_dft_sorted_into_bands():
     h, w = 9, 10
     a, b = (noise(s, grid=(h, w), channels=CHANNELS) for s in (1, 2))
-    got = gap.image_sums([a[None], 2 * a[None]], [b[None], 2 * b[None]])
-    counts = gap.bin_counts([(h, w), (h, w)])
+    got = gap_measures.image_sums([a[None], 2 * a[None]], [b[None], 2 * b[None]])
+    counts = gap_measures.bin_counts([(h, w), (h, w)])
     expected, bins = np.zeros(got.shape[2:]), np.zeros(got.shape[2], int)
     for u in range(h):
         for v in range(w):
@@ -186,7 +186,8 @@ def test_the_interval_is_a_bootstrap_over_images(backbone):
     found = gap.measure(pairs, backbone, [1], progress=False)
     (row,) = rows_of(found, band="rectangle50", metric="normalised", pairing="real")
     sums = np.concatenate([
-        gap.image_sums([a[None]], [b[None]])[:, 0, 2:4] for a, b in map(pairs.make, range(30))
+        gap_measures.image_sums([a[None]], [b[None]])[:, 0, 2:4]
+        for a, b in map(pairs.make, range(30))
     ])  # fmt: skip
     draw = np.random.default_rng(7)
     ratios = []
@@ -206,7 +207,7 @@ def flat(found):
 @pytest.mark.parametrize("stop", [1, 8, 9, 16, 20])
 def test_killed_and_started_again_it_gives_the_same_numbers(backbone, tmp_path, stop):
     pairings = ("real", "shuffled", "grey")
-    about = dict(pairings=pairings, progress=False)
+    about = dict(pairings=pairings, layers=[2], progress=False)
     whole = gap.measure(Fields(coherent(0.4), 21), backbone, runs=tmp_path / "a", **about)
 
     class Killed(BaseException):
@@ -277,9 +278,10 @@ def test_features_are_computed_once_and_no_more_than_a_batch_is_alive(tmp_path, 
                     runs=tmp_path, progress=False)  # fmt: skip
         return sum(backbone.net.batches), max(most)
 
-    few, many = run(24), run(240)
-    # RGB, infrared and grey of each, and one picture more: the stranger of the first
-    assert few[0] == 3 * 24 + 1 and many[0] == 3 * 240 + 1
+    few, many = run(24), run(120)
+    # RGB and infrared of each, grey of the hundred that controls are measured on, and one picture
+    # more: the stranger of the first
+    assert few[0] == 3 * 24 + 1 and many[0] == 2 * 120 + 100 + 1
     layers = 2
     assert few[1] == many[1] <= (3 * 8 + 1) * layers
 
@@ -293,13 +295,13 @@ def test_shuffled_pairs_are_strangers_and_each_picture_is_one_once(backbone, mon
         return (i + 1) * wave, (i + 1) * wave
 
     met = []
-    pairs, kept = Fields(make, count), gap.image_sums
+    pairs, kept = Fields(make, count), gap_measures.image_sums
 
-    def watched(a, b):
+    def watched(a, b, bands):
         met.extend(zip(a[0].amax((1, 2, 3)).tolist(), b[0].amax((1, 2, 3)).tolist(), strict=True))
-        return kept(a, b)
+        return kept(a, b, bands)
 
-    monkeypatch.setattr(gap, "image_sums", watched)
+    monkeypatch.setattr(gap_measures, "image_sums", watched)
     gap.measure(pairs, backbone, [0], ("shuffled",), progress=False)
     left, right = ([round(m[k]) for m in met] for k in (0, 1))
     assert sorted(left) == sorted(right) == list(range(1, count + 1))
@@ -329,7 +331,7 @@ def test_wrong_arguments_are_answered_in_a_sentence(backbone, about, says):
 
 def test_maps_without_a_low_or_any_energy_are_refused(backbone):
     small = Fields(lambda i: (noise(i, grid=(5, 7)),) * 2, 3, grid=(5, 7))
-    with pytest.raises(UserError, match="size=5x7 gives block 0 a grid of 5x7, too small"):
+    with pytest.raises(UserError, match="block 0 of 'real' a grid of 5x7, too small"):
         gap.measure(small, backbone, [0], progress=False)
     even = Fields(lambda i: (torch.ones(3, *GRID), torch.ones(3, *GRID)), 3)
     with pytest.raises(UserError, match="one colour"):

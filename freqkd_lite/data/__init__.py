@@ -14,9 +14,10 @@ from freqkd_lite.data.base import (
 )
 from freqkd_lite.data.faults import Problem
 from freqkd_lite.data.files import Survey, survey
+from freqkd_lite.data.joined import open_sets
 from freqkd_lite.data.matching import Record, match
 
 __all__ = [
-    "CLASSES", "REGISTRY", "Pair", "PairSet", "Problem", "Record", "Survey",
-    "check_options", "load", "match", "register", "require", "stack", "survey",
+    "CLASSES", "REGISTRY", "Pair", "PairSet", "Problem", "Record", "Survey", "check_options",
+    "load", "match", "open_sets", "register", "require", "stack", "survey",
 ]  # fmt: skip

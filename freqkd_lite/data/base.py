@@ -59,6 +59,10 @@ class PairSet(Dataset):
     def __getitem__(self, index: int) -> Pair:
         raise NotImplementedError
 
+    def part(self, index: int) -> int:
+        """Which of several joined sets a pair belongs to, from 0."""
+        return 0
+
     def fingerprint(self) -> str:
         """A checksum of everything that decides what the pairs are, as 16 hex digits."""
         raise NotImplementedError

@@ -1,0 +1,77 @@
+"""A measured gap as a folder of results: numbers, report, figures, and rows for the claims table.
+
+Nothing in it shows a data set's own pictures.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+
+from freqkd_lite import gap_report
+from freqkd_lite.figures import study
+from freqkd_lite.gap_words import BAND, pick, shifts
+from freqkd_lite.notebook import style
+from freqkd_lite.results import Row, write_results
+from freqkd_lite.runs import manifest, write_json
+from freqkd_lite.summary import write_page
+
+RATIOS = {"normalised": "divergence_ratio", "mse": "raw_mse_ratio", "cosine": "cosine_ratio"}
+
+
+def metric_name(metric: str, band: str) -> str:
+    """A ratio's name in results; the bands of the analysis are not named."""
+    return RATIOS[metric] + ("" if band == BAND else f"_{band}")
+
+
+def rows(found: dict) -> list[Row]:
+    """Ratios of every pairing in every metric and pair of bands, averaged over blocks, and of the
+    real pairs in each block; divergence of the analysis bands."""
+    common = dict(claim="gap_ratio", seed=None, data=found["data"]["name"],
+                  split=found["data"]["split"])  # fmt: skip
+    out = []
+    for entry in found["summary"]:
+        about = common | {"arm": entry["pairing"], "n": entry["n"]}
+        out.append(Row(metric=metric_name(entry["metric"], entry["band"]), value=entry["ratio"],
+                       interval=entry["interval"], **about))  # fmt: skip
+        if (entry["metric"], entry["band"]) == ("normalised", BAND):
+            out += [Row(metric="divergence", klass=level, value=entry[level],
+                        interval=entry[f"{level}_interval"], **about)
+                    for level in ("low", "high")]  # fmt: skip
+    out += [
+        Row(metric=metric_name(row["metric"], row["band"]), klass=f"block{row['block']}",
+            arm="real", n=row["n"], value=row["ratio"], interval=row["interval"], **common)
+        for row in found["rows"] if row["pairing"] == "real"
+    ]  # fmt: skip
+    return out
+
+
+def write(found: dict, folder: str | Path, command: str) -> Path:
+    """Write gap.json, index.html, misalignment.png where shifts were measured, results.json,
+    manifest.json and what `freqkd report` makes of them; returns the page."""
+    folder = Path(folder)
+    about = manifest(
+        command=command, model=found["model"], weights=found["checksum"], size=found["size"],
+        blocks=found["layers"], data={found["data"]["name"]: found["data"]["fingerprint"]},
+        notes=found["data"]["note"], metric=RATIOS["normalised"],
+        parameters={k: found[k] for k in ("pairs", "control_pairs", "bands", "seed")},
+    )  # fmt: skip
+    write_results(folder, rows(found), about)
+    write_json(folder / "gap.json", found)
+    if len(shifts(found)) > 1:
+        levels = {p: pick(found, band=BAND, metric="normalised", pairing=p)
+                  for p in ("shuffled", "real", "aligned")}  # fmt: skip
+        with plt.rc_context():
+            style()
+            drawn, alt = study.misalignment(
+                shifts(found), {k: v for k, v in levels.items() if v}, found["alignment"]
+            )
+            drawn.savefig(folder / "misalignment.png",
+                          metadata={"Software": None, "Description": alt})  # fmt: skip
+            plt.close(drawn)
+    page = gap_report.write_page(found, folder / "index.html", command)
+    with plt.rc_context():
+        style()
+        write_page(folder)
+    return page
