@@ -70,11 +70,13 @@ def gap(
     out: Annotated[Path | None, Option(metavar="DIR", help="Write both, and results.")] = None,
 ) -> None:
     """How far RGB and infrared features part, at low and high frequency."""
-    from freqkd_lite import gap_folder, gap_report, runs
+    from freqkd_lite import runs
     from freqkd_lite.controls import BY_CHOICE
     from freqkd_lite.data import open_sets
     from freqkd_lite.features import crop_to_patch, load_backbone
     from freqkd_lite.gap import DEFAULT_MODEL, measure
+    from freqkd_lite.gap import folder as gap_folder
+    from freqkd_lite.gap import report as gap_report
     from freqkd_lite.spectrum import BANDS
 
     name, options = _source(visible, infrared, data)

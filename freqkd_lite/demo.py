@@ -16,7 +16,7 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 
 from freqkd_lite import check as checks
-from freqkd_lite import data, gap_report
+from freqkd_lite import data
 from freqkd_lite.controls import Views, pairing, spread
 from freqkd_lite.distil import DistilSettings, Run, distil, settings_from
 from freqkd_lite.errors import UserError
@@ -24,6 +24,7 @@ from freqkd_lite.features import Backbone, crop_size, crop_to_patch, extract, lo
 from freqkd_lite.figures.arms import name
 from freqkd_lite.figures.students import before_and_after, side_by_side
 from freqkd_lite.gap import DEFAULT_MODEL, default_layers, measure
+from freqkd_lite.gap import report as gap_report
 from freqkd_lite.losses import normalise
 from freqkd_lite.notebook import style
 from freqkd_lite.report_page import ReportPage

@@ -12,12 +12,14 @@ from PIL import Image
 from torch import nn
 from typer.testing import CliRunner
 
-from freqkd_lite import controls, gap, gap_measures, gap_report
+from freqkd_lite import controls, gap
 from freqkd_lite.cli import app
 from freqkd_lite.data import Pair, PairSet
 from freqkd_lite.data.base import digest
 from freqkd_lite.errors import UserError
 from freqkd_lite.features import Backbone
+from freqkd_lite.gap import measures as gap_measures
+from freqkd_lite.gap import report as gap_report
 from freqkd_lite.pages import problems
 from freqkd_lite.spectrum import split_bands
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from freqkd_lite import changes, claims, controls, data, gap, gap_folder, gap_words
+from freqkd_lite import changes, claims, controls, data, gap
 from freqkd_lite.coherence import CrossSpectrum
 from freqkd_lite.controls import PAIRINGS, Views
 from freqkd_lite.data import Pair
@@ -18,8 +18,10 @@ from freqkd_lite.data.joined import Joined
 from freqkd_lite.errors import UserError
 from freqkd_lite.features import Backbone
 from freqkd_lite.figures import study
-from freqkd_lite.gap_coherence import CHANNELS, Coherences, thinned
-from freqkd_lite.gap_measures import of_pictures, pixel_edges
+from freqkd_lite.gap import folder as gap_folder
+from freqkd_lite.gap import words as gap_words
+from freqkd_lite.gap.coherence import CHANNELS, Coherences, thinned
+from freqkd_lite.gap.measures import of_pictures, pixel_edges
 from freqkd_lite.pages import problems
 from freqkd_lite.results import read_results
 from freqkd_lite.spectrum import radius

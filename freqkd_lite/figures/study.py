@@ -12,7 +12,7 @@ from freqkd_lite.notebook import COLOURS, NAMES
 def misalignment(
     shifts: list[tuple[int, dict]], levels: dict[str, dict], alignment: dict | None = None
 ) -> tuple[Figure, str]:
-    """Divergence of RGB against itself over the shift in pixels (from `gap_words.shifts`), a panel
+    """Divergence of RGB against itself over the shift in pixels (from `gap.words.shifts`), a panel
     a band, with the levels of other pairings drawn through it (`levels`: name -> summary entry).
     Parts misalignment from modality: where real pairs lie above the curve, no shift explains
     them."""

@@ -9,8 +9,8 @@ import matplotlib.pyplot as plt
 from freqkd_lite import controls
 from freqkd_lite.figures import study
 from freqkd_lite.figures.gap import by_block
-from freqkd_lite.gap_measures import TOKENS
-from freqkd_lite.gap_words import (
+from freqkd_lite.gap.measures import TOKENS
+from freqkd_lite.gap.words import (
     BAND,
     BAND_NAMES,
     METRIC_NAMES,

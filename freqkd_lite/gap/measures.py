@@ -16,7 +16,7 @@ from torch import Tensor
 from freqkd_lite.changes import grey_copy
 from freqkd_lite.errors import UserError
 from freqkd_lite.figures.gap import EDGES, log_rings
-from freqkd_lite.gap_store import Arrays
+from freqkd_lite.gap.store import Arrays
 from freqkd_lite.similarity import band_hsic, mmd
 from freqkd_lite.spectrum import (
     BANDS,

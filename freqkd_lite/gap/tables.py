@@ -15,7 +15,7 @@ from freqkd_lite.controls import LIGHTS
 from freqkd_lite.errors import UserError
 from freqkd_lite.evaluate.stats import multiplicities, percentiles
 from freqkd_lite.figures.gap import EDGES
-from freqkd_lite.gap_store import Arrays
+from freqkd_lite.gap.store import Arrays
 from freqkd_lite.similarity import cka
 from freqkd_lite.spectrum import BANDS, METRICS
 

@@ -18,15 +18,17 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from freqkd_lite import gap_measures, gap_store, gap_tables
 from freqkd_lite.changes import steps
 from freqkd_lite.controls import LIGHTS, PAIRINGS, Views, spread
 from freqkd_lite.data import PairSet, require
 from freqkd_lite.errors import Interrupted, UserError, unknown
 from freqkd_lite.features import Backbone, load_backbone, sha256_state
 from freqkd_lite.figures.gap import EDGES
-from freqkd_lite.gap_coherence import CHANNELS, GROUPS, Coherences
-from freqkd_lite.gap_store import Arrays
+from freqkd_lite.gap import measures as gap_measures
+from freqkd_lite.gap import store as gap_store
+from freqkd_lite.gap import tables as gap_tables
+from freqkd_lite.gap.coherence import CHANNELS, GROUPS, Coherences
+from freqkd_lite.gap.store import Arrays
 from freqkd_lite.runs import code_version, run_key, runs_folder
 from freqkd_lite.spectrum import BANDS, band_counts
 
@@ -35,7 +37,7 @@ DEFAULT_MODEL = "vit_small_patch14_dinov2.lvd142m"
 # What decides the numbers that are kept; a change in any of these files asks for new ones.
 CODE = (
     "data/*.py", "features.py", "spectrum.py", "similarity.py", "coherence.py", "losses.py",
-    "changes.py", "controls.py", "gap.py", "gap_measures.py", "gap_coherence.py",
+    "changes.py", "controls.py", "gap/__init__.py", "gap/measures.py", "gap/coherence.py",
 )  # fmt: skip
 CONTROL_PAIRS = 100  # of the pairs, on which everything but the first pairing is measured
 COHERENT = ("real", "shuffled")  # pairings whose coherence is told
@@ -124,7 +126,7 @@ def measure(
     bands: Sequence[str] = BANDS,
     control_pairs: int = CONTROL_PAIRS,
 ) -> dict:
-    """The gap of `pairs` in each of `pairings` (`controls.PAIRINGS`), as `gap_tables` gives it.
+    """The gap of `pairs` in each of `pairings` (`controls.PAIRINGS`), as `gap.tables` gives it.
 
     Takes `count` evenly spread pairs (None: all) in an order drawn with `seed`; the pairings after
     the first are measured on `control_pairs` of them. "day" and "night" are taken from "real",

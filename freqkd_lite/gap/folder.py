@@ -9,9 +9,9 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 
-from freqkd_lite import gap_report
 from freqkd_lite.figures import study
-from freqkd_lite.gap_words import BAND, pick, shifts
+from freqkd_lite.gap import report as gap_report
+from freqkd_lite.gap.words import BAND, pick, shifts
 from freqkd_lite.notebook import style
 from freqkd_lite.results import Row, write_results
 from freqkd_lite.runs import manifest, write_json
