@@ -94,7 +94,9 @@ def over_seeds(values: Iterable[float]) -> tuple[float, tuple[float, float] | No
 @dataclass(frozen=True)
 class Mean:
     """One figure over its `rows`, which differ in the seed alone: over several seeds the mean and
-    its t interval, for a single one its own interval. `value` is None where no row has one."""
+    its t interval. A single one, or one that no seed changes (an arm that is not trained), has its
+    row's own interval. `over` is what the interval is over, "seeds" or "images", "" without one.
+    `value` is None where no row has one."""
 
     arm: str
     data: str
@@ -103,6 +105,7 @@ class Mean:
     klass: str
     value: float | None
     interval: tuple[float, float] | None
+    over: str
     rows: tuple[Row, ...]
 
     @property
@@ -121,7 +124,8 @@ def means(rows: Iterable[Row]) -> list[Mean]:
     for key, group in groups.items():
         values = [row.value for row in group if row.value is not None]
         value, interval = over_seeds(values) if values else (None, None)
-        if len(group) == 1:
-            interval = group[0].interval
-        found.append(Mean(*key, value, interval, tuple(group)))
+        trained = len(set(values)) > 1
+        interval = interval if trained else group[0].interval
+        over = ("seeds" if trained else "images") if interval else ""
+        found.append(Mean(*key, value, interval, over, tuple(group)))
     return found

@@ -97,15 +97,15 @@ def answer(found: Sequence[Mean], metric: str) -> str:
         return f"On {where}, {what}: {words(chosen[0])}."
     high, low = (pick(chosen, key=lambda m: m.value) for pick in (max, min))
     apart = ""
-    if high.interval and low.interval:
+    if high.interval and low.interval and high.over == low.over:
         lie = "lie apart" if low.interval[1] < high.interval[0] else "overlap"
         apart = f"; their intervals {lie}"
     return f"On {where}, {what} is highest for {words(high)} and lowest for {words(low)}{apart}."
 
 
 def rows_of(found: Iterable[Mean]) -> list[tuple[str, ...]]:
-    """(class, value, interval, seeds) in words."""
-    return [(m.klass, number(m.value), span(m.interval), str(m.seeds)) for m in found]
+    """(class, value, interval, what it is over, seeds) in words."""
+    return [(m.klass, number(m.value), span(m.interval), m.over, str(m.seeds)) for m in found]
 
 
 def aligned(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -130,7 +130,7 @@ def printed(found: Sequence[Mean], metric: str) -> str:
     told = labels(chosen)
     rows = [(told[m.arm, m.data, m.split], *row)
             for m, row in zip(chosen, rows_of(chosen), strict=True)]  # fmt: skip
-    head = ("arm", "class", metric, "95 % interval", "seeds")
+    head = ("arm", "class", metric, "95 % interval", "over", "seeds")
     places = ", ".join(dict.fromkeys(f"{m.data} ({m.split})" for m in chosen))
     return f"{metric} on {places}\n{aligned(head, rows)}"
 
@@ -139,12 +139,12 @@ def write_table(found: Iterable[Mean], path: Path) -> None:
     """All means as CSV; an arm's settings have a column of their own."""
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
-    head = "metric data split arm settings class value low high seeds"
+    head = "metric data split arm settings class value low high over seeds"
     table.writerow(head.split())
     for m in found:
         arm, settings = re.fullmatch(r"(.*?)(?: \((\w+=.*)\))?", m.arm).groups()
         table.writerow([m.metric, m.data, m.split, arm, settings, m.klass, m.value,
-                        *(m.interval or (None, None)), m.seeds])  # fmt: skip
+                        *(m.interval or (None, None)), m.over, m.seeds])  # fmt: skip
     path.write_text(text.getvalue())
 
 
@@ -191,7 +191,8 @@ def markdown_table(found: Sequence[Mean], metric: str) -> list[str]:
     """The headline metric by class, then every other metric that has an overall figure."""
     chosen = [m for m in found if m.metric == metric]
     chosen += [m for m in found if m.metric != metric and m.klass in OVERALL]
-    lines = ["| metric | data | arm | class | value | 95 % interval | seeds |", "|" + "---|" * 7]
+    lines = ["| metric | data | arm | class | value | 95 % interval | over | seeds |",
+             "|" + "---|" * 8]  # fmt: skip
     for m, row in zip(chosen, rows_of(chosen), strict=True):
         cells = (m.metric, f"{m.data} ({m.split})", arm_name(m.arm), *row)
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
@@ -242,9 +243,9 @@ def page(folder: Path, found: Sequence[Mean], metric: str, alt: str) -> str:
     lines = [MARK, f"# Results: {folder.name}", "", answer(found, metric), *notes, ""]
     lines += [f"![{alt}]({FIGURE})", "", *markdown_table(found, metric), ""]
     lines.append(
-        "Values over several seeds are means with t intervals; a single one has the interval that "
-        f"its notebook gave it. All means stand in [{TABLE}]({TABLE}), every row in "
-        "[results.json](results.json)."
+        "Intervals over seeds are t intervals of the mean. A single run, and an arm that no seed "
+        "changes, have a bootstrap interval over the run's images. All means stand in "
+        f"[{TABLE}]({TABLE}), every row in [results.json](results.json)."
     )
     if (folder / "index.html").is_file():
         lines += ["", "The whole report, as a page for a browser: [index.html](index.html)."]

@@ -77,9 +77,9 @@ def test_intervals_side_by_side_say_apart_or_overlap(tmp_path):
 
 def test_seeds_are_compared_by_their_means(tmp_path):
     one = folder(tmp_path / "a", [row("code", 0.2), row("code", 0.4, seed=1)])
-    other = folder(tmp_path / "b", [row("code", 0.7), row("code", 0.7, seed=4)])
-    # 0.3 with half width 12.706205 * 0.1; 0.7 with none
-    assert "0.300 [-0.971, 1.571]  0.700 [0.700, 0.700]  +0.400 overlap" in compare(one, other)
+    other = folder(tmp_path / "b", [row("code", 0.68), row("code", 0.72, seed=4)])
+    # t(0.975, 1) = 12.706205: half widths 12.706205 * 0.1 and 12.706205 * 0.02
+    assert "0.300 [-0.971, 1.571]  0.700 [0.446, 0.954]  +0.400 overlap" in compare(one, other)
 
 
 def probe_file(path: Path, hits: list[float], truth: np.ndarray) -> None:

@@ -298,17 +298,22 @@ def test_means_intervals_and_the_table_against_numbers_worked_by_hand():
     assert code_.interval == pytest.approx((-0.970620, 1.570620), abs=1e-6)
     assert (none.value, none.interval, none.seeds) == (0.9, (0.8, 0.95), 1)
     assert (mse.value, mse.interval, mse.seeds) == (0.5, None, 1)
+    assert (code_.over, none.over, mse.over) == ("seeds", "images", "")
+    # words stand to the left, numbers to the right, two blanks between the widest
     assert summary.printed([code_, none, mse], "probe_ap").splitlines() == [
         "probe_ap on msrs (val)",
-        "arm            class  probe_ap  95 % interval    seeds",
-        "FreqKD (code)  mean      0.300  [-0.971, 1.571]      2",
-        "undistilled    mean      0.900  [0.800, 0.950]       1",
-        "MSE            mean      0.500                       1",
+        "arm            class  probe_ap  95 % interval    over    seeds",
+        "FreqKD (code)  mean      0.300  [-0.971, 1.571]  seeds       2",
+        "undistilled    mean      0.900  [0.800, 0.950]   images      1",
+        "MSE            mean      0.500                               1",
     ]
     assert summary.answer([code_, none, mse], "probe_ap") == (
         "On msrs, probe_ap (mean over classes) is highest for undistilled 0.900 [0.800, 0.950] and "
-        "lowest for FreqKD (code) 0.300 [-0.971, 1.571]; their intervals overlap."
+        "lowest for FreqKD (code) 0.300 [-0.971, 1.571]."  # intervals of two kinds
     )
+    # an arm that no seed changes has no spread over seeds: its interval is that over images
+    (untrained,) = means(rows(0, 0.9, interval=(0.8, 0.95)) + rows(1, 0.9, interval=(0.81, 0.96)))
+    assert (untrained.interval, untrained.over, untrained.seeds) == ((0.8, 0.95), "images", 2)
     # day and night apart stand in the table, not in the answer
     parts = [replace(m, split=f"val/{light}") for m in (code_, none) for light in ("day", "night")]
     both = [code_, *parts, none]
