@@ -84,7 +84,7 @@ def measure(
     for seed in tqdm(seeds, "scenes", disable=no_bar(progress)):
         pairs = [
             as_pair(render_scene(seed, size, SceneSettings(**rgb, **heat)), str(seed), size)
-            for rgb, heat in _side_by_side(of_rgb, of_heat)
+            for rgb, heat in side_by_side(of_rgb, of_heat)
         ]
         rgb, heat = (
             _by_ring(extract(backbone, torch.stack(pictures), [block])[0], edges)
@@ -126,7 +126,7 @@ def read(path: str | Path = STORED) -> KnobGrid:
     return KnobGrid(values, tuple(content["edges"]), np.array(content["curves"]), content["about"])
 
 
-def _side_by_side(longer: list, shorter: list) -> list[tuple]:
+def side_by_side(longer: list, shorter: list) -> list[tuple]:
     """Pairs in which every entry of either list stands at its own index."""
     count = max(len(longer), len(shorter))
     return [(longer[i % len(longer)], shorter[i % len(shorter)]) for i in range(count)]

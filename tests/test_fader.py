@@ -265,7 +265,7 @@ def test_the_filmstrip_shows_the_panels():
     card = shown.card(0.06, False, footnote=False).height
     for row, cutoff in enumerate((0.06, 0.15, 0.5)):
         for column, panel in enumerate(shown.panels(cutoff)):
-            y, x = row * card + 92, 8 + column * 248
+            y, x = row * card + 110, 8 + column * 248
             np.testing.assert_array_equal(strip[y : y + 24, x : x + 224], panel)
 
 

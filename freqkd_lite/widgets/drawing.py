@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageColor, ImageDraw, ImageFont
 
 INK, QUIET, PAPER = "#1c1c1a", "#5c5f63", "#ffffff"
 FONTS = {size: ImageFont.load_default(size) for size in (12, 14, 20)}
@@ -21,6 +21,18 @@ def canvas(width: int, height: int) -> tuple[Image.Image, ImageDraw.ImageDraw]:
 def write(draw: ImageDraw.ImageDraw, x: float, y: float, words: str, size: int = 14, **options):
     """Words with their upper left corner at (x, y)."""
     draw.text((x, y), words, options.pop("fill", INK), font=FONTS[size], **options)
+
+
+def wrapped(words: str, width: float, size: int = 12) -> list[str]:
+    """Words in lines no wider than `width`."""
+    lines = [""]
+    for word in words.split():
+        longer = f"{lines[-1]} {word}".strip()
+        if FONTS[size].getlength(longer) <= width:
+            lines[-1] = longer
+        else:
+            lines.append(word)
+    return lines
 
 
 def as_picture(pixels: np.ndarray, width: int) -> Image.Image:
@@ -57,11 +69,12 @@ def cut_curve(
     """A divergence curve in the low band's colour up to `share` of the axis, then in the high's."""
     levels(draw, box, curve["top"])
     at = box[0] + share * (box[2] - box[0])
+    pale = [tuple((c + 255) // 2 for c in ImageColor.getrgb(colour)) for colour in colours[:2]]
     spots = place(curve["x"], curve["divergence"], box, curve["top"])
     for (x0, y), (x1, _) in zip(spots[::2], spots[1::2], strict=True):
         if min(x1, at) > x0:
-            draw.rectangle((x0, y, min(x1, at), box[3]), colours[0])
+            draw.rectangle((x0, y, min(x1, at), box[3]), pale[0])
         if x1 > max(x0, at):
-            draw.rectangle((max(x0, at), y, x1, box[3]), colours[1])
+            draw.rectangle((max(x0, at), y, x1, box[3]), pale[1])
     draw.line(spots, INK, 1)
     draw.line((at, box[1], at, box[3]), INK, 2)

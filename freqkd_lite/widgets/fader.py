@@ -230,16 +230,17 @@ class Fader(PageWidget):
         scale = max(1, 224 // spec["width"])
         w, h = spec["width"] * scale, spec["height"] * scale
         gap, strip = 24, 36 if controls else 4
-        top = strip + 64
-        card, draw = drawing.canvas(3 * w + 2 * gap + 16, top + 24 + h + 56 + 22 * footnote)
+        top, width = strip + 82, 3 * w + 2 * gap + 16
+        notes = drawing.wrapped(spec["footnote"], width - 16) if footnote else []
+        card, draw = drawing.canvas(width, top + 24 + h + 60 + 16 * len(notes))
         track = (60, card.width - 270) if controls else (8, card.width - 9)
         share = self.cutoffs.index(cutoff) / (len(self.cutoffs) - 1)
         box = (track[0], strip, track[1], strip + 34)
         drawing.cut_curve(draw, box, spec["curve"], share, spec["colours"])
-        write(draw, 8, top - 24, f"Cutoff {step['number']}: {step['readout']}")
+        write(draw, 8, top - 42, f"Cutoff {step['number']}: {step['readout']}")
+        write(draw, 8, top - 22, step["parting"], 12)
         if controls:
             self._draw_controls(draw, share, swap, track)
-        write(draw, track[1], strip + 36, step["parting"], 12, anchor="ra")
         for i, pixels in enumerate(self.panels(cutoff, swap)):
             x, y = 8 + i * (w + gap), top + 24
             drawing.titled(draw, x, top + 2, spec["panels"][swap][i], spec["colours"][i])
@@ -259,8 +260,8 @@ class Fader(PageWidget):
                 picture.thumbnail((56, 42), Image.Resampling.LANCZOS)
                 card.paste(picture, (x, y))
                 write(draw, x + 64, y, spec["question"], 12)
-        if footnote:
-            write(draw, 8, card.height - 22, spec["footnote"], 12)
+        for i, line in enumerate(notes):
+            write(draw, 8, card.height - 16 * (len(notes) - i) - 4, line, 12)
         return card
 
     def _draw_controls(
@@ -345,8 +346,8 @@ def _footnote(channels: int, gain: float, band: dict[str, str], grid: Sequence[i
     if band["edge"] == "soft":
         shared, _ = band_overlap(band_mask(*grid, **band), transform=band["transform"])
         words += (
-            f" Soft edges overlap: at cutoff 0.5 both bands together lack {100 * shared:.0f} % of "
-            "white noise's energy."
+            f" Soft edges overlap: at cutoff 0.5 the bands lack {100 * shared:.0f} % of white "
+            "noise's energy."
         )
     return words
 
