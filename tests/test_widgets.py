@@ -160,8 +160,9 @@ def test_own_gap_refuses_what_was_not_measured():
 
 MAPS = torch.from_numpy(np.random.default_rng(4).normal(size=(3, 20, 4, 6)))
 MAPS[2] = MAPS[0] + 0.3 * MAPS[2]
-PICTURES = [torch.from_numpy(np.random.default_rng(i).random((3, 56, 84))).float() for i in (1, 2)]
-PAIR = Pair("street", PICTURES[0], PICTURES[1][:1].expand(3, -1, -1), light="day")
+Y, X = np.mgrid[:56, :84] / 84
+PICTURES = [torch.from_numpy(np.stack(x)).float() for x in ((X, Y, X * Y), 3 * (1 - X * X,))]
+PAIR = Pair("street", *PICTURES, light="day")
 
 
 def cosines(patch, from_infrared):
