@@ -35,13 +35,15 @@ def patch_similarity(
     after: Tensor,
     patch: tuple[int, int] | None = None,
     from_infrared: bool = False,
+    names: tuple[str, str] = STATES,
 ) -> PatchSimilarity:
     """A `PatchSimilarity` of one pair.
 
     teacher: the teacher's map (C, h, w) of the RGB picture; before, after: maps of the infrared
-    one, by the same network undistilled and by its student. patch: (row, column) to start with,
-    the middle if None. Similarity is the cosine of two patches' features, each map's mean patch
-    taken off first: it would make all patches alike. `UserError` for what doesn't fit.
+    one, by the same network undistilled and by its student; names: what these two are called.
+    patch: (row, column) to start with, the middle if None. Similarity is the cosine of two patches'
+    features, each map's mean patch taken off first: it would make all patches alike. `UserError`
+    for what doesn't fit.
     """
     maps = [torch.as_tensor(x).detach().cpu().double() for x in (teacher, before, after)]
     shapes = {tuple(x.shape) for x in maps}
@@ -58,7 +60,7 @@ def patch_similarity(
     row, column = patch or (rows // 2, columns // 2)
     if not (0 <= row < rows and 0 <= column < columns):
         raise UserError(f"patch={patch} lies outside the {rows}x{columns} patches.")
-    return PatchSimilarity(pair, maps, row * columns + column, from_infrared)
+    return PatchSimilarity(pair, maps, row * columns + column, from_infrared, tuple(names))
 
 
 class PatchSimilarity(PageWidget):
@@ -74,7 +76,14 @@ class PatchSimilarity(PageWidget):
     patch = traitlets.Int().tag(sync=True)
     from_infrared = traitlets.Bool(False).tag(sync=True)
 
-    def __init__(self, pair: Pair, maps: list[Tensor], patch: int, from_infrared: bool):
+    def __init__(
+        self,
+        pair: Pair,
+        maps: list[Tensor],
+        patch: int,
+        from_infrared: bool,
+        names: tuple[str, str],
+    ):
         self.grid = tuple(maps[0].shape[1:])
         self.count = self.grid[0] * self.grid[1]
         self._units = [_unit(x) for x in maps]
@@ -104,9 +113,9 @@ class PatchSimilarity(PageWidget):
             "colours": [COLOURS["visible"], COLOURS["none"], COLOURS["code"]],
             "glow": ", ".join(map(str, GLOW)),
             "dim": DIM,
-            "names": STATES,
+            "names": names,
             "titles": [
-                [f"{a}: click a patch", *(f"{b}, {state}" for state in STATES)]
+                [f"{a}: click a patch", *(f"{b}, {state}" for state in names)]
                 for a, b in (("RGB", "Infrared"), ("Infrared", "RGB"))
             ],
             "question": [
@@ -118,8 +127,8 @@ class PatchSimilarity(PageWidget):
             "legend": ["cosine 0 or less", "1"],
             "footnote": "The frame is the same place in all panels. Over all patches of RGB, the "
             f"most similar one of infrared lies at the same place for {self.first[0]:.0%} "
-            f"undistilled, {self.first[1]:.0%} distilled (by chance {1 / self.count:.1%}). Each "
-            f"map's mean patch is taken off first.{reduced}",
+            f"({names[0]}) and {self.first[1]:.0%} ({names[1]}; by chance {1 / self.count:.1%}). "
+            f"Each map's mean patch is taken off first.{reduced}",
             "cuts": [0, *accumulate(map(len, jpegs))],
             "about": f"{pair.name}{f' ({pair.light})' if pair.light else ''}",
         }
@@ -159,13 +168,14 @@ class PatchSimilarity(PageWidget):
 
     def alt_text(self) -> str:
         """What the filmstrip shows, in words."""
-        rows = "; ".join(
-            f"patch at row {patch // self.grid[1] + 1}, column {patch % self.grid[1] + 1}, "
-            + ", ".join(f"{s} {t}" for s, t in zip(STATES, self.said(patch, self.from_infrared),
-                                                   strict=True))
-            for patch in self._strip()
-        )  # fmt: skip
-        return f"{self._spec['about']}. {self._spec['question'][self.from_infrared]} {rows}."
+        names, rows = self._spec["names"], []
+        for patch in self._strip():
+            row, column = divmod(patch, self.grid[1])
+            said = zip(names, self.said(patch, self.from_infrared), strict=True)
+            told = ", ".join(f"{name} {words[:1].lower()}{words[1:]}" for name, words in said)
+            rows.append(f"row {row + 1}, column {column + 1}, {told}")
+        question = self._spec["question"][self.from_infrared]
+        return f"{self._spec['about']}. {question} Asked at {'; '.join(rows)}."
 
     def _strip(self) -> list[int]:
         rows, columns = self.grid
