@@ -84,7 +84,9 @@ class Explorer:
             )
             for group in self.controls.values()
         ], titles=[name.capitalize() for name in self.controls])  # fmt: skip
-        self._image = ipywidgets.Image(format="jpeg", layout={"max_width": "100%"})
+        self._image = ipywidgets.Image(
+            format="jpeg", layout={"max_width": "100%", "align_self": "flex-start"}
+        )
         self._said = ipywidgets.HTML()
         for group in self.controls.values():
             for control in group.values():
