@@ -164,9 +164,8 @@ def lab(chromium: object, folder: str | Path, cell: str) -> Iterator[object]:
         _wait_for(port, server)
         page = context.new_page()
         page.goto(f"http://127.0.0.1:{port}/lab/tree/bench.ipynb?token={token}")
-        # Asked before the kernel is there, a cell would not run at all.
-        idle = ".jp-Notebook-ExecutionIndicator[data-status=idle]"
-        page.locator(idle).wait_for(timeout=120_000, state="attached")
+        # Asked before the kernel is there, a cell does not run at all.
+        page.get_by_text("(ipykernel) | Idle").wait_for(timeout=120_000)
         page.locator(".jp-Notebook .jp-CodeCell .cm-content").first.click()
         page.keyboard.press("Control+Enter")
         yield page
