@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export FREQKD_RUNS ?= $(CURDIR)/runs
 
-.PHONY: help walk test test-long lab pages refresh clean
+.PHONY: help walk test test-long lab explore pages refresh clean
 
 help:  ## what there is to make
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 11
@@ -21,6 +21,9 @@ test-long: $(BIN)/.installed  ## 300 kills instead of 20: about half an hour
 
 lab: $(BIN)/.installed  ## JupyterLab at the start page
 	@$(BIN)/jupyter lab notebooks/00_start_here.ipynb
+
+explore: $(BIN)/.installed  ## every option of the widgets, on this machine alone (voila)
+	@$(BIN)/voila notebooks/explore.ipynb --Voila.ip=127.0.0.1
 
 pages: $(BIN)/.installed  ## the finished notebooks of the last walk as pages
 	@$(BIN)/freqkd pages

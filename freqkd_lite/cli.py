@@ -12,6 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from freqkd_lite import cli_gap
+from freqkd_lite.cli_bench import bench
 from freqkd_lite.cli_data import data
 from freqkd_lite.errors import Interrupted, UserError
 
@@ -38,6 +39,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(data, name="data")
+app.add_typer(bench, name="bench")
 Preset = Annotated[str, typer.Option(help="Settings from notebooks/presets/NAME.yaml.")]
 
 

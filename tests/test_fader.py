@@ -6,10 +6,10 @@ import json
 import re
 import shutil
 import subprocess
-from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.fft
 import torch
 from PIL import Image
 from traitlets import TraitError
@@ -18,8 +18,8 @@ from freqkd_lite.data import Pair
 from freqkd_lite.errors import UserError
 from freqkd_lite.spectrum import split_bands
 from freqkd_lite.widgets import fader, record
+from freqkd_lite.widgets.embed import module
 
-MODULE = Path(__file__).parent.parent / "freqkd_lite" / "widgets" / "fader.js"
 NODE = shutil.which("node")
 
 
@@ -41,6 +41,14 @@ def numpy_low(x, cutoff, shape):
     fy, fx = np.meshgrid(*(np.fft.fftfreq(n) for n in x.shape[-2:]), indexing="ij")
     reach = np.hypot(fy, fx) if shape == "disk" else np.maximum(abs(fy), abs(fx))
     return np.fft.ifft2(np.fft.fft2(x) * (reach <= cutoff / 2 + 1e-9)).real
+
+
+BANDS = [
+    (shape, edge, transform)
+    for shape in ("rectangle", "disk")
+    for edge in ("hard", "soft")
+    for transform in ("fft", "dct")
+]
 
 
 @pytest.mark.parametrize("shape", ["rectangle", "disk"])
@@ -99,6 +107,62 @@ def test_an_observers_error_is_not_swallowed():
         shown.cutoff = 0.25
 
 
+@pytest.mark.parametrize("shape, edge, transform", BANDS)
+def test_shares_and_divergences_are_those_of_the_bands_themselves(shape, edge, transform):
+    """Every step, against bands that were split, squared and summed in space."""
+    maps = np.random.default_rng(7).normal(size=(2, 5, 9, 12))
+    maps[1] = 0.6 * maps[0] + 0.5 * maps[1]
+    shown = fader(features=tuple(maps), shape=shape, edge=edge, transform=transform)
+    x, y = (torch.as_tensor(m - m.mean((1, 2), keepdims=True)) for m in maps)
+    for cutoff, shares, parted in zip(
+        shown.cutoffs, shown.shares, shown.divergences, strict=True
+    ):  # fmt: skip
+        bands = [split_bands(z, cutoff, shape, edge=edge, transform=transform) for z in (x, y)]
+        for i, z in enumerate((x, y)):
+            assert abs(bands[i][0].square().sum() / z.square().sum() - shares[i]) < 1e-9
+        for k, (a, b) in enumerate(zip(*bands, strict=True)):
+            whole = a.square().sum() + b.square().sum()
+            if whole < 1e-9 * x.square().sum():
+                assert parted[k].isnan()
+            else:
+                assert abs((a - b).square().sum() / whole - parted[k]) < 1e-9
+    assert shown._spec["steps"][-1]["parting"].endswith("high band none")
+
+
+def test_the_curve_knows_which_frequency_parts():
+    """Two waves: at 1/4 of Nyquist both maps hold the same, at 3/4 opposite signs, so divergence
+    is 0 there and 2 here, and the steps lie where the slider has these cutoffs."""
+    y, x = np.mgrid[:8, :16]
+    slow, fast = np.cos(np.pi * x / 4) * (y > -1), np.cos(3 * np.pi * x / 4) * (y > -1)
+    maps = [np.stack([slow + sign * fast, slow, sign * fast]) for sign in (1, -1)]
+    shown = fader(features=tuple(maps), shape="disk")
+    curve = shown._spec["curve"]
+    assert curve["divergence"] == [0, 0, 2, 2] and curve["top"] == pytest.approx(2.1)
+    share = [(c - 0.01) / (1.4143 - 0.01) for c in (0.25, 0.75)]
+    assert curve["x"][0] < share[0] < curve["x"][1] and curve["x"][2] < share[1] < curve["x"][3]
+    parting = {s["cutoff"]: s["parting"].split(": ")[1] for s in shown._spec["steps"]}
+    assert parting[0.24] == "low band none, high band 1.00"
+    assert parting[0.25] == "low band 0.00, high band 2.00"
+    assert parting[0.75] == "low band 1.00, high band none"
+
+
+def test_pictures_are_compared_by_their_luminance():
+    visible, infrared = (x.astype(float) for x in pair_of())
+    grey = np.tensordot((0.2989, 0.587, 0.114), visible, 1) / 0.9999
+    a, b = (x - x.mean() for x in (grey, infrared[0]))
+    shown = fader((visible, infrared))
+    whole = shown.divergences[-1, 0].item()
+    assert whole == pytest.approx(((a - b) ** 2).sum() / (a**2 + b**2).sum(), rel=2e-3)
+
+
+def test_soft_edges_say_what_they_share():
+    soft = fader(pair_of(), edge="soft")
+    assert "Soft edges overlap" in soft._spec["footnote"]
+    assert "overlap" not in fader(pair_of())._spec["footnote"]
+    low, high = (float(s) for s in soft._spec["steps"][30]["shares"][0])
+    assert low + high < 99.9
+
+
 def test_bad_values_leave_the_old_state():
     shown = fader(pair_of(), cutoff=0.3)
     for bad in (0, 1.01, 0.333, float("nan")):
@@ -133,6 +197,8 @@ MAP = np.random.default_rng(0).normal(size=(5, 6, 8))
         ({"pair": (np.zeros((2, 6, 8)),) * 2}, "3 or 1, H, W"),
         ({"pair": (np.zeros((1, 6, 8), np.int64),) * 2}, "int64"),
         ({"pair": (GREY, GREY), "shape": "disc"}, "did you mean 'disk'"),
+        ({"pair": (GREY, GREY), "edge": "sofd"}, "did you mean 'soft'"),
+        ({"pair": (GREY, GREY), "transform": "dst"}, "did you mean 'dct'"),
         ({"pair": (GREY, GREY), "cutoff": 1.2}, "cutoff=1.2"),
         ({"pair": (GREY, GREY), "gain": 0}, "gain=0"),
         ({"features": (MAP, MAP[:4])}, "one backbone"),
@@ -169,9 +235,10 @@ def test_the_bundle_has_three_forms():
         "application/vnd.jupyter.widget-view+json", "text/html", "image/png", "text/plain",
     }  # fmt: skip
     page = data["text/html"]
-    module = base64.b64decode(re.search(r"base64,([^\"]+)\"\);", page)[1]).decode()
-    assert module == MODULE.read_text()
-    for text in (page, module):
+    script = base64.b64decode(re.search(r"base64,([^\"]+)\"\);", page)[1]).decode()
+    assert script == module("fader")
+    for text in (page, script):
+        text = text.replace("http://www.w3.org/2000/svg", "")  # a name, not a place
         assert not re.search(r"https?:|//cdn|@import|\bfetch\(", text)
     # where scripts are removed, picture and words stay
     rest = re.sub(r"<script.*?</script>", "", page, flags=re.S)
@@ -198,7 +265,7 @@ def test_the_filmstrip_shows_the_panels():
     card = shown.card(0.06, False, footnote=False).height
     for row, cutoff in enumerate((0.06, 0.15, 0.5)):
         for column, panel in enumerate(shown.panels(cutoff)):
-            y, x = row * card + 54, 8 + column * 248
+            y, x = row * card + 110, 8 + column * 248
             np.testing.assert_array_equal(strip[y : y + 24, x : x + 224], panel)
 
 
@@ -219,11 +286,11 @@ def test_a_recording_moves_and_loops(tmp_path):
     assert not (tmp_path / "small.gif").exists()
 
 
-def run_node(script, given):
-    module = base64.b64encode(MODULE.read_bytes()).decode()
+def run_node(script, given, name="fader"):
+    text = base64.b64encode(module(name).encode()).decode()
     done = subprocess.run(
         [NODE, "--input-type=module", "-e",
-         f'import * as m from "data:text/javascript;base64,{module}";'
+         f'import * as m from "data:text/javascript;base64,{text}";'
          'import { readFileSync } from "node:fs";'
          f'const given = JSON.parse(readFileSync(0, "utf8"));'
          f"console.log(JSON.stringify(({script})(m, given)));"],
@@ -238,41 +305,66 @@ needs_node = pytest.mark.skipif(NODE is None, reason="no node: fader.js is not r
 
 @needs_node
 @pytest.mark.parametrize("size", [(12, 16), (13, 17), (9, 10), (14, 15), (1, 6), (24, 44)])
-def test_the_module_splits_bands_as_split_bands_does(size):
+def test_the_module_splits_bands_as_split_bands_does_at_every_step(size):
     x = torch.as_tensor(np.random.default_rng(5).normal(size=(3, *size)))  # odd: one goes alone
+    every = 1 if size == (13, 17) else 5
     states = [
-        (cutoff / 100, shape)
-        for shape, last in (("rectangle", 100), ("disk", 141))
-        for cutoff in range(1, last + 1, 3)
-    ] + [(1.4143, "disk"), (0.5, "rectangle")]
+        (cutoff, *band)
+        for band in BANDS
+        for cutoff in ([c / 100 for c in range(1, 101 if band[0] == "rectangle" else 142)]
+                       + ([1.4143] if band[0] == "disk" else []))[::-every]
+    ]  # fmt: skip
     got = run_node(
-        "(m, {x, h, w, states}) => { const low = m.splitter(x, h, w);"
-        " return states.map(([c, s]) => low(c, s).map((band) => [...band])); }",
+        """(m, {x, h, w, states}) => {
+          const low = { fft: m.splitter(x, h, w), dct: m.splitter(x, h, w, "dct") };
+          return states.map(([cutoff, shape, edge, kind]) =>
+            low[kind]({ cutoff, shape, edge }).map((band) => [...band]));
+        }""",
         {"x": x.flatten(1).tolist(), "h": size[0], "w": size[1], "states": states},
     )
-    for (cutoff, shape), low in zip(states, got, strict=True):
-        want, _ = split_bands(x, cutoff, shape)
+    for (cutoff, shape, edge, transform), low in zip(states, got, strict=True):
+        want, _ = split_bands(x, cutoff, shape, edge=edge, transform=transform)
         worst = (torch.tensor(low, dtype=torch.float64).reshape(x.shape) - want).abs().max()
-        assert worst < 1e-12, (cutoff, shape)
+        assert worst < 1e-12, (cutoff, shape, edge, transform)
+
+
+@needs_node
+@pytest.mark.parametrize("n", [1, 2, 7, 12, 30])
+def test_the_module_s_dct_is_scipy_s(n):
+    x = np.random.default_rng(n).normal(size=(n, 3))
+    forth, back = run_node(
+        """(m, {x, n}) => {
+          const two = () => [new Float64Array(3 * n), new Float64Array(3 * n)], src = two();
+          src[0].set(x.flat());
+          const [there, free] = m.forth(src, two(), n, 3, "dct"), kept = [...there[0]];
+          return [kept, [...m.back(there, free, n, 3, "dct")[0][0]]];
+        }""",
+        {"x": x.tolist(), "n": n},
+    )
+    want = scipy.fft.dct(x, type=2, axis=0) / 2
+    np.testing.assert_allclose(np.reshape(forth, (n, 3)), want, atol=1e-12)
+    np.testing.assert_allclose(np.reshape(back, (n, 3)) / n, x, atol=1e-12)
 
 
 @needs_node
 @pytest.mark.parametrize("kind", ["pair", "grey pair", "features"])
-def test_the_module_draws_what_python_draws(kind):
+@pytest.mark.parametrize("edge, transform", [("hard", "fft"), ("soft", "dct")])
+def test_the_module_draws_what_python_draws(kind, edge, transform):
+    how = {"edge": edge, "transform": transform}
     if kind == "features":
-        shown = fader(features=(MAP, MAP[:, ::-1].copy()), shape="disk")
+        shown = fader(features=(MAP, MAP[:, ::-1].copy()), shape="disk", **how)
     else:
         visible, infrared = pair_of(12, 15)
-        shown = fader((visible[:1] if kind == "grey pair" else visible, infrared))
+        shown = fader((visible[:1] if kind == "grey pair" else visible, infrared), **how)
     cutoffs = shown.cutoffs[::7]
     got = run_node(
         """(m, {spec, bytes, cutoffs}) => {
           const view = new DataView(Uint8Array.from(bytes).buffer);
           const channels = m.channelsOf(spec, view);
-          const low = m.splitter(channels, spec.height, spec.width);
+          const low = m.splitter(channels, spec.height, spec.width, spec.transform);
           return cutoffs.flatMap((cutoff) => [false, true].map((swap) => {
             const out = [0, 1, 2].map(() => new Uint8ClampedArray(4 * channels[0].length));
-            m.panels(spec, channels, low(cutoff, spec.shape), swap, out);
+            m.panels(spec, channels, low({ ...spec, cutoff }), swap, out);
             return out.map((panel) => [...panel]);
           }));
         }""",

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from freqkd_lite.widgets import fader
-from tests.test_fader import MAP, MODULE, pair_of
+from freqkd_lite.widgets.embed import module
+from tests.test_fader import MAP, pair_of
 
 playwright = pytest.importorskip("playwright.sync_api", reason="no Playwright: no browser tests")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -152,7 +153,7 @@ def test_without_scripts_the_picture_stays(browser, faders, tmp_path):
 def test_events_are_coalesced_echoes_ignored_and_nothing_stays_behind(page):
     """Many events make one picture; what the kernel echoes during a drag does not pull the slider
     back; set from Python the widget follows; destroyed, it hears nothing more."""
-    module = base64.b64encode(MODULE.read_bytes()).decode()
+    script = base64.b64encode(module("fader").encode()).decode()
     html = page.content()
     state = re.search(r"const state = (\{.*?\}), heard", html)[1]
     pixels = re.search(r"Object\.entries\(\{\"_pixels\": \"([^\"]+)\"", html)[1]
@@ -219,7 +220,7 @@ def test_events_are_coalesced_echoes_ignored_and_nothing_stays_behind(page):
         CanvasRenderingContext2D.prototype.putImageData = put;
         return { ...out, late: drawn, listeners: heard.size, left: el.childNodes.length };
     }""",
-        [module, state, pixels],
+        [script, state, pixels],
     )
     assert result == {
         "drawn": 3, "saved": [0.6], "dragged": 80, "followed": [39, True],

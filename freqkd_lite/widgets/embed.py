@@ -12,6 +12,7 @@ import hashlib
 import html
 import io
 import json
+from pathlib import Path
 
 import anywidget
 from PIL import Image, ImageColor
@@ -43,6 +44,12 @@ if (place) {{
   for (const node of picture) node.remove();
 }}
 </script>"""
+
+
+def module(name: str) -> str:
+    """The ES module of a widget: what all of them share (shared.js), then its own file."""
+    here = Path(__file__).parent
+    return "\n".join((here / file).read_text() for file in ("shared.js", f"{name}.js"))
 
 
 class PageWidget(anywidget.AnyWidget):

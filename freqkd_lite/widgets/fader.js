@@ -1,13 +1,15 @@
 // The fader: low band of one modality + high band of the other = hybrid, redrawn as you drag.
 // Python prepares the picture (bytes), every number and every sentence; this module splits the
-// bands as freqkd_lite.spectrum.split_bands does, and draws. No import, no network.
+// bands as freqkd_lite.spectrum.split_bands does, and draws.
 
-const SLACK = 1e-9; // as in spectrum.py: a bin on the edge is low, whatever the rounding
+// As in spectrum.py: a bin on the edge is low, whatever the rounding.
+const SLACK = 1e-9, SOFT_WIDTH = 0.25, LIMITS = { rectangle: 1, disk: 1.4143 };
 
 // ---- the arithmetic (tested against split_bands) -------------------------------------------
 
-// Signed frequency of FFT bin i of n, in cycles per sample.
-const frequency = (i, n) => (i < (n + 1) / 2 ? i : i - n) / n;
+// Frequency of bin i of n, in cycles per sample; that of an FFT has a sign.
+const frequency = (i, n, kind) =>
+  kind === "dct" ? i / (2 * n) : (i < (n + 1) / 2 ? i : i - n) / n;
 
 function factors(n) {
   const out = [];
@@ -60,35 +62,83 @@ function transpose([a, b], [p, q], n, m) {
   }
 }
 
-// What is low: bins (row y, column x) with |fy|, |fx| <= cutoff / 2, or rho <= cutoff for a disk.
-export function lowMask(h, w, cutoff, shape) {
-  const mask = new Uint8Array(h * w);
+// One axis forth: an FFT, or a DCT-II by an FFT of the even entries and then the odd ones backwards
+// (Makhoul 1980). As `transform`: first axis of (n, m), unscaled, returns [result, free].
+export function forth(src, dst, n, m, kind) {
+  if (kind !== "dct") return transform(src, dst, n, m, -1);
+  shuffle(src, dst, n, m, true);
+  [dst, src] = transform(dst, src, n, m, -1);
+  for (let k = 0; k < n; k++) {
+    const c = Math.cos((Math.PI * k) / (2 * n)) / 2, s = Math.sin((Math.PI * k) / (2 * n)) / 2;
+    const o = k * m, back = ((n - k) % n) * m;
+    for (let v = 0; v < m; v++) {
+      const a = dst[0][o + v], b = dst[1][o + v], p = dst[0][back + v], q = dst[1][back + v];
+      src[0][o + v] = c * (a + p) + s * (b - q);
+      src[1][o + v] = c * (b + q) - s * (a - p);
+    }
+  }
+  return [src, dst];
+}
+
+// The way back, n times too large.
+export function back(src, dst, n, m, kind) {
+  if (kind !== "dct") return transform(src, dst, n, m, 1);
+  for (let k = 0; k < n; k++) {
+    const c = Math.cos((Math.PI * k) / (2 * n)), s = Math.sin((Math.PI * k) / (2 * n));
+    const o = k * m, mirror = (n - k) * m;
+    for (let v = 0; v < m; v++) {
+      const re = src[0][o + v] + (k ? src[1][mirror + v] : 0);
+      const im = src[1][o + v] - (k ? src[0][mirror + v] : 0);
+      dst[0][o + v] = c * re - s * im;
+      dst[1][o + v] = c * im + s * re;
+    }
+  }
+  [dst, src] = transform(dst, src, n, m, 1);
+  shuffle(dst, src, n, m, false);
+  return [src, dst];
+}
+
+// Rows 0, 2, 4, ... and then ..., 5, 3, 1; or those back in their order.
+function shuffle(src, dst, n, m, forward) {
+  for (let i = 0; i < n; i++) {
+    const place = i % 2 ? n - 1 - (i - 1) / 2 : i / 2, [a, b] = forward ? [i, place] : [place, i];
+    for (let part = 0; part < 2; part++)
+      dst[part].set(src[part].subarray(a * m, (a + 1) * m), b * m);
+  }
+}
+
+// How far each bin (row y, column x) is low, 0 to 1, as spectrum.band_mask has it.
+export function lowMask(h, w, { cutoff, shape, edge, transform: kind }) {
+  const mask = new Float64Array(h * w), limit = LIMITS[shape];
+  const width = Math.min(SOFT_WIDTH, 2 * cutoff, 2 * (limit - cutoff));
   for (let y = 0; y < h; y++) for (let x = 0; x < w; x++) {
-    const fy = Math.abs(frequency(y, h)), fx = Math.abs(frequency(x, w));
-    mask[y * w + x] = shape === "disk"
-      ? Math.sqrt(fy * fy + fx * fx) / 0.5 <= cutoff + SLACK
-      : Math.max(fy, fx) <= cutoff / 2 + SLACK;
+    const fy = Math.abs(frequency(y, h, kind)), fx = Math.abs(frequency(x, w, kind));
+    const at = shape === "disk" ? Math.sqrt(fy * fy + fx * fx) / 0.5 : 2 * Math.max(fy, fx);
+    const across = Math.min(1, Math.max(0, (at - cutoff) / width + 0.5));
+    mask[y * w + x] = edge !== "soft" ? at <= cutoff + SLACK
+      : width > 0 ? (1 + Math.cos(Math.PI * across)) / 2 : 1;
   }
   return mask;
 }
 
-// Prepares channels (arrays of h * w); returns low(cutoff, shape) -> their low bands. Two real
-// channels travel as one complex one: the mask is symmetric, so they come back apart.
-export function splitter(channels, h, w) {
+// Prepares channels (arrays of h * w) for a transform; returns low(band) -> their low bands, for
+// a band { cutoff, shape, edge }. Two real channels travel as one complex one: transforms are
+// linear and the mask is symmetric, so they come back apart.
+export function splitter(channels, h, w, kind = "fft") {
   const spectra = [], size = h * w;
   let work = complex(size), spare = complex(size);
   for (let i = 0; i < channels.length; i += 2) {
     work[0].set(channels[i]);
     if (i + 1 < channels.length) work[1].set(channels[i + 1]);
     else work[1].fill(0);
-    [work, spare] = transform(work, spare, h, w, -1);
+    [work, spare] = forth(work, spare, h, w, kind);
     transpose(work, spare, h, w); // (x, y) from here on
-    [spare, work] = transform(spare, work, w, h, -1);
+    [spare, work] = forth(spare, work, w, h, kind);
     spectra.push(spare.map((part) => part.slice()));
   }
   const out = channels.map(() => new Float64Array(size));
-  return (cutoff, shape) => {
-    const mask = lowMask(h, w, cutoff, shape), rows = [];
+  return (band) => {
+    const mask = lowMask(h, w, { ...band, transform: kind }), rows = [];
     for (let y = 0; y < h; y++) if (mask[y * w]) rows.push(y); // other rows hold nothing low
     const kept = rows.length;
     spectra.forEach(([re, im], pair) => {
@@ -97,13 +147,13 @@ export function splitter(channels, h, w) {
         work[0][x * kept + k] = low * re[x * h + rows[k]];
         work[1][x * kept + k] = low * im[x * h + rows[k]];
       }
-      [work, spare] = transform(work, spare, w, kept, 1);
+      [work, spare] = back(work, spare, w, kept, kind);
       for (const part of spare) part.fill(0);
       for (let k = 0; k < kept; k++) for (let x = 0; x < w; x++) {
         spare[0][rows[k] * w + x] = work[0][x * kept + k];
         spare[1][rows[k] * w + x] = work[1][x * kept + k];
       }
-      [work, spare] = transform(spare, work, h, w, 1);
+      [work, spare] = back(spare, work, h, w, kind);
       for (let c = 0; c < 2 && 2 * pair + c < out.length; c++)
         for (let p = 0; p < size; p++) out[2 * pair + c][p] = work[c][p] / size;
     });
@@ -139,103 +189,95 @@ export function panels(spec, channels, lows, swap, out) {
 
 // ---- the page --------------------------------------------------------------------------------
 
-const STYLE = `
-.freqkd-fader { font: 14px/1.4 var(--jp-ui-font-family, system-ui, sans-serif); max-width: 1080px;
-  color: var(--jp-ui-font-color1, inherit); container-type: inline-size; margin: 4px 2px 10px; }
-.freqkd-fader * { box-sizing: border-box; }
-.freqkd-fader .controls { display: flex; flex-wrap: wrap; gap: 4px 18px; align-items: center; }
-.freqkd-fader .cutoff { flex: 1 1 260px; display: flex; gap: 10px; align-items: center; }
-.freqkd-fader input { accent-color: #0072b2; margin: 0; }
-.freqkd-fader input[type=range] { flex: 1; min-width: 120px; height: 26px; cursor: ew-resize; }
-.freqkd-fader input[type=checkbox] { width: 17px; height: 17px; vertical-align: -3px; }
-.freqkd-fader input:focus-visible { outline: 3px solid #56b4e9; outline-offset: 2px;
-  border-radius: 4px; }
-.freqkd-fader output { font-variant-numeric: tabular-nums; font-weight: 600; min-width: 2.9em; }
-.freqkd-fader .readout { margin: 6px 0 8px; font-variant-numeric: tabular-nums; min-height: 1.4em; }
-.freqkd-fader .panels { display: grid; gap: 0; grid-template-rows: auto auto auto;
+const FADER_STYLE = `
+.freqkd-fader .panels {
   grid-template-columns: minmax(0, 1fr) 24px minmax(0, 1fr) 24px minmax(0, 1fr); }
-.freqkd-fader figure { margin: 0; min-width: 0; display: grid; grid-row: 1 / span 3;
-  grid-template-rows: subgrid; grid-template-columns: minmax(0, 1fr); }
-.freqkd-fader .sign { grid-row: 2; place-self: center; font-size: 20px; }
-.freqkd-fader .title { font-weight: 600; padding-left: 7px; border-left: 5px solid; }
-.freqkd-fader figure > canvas { display: block; width: 100%; height: auto; margin: 5px 0; }
+.freqkd-fader .sign { grid-row: 2; place-self: center; font-size: 20px; text-align: center; }
 .freqkd-fader .coarse canvas { image-rendering: pixelated; }
-.freqkd-fader figcaption { font-size: 13px; font-variant-numeric: tabular-nums; }
-.freqkd-fader .footnote { font-size: 12px; margin-top: 6px; opacity: 0.85; }
+.freqkd-fader .curve { display: block; width: 100%; height: 52px; padding: 0 8px; }
 .freqkd-fader .meter { height: 6px; margin-top: 4px; border: 1px solid; border-radius: 3px; }
 .freqkd-fader .meter i { display: block; height: 100%; }
 .freqkd-fader .small { display: flex; gap: 8px; align-items: flex-start; }
-.freqkd-fader .small canvas { width: 48px; flex: none; }
-@container (max-width: 430px) {
-  .freqkd-fader .panels { display: block; }
-  .freqkd-fader figure { display: block; }
-  .freqkd-fader .sign { text-align: center; }
-}`;
+.freqkd-fader .small canvas { width: 48px; flex: none; }`;
 
-function make(tag, attributes = {}, ...children) {
-  const node = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
-  node.append(...children);
-  return node;
+// The divergence curve under the slider, on the same axis: what lies left of the cutoff is low.
+function curveOf({ x, divergence, top }, colours) {
+  const line = { fill: "none", "vector-effect": "non-scaling-stroke" };
+  const all = points(x, divergence, 1000, 100, top), one = 100 * (1 - 1 / top);
+  const area = `${1000 * x[0]},100 ${all} ${1000 * x.at(-1)},100`;
+  const sides = colours.slice(0, 2).map((colour) => svg("rect", { y: 0, height: 100, fill: colour }));
+  const clip = `freqkd-${Math.random().toString(36).slice(2)}`, cut = svg("line", { ...line,
+    y1: 0, y2: 100, stroke: "currentColor", "stroke-width": 2 });
+  const node = svg("svg", { class: "curve", viewBox: "0 0 1000 100", preserveAspectRatio: "none",
+    "aria-hidden": "true" },
+    svg("clipPath", { id: clip }, svg("polygon", { points: area })),
+    svg("g", { "clip-path": `url(#${clip})`, opacity: 0.45 }, ...sides),
+    svg("line", { ...line, x1: 0, x2: 1000, y1: 100, y2: 100, stroke: "currentColor", opacity: 0.5 }),
+    svg("line", { ...line, x1: 0, x2: 1000, y1: one, y2: one, stroke: "currentColor",
+      "stroke-dasharray": "4 4", opacity: 0.6 }),
+    svg("polyline", { ...line, points: all, stroke: "currentColor", "stroke-width": 1.5 }), cut);
+  return { node, at(share) {
+    const x = 1000 * share;
+    cut.setAttribute("x1", x);
+    cut.setAttribute("x2", x);
+    sides[0].setAttribute("width", x);
+    sides[1].setAttribute("x", x);
+    sides[1].setAttribute("width", 1000 - x);
+  } };
 }
 
 function render({ model, el }) {
-  const spec = model.get("_spec"), { height: h, width: w, steps } = spec;
-  const bytes = model.get("_pixels");
-  const view = bytes instanceof DataView ? bytes : new DataView(bytes.buffer ?? bytes);
-  const channels = channelsOf(spec, view), low = splitter(channels, h, w);
-  const nearest = (cutoff) => steps.reduce((best, step, i) =>
-    Math.abs(step.cutoff - cutoff) < Math.abs(steps[best].cutoff - cutoff) ? i : best, 0);
+  const spec = model.get("_spec"), { height: h, width: w, steps: states } = spec;
+  const channels = channelsOf(spec, viewOf(model.get("_pixels")));
+  const low = splitter(channels, h, w, spec.transform);
 
-  const slider = make("input", { type: "range", min: 0, max: steps.length - 1, step: 1,
-    "aria-label": spec.label });
-  const box = make("input", { type: "checkbox" });
+  const cutoff = slider(states.length, spec.label), box = make("input", { type: "checkbox" });
   const number = make("output"), readout = make("div", { class: "readout" });
-  const figures = [0, 1, 2].map((i) => {
-    const title = make("div", { class: "title", style: `border-color:${spec.colours[i]}` });
+  const curve = curveOf(spec.curve, spec.colours);
+  const parts = spec.colours.map((colour) => {
     const canvas = make("canvas", { role: "img", width: w, height: h });
-    const caption = make("figcaption");
-    return { title, canvas, caption, node: make("figure", {}, title, canvas, caption),
-      image: new ImageData(w, h), context: canvas.getContext("2d") };
+    return { ...figure("", colour, canvas), image: new ImageData(w, h),
+      context: canvas.getContext("2d") };
   });
-  for (const { image } of figures) image.data.fill(255); // opaque
+  for (const { image } of parts) image.data.fill(255); // opaque
   const meters = [0, 1].map((i) => {
     const text = make("div"), bar = make("i", { style: `background:${spec.colours[i]}` });
-    figures[i].caption.append(text, make("div", { class: "meter", "aria-hidden": "true" }, bar));
+    parts[i].caption.append(text, make("div", { class: "meter", "aria-hidden": "true" }, bar));
     return { text, bar };
   });
   const small = make("canvas", { role: "img", width: 96, height: Math.round((96 * h) / w) });
   if (spec.thumbnail)
-    figures[2].caption.append(make("div", { class: "small" }, small, spec.question));
+    parts[2].caption.append(make("div", { class: "small" }, small, spec.question));
 
   const sign = (text) => make("div", { class: "sign", "aria-hidden": "true" }, text);
-  const [a, b, c] = figures.map((figure) => figure.node);
-  const root = make("div", { class: "freqkd-fader",
-    role: "group", "aria-label": spec.title },
-    make("style", {}, STYLE),
+  const [a, b, c] = parts.map((part) => part.figure);
+  const root = make("div", { class: "freqkd freqkd-fader", role: "group", "aria-label": spec.title },
+    make("style", {}, STYLE + FADER_STYLE),
     make("div", { class: "controls" },
-      make("label", { class: "cutoff" }, "Cutoff", slider, number),
-      make("label", { class: "swap" }, box, " " + spec.swap_label)),
-    readout, make("div", { class: spec.thumbnail ? "panels" : "panels coarse" }, a, sign("+"), b, sign("="), c),
+      make("div", { class: "knob" }, make("span", {}, "Cutoff"), cutoff, number,
+        make("span", {}, "Divergence"), curve.node, make("span")),
+      make("label", { class: "tick" }, box, " " + spec.swap_label)),
+    readout, make("div", { class: spec.thumbnail ? "panels" : "panels coarse" },
+      a, sign("+"), b, sign("="), c),
     make("div", { class: "footnote" }, spec.footnote));
   el.append(root);
 
-  let lows = null, drawn = null, frame = 0, dragging = false, telling = false;
+  let lows = null, drawn = null;
   function draw() {
-    frame = 0;
-    const step = steps[slider.value], side = box.checked ? 1 : 0, text = spec.panels[side];
-    if (drawn !== step) lows = low(step.cutoff, spec.shape);
+    const step = states[cutoff.value], side = box.checked ? 1 : 0, text = spec.panels[side];
+    if (drawn !== step) lows = low({ ...spec, cutoff: step.cutoff });
     drawn = step;
-    panels(spec, channels, lows, box.checked, figures.map((figure) => figure.image.data));
-    figures.forEach((figure, i) => {
-      figure.context.putImageData(figure.image, 0, 0);
-      figure.title.textContent = text[i];
-      figure.canvas.setAttribute("aria-label",
+    panels(spec, channels, lows, box.checked, parts.map((part) => part.image.data));
+    parts.forEach((part, i) => {
+      part.context.putImageData(part.image, 0, 0);
+      part.title.textContent = text[i];
+      part.node.setAttribute("aria-label",
         `${text[i]}, ${spec.about}. ${step.spoken}. ${spec.looks[i][i < 2 ? step.detail : side]}.`);
     });
     number.textContent = step.number;
-    readout.textContent = step.readout;
-    slider.setAttribute("aria-valuetext", step.spoken);
+    readout.replaceChildren(step.readout, make("br"), step.parting);
+    curve.at(cutoff.value / (states.length - 1));
+    cutoff.setAttribute("aria-valuetext", `${step.spoken}. ${step.parting}`);
     meters.forEach(({ text: label, bar }, i) => {
       const source = i === side ? 0 : 1; // low of one, high of the other
       label.textContent = `${step.shares[source][i]} % of ${spec.energy[source]}`;
@@ -244,50 +286,13 @@ function render({ model, el }) {
     if (spec.thumbnail) {
       const context = small.getContext("2d");
       context.imageSmoothingQuality = "high";
-      context.drawImage(figures[2].canvas, 0, 0, small.width, small.height);
+      context.drawImage(parts[2].node, 0, 0, small.width, small.height);
       small.setAttribute("aria-label", `${text[2]}, as a thumbnail.`);
     }
-    tell();
   }
-  // Python hears of what is on the screen, once per picture.
-  function tell() {
-    const cutoff = steps[slider.value].cutoff, swap = box.checked;
-    if (model.get("cutoff") === cutoff && model.get("swap") === swap) return;
-    telling = true; // setting one calls follow(), which must not undo the other
-    model.set("cutoff", cutoff);
-    model.set("swap", swap);
-    telling = false;
-    model.save_changes();
-  }
-  // Many events, one picture: the next frame draws the state of that moment, never an older one.
-  const ask = () => { frame ||= requestAnimationFrame(draw); };
-  const follow = () => {
-    if (dragging || telling) return; // an echo of an earlier position must not pull the slider back
-    const index = nearest(model.get("cutoff")), swap = model.get("swap");
-    if (index === Number(slider.value) && swap === box.checked) return; // it came from here
-    slider.value = index;
-    box.checked = swap;
-    ask();
-  };
-  const press = () => { dragging = true; };
-  const release = () => { dragging = false; };
-  slider.addEventListener("input", ask);
-  slider.addEventListener("pointerdown", press);
-  for (const name of ["change", "pointerup", "pointercancel", "blur"])
-    slider.addEventListener(name, release);
-  box.addEventListener("change", ask);
-  model.on("change:cutoff", follow);
-  model.on("change:swap", follow);
-  slider.value = nearest(model.get("cutoff"));
-  box.checked = model.get("swap");
-  draw();
-
-  return () => {
-    cancelAnimationFrame(frame);
-    model.off("change:cutoff", follow);
-    model.off("change:swap", follow);
-    root.remove();
-  };
+  const { stop } = bind(model,
+    { cutoff: steps(cutoff, states.map((step) => step.cutoff)), swap: tick(box) }, draw);
+  return () => { stop(); root.remove(); };
 }
 
 export default { render };

@@ -1,26 +1,38 @@
 """The fader: drag a cutoff and see what lives in each band of an RGB-infrared pair.
 
 Three panels: the low band of one modality + the high band of the other = a hybrid. Two controls:
-the cutoff, and a swap of the modalities. fader.js splits the bands in the browser, so the picture
-follows the hand; every number and sentence it shows is prepared here.
+the cutoff, and a swap of the modalities. Under the cutoff's slider, on the same axis, the pair's
+own divergence curve. fader.js splits the bands in the browser, so the picture follows the hand;
+every number and sentence it shows is prepared here.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from numbers import Real
 from pathlib import Path
 
 import numpy as np
 import torch
 import traitlets
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 from torch import Tensor
+from torchvision.transforms.v2 import functional
 
 from freqkd_lite.data import Pair
 from freqkd_lite.errors import UserError
 from freqkd_lite.notebook import COLOURS
-from freqkd_lite.spectrum import CUTOFF_LIMITS, band_energies, band_mask, split_bands
-from freqkd_lite.widgets.embed import PageWidget, encode, few_colours
+from freqkd_lite.spectrum import (
+    CUTOFF_LIMITS,
+    band_mask,
+    band_overlap,
+    power_spectrum,
+    split_bands,
+)
+from freqkd_lite.widgets import drawing
+from freqkd_lite.widgets.drawing import write
+from freqkd_lite.widgets.embed import PageWidget, encode, few_colours, module
 
 NAMES = ("RGB", "infrared")
 MAX_PIXELS = 60_000  # the page holds every pixel of both pictures: about 400 kB at this size
@@ -51,6 +63,9 @@ def fader(
     cutoff: float = 0.5,
     swap: bool = False,
     gain: float | None = None,
+    *,
+    edge: str = "hard",
+    transform: str = "fft",
 ) -> Fader:
     """A `Fader` of a pair, or of the features of one.
 
@@ -58,13 +73,16 @@ def fader(
     60,000 pixels. features: (visible, infrared) maps (C, h, w), shown in place of the pair as their
     first three principal components. shape: "rectangle" or "disk", see `spectrum.band_mask`.
     cutoff: in hundredths, a share of the Nyquist frequency of an axis. swap: low band of infrared,
-    high band of RGB. gain: contrast of the high band's panel (2; 1 for features). `UserError` for
-    input that doesn't fit.
+    high band of RGB. gain: contrast of the high band's panel (2; 1 for features). edge "hard" or
+    "soft", transform "fft" or "dct": see `spectrum.split_bands`. `UserError` for input that doesn't
+    fit.
+
+    The curve is the divergence of this one pair, of its luminance or of all features' channels, in
+    rings of what the cutoff cuts: rho for a disk, 2 max(|fy|, |fx|) for a rectangle.
     """
     if pair is None and features is None:
         raise UserError("fader() has nothing to show: give pair=... or features=....")
-    if shape not in CUTOFF_LIMITS:
-        band_mask(1, 1, shape=shape)  # raises, naming the nearest shape
+    band_mask(1, 1, shape=shape, edge=edge, transform=transform)  # names what is unknown
     about = "RGB and infrared of one scene"
     if isinstance(pair, Pair):
         about = f"{pair.name}{f' ({pair.light})' if pair.light else ''}"
@@ -78,15 +96,17 @@ def fader(
         gain = 1 if features is not None else 2
     if not isinstance(gain, Real) or not 0 < gain < 100:
         raise UserError(f"gain={gain!r} is no contrast: give a number above 0, such as 2.")
-    return Fader(pictures, maps, features is not None, shape, about, gain, cutoff=cutoff, swap=swap)
+    band = {"shape": shape, "edge": edge, "transform": transform}
+    return Fader(pictures, maps, features is not None, band, about, gain, cutoff=cutoff, swap=swap)
 
 
 class Fader(PageWidget):
     """What `fader` returns. `cutoff` and `swap` follow the reader, can be set and be observed;
-    `cutoffs` are the slider's steps, `shares` (steps, 2) the low band's share of the energy, the
-    mean left out, of RGB and of infrared at each."""
+    `cutoffs` are the slider's steps; at each, `shares` (steps, 2) is the low band's share of the
+    energy, the mean left out, of RGB and of infrared, and `divergences` (steps, 2) how far they
+    part in the low and in the high band, NaN in a band that holds nothing."""
 
-    _esm = Path(__file__).with_name("fader.js")
+    _esm = module("fader")
     _page = ("_spec", "_pixels", "cutoff", "swap")
     _spec = traitlets.Dict().tag(sync=True)
     _pixels = traitlets.Bytes().tag(sync=True)
@@ -98,16 +118,20 @@ class Fader(PageWidget):
         pictures: tuple[Tensor, Tensor],
         maps: tuple[Tensor, Tensor],
         is_features: bool,
-        shape: str,
+        band: dict[str, str],
         about: str,
         gain: float,
         **state: object,
     ):
-        """pictures: what is drawn, (channels, h, w) each; maps: what the numbers tell of."""
-        limit = CUTOFF_LIMITS[shape]
+        """pictures: what is drawn, (channels, h, w) each; maps: what the numbers tell of; band:
+        shape, edge and transform, as `split_bands` takes them."""
+        limit = CUTOFF_LIMITS[band["shape"]]
         steps = [step / 100 for step in range(1, int(limit * 100) + 1)]
         self.cutoffs = (*steps, limit) if limit > steps[-1] else tuple(steps)
-        self.shares = _low_shares(maps, self.cutoffs, shape)
+        self.band = band
+        spectra = _spectra(maps, band["transform"], grey=not is_features)
+        shares, self.divergences = _by_cutoff(spectra, self.cutoffs, band)
+        self.shares = shares[..., 0]
         self.pictures = tuple(picture.double() for picture in pictures)
         pixels = torch.cat(self.pictures)
         pixels = pixels.float() if is_features else (pixels * 255).round().byte()
@@ -118,8 +142,9 @@ class Fader(PageWidget):
             "channels": [len(picture) for picture in pictures],
             "height": pixels.shape[1],
             "width": pixels.shape[2],
-            "shape": shape,
+            **band,
             "gain": gain,
+            "curve": _curve(spectra, self.cutoffs, band),
             "thumbnail": not is_features,
             "colours": [COLOURS["low"], COLOURS["high"], COLOURS["none"]],
             "title": f"Fader: bands of {NAMES[0]} and {NAMES[1]}{kind}",
@@ -127,11 +152,7 @@ class Fader(PageWidget):
             "swap_label": f"Swap: low of {NAMES[1]}, high of {NAMES[0]}",
             "energy": [f"{name}{kind}'{'' if kind else 's'} energy" for name in NAMES],
             "question": "" if is_features else "Seen small: RGB or heat?",
-            "footnote": f"Energy of all {len(maps[0])} channels, their means aside; the pictures "
-            "show the first three principal components in one basis for both."
-            if is_features
-            else "Energy: sum of squares, the mean aside."
-            + (f" The high band is drawn with {gain:g} times its contrast." if gain != 1 else ""),
+            "footnote": _footnote(len(maps[0]) if is_features else 0, gain, band, pixels.shape[1:]),
             "about": about,
             "panels": [
                 [f"Low band of {low}{kind}", f"High band of {high}{kind}", f"Hybrid{kind}"]
@@ -143,8 +164,10 @@ class Fader(PageWidget):
                 [f"{b}'s outlines over {a}'s large areas" for a, b in (NAMES, NAMES[::-1])],
             ],
             "steps": [
-                _step(cutoff, share, unit)
-                for cutoff, share in zip(self.cutoffs, self.shares.tolist(), strict=True)
+                _step(cutoff, share, parted, unit, band["edge"])
+                for cutoff, share, parted in zip(
+                    self.cutoffs, shares.tolist(), self.divergences.tolist(), strict=True
+                )
             ],
         }
         super().__init__(_spec=spec, _pixels=pixels.contiguous().numpy().tobytes(), **state)
@@ -164,7 +187,7 @@ class Fader(PageWidget):
         """The three pictures at a cutoff (now, if None): uint8 (h, w, 3) low, high and hybrid."""
         cutoff = self.cutoff if cutoff is None else cutoff
         swap = self.swap if swap is None else swap
-        bands = [split_bands(x, cutoff, self._spec["shape"]) for x in self.pictures]
+        bands = [split_bands(x, cutoff, **self.band) for x in self.pictures]
         low, high = bands[swap][0], bands[not swap][1]
         shown = (low, 0.5 + self._spec["gain"] * high, low + high)
         return [
@@ -206,58 +229,55 @@ class Fader(PageWidget):
         spec, step = self._spec, self._spec["steps"][self.cutoffs.index(cutoff)]
         scale = max(1, 224 // spec["width"])
         w, h = spec["width"] * scale, spec["height"] * scale
-        gap, top = 24, 62 if controls else 30
-        size = (3 * w + 2 * gap + 16, top + 24 + h + 56 + 22 * footnote)
-        card = Image.new("RGB", size, "white")
-        draw, fonts = (
-            ImageDraw.Draw(card),
-            {size: ImageFont.load_default(size) for size in (12, 14, 20)},
-        )
-
-        def text(x: float, y: float, words: str, size: int = 14, **options: object) -> None:
-            draw.text((x, y), words, "#1c1c1a", font=fonts[size], **options)
-
-        text(8, top - 24, f"Cutoff {step['number']}: {step['readout']}")
+        gap, strip = 24, 36 if controls else 4
+        top, width = strip + 82, 3 * w + 2 * gap + 16
+        notes = drawing.wrapped(spec["footnote"], width - 16) if footnote else []
+        card, draw = drawing.canvas(width, top + 24 + h + 60 + 16 * len(notes))
+        track = (60, card.width - 270) if controls else (8, card.width - 9)
+        share = self.cutoffs.index(cutoff) / (len(self.cutoffs) - 1)
+        box = (track[0], strip, track[1], strip + 34)
+        drawing.cut_curve(draw, box, spec["curve"], share, spec["colours"])
+        write(draw, 8, top - 42, f"Cutoff {step['number']}: {step['readout']}")
+        write(draw, 8, top - 22, step["parting"], 12)
         if controls:
-            self._draw_controls(draw, text, cutoff, swap, card.width)
+            self._draw_controls(draw, share, swap, track)
         for i, pixels in enumerate(self.panels(cutoff, swap)):
             x, y = 8 + i * (w + gap), top + 24
-            draw.rectangle((x, top + 3, x + 4, top + 18), spec["colours"][i])
-            text(x + 10, top + 2, spec["panels"][swap][i])
-            picture = Image.fromarray(pixels).resize((w, h), Image.Resampling.NEAREST)
+            drawing.titled(draw, x, top + 2, spec["panels"][swap][i], spec["colours"][i])
+            picture = drawing.as_picture(pixels, w)
             card.paste(picture, (x, y))
             if i:
-                text(x - gap / 2, y + h / 2, "+="[i - 1], 20, anchor="mm")
+                write(draw, x - gap / 2, y + h / 2, "+="[i - 1], 20, anchor="mm")
             y += h + 6
             if i < 2:
                 source = i ^ swap
                 share = step["shares"][source][i]
-                text(x, y, f"{share} % of {spec['energy'][source]}", 12)
-                draw.rectangle((x, y + 19, x + w - 1, y + 26), outline="#5c5f63")
+                write(draw, x, y, f"{share} % of {spec['energy'][source]}", 12)
+                draw.rectangle((x, y + 19, x + w - 1, y + 26), outline=drawing.QUIET)
                 end = x + 1 + (w - 3) * float(share) / 100
                 draw.rectangle((x + 1, y + 20, end, y + 25), spec["colours"][i])
             elif spec["thumbnail"]:
                 picture.thumbnail((56, 42), Image.Resampling.LANCZOS)
                 card.paste(picture, (x, y))
-                text(x + 64, y, spec["question"], 12)
-        if footnote:
-            text(8, card.height - 22, spec["footnote"], 12)
+                write(draw, x + 64, y, spec["question"], 12)
+        for i, line in enumerate(notes):
+            write(draw, 8, card.height - 16 * (len(notes) - i) - 4, line, 12)
         return card
 
     def _draw_controls(
-        self, draw: ImageDraw.ImageDraw, text: object, cutoff: float, swap: bool, width: int
+        self, draw: ImageDraw.ImageDraw, share: float, swap: bool, track: tuple[int, int]
     ) -> None:
-        start, end, y = 60, width - 270, 18
-        at = start + (end - start) * cutoff / self.cutoffs[-1]
-        text(8, y - 9, "Cutoff")
+        (start, end), y = track, 18
+        at = start + (end - start) * share
+        write(draw, 8, y - 9, "Cutoff")
         draw.rounded_rectangle((start, y - 2, end, y + 2), 2, "#c9ccd0")
         draw.rounded_rectangle((start, y - 2, at, y + 2), 2, "#0072b2")
         draw.ellipse((at - 8, y - 8, at + 8, y + 8), "#0072b2")
-        x = width - 250
+        x = end + 20
         draw.rounded_rectangle((x, y - 8, x + 16, y + 8), 3, "#0072b2" if swap else "white", "#777")
         if swap:
             draw.line((x + 4, y, x + 7, y + 4, x + 13, y - 4), "white", 2)
-        text(x + 24, y - 9, self._spec["swap_label"])
+        write(draw, x + 24, y - 9, self._spec["swap_label"])
 
 
 def record(pair: Pair | tuple, path: str | Path, limit: int = 1_500_000, **options: object) -> Path:
@@ -287,34 +307,101 @@ def record(pair: Pair | tuple, path: str | Path, limit: int = 1_500_000, **optio
     raise UserError(f"{path.name} needs over {limit} bytes: give a smaller pair or a .webp name.")
 
 
-def _step(cutoff: float, shares: list[float], unit: str) -> dict:
-    """What the page says at one cutoff; `shares`: of the low bands of RGB and infrared."""
+def _step(
+    cutoff: float, shares: list[list[float]], parted: list[float], unit: str, edge: str
+) -> dict:
+    """What the page says at one cutoff; `shares`: of RGB and infrared, low and high; `parted`:
+    divergence in the low and the high band."""
     number = f"{cutoff:.2f}" if cutoff == round(cutoff, 2) else f"{cutoff:.3f}"
     wave = 2 / cutoff
     words = f"{wave:.0f}" if wave >= 10 else f"{wave:.2g}"
     edges = (24, 8, 3) if unit == "pixel" else (8, 4, 2.3)
+    low, high = ("none" if math.isnan(d) else f"{d:.2f}" for d in parted)
     return {
         "cutoff": cutoff,
         "number": number,
         "readout": f"waves of {words} {unit}s and longer are low "
         f"({cutoff / 2:.3g} cycles per {unit}, {number} of Nyquist)",
+        "parting": f"Divergence, 0 identical to 1 unrelated: low band {low}, high band {high}",
         "spoken": f"{number} of the Nyquist frequency, {cutoff / 2:.3g} cycles per {unit}: "
         f"waves of {words} {unit}s and longer are low",
-        "shares": [[f"{100 * low:.1f}", f"{100 - round(100 * low, 1):.1f}"] for low in shares],
+        # Hard bands share nothing, so the second is what the first leaves, when rounded too.
+        "shares": [
+            [f"{100 * a:.1f}", f"{100 * b if edge == 'soft' else 100 - round(100 * a, 1):.1f}"]
+            for a, b in shares
+        ],
         "detail": sum(wave < edge for edge in edges),
     }
 
 
-def _low_shares(maps: tuple[Tensor, Tensor], cutoffs: tuple[float, ...], shape: str) -> Tensor:
-    shares = []
-    for name, x in zip(NAMES, maps, strict=True):
-        centred = (x - x.mean((1, 2), keepdim=True))[None].double()
-        if not centred.any():
+def _footnote(channels: int, gain: float, band: dict[str, str], grid: Sequence[int]) -> str:
+    words = "Energy: sum of squares, the mean aside."
+    if channels:
+        words = (
+            f"Energy of all {channels} channels, their means aside; the pictures show the first "
+            "three principal components in one basis for both."
+        )
+    elif gain != 1:
+        words += f" The high band is drawn with {gain:g} times its contrast."
+    if band["edge"] == "soft":
+        shared, _ = band_overlap(band_mask(*grid, **band), transform=band["transform"])
+        words += (
+            f" Soft edges overlap: at cutoff 0.5 the bands lack {100 * shared:.0f} % of white "
+            "noise's energy."
+        )
+    return words
+
+
+def _spectra(maps: tuple[Tensor, Tensor], transform: str, grey: bool) -> dict[str, Tensor]:
+    """Power (h, w), summed over channels, the mean left out: "energy" (2, h, w) of both maps, and
+    for the divergence "apart" of their difference and "whole" of both; if `grey`, those are of the
+    pictures' luminance (ITU-R BT.601)."""
+    centred = [(x - x.mean((1, 2), keepdim=True)).double() for x in maps]
+    for name, x in zip(NAMES, centred, strict=True):
+        if not x.any():
             raise UserError(f"The {name} side has one value everywhere: give one with some detail.")
-        low, high = zip(*(band_energies(centred, c, shape) for c in cutoffs), strict=True)
-        low, high = torch.cat(low), torch.cat(high)
-        shares.append(low / (low + high))
-    return torch.stack(shares, 1)
+    energy = torch.stack([power_spectrum(x, transform).sum(0) for x in centred])
+    if grey:
+        centred = [functional.rgb_to_grayscale(x.expand(3, -1, -1)) for x in centred]
+    power = [power_spectrum(x, transform).sum(0) for x in (*centred, centred[0] - centred[1])]
+    return {"energy": energy, "whole": power[0] + power[1], "apart": power[2]}
+
+
+def _by_cutoff(
+    spectra: dict[str, Tensor], cutoffs: tuple[float, ...], band: dict[str, str]
+) -> tuple[Tensor, Tensor]:
+    """Shares of the energy (cutoffs, modality, band) and divergence (cutoffs, band); a soft band
+    weighs a bin's energy by the square of its mask."""
+    energy, whole, apart = spectra["energy"], spectra["whole"], spectra["apart"]
+    shares, parted = [], []
+    for cutoff in cutoffs:
+        mask = band_mask(*whole.shape, cutoff, **band).double()
+        weights = torch.stack([mask.square(), (1 - mask).square()])
+        shares.append(torch.einsum("mhw,bhw->mb", energy, weights) / energy.sum((1, 2))[:, None])
+        both = (whole * weights).sum((1, 2))
+        both[both < 1e-9 * whole.sum()] = torch.nan  # rounding alone
+        parted.append((apart * weights).sum((1, 2)) / both)
+    return torch.stack(shares), torch.stack(parted)
+
+
+def _curve(
+    spectra: dict[str, Tensor], cutoffs: tuple[float, ...], band: dict[str, str]
+) -> dict[str, object]:
+    """The divergence in rings of what the cutoff cuts, as steps: "x" 0 to 1 along the slider."""
+    whole, apart = spectra["whole"], spectra["apart"]
+    first, last = cutoffs[0], cutoffs[-1]
+    count = max(4, min(32, 2 * min(whole.shape) // 3))
+    edges = [last * (i + 1) / count for i in range(count)]
+    shape, transform = band["shape"], band["transform"]
+    inside = [band_mask(*whole.shape, edge, shape, transform=transform) for edge in edges]
+    x, y, before = [], [], torch.zeros_like(inside[0])
+    for i, mask in enumerate(inside):
+        ring, before = mask & ~before, mask
+        if whole[ring].sum() > 1e-9 * whole.sum():
+            share = [(edge - first) / (last - first) for edge in (last * i / count, edges[i])]
+            x += [round(max(0.0, s), 4) for s in share]
+            y += [round(float(apart[ring].sum() / whole[ring].sum()), 4)] * 2
+    return {"x": x, "divergence": y, "top": max(1.15, 1.05 * max(y))}
 
 
 def _two(given: object, what: str, shape: str) -> list[Tensor]:

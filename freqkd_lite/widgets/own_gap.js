@@ -1,0 +1,92 @@
+// Make your own gap: two of a scene's knobs, the pair they draw, and its divergence curve over that
+// of real pairs. Every curve and picture was made in Python; this module picks the one asked for.
+
+const GAP_STYLE = `
+.freqkd-gap svg { overflow: visible; }
+.freqkd-gap .real { color: var(--real); }`;
+
+const FRAME = { left: 32, top: 8, width: 312, height: 208, all: "0 0 352 264" };
+
+// The plot: real pairs pale with their interval, the scenes' curve on top.
+function plotOf({ rho, top, real, low, high, colours, labels }) {
+  const { left, top: y0, width, height } = FRAME, limit = rho.at(-1) + rho[0];
+  const at = (ys) => points(rho.map((r) => r / limit), ys, width, height, top);
+  const band = `${at(high)} ${at(low).split(" ").reverse().join(" ")}`;
+  const line = (colour, strong, ys = []) => svg("polyline", { points: at(ys), fill: "none",
+    stroke: colour, "stroke-width": strong ? 2.5 : 2, opacity: strong ? 1 : 0.45 });
+  const own = svg("polyline", { fill: "none", stroke: colours[1], "stroke-width": 2.5 });
+  const dots = rho.map((r) => svg("circle", { r: 3.5, fill: colours[1], cx: (r / limit) * width }));
+  const level = (y, word) => [
+    svg("line", { x1: 0, x2: width, y1: (1 - y / top) * height, y2: (1 - y / top) * height,
+      stroke: "currentColor", opacity: 0.35 }),
+    svg("text", { x: -6, y: (1 - y / top) * height + 4, "text-anchor": "end" }, String(y)),
+    svg("text", { x: 4, y: (1 - y / top) * height - 4, opacity: 0.8 }, word)];
+  const marks = [0, 0.5, 1].map((r) => svg("text", { x: (r / limit) * width, y: height + 16,
+    "text-anchor": "middle" }, String(r)));
+  const key = labels.legend.map((word, i) => svg("text", { x: width - 2, y: height - 34 + 16 * i,
+    "text-anchor": "end", style: `fill:${colours[i]};font-weight:600` }, word));
+  const node = svg("svg", { viewBox: FRAME.all, role: "img" },
+    svg("g", { transform: `translate(${left} ${y0})` },
+      ...level(0, labels.identical), ...level(1, labels.unrelated), ...marks,
+      svg("text", { x: width / 2, y: height + 34, "text-anchor": "middle" }, labels.axis),
+      svg("polygon", { points: band, fill: colours[0], opacity: 0.16 }),
+      line(colours[0], false, real), own, ...dots, ...key));
+  return { node, show(ys) {
+    own.setAttribute("points", at(ys));
+    dots.forEach((dot, i) => dot.setAttribute("cy", (1 - ys[i] / top) * height));
+  } };
+}
+
+// What a point of the grid shows: its curve, its sentence, its two pictures.
+export function stateAt(spec, i, j) {
+  const index = i * spec.knobs[1].values.length + j;
+  return { curve: spec.curves[index], said: spec.said[index], shown: spec.shown[index] };
+}
+
+function render({ model, el }) {
+  const spec = model.get("_spec"), { knobs, size: [h, w] } = spec;
+  const plot = plotOf(spec.plot);
+  const canvases = [0, 1].map(() => make("canvas", { role: "img", width: w, height: h }));
+  const parts = [...canvases, plot.node].map((node, i) =>
+    figure(spec.titles[i], spec.colours[i], node));
+  const inputs = knobs.map((knob) => slider(knob.values.length, knob.label));
+  const numbers = knobs.map(() => make("output")), readout = make("div", { class: "readout" });
+  const root = make("div", { class: "freqkd freqkd-gap", role: "group", "aria-label": spec.title },
+    make("style", {}, STYLE + GAP_STYLE),
+    make("div", { class: "controls" }, ...knobs.map((knob, i) =>
+      make("label", { class: "knob" }, knob.label, inputs[i], numbers[i]))),
+    readout, make("div", { class: "panels three" }, ...parts.map((part) => part.figure)),
+    make("div", { class: "footnote" }, spec.footnote));
+  el.append(root);
+
+  let images = null;
+  function draw() {
+    const [i, j] = inputs.map((input) => Number(input.value));
+    const { curve, said, shown } = stateAt(spec, i, j);
+    const texts = [knobs[0].texts[i], knobs[1].texts[j]];
+    texts.forEach((text, k) => {
+      numbers[k].textContent = text;
+      inputs[k].setAttribute("aria-valuetext", `${text}. ${said}`);
+    });
+    readout.textContent = said;
+    plot.show(curve);
+    plot.node.setAttribute("aria-label", `${spec.titles[2]}. ${said}`);
+    canvases.forEach((canvas, k) => {
+      const words = knobs.map((knob, n) => knob.panel === k ? `${knob.label}: ${texts[n]}` : "")
+        .filter(Boolean).join("; ");
+      parts[k].caption.textContent = words || spec.unmoved;
+      canvas.setAttribute("aria-label", `${spec.titles[k]} of ${spec.about}. ${words}`);
+      if (images) canvas.getContext("2d").drawImage(images[shown[k]], 0, 0);
+    });
+  }
+  const { ask, stop } = bind(model, { first: steps(inputs[0], knobs[0].values),
+    second: steps(inputs[1], knobs[1].values) }, draw);
+  pictures(model.get("_pictures"), spec.cuts).then((found) => {
+    images = found;
+    root.dataset.ready = "";
+    ask();
+  });
+  return () => { stop(); root.remove(); };
+}
+
+export default { render };

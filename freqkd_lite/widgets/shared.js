@@ -1,0 +1,134 @@
+// What the widgets share: nodes, controls tied to the model, pictures, the plot of a divergence
+// curve. Python puts this text before that of a widget, as one ES module. No import, no network.
+
+const STYLE = `
+.freqkd { font: 14px/1.4 var(--jp-ui-font-family, system-ui, sans-serif); max-width: 1080px;
+  color: var(--jp-ui-font-color1, inherit); container-type: inline-size; margin: 4px 2px 10px; }
+.freqkd * { box-sizing: border-box; }
+.freqkd .controls { display: flex; flex-wrap: wrap; gap: 4px 22px; align-items: flex-start; }
+.freqkd .knob { flex: 1 1 290px; display: grid; gap: 0 10px; align-items: center;
+  grid-template-columns: auto minmax(0, 1fr) auto; }
+.freqkd input { accent-color: #0072b2; margin: 0; }
+.freqkd input[type=range] { width: 100%; height: 26px; cursor: ew-resize; }
+.freqkd input[type=checkbox] { width: 17px; height: 17px; vertical-align: -3px; }
+.freqkd .tick { line-height: 26px; }
+.freqkd :is(input, canvas):focus-visible { outline: 3px solid #56b4e9; outline-offset: 2px;
+  border-radius: 4px; }
+.freqkd output { font-variant-numeric: tabular-nums; font-weight: 600; min-width: 2.9em; }
+.freqkd .readout { margin: 6px 0 8px; font-variant-numeric: tabular-nums; min-height: 1.4em; }
+.freqkd .panels { display: grid; grid-template-rows: auto auto auto; }
+.freqkd figure { margin: 0; min-width: 0; display: grid; grid-row: 1 / span 3;
+  grid-template-rows: subgrid; grid-template-columns: minmax(0, 1fr); }
+.freqkd .title { font-weight: 600; padding-left: 7px; border-left: 5px solid; }
+.freqkd figure > :is(canvas, svg) { display: block; width: 100%; height: auto; margin: 5px 0; }
+.freqkd figcaption { font-size: 13px; font-variant-numeric: tabular-nums; }
+.freqkd .footnote { font-size: 12px; margin-top: 6px; opacity: 0.85; }
+.freqkd .three { grid-template-columns: repeat(3, minmax(0, 1fr)); column-gap: 20px; }
+.freqkd svg text { font-size: 12px; fill: currentColor; }
+@container (max-width: 480px) {
+  .freqkd :is(.panels, figure) { display: block; }
+  .freqkd figure { margin-bottom: 10px; }
+}`;
+
+export function make(tag, attributes = {}, ...children) {
+  const node = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
+  node.append(...children);
+  return node;
+}
+
+export function svg(tag, attributes = {}, ...children) {
+  const node = document.createElementNS("http://www.w3.org/2000/svg", tag);
+  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
+  node.append(...children);
+  return node;
+}
+
+export const viewOf = (bytes) =>
+  bytes instanceof DataView ? bytes : new DataView(bytes.buffer ?? bytes);
+
+// The pictures of a trait that holds JPEGs one after the other, cut at the given offsets.
+export function pictures(bytes, cuts) {
+  const { buffer, byteOffset } = viewOf(bytes);
+  return Promise.all(cuts.slice(1).map((end, i) => createImageBitmap(new Blob(
+    [new Uint8Array(buffer, byteOffset + cuts[i], end - cuts[i])], { type: "image/jpeg" }))));
+}
+
+export function figure(title, colour, node) {
+  const words = make("div", { class: "title", style: `border-color:${colour}` }, title);
+  const caption = make("figcaption");
+  return { title: words, node, caption, figure: make("figure", {}, words, node, caption) };
+}
+
+export function slider(count, label) {
+  return make("input", { type: "range", min: 0, max: count - 1, step: 1, "aria-label": label });
+}
+
+// A control as `bind` takes it: a slider over `values`, and a box to tick.
+export function steps(node, values) {
+  const nearest = (value) => values.reduce((best, v, i) =>
+    Math.abs(v - value) < Math.abs(values[best] - value) ? i : best, 0);
+  return {
+    node,
+    read: () => values[node.value],
+    show(value) {
+      const index = nearest(value), moved = index !== Number(node.value);
+      if (moved) node.value = index;
+      return moved;
+    },
+  };
+}
+
+export const tick = (node) => ({
+  node,
+  read: () => node.checked,
+  show(value) {
+    const moved = value !== node.checked;
+    node.checked = value;
+    return moved;
+  },
+});
+
+// Ties controls, named as the model's traits, to `draw`. Many events make one picture: the next
+// frame draws the state of that moment, never an older one. Python then hears of what is on the
+// screen, and an echo of an earlier state does not move what the reader holds.
+export function bind(model, controls, draw) {
+  let frame = 0, held = false, telling = false;
+  const names = Object.keys(controls);
+  const paint = () => {
+    frame = 0;
+    draw();
+    const news = names.filter((name) => model.get(name) !== controls[name].read());
+    if (!news.length) return;
+    telling = true; // setting one calls follow(), which must not undo another
+    for (const name of news) model.set(name, controls[name].read());
+    telling = false;
+    model.save_changes();
+  };
+  const ask = () => { frame ||= requestAnimationFrame(paint); };
+  const follow = () => {
+    if (held || telling) return;
+    const moved = names.filter((name) => controls[name].show(model.get(name)));
+    if (moved.length) ask();
+  };
+  const press = () => { held = true; };
+  const release = () => { held = false; };
+  for (const name of names) {
+    const { node } = controls[name];
+    node.addEventListener(node.type === "range" ? "input" : "change", ask);
+    node.addEventListener("pointerdown", press);
+    for (const end of ["change", "pointerup", "pointercancel", "blur"])
+      node.addEventListener(end, release);
+    model.on(`change:${name}`, follow);
+    controls[name].show(model.get(name));
+  }
+  paint();
+  return { ask, stop() {
+    cancelAnimationFrame(frame);
+    for (const name of names) model.off(`change:${name}`, follow);
+  } };
+}
+
+// Points "x,y x,y" of values on a plot of `width` by `height` in which `top` is the upper end.
+export const points = (xs, ys, width, height, top) => xs.map((x, i) =>
+  `${(x * width).toFixed(1)},${((1 - ys[i] / top) * height).toFixed(1)}`).join(" ");
