@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 from typer.core import TyperGroup
 
-from freqkd_lite import cli_gap
+from freqkd_lite import cli_distil, cli_gap
 from freqkd_lite.cli_data import data
 from freqkd_lite.errors import Interrupted, UserError
 
@@ -163,6 +163,7 @@ def scan(files: list[Path]) -> None:
 
 
 cli_gap.register(app)
+cli_distil.register(app)
 
 
 def main() -> None:
