@@ -206,8 +206,8 @@ def tell(name: str, plan: Plan, cost: Cost) -> str:
         "for each picture that it has at once, in fp32;",
         f"        about {found.fixed['bf16'] / 1e9:.1f} and {found.each['bf16'] / 1e9:.2f} GB in "
         "bf16",
-        f"Disk    {found.checkpoints / 1e9:.2f} GB for checkpoints, {found.student / 1e9:.2f} GB "
-        f"for the student, {found.cache / 1e9:.0f} GB for a teacher cache",
+        f"Disk    {found.checkpoints / 1e9:.2f} GB checkpoints, {found.student / 1e9:.2f} GB "
+        f"student, {found.cache / 1e9:.0f} GB teacher cache",
         "",
         f"{plan.gpus} GPUs, each {part} pictures a step         fp32               bf16",
         f"{'':27}  {'hours':>6} {'accumulate':>12}  {'hours':>6} {'accumulate':>12}",
@@ -219,9 +219,8 @@ def tell(name: str, plan: Plan, cost: Cost) -> str:
             cells.append(f"{found.hours(peak, plan.gpus):6.1f} {shares or 'too small':>12}")
         lines.append(f"{f'{gpu}, {memory} GB':27}  {'  '.join(cells)}")
     lines += [
-        f"Counted by torch. Hours at {USE:.0%} of the data sheets' dense peak, which is a guess, "
-        "and",
-        "without reading pictures.",
+        f"Counted by torch. Hours at {USE:.0%} of the data sheets' dense peak, a guess, and",
+        "without reading pictures; accumulate: the shares that a GPU's memory asks for.",
         "",
         *plan.layout.rstrip().splitlines(),
     ]

@@ -40,17 +40,18 @@ def measure(
 
 
 def _seconds(used: str, student: nn.Module, images: Tensor, grids: list[tuple[int, int]]) -> float:
-    _wait(images.device)
+    wait(images.device)
     start = time.perf_counter()
     with autocast(images.device, used):
         maps = student(images, grids)
     sum(m.float().square().mean() for m in maps).backward()
-    _wait(images.device)
+    wait(images.device)
     taken = time.perf_counter() - start
     student.zero_grad(set_to_none=True)
     return taken
 
 
-def _wait(device: torch.device) -> None:
-    if device.type == "cuda":  # it computes while Python goes on
+def wait(device: torch.device) -> None:
+    """Until the device has done what it was given; a GPU computes while Python goes on."""
+    if device.type == "cuda":
         torch.cuda.synchronize(device)
