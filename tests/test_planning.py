@@ -68,7 +68,10 @@ def test_what_a_step_keeps_is_what_a_real_one_keeps(rank):
         maps = student(torch.rand(1, 3, 168, 224), [(12, 16)] * 2)
         loss = distil.build_loss("mse")(maps, targets).total
     size = sum(s.nbytes() for at, s in kept.items() if at not in weights)
-    assert loss.isfinite() and count(settings).kept == pytest.approx(size, rel=0.1)
+    # Queries and keys once more, as `planning.Kept` says; less the output of the attention, which
+    # a fused one keeps, and which only a trained projection needs besides.
+    more = DEPTH * (2 - (rank > 0)) * 4 * T * D
+    assert loss.isfinite() and count(settings).kept == pytest.approx(size + more, rel=0.01)
 
 
 PLAN = planning.Plan(gpus=2, pairs=100, layout="", settings=tiny(steps=50, batch=16))
@@ -124,7 +127,6 @@ def test_kaist_full_takes_steps_on_fixtures(monkeypatch, tmp_path):
     run = distil.distil(settings, tmp_path, False)
     assert [e["lr"] for e in run.log] == [1e-4, 2e-4, 2e-4, pytest.approx(1e-4)]
     assert all(math.isfinite(e["loss"]) and len(e["parts"]) == 10 for e in run.log)
-    before = planning.create_net("test_vit")
     torch.manual_seed(0)
     before = load_backbone("test_vit", "random").net.state_dict()
     after = run.student().net.state_dict()
