@@ -117,13 +117,20 @@ def settings_from(**values: object) -> DistilSettings:
     if values.get("loss", "code") not in LOSSES:
         raise unknown("loss", values["loss"], LOSSES)
     try:
-        return DistilSettings(**values)
+        settings = DistilSettings(**values)
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(map(str, first["loc"]))
         raise UserError(
             f"{name}={first['input']!r} can't be used: {first['msg'].lower()}."
         ) from error
+    own = settings.student_blocks or settings.blocks
+    if len(own) != len(settings.blocks):
+        raise UserError(
+            f"student_blocks={list(own)} must be as many as blocks={list(settings.blocks)}, for "
+            "the first is matched to the first and so on: name one of the student's for each."
+        )
+    return settings
 
 
 @dataclass(frozen=True)

@@ -176,9 +176,8 @@ def estimate(plan: Plan, cost: Cost) -> Estimate:
     pictures = settings.steps * settings.batch
     views = min(pictures, plan.pairs * settings.crop_list * (2 if 0 < settings.flip < 1 else 1))
     seen = views if settings.crop_list else pictures
-    fixed = 4 * (cost.teacher_size + cost.student_size) + 16 * cost.trained
-    whole = not settings.lora_rank
-    fixed -= 4 * cost.trained if whole else 0  # trained weights are the student's own
+    added = cost.trained - (0 if settings.lora_rank else cost.student_size)  # LoRA's, adapters'
+    fixed = 4 * (cost.teacher_size + cost.student_size + added) + 12 * cost.trained
     return Estimate(
         operations=float(pictures * cost.student + seen * cost.teacher),
         fixed={"fp32": fixed, "bf16": fixed + 2 * cost.student_size},
@@ -197,8 +196,9 @@ def tell(name: str, plan: Plan, cost: Cost) -> str:
     seen = settings.steps * settings.batch / plan.pairs
     lines = [
         f"{name}: {settings.teacher} teaches",
-        f"  {settings.student or 'its copy'}, {cost.trained / 1e6:.1f} of "
-        f"{cost.student_size / 1e6:.1f} million weights trained",
+        f"  {settings.student or 'its copy'}, of {cost.student_size / 1e6:.1f} million weights; "
+        f"{cost.trained / 1e6:.1f} million are trained,",
+        "  those of LoRA and of adapters among them",
         f"Steps   {settings.steps:,} of {settings.batch} pictures of {height}x{width} pixels: "
         f"{plan.pairs:,} pairs {seen:.3g} times",
         f"Work    a picture {cost.teacher / 1e9:,.0f} GFLOP teacher, {cost.student / 1e9:,.0f} "

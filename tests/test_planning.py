@@ -1,6 +1,7 @@
 """Plans at full scale: operations by hand, memory against a real step, the recipe's own numbers."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -89,8 +90,10 @@ def test_hours_and_bytes_by_hand():
     # 8 pictures a GPU, 32 GB at once and 9.6 fixed; 0.9 of the memory may be taken
     assert [found.shares(PLAN, gb, "fp32") for gb in (47, 45, 16, 14)] == [1, 2, 8, None]
     assert found.fixed["bf16"] == found.fixed["fp32"] + 2e9 and found.each["bf16"] == 2e9
-    whole = estimate(PLAN.model_copy(update={"settings": tiny(lora_rank=0)}), COST)
-    assert whole.fixed["fp32"] == 4e9 + 4e9 + 12e8
+    # trained whole, with 1e8 weights of adapters beside its own 1e9
+    whole = PLAN.model_copy(update={"settings": tiny(lora_rank=0)})
+    found = estimate(whole, replace(COST, trained=11 * 10**8))
+    assert found.fixed["fp32"] == 4e9 + 4e9 + 4e8 + 12 * 11e8
 
 
 def test_a_cached_teacher_works_once_for_each_view():
