@@ -1,7 +1,8 @@
 """A run's state on disk, from which it goes on bit for bit after a kill at any instant.
 
-A checkpoint holds the trained weights, the optimiser's moments, batch statistics and the state of
-the random numbers. The data's order needs none: it follows from the seed and the step.
+A checkpoint holds the trained weights, the optimiser's moments, batch statistics, the state of the
+random numbers and the precision that was chosen. The data's order needs none: it follows from the
+seed and the step.
 """
 
 from __future__ import annotations
@@ -67,6 +68,7 @@ class Checkpoints:
     def __init__(self, folder: Path, key: str, every: int | None = None):
         self.folder, self.key, self.every = folder, key, every
         self.restarts: list[int] = []  # the steps at which the run went on after a stop
+        self.precision: dict | None = None  # what the run computes in, once that is known
         self._seconds, self._start, self._cost = 0.0, time.monotonic(), 0.0
         self._last = self._start
 
@@ -123,7 +125,12 @@ class Checkpoints:
         torch.set_rng_state(tensors["random"])
         self._seconds = float(about["seconds"])
         self.restarts = [*json.loads(about["restarts"]), done]
+        self.precision = json.loads(about["precision"])
         return done
+
+    def entries(self) -> list[dict]:
+        """The log's entries, one for each step done."""
+        return [json.loads(line) for line in (self.folder / "log.jsonl").read_text().splitlines()]
 
     def _cut_log(self, steps: int) -> None:
         log = self.folder / "log.jsonl"
@@ -141,9 +148,11 @@ class Checkpoints:
         tensors = {f"student/{name}": value for name, value in changing(student).items()}
         for number, moments in optimiser.state_dict()["state"].items():
             tensors |= {f"optimiser/{number}/{kind}": value for kind, value in moments.items()}
+        tensors = {name: value.cpu() for name, value in tensors.items()}
         tensors["random"] = torch.get_rng_state()
         about = {"schema": SCHEMA, "key": self.key, "step": str(done)}
         about |= {"seconds": f"{self.seconds:.1f}", "restarts": json.dumps(self.restarts)}
+        about["precision"] = json.dumps(self.precision)
         with (self.folder / "log.jsonl").open("rb") as log:
             os.fsync(log.fileno())  # a checkpoint counts on the log of its steps
         save_tensors(self.folder / f"checkpoint-{done:08d}.safetensors", tensors, **about)

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 from typer.core import TyperGroup
 
-from freqkd_lite import cli_gap
+from freqkd_lite import cli_distil, cli_gap
 from freqkd_lite.cli_bench import bench
 from freqkd_lite.cli_data import data
 from freqkd_lite.errors import Interrupted, UserError
@@ -165,6 +165,7 @@ def scan(files: list[Path]) -> None:
 
 
 cli_gap.register(app)
+cli_distil.register(app)
 
 
 def main() -> None:

@@ -10,11 +10,14 @@ import errno
 import json
 import math
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from statistics import median
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -24,11 +27,12 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 from tqdm.auto import tqdm
 
-from freqkd_lite import data
+from freqkd_lite import data, precision
 from freqkd_lite.checkpoints import Checkpoints
 from freqkd_lite.errors import Interrupted, UserError, unknown
 from freqkd_lite.features import TINY, Backbone, create_net, extract, load_backbone
 from freqkd_lite.losses import LOSSES, build_loss
+from freqkd_lite.processes import Processes
 from freqkd_lite.runs import (
     code_version,
     manifest,
@@ -58,6 +62,12 @@ class DistilSettings(BaseModel):
     be kept on disk, in fp16 and until all take `cache_limit_gb` (0 keeps none, the result is the
     same); 0 draws a fresh crop at each step. Without `crop` the one fixed view is the whole
     picture. `data_options` go to the data set. `checkpoint_every` counts steps; None goes by time.
+
+    `batch` is what one step sees, of all processes together; each takes its part in `accumulate`
+    shares one after the other, and the loss is the mean over shares. `clip` bounds the gradient's
+    norm (None: no bound); with `clip_relative` it counts in medians of the last 100 steps' norms,
+    so that the scale of a loss plays no part. `precision="auto"` measures once, before the first
+    step, whether bfloat16 is faster here, and the run keeps to that.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -85,13 +95,16 @@ class DistilSettings(BaseModel):
     merge_scale: float = Field(1.0, ge=0)
     steps: int = Field(80, ge=1)
     batch: int = Field(8, ge=1)
+    accumulate: int = Field(1, ge=1)
     lr: float = Field(1e-3, gt=0)
     weight_decay: float = Field(1e-4, ge=0)
     warmup: int = Field(10, ge=0)
     clip: float | None = Field(1.0, gt=0)
+    clip_relative: bool = False
     flip: float = Field(0.5, ge=0, le=1)
     seed: int = Field(0, ge=0)
-    precision: Literal["fp32"] = "fp32"
+    precision: Literal["fp32", "bf16", "auto"] = "fp32"
+    device: Literal["cpu", "cuda"] = "cpu"
     checkpoint_every: int | None = Field(None, ge=1)
     cache_limit_gb: float = Field(20.0, ge=0)
 
@@ -112,6 +125,12 @@ def settings_from(**values: object) -> DistilSettings:
             f"{name}={first['input']!r} can't be used: {first['msg'].lower()}."
         ) from error
     data.check_options(settings.dataset, settings.data_options)
+    own = settings.student_blocks or settings.blocks
+    if len(own) != len(settings.blocks):
+        raise UserError(
+            f"student_blocks={list(own)} must be as many as blocks={list(settings.blocks)}, for "
+            "the first is matched to the first and so on: name one of the student's for each."
+        )
     return settings
 
 
@@ -140,7 +159,12 @@ class Run:
 
 
 class Student(nn.Module):
-    """A backbone, and 1x1 convolutions for those maps whose width is not the teacher's."""
+    """A backbone, and 1x1 convolutions for those maps whose width is not the teacher's.
+
+    Its maps come on the teacher's grids. A convolution of 1x1 and a bilinear map change places
+    freely; whichever grid is smaller is the one that is convolved, for a wide teacher's channels
+    on the fine grid of an early stage would take gigabytes.
+    """
 
     def __init__(self, backbone: Backbone, blocks: tuple[int, ...], widths: list[tuple[int, int]]):
         super().__init__()
@@ -151,11 +175,15 @@ class Student(nn.Module):
 
     def forward(self, images: Tensor, grids: list[tuple[int, int]]) -> list[Tensor]:
         maps = self.backbone(images, self.blocks)
-        maps = [adapt(m) for adapt, m in zip(self.adapters, maps, strict=True)]
         return [
-            m if tuple(m.shape[-2:]) == grid else interpolate(m, grid, mode="bilinear")
-            for m, grid in zip(maps, grids, strict=True)
+            resize(adapt(m), grid) if m[0, 0].numel() <= math.prod(grid) else adapt(resize(m, grid))
+            for adapt, m, grid in zip(self.adapters, maps, grids, strict=True)
         ]
+
+
+def resize(maps: Tensor, grid: tuple[int, int]) -> Tensor:
+    """Maps (N, C, h, w) on a grid, bilinearly, as the authors do."""
+    return maps if tuple(maps.shape[-2:]) == grid else interpolate(maps, grid, mode="bilinear")
 
 
 class View(NamedTuple):
@@ -220,8 +248,14 @@ def learning_rate(step: int, settings: DistilSettings) -> float:
     return settings.lr * 0.5 * (1 + math.cos(math.pi * share))
 
 
+# The authors' attn.qkv, mlp.fc1 and mlp.fc2, and what stands in their place in models of timm that
+# keep q, k and v apart or gate the first layer.
+LORA_TARGETS = r".*(attn\.(qkv|q_proj|k_proj|v_proj)|mlp\.(fc1|fc1_g|fc1_x|fc2))"
+
+
 def add_lora(backbone: Backbone, settings: DistilSettings) -> nn.Module:
-    """LoRA on attn.qkv, mlp.fc1 and mlp.fc2, inside the backbone; returns peft's model."""
+    """LoRA on attn.qkv, mlp.fc1 and mlp.fc2 (`LORA_TARGETS`), inside the backbone; returns peft's
+    model. `UserError` for a network that has no such attention: LoRA is for transformers."""
     # here, for it takes longer to import than all the rest, and finished runs don't need it
     from peft import LoraConfig, get_peft_model
 
@@ -229,15 +263,15 @@ def add_lora(backbone: Backbone, settings: DistilSettings) -> nn.Module:
         r=settings.lora_rank,
         lora_alpha=settings.lora_alpha,
         lora_dropout=settings.lora_dropout,
-        target_modules=["attn.qkv", "mlp.fc1", "mlp.fc2"],
+        target_modules=LORA_TARGETS,
     )
-    try:
-        return get_peft_model(backbone.net, config)
-    except ValueError as error:
+    found = [re.fullmatch(LORA_TARGETS, name) for name, _ in backbone.net.named_modules()]
+    if {match[1].partition(".")[0] for match in found if match} != {"attn", "mlp"}:
         raise UserError(
             f"student={backbone.name!r} has no attn.qkv, mlp.fc1, mlp.fc2 for LoRA: "
             "set lora_rank=0 to train the whole network."
-        ) from error
+        )
+    return get_peft_model(backbone.net, config)
 
 
 def merge_lora(lora: nn.Module, scale: float) -> nn.Module:
@@ -249,21 +283,36 @@ def merge_lora(lora: nn.Module, scale: float) -> nn.Module:
 
 
 def train(student: Student, teacher: Teacher, pairs: data.PairSet, settings: DistilSettings,
-          checkpoints: Checkpoints, log: Callable[[dict], None]) -> None:  # fmt: skip
+          checkpoints: Checkpoints, log: Callable[[dict], None],
+          team: Processes) -> None:  # fmt: skip
     """The loop itself: `settings.steps` steps of AdamW on the label-free loss."""
     loss_of = build_loss(settings.loss, **settings.loss_options)
     weights = [p for p in student.parameters() if p.requires_grad]
     optimiser = torch.optim.AdamW(weights, lr=settings.lr, weight_decay=settings.weight_decay)
-    done = checkpoints.restore(student, optimiser)
+    with team.in_turn():  # the first one puts damaged files aside
+        done = checkpoints.restore(student, optimiser)
+        norms = [entry["gradient_norm"] for entry in checkpoints.entries()]
+    if checkpoints.precision is None:
+        checkpoints.precision = team.agree(_precision(student, teacher, pairs, settings, team))
     for step, views in islice(enumerate(plan(pairs, settings)), done, None):
-        visible, infrared = load_views(pairs, views, settings)
-        targets = teacher(visible)
-        outputs = student(infrared, [tuple(t.shape[-2:]) for t in targets])
-        loss = loss_of(outputs, targets)
+        team.seed(settings.seed, step)
         optimiser.zero_grad(set_to_none=True)
-        loss.total.backward()
-        norm = nn.utils.clip_grad_norm_(weights, settings.clip or math.inf)
-        if not torch.isfinite(loss.total + norm):
+        sums: dict[str, Tensor | int] = {}
+        for share in team.shares(views, settings.accumulate):
+            visible, infrared = load_views(pairs, share, settings)
+            with precision.autocast(team.device, checkpoints.precision["used"]):
+                targets = [t.to(team.device) for t in teacher(visible)]
+                grids = [tuple(t.shape[-2:]) for t in targets]
+                outputs = student(infrared.to(team.device), grids)
+            loss = loss_of(outputs, targets)
+            (loss.total / settings.accumulate).backward()
+            for key, value in {"": loss.total, **loss.parts}.items():
+                sums[key] = sums.get(key, 0) + value.detach()
+        means = team.mean(torch.stack(list(sums.values())) / settings.accumulate).tolist()
+        total, *parts = means
+        team.share_gradients(weights)
+        norm = nn.utils.clip_grad_norm_(weights, clip_at(norms, settings)).item()
+        if not math.isfinite(total + norm):
             names = ", ".join(pairs.names[view.index] for view in views)
             raise UserError(
                 f"The loss or its gradient is not finite at step {step}: lower lr={settings.lr}, "
@@ -273,10 +322,30 @@ def train(student: Student, teacher: Teacher, pairs: data.PairSet, settings: Dis
         for group in optimiser.param_groups:
             group["lr"] = rate
         optimiser.step()
-        parts = {key: round(value.item(), 7) for key, value in loss.parts.items()}
-        log({"step": step, "loss": loss.total.item(), "parts": parts, "lr": rate,
-             "gradient_norm": norm.item()})  # fmt: skip
-        checkpoints.after(step + 1, student, optimiser)
+        norms.append(norm)
+        rounded = [round(value, 7) for value in parts]
+        log({"step": step, "loss": total, "parts": dict(zip(list(sums)[1:], rounded, strict=True)),
+             "lr": rate, "gradient_norm": norm})  # fmt: skip
+        if team.first:
+            checkpoints.after(step + 1, student, optimiser)
+
+
+def clip_at(norms: list[float], settings: DistilSettings) -> float:
+    """The largest gradient norm that a step may have, after steps with these norms."""
+    if settings.clip is None or (settings.clip_relative and not norms):
+        return math.inf
+    return settings.clip * (median(norms[-100:]) if settings.clip_relative else 1)
+
+
+def _precision(student: Student, teacher: Teacher, pairs: data.PairSet, settings: DistilSettings,
+               team: Processes) -> dict:  # fmt: skip
+    """What to compute in, measured on a blank share of a batch where `settings` say "auto"."""
+    if settings.precision != "auto":
+        return {"used": settings.precision}
+    share = settings.batch // team.count // settings.accumulate
+    images = torch.zeros(share, 3, *(settings.crop or pairs.size))
+    grids = [tuple(t.shape[-2:]) for t in teacher(images[:1])]
+    return precision.measure(student, images.to(team.device), grids)
 
 
 def distil(settings: DistilSettings, runs: str | Path | None = None, progress: bool = True) -> Run:
@@ -286,14 +355,19 @@ def distil(settings: DistilSettings, runs: str | Path | None = None, progress: b
     student.safetensors (merged), log.jsonl and manifest.json; it appears whole or not at all.
     While the run lasts, its state lies beside it in .NAME.part, from where a stopped run goes on:
     on a CPU with the same number of threads its weights are those of an uninterrupted one, bit for
-    bit. Raises `Interrupted` on Ctrl-C, and `UserError` for what settings, data or disk deny.
+    bit. Where `accelerate launch` started several processes, all call this, train together on their
+    parts of each batch, and return the same run. Raises `Interrupted` on Ctrl-C, and `UserError`
+    for what settings, data or disk deny.
     """
+    team = Processes(settings.device)
+    team.check_batch(settings.batch, settings.accumulate)
     pairs = data.load(settings.dataset, settings.split, settings.size, settings.root,
                       settings.limit, **settings.data_options)  # fmt: skip
     data.require(pairs, "pairs", notebook="Distillation")
     teacher = (FixedTeacher if settings.crop_list else Teacher)(
         settings.teacher, settings.teacher_weights, settings.blocks, settings.seed
     )
+    teacher.device = team.device
     name = settings.student or settings.teacher
     same = name == settings.teacher and settings.student_weights is None
     source = settings.teacher_weights if same else settings.student_weights
@@ -309,11 +383,12 @@ def distil(settings: DistilSettings, runs: str | Path | None = None, progress: b
     folder = runs_folder(runs) / f"distil-{settings.loss}-{run_key(content)}"
     part = folder.with_name(f".{folder.name}.part")
     try:
-        with sole_maker(folder):
-            if not (folder.is_dir() or (part / "manifest.json").is_file()):
-                _train_into(part, settings, pairs, teacher, backbone, content, progress)
-            if not folder.is_dir():
+        with sole_maker(folder) if team.first else nullcontext():
+            if not team.agree(folder.is_dir() or (part / "manifest.json").is_file()):
+                _train_into(part, settings, pairs, teacher, backbone, content, progress, team)
+            if team.first and not folder.is_dir():
                 _finish(part, folder)
+            team.agree()
     except KeyboardInterrupt:
         raise Interrupted(
             f"{_saved(part, folder, settings)} Run the same again to go on."
@@ -331,27 +406,28 @@ def distil(settings: DistilSettings, runs: str | Path | None = None, progress: b
 
 
 def _train_into(part: Path, settings: DistilSettings, pairs: data.PairSet, teacher: Teacher,
-                backbone: Backbone, content: dict, progress: bool) -> None:  # fmt: skip
+                backbone: Backbone, content: dict, progress: bool,
+                team: Processes) -> None:  # fmt: skip
     """Train in the working folder; the manifest, written last, says that it is complete."""
     blocks = backbone.check_blocks(settings.student_blocks or settings.blocks)
     blank = torch.zeros(3, *(settings.crop or pairs.size))
     if settings.crop_list and settings.cache_limit_gb:
         views = len({view for step in plan(pairs, settings) for view in step})
         teacher.keep(blank, views, settings.cache_limit_gb * 1e9)
-    maps = zip(extract(backbone, blank[None], blocks), teacher(blank[None]), strict=True)
-    widths = [(own.shape[1], theirs.shape[1]) for own, theirs in maps]
+    own = extract(backbone.to(team.device), blank[None].to(team.device), blocks)
+    widths = [(m.shape[1], t.shape[1]) for m, t in zip(own, teacher(blank[None]), strict=True)]
     lora = add_lora(backbone, settings) if settings.lora_rank else None
-    student = Student(backbone, blocks, widths).train()
+    student = Student(backbone, blocks, widths).to(team.device).train()
     part.mkdir(parents=True, exist_ok=True)
     checkpoints = Checkpoints(part, run_key(content), settings.checkpoint_every)
     try:
         with (
-            (part / "log.jsonl").open("a") as log_file,
+            (part / "log.jsonl" if team.first else Path(os.devnull)).open("a") as log_file,
             tqdm(
                 initial=checkpoints.steps,
                 total=settings.steps,
                 desc=settings.loss,
-                disable=no_bar(progress),
+                disable=no_bar(progress and team.first),
             ) as bar,
         ):
 
@@ -361,7 +437,10 @@ def _train_into(part: Path, settings: DistilSettings, pairs: data.PairSet, teach
                 bar.set_postfix_str(f"loss {entry['loss']:.4f}", refresh=False)
                 bar.update(entry["step"] + 1 - bar.n)
 
-            train(student, teacher, pairs, settings, checkpoints, log)
+            train(student, teacher, pairs, settings, checkpoints, log, team)
+        if not team.first:
+            return
+        student.cpu()
         net = merge_lora(lora, settings.merge_scale) if lora else backbone.net
         weights = {name: value.contiguous() for name, value in net.state_dict().items()}
         write_whole(part / "student.safetensors", save(weights))
@@ -369,13 +448,22 @@ def _train_into(part: Path, settings: DistilSettings, pairs: data.PairSet, teach
             role: {"model": model.name, "source": model.source, "checksum": model.checksum}
             for role, model in (("teacher", teacher), ("student", backbone))
         }
-        times = {"seconds": round(checkpoints.seconds, 1), "restarts": checkpoints.restarts}
-        write_json(part / "manifest.json", manifest(**content, **times, models=models,
+        told = {"seconds": round(checkpoints.seconds, 1), "restarts": checkpoints.restarts,
+                "device": _device(team), "processes": team.count,
+                "precision": checkpoints.precision["used"]}  # fmt: skip
+        if "seconds" in checkpoints.precision:
+            told["precision_seconds"] = checkpoints.precision["seconds"]
+        write_json(part / "manifest.json", manifest(**content | told, models=models,
                                                     note=pairs.note))  # fmt: skip
     except BaseException:
-        if not checkpoints.saved():
+        if team.first and not checkpoints.saved():
             shutil.rmtree(part, ignore_errors=True)  # nothing in it to go on from
         raise
+
+
+def _device(team: Processes) -> str:
+    cuda = team.device.type == "cuda"
+    return torch.cuda.get_device_name(team.device) if cuda else "cpu"
 
 
 def _finish(part: Path, folder: Path) -> None:

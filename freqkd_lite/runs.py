@@ -21,8 +21,9 @@ from freqkd_lite.errors import UserError
 
 PACKAGE = Path(__file__).parent
 # What decides the numbers of a distillation; a change in any of these files asks for a new run.
-CORE = ("data/*.py", "features.py", "spectrum.py", "losses.py", "teacher_cache.py", "distil.py")
-VERSIONS = ("torch", "torchvision", "timm", "peft", "torchmetrics", "numpy", "scipy")
+CORE = ("data/*.py", "features.py", "spectrum.py", "losses.py", "processes.py", "precision.py",
+        "teacher_cache.py", "distil.py")  # fmt: skip
+VERSIONS = ("torch", "torchvision", "timm", "peft", "accelerate", "torchmetrics", "numpy", "scipy")
 
 
 def runs_folder(folder: str | Path | None = None) -> Path:

@@ -38,7 +38,12 @@ def cache_folder() -> Path:
 
 
 class Teacher:
-    """A frozen backbone that is loaded when it is first needed; random weights follow `seed`."""
+    """A frozen backbone that is loaded when it is first needed; random weights follow `seed`.
+
+    It computes on `device`, to which its images are brought.
+    """
+
+    device = torch.device("cpu")
 
     def __init__(self, name: str, weights: str | None, blocks: Sequence[int], seed: int = 0):
         self.name, self.weights, self.blocks, self.seed = name, weights, tuple(blocks), seed
@@ -61,8 +66,9 @@ class Teacher:
 
     @torch.no_grad()
     def __call__(self, images: Tensor) -> list[Tensor]:
-        """Maps (N, C, h, w) of the blocks for images (N, 3, H, W) in [0, 1]."""
-        return self.backbone(images, self.blocks)
+        """Maps (N, C, h, w) of the blocks for images (N, 3, H, W) in [0, 1], in the precision that
+        surrounds the call."""
+        return self.backbone.to(self.device)(images.to(self.device), self.blocks)
 
 
 class FixedTeacher(Teacher):
@@ -77,7 +83,7 @@ class FixedTeacher(Teacher):
         Says before anything is written what `views` views like `blank` (3, H, W) take. At the
         limit, or on a full disk, training goes on without storing more, and that is said too.
         """
-        about = {"weights": self.checksum, "blocks": self.blocks, "made by": made_by()}
+        about = {"weights": self.checksum, "blocks": self.blocks, "made by": made_by(self.device)}
         folder = cache_folder() / f"{self.name}-{run_key(about)}"
         file = view_file(folder, blank)
         stored = self._stored(file)
@@ -91,7 +97,8 @@ class FixedTeacher(Teacher):
             self._store(file, maps)
 
     def __call__(self, images: Tensor) -> list[Tensor]:
-        """Maps (N, C, h, w), computed or read one by one: rounded to fp16, given as float32."""
+        """Maps (N, C, h, w), computed or read one by one: computed in float32 whatever surrounds
+        the call, rounded to fp16, given as float32."""
         each = [self._maps(image) for image in images]
         return [torch.stack(maps).float() for maps in zip(*each, strict=True)]
 
@@ -107,7 +114,9 @@ class FixedTeacher(Teacher):
 
     @torch.no_grad()
     def _compute(self, image: Tensor) -> list[Tensor]:
-        maps = [m[0].half() for m in self.backbone(image[None], self.blocks)]
+        with torch.autocast(self.device.type, enabled=False):
+            found = super().__call__(image[None])
+        maps = [m[0].half().cpu() for m in found]
         if not all(m.isfinite().all() for m in maps):
             raise UserError(
                 f"Features of {self.name} don't fit half precision: set crop_list=0, which keeps "
@@ -155,11 +164,14 @@ def view_file(folder: Path, image: Tensor) -> Path:
     return folder / name[:2] / f"{name}.safetensors"
 
 
-def made_by() -> dict[str, object]:
+def made_by(device: torch.device) -> dict[str, object]:
     """What may change a feature's last bits, beside weights and pixels."""
     code = code_version(("features.py", "teacher_cache.py"))
     versions = {"torch": torch.__version__, "timm": timm.__version__}
-    return versions | {"code": code, "threads": torch.get_num_threads()}
+    place = (
+        {"threads": torch.get_num_threads()} if device.type == "cpu" else {"device": device.type}
+    )
+    return versions | {"code": code} | place
 
 
 def tidy(folder: Path) -> int:

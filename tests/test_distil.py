@@ -185,6 +185,7 @@ def test_a_loss_that_is_not_finite_leaves_no_run(tmp_path, monkeypatch):
         (dict(lr=-1), "lr=-1"),
         (dict(loss="cod"), "did you mean 'code'"),
         (dict(loss="none"), "no loss called 'none'"),
+        (dict(student_blocks=(1, 2)), r"student_blocks=\[1, 2\] must be as many as blocks=\[1, 3"),
     ],
 )
 def test_a_wrong_setting_is_told_in_one_sentence(values, message):

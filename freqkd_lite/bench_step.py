@@ -1,0 +1,298 @@
+"""How long a whole step of the distillation takes, and how much memory: by loss, cache and tokens.
+
+Times are ratios within one run: what is compared takes turns, step by step, and the ratio is the
+median over rounds of the ratios within a round, so that a machine that slows down slows both. The
+first round warms up and is left out. Each ratio has a check beside it that what was timed computes
+the right thing.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterable
+from itertools import accumulate
+from pathlib import Path
+from statistics import median
+from unittest import mock
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.profiler import ProfilerActivity, profile
+
+from freqkd_lite import precision
+from freqkd_lite.distil import DistilSettings, Student, add_lora, settings_from
+from freqkd_lite.features import TINY, Backbone, create_net, load_backbone
+from freqkd_lite.losses import LOSSES, LossParts, build_loss
+from freqkd_lite.teacher_cache import FixedTeacher, Teacher
+
+EQUAL = 1e-5  # the largest relative difference that counts as equal
+GRIDS = ((16, 16), (24, 30), (32, 40), (37, 46), (48, 60), (64, 80))
+
+Step = Callable[[], float]
+LossOf = Callable[[list[Tensor], list[Tensor]], LossParts]
+
+
+class Bench:
+    """One student with its teacher and a batch of noise, on which steps of any loss are taken.
+
+    `size` and `batch` are of the images (batch, 3, H, W). Random weights do as well as trained
+    ones; the learning rate is 0, so that every step computes the same.
+    """
+
+    def __init__(self, model: str, size: tuple[int, int], batch: int, blocks: tuple[int, ...],
+                 lora_rank: int, device: str):  # fmt: skip
+        torch.manual_seed(0)
+        self.device, self.blocks = torch.device(device), blocks
+        self.settings: DistilSettings = settings_from(
+            teacher=model, teacher_weights="random", blocks=blocks, size=size, batch=batch,
+            lora_rank=lora_rank, lora_dropout=0.0, device=device,
+        )  # fmt: skip
+        self.visible, self.infrared = torch.rand(2, batch, 3, *size)
+        self.teacher = Teacher(model, "random", blocks)
+        self.teacher.device = self.device
+        backbone: Backbone = load_backbone(model, "random")
+        if lora_rank:
+            add_lora(backbone, self.settings)
+        width = [backbone.infos[block]["num_chs"] for block in blocks]
+        self.student = Student(backbone, blocks, [(w, w) for w in width]).to(self.device).train()
+        self.weights = [p for p in self.student.parameters() if p.requires_grad]
+        self.optimiser = torch.optim.AdamW(self.weights, lr=0.0)
+
+    def maps(self, targets: list[Tensor]) -> list[Tensor]:
+        """The student's maps on the grids of the teacher's."""
+        grids = [tuple(t.shape[-2:]) for t in targets]
+        return self.student(self.infrared.to(self.device), grids)
+
+    def step(self, loss_of: LossOf, targets: Callable[[], list[Tensor]] | None = None) -> Step:
+        """One step of training, as `distil.train` takes it: returns the loss."""
+
+        def take() -> float:
+            self.optimiser.zero_grad(set_to_none=True)
+            found = targets() if targets else self.teacher(self.visible)
+            found = [t.to(self.device) for t in found]
+            total = loss_of(self.maps(found), found).total
+            total.backward()
+            nn.utils.clip_grad_norm_(self.weights, 1.0).item()
+            self.optimiser.step()
+            return total.item()
+
+        return take
+
+    def expected(self, loss_of: LossOf, targets: list[Tensor]) -> float:
+        """The loss in float64, of features computed apart."""
+        with torch.no_grad():
+            maps = self.maps([t.to(self.device) for t in targets])
+        doubled = [m.double().cpu() for m in maps], [t.double().cpu() for t in targets]
+        return loss_of(*doubled).total.item()
+
+    def peak_memory(self, take: Step) -> int:
+        """The largest number of bytes in tensors during a step; see `peak_memory`."""
+        self.optimiser.zero_grad(set_to_none=True)
+        moments = [v for state in self.optimiser.state.values() for v in state.values()]
+        networks = (self.student.state_dict(), self.teacher.backbone.state_dict())
+        held = moments + [v for state in networks for v in state.values()]
+        return peak_memory(take, held, self.device)
+
+
+def step(
+    losses: Iterable[str] | dict[str, LossOf] | None = None,
+    base: str = "mse",
+    model: str = TINY,
+    size: tuple[int, int] = (140, 168),
+    batch: int = 2,
+    blocks: tuple[int, ...] = (1, 3, 5, 7),
+    lora_rank: int = 16,
+    rounds: int = 7,
+    device: str = "cpu",
+) -> dict:
+    """A whole step of each loss (all that are registered by default), relative to one of `base`.
+
+    `losses` are names, or names with what `build_loss` returned for them, and `base` among them.
+
+    Returns {"loss": {name: {"seconds", "ratio", "memory_bytes", "memory_ratio", "difference",
+    "equal"}}} beside what was measured on. `difference` is that of the step's own loss from the
+    same in float64 on features computed apart, relative.
+    """
+    if not isinstance(losses, dict):
+        losses = {name: build_loss(name) for name in dict.fromkeys([base, *(losses or LOSSES)])}
+    bench = Bench(model, size, batch, blocks, lora_rank, device)
+    steps = {name: bench.step(loss_of) for name, loss_of in losses.items()}
+    values, seconds = take_turns(steps, rounds, bench.device)
+    targets = bench.teacher(bench.visible)
+    memory = {name: bench.peak_memory(take) for name, take in steps.items()}
+    found = {}
+    for name, loss_of in losses.items():
+        wrong = relative(values[name], bench.expected(loss_of, targets))
+        found[name] = {
+            "seconds": median(seconds[name]),
+            "ratio": ratio(seconds[name], seconds[base]),
+            "memory_bytes": memory[name],
+            "memory_ratio": memory[name] / memory[base],
+            "difference": wrong,
+            "equal": wrong <= EQUAL,
+        }
+    return {"base": base, "loss": found, **about(bench, rounds)}
+
+
+def cache(
+    loss: str = "mse",
+    model: str = TINY,
+    size: tuple[int, int] = (140, 168),
+    batch: int = 2,
+    blocks: tuple[int, ...] = (1, 3, 5, 7),
+    lora_rank: int = 16,
+    rounds: int = 7,
+    device: str = "cpu",
+) -> dict:
+    """A step whose teacher's features are read from the cache on disk, and one that computes them,
+    relative to a student's step alone, which finds them in memory.
+
+    Returns {"kind": {"student"|"cached"|"computed": {"seconds", "ratio", "memory_bytes",
+    "memory_ratio", "difference", "equal"}}}. `difference` is that of the step's loss from the
+    student's alone, relative; `computed` rounds to half precision too, as a cache does.
+    """
+    bench = Bench(model, size, batch, blocks, lora_rank, device)
+    with tempfile.TemporaryDirectory() as folder, mock.patch.dict(
+        os.environ, {"FREQKD_CACHE": folder}
+    ):  # fmt: skip
+        cached, computed = (FixedTeacher(model, "random", blocks) for _ in range(2))
+        cached.device = computed.device = bench.device
+        loss_of = build_loss(loss)
+        cached.keep(bench.visible[0], batch, 1e12)
+        kept = [t.to(bench.device) for t in cached(bench.visible)]
+        steps = {
+            "student": bench.step(loss_of, lambda: kept),
+            "cached": bench.step(loss_of, lambda: cached(bench.visible)),
+            "computed": bench.step(loss_of, lambda: computed(bench.visible)),
+        }
+        values, seconds = take_turns(steps, rounds, bench.device)
+        memory = {name: bench.peak_memory(take) for name, take in steps.items()}
+        size_on_disk = sum(f.stat().st_size for f in Path(folder).rglob("*.safetensors"))
+    found = {
+        name: {
+            "seconds": median(seconds[name]),
+            "ratio": ratio(seconds[name], seconds["student"]),
+            "memory_bytes": memory[name],
+            "memory_ratio": memory[name] / memory["student"],
+            "difference": relative(values[name], values["student"]),
+            "equal": relative(values[name], values["student"]) <= EQUAL,
+        }
+        for name in steps
+    }
+    return {"loss": loss, "kind": found, "cache_bytes": size_on_disk, **about(bench, rounds)}
+
+
+def tokens(
+    grids: Iterable[tuple[int, int]] = GRIDS,
+    loss: str = "mse",
+    model: str = TINY,
+    blocks: tuple[int, ...] = (1, 3, 5, 7),
+    lora_rank: int = 16,
+    rounds: int = 3,
+    device: str = "cpu",
+) -> dict:
+    """Throughput and peak memory of a whole step on one picture, against its tokens.
+
+    Returns {"grid": [{"grid", "tokens", "seconds", "pictures_per_second", "memory_bytes"}],
+    "time_exponent", "memory_exponent"}; time and memory go as tokens to the power of these, by
+    least squares of the logarithms: 1 where the perceptrons decide, 2 where the attention does.
+    """
+    rows = []
+    patch = patch_of(model)
+    for grid in grids:
+        size = (grid[0] * patch, grid[1] * patch)
+        bench = Bench(model, size, 1, blocks, lora_rank, device)
+        take = bench.step(build_loss(loss))
+        _, seconds = take_turns({"": take}, rounds, bench.device)
+        rows.append(
+            {
+                "grid": list(grid),
+                "tokens": grid[0] * grid[1],
+                "seconds": median(seconds[""]),
+                "pictures_per_second": 1 / median(seconds[""]),
+                "memory_bytes": bench.peak_memory(take),
+            }
+        )
+    counts = [row["tokens"] for row in rows]
+    return {
+        "grid": rows,
+        "time_exponent": exponent(counts, [row["seconds"] for row in rows]),
+        "memory_exponent": exponent(counts, [row["memory_bytes"] for row in rows]),
+        "loss": loss,
+        "model": model,
+        "rounds": rounds,
+        "threads": torch.get_num_threads(),
+        "device": device,
+    }
+
+
+def patch_of(model: str) -> int:
+    """Pixels that a token of `model` is wide; its weights are not made."""
+    with torch.device("meta"):
+        return Backbone(create_net(model), model, "none", None).patch
+
+
+def take_turns(
+    steps: dict[str, Step], rounds: int, device: torch.device
+) -> tuple[dict[str, float], dict[str, list[float]]]:
+    """What each step returned, and its seconds in each round; one round more warms up."""
+    values: dict[str, float] = {}
+    seconds: dict[str, list[float]] = {name: [] for name in steps}
+    for _ in range(rounds + 1):
+        for name, take in steps.items():
+            precision.wait(device)
+            start = time.perf_counter()
+            values[name] = take()
+            precision.wait(device)
+            seconds[name].append(time.perf_counter() - start)
+    return values, {name: taken[1:] for name, taken in seconds.items()}
+
+
+def ratio(seconds: list[float], base: list[float]) -> float:
+    """The median over rounds of what a step took over what `base` took in the same round."""
+    return median(one / other for one, other in zip(seconds, base, strict=True))
+
+
+def relative(value: float, expected: float) -> float:
+    return abs(value - expected) / abs(expected) if expected else abs(value)
+
+
+def exponent(tokens: list[int], values: list[float]) -> float:
+    """The slope of the straight line through the logarithms, by least squares."""
+    return float(np.polyfit(np.log(tokens), np.log(values), 1)[0])
+
+
+def peak_memory(take: Step, held: Iterable[Tensor], device: torch.device) -> int:
+    """The largest number of bytes in tensors during a step, of those `held` before it and its own.
+
+    On a CPU torch's profiler tells each allocation and release; scratch memory that libraries keep
+    for themselves is not seen.
+    """
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        take()
+        return torch.cuda.max_memory_allocated(device)
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as seen:
+        take()
+    events = [e for e in seen.profiler.kineto_results.events() if e.name() == "[memory]"]
+    events.sort(key=lambda e: e.start_ns())
+    changes = accumulate((e.nbytes() for e in events), initial=0)
+    return sum(t.nbytes for t in held) + max(changes)
+
+
+def about(bench: Bench, rounds: int) -> dict:
+    """What was measured on."""
+    s = bench.settings
+    return {
+        "model": s.teacher,
+        "size": list(s.size),
+        "batch": s.batch,
+        "blocks": list(s.blocks),
+        "lora_rank": s.lora_rank,
+        "rounds": rounds,
+        "threads": torch.get_num_threads(),
+        "device": s.device,
+    }

@@ -1,0 +1,115 @@
+"""Measurements of a whole step: their arithmetic by hand, and checks that notice a wrong result."""
+
+import json
+
+import pytest
+import torch
+
+from freqkd_lite import bench_step, losses, teacher_cache
+from freqkd_lite.bench_step import exponent, peak_memory, ratio, relative, take_turns
+
+CPU = torch.device("cpu")
+SMALL = dict(model="test_vit", size=(32, 48), batch=2, blocks=(1, 4), lora_rank=2, rounds=2)
+
+
+def test_ratios_are_of_one_round_and_their_median():
+    # the machine is 10 times slower in the last round: 2, 3 and 4 times as long
+    assert ratio([2.0, 3.0, 40.0], [1.0, 1.0, 10.0]) == 3.0
+    assert relative(1.5, 2.0) == 0.25 and relative(0.0, 0.0) == 0.0
+
+
+def test_exponents_of_powers():
+    tokens = [256, 720, 5120]
+    assert exponent(tokens, [3 * n**1.5 for n in tokens]) == pytest.approx(1.5)
+    # between 1 and 4 times as many, 2 and 32 times as much: log 16 / log 4
+    assert exponent([1, 4], [2.0, 32.0]) == pytest.approx(2.0)
+
+
+def test_what_is_compared_takes_turns_and_the_first_round_is_left_out():
+    order = []
+    steps = {name: lambda name=name: order.append(name) or ord(name) for name in "ab"}
+    values, seconds = take_turns(steps, 3, CPU)
+    assert order == list("abababab") and values == {"a": 97, "b": 98}
+    assert [len(taken) for taken in seconds.values()] == [3, 3]
+
+
+def test_peak_memory_counts_what_lives_at_once():
+    """Tensors of 4 MB: two one after the other, two at once, and one that was there before."""
+
+    def apart():
+        for _ in range(2):
+            big = torch.ones(1000, 1000)
+            del big
+
+    def together():
+        return [torch.ones(1000, 1000) for _ in range(2)]
+
+    def early():
+        together()
+        return torch.ones(10)
+
+    before = torch.zeros(1000, 1000)
+    assert peak_memory(apart, [], CPU) == pytest.approx(4e6, rel=1e-3)
+    assert peak_memory(together, [before], CPU) == pytest.approx(12e6, rel=1e-3)
+    assert peak_memory(early, [], CPU) == pytest.approx(8e6, rel=1e-3)
+
+
+def test_each_loss_is_checked_and_a_wrong_one_is_told(monkeypatch):
+    def wrong(student, teacher):
+        """MSE that errs by a thousandth in single precision."""
+        off = 1.001 if student.dtype == torch.float32 else 1.0
+        return {"all": off * losses.mse(student, teacher)["all"]}
+
+    monkeypatch.setitem(losses.LOSSES, "wrong", wrong)
+    found = bench_step.step(["code", "wrong"], **SMALL)
+    assert json.loads(json.dumps(found)) == found
+    told = found["loss"]
+    assert list(told) == ["mse", "code", "wrong"]
+    assert told["mse"]["ratio"] == told["mse"]["memory_ratio"] == 1.0
+    assert told["mse"]["equal"] and told["code"]["equal"] and not told["wrong"]["equal"]
+    assert told["wrong"]["difference"] == pytest.approx(1e-3, rel=0.01)
+    # a step holds at least both networks of 306,240 weights
+    assert told["mse"]["memory_bytes"] > 2 * 4 * 306_240
+    of_code, of_mse = (told[name]["memory_bytes"] for name in ("code", "mse"))
+    assert told["code"]["memory_ratio"] == of_code / of_mse >= 1
+
+
+def test_a_cached_teacher_computes_nothing_and_gives_the_same(monkeypatch, capsys):
+    views, real = [], teacher_cache.FixedTeacher._compute
+    monkeypatch.setattr(
+        teacher_cache.FixedTeacher, "_compute", lambda t, i: views.append(t) or real(t, i)
+    )
+    found = bench_step.cache(**SMALL)
+    assert json.loads(json.dumps(found)) == found
+    kinds = found["kind"]
+    assert list(kinds) == ["student", "cached", "computed"]
+    assert all(kind["difference"] == 0 and kind["equal"] for kind in kinds.values())
+    assert kinds["student"]["ratio"] == 1.0
+    # two views are computed once for the cache; each of 3 rounds and the measurement of memory
+    # computes them again where there is none
+    assert [views.count(teacher) for teacher in dict.fromkeys(views)] == [2, 2 * 4]
+    assert found["cache_bytes"] > 2 * 2 * 64 * 6 * 2  # views, blocks, width, tokens, bytes
+
+    stored, reads = teacher_cache.FixedTeacher._stored, []
+
+    def stale(teacher, file):
+        """From some time on, features that are mirrored."""
+        reads.append(file)
+        maps = stored(teacher, file)
+        return [m.flip(-1) for m in maps] if len(reads) > 5 else maps
+
+    monkeypatch.setattr(teacher_cache.FixedTeacher, "_stored", stale)
+    assert not bench_step.cache(**SMALL)["kind"]["cached"]["equal"]
+
+
+def test_more_tokens_take_more_memory_and_the_rows_say_which():
+    small = {key: SMALL[key] for key in ("model", "blocks", "lora_rank")}
+    found = bench_step.tokens([(2, 3), (8, 12)], rounds=1, **small)
+    assert [row["tokens"] for row in found["grid"]] == [6, 96]
+    one, other = found["grid"]
+    assert one["pictures_per_second"] == pytest.approx(1 / one["seconds"])
+    assert one["memory_bytes"] < other["memory_bytes"]
+    slope = (
+        torch.tensor(other["memory_bytes"] / one["memory_bytes"]).log() / torch.tensor(16.0).log()
+    )
+    assert found["memory_exponent"] == pytest.approx(slope.item(), rel=1e-4)

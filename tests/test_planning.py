@@ -1,0 +1,171 @@
+"""Plans at full scale: operations by hand, memory against a real step, the recipe's own numbers."""
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+from torch.autograd.graph import saved_tensors_hooks
+from typer.testing import CliRunner
+
+from freqkd_lite import data, distil, planning
+from freqkd_lite.cli import app
+from freqkd_lite.distil import Student, add_lora, settings_from
+from freqkd_lite.errors import UserError
+from freqkd_lite.features import load_backbone
+from freqkd_lite.planning import GPUS, Cost, count, estimate, read_plan
+from tests.survivor import Noise
+
+# freqkd_tiny at 168x224: 12x16 patches of 14 pixels and a class token, width, hidden width, blocks
+GRID, T, D, M, DEPTH = 12 * 16, 12 * 16 + 1, 192, 4 * 192, 8
+PATCHES = 2 * GRID * (3 * 14 * 14) * D
+LINEAR = 2 * T * D * (3 * D + D + M + M)  # of one block: qkv, projection, two layers
+ATTENTION = 2 * 2 * T * T * D
+
+
+def tiny(**values):
+    return settings_from(**dict(blocks=(1, 7), size=(168, 224)) | values)
+
+
+def test_operations_of_a_transformer_by_hand():
+    """Whole: the backward pass is twice the forward one, but for the pixels' gradient."""
+    found = count(tiny(lora_rank=0))
+    forward = PATCHES + DEPTH * (LINEAR + ATTENTION)
+    assert found.teacher == forward
+    assert found.student == 3 * forward - PATCHES
+    assert found.trained == found.student_size == found.teacher_size
+    assert found.maps == 2 * 2 * D * GRID  # bytes, blocks, width, tokens
+
+
+def test_operations_with_lora_by_hand():
+    """Frozen weights need the input's gradient alone, and the first block's qkv not even that."""
+    r = 4
+    found = count(tiny(lora_rank=r, lora_dropout=0.0))
+    forward = PATCHES + DEPTH * (LINEAR + ATTENTION)
+    backward = DEPTH * (LINEAR + 2 * ATTENTION) - 2 * T * D * 3 * D
+    wide = (D + 3 * D) + (D + M) + (M + D)  # inputs and outputs of what LoRA stands beside
+    lora = 3 * DEPTH * 2 * T * r * wide - 2 * T * D * r
+    assert found.student == forward + backward + lora
+    assert found.trained == DEPTH * r * wide
+
+
+@pytest.mark.parametrize("rank", [0, 4])
+def test_what_a_step_keeps_is_what_a_real_one_keeps(rank):
+    """A real step on the CPU, whose fused attention keeps no scores either."""
+    settings = tiny(lora_rank=rank)
+    backbone = load_backbone("freqkd_tiny", "random")
+    if rank:
+        add_lora(backbone, settings)
+    student = Student(backbone, (1, 7), [(D, D)] * 2).train()
+    weights = {p.untyped_storage().data_ptr() for p in student.parameters()}
+    kept = {}
+
+    def keep(x):
+        kept[x.untyped_storage().data_ptr()] = x.untyped_storage()
+        return x
+
+    targets = [torch.rand(1, D, 12, 16) for _ in range(2)]
+    with saved_tensors_hooks(keep, lambda x: x):
+        maps = student(torch.rand(1, 3, 168, 224), [(12, 16)] * 2)
+        loss = distil.build_loss("mse")(maps, targets).total
+    size = sum(s.nbytes() for at, s in kept.items() if at not in weights)
+    # Queries and keys once more, as `planning.Kept` says; less the output of the attention, which
+    # a fused one keeps, and which only a trained projection needs besides.
+    more = DEPTH * (2 - (rank > 0)) * 4 * T * D
+    assert loss.isfinite() and count(settings).kept == pytest.approx(size + more, rel=0.01)
+
+
+PLAN = planning.Plan(gpus=2, pairs=100, layout="", settings=tiny(steps=50, batch=16))
+COST = Cost(teacher=10**12, student=3 * 10**12, kept=4 * 10**9, maps=10**6, teacher_size=10**9,
+            student_size=10**9, trained=10**8)  # fmt: skip
+
+
+def test_hours_and_bytes_by_hand():
+    found = estimate(PLAN, COST)
+    assert found.operations == 50 * 16 * 4e12
+    # 3.2e15 operations on 2 GPUs at 40 % of 100 TFLOP/s: 40 seconds
+    assert found.hours(100.0, 2) == pytest.approx(40 / 3600)
+    assert found.fixed["fp32"] == 4e9 + 4e9 + 16e8  # both networks; gradient, moments, LoRA's own
+    assert found.checkpoints == 3 * (4 + 8) * 10**8 and found.student == 4e9
+    # 8 pictures a GPU, 32 GB at once and 9.6 fixed; 0.9 of the memory may be taken
+    assert [found.shares(PLAN, gb, "fp32") for gb in (47, 45, 16, 14)] == [1, 2, 8, None]
+    assert found.fixed["bf16"] == found.fixed["fp32"] + 2e9 and found.each["bf16"] == 2e9
+    # trained whole, with 1e8 weights of adapters beside its own 1e9
+    whole = PLAN.model_copy(update={"settings": tiny(lora_rank=0)})
+    found = estimate(whole, replace(COST, trained=11 * 10**8))
+    assert found.fixed["fp32"] == 4e9 + 4e9 + 4e8 + 12 * 11e8
+
+
+def test_a_cached_teacher_works_once_for_each_view():
+    settings = tiny(steps=50, batch=16, crop_list=2, flip=0.5)  # 100 pairs, 2 crops, mirrored
+    found = estimate(PLAN.model_copy(update={"settings": settings}), COST)
+    assert found.operations == 800 * 3e12 + 400 * 1e12 and found.cache == 400 * 10**6
+    short = settings.model_copy(update={"steps": 5})
+    assert estimate(PLAN.model_copy(update={"settings": short}), COST).cache == 80 * 10**6
+
+
+def test_kaist_full_is_the_authors_recipe():
+    plan = read_plan("kaist_full")
+    s = plan.settings
+    assert (plan.gpus, s.batch, s.steps * s.batch / plan.pairs) == (4, 8 * 4, 12)
+    assert (s.size[0] / 14, s.size[1] / 14) == (37, 46) and s.crop is None
+    assert (s.lora_rank, s.lora_alpha, s.lora_dropout, s.merge_scale) == (64, 64, 0.05, 0.5)
+    assert s.blocks == (7, 15, 19, 21, 23) and s.loss == "code" and s.student is None
+    assert s.teacher == "vit_large_patch14_reg4_dinov2.lvd142m"
+    assert (s.lr, s.weight_decay, s.warmup, s.clip, s.flip) == (2e-4, 1e-4, 500, 1.0, 0.5)
+    assert (s.precision, s.device, s.dataset) == ("auto", "cuda", "folder")
+
+
+REDUCED = ["teacher=test_vit", "blocks=[0, 1, 3, 4, 5]", "size=[32, 48]"]
+FIXTURE = [*REDUCED, "dataset=noise", "teacher_weights=random", "device=cpu", "precision=fp32",
+           "steps=4", "warmup=2", "batch=8", "accumulate=2"]  # fmt: skip
+
+
+def test_kaist_full_takes_steps_on_fixtures(monkeypatch, tmp_path):
+    """The recipe with a small network and random weights: the loss is finite and the student
+    moves, with its LoRA of rank 64 merged at one half."""
+    monkeypatch.setitem(data.REGISTRY, "noise", Noise)
+    settings = read_plan("kaist_full", FIXTURE).settings
+    assert settings.lora_rank == 64
+    run = distil.distil(settings, tmp_path, False)
+    assert [e["lr"] for e in run.log] == [1e-4, 2e-4, 2e-4, pytest.approx(1e-4)]
+    assert all(math.isfinite(e["loss"]) and len(e["parts"]) == 10 for e in run.log)
+    torch.manual_seed(0)
+    before = load_backbone("test_vit", "random").net.state_dict()
+    after = run.student().net.state_dict()
+    moved = {name for name in before if not torch.equal(before[name], after[name])}
+    parts = ("attn.qkv", "mlp.fc1", "mlp.fc2")
+    assert moved == {f"blocks.{i}.{part}.weight" for i in range(6) for part in parts}
+
+
+def test_the_command_prints_the_plan():
+    given = [word for item in REDUCED for word in ("-p", item)]
+    done = CliRunner().invoke(app, ["plan", "--preset", "kaist_full", *given])
+    lines = done.output.splitlines()
+    assert done.exit_code == 0 and max(map(len, lines)) <= 80
+    assert lines[0] == "kaist_full: test_vit teaches"
+    for gpu in GPUS:
+        assert any(line.startswith(gpu) for line in lines)
+    assert "9,375 of 32 pictures of 32x48 pixels: 25,000 pairs 12 times" in done.output
+    assert "splits/train.txt" in done.output
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "says"),
+    [
+        ("kaist_ful", [], "no plan called 'kaist_ful': did you mean 'kaist_full'"),
+        ("kaist_full", ["steps"], "-p 'steps' has no '='"),
+        ("kaist_full", ["stepz=3"], "did you mean 'steps'"),
+        ("kaist_full", ["steps=many"], "steps='many' can't be used"),
+    ],
+)
+def test_a_wrong_plan_is_told_in_one_sentence(name, given, says):
+    with pytest.raises(UserError, match=says):
+        read_plan(name, given)
+
+
+@pytest.mark.parametrize("command", [[], ["plan"], ["distil"]])
+def test_help_fits_a_screen(command):
+    done = CliRunner().invoke(app, [*command, "--help"], env={"COLUMNS": "80"})
+    lines = done.output.splitlines()
+    assert done.exit_code == 0 and len(lines) <= 24 and max(map(len, lines)) <= 80
