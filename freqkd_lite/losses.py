@@ -79,6 +79,13 @@ def normalise(x: Tensor, eps: float = 1e-6) -> Tensor:
     return unit_norm(x - x.mean((2, 3), keepdim=True), dim=1, eps=eps)
 
 
+def positive(name: str, value: float) -> float:
+    """The value of an option, or a `UserError` where it is 0 or less."""
+    if value <= 0:
+        raise UserError(f"{name}={value!r} can't be used: give a number above 0.")
+    return value
+
+
 # -------------------------------------------------------------------------- FreqKD and its variants
 
 
@@ -194,7 +201,7 @@ def lowpass(student: Tensor, teacher: Tensor, *, half: float = 0.35) -> dict[str
     """MSE with a fixed smooth weight, a Gaussian of rho that is 1 at the zero frequency and 1/2 at
     rho = `half`: what a gradual fall-off brings without any measurement (this project's)."""
     difference = normalise(student) - normalise(teacher)
-    weight = torch.exp2(-((radius(*difference.shape[-2:]) / _positive("half", half)) ** 2))
+    weight = torch.exp2(-((radius(*difference.shape[-2:]) / positive("half", half)) ** 2))
     return {"all": weighted_energy(difference, weight) / difference.numel()}
 
 
@@ -338,12 +345,6 @@ def _number(name: str, value: object) -> float:
     if not isinstance(value, Real) or isinstance(value, bool) or not 0 <= value < math.inf:
         raise UserError(f"{name}={value!r} can't be used: give a finite number, 0 or more.")
     return float(value)
-
-
-def _positive(name: str, value: float) -> float:
-    if value <= 0:
-        raise UserError(f"{name}={value!r} can't be used: give a number above 0.")
-    return value
 
 
 def _check_options(name: str, loss: BlockLoss, options: dict[str, float | str]) -> None:

@@ -19,7 +19,8 @@ from torch.nn.functional import (
 )
 from torch.nn.functional import normalize as unit_norm
 
-from freqkd_lite.losses import register
+from freqkd_lite.errors import UserError
+from freqkd_lite.losses import positive, register
 
 
 @register("mse_raw")
@@ -56,7 +57,8 @@ def cwd(student: Tensor, teacher: Tensor, *, temperature: float = 4.0) -> dict[s
     """CWD (Shu et al., ICCV 2021): each channel becomes a distribution over space by a softmax at
     `temperature`; temperature^2 x KL(teacher || student), averaged over images and channels."""
     student, teacher = (
-        log_softmax(x.flatten(2) / max(temperature, 1e-6), dim=2) for x in (student, teacher)
+        log_softmax(x.flatten(2) / positive("temperature", temperature), dim=2)
+        for x in (student, teacher)
     )
     divergence = kl_div(student, teacher, log_target=True, reduction="none").sum(2).mean()
     return {"all": temperature**2 * divergence}
@@ -77,6 +79,8 @@ def wavelet(student: Tensor, teacher: Tensor, *, levels: float = 3.0,
     `high_weight` x the mean over `levels` of the details (Haar here). Its frequency prompts and
     relational weights, trained with a detector, are left out. It stops where a side is 1."""
     details = []
+    if levels != int(levels) or levels < 1:
+        raise UserError(f"levels={levels!r} can't be used: give a whole number, 1 or more.")
     for _ in range(int(levels)):
         if min(student.shape[-2:]) < 2:
             break

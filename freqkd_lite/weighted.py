@@ -34,6 +34,8 @@ class Predictability:
     """
 
     def __init__(self, variant: str = "plain", **others: float):
+        if variant not in VARIANTS:
+            raise unknown("variant", variant, VARIANTS)
         self.pairs = self.shuffled = self.last = None
         self.across = _Across() if variant == "predicted" else None
 
