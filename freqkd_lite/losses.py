@@ -22,6 +22,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
+from torch.autograd import Function
 from torch.nn.functional import mse_loss
 from torch.nn.functional import normalize as unit_norm
 
@@ -73,10 +74,32 @@ def register(
     return add
 
 
+class _Normalise(Function):
+    """`normalise` in few passes over memory, which is what it costs: about half of autograd's."""
+
+    @staticmethod
+    def forward(ctx, x, eps):  # noqa: ANN001, ANN205
+        y = x - x.mean((2, 3), keepdim=True)
+        length = torch.linalg.vector_norm(y, dim=1, keepdim=True)
+        scale = 1 / length.clamp_min(eps)
+        y *= scale
+        ctx.save_for_backward(y, scale, length > eps)
+        return y
+
+    @staticmethod
+    def backward(ctx, gradient):  # noqa: ANN001, ANN205
+        y, scale, turned = ctx.saved_tensors  # a token's length is fixed: only its turning counts
+        along = (gradient * y).sum(1, keepdim=True) * turned
+        back = torch.addcmul(gradient, y, along, value=-1)
+        back *= scale
+        back -= back.mean((2, 3), keepdim=True)
+        return back, None
+
+
 def normalise(x: Tensor, eps: float = 1e-6) -> Tensor:
     """x (N, C, h, w) less each channel's mean over space, then each token to L2 norm 1 over
     channels (stage 1 of FreqKD). A token shorter than `eps` is divided by `eps` instead."""
-    return unit_norm(x - x.mean((2, 3), keepdim=True), dim=1, eps=eps)
+    return _Normalise.apply(x, eps)
 
 
 def positive(name: str, value: float) -> float:
