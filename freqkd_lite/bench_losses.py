@@ -56,7 +56,9 @@ def straightforward(name: str, student: Tensor, teacher: Tensor, state: State | 
     if name == "lowpass":
         return weighted_mse(student, teacher, torch.exp2(-((radius(h, w) / 0.35) ** 2)))
     if name == "coherence":
-        weight, power = (on_grid(state, state[key], h, w) for key in ("coherence", "power"))
+        weight, power = (
+            on_grid(state, state[key].clamp_min(0), h, w) for key in ("coherence", "power")
+        )
         return weighted_mse(student, teacher, weight * power.sum() / (weight * power).sum())
     mask = band_mask(h, w, 0.5) if name == "step" else centred_rectangle(h, w, 0.5)
     (s_low, s_high), (t_low, t_high) = (both_bands(x, mask) for x in (student, teacher))

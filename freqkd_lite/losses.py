@@ -214,9 +214,9 @@ def step(student: Tensor, teacher: Tensor, *, cutoff: float = 0.5,
     """What `code` reads like: MSE with weight 1 up to the cutoff and `high_weight` beyond it, with
     a symmetric rectangle and without logarithm. Both parts follow from the difference."""
     difference = normalise(student) - normalise(teacher)
-    low_bins = band_mask(*difference.shape[-2:], cutoff).double()
-    both = weighted_energy(difference, low_bins + high_weight * ~low_bins.bool())
-    return {"all": both / difference.numel()}
+    low = band_mask(*difference.shape[-2:], cutoff).double()
+    weight = low + high_weight * (1 - low)
+    return {"all": weighted_energy(difference, weight) / difference.numel()}
 
 
 @register("lowpass")
