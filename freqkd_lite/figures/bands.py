@@ -403,7 +403,7 @@ def log_conclusion(deviation: dict[str, float]) -> str:
 SENT = {"mse": ("MSE", COLOURS["mse"], "-"), "low_only": ("low only", COLOURS["low"], ":"),
         "code": (NAMES["code"], COLOURS["code"], "-"),
         "signed": ("FreqKD, with signs", COLOURS["high"], "--"),
-        "coherence": ("coherence", COLOURS["visible"], ":")}  # fmt: skip
+        "coherence": ("coherence", COLOURS["teacher"], ":")}  # fmt: skip
 """The losses whose gradients are drawn: words, colour and line."""
 
 
