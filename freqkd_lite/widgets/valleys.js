@@ -45,7 +45,8 @@ function valley(spec, loss) {
     node("text", { x: x(t), y: HEIGHT + 26 }, `${t} ${word}`));
   const drawing = node("svg", { viewBox: `-24 0 ${WIDTH + 48} ${HEIGHT + 32}`, role: "img" },
     node("polyline", { fill: "none", stroke: loss.colour, "stroke-width": 3,
-      points: spec.steps.map((t) => `${x(t)},${y(t)}`).join(" ") }), arrow, head, ball, ...marks);
+      points: spec.steps.filter((t, i) => loss.cost[i] < TOP).map((t) => `${x(t)},${y(t)}`)
+        .join(" ") }), arrow, head, ball, ...marks);
   const words = node("div");
   return { panel: node("div", {}, node("strong", {}, loss.name), drawing, words), show(t) {
     const slope = between(spec.steps, loss.slope, t);
@@ -56,7 +57,8 @@ function valley(spec, loss) {
       arrow.setAttribute(name, value);
     head.setAttribute("points", `${tip - side},${cy - 5} ${tip},${cy} ${tip - side},${cy + 5}`);
     const cost = between(spec.steps, loss.cost, t).toFixed(2);
-    words.textContent = `t ${t.toFixed(2)}, cost ${cost}, slope ${slope.toFixed(2)}`;
+    const steep = (Math.abs(slope) < 0.005 ? 0 : slope).toFixed(2);
+    words.textContent = `t ${t.toFixed(2)}, cost ${cost}, slope ${steep}`;
     drawing.setAttribute("aria-label", `${loss.name}: ${words.textContent}`);
   } };
 }

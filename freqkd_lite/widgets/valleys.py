@@ -20,6 +20,7 @@ from freqkd_lite.notebook import COLOURS, NAMES
 from freqkd_lite.widgets.embed import PageWidget
 
 STEPS = np.linspace(-2, 2, 161)
+TOP = 4.5  # of the picture, in units of no high band at all
 RATE = 0.05  # of a step down the slope; steps are at most as long as that
 LOOKS = {"mse": ("MSE", COLOURS["mse"]), "code": (NAMES["code"], COLOURS["code"]),
          "robust": ("robust, with signs", COLOURS["low"])}  # fmt: skip
@@ -111,11 +112,11 @@ class Valleys(PageWidget):
             left = i * (w + gap) + gap // 2
 
             def at(t: float, left: int = left, cost: np.ndarray = cost) -> tuple[float, float]:
-                level = min(float(np.interp(t, STEPS, cost)), 4.5)
-                return left + (t + 2) / 4 * w, 24 + h - level / 4.5 * h
+                level = min(float(np.interp(t, STEPS, cost)), TOP)
+                return left + (t + 2) / 4 * w, 24 + h - level / TOP * h
 
             draw.text((left, 4), words, colour, font=font)
-            draw.line([at(t) for t in STEPS], colour, 2)
+            draw.line([at(t) for t, y in zip(STEPS, cost, strict=True) if y < TOP], colour, 2)
             for t, fill in ((self.t, "white"), (rest(cost, self.t), colour)):
                 x, y = at(t)
                 draw.ellipse((x - 6, y - 13, x + 6, y - 1), fill, "#1c1c1a")
