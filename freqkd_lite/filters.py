@@ -60,23 +60,33 @@ def _inner(a: Tensor, b: Tensor) -> Tensor:
     return torch.linalg.vecdot(a.flatten(2), b.flatten(2)).sum()
 
 
+def _pieces(x: Tensor) -> tuple[Tensor, ...]:
+    """Image by image on a CPU, whose cache then holds what comes between; whole on a GPU."""
+    return x.split(1 if x.device.type == "cpu" else len(x))
+
+
 class _Energy(Function):
+    """The energy is quadratic, so its gradient, twice the weighted map, is at hand on the way."""
+
     @staticmethod
     def forward(ctx, x, rows, columns, weight, flat):  # noqa: ANN001, ANN205
-        found = _coefficients(x, rows, columns)
-        weighted = found * weight
-        ctx.save_for_backward(weighted, rows, columns, *((x,) if flat else ()))
-        ctx.flat = flat
-        energy = _inner(weighted, found)
-        return energy + flat * _inner(x, x) if flat else energy
+        energy, gradients = x.new_zeros(()), []
+        for piece in _pieces(x):
+            found = _coefficients(piece, rows, columns)
+            weighted = found * weight
+            energy += _inner(weighted, found)
+            if flat:
+                energy += flat * _inner(piece, piece)
+            if ctx.needs_input_grad[0]:
+                back = _back(weighted, 2 * rows, columns)
+                gradients.append(back.add_(piece, alpha=2 * flat) if flat else back)
+        if gradients:
+            ctx.save_for_backward(torch.cat(gradients))
+        return energy
 
     @staticmethod
     def backward(ctx, gradient):  # noqa: ANN001, ANN205
-        weighted, rows, columns, *whole = ctx.saved_tensors
-        back = _back(weighted, 2 * gradient * rows, columns)
-        for x in whole:
-            back = back.add_(2 * ctx.flat * gradient * x)
-        return back, None, None, None, None
+        return gradient * ctx.saved_tensors[0], None, None, None, None
 
 
 def weighted_energy(x: Tensor, weight: Tensor) -> Tensor:
@@ -115,16 +125,18 @@ class _CodedLow(Function):
     @staticmethod
     def forward(ctx, x, cutoff):  # noqa: ANN001, ANN205
         ctx.cutoff = cutoff
-        h, w = x.shape[-2:]
-        keep, most, turns = _coded(h, w, cutoff)
-        rows, columns = _bases(x, most)
-        found = _coefficients(x, rows, columns)
-        edge = found[..., -2:, -2:].flip(-2, -1)
-        found *= keep.to(x)
-        if turns:
-            signs = torch.tensor([[1, -1], [-1, 1]], dtype=x.dtype, device=x.device)
-            found[..., -2:, -2:] -= edge * signs / 4
-        return _back(found, rows, columns)
+        keep, most, turns = _coded(*x.shape[-2:], cutoff)
+        (rows, columns), keep = _bases(x, most), keep.to(x)
+        signs = torch.tensor([[1, -1], [-1, 1]], dtype=x.dtype, device=x.device)
+        lows = []
+        for piece in _pieces(x):
+            found = _coefficients(piece, rows, columns)
+            edge = found[..., -2:, -2:].flip(-2, -1)
+            found *= keep
+            if turns:
+                found[..., -2:, -2:] -= edge * signs / 4
+            lows.append(_back(found, rows, columns))
+        return torch.cat(lows)
 
     @staticmethod
     def backward(ctx, gradient):  # noqa: ANN001, ANN205

@@ -317,7 +317,8 @@ def prepare(
 
     `batches` yields (students, teachers), lists of (N, C, h, w) maps by block, of the untrained
     student on infrared and the teacher on RGB: the maps that the first steps will see. `options`
-    are the loss's own. It keeps sums or samples, not maps. `UserError` for a loss that needs none (not in `PREPARERS`), or no batch.
+    are the loss's own. It keeps sums or samples, not maps. `UserError` for a loss that needs none
+    (not in `PREPARERS`), or no batch.
     """
     loss = _known(name)
     _check_options(name, loss, options)

@@ -111,6 +111,22 @@ def test_across_channels_finds_what_no_single_channel_tells():
         weight_curve(STATE, "predicted")
 
 
+def test_across_channels_counts_every_bin_of_the_whole_spectrum():
+    """Teacher and student agree but for the first and last column of frequencies, where they are
+    unrelated. With a share p of agreeing bins the best map is p, which explains p^2."""
+    h, w = 8, 12
+    apart = torch.zeros(h, w)
+    apart[:, [0, w // 2]] = 1
+    preparer = Predictability(variant="predicted")
+    for seed in range(8):
+        student = noise(8, 8, h, w, seed=seed)
+        other = filtered_noise(apart, 8, 8, h, w, seed=50 + seed)
+        preparer.update(student, filtered_noise(1 - apart, 8, 8, h, w, seed=seed) + other)
+    found = preparer.state()["predicted"][1:]
+    shares = [float(1 - apart[ring].mean()) for ring in ring_masks(h, w, RINGS) if ring.any()]
+    assert found.tolist() == pytest.approx([p**2 for p in shares], abs=0.06)
+
+
 def test_the_scaled_weight_charges_an_absent_student_what_mse_does():
     h, w = 8, 8
     rho = radius(h, w)
