@@ -1,10 +1,10 @@
 """FreqKD-lite: frequency-decoupled distillation from RGB to infrared, as a tutorial and a test.
 
 The modules in the order in which data flows through them, which is the order to read them in:
-`data` -> `features` -> `spectrum` -> `coherence`, `similarity` -> `losses` -> `runs`
--> `checkpoints` -> `teacher_cache` -> `processes`, `precision` -> `distil` -> `evaluate`
--> `results` -> `figures`, `widgets`, `notebook` -> `check`, `changes`, `controls`, `gap`, `demo`,
-`knobs`, `explore` -> `sweep`, `compare`, `summary`, `planning`, `bench` -> `cli`.
+`data` -> `features` -> `spectrum` -> `coherence`, `similarity` -> `filters`, `losses`, `rivals`,
+`weighted` -> `runs` -> `checkpoints` -> `teacher_cache` -> `processes`, `precision` -> `distil`
+-> `evaluate` -> `results` -> `figures`, `widgets`, `notebook` -> `check`, `changes`, `controls`,
+`gap`, `demo`, `knobs`, `explore` -> `sweep`, `compare`, `summary`, `planning`, `bench` -> `cli`.
 """
 
 __version__ = "0.1.0"

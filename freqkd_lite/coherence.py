@@ -90,6 +90,10 @@ class CrossSpectrum:
         total, weight = ((rings * x).sum((1, 2)) for x in self._totals())
         return total / weight
 
+    def power(self) -> Tensor:
+        """Mean |A|^2 over images and channels (H, W), FFT order."""
+        return self._whole(self.sums[2].mean(0)) / self.images
+
     def phase(self) -> Tensor:
         """Angle in radians (H, W), FFT order, of the cross spectrum summed over channels: by how
         much a's waves lead b's. For b(y, x) = a(y - dy, x - dx) it is 2 pi (fy dy + fx dx)."""

@@ -1,27 +1,50 @@
 """What a student pays for differing from its teacher: label-free losses on lists of feature maps.
 
 A loss is one function of a student's and a teacher's map (N, C, h, w) that returns its parts by
-band; `register` makes it known by name, `build_loss` applies it to every block and adds up.
+band; `register` makes it known by name, `build_loss` applies it to every block and adds up. Here
+stands FreqKD's family; `rivals` holds what others published, `weighted` what this project adds.
+
+Some losses measure something once, before training, on the features of the untrained student:
+`prepare` does, `save_states` keeps it with the run, `build_loss(states=...)` takes it.
 """
 
 from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from numbers import Real
+from pathlib import Path
+from typing import Protocol
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 from torch import Tensor
+from torch.autograd import Function
 from torch.nn.functional import mse_loss
 from torch.nn.functional import normalize as unit_norm
 
 from freqkd_lite.errors import UserError, unknown
-from freqkd_lite.spectrum import at_least_float32, centred_rectangle, split_bands
+from freqkd_lite.filters import coded_bands, weighted_energy
+from freqkd_lite.spectrum import at_least_float32, band_mask, radius
 
 BlockLoss = Callable[..., dict[str, Tensor]]
+State = dict[str, Tensor]
+"""What a loss measured for one block before training."""
+
 LOSSES: dict[str, BlockLoss] = {}
+PREPARERS: dict[str, Callable[..., Preparer]] = {}
+"""The losses that must be prepared, with what does it: f(**options of the loss) for each block."""
+
+
+class Preparer(Protocol):
+    """Looks at the training pairs of one block, batch by batch, and tells what it found."""
+
+    def update(self, student: Tensor, teacher: Tensor) -> None: ...
+
+    def state(self) -> State: ...
 
 
 @dataclass(frozen=True)
@@ -33,21 +56,60 @@ class LossParts:
     parts: dict[str, Tensor]
 
 
-def register(name: str) -> Callable[[BlockLoss], BlockLoss]:
+def register(
+    name: str, prepare: Callable[..., Preparer] | None = None
+) -> Callable[[BlockLoss], BlockLoss]:
     """Decorator: make `f(student, teacher, *, option=default, ...) -> {band: scalar}` the loss
-    `name`. Both maps are (N, C, h, w), float32 or float64, and the teacher's needs no gradient."""
+    `name`. Both maps are (N, C, h, w), float32 or float64, and the teacher's needs no gradient.
+
+    A loss with `prepare` gets the block's `State` as `state=`; one that has a parameter `anchor`
+    gets there the untrained student's map of the same images."""
 
     def add(function: BlockLoss) -> BlockLoss:
         LOSSES[name] = function
+        if prepare:
+            PREPARERS[name] = prepare
         return function
 
     return add
 
 
+class _Normalise(Function):
+    """`normalise` in few passes over memory, which is what it costs: about half of autograd's."""
+
+    @staticmethod
+    def forward(ctx, x, eps):  # noqa: ANN001, ANN205
+        y = x - x.mean((2, 3), keepdim=True)
+        length = torch.linalg.vector_norm(y, dim=1, keepdim=True)
+        scale = 1 / length.clamp_min(eps)
+        y *= scale
+        ctx.save_for_backward(y, scale, length > eps)
+        return y
+
+    @staticmethod
+    def backward(ctx, gradient):  # noqa: ANN001, ANN205
+        y, scale, turned = ctx.saved_tensors  # a token's length is fixed: only its turning counts
+        along = (gradient * y).sum(1, keepdim=True) * turned
+        back = torch.addcmul(gradient, y, along, value=-1)
+        back *= scale
+        back -= back.mean((2, 3), keepdim=True)
+        return back, None
+
+
 def normalise(x: Tensor, eps: float = 1e-6) -> Tensor:
     """x (N, C, h, w) less each channel's mean over space, then each token to L2 norm 1 over
     channels (stage 1 of FreqKD). A token shorter than `eps` is divided by `eps` instead."""
-    return unit_norm(x - x.mean((2, 3), keepdim=True), dim=1, eps=eps)
+    return _Normalise.apply(x, eps)
+
+
+def positive(name: str, value: float) -> float:
+    """The value of an option, or a `UserError` where it is 0 or less."""
+    if value <= 0:
+        raise UserError(f"{name}={value!r} can't be used: give a number above 0.")
+    return value
+
+
+# -------------------------------------------------------------------------- FreqKD and its variants
 
 
 @register("code")
@@ -58,11 +120,112 @@ def code(student: Tensor, teacher: Tensor, *, cutoff: float = 0.5,
 
     Low: MSE of the low bands. High: `high_weight` x MSE of log(1 + |high band|) in space.
     """
-    mask = centred_rectangle(*student.shape[-2:], cutoff)
-    student_low, student_high = split_bands(normalise(student), mask=mask)
-    teacher_low, teacher_high = split_bands(normalise(teacher), mask=mask)
+    student_low, student_high = coded_bands(normalise(student), cutoff)
+    teacher_low, teacher_high = coded_bands(normalise(teacher), cutoff)
     logs = torch.log1p(student_high.abs()), torch.log1p(teacher_high.abs())
     return {"low": mse_loss(student_low, teacher_low), "high": high_weight * mse_loss(*logs)}
+
+
+@register("eq")
+def eq(student: Tensor, teacher: Tensor, *, cutoff: float = 0.5,
+       high_weight: float = 0.1) -> dict[str, Tensor]:  # fmt: skip
+    """FreqKD as the paper's equations are read (arXiv 2606.11572): each channel to L2 norm 1 over
+    space, a disk whose cutoff is 1 in the spectrum's corner, and one logarithm of a whole band.
+
+    Low: MSE of the low bands. High: `high_weight` x log(1 + MSE of the high bands). Both follow
+    from the difference alone (Parseval). No mean is taken away: a channel's offset counts.
+    """
+    student, teacher = (unit_norm(x.flatten(2), dim=2).reshape(x.shape) for x in (student, teacher))
+    difference = student - teacher
+    low_bins = band_mask(*student.shape[-2:], cutoff * math.sqrt(2), "disk").double()
+    low = weighted_energy(difference, low_bins) / difference.numel()
+    high = (difference.square().mean() - low).clamp_min(0)  # below 0 by rounding alone
+    return {"low": low, "high": high_weight * torch.log1p(high)}
+
+
+@register("signed")
+def signed(student: Tensor, teacher: Tensor, *, cutoff: float = 0.5,
+           high_weight: float = 0.1) -> dict[str, Tensor]:  # fmt: skip
+    """`code` with the sign kept in the logarithm, sgn(x) log(1 + |x|), as in FreqKD's predecessor
+    FD-CMKD (arXiv 2511.19887)."""
+    student_low, student_high = coded_bands(normalise(student), cutoff)
+    teacher_low, teacher_high = coded_bands(normalise(teacher), cutoff)
+    logs = (torch.log1p(x.abs()).copysign(x) for x in (student_high, teacher_high))
+    return {"low": mse_loss(student_low, teacher_low), "high": high_weight * mse_loss(*logs)}
+
+
+class MedianDifference:
+    """Prepares `robust`: the median of |high band of the difference| over the elements of a block
+    on the training pairs, from evenly spaced ones where a batch has more than `SAMPLE`."""
+
+    SAMPLE = 20_000
+
+    def __init__(self, cutoff: float = 0.5, **others: float):
+        self.cutoff, self._seen = cutoff, []
+
+    def update(self, student: Tensor, teacher: Tensor) -> None:
+        high = coded_bands(normalise(student) - normalise(teacher), self.cutoff)[1].abs().flatten()
+        self._seen.append(high[:: math.ceil(len(high) / self.SAMPLE)].cpu())
+
+    def state(self) -> State:
+        return {"median": torch.cat(self._seen).median()}
+
+
+@register("robust", prepare=MedianDifference)
+def robust(student: Tensor, teacher: Tensor, *, state: State, cutoff: float = 0.5,
+           high_weight: float = 0.1, scale: float = 1.0) -> dict[str, Tensor]:  # fmt: skip
+    """What a logarithm could do: `code`'s bands, but the high one's difference d saturates,
+    c^2 log(1 + d^2 / c^2) (the Cauchy or Lorentzian loss of robust statistics), with c = `scale` x
+    the median |d| of the untrained student. So it tends to d^2 for small d, and sees signs."""
+    low, high = coded_bands(normalise(student) - normalise(teacher), cutoff)
+    c = (scale * state["median"].to(high)).clamp_min(1e-12)
+    saturated = (c**2 * torch.log1p((high / c).square())).mean()
+    return {"low": low.square().mean(), "high": high_weight * saturated}
+
+
+@register("low_only")
+def low_only(student: Tensor, teacher: Tensor, *, cutoff: float = 0.5) -> dict[str, Tensor]:
+    """The low band's term of `code` alone (an ablation of arXiv 2606.11572)."""
+    low, _ = coded_bands(normalise(student) - normalise(teacher), cutoff)
+    return {"low": low.square().mean()}
+
+
+@register("high_only")
+def high_only(student: Tensor, teacher: Tensor, *, cutoff: float = 0.5) -> dict[str, Tensor]:
+    """The high band's term of `code` alone, with weight 1 (an ablation of arXiv 2606.11572)."""
+    highs = (coded_bands(normalise(x), cutoff)[1] for x in (student, teacher))
+    return {"high": mse_loss(*(torch.log1p(high.abs()) for high in highs))}
+
+
+@register("swapped")
+def swapped(student: Tensor, teacher: Tensor, *, cutoff: float = 0.5,
+            low_weight: float = 0.1) -> dict[str, Tensor]:  # fmt: skip
+    """`code` with its bands changed over: MSE of the high ones, `low_weight` x MSE of log(1 + |low
+    band|). If the frequency is what matters, this must do worse."""
+    student_low, student_high = coded_bands(normalise(student), cutoff)
+    teacher_low, teacher_high = coded_bands(normalise(teacher), cutoff)
+    logs = torch.log1p(student_low.abs()), torch.log1p(teacher_low.abs())
+    return {"low": low_weight * mse_loss(*logs), "high": mse_loss(student_high, teacher_high)}
+
+
+@register("step")
+def step(student: Tensor, teacher: Tensor, *, cutoff: float = 0.5,
+         high_weight: float = 0.1) -> dict[str, Tensor]:  # fmt: skip
+    """What `code` reads like: MSE with weight 1 up to the cutoff and `high_weight` beyond it, with
+    a symmetric rectangle and without logarithm. Both parts follow from the difference."""
+    difference = normalise(student) - normalise(teacher)
+    low = band_mask(*difference.shape[-2:], cutoff).double()
+    weight = low + high_weight * (1 - low)
+    return {"all": weighted_energy(difference, weight) / difference.numel()}
+
+
+@register("lowpass")
+def lowpass(student: Tensor, teacher: Tensor, *, half: float = 0.35) -> dict[str, Tensor]:
+    """MSE with a fixed smooth weight, a Gaussian of rho that is 1 at the zero frequency and 1/2 at
+    rho = `half`: what a gradual fall-off brings without any measurement (this project's)."""
+    difference = normalise(student) - normalise(teacher)
+    weight = torch.exp2(-((radius(*difference.shape[-2:]) / positive("half", half)) ** 2))
+    return {"all": weighted_energy(difference, weight) / difference.numel()}
 
 
 @register("mse")
@@ -78,33 +241,127 @@ def cosine(student: Tensor, teacher: Tensor) -> dict[str, Tensor]:
     return {"all": 1 - (normalise(student) * normalise(teacher)).sum(1).mean()}
 
 
+# ----------------------------------------------------------------------------- a loss of all blocks
+
+
 def build_loss(
-    name: str, *, weights: Sequence[float] | None = None, **options: float
-) -> Callable[[Sequence[Tensor], Sequence[Tensor]], LossParts]:
+    name: str,
+    *,
+    weights: Sequence[float] | None = None,
+    states: Sequence[State] | None = None,
+    **options: float | str,
+) -> Callable[..., LossParts]:
     """The loss `name` as `f(students, teachers) -> LossParts` on lists of (N, C, h, w) maps.
 
-    `weights`: one factor a block, 1 each by default; `options`: the loss's own. Maps are taken to
-    float32 (float64 stays); no gradient reaches the teachers. `UserError` for an unknown name or
-    option, a value out of range, or maps that don't fit each other.
+    `weights`: one factor a block, 1 each by default; `states`: what `prepare` returned, for the
+    losses of `PREPARERS`; `options`: the loss's own. A loss of which `needs_anchors` is true is
+    called as `f(students, teachers, anchors)`, with the untrained student's maps. Maps are taken
+    to float32 (float64 stays); no gradient reaches teachers and anchors. `UserError` for an unknown
+    name or option, a value out of range, or maps that don't fit each other.
     """
-    if name not in LOSSES:
-        raise unknown("loss", name, LOSSES)
-    loss = LOSSES[name]
+    loss = _known(name)
     _check_options(name, loss, options)
     factors = None if weights is None else [_number("weights", value) for value in weights]
-    loss(torch.zeros(1, 1, 2, 2), torch.zeros(1, 1, 2, 2), **options)  # a bad cutoff raises here
+    if (name in PREPARERS) != (states is not None):
+        raise UserError(
+            f"The loss {name!r} must be prepared: give states=prepare({name!r}, batches)."
+            if name in PREPARERS
+            else f"The loss {name!r} is not prepared: leave out states."
+        )
+    anchored, blank = needs_anchors(name), torch.zeros(1, 1, 2, 2)
 
-    def of_lists(students: Sequence[Tensor], teachers: Sequence[Tensor]) -> LossParts:
-        _check_maps(students, teachers, factors)
+    def of_block(block: int, student: Tensor, teacher: Tensor, anchor: Tensor | None) -> dict:
+        extra = {"anchor": anchor} if anchored else {}
+        if states is not None:
+            extra["state"] = states[block]
+        return loss(student, teacher, **extra, **options)
+
+    if states is None or states:
+        of_block(0, blank, blank, blank)  # a bad cutoff raises here
+
+    def of_lists(
+        students: Sequence[Tensor],
+        teachers: Sequence[Tensor],
+        anchors: Sequence[Tensor] | None = None,
+    ) -> LossParts:
+        if anchored != (anchors is not None):
+            need = "needs" if anchored else "takes no"
+            raise UserError(f"The loss {name!r} {need} anchors, maps of the untrained student.")
+        _check_maps(students, teachers, factors, states)
+        if anchored:
+            _check_maps(anchors, teachers, factors, states)
         parts = {}
         for i, (student, teacher) in enumerate(zip(students, teachers, strict=True)):
             factor = 1.0 if factors is None else factors[i]
+            anchor = at_least_float32(anchors[i].detach()) if anchored else None
             both = at_least_float32(student), at_least_float32(teacher.detach())
-            for band, value in loss(*both, **options).items():
+            for band, value in of_block(i, *both, anchor).items():
                 parts[f"block{i}/{band}"] = factor * value
         return LossParts(torch.stack(list(parts.values())).sum(), parts)
 
     return of_lists
+
+
+def needs_anchors(name: str) -> bool:
+    """Whether the loss `name` compares with what the untrained student makes of the same images."""
+    return "anchor" in inspect.signature(_known(name)).parameters
+
+
+@torch.no_grad()
+def prepare(
+    name: str,
+    batches: Iterable[tuple[Sequence[Tensor], Sequence[Tensor]]],
+    **options: float | str,
+) -> list[State]:
+    """What the loss `name` must know of the training pairs, one `State` a block, in one pass.
+
+    `batches` yields (students, teachers), lists of (N, C, h, w) maps by block, of the untrained
+    student on infrared and the teacher on RGB: the maps that the first steps will see. `options`
+    are the loss's own. It keeps sums or samples, not maps. `UserError` for a loss that needs none
+    (not in `PREPARERS`), or no batch.
+    """
+    loss = _known(name)
+    _check_options(name, loss, options)
+    if name not in PREPARERS:
+        raise UserError(f"The loss {name!r} needs no preparing: build it as it is.")
+    preparers: list[Preparer] = []
+    for students, teachers in batches:
+        if not preparers:
+            preparers = [PREPARERS[name](**options) for _ in students]
+        _check_maps(students, teachers, None, preparers)
+        for preparer, *both in zip(preparers, students, teachers, strict=True):
+            preparer.update(*map(at_least_float32, both))
+    if not preparers:
+        raise UserError(f"The loss {name!r} was prepared on no pairs: give one batch or more.")
+    return [preparer.state() for preparer in preparers]
+
+
+def save_states(states: Sequence[State], path: str | Path) -> None:
+    """Keep what `prepare` returned in a small safetensors file."""
+    named = {f"block{i}/{key}": value for i, state in enumerate(states)
+             for key, value in state.items()}  # fmt: skip
+    save_file({name: value.contiguous() for name, value in named.items()}, path)
+
+
+def load_states(path: str | Path) -> list[State]:
+    """What `save_states` kept. `UserError` for a file that is missing or holds something else."""
+    try:
+        named = load_file(path)
+        states: list[State] = [{} for _ in {name.split("/")[0] for name in named}]
+        for name, value in named.items():
+            block, key = name.split("/")
+            states[int(block.removeprefix("block"))][key] = value
+    except (SafetensorError, OSError, ValueError, IndexError) as error:
+        raise UserError(
+            f"{path} holds no measurements of a loss: prepare the loss anew."
+        ) from error
+    return states
+
+
+def _known(name: str) -> BlockLoss:
+    if name not in LOSSES:
+        raise unknown("loss", name, LOSSES)
+    return LOSSES[name]
 
 
 def _number(name: str, value: object) -> float:
@@ -113,9 +370,9 @@ def _number(name: str, value: object) -> float:
     return float(value)
 
 
-def _check_options(name: str, loss: BlockLoss, options: dict[str, float]) -> None:
+def _check_options(name: str, loss: BlockLoss, options: dict[str, float | str]) -> None:
     known = list(inspect.signature(loss).parameters.values())[2:]
-    defaults = {parameter.name: parameter.default for parameter in known}
+    defaults = {p.name: p.default for p in known if p.name not in ("state", "anchor")}
     for option, value in options.items():
         if not defaults:
             raise UserError(f"The loss {name!r} takes no options: leave out {option}={value!r}.")
@@ -126,14 +383,18 @@ def _check_options(name: str, loss: BlockLoss, options: dict[str, float]) -> Non
 
 
 def _check_maps(
-    students: Sequence[Tensor], teachers: Sequence[Tensor], factors: Sequence[float] | None
+    students: Sequence[Tensor],
+    teachers: Sequence[Tensor],
+    factors: Sequence[float] | None,
+    states: Sequence[object] | None = None,
 ) -> None:
     if not students or len(students) != len(teachers):
         raise UserError(
             f"{len(students)} student and {len(teachers)} teacher maps: give one of each a block."
         )
-    if factors is not None and len(factors) != len(students):
-        raise UserError(f"weights has {len(factors)} values for {len(students)} blocks: one each.")
+    for given, what in ((factors, "weights has"), (states, "the loss was prepared with")):
+        if given is not None and len(given) != len(students):
+            raise UserError(f"{what} {len(given)} values for {len(students)} blocks: one each.")
     for i, (student, teacher) in enumerate(zip(students, teachers, strict=True)):
         if student.shape != teacher.shape or student.ndim != 4:
             raise UserError(
@@ -141,3 +402,7 @@ def _check_maps(
                 f"{tuple(teacher.shape)}: resize and project the student's to (N, C, h, w) of the "
                 "teacher's first."
             )
+
+
+# They register themselves; here, for whoever asks for a loss by name may ask for one of theirs.
+from freqkd_lite import rivals, weighted  # noqa: E402, F401

@@ -13,7 +13,7 @@ from freqkd_lite.controls import derangement
 from freqkd_lite.errors import UserError
 from freqkd_lite.figures import bands
 from freqkd_lite.losses import build_loss, normalise
-from freqkd_lite.spectrum import band_mask, centred_rectangle, split_bands
+from freqkd_lite.spectrum import RINGS, band_mask, centred_rectangle, ring_masks, split_bands
 
 
 @pytest.fixture(autouse=True)
@@ -340,3 +340,44 @@ def test_the_histogram_holds_the_elements_and_marks_both_widths():
     straight, log = above.get_lines()[:2]
     assert log.get_ydata() == pytest.approx(np.log(1 + straight.get_xdata()))
     assert f"{rms:.3f} at 256 channels" in alt
+
+
+# ------------------------------------------------------------------------------ 04: the gradients
+
+
+def wave_maps(k, size=1.0, n=16):
+    """Two channels (1, 2, n, n): a cosine and a sine of k cycles along x."""
+    angle = 2 * np.pi * k * torch.arange(n, dtype=torch.float64).expand(n, n) / n
+    return size * torch.stack([angle.cos(), angle.sin()])[None]
+
+
+def test_gradient_spectra_scale_each_block_to_one_power():
+    low, high = wave_maps(1), wave_maps(7)
+    sent = {"mse": [low + 2 * high, 100 * low], "code": [low, low]}
+    found = bands.gradient_spectra(sent)
+    # rings: rho .125 in the first, .875 in the one up to .875; energies 1/5 and 4/5, then 1 and 0
+    counts = [int(ring.sum()) for ring in ring_masks(16, 16, RINGS)]
+    level = np.zeros(8)
+    level[0], level[5] = (0.2 + 1) / 2 * 256 / counts[0], (0.8 + 0) / 2 * 256 / counts[5]
+    assert found["mse"] == pytest.approx(level, abs=1e-9)
+    assert found["code"][0] == pytest.approx(256 / counts[0])
+    _, alt = bands.gradients(sent)
+    assert f"MSE {np.sqrt(level[0]):.2g} to 0" in alt
+
+
+def test_agreement_is_a_cosine():
+    one, other = wave_maps(1), wave_maps(3)
+    assert bands.agreement([one, one], [2 * one, -one]) == pytest.approx(0)
+    assert bands.agreement([one], [one + other]) == pytest.approx(2**-0.5)
+
+
+def test_the_gradients_words_follow_the_numbers():
+    low, high = wave_maps(1), wave_maps(7)
+    sent = {"mse": [low + high], "code": [low]}
+    text = bands.gradient_conclusion(sent, {"code": [0.1 * high], "signed": [high]})
+    assert "MSE 50%, FreqKD (code) 0%" in text and "10.0% of the whole" in text
+    assert "nearly the same way (cosine 1.00)" in text
+    text = bands.gradient_conclusion(sent, {"code": [high], "signed": [-high]})
+    assert "different ways (cosine -1.00)" in text
+    text = bands.gradient_conclusion(sent, {"code": [high], "signed": [high + low]})
+    assert "partly the same way (cosine 0.71)" in text

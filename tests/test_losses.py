@@ -8,7 +8,16 @@ import torch
 
 from freqkd_lite import losses
 from freqkd_lite.errors import UserError
-from freqkd_lite.losses import LOSSES, build_loss, normalise
+from freqkd_lite.losses import (
+    LOSSES,
+    PREPARERS,
+    build_loss,
+    load_states,
+    needs_anchors,
+    normalise,
+    prepare,
+    save_states,
+)
 from freqkd_lite.spectrum import centred_rectangle, split_bands
 
 
@@ -19,6 +28,18 @@ def noise(*shape, seed=0, dtype=torch.float64):
 def map_of(rows):
     """One channel: (1, 1, h, w)."""
     return torch.tensor([[rows]], dtype=torch.float32)
+
+
+def ready(name, students, teachers, **options):
+    """The loss, prepared on these maps if it must be, and given them as anchors if it needs any:
+    f(students, teachers)."""
+    batches = [(students, teachers), ([x.flip(2) for x in students], [x.flip(2) for x in teachers])]
+    states = prepare(name, batches, **options) if name in PREPARERS else None
+    loss = build_loss(name, states=states, **options)
+    if not needs_anchors(name):
+        return loss
+    start = [x.detach().clone() for x in students]
+    return lambda students, teachers: loss(students, teachers, start)
 
 
 def numbers(loss):
@@ -158,6 +179,120 @@ def test_the_coded_log_lies_on_the_line():
     assert 0.978**4 < ratio < 1
 
 
+# The other variants
+
+
+def coded(x):
+    return split_bands(normalise(x), mask=centred_rectangle(*x.shape[-2:]))
+
+
+@pytest.mark.parametrize("h,w", [(8, 8), (7, 9)])
+def test_the_variants_follow_their_formulas_on_the_bands(h, w):
+    student, teacher = noise(2, 5, h, w), noise(2, 5, h, w, seed=1)
+    (s_low, s_high), (t_low, t_high) = (
+        map(torch.Tensor.numpy, coded(x)) for x in (student, teacher)
+    )
+
+    def mean_square(a, b):
+        return ((a - b) ** 2).mean()
+
+    def log(x):
+        return np.log(1 + abs(x))
+
+    median = np.median(abs(s_high - t_high))
+    d2 = (s_high - t_high) ** 2
+    expected = {
+        "low_only": (mean_square(s_low, t_low),),
+        "high_only": (mean_square(log(s_high), log(t_high)),),
+        "swapped": (0.1 * mean_square(log(s_low), log(t_low)), mean_square(s_high, t_high)),
+        "signed": (mean_square(s_low, t_low),
+                   0.1 * mean_square(*(np.sign(x) * log(x) for x in (s_high, t_high)))),
+        "robust": (mean_square(s_low, t_low),
+                   0.1 * (median**2 * np.log(1 + d2 / median**2)).mean()),
+    }  # fmt: skip
+    for name, parts in expected.items():
+        states = prepare(name, [([student], [teacher])]) if name in PREPARERS else None
+        found = build_loss(name, states=states)([student], [teacher]).parts.values()
+        # an even number of elements: torch's median is the lower of the middle two
+        assert [float(x) for x in found] == pytest.approx(parts, rel=5e-3 if states else 1e-9)
+
+
+def test_eq_by_hand():
+    """One channel, a wave of 2 of 4 tokens (the axis' Nyquist, at half of the corner's radius in
+    each axis, so .71 of it: high) against the constant (low)."""
+    student = map_of([[1, -1, 1, -1]] * 4)
+    teacher = map_of([[3, 3, 3, 3]] * 4)
+    # Each has L2 norm 1 over 16 tokens: elements of size 1/4, energy 1.
+    expected = {"block0/low": 1 / 16, "block0/high": 0.1 * math.log(1 + 1 / 16)}
+    assert numbers(build_loss("eq")([student], [teacher])) == pytest.approx(expected)
+    # With the cutoff at .75 of the corner's radius the wave is low as well.
+    assert numbers(build_loss("eq", cutoff=0.75)([student], [teacher])) == pytest.approx(
+        {"block0/low": 2 / 16, "block0/high": 0}, abs=1e-7
+    )
+
+
+def test_eq_sees_no_gain_of_a_channel():
+    teacher = noise(2, 3, 6, 8)
+    gains = torch.tensor([1.0, 5.0, 0.2]).reshape(1, 3, 1, 1)
+    assert build_loss("eq")([gains * teacher], [teacher]).total < 1e-12
+
+
+def test_step_and_lowpass_weigh_each_frequency():
+    """A student that lacks one wave pays that wave's energy times the weight at its frequency."""
+    y, x = torch.arange(8.0)[:, None], torch.arange(8.0)
+
+    def wave(k, l):  # noqa: E741
+        angle = 2 * math.pi * (k * y + l * x) / 8
+        return torch.stack([angle.cos(), angle.sin()])[None].double()
+
+    # Two waves in two pairs of channels: every token has the same length, so normalising is a
+    # common factor, and the mean is 0 already.
+    for k, l in ((1, 1), (0, 3), (2, 3), (3, 1)):  # noqa: E741
+        student = torch.cat([wave(1, 0), -wave(k, l)], 1)
+        teacher = torch.cat([wave(1, 0), wave(k, l)], 1)
+        share = 4 * 0.5 / 4  # (2a)^2 with a^2 = 1/2, mean over 4 channels of cos^2 or sin^2
+        low = max(k, l) <= 2
+        rho = math.hypot(k, l) / 4
+        for name, weight in (("step", 1 if low else 0.1), ("lowpass", 2 ** -((rho / 0.35) ** 2))):
+            cost = build_loss(name)([student], [teacher]).total.item()
+            assert cost == pytest.approx(share * weight), (name, k, l)
+
+
+def test_robust_saturates_and_is_plain_where_differences_are_small():
+    teacher = noise(2, 5, 8, 8)
+    states = prepare("robust", [([noise(2, 5, 8, 8, seed=1)], [teacher])])
+    near = teacher + 1e-4 * noise(2, 5, 8, 8, seed=2)
+    (_, s_high), (_, t_high) = coded(near), coded(teacher)
+    high = build_loss("robust", states=states)([near], [teacher]).parts["block0/high"]
+    assert high.item() == pytest.approx(0.1 * (s_high - t_high).square().mean().item(), rel=1e-3)
+    # It sees signs, and charges less than the plain MSE for them.
+    negated = build_loss("robust", states=states)([-teacher], [teacher]).parts["block0/high"]
+    assert 0.01 < negated / (0.1 * (2 * t_high).square().mean()) < 0.7
+
+
+def test_robust_takes_the_median_of_all_batches_before_training():
+    students = [noise(4, 5, 8, 8, seed=s) for s in (0, 1)]
+    teachers = [noise(4, 5, 8, 8, seed=2)] * 2
+    (state,) = prepare("robust", (([s], [t]) for s, t in zip(students, teachers, strict=True)))
+    seen = torch.cat([(coded(s)[1] - coded(t)[1]).abs().flatten()
+                      for s, t in zip(students, teachers, strict=True)])  # fmt: skip
+    assert state["median"].item() == pytest.approx(seen.median().item())
+
+
+def test_prepared_states_come_back_from_a_file(tmp_path):
+    maps = [noise(3, 2, 6, 8, seed=s) for s in range(4)]
+    states = prepare("coherence", [(maps[:2], maps[2:])])
+    save_states(states, tmp_path / "loss.safetensors")
+    back = load_states(tmp_path / "loss.safetensors")
+    assert [sorted(s) for s in back] == [["coherence", "power", "rho", "shuffled"]] * 2
+    for one, other in zip(states, back, strict=True):
+        assert all(torch.equal(one[key], other[key]) for key in one)
+    (tmp_path / "torn").write_bytes(b"1234")
+    for wrong in ("torn", "absent"):
+        with pytest.raises(UserError, match=f"{wrong} holds no measurements"):
+            load_states(tmp_path / wrong)
+
+
 def test_cosine_and_mse_are_one_loss_up_to_a_factor():
     student, teacher = noise(2, 7, 5, 6), noise(2, 7, 5, 6, seed=1)
     mse = build_loss("mse")([student], [teacher]).total
@@ -166,12 +301,26 @@ def test_cosine_and_mse_are_one_loss_up_to_a_factor():
     assert 0.5 < cosine < 1.5
 
 
-@pytest.mark.parametrize("name", sorted(LOSSES))
+# What costs nothing beside the teacher's own map: an offset of each channel, and a gain of all.
+SEES_OFFSET = {"eq", "mse_raw", "unic", "wavelet", "spectralkd", "gram", "attention"}
+SEES_GAIN = {"mse_raw", "unic", "wavelet", "spectralkd", "cwd"}
+NO_SIGN = {"high_only", "gram", "attention"}  # a negated map costs them nothing
+# The anchored loss pulls to the teacher only so far as it can be followed, so the teacher's own
+# map costs something: tests/test_weighted.py.
+OF_TEACHER = sorted(set(LOSSES) - {"anchor"})
+
+
+@pytest.mark.parametrize("name", OF_TEACHER)
 def test_a_perfect_student_costs_nothing_whatever_its_mean_and_scale(name):
-    teacher = noise(2, 7, 5, 6)
-    student = 3 * teacher + noise(1, 7, 1, 1, seed=1)  # the normalisation takes both away
-    assert abs(build_loss(name)([student], [teacher]).total) < 1e-12
-    assert build_loss(name)([-teacher], [teacher]).total > 1e-3
+    teacher = noise(3, 7, 5, 6)
+    loss = ready(name, [0.5 * teacher + noise(3, 7, 5, 6, seed=4)], [teacher])
+    assert abs(loss([teacher], [teacher]).total) < 1e-12
+    for student, sees in ((3 * teacher, SEES_GAIN),
+                          (teacher + noise(1, 7, 1, 1, seed=1), SEES_OFFSET)):  # fmt: skip
+        cost = loss([student], [teacher]).total
+        assert cost > 1e-4 if name in sees else abs(cost) < 1e-12
+    negated = loss([-teacher], [teacher]).total
+    assert abs(negated) < 1e-12 if name in NO_SIGN else negated > 1e-4
 
 
 # Lists, weights, gradients
@@ -179,9 +328,9 @@ def test_a_perfect_student_costs_nothing_whatever_its_mean_and_scale(name):
 
 @pytest.mark.parametrize("name", sorted(LOSSES))
 def test_gradcheck(name):
-    loss = build_loss(name)
-    students = [noise(1, 3, 4, 5).requires_grad_(), noise(1, 2, 3, 4, seed=1).requires_grad_()]
-    teachers = [noise(1, 3, 4, 5, seed=2), noise(1, 2, 3, 4, seed=3)]
+    students = [noise(2, 3, 4, 5).requires_grad_(), noise(2, 2, 3, 4, seed=1).requires_grad_()]
+    teachers = [noise(2, 3, 4, 5, seed=2), noise(2, 2, 3, 4, seed=3)]
+    loss = ready(name, [x + 0.3 * y for x, y in zip(teachers, students, strict=True)], teachers)
     assert torch.autograd.gradcheck(lambda *s: loss(s, teachers).total, students)
 
 
@@ -223,6 +372,7 @@ def test_a_new_loss_joins_by_one_function(monkeypatch):
 # Bad input
 
 X = torch.zeros(1, 2, 4, 4)
+TWO = [{"median": X.sum()}] * 2
 
 
 @pytest.mark.parametrize(
@@ -240,6 +390,22 @@ X = torch.zeros(1, 2, 4, 4)
         (lambda: build_loss("mse")([], []), "0 student"),
         (lambda: build_loss("mse")([X], [torch.zeros(1, 3, 4, 4)]), r"Block 0.*\(1, 3, 4, 4\)"),
         (lambda: build_loss("mse")([X[0]], [X[0]]), r"\(2, 4, 4\)"),
+        (lambda: build_loss("robust"), "must be prepared"),
+        (lambda: build_loss("mse", states=[{}]), "leave out states"),
+        (
+            lambda: build_loss("robust", states=[{"median": X.sum()}] * 2)([X], [X]),
+            "prepared with 2",
+        ),
+        (lambda: build_loss("mse")([X], [X], [X]), "takes no anchors"),
+        (lambda: build_loss("lowpass", half=0), "half=0"),
+        (lambda: build_loss("eq", cutoff=1.2), "cutoff"),
+        (lambda: build_loss("cwd", temperature=0), "temperature=0"),
+        (lambda: build_loss("wavelet", levels=0.5), "levels=0.5"),
+        (lambda: prepare("mse", [([X], [X])]), "needs no preparing"),
+        (lambda: prepare("robust", []), "on no pairs"),
+        (lambda: prepare("robust", [([X], [X]), ([X, X], [X, X])]), "1 values for 2 blocks"),
+        (lambda: prepare("coherence", [([X], [X])], variant="plane"), "did you mean 'plain'"),
+        (lambda: prepare("coherence", [([X], [X])], variant=2), "variant called '2'"),
     ],
 )
 def test_bad_input_is_refused_in_a_sentence(call, says):

@@ -18,7 +18,14 @@ from torch.nn.functional import mse_loss
 from freqkd_lite.data import Pair, PairSet
 from freqkd_lite.errors import UserError
 from freqkd_lite.notebook import COLOURS, NAMES, versus
-from freqkd_lite.spectrum import band_energies, band_mask, centred_rectangle, radius
+from freqkd_lite.spectrum import (
+    band_energies,
+    band_mask,
+    centred_rectangle,
+    energy_above,
+    radial_power,
+    radius,
+)
 from freqkd_lite.spectrum import band_overlap as overlap
 
 SIDES = ("RGB", "heat")
@@ -390,6 +397,72 @@ def log_conclusion(deviation: dict[str, float]) -> str:
         f"{deviation['element p99']:.1%}.\n"
         f"The term as a whole is {abs(term):.1%} {side} with the log than without: here the log "
         f"{bends}."
+    )
+
+
+SENT = {"mse": ("MSE", COLOURS["mse"], "-"), "low_only": ("low only", COLOURS["low"], ":"),
+        "code": (NAMES["code"], COLOURS["code"], "-"),
+        "signed": ("FreqKD, with signs", COLOURS["high"], "--"),
+        "coherence": ("coherence", COLOURS["teacher"], ":")}  # fmt: skip
+"""The losses whose gradients are drawn: words, colour and line."""
+
+
+def gradient_spectra(sent: dict[str, Sequence[Tensor]]) -> dict[str, np.ndarray]:
+    """Power per bin and ring of `RINGS` (rings,) of the gradients that each loss sends to maps, a
+    list of (N, C, h, w) by block; each block scaled to mean power 1, then the mean over blocks."""
+    found = {}
+    for name, blocks in sent.items():
+        levels = [radial_power(g / g.square().mean().sqrt())[1] for g in blocks]
+        found[name] = torch.stack(levels).mean(0).cpu().numpy()
+    return found
+
+
+def gradients(sent: dict[str, Sequence[Tensor]]) -> tuple[Figure, str]:
+    """How strong a pull each loss sends to each frequency: root of `gradient_spectra` over rho.
+    `sent`: the losses' gradients, keys of `SENT`."""
+    figure, ax = plt.subplots(figsize=(7, 3.8))
+    centres, told = radial_power(next(iter(sent.values()))[0])[0], []
+    for name, power in gradient_spectra(sent).items():
+        words, colour, line = SENT[name]
+        ax.plot(centres, np.sqrt(power), line, color=colour, label=words, marker=".")
+        told.append(f"{words} {np.sqrt(power[0]):.2g} to {np.sqrt(power[-1]):.2g}")
+    ax.axvline(0.5, color=COLOURS["floor"], lw=1, zorder=0)
+    ax.set(title="What does each loss pull at?", xlabel="rho (1 = Nyquist of an axis)",
+           ylabel="gradient per bin (RMS of all = 1)", yscale="log")  # fmt: skip
+    ax.legend(fontsize=9)
+    return figure, (
+        "The size of each loss's gradient against rho on the same pairs, scaled to a common total; "
+        f"from the lowest ring to the highest: {'; '.join(told)}."
+    )
+
+
+def agreement(one: Sequence[Tensor], other: Sequence[Tensor]) -> float:
+    """Cosine between two losses' gradients, lists of maps by block; mean over blocks."""
+    cosines = []
+    for a, b in zip(one, other, strict=True):
+        a, b = a.flatten().double(), b.flatten().double()
+        cosines.append(float(a @ b / (a.norm() * b.norm()).clamp_min(1e-300)))
+    return float(np.mean(cosines))
+
+
+def gradient_conclusion(
+    sent: dict[str, Sequence[Tensor]], high: dict[str, Sequence[Tensor]]
+) -> str:
+    """How little reaches the high band, and how far the missing sign turns it, in words. `sent`:
+    gradients of whole losses; `high`: of the high band's terms of "code" and "signed" alone."""
+    shares = []
+    for name, blocks in sent.items():
+        share = np.mean([float(energy_above(g, 0.5).mean()) for g in blocks])
+        shares.append(f"{SENT[name][0]} {share:.0%}")
+    turned = agreement(high["code"], high["signed"])
+    words = ("nearly the same way", "partly the same way", "different ways")
+    same = words[(turned < 0.9) + (turned < 0.5)]
+    part = np.mean([float(h.norm() / g.norm())
+                    for h, g in zip(high["code"], sent["code"], strict=True)])  # fmt: skip
+    return (
+        f"Of its gradient's energy each sends beyond rho 0.5: {', '.join(shares)}.\n"
+        f"FreqKD's high term brings a gradient of {part:.1%} of the whole one's size. With and "
+        f"without signs it pulls {same} (cosine {turned:.2f})."
     )
 
 

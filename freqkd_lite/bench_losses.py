@@ -1,0 +1,169 @@
+"""How long each loss takes, forward and backward, beside the straightforward way of writing it.
+
+Straightforward: a complex FFT of student and teacher, a mask, an inverse of every band, then the
+formula as it reads. All are measured in turns within one run, so that the ratios hold on a busy
+machine too; beside each stands by how much value and gradient differ from the straightforward ones.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from statistics import median
+
+import torch
+from torch import Tensor
+from torch.nn.functional import mse_loss
+
+from freqkd_lite.losses import PREPARERS, State, build_loss, prepare
+from freqkd_lite.spectrum import band_mask, centred_rectangle, radius
+from freqkd_lite.weighted import on_grid
+
+SHAPES = ((8, 384, 32, 40), (8, 1024, 37, 46))
+LINEAR = ("step", "lowpass", "coherence")
+ELEMENTWISE = ("code", "signed", "robust")
+TOLERANCE = 1e-5
+"""The largest relative difference from the straightforward way that is equality in float32."""
+
+
+def plain_normalise(x: Tensor) -> Tensor:
+    """`losses.normalise` as its sentence reads."""
+    x = x - x.mean((2, 3), keepdim=True)
+    return x / x.norm(dim=1, keepdim=True).clamp_min(1e-6)
+
+
+def both_bands(x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """(low, high) of maps by complex transforms; `mask` (h, w), FFT order, need not be hard."""
+    spectrum, mask = torch.fft.fft2(plain_normalise(x), norm="ortho"), mask.to(x)
+    low, high = (torch.fft.ifft2(spectrum * part, norm="ortho").real for part in (mask, 1 - mask))
+    return low, high
+
+
+def weighted_mse(student: Tensor, teacher: Tensor, weight: Tensor) -> Tensor:
+    """MSE of two maps after a filter by the root of a weight (h, w), FFT order."""
+    root = weight.sqrt().to(student)
+    back = [
+        torch.fft.ifft2(torch.fft.fft2(plain_normalise(x), norm="ortho") * root, norm="ortho").real
+        for x in (student, teacher)
+    ]
+    return mse_loss(*back)
+
+
+def straightforward(name: str, student: Tensor, teacher: Tensor, state: State | None) -> Tensor:
+    """The loss `name` with its defaults, as its formula reads, on one block."""
+    h, w = student.shape[-2:]
+    if name == "lowpass":
+        return weighted_mse(student, teacher, torch.exp2(-((radius(h, w) / 0.35) ** 2)))
+    if name == "coherence":
+        weight, power = (
+            on_grid(state, state[key].clamp_min(0), h, w) for key in ("coherence", "power")
+        )
+        return weighted_mse(student, teacher, weight * power.sum() / (weight * power).sum())
+    mask = band_mask(h, w, 0.5) if name == "step" else centred_rectangle(h, w, 0.5)
+    (s_low, s_high), (t_low, t_high) = (both_bands(x, mask) for x in (student, teacher))
+    if name == "robust":
+        c = state["median"].to(student)
+        high = (c**2 * torch.log1p(((s_high - t_high) / c) ** 2)).mean()
+    elif name == "step":
+        high = mse_loss(s_high, t_high)
+    elif name == "signed":
+        high = mse_loss(*(torch.sign(x) * torch.log(1 + x.abs()) for x in (s_high, t_high)))
+    else:
+        high = mse_loss(*(torch.log(1 + x.abs()) for x in (s_high, t_high)))
+    return mse_loss(s_low, t_low) + 0.1 * high
+
+
+def maps(shape: Sequence[int], device: str = "cpu") -> tuple[Tensor, Tensor]:
+    """A student's and a teacher's maps of noise that is stronger at low frequencies and partly
+    shared, more so there: the spectra and the coherence of real features, roughly."""
+    draw = torch.Generator().manual_seed(0)
+    shared, own, other = (torch.randn(*shape, generator=draw) for _ in range(3))
+    rho = radius(*shape[-2:])
+    falling = (1 / (0.1 + rho)).float()
+    together = torch.fft.ifft2(torch.fft.fft2(shared) * falling).real
+    alone = (torch.fft.ifft2(torch.fft.fft2(x) * falling.sqrt()).real for x in (own, other))
+    student, teacher = (together + x for x in alone)
+    return student.to(device).requires_grad_(), teacher.to(device)
+
+
+def losses(
+    names: Sequence[str] = LINEAR + ELEMENTWISE,
+    shapes: Sequence[Sequence[int]] = SHAPES,
+    repeats: int = 5,
+    device: str = "cpu",
+) -> dict:
+    """{"rows": [{"shape", "loss", "kind", "ms", "straight_ms", "faster", "of_mse", "error"}, ...]}:
+    medians of `repeats` rounds after one that is not counted.
+
+    faster: the straightforward way's time over this one's. of_mse: its time over that of plain
+    normalised MSE. error: the larger of the relative differences of value and gradient, the latter
+    by sums of magnitudes.
+    """
+    rows = []
+    for shape in shapes:
+        student, teacher = maps(shape, device)
+        runs: dict[str, Callable[[], Tensor]] = {"mse": _built("mse", student, teacher, None)}
+        for name in names:
+            states = prepare(name, [([student], [teacher])]) if name in PREPARERS else None
+            runs[name] = _built(name, student, teacher, states)
+            runs[f"straight {name}"] = _straight(name, student, teacher, states)
+        seconds: dict[str, list[float]] = {run: [] for run in runs}
+        kept = {}
+        for turn in range(repeats + 1):
+            for run, call in runs.items():
+                student.grad = None
+                began = _now(device)
+                value = call()
+                value.backward()
+                seconds[run].append(_now(device) - began)
+                if not turn:
+                    kept[run] = value.detach(), student.grad
+        took = {run: 1e3 * median(times[1:]) for run, times in seconds.items()}
+        rows += [_row(shape, name, took, kept) for name in names]
+    return {"schema": "freqkd-bench/1", "what": "loss", "device": device, "repeats": repeats,
+            "cores": os.cpu_count(), "threads": torch.get_num_threads(), "rows": rows}  # fmt: skip
+
+
+def table(found: dict) -> str:
+    """The answer for people."""
+    lines = [f"{'maps':>14} {'loss':10} {'ms':>7} {'straight':>9} {'faster':>7} {'of MSE':>7} "
+             f"{'error':>8}"]  # fmt: skip
+    lines += [
+        f"{'x'.join(map(str, r['shape'])):>14} {r['loss']:10} {r['ms']:7.1f} "
+        f"{r['straight_ms']:9.1f} {r['faster']:6.1f}x {r['of_mse']:6.2f}x {r['error']:8.0e}"
+        for r in found["rows"]
+    ]
+    return "\n".join(lines)
+
+
+def _row(shape: Sequence[int], name: str, took: dict, kept: dict) -> dict:
+    (value, gradient), (straight, other) = kept[name], kept[f"straight {name}"]
+    # By sums of magnitudes: of ten million elements a few lie on the kink of |x|, and fall to
+    # either side of it by rounding alone.
+    off = (gradient - other).abs().sum() / other.abs().sum()
+    errors = ((value - straight).abs() / straight.abs(), off)
+    ms, straight_ms = took[name], took[f"straight {name}"]
+    return {
+        "shape": list(shape), "loss": name, "kind": "linear" if name in LINEAR else "elementwise",
+        "ms": round(ms, 2), "straight_ms": round(straight_ms, 2),
+        "mse_ms": round(took["mse"], 2), "faster": round(straight_ms / ms, 2),
+        "of_mse": round(ms / took["mse"], 2), "error": float(max(errors)),
+    }  # fmt: skip
+
+
+def _built(name: str, student: Tensor, teacher: Tensor, states: list[State] | None) -> Callable:
+    loss = build_loss(name, states=states)
+    return lambda: loss([student], [teacher]).total
+
+
+def _straight(name: str, student: Tensor, teacher: Tensor, states: list[State] | None) -> Callable:
+    return lambda: straightforward(name, student, teacher, states[0] if states else None)
+
+
+def _now(device: str) -> float:
+    """Seconds; on a CPU those that it gave to this process, whatever else runs."""
+    if device == "cpu":
+        return time.process_time()
+    torch.cuda.synchronize(device)
+    return time.perf_counter()

@@ -1,0 +1,125 @@
+"""Two valleys: a ball rolls on what a loss charges for a high band that is t times the teacher's.
+
+One slider sets t on three losses; each shows its cost as a valley, a ball on it, and the gradient
+as an arrow. Let go, and every ball rolls to where its loss would take a student. Costs and slopes
+are made here; valleys.js draws them and lets the balls roll.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import traitlets
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor, log1p
+
+from freqkd_lite.errors import UserError
+from freqkd_lite.notebook import COLOURS, NAMES
+from freqkd_lite.widgets.embed import PageWidget
+
+STEPS = np.linspace(-2, 2, 161)
+TOP = 4.5  # of the picture, in units of no high band at all
+RATE = 0.05  # of a step down the slope; steps are at most as long as that
+LOOKS = {"mse": ("MSE", COLOURS["mse"]), "code": (NAMES["code"], COLOURS["code"]),
+         "robust": ("robust, with signs", COLOURS["low"])}  # fmt: skip
+
+
+def valleys(highs: Sequence[Tensor], t: float = -0.5) -> Valleys:
+    """A `Valleys` of the teacher's high bands, maps (N, C, h, w) by block. t: where the balls
+    start. `UserError` for a t beyond 2, or maps without a high band."""
+    return Valleys(costs_of(highs), t=t)
+
+
+def costs_of(highs: Sequence[Tensor]) -> dict[str, np.ndarray]:
+    """Cost of t x the teacher's high band at `STEPS` under three high-band terms, (steps,) each, in
+    units of that of no high band at all; summed over blocks."""
+    blocks = [h.detach().flatten().double() for h in highs]
+    if not blocks or not all(h.any() for h in blocks):
+        raise UserError("valleys() needs maps with a high band: give split_bands(map)[1] of each.")
+    c = [h.abs().median().clamp_min(1e-12) for h in blocks]
+
+    def total(cost: Callable[[Tensor, Tensor, float], Tensor]) -> np.ndarray:
+        pairs = list(zip(blocks, c, strict=True))
+        at = np.array([sum(float(cost(h, m, t).mean()) for h, m in pairs) for t in (*STEPS, 0.0)])
+        return at[:-1] / at[-1]
+
+    return {
+        "mse": total(lambda h, m, t: (t * h - h) ** 2),
+        "code": total(lambda h, m, t: (log1p((t * h).abs()) - log1p(h.abs())) ** 2),
+        "robust": total(lambda h, m, t: m**2 * log1p(((t * h - h) / m) ** 2)),
+    }
+
+
+def rest(cost: np.ndarray, t: float) -> float:
+    """Where a ball that starts at t comes to rest on a cost over `STEPS`: what valleys.js does."""
+    slope = np.gradient(cost, STEPS)
+    for _ in range(600):
+        move = RATE * np.clip(np.interp(t, STEPS, slope), -1, 1)
+        t = float(np.clip(t - move, STEPS[0], STEPS[-1]))
+        if abs(move) < 1e-4:
+            break
+    return t
+
+
+class Valleys(PageWidget):
+    """What `valleys` returns. `t` follows the reader, can be set and be observed."""
+
+    _esm = Path(__file__).with_name("valleys.js")
+    _page = ("_spec", "t")
+    _spec = traitlets.Dict().tag(sync=True)
+    t = traitlets.Float(-0.5).tag(sync=True)
+
+    def __init__(self, costs: dict[str, np.ndarray], **state: object):
+        self.costs = costs
+        spec = {
+            "title": "Two valleys: what a loss charges for t times the teacher's high band",
+            "label": "t: the student's high band is t times the teacher's; arrows point down",
+            "roll": "Let it roll",
+            "marks": [[-1, "negated"], [0, "none"], [1, "teacher's"]],
+            "rate": RATE,
+            "steps": STEPS.round(4).tolist(),
+            "losses": [
+                {"name": LOOKS[name][0], "colour": LOOKS[name][1], "cost": cost.round(5).tolist(),
+                 "slope": np.gradient(cost, STEPS).round(5).tolist()}
+                for name, cost in costs.items()
+            ],
+        }  # fmt: skip
+        super().__init__(_spec=spec, **state)
+
+    @traitlets.validate("t")
+    def _within(self, proposal: dict) -> float:
+        if not -2 <= proposal["value"] <= 2:
+            raise UserError(f"t={proposal['value']:g} is off the slope: give -2 to 2.")
+        return proposal["value"]
+
+    def alt_text(self) -> str:
+        """What the picture shows, in words."""
+        ends = "; ".join(f"{LOOKS[n][0]}: {rest(c, self.t):.2f}" for n, c in self.costs.items())
+        return (
+            "The cost of a high band that is t times the teacher's, against t from -2 to 2, under "
+            f"{len(self.costs)} losses. A ball let go at t = {self.t:.2f} comes to rest at {ends}."
+        )
+
+    def filmstrip(self) -> Image.Image:
+        """The three valleys with a ball at t, hollow, and where it comes to rest, full."""
+        w, h, gap = 224, 150, 20
+        card = Image.new("RGB", (len(self.costs) * (w + gap), h + 52), "white")
+        draw, font = ImageDraw.Draw(card), ImageFont.load_default(12)
+        for i, (name, cost) in enumerate(self.costs.items()):
+            words, colour = LOOKS[name]
+            left = i * (w + gap) + gap // 2
+
+            def at(t: float, left: int = left, cost: np.ndarray = cost) -> tuple[float, float]:
+                level = min(float(np.interp(t, STEPS, cost)), TOP)
+                return left + (t + 2) / 4 * w, 24 + h - level / TOP * h
+
+            draw.text((left, 4), words, colour, font=font)
+            draw.line([at(t) for t, y in zip(STEPS, cost, strict=True) if y < TOP], colour, 2)
+            for t, fill in ((self.t, "white"), (rest(cost, self.t), colour)):
+                x, y = at(t)
+                draw.ellipse((x - 6, y - 13, x + 6, y - 1), fill, "#1c1c1a")
+            for t, mark in self._spec["marks"]:
+                draw.text((at(t)[0], h + 30), mark, "#1c1c1a", font=font, anchor="ma")
+        return card

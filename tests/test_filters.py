@@ -1,0 +1,75 @@
+"""Real waves against NumPy's complex transforms, and the coded mask against `split_bands`."""
+
+import numpy as np
+import pytest
+import torch
+
+from freqkd_lite.filters import coded_bands, filtered, waves, weighted_energy
+from freqkd_lite.spectrum import band_mask, centred_rectangle, radius, split_bands
+
+GRIDS = [(1, 1), (1, 4), (2, 5), (3, 4), (8, 8), (7, 9), (12, 16)]
+
+
+def noise(*shape, seed=0, dtype=torch.float64):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
+
+
+def weights(h, w):
+    rho = radius(h, w)
+    return {"smooth": 1 / (1 + rho), "step": 0.1 + 0.9 * band_mask(h, w, 0.5),
+            "disk": band_mask(h, w, 0.7, "disk").double(), "one": torch.ones(h, w)}  # fmt: skip
+
+
+def test_waves_by_hand():
+    basis, cycles = waves(4)
+    # constant; cosine and sine of one cycle; Nyquist, whose sine is 0 on the grid
+    r = 2**-0.5
+    expected = [[0.5, r, 0, 0.5], [0.5, 0, r, -0.5], [0.5, -r, 0, 0.5], [0.5, 0, -r, -0.5]]
+    torch.testing.assert_close(basis, torch.tensor(expected, dtype=torch.float64))
+    assert cycles.tolist() == [0, 1, 1, 2]
+    assert waves(9, 2)[1].tolist() == [0, 1, 1, 2, 2]
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 8, 37])
+def test_all_waves_are_an_orthonormal_basis(n):
+    basis, _ = waves(n)
+    torch.testing.assert_close(basis.T @ basis, torch.eye(n, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("h,w", GRIDS)
+def test_energies_and_filters_are_those_of_numpy(h, w):
+    x = noise(2, 3, h, w)
+    spectrum = np.fft.fft2(x.numpy(), norm="ortho")
+    for name, weight in weights(h, w).items():
+        energy = (abs(spectrum) ** 2 * weight.numpy()).sum()
+        assert weighted_energy(x, weight).item() == pytest.approx(energy), name
+        back = np.fft.ifft2(spectrum * weight.numpy(), norm="ortho").real
+        np.testing.assert_allclose(filtered(x, weight).numpy(), back, atol=1e-12)
+
+
+@pytest.mark.parametrize("h,w", [*GRIDS, (37, 46)])
+@pytest.mark.parametrize("cutoff", [0.3, 0.5, 0.75, 1.0])
+def test_coded_bands_are_those_of_the_transform(h, w, cutoff):
+    x = noise(2, 2, h, w)
+    expected = split_bands(x, mask=centred_rectangle(h, w, cutoff))
+    for one, other in zip(coded_bands(x, cutoff), expected, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-12, rtol=0)
+
+
+@pytest.mark.parametrize("name", ["smooth", "step"])
+def test_gradients(name):
+    weight = weights(9, 12)[name]
+    x = noise(1, 2, 9, 12).requires_grad_()
+    assert torch.autograd.gradcheck(lambda x: weighted_energy(x, weight), x)
+    assert torch.autograd.gradcheck(lambda x: filtered(x, weight), x)
+    assert torch.autograd.gradcheck(coded_bands, x)
+
+
+def test_bases_that_inference_built_first_can_enter_a_gradient():
+    shape = (1, 2, 6, 10)
+    with torch.inference_mode():
+        coded_bands(noise(*shape))
+        weighted_energy(noise(*shape), weights(6, 10)["smooth"])
+    x = noise(*shape).requires_grad_()
+    (coded_bands(x)[0].sum() + weighted_energy(x, weights(6, 10)["smooth"])).backward()
+    assert x.grad.isfinite().all()
