@@ -25,7 +25,7 @@ from torch.profiler import ProfilerActivity, profile
 from freqkd_lite import precision
 from freqkd_lite.distil import DistilSettings, Student, add_lora, settings_from
 from freqkd_lite.features import TINY, Backbone, create_net, load_backbone
-from freqkd_lite.losses import LOSSES, LossParts, build_loss
+from freqkd_lite.losses import LOSSES, PREPARERS, LossParts, build_loss, needs_anchors
 from freqkd_lite.teacher_cache import FixedTeacher, Teacher
 
 EQUAL = 1e-5  # the largest relative difference that counts as equal
@@ -108,7 +108,8 @@ def step(
     rounds: int = 7,
     device: str = "cpu",
 ) -> dict:
-    """A whole step of each loss (all that are registered by default), relative to one of `base`.
+    """A whole step of each loss (by default all but those that look at the untrained student),
+    relative to one of `base`.
 
     `losses` are names, or names with what `build_loss` returned for them, and `base` among them.
 
@@ -117,7 +118,8 @@ def step(
     same in float64 on features computed apart, relative.
     """
     if not isinstance(losses, dict):
-        losses = {name: build_loss(name) for name in dict.fromkeys([base, *(losses or LOSSES)])}
+        plain = [n for n in LOSSES if n not in PREPARERS and not needs_anchors(n)]
+        losses = {name: build_loss(name) for name in dict.fromkeys([base, *(losses or plain)])}
     bench = Bench(model, size, batch, blocks, lora_rank, device)
     steps = {name: bench.step(loss_of) for name, loss_of in losses.items()}
     values, seconds = take_turns(steps, rounds, bench.device)

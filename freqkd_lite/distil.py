@@ -14,6 +14,7 @@ import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
+from copy import deepcopy
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -31,7 +32,17 @@ from freqkd_lite import data, precision
 from freqkd_lite.checkpoints import Checkpoints
 from freqkd_lite.errors import Interrupted, UserError, unknown
 from freqkd_lite.features import TINY, Backbone, create_net, extract, load_backbone
-from freqkd_lite.losses import LOSSES, build_loss
+from freqkd_lite.losses import (
+    LOSSES,
+    PREPARERS,
+    LossParts,
+    State,
+    build_loss,
+    load_states,
+    needs_anchors,
+    prepare,
+    save_states,
+)
 from freqkd_lite.processes import Processes
 from freqkd_lite.runs import (
     code_version,
@@ -49,7 +60,8 @@ from freqkd_lite.teacher_cache import FixedTeacher, Teacher
 # places, and the last two only save time.
 NOT_ADDRESSED = {"root", "data_options", "teacher_weights", "student_weights",
                  "checkpoint_every", "cache_limit_gb"}  # fmt: skip
-FILES = {"student.safetensors", "log.jsonl", "manifest.json"}
+MEASURED = "loss.safetensors"  # what a loss measured before training (`losses.prepare`)
+FILES = {"student.safetensors", "log.jsonl", "manifest.json", MEASURED}
 
 
 class DistilSettings(BaseModel):
@@ -87,7 +99,7 @@ class DistilSettings(BaseModel):
     blocks: tuple[int, ...] = (1, 3, 5, 7)
     student_blocks: tuple[int, ...] | None = None
     loss: str = "code"
-    loss_options: dict[str, float] = {}
+    loss_options: dict[str, float | str] = {}
     shuffled: bool = False
     lora_rank: int = Field(16, ge=0)
     lora_alpha: float = Field(16.0, gt=0)
@@ -149,6 +161,15 @@ class Run:
     def log(self) -> list[dict]:
         """One entry a step: step, loss, parts, lr, gradient norm."""
         return [json.loads(line) for line in (self.folder / "log.jsonl").read_text().splitlines()]
+
+    def loss(self, students: list[Tensor], teachers: list[Tensor],
+             untrained: list[Tensor]) -> LossParts:  # fmt: skip
+        """The run's own loss on maps (N, C, h, w) by block, with what it measured before training;
+        `untrained` are the maps of the student as it began, for losses that hold on to them."""
+        file, name = self.folder / MEASURED, self.settings.loss
+        states = load_states(file) if file.is_file() else None
+        loss_of = build_loss(name, states=states, **self.settings.loss_options)
+        return loss_of(students, teachers, *([untrained] if needs_anchors(name) else []))
 
     def student(self) -> Backbone:
         """The distilled student with its LoRA update merged, frozen."""
@@ -282,11 +303,53 @@ def merge_lora(lora: nn.Module, scale: float) -> nn.Module:
     return lora.merge_and_unload(safe_merge=True)
 
 
+class Untrained:
+    """The student as it was before training, for losses that measure it or hold on to it."""
+
+    def __init__(self, backbone: Backbone, blocks: tuple[int, ...]):
+        self.backbone, self.blocks = deepcopy(backbone).freeze(), blocks
+
+    def __call__(self, infrared: Tensor, targets: list[Tensor]) -> list[Tensor]:
+        """Maps (N, C, h, w) by block on the grids of the teacher's `targets`."""
+        maps = extract(self.backbone, infrared, self.blocks)
+        for own, theirs in zip(maps, targets, strict=True):
+            if own.shape[1] != theirs.shape[1]:
+                raise UserError(
+                    f"This loss compares the untrained {self.backbone.name} with its teacher, and "
+                    f"their maps have {own.shape[1]} and {theirs.shape[1]} channels: choose a "
+                    "student as wide as its teacher, or another loss."
+                )
+        return [resize(own, tuple(t.shape[-2:])) for own, t in zip(maps, targets, strict=True)]
+
+
+def measure_loss(untrained: Untrained, teacher: Teacher, pairs: data.PairSet,
+                 settings: DistilSettings, file: Path) -> list[State]:  # fmt: skip
+    """What the loss must know before training, from one pass over the pairs in the views of the
+    first steps; kept in `file`, from where a run that goes on reads it."""
+
+    def batches() -> Iterator[tuple[list[Tensor], list[Tensor]]]:
+        enough = -(-len(pairs) // settings.batch)
+        for views in islice(plan(pairs, settings.model_copy(update={"steps": enough})), enough):
+            visible, infrared = load_views(pairs, views, settings)
+            targets = [target.to(infrared) for target in teacher(visible)]
+            yield untrained(infrared, targets), targets
+
+    if not file.is_file():
+        states = prepare(settings.loss, batches(), **settings.loss_options)
+        beside = file.with_name(f".{file.name}.part")
+        save_states(states, beside)
+        os.replace(beside, file)
+    return load_states(file)
+
+
 def train(student: Student, teacher: Teacher, pairs: data.PairSet, settings: DistilSettings,
-          checkpoints: Checkpoints, log: Callable[[dict], None],
-          team: Processes) -> None:  # fmt: skip
-    """The loop itself: `settings.steps` steps of AdamW on the label-free loss."""
-    loss_of = build_loss(settings.loss, **settings.loss_options)
+          checkpoints: Checkpoints, log: Callable[[dict], None], team: Processes,
+          states: list[State] | None = None, untrained: Untrained | None = None,
+          ) -> None:  # fmt: skip
+    """The loop itself: `settings.steps` steps of AdamW on the label-free loss, with what the loss
+    measured before (`states`) and the untrained student, where it needs them."""
+    loss_of = build_loss(settings.loss, states=states, **settings.loss_options)
+    anchored = needs_anchors(settings.loss)
     weights = [p for p in student.parameters() if p.requires_grad]
     optimiser = torch.optim.AdamW(weights, lr=settings.lr, weight_decay=settings.weight_decay)
     with team.in_turn():  # the first one puts damaged files aside
@@ -304,7 +367,8 @@ def train(student: Student, teacher: Teacher, pairs: data.PairSet, settings: Dis
                 targets = [t.to(team.device) for t in teacher(visible)]
                 grids = [tuple(t.shape[-2:]) for t in targets]
                 outputs = student(infrared.to(team.device), grids)
-            loss = loss_of(outputs, targets)
+                anchors = [untrained(infrared, targets)] if anchored else []
+            loss = loss_of(outputs, targets, *anchors)
             (loss.total / settings.accumulate).backward()
             for key, value in {"": loss.total, **loss.parts}.items():
                 sums[key] = sums.get(key, 0) + value.detach()
@@ -416,10 +480,16 @@ def _train_into(part: Path, settings: DistilSettings, pairs: data.PairSet, teach
         teacher.keep(blank, views, settings.cache_limit_gb * 1e9)
     own = extract(backbone.to(team.device), blank[None].to(team.device), blocks)
     widths = [(m.shape[1], t.shape[1]) for m, t in zip(own, teacher(blank[None]), strict=True)]
+    needs = settings.loss in PREPARERS, needs_anchors(settings.loss)
+    untrained = Untrained(backbone, blocks) if any(needs) else None
     lora = add_lora(backbone, settings) if settings.lora_rank else None
     student = Student(backbone, blocks, widths).to(team.device).train()
     part.mkdir(parents=True, exist_ok=True)
     checkpoints = Checkpoints(part, run_key(content), settings.checkpoint_every)
+    states = None
+    if settings.loss in PREPARERS:
+        with team.in_turn():  # the first one measures
+            states = measure_loss(untrained, teacher, pairs, settings, part / MEASURED)
     try:
         with (
             (part / "log.jsonl" if team.first else Path(os.devnull)).open("a") as log_file,
@@ -437,7 +507,7 @@ def _train_into(part: Path, settings: DistilSettings, pairs: data.PairSet, teach
                 bar.set_postfix_str(f"loss {entry['loss']:.4f}", refresh=False)
                 bar.update(entry["step"] + 1 - bar.n)
 
-            train(student, teacher, pairs, settings, checkpoints, log, team)
+            train(student, teacher, pairs, settings, checkpoints, log, team, states, untrained)
         if not team.first:
             return
         student.cpu()

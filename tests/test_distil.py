@@ -6,11 +6,12 @@ import math
 import pytest
 import torch
 
-from freqkd_lite import data, distil
+from freqkd_lite import data, distil, losses
 from freqkd_lite.data.base import Pair, PairSet
 from freqkd_lite.distil import add_lora, batches, learning_rate, merge_lora, settings_from
 from freqkd_lite.errors import UserError
 from freqkd_lite.features import extract, load_backbone
+from tests.survivor import CNN, Noise
 
 
 class Stripes(PairSet):
@@ -215,3 +216,55 @@ def test_the_log_is_json_lines(tmp_path):
     run = distil.distil(small(), tmp_path, progress=False)
     lines = (run.folder / "log.jsonl").read_text().splitlines()
     assert len(lines) == 3 and all("gradient_norm" in json.loads(line) for line in lines)
+
+
+# ------------------------------------------------------- losses that measure or remember something
+
+
+def noisy(**changes):
+    """A run on the ten pairs of noise of tests/survivor.py, each seen once in two steps."""
+    return small(dataset="noise", batch=5, flip=0.0, **changes)
+
+
+@pytest.mark.parametrize("loss", ["coherence", "anchor", "robust"])
+def test_a_loss_that_looks_before_training_keeps_what_it_saw(tmp_path, monkeypatch, loss):
+    monkeypatch.setitem(data.REGISTRY, "noise", Noise)
+    weights = save_random(tmp_path / "w.safetensors")
+    settings = noisy(loss=loss, teacher_weights=str(weights))
+    run = distil.distil(settings, tmp_path, progress=False)
+    pairs = Noise("train", (28, 42))
+    net = load_backbone(settings.teacher, weights).freeze()
+    maps = [(extract(net, pair.infrared[None], (1, 3)), extract(net, pair.visible[None], (1, 3)))
+            for pair in pairs]  # fmt: skip
+    kept = losses.load_states(run.folder / "loss.safetensors")
+    if loss != "robust":  # power is a mean over pairs, in whatever order
+        for block, state in enumerate(kept):
+            power = torch.stack([
+                torch.fft.fft2(losses.normalise(teacher[block]), norm="ortho").abs().square()
+                for _, teacher in maps
+            ]).mean((0, 1, 2))  # fmt: skip
+            assert state["power"][0] == pytest.approx(float(power[0, 0]), rel=1e-3)
+            assert float(power[0, 0]) > 0
+    # at the first step the student is untrained
+    visible, infrared = next(batches(pairs, settings))
+    start, target = extract(net, infrared, (1, 3)), extract(net, visible, (1, 3))
+    first = run.loss(start, target, start).total.item()
+    assert run.log[0]["loss"] == pytest.approx(first, rel=1e-4, abs=1e-9)
+    nearer = [s + 0.5 * (t - s) for s, t in zip(start, target, strict=True)]
+    # these pairs have nothing in common: the anchor holds the student where it is
+    moved = run.loss(nearer, target, start).total.item()
+    assert moved > first if loss == "anchor" else moved < first
+    # a run that goes on reads what was measured, whatever the teacher would say now
+    again = distil.measure_loss(None, None, pairs, settings, run.folder / "loss.safetensors")
+    assert all(torch.equal(a[k], b[k]) for a, b in zip(kept, again, strict=True) for k in a)
+
+
+def test_a_student_of_another_width_has_no_coherence_with_its_teacher(tmp_path, monkeypatch):
+    monkeypatch.setitem(data.REGISTRY, "noise", Noise)
+    settings = settings_from(**CNN | dict(
+        loss="coherence", teacher="test_vit", blocks=(1, 4), student="test_resnet",
+        student_weights="random", student_blocks=(2, 3),
+    ))  # fmt: skip
+    with pytest.raises(UserError, match="as wide as its teacher, or another loss"):
+        distil.distil(settings, tmp_path, progress=False)
+    assert not list(tmp_path.glob("distil-*"))
