@@ -29,6 +29,7 @@ COLOURS = {
     "none": "#7F7F7F", "mse": "#0072B2", "code": "#E69F00", "cosine": "#56B4E9",
     "teacher": "#000000", "real": "#D55E00", "shuffled": "#7F7F7F", "grey": "#56B4E9",
     "shift4": "#CC79A7", "guess": "#000000", "floor": "#B0B0B0",
+    "coherence": "#009E73", "anchor": "#CC79A7", "swapped": "#D55E00",
 }  # fmt: skip
 NAMES = {
     "visible": "RGB", "infrared": "infrared", "none": "undistilled", "mse": "MSE",
@@ -39,6 +40,11 @@ NAMES = {
     "stretch": "infrared stretched", "unstretch": "infrared at half contrast",
     "cropped": "real, cropped", "aligned": "real, aligned", "day": "real, by day",
     "night": "real, by night",
+    "eq": "FreqKD (equations)", "signed": "FreqKD (signed)", "robust": "FreqKD (robust)",
+    "low_only": "low band only", "high_only": "high band only", "swapped": "bands swapped",
+    "step": "step of 1 and 0.1", "lowpass": "smooth low-pass", "coherence": "coherence weight",
+    "anchor": "anchored", "mse_raw": "raw MSE", "unic": "UNIC", "pkd": "PKD", "cwd": "CWD",
+    "wavelet": "wavelet", "spectralkd": "SpectralKD", "gram": "Gram", "attention": "attention",
 }  # fmt: skip
 
 

@@ -15,6 +15,7 @@ from freqkd_lite.evaluate.stats import Resampled
 from freqkd_lite.figures import arms
 from freqkd_lite.figures.arms import Score
 from freqkd_lite.figures.gap import BANDS, levels
+from freqkd_lite.losses import LOSSES
 from freqkd_lite.notebook import NAMES
 from freqkd_lite.results import Row, write_results
 from freqkd_lite.spectrum import ring_sums, split_bands
@@ -41,6 +42,11 @@ def test_arms_are_checked_by_name():
     for wrong in (["mse", "code"], ["none"], ["none", "mse", "mse"]):
         with pytest.raises(UserError, match="give 'none' and at least one loss"):
             arms.check_arms(wrong)
+
+
+def test_every_loss_has_a_name_for_people_and_no_two_share_one():
+    names = [arms.name(loss) for loss in LOSSES]
+    assert len(set(names)) == len(names) and not any("_" in name for name in names)
 
 
 # -------------------------------------------------------------------------------- distance by arm
