@@ -332,6 +332,9 @@ def test_as_many_detections_are_drawn_as_there_are_true_boxes():
     drawn = [(p.get_x(), p.get_y(), p.get_width()) for p in figure.axes[0].patches]
     assert drawn == [(0, 0, 5), (1, 2, 10)]  # the truth, and the surer one of two detections
     assert [t.get_text() for t in figure.axes[0].texts] == ["b"] and "MSE 1" in alt
+    # beside a picture of 200 pixels a box of 10 is too narrow for a name
+    figure, _ = arms.detections(torch.zeros(1, 3, 20, 200), [truth], {"mse": [found]}, ["a", "b"])
+    assert not figure.axes[0].texts and len(figure.axes[0].patches) == 2
 
 
 # ----------------------------------------------------------------------------------- segmentation

@@ -36,6 +36,7 @@ ERASED = ("erasing the low band", "erasing the high band")
 REGIONS = ("interior", "border", "both", "neither")
 Span = tuple[float, float]
 _HALO = [withStroke(linewidth=2.8, foreground="black")]
+NAMED = 0.08  # of a picture's width: a detection that is narrower carries no name
 _ROUNDING = 1e-6  # of float32 features
 
 
@@ -337,7 +338,8 @@ def detections(
     classes: Sequence[str],
 ) -> tuple[Figure, str]:
     """Infrared pictures (N, 3, H, W), one a row, with true boxes (white, dotted) and, one arm a
-    column, its detector's surest boxes: as many in each picture as there are true ones."""
+    column, its detector's surest boxes: as many in each picture as there are true ones. Boxes
+    that are wide enough carry their class."""
     ratio = images.shape[-2] / images.shape[-1]
     shape = (len(images), len(found))
     width = 7 / shape[1]
@@ -351,15 +353,17 @@ def detections(
     for column, (arm, predictions) in enumerate(found.items()):
         counts = []
         for ax, image, truth, each in zip(axes[:, column], images, boxes, predictions, strict=True):
-            ax.imshow(image[0].numpy(), vmin=0, vmax=1)
+            low, high = np.percentile(image[0].numpy(), (0.5, 99.5))  # some sets are nearly black
+            ax.imshow(image[0].numpy(), vmin=low, vmax=max(high, low + 1e-3))
             ax.set_axis_off()
             for box in truth.tolist():
                 _box(ax, box, color="white", ls=":", lw=1.4)
             surest = {k: v[: len(truth)] for k, v in each.items()}  # scores fall
             for box, label in zip(surest["boxes"].tolist(), surest["labels"], strict=True):
                 _box(ax, box, color=colour(arm), lw=1.6, path_effects=_HALO)
-                ax.text(box[0], box[1] - 2, classes[label], color=colour(arm), fontsize=7,
-                        path_effects=_HALO)  # fmt: skip
+                if box[2] - box[0] > image.shape[-1] * NAMED:
+                    ax.text(box[0], box[1] - 2, classes[label], color=colour(arm), fontsize=7,
+                            path_effects=_HALO, clip_on=True)  # fmt: skip
             counts.append(len(surest["boxes"]))
         axes[0, column].set_title(name(arm), color=colour(arm), fontsize=10.5)
         said.append(f"{name(arm)} {', '.join(map(str, counts))}")
