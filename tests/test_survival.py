@@ -38,7 +38,8 @@ def noise(monkeypatch):
 def start(tmp_path_factory):
     """Starts `child` in a process forked from one that has imported torch with one thread."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.survivor"])
+    # peft takes seconds to import, which every child would spend that trains with LoRA
+    context.set_forkserver_preload(["tests.survivor", "peft"])
     kept = os.environ.get("FREQKD_CACHE"), os.environ.get("OMP_NUM_THREADS")
     os.environ.update(FREQKD_CACHE=str(tmp_path_factory.mktemp("cache")), OMP_NUM_THREADS="1")
     started = []
