@@ -63,6 +63,7 @@ def child(values: dict, folder: Path, out: Path, last: int = 0) -> None:
     """Distil into `folder`; what it says goes to the file `out`, its exit status is 0, 2 or 130."""
     stream = out.open("a", buffering=1)
     sys.stdout = sys.stderr = stream
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's `&` has it ignored
     data.REGISTRY["noise"] = Noise
     events = Events(folder, last)
     status = 0
