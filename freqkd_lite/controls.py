@@ -182,36 +182,24 @@ def noise(views: Views) -> Maps:
     return views("visible"), views("visible", "noise", lambda x: noisy(x, views.place))
 
 
-def _shift(views: Views, pixels: int) -> Maps:
-    """All shifts of up to a patch cut the same left picture, which is looked at once."""
-    patch, width = views.backbone.patch, views.images["visible"].shape[-1]
-    left = f"left {crop_size((patch, width - pixels), patch)[1]}"
-    here, there = (lambda x, i=i: shifted(x, pixels, patch)[i] for i in (0, 1))
-    return views("visible", left, here), views("visible", f"shift{pixels}", there)
+def _shift(pixels: int) -> Callable[[Views], Maps]:
+    """The pairing of a shift. All of up to a patch cut the same left picture, looked at once."""
+
+    def shift(views: Views) -> Maps:
+        patch, width = views.backbone.patch, views.images["visible"].shape[-1]
+        left = f"left {crop_size((patch, width - pixels), patch)[1]}"
+        here, there = (lambda x, i=i: shifted(x, pixels, patch)[i] for i in (0, 1))
+        return views("visible", left, here), views("visible", f"shift{pixels}", there)
+
+    shift.__name__ = f"shift{pixels}"
+    shift.__doc__ = (
+        f"RGB and itself {pixels} px further right, on a grid of one token column fewer."
+    )
+    return pairing(shift)
 
 
-@pairing
-def shift1(views: Views) -> Maps:
-    """RGB and itself 1 px further right, on a grid of one token column fewer."""
-    return _shift(views, 1)
-
-
-@pairing
-def shift2(views: Views) -> Maps:
-    """RGB and itself 2 px further right, on a grid of one token column fewer."""
-    return _shift(views, 2)
-
-
-@pairing
-def shift4(views: Views) -> Maps:
-    """RGB and itself 4 px further right, on a grid of one token column fewer."""
-    return _shift(views, 4)
-
-
-@pairing
-def shift8(views: Views) -> Maps:
-    """RGB and itself 8 px further right, on a grid of one token column fewer."""
-    return _shift(views, 8)
+for _pixels in (1, 2, 4, 8):
+    _shift(_pixels)
 
 
 @pairing(looks=2)

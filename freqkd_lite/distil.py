@@ -40,8 +40,8 @@ from freqkd_lite.losses import (
     build_loss,
     load_states,
     needs_anchors,
+    pack_states,
     prepare,
-    save_states,
 )
 from freqkd_lite.processes import Processes
 from freqkd_lite.runs import (
@@ -336,9 +336,7 @@ def measure_loss(untrained: Untrained, teacher: Teacher, pairs: data.PairSet,
 
     if not file.is_file():
         states = prepare(settings.loss, batches(), **settings.loss_options)
-        beside = file.with_name(f".{file.name}.part")
-        save_states(states, beside)
-        os.replace(beside, file)
+        write_whole(file, pack_states(states))
     return load_states(file)
 
 

@@ -20,7 +20,7 @@ from typing import Protocol
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 from torch.autograd import Function
 from torch.nn.functional import mse_loss
@@ -336,11 +336,16 @@ def prepare(
     return [preparer.state() for preparer in preparers]
 
 
-def save_states(states: Sequence[State], path: str | Path) -> None:
-    """Keep what `prepare` returned in a small safetensors file."""
+def pack_states(states: Sequence[State]) -> bytes:
+    """What `prepare` returned as the content of a small safetensors file."""
     named = {f"block{i}/{key}": value for i, state in enumerate(states)
              for key, value in state.items()}  # fmt: skip
-    save_file({name: value.contiguous() for name, value in named.items()}, path)
+    return save({name: value.contiguous() for name, value in named.items()})
+
+
+def save_states(states: Sequence[State], path: str | Path) -> None:
+    """Keep what `prepare` returned in a file."""
+    Path(path).write_bytes(pack_states(states))
 
 
 def load_states(path: str | Path) -> list[State]:

@@ -82,6 +82,11 @@ def pick(rows: Iterable[Row], **fields: object) -> list[Row]:
     return [row for row in rows if all(getattr(row, k) == v for k, v in fields.items())]
 
 
+def is_part(split: str) -> bool:
+    """Whether a row is about a part of a split, such as `val/day`, and not the whole one."""
+    return "/" in split
+
+
 def over_seeds(values: Iterable[float]) -> tuple[float, tuple[float, float] | None]:
     """Mean over seeds and its 95 % t interval (None for a single seed)."""
     values = list(values)

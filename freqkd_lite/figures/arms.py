@@ -29,7 +29,7 @@ from freqkd_lite.evaluate.stats import Resampled, paired_bootstrap, percentiles
 from freqkd_lite.figures.gap import Levels
 from freqkd_lite.losses import LOSSES
 from freqkd_lite.notebook import COLOURS, NAMES, results_folder
-from freqkd_lite.results import Row, over_seeds, pick, read_results
+from freqkd_lite.results import Row, is_part, over_seeds, pick, read_results
 from freqkd_lite.spectrum import RINGS, split_bands
 
 ERASED = ("erasing the low band", "erasing the high band")
@@ -108,7 +108,7 @@ def seed_scores(
                     f"differs in {told}): this run is shown alone.")  # fmt: skip
     found: dict[str, dict[str, list[float]]] = {}
     for row in pick(read_results(folder), claim="walk", metric=metric):
-        if row.value is not None and "/" not in row.split:  # val/day is a part of val
+        if row.value is not None and not is_part(row.split):
             found.setdefault(row.arm, {}).setdefault(row.klass, []).append(row.value)
     scores = {a: {k: Score(*over_seeds(v)) for k, v in of.items()} for a, of in found.items()}
     count = len(about["seeds"])

@@ -24,8 +24,7 @@ from freqkd_lite.data import PairSet, require
 from freqkd_lite.errors import Interrupted, UserError, unknown
 from freqkd_lite.features import Backbone, load_backbone, sha256_state
 from freqkd_lite.figures.gap import EDGES
-from freqkd_lite.gap import measures as gap_measures
-from freqkd_lite.gap import store as gap_store
+from freqkd_lite.gap import measures, store
 from freqkd_lite.gap import tables as gap_tables
 from freqkd_lite.gap.coherence import CHANNELS, GROUPS, Coherences
 from freqkd_lite.gap.store import Arrays
@@ -187,7 +186,7 @@ def measure(
             for name in wanted(place):
                 number = batches.index(place)
                 kept = _measured(views, name, pairs.size, bands, coherent.get(name), number)
-                gap_store.write(folders[name] / f"{place.start:06d}.npz", kept)
+                store.write(folders[name] / f"{place.start:06d}.npz", kept)
                 found[name][place.start] = kept
                 bar.update(min(views.looked, expected) - (bar.n - before))
             bar.update(expected - (bar.n - before))
@@ -211,13 +210,13 @@ def measure(
         "seed": seed, "code": content["code"], "notes": notes,
     } | gap_tables.describe(
         {name: t["sums"] for name, t in tables.items()},
-        {name: gap_measures.bin_counts(t["grids"], bands) for name, t in tables.items()},
+        {name: measures.bin_counts(t["grids"], bands) for name, t in tables.items()},
         layers, seed, bands,
     ) | gap_tables.alike(tables, layers, bands, seed) | gap_tables.pictures(
-        pictures, gap_measures.pixel_edges(pairs.size), gap_measures.CUTOFF, seed
+        pictures, measures.pixel_edges(pairs.size), measures.CUTOFF, seed
     ) | {
         "coherence": gap_tables.coherence(
-            {name: kept.against_rho(gap_measures.pixel_edges(pairs.size) if name == PICTURES
+            {name: kept.against_rho(measures.pixel_edges(pairs.size) if name == PICTURES
                                     else EDGES) for name, kept in coherent.items()}, layers),
         "coherence_about": {"channels": CHANNELS, "groups": GROUPS},
         "alignment": gap_tables.alignment(tables, layers, bands, seed),
@@ -233,7 +232,7 @@ def _untrained(backbone: Backbone, seed: int) -> Backbone:
 
 def _kept(folder: Path, batch: Batch, coherent: Coherences | None) -> Arrays | None:
     """What was kept of a batch, if all of it is there."""
-    kept = gap_store.read(folder / f"{batch.start:06d}.npz")
+    kept = store.read(folder / f"{batch.start:06d}.npz")
     return kept if coherent is None or coherent.holds(batch.start) else None
 
 
@@ -244,9 +243,9 @@ def _measured(
     """What is kept of a batch. A function of its own, so that no name outlives it and holds the
     batch's maps while the next are computed."""
     if name == PICTURES:
-        sides = gap_measures.luminances(views.images)
+        sides = measures.luminances(views.images)
         coherent.add(number, views.place, [sides[0]], [sides[1]])
-        return gap_measures.of_pictures(views.images, views.lights)
+        return measures.of_pictures(views.images, views.lights)
     a, b = PAIRINGS[name](views)
     for layer, m in zip(views.layers, a, strict=True):
         h, w = m.shape[-2:]
@@ -258,7 +257,7 @@ def _measured(
             )
     if coherent is not None:
         coherent.add(number, views.place, a, b)
-    kept = gap_measures.of_maps(a, b, bands, name in ALIKE)
+    kept = measures.of_maps(a, b, bands, name in ALIKE)
     if name == "aligned":
         kept["offsets"] = np.array(
             [(o.right, o.down, o.clear, any(steps(o, views.backbone.patch))) for o in views.offsets]

@@ -17,7 +17,7 @@ from scipy.special import stdtrit
 from torch import Tensor
 
 from freqkd_lite.coherence import CrossSpectrum
-from freqkd_lite.gap import store as gap_store
+from freqkd_lite.gap import store
 
 GROUPS = 10
 CHANNELS = 96  # of a map's, evenly spread: coherence is an average over channels
@@ -36,7 +36,7 @@ class Coherences:
         self.starts: list[list[int]] = []
         self.sums: list[list[CrossSpectrum]] = []
         for group in range(GROUPS):
-            kept = gap_store.read(self._file(group)) or {}
+            kept = store.read(self._file(group)) or {}
             self.starts.append(kept.pop("starts", np.empty(0, int)).tolist())
             self.sums.append([
                 CrossSpectrum(torch.from_numpy(kept[f"sums{i}"]), *kept[f"about{i}"].tolist())
@@ -65,7 +65,7 @@ class Coherences:
         for i, kept in enumerate(self.sums[group]):
             arrays[f"sums{i}"] = kept.sums.numpy()
             arrays[f"about{i}"] = np.array([kept.images, kept.width])
-        gap_store.write(self._file(group), arrays)
+        store.write(self._file(group), arrays)
 
     def against_rho(self, edges: Sequence[float]) -> list[list[dict]]:
         """For each block and ring of rho: `rho`, `value`, `interval`, `n`; None where there is

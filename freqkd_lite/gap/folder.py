@@ -10,7 +10,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 
 from freqkd_lite.figures import study
-from freqkd_lite.gap import report as gap_report
+from freqkd_lite.gap import report
 from freqkd_lite.gap.words import BAND, pick, shifts
 from freqkd_lite.notebook import style
 from freqkd_lite.results import Row, write_results
@@ -70,7 +70,7 @@ def write(found: dict, folder: str | Path, command: str) -> Path:
             drawn.savefig(folder / "misalignment.png",
                           metadata={"Software": None, "Description": alt})  # fmt: skip
             plt.close(drawn)
-    page = gap_report.write_page(found, folder / "index.html", command)
+    page = report.write_page(found, folder / "index.html", command)
     with plt.rc_context():
         style()
         write_page(folder)
