@@ -9,6 +9,7 @@ import csv
 import io
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -149,13 +150,14 @@ def write_table(found: Iterable[Mean], path: Path) -> None:
 
 
 def figure(found: Sequence[Mean], metric: str) -> tuple[Figure, str]:
-    """A dot with its 95 % interval for each arm, a panel for each class (the first six), pale dots
-    for single seeds; with its description."""
+    """A dot with its 95 % interval for each arm, a panel for each class in which there is something
+    to compare (the first six), pale dots for single seeds; with its description."""
     chosen = whole(found, metric)
     told = labels(chosen)
     names = list(dict.fromkeys(told.values()))
     classes = sorted(dict.fromkeys(m.klass for m in chosen), key=lambda k: k not in OVERALL)
-    shown = classes[:PANELS]
+    rows = Counter(m.klass for m in chosen)
+    shown = ([k for k in classes if rows[k] > 1] or classes)[:PANELS]
     columns = 2 if len(shown) == 4 else min(3, len(shown))
     lines = -(-len(shown) // columns)
     style()

@@ -323,6 +323,15 @@ def test_means_intervals_and_the_table_against_numbers_worked_by_hand():
     plt.close(drawn)
     assert "FreqKD (code) 0.300" in said and "val/night" not in said
     assert "FreqKD (code), val/day" in summary.answer(parts, "probe_ap")
+    # a class of one arm alone has nothing to compare: it stands in the table only
+    alone = replace(code_, klass="car")
+    drawn, said = summary.figure([code_, none, alone], "probe_ap")
+    titles = [ax.get_title(loc="left") or ax.get_title() for ax in drawn.axes]
+    plt.close(drawn)
+    assert titles == ["mean"] and "1 more classes stand in table.csv" in said
+    drawn, said = summary.figure([alone], "probe_ap")
+    plt.close(drawn)
+    assert "car: FreqKD (code) 0.300" in said
     with pytest.raises(UserError, match="called 'probe_a': did you mean 'probe_ap'"):
         summary.headline([code_], "probe_a")
 
