@@ -147,7 +147,7 @@ def test_a_failing_run_is_kept_and_told_and_the_rest_goes_on(root, capsys):
     assert "failed runs: 05_arms seed=13: No luck." in page and str(root) not in page
 
 
-RUN = """import os, sys
+RUN = """import os, signal, sys
 from pathlib import Path
 from freqkd_lite import cli, sweep
 from tests.fake_run import fake
@@ -156,6 +156,7 @@ run_all = sweep.run_all
 sweep.run_all = lambda made, workers: run_all(made, workers, fake)
 sys.argv = ["freqkd", "sweep", "sweep.yaml"]
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's `&` has it ignored
     cli.main()
 """
 
