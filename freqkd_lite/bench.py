@@ -147,9 +147,7 @@ def lab(chromium: object, folder: str | Path, cell: str) -> Iterator[object]:
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell.strip())])
     notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3"}
     nbformat.write(notebook, folder / "bench.ipynb")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     token = secrets.token_hex(16)
     command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--ip=127.0.0.1", "--allow-root",
                f"--port={port}", f"--IdentityProvider.token={token}",
@@ -157,22 +155,51 @@ def lab(chromium: object, folder: str | Path, cell: str) -> Iterator[object]:
                "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]  # fmt: skip
     names = ("JUPYTER_CONFIG_DIR", "JUPYTERLAB_SETTINGS_DIR", "JUPYTERLAB_WORKSPACES_DIR")
     own = {name: str(folder / "own" / name) for name in names}
-    server = subprocess.Popen(command, env=os.environ | own, stdin=subprocess.DEVNULL,
-                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
-    context = chromium.new_context(viewport=VIEW)
+    failed = "JupyterLab did not start: try `jupyter lab` by hand, which says why."
+    with serving(command, port, failed, env=os.environ | own):
+        context = chromium.new_context(viewport=VIEW)
+        try:
+            page = context.new_page()
+            page.goto(f"http://127.0.0.1:{port}/lab/tree/bench.ipynb?token={token}")
+            # Asked before the kernel is there, a cell does not run at all.
+            page.get_by_text("(ipykernel) | Idle").wait_for(timeout=120_000)
+            page.locator(".jp-Notebook .jp-CodeCell .cm-content").first.click()
+            page.keyboard.press("Control+Enter")
+            yield page
+        finally:
+            context.close()
+
+
+def free_port() -> int:
+    """A port of this machine at which nothing listens."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
+@contextmanager
+def serving(
+    command: list[str], port: int, failed: str, seconds: float = 90, **where: object
+) -> Iterator[None]:
+    """A server that answers at `port` on loopback, ended afterwards; `UserError` with the sentence
+    `failed` where it ends or takes more than `seconds` to answer. `where` goes to `Popen`."""
+    quiet = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
+    server = subprocess.Popen(command, **quiet, **where)
     try:
-        _wait_for(port, server)
-        page = context.new_page()
-        page.goto(f"http://127.0.0.1:{port}/lab/tree/bench.ipynb?token={token}")
-        # Asked before the kernel is there, a cell does not run at all.
-        page.get_by_text("(ipykernel) | Idle").wait_for(timeout=120_000)
-        page.locator(".jp-Notebook .jp-CodeCell .cm-content").first.click()
-        page.keyboard.press("Control+Enter")
-        yield page
+        until = time.monotonic() + seconds
+        while not _answers(port):
+            if server.poll() is not None or time.monotonic() > until:
+                raise UserError(failed)
+            time.sleep(0.3)
+        yield
     finally:
-        context.close()
         server.terminate()
         server.wait(timeout=30)
+
+
+def _answers(port: int) -> bool:
+    with socket.socket() as trial:
+        return trial.connect_ex(("127.0.0.1", port)) == 0
 
 
 def drag(page: object, control: object, moves: int) -> None:
@@ -200,27 +227,24 @@ def row(where: str, what: str, waits: list[float]) -> dict:
             "load": round(os.getloadavg()[0], 2)}  # fmt: skip
 
 
-def table(found: dict) -> str:
-    """The answer for people."""
-    lines = [f"{'where':20} {'what':24} {'n':>4} {'median':>8} {'p95':>8} {'load':>6}"]
-    lines += [
-        f"{r['where']:20} {r['what']:24} {r['n']:4} {r['median_ms']:5.1f} ms {r['p95_ms']:5.1f} ms "
-        f"{r['load']:6.2f}"
-        for r in found["rows"]
-    ]
-    return "\n".join(lines)
-
-
 def _drag_all(page: object, where: str, names: list[str], moves: int) -> list[dict]:
+    """Every widget dragged once it has been touched; the first one also before that, while its page
+    has only just opened: nothing is compiled or computed ahead."""
     page.evaluate(PROBE)
     rows = []
     for i, name in enumerate(names):
         control = page.locator(".freqkd").nth(i).locator("input[type=range], canvas.ask").first
-        drag(page, control, 12)  # what is drawn first is compiled first
-        page.evaluate("() => { window.freqkdWaits.length = 0; }")
-        drag(page, control, moves)
-        rows.append(row(where, name, page.evaluate("() => window.freqkdWaits")))
+        first = _waits(page, control, 12 if i else moves)
+        if i == 0:
+            rows.append(row(where, f"{name}, first drag", first))
+        rows.append(row(where, name, _waits(page, control, moves)))
     return rows
+
+
+def _waits(page: object, control: object, moves: int) -> list[float]:
+    page.evaluate("() => { window.freqkdWaits.length = 0; }")
+    drag(page, control, moves)
+    return page.evaluate("() => window.freqkdWaits")
 
 
 def _ask_kernel(page: object, where: str, count: int) -> dict:
@@ -244,13 +268,3 @@ def _real() -> list:
     from freqkd_lite.results import read_results
 
     return read_results(Path(__file__).parent.parent / "results" / "scenes_gap")
-
-
-def _wait_for(port: int, server: subprocess.Popen) -> None:
-    until = time.monotonic() + 90
-    while time.monotonic() < until and server.poll() is None:
-        with socket.socket() as trial:
-            if trial.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.3)
-    raise UserError("JupyterLab did not start: try `jupyter lab` by hand, which says why.")

@@ -141,6 +141,7 @@ def test_the_curve_knows_which_frequency_parts():
     share = [(c - 0.01) / (1.4143 - 0.01) for c in (0.25, 0.75)]
     assert curve["x"][0] < share[0] < curve["x"][1] and curve["x"][2] < share[1] < curve["x"][3]
     parting = {s["cutoff"]: s["parting"].split(": ")[1] for s in shown._spec["steps"]}
+    assert "2 opposite" in shown._spec["steps"][0]["parting"]
     assert parting[0.24] == "low band none, high band 1.00"
     assert parting[0.25] == "low band 0.00, high band 2.00"
     assert parting[0.75] == "low band 1.00, high band none"
@@ -304,7 +305,9 @@ needs_node = pytest.mark.skipif(NODE is None, reason="no node: fader.js is not r
 
 
 @needs_node
-@pytest.mark.parametrize("size", [(12, 16), (13, 17), (9, 10), (14, 15), (1, 6), (24, 44)])
+@pytest.mark.parametrize(
+    "size", [(12, 16), (13, 17), (9, 10), (14, 15), (1, 6), (24, 44), (21, 28), (25, 49)]
+)
 def test_the_module_splits_bands_as_split_bands_does_at_every_step(size):
     x = torch.as_tensor(np.random.default_rng(5).normal(size=(3, *size)))  # odd: one goes alone
     every = 1 if size == (13, 17) else 5
@@ -326,6 +329,25 @@ def test_the_module_splits_bands_as_split_bands_does_at_every_step(size):
         want, _ = split_bands(x, cutoff, shape, edge=edge, transform=transform)
         worst = (torch.tensor(low, dtype=torch.float64).reshape(x.shape) - want).abs().max()
         assert worst < 1e-12, (cutoff, shape, edge, transform)
+
+
+@needs_node
+def test_the_module_s_fft_is_scipy_s():
+    """Every radix, alone and after others, both ways."""
+    sizes = [*range(1, 34), 49, 168, 224]
+    given = {n: np.random.default_rng(n).normal(size=(2, n, 3)) for n in sizes}
+    found = run_node(
+        """(m, given) => given.map(([n, x]) => [-1, 1].map((sign) => {
+          const src = x.map((part) => Float64Array.from(part)), free = src.map((p) => p.slice());
+          return m.transform(src, free, n, 3, sign)[0].map((part) => [...part]);
+        }))""",
+        [[n, x.reshape(2, -1).tolist()] for n, x in given.items()],
+    )
+    for (n, x), got in zip(given.items(), found, strict=True):
+        z = x[0] + 1j * x[1]
+        forth, back = (np.reshape(re, (n, 3)) + 1j * np.reshape(im, (n, 3)) for re, im in got)
+        np.testing.assert_allclose(forth, scipy.fft.fft(z, axis=0), atol=1e-11, err_msg=str(n))
+        np.testing.assert_allclose(back / n, scipy.fft.ifft(z, axis=0), atol=1e-11, err_msg=str(n))
 
 
 @needs_node

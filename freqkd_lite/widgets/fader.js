@@ -3,6 +3,7 @@
 // bands as freqkd_lite.spectrum.split_bands does, and draws.
 
 // As in spectrum.py: a bin on the edge is low, whatever the rounding.
+const MOST_KEPT = 64e6, FRAME_TIME = 17; // bytes, ms
 const SLACK = 1e-9, SOFT_WIDTH = 0.25, LIMITS = { rectangle: 1, disk: 1.4143 };
 
 // ---- the arithmetic (tested against split_bands) -------------------------------------------
@@ -18,35 +19,133 @@ function factors(n) {
   return out;
 }
 
-// q[o..] += sum of four complex multiples of p (four at once: the memory is read less often).
-function addFour([x, y], [p, q], m, o, [i0, i1, i2, i3], [c0, c1, c2, c3], [d0, d1, d2, d3], first) {
+// Butterflies: r rows of m numbers of [x, y], the first at `from` and then `gap` apart, each times
+// its twiddle [c, d], go to r rows of [p, q], at `to` and then `hop` apart. Inputs s and r - s meet
+// one cosine and opposite sines, and so do outputs t and r - t: these share all products.
+function pair([p, q], t, u, a, b, e, f) {
+  p[t] = a - f;
+  q[t] = b + e;
+  p[u] = a + f;
+  q[u] = b - e;
+}
+
+function two([x, y], [p, q], m, from, gap, to, hop, [, c], [, d]) {
   for (let v = 0; v < m; v++) {
-    const x0 = x[i0 + v], y0 = y[i0 + v], x1 = x[i1 + v], y1 = y[i1 + v];
-    const x2 = x[i2 + v], y2 = y[i2 + v], x3 = x[i3 + v], y3 = y[i3 + v];
-    const a = c0 * x0 - d0 * y0 + c1 * x1 - d1 * y1 + c2 * x2 - d2 * y2 + c3 * x3 - d3 * y3;
-    const b = c0 * y0 + d0 * x0 + c1 * y1 + d1 * x1 + c2 * y2 + d2 * x2 + c3 * y3 + d3 * x3;
-    p[o + v] = first ? a : p[o + v] + a;
-    q[o + v] = first ? b : q[o + v] + b;
+    const i = from + v, j = i + gap, o = to + v;
+    const a = x[i], b = y[i], e = c * x[j] - d * y[j], f = c * y[j] + d * x[j];
+    p[o] = a + e;
+    q[o] = b + f;
+    p[o + hop] = a - e;
+    q[o + hop] = b - f;
   }
 }
+
+function three([x, y], out, m, from, gap, to, hop, [, c1, c2], [, d1, d2], sign) {
+  const [p, q] = out, w = sign * Math.sqrt(0.75);
+  for (let v = 0; v < m; v++) {
+    const i = from + v, j = i + gap, k = j + gap, o = to + v;
+    const a1 = c1 * x[j] - d1 * y[j], b1 = c1 * y[j] + d1 * x[j];
+    const a2 = c2 * x[k] - d2 * y[k], b2 = c2 * y[k] + d2 * x[k];
+    const a = x[i], b = y[i], s = a1 + a2, t = b1 + b2;
+    pair(out, o + hop, o + 2 * hop, a - s / 2, b - t / 2, w * (a1 - a2), w * (b1 - b2));
+    p[o] = a + s;
+    q[o] = b + t;
+  }
+}
+
+function four([x, y], out, m, from, gap, to, hop, [, c1, c2, c3], [, d1, d2, d3], sign) {
+  const [p, q] = out;
+  for (let v = 0; v < m; v++) {
+    const i = from + v, j = i + gap, k = j + gap, l = k + gap, o = to + v;
+    const a1 = c1 * x[j] - d1 * y[j], b1 = c1 * y[j] + d1 * x[j];
+    const a2 = c2 * x[k] - d2 * y[k], b2 = c2 * y[k] + d2 * x[k];
+    const a3 = c3 * x[l] - d3 * y[l], b3 = c3 * y[l] + d3 * x[l];
+    const a = x[i] + a2, b = y[i] + b2, s = a1 + a3, t = b1 + b3;
+    pair(out, o + hop, o + 3 * hop, x[i] - a2, y[i] - b2, sign * (a1 - a3), sign * (b1 - b3));
+    p[o] = a + s;
+    q[o] = b + t;
+    p[o + 2 * hop] = a - s;
+    q[o + 2 * hop] = b - t;
+  }
+}
+
+function seven([x, y], out, m, from, gap, to, hop,
+  [, c1, c2, c3, c4, c5, c6], [, d1, d2, d3, d4, d5, d6], sign) {
+  const [p, q] = out, angles = [1, 2, 3].map((s) => (2 * Math.PI * s) / 7);
+  const [u1, u2, u3] = angles.map(Math.cos), [w1, w2, w3] = angles.map((s) => sign * Math.sin(s));
+  for (let v = 0; v < m; v++) {
+    const i = from + v, i1 = i + gap, i2 = i1 + gap, i3 = i2 + gap, i4 = i3 + gap, i5 = i4 + gap;
+    const i6 = i5 + gap, o = to + v, a = x[i], b = y[i];
+    const a1 = c1 * x[i1] - d1 * y[i1], b1 = c1 * y[i1] + d1 * x[i1];
+    const a2 = c2 * x[i2] - d2 * y[i2], b2 = c2 * y[i2] + d2 * x[i2];
+    const a3 = c3 * x[i3] - d3 * y[i3], b3 = c3 * y[i3] + d3 * x[i3];
+    const a4 = c4 * x[i4] - d4 * y[i4], b4 = c4 * y[i4] + d4 * x[i4];
+    const a5 = c5 * x[i5] - d5 * y[i5], b5 = c5 * y[i5] + d5 * x[i5];
+    const a6 = c6 * x[i6] - d6 * y[i6], b6 = c6 * y[i6] + d6 * x[i6];
+    const s1 = a1 + a6, t1 = b1 + b6, e1 = a1 - a6, f1 = b1 - b6;
+    const s2 = a2 + a5, t2 = b2 + b5, e2 = a2 - a5, f2 = b2 - b5;
+    const s3 = a3 + a4, t3 = b3 + b4, e3 = a3 - a4, f3 = b3 - b4;
+    p[o] = a + s1 + s2 + s3;
+    q[o] = b + t1 + t2 + t3;
+    pair(out, o + hop, o + 6 * hop, a + u1 * s1 + u2 * s2 + u3 * s3,
+      b + u1 * t1 + u2 * t2 + u3 * t3, w1 * e1 + w2 * e2 + w3 * e3, w1 * f1 + w2 * f2 + w3 * f3);
+    pair(out, o + 2 * hop, o + 5 * hop, a + u2 * s1 + u3 * s2 + u1 * s3,
+      b + u2 * t1 + u3 * t2 + u1 * t3, w2 * e1 - w3 * e2 - w1 * e3, w2 * f1 - w3 * f2 - w1 * f3);
+    pair(out, o + 3 * hop, o + 4 * hop, a + u3 * s1 + u1 * s2 + u2 * s3,
+      b + u3 * t1 + u1 * t2 + u2 * t3, w3 * e1 - w1 * e2 + w2 * e3, w3 * f1 - w1 * f2 + w2 * f3);
+  }
+}
+
+// Any other odd radix.
+function odd([x, y], out, m, from, gap, to, hop, c, d, sign, r) {
+  const [p, q] = out, half = (r - 1) / 2, row = () => new Float64Array(r);
+  const cos = row(), sin = row(), s = row(), t = row(), e = row(), f = row();
+  for (let i = 0; i < r; i++) {
+    cos[i] = Math.cos((2 * Math.PI * i) / r);
+    sin[i] = sign * Math.sin((2 * Math.PI * i) / r);
+  }
+  for (let v = 0; v < m; v++) {
+    const o = to + v;
+    p[o] = x[from + v];
+    q[o] = y[from + v];
+    for (let h = 1; h <= half; h++) {
+      const u = r - h, i = from + h * gap + v, j = from + u * gap + v;
+      const a1 = c[h] * x[i] - d[h] * y[i], b1 = c[h] * y[i] + d[h] * x[i];
+      const a2 = c[u] * x[j] - d[u] * y[j], b2 = c[u] * y[j] + d[u] * x[j];
+      p[o] += s[h] = a1 + a2;
+      q[o] += t[h] = b1 + b2;
+      e[h] = a1 - a2;
+      f[h] = b1 - b2;
+    }
+    for (let k = 1; k <= half; k++) {
+      let a = x[from + v], b = y[from + v], across = 0, along = 0;
+      for (let h = 1; h <= half; h++) {
+        const turn = (h * k) % r;
+        a += cos[turn] * s[h];
+        b += cos[turn] * t[h];
+        across += sin[turn] * e[h];
+        along += sin[turn] * f[h];
+      }
+      pair(out, o + k * hop, o + (r - k) * hop, a, b, across, along);
+    }
+  }
+}
+
+const BUTTERFLIES = { 2: two, 3: three, 4: four, 7: seven };
 
 // Unscaled DFT along the first axis of a complex (n, m) array [re, im]; sign -1 forward, 1 back.
 // Stockham's autosort with mixed radices (any n). Overwrites both buffers; returns [result, free].
 export function transform(src, dst, n, m, sign) {
   let l = 1;
   for (const r of factors(n)) {
-    const q = n / (l * r), i = [0, 0, 0, 0], c = [0, 0, 0, 0], d = [0, 0, 0, 0];
-    for (let k = 0; k < q; k++) for (let j = 0; j < l; j++) for (let t = 0; t < r; t++)
-      for (let s = 0; s < r; s += 4) {
-        for (let u = 0; u < 4; u++) {
-          const used = s + u < r;
-          const angle = (sign * 2 * Math.PI * (((s + u) * (j + l * t)) % (l * r))) / (l * r);
-          i[u] = (((used ? s + u : s) * q + k) * l + j) * m;
-          c[u] = used ? Math.cos(angle) : 0;
-          d[u] = used ? Math.sin(angle) : 0;
-        }
-        addFour(src, dst, m, ((k * r + t) * l + j) * m, i, c, d, s === 0);
-      }
+    const q = n / (l * r), butterfly = BUTTERFLIES[r] ?? odd;
+    for (let j = 0; j < l; j++) {
+      const angles = Array.from({ length: r }, (_, s) => (sign * 2 * Math.PI * s * j) / (l * r));
+      const c = angles.map(Math.cos), d = angles.map(Math.sin);
+      for (let k = 0; k < q; k++)
+        butterfly(src, dst, m, (k * l + j) * m, q * l * m, (k * r * l + j) * m, l * m,
+          c, d, sign, r);
+    }
     [src, dst] = [dst, src];
     l *= r;
   }
@@ -55,10 +154,11 @@ export function transform(src, dst, n, m, sign) {
 
 const complex = (n) => [new Float64Array(n), new Float64Array(n)];
 
-function transpose([a, b], [p, q], n, m) {
-  for (let i = 0; i < n; i++) for (let j = 0; j < m; j++) {
-    p[j * n + i] = a[i * m + j];
-    q[j * n + i] = b[i * m + j];
+// Column j of an (n, m) array to row `rows[j]` of one of rows of n.
+function transpose([a, b], [p, q], n, m, rows) {
+  for (let j = 0; j < m; j++) for (let i = 0, o = rows[j] * n; i < n; i++) {
+    p[o + i] = a[i * m + j];
+    q[o + i] = b[i * m + j];
   }
 }
 
@@ -83,14 +183,14 @@ export function forth(src, dst, n, m, kind) {
 // The way back, n times too large.
 export function back(src, dst, n, m, kind) {
   if (kind !== "dct") return transform(src, dst, n, m, 1);
+  const [a, b] = src, [p, q] = dst;
   for (let k = 0; k < n; k++) {
     const c = Math.cos((Math.PI * k) / (2 * n)), s = Math.sin((Math.PI * k) / (2 * n));
     const o = k * m, mirror = (n - k) * m;
     for (let v = 0; v < m; v++) {
-      const re = src[0][o + v] + (k ? src[1][mirror + v] : 0);
-      const im = src[1][o + v] - (k ? src[0][mirror + v] : 0);
-      dst[0][o + v] = c * re - s * im;
-      dst[1][o + v] = c * im + s * re;
+      const re = a[o + v] + (k ? b[mirror + v] : 0), im = b[o + v] - (k ? a[mirror + v] : 0);
+      p[o + v] = c * re - s * im;
+      q[o + v] = c * im + s * re;
     }
   }
   [dst, src] = transform(dst, src, n, m, 1);
@@ -111,12 +211,14 @@ function shuffle(src, dst, n, m, forward) {
 export function lowMask(h, w, { cutoff, shape, edge, transform: kind }) {
   const mask = new Float64Array(h * w), limit = LIMITS[shape];
   const width = Math.min(SOFT_WIDTH, 2 * cutoff, 2 * (limit - cutoff));
+  const [down, along] = [h, w].map((n) =>
+    Float64Array.from({ length: n }, (_, i) => 2 * Math.abs(frequency(i, n, kind))));
   for (let y = 0; y < h; y++) for (let x = 0; x < w; x++) {
-    const fy = Math.abs(frequency(y, h, kind)), fx = Math.abs(frequency(x, w, kind));
-    const at = shape === "disk" ? Math.sqrt(fy * fy + fx * fx) / 0.5 : 2 * Math.max(fy, fx);
-    const across = Math.min(1, Math.max(0, (at - cutoff) / width + 0.5));
+    const fy = down[y], fx = along[x];
+    const at = shape === "disk" ? Math.sqrt(fy * fy + fx * fx) : Math.max(fy, fx);
+    const across = (at - cutoff) / width + 0.5; // 0 to 1 from one side of a soft edge to the other
     mask[y * w + x] = edge !== "soft" ? at <= cutoff + SLACK
-      : width > 0 ? (1 + Math.cos(Math.PI * across)) / 2 : 1;
+      : width <= 0 || across <= 0 ? 1 : across < 1 ? (1 + Math.cos(Math.PI * across)) / 2 : 0;
   }
   return mask;
 }
@@ -132,33 +234,51 @@ export function splitter(channels, h, w, kind = "fft") {
     if (i + 1 < channels.length) work[1].set(channels[i + 1]);
     else work[1].fill(0);
     [work, spare] = forth(work, spare, h, w, kind);
-    transpose(work, spare, h, w); // (x, y) from here on
+    transpose(work, spare, h, w, [...Array(w).keys()]); // (x, y) from here on
     [spare, work] = forth(spare, work, w, h, kind);
-    spectra.push(spare.map((part) => part.slice()));
+    spectra.push(spare.map((part) => part.map((value) => value / size))); // both ways: size times
   }
   const out = channels.map(() => new Float64Array(size));
   return (band) => {
-    const mask = lowMask(h, w, { ...band, transform: kind }), rows = [];
-    for (let y = 0; y < h; y++) if (mask[y * w]) rows.push(y); // other rows hold nothing low
+    const mask = lowMask(w, h, { ...band, transform: kind }), rows = []; // (x, y) as well
+    for (let y = 0; y < h; y++) if (mask[y]) rows.push(y); // other rows hold nothing low
     const kept = rows.length;
     spectra.forEach(([re, im], pair) => {
-      for (let x = 0; x < w; x++) for (let k = 0; k < kept; k++) {
-        const low = mask[rows[k] * w + x];
-        work[0][x * kept + k] = low * re[x * h + rows[k]];
-        work[1][x * kept + k] = low * im[x * h + rows[k]];
+      const [a, b] = work;
+      for (let x = 0, o = 0; x < w; x++) for (let k = 0; k < kept; k++, o++) {
+        const i = x * h + rows[k];
+        a[o] = mask[i] * re[i];
+        b[o] = mask[i] * im[i];
       }
       [work, spare] = back(work, spare, w, kept, kind);
       for (const part of spare) part.fill(0);
-      for (let k = 0; k < kept; k++) for (let x = 0; x < w; x++) {
-        spare[0][rows[k] * w + x] = work[0][x * kept + k];
-        spare[1][rows[k] * w + x] = work[1][x * kept + k];
-      }
+      transpose(work, spare, w, kept, rows);
       [work, spare] = back(spare, work, h, w, kind);
-      for (let c = 0; c < 2 && 2 * pair + c < out.length; c++)
-        for (let p = 0; p < size; p++) out[2 * pair + c][p] = work[c][p] / size;
+      for (let c = 0; c < 2 && 2 * pair + c < out.length; c++) out[2 * pair + c].set(work[c]);
     });
     return out;
   };
+}
+
+// What `split` gives at each of `cutoffs`, by its number, kept. While the page has nothing else to
+// do the others are computed ahead, the nearest to `first` first, so that a drag finds them ready.
+export function ahead(split, cutoffs, first, bytes) {
+  const kept = cutoffs.map(() => null), fits = bytes * cutoffs.length <= MOST_KEPT;
+  const order = cutoffs.map((_, i) => i).sort((a, b) => Math.abs(a - first) - Math.abs(b - first));
+  const at = (i) => {
+    if (kept[i]) return kept[i];
+    const found = split(cutoffs[i]);
+    return fits ? (kept[i] = found.map((part) => new Float32Array(part))) : found;
+  };
+  let timer = 0;
+  const work = (idle) => {
+    const left = order.filter((i) => !kept[i]);
+    // With less time than a frame's, something is being drawn.
+    while (left.length && idle.timeRemaining() > FRAME_TIME) at(left.shift());
+    if (left.length) timer = window.requestIdleCallback(work);
+  };
+  if (fits) timer = window.requestIdleCallback?.(work); // not in Safari
+  return { at, stop: () => window.cancelIdleCallback?.(timer) };
 }
 
 // Bytes of the model -> one array of numbers in display units (0 black, 1 white) per channel.
@@ -229,10 +349,12 @@ function curveOf({ x, divergence, top }, colours) {
 function render({ model, el }) {
   const spec = model.get("_spec"), { height: h, width: w, steps: states } = spec;
   const channels = channelsOf(spec, viewOf(model.get("_pixels")));
-  const low = splitter(channels, h, w, spec.transform);
+  const split = splitter(channels, h, w, spec.transform), cutoffs = states.map((s) => s.cutoff);
 
   const cutoff = slider(states.length, spec.label), box = make("input", { type: "checkbox" });
-  const number = make("output"), readout = make("div", { class: "readout" });
+  const number = room("output", states.map((s) => s.number));
+  const wave = room("div", states.map((s) => s.readout));
+  const parting = room("div", states.map((s) => s.parting));
   const curve = curveOf(spec.curve, spec.colours);
   const parts = spec.colours.map((colour) => {
     const canvas = make("canvas", { role: "img", width: w, height: h });
@@ -241,7 +363,8 @@ function render({ model, el }) {
   });
   for (const { image } of parts) image.data.fill(255); // opaque
   const meters = [0, 1].map((i) => {
-    const text = make("div"), bar = make("i", { style: `background:${spec.colours[i]}` });
+    const text = room("div", spec.energy.map((name) => `100.0 % of ${name}`));
+    const bar = make("i", { style: `background:${spec.colours[i]}` });
     parts[i].caption.append(text, make("div", { class: "meter", "aria-hidden": "true" }, bar));
     return { text, bar };
   });
@@ -257,16 +380,15 @@ function render({ model, el }) {
       make("div", { class: "knob" }, make("span", {}, "Cutoff"), cutoff, number,
         make("span", {}, "Divergence"), curve.node, make("span")),
       make("label", { class: "tick" }, box, " " + spec.swap_label)),
-    readout, make("div", { class: spec.thumbnail ? "panels" : "panels coarse" },
+    make("div", { class: "readout" }, wave, parting),
+    make("div", { class: spec.thumbnail ? "panels" : "panels coarse" },
       a, sign("+"), b, sign("="), c),
     make("div", { class: "footnote" }, spec.footnote));
   el.append(root);
 
-  let lows = null, drawn = null;
   function draw() {
     const step = states[cutoff.value], side = box.checked ? 1 : 0, text = spec.panels[side];
-    if (drawn !== step) lows = low({ ...spec, cutoff: step.cutoff });
-    drawn = step;
+    const lows = low.at(Number(cutoff.value));
     panels(spec, channels, lows, box.checked, parts.map((part) => part.image.data));
     parts.forEach((part, i) => {
       part.context.putImageData(part.image, 0, 0);
@@ -274,13 +396,14 @@ function render({ model, el }) {
       part.node.setAttribute("aria-label",
         `${text[i]}, ${spec.about}. ${step.spoken}. ${spec.looks[i][i < 2 ? step.detail : side]}.`);
     });
-    number.textContent = step.number;
-    readout.replaceChildren(step.readout, make("br"), step.parting);
+    say(number, step.number);
+    say(wave, step.readout);
+    say(parting, step.parting);
     curve.at(cutoff.value / (states.length - 1));
     cutoff.setAttribute("aria-valuetext", `${step.spoken}. ${step.parting}`);
     meters.forEach(({ text: label, bar }, i) => {
       const source = i === side ? 0 : 1; // low of one, high of the other
-      label.textContent = `${step.shares[source][i]} % of ${spec.energy[source]}`;
+      say(label, `${step.shares[source][i]} % of ${spec.energy[source]}`);
       bar.style.width = `${step.shares[source][i]}%`;
     });
     if (spec.thumbnail) {
@@ -290,9 +413,10 @@ function render({ model, el }) {
       small.setAttribute("aria-label", `${text[2]}, as a thumbnail.`);
     }
   }
-  const { stop } = bind(model,
-    { cutoff: steps(cutoff, states.map((step) => step.cutoff)), swap: tick(box) }, draw);
-  return () => { stop(); root.remove(); };
+  const low = ahead((c) => split({ ...spec, cutoff: c }), cutoffs,
+    cutoffs.indexOf(model.get("cutoff")), 4 * h * w * channels.length);
+  const { stop } = bind(model, { cutoff: steps(cutoff, cutoffs), swap: tick(box) }, draw);
+  return () => { stop(); low.stop(); root.remove(); };
 }
 
 export default { render };

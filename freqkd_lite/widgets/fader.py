@@ -322,7 +322,8 @@ def _step(
         "number": number,
         "readout": f"waves of {words} {unit}s and longer are low "
         f"({cutoff / 2:.3g} cycles per {unit}, {number} of Nyquist)",
-        "parting": f"Divergence, 0 identical to 1 unrelated: low band {low}, high band {high}",
+        "parting": f"Divergence (0 identical, 1 unrelated, 2 opposite): low band {low}, "
+        f"high band {high}",
         "spoken": f"{number} of the Nyquist frequency, {cutoff / 2:.3g} cycles per {unit}: "
         f"waves of {words} {unit}s and longer are low",
         # Hard bands share nothing, so the second is what the first leaves, when rounded too.

@@ -50,7 +50,15 @@ function render({ model, el }) {
   const parts = [...canvases, plot.node].map((node, i) =>
     figure(spec.titles[i], spec.colours[i], node));
   const inputs = knobs.map((knob) => slider(knob.values.length, knob.label));
-  const numbers = knobs.map(() => make("output")), readout = make("div", { class: "readout" });
+  const numbers = knobs.map((knob) => room("output", knob.texts));
+  const readout = room("div", spec.said);
+  readout.classList.add("readout");
+  // What a picture shows of the knobs that change it.
+  const captionOf = (k, texts) => knobs.map((knob, n) =>
+    knob.panel === k ? `${knob.label}: ${texts[n]}` : "").filter(Boolean).join("; ");
+  const captions = [0, 1].map((k) => room("div", [spec.unmoved, ...knobs[0].texts.flatMap((a) =>
+    knobs[1].texts.map((b) => captionOf(k, [a, b])))]));
+  captions.forEach((caption, k) => parts[k].caption.append(caption));
   const root = make("div", { class: "freqkd freqkd-gap", role: "group", "aria-label": spec.title },
     make("style", {}, STYLE + GAP_STYLE),
     make("div", { class: "controls" }, ...knobs.map((knob, i) =>
@@ -65,25 +73,23 @@ function render({ model, el }) {
     const { curve, said, shown } = stateAt(spec, i, j);
     const texts = [knobs[0].texts[i], knobs[1].texts[j]];
     texts.forEach((text, k) => {
-      numbers[k].textContent = text;
+      say(numbers[k], text);
       inputs[k].setAttribute("aria-valuetext", `${text}. ${said}`);
     });
-    readout.textContent = said;
+    say(readout, said);
     plot.show(curve);
     plot.node.setAttribute("aria-label", `${spec.titles[2]}. ${said}`);
     canvases.forEach((canvas, k) => {
-      const words = knobs.map((knob, n) => knob.panel === k ? `${knob.label}: ${texts[n]}` : "")
-        .filter(Boolean).join("; ");
-      parts[k].caption.textContent = words || spec.unmoved;
+      const words = captionOf(k, texts);
+      say(captions[k], words || spec.unmoved);
       canvas.setAttribute("aria-label", `${spec.titles[k]} of ${spec.about}. ${words}`);
       if (images) canvas.getContext("2d").drawImage(images[shown[k]], 0, 0);
     });
   }
   const { ask, stop } = bind(model, { first: steps(inputs[0], knobs[0].values),
     second: steps(inputs[1], knobs[1].values) }, draw);
-  pictures(model.get("_pictures"), spec.cuts).then((found) => {
+  load(model, spec, root, (found) => {
     images = found;
-    root.dataset.ready = "";
     ask();
   });
   return () => { stop(); root.remove(); };

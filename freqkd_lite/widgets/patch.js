@@ -52,6 +52,11 @@ function render({ model, el }) {
     "aria-valuemax": spec.count - 1 })) asked.setAttribute(name, value);
   const bar = make("i", { class: "bar", "aria-hidden": "true", style: `--glow:${spec.glow}` });
   const readout = make("div", { class: "readout" });
+  const placeOf = (row, column) => `Row ${row} of ${rows}, column ${column} of ${columns}`;
+  const saidOf = (cosine, place) => `${spec.same} ${cosine}, rank ${place} of ${spec.count}`;
+  const widest = saidOf("-0.00", spec.count);
+  const captions = [placeOf(rows, columns), widest, widest].map((text) => room("div", [text]));
+  captions.forEach((caption, i) => parts[i].caption.append(caption));
   const root = make("div", { class: "freqkd freqkd-patch", role: "group", "aria-label": spec.title },
     make("style", {}, STYLE + PATCH_STYLE),
     make("div", { class: "controls" },
@@ -87,11 +92,10 @@ function render({ model, el }) {
   }
   function draw() {
     const side = box.checked ? 1 : 0, maps = answers(spec, vectors, at, box.checked);
-    const place = `Row ${Math.floor(at / columns) + 1} of ${rows}, column ${(at % columns) + 1} of ${columns}`;
-    const said = maps.map((map) =>
-      `${spec.same} ${map[at].toFixed(2)}, rank ${rank(map, at)} of ${spec.count}`);
+    const place = placeOf(Math.floor(at / columns) + 1, (at % columns) + 1);
+    const said = maps.map((map) => saidOf(map[at].toFixed(2), rank(map, at)));
     parts.forEach((part, i) => { part.title.textContent = spec.titles[side][i]; });
-    parts[0].caption.textContent = place;
+    say(captions[0], place);
     readout.textContent = spec.question[side];
     asked.setAttribute("aria-label", spec.titles[side][0]);
     asked.setAttribute("aria-valuenow", at);
@@ -104,7 +108,7 @@ function render({ model, el }) {
     }
     maps.forEach((map, i) => {
       const part = parts[i + 1];
-      part.caption.textContent = said[i];
+      say(captions[i + 1], said[i]);
       part.node.setAttribute("aria-label", `${spec.titles[side][i + 1]}. ${said[i]}.`);
       if (!images) return;
       const context = part.node.getContext("2d");
@@ -138,9 +142,8 @@ function render({ model, el }) {
     event.stopPropagation(); // in the lab, arrows would also move between cells
     go(...to);
   });
-  pictures(model.get("_pictures"), spec.cuts).then((found) => {
+  load(model, spec, root, (found) => {
     images = found;
-    root.dataset.ready = "";
     ask();
   });
   return () => { stop(); root.remove(); };

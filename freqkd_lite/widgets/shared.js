@@ -25,6 +25,9 @@ const STYLE = `
 .freqkd .footnote { font-size: 12px; margin-top: 6px; opacity: 0.85; }
 .freqkd .three { grid-template-columns: repeat(3, minmax(0, 1fr)); column-gap: 20px; }
 .freqkd svg text { font-size: 12px; fill: currentColor; }
+.freqkd [data-room] { display: grid; }
+.freqkd [data-room]::after { content: attr(data-room); visibility: hidden; }
+.freqkd [data-room]::after, .freqkd [data-room] > span { grid-area: 1 / 1; }
 @container (max-width: 480px) {
   .freqkd :is(.panels, figure) { display: block; }
   .freqkd figure { margin-bottom: 10px; }
@@ -47,11 +50,13 @@ export function svg(tag, attributes = {}, ...children) {
 export const viewOf = (bytes) =>
   bytes instanceof DataView ? bytes : new DataView(bytes.buffer ?? bytes);
 
-// The pictures of a trait that holds JPEGs one after the other, cut at the given offsets.
-export function pictures(bytes, cuts) {
-  const { buffer, byteOffset } = viewOf(bytes);
-  return Promise.all(cuts.slice(1).map((end, i) => createImageBitmap(new Blob(
-    [new Uint8Array(buffer, byteOffset + cuts[i], end - cuts[i])], { type: "image/jpeg" }))));
+// Hands on the pictures of a trait that holds JPEGs one after the other, cut at the offsets `cuts`;
+// `root` is then marked as ready.
+export async function load(model, { cuts }, root, take) {
+  const { buffer, byteOffset } = viewOf(model.get("_pictures"));
+  take(await Promise.all(cuts.slice(1).map((end, i) => createImageBitmap(new Blob(
+    [new Uint8Array(buffer, byteOffset + cuts[i], end - cuts[i])], { type: "image/jpeg" })))));
+  root.dataset.ready = "";
 }
 
 export function figure(title, colour, node) {
@@ -59,6 +64,17 @@ export function figure(title, colour, node) {
   const caption = make("figcaption");
   return { title: words, node, caption, figure: make("figure", {}, words, node, caption) };
 }
+
+// A place for words that change, one of `all`, with room for the longest: word by word, since they
+// may wrap. So nothing around it moves. `say` puts them there.
+export function room(tag, all) {
+  const longest = all.map((text) => text.split(" ")).reduce((a, b) =>
+    (a.length < b.length ? b : a).map((_, i) =>
+      (a[i] ?? "").length < (b[i] ?? "").length ? b[i] : a[i]));
+  return make(tag, { "data-room": longest.join(" ") }, make("span"));
+}
+
+export const say = (place, text) => { place.firstChild.textContent = text; };
 
 export function slider(count, label) {
   return make("input", { type: "range", min: 0, max: count - 1, step: 1, "aria-label": label });
@@ -90,24 +106,32 @@ export const tick = (node) => ({
 });
 
 // Ties controls, named as the model's traits, to `draw`. Many events make one picture: the next
-// frame draws the state of that moment, never an older one. Python then hears of what is on the
-// screen, and an echo of an earlier state does not move what the reader holds.
+// frame draws the state of that moment, never an older one. Python hears of what is on the screen,
+// after the frame and twice a second at most (each message makes JupyterLab lay out its toolbars
+// anew); an echo of an earlier state does not move what the reader holds.
+const PAUSE = 500; // ms
+
 export function bind(model, controls, draw) {
-  let frame = 0, held = false, telling = false;
+  let frame = 0, held = false, telling = false, letter = 0, told = -PAUSE;
   const names = Object.keys(controls);
-  const paint = () => {
-    frame = 0;
-    draw();
-    const news = names.filter((name) => model.get(name) !== controls[name].read());
-    if (!news.length) return;
+  const news = () => names.filter((name) => model.get(name) !== controls[name].read());
+  const tell = () => {
+    letter = 0;
+    told = performance.now();
     telling = true; // setting one calls follow(), which must not undo another
-    for (const name of news) model.set(name, controls[name].read());
+    for (const name of news()) model.set(name, controls[name].read());
     telling = false;
     model.save_changes();
   };
+  const paint = () => {
+    frame = 0;
+    draw();
+    if (!letter && news().length)
+      letter = setTimeout(tell, Math.max(0, told + PAUSE - performance.now()));
+  };
   const ask = () => { frame ||= requestAnimationFrame(paint); };
   const follow = () => {
-    if (held || telling) return;
+    if (held || telling || letter) return;
     const moved = names.filter((name) => controls[name].show(model.get(name)));
     if (moved.length) ask();
   };
@@ -125,6 +149,8 @@ export function bind(model, controls, draw) {
   paint();
   return { ask, stop() {
     cancelAnimationFrame(frame);
+    clearTimeout(letter);
+    if ((frame || letter) && news().length) tell();
     for (const name of names) model.off(`change:${name}`, follow);
   } };
 }

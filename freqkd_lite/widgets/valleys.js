@@ -9,6 +9,8 @@ const STYLE = `
 .freqkd-valleys svg text { fill: currentColor; font-size: 12px; text-anchor: middle; }
 .freqkd-valleys .controls { display: flex; flex-wrap: wrap; gap: 12px; align-items: center; }
 .freqkd-valleys input { flex: 1 1 220px; }
+.freqkd-valleys .panels div div { font-variant-numeric: tabular-nums; line-height: 1.4;
+  min-height: 2.8em; } /* room for a second line: nothing jumps */
 .freqkd-valleys button { font: inherit; padding: 4px 12px; }`;
 const WIDTH = 240, HEIGHT = 160, TOP = 4.5, REACH = 40;
 
