@@ -386,10 +386,10 @@ def test_raw_mse_is_said_to_contradict_only_where_it_does(backbone):
 
     white = gap.measure(Fields(steep_or_flat(0.3, 0.8), 40, "w"), backbone, progress=False)
     pink = gap.measure(Fields(steep, 40, "p"), backbone, progress=False)
-    says = [" ".join(gap_report.remarks(found)) for found in (white, pink)]
-    assert "Raw MSE per bin says the same" in says[0]
-    assert "Raw MSE per bin says the opposite" in says[1]
-    assert all("Cosine distance says the same" in s for s in says)
+    for found, raw in ((white, "More"), (pink, "Less")):
+        sides = {s.split()[0]: s for s in gap_report.verdict(found)}
+        assert ("raw MSE" in sides[raw]) and "cosine distance" in sides["More"]
+        assert sum("raw MSE" in s for s in sides.values()) == 1
 
 
 def test_the_page_says_what_was_measured(backbone, tmp_path):
@@ -401,6 +401,7 @@ def test_the_page_says_what_was_measured(backbone, tmp_path):
                  *gap_report.remarks(found)):  # fmt: skip
         assert text in plain
     assert page.index("Yes: ") < page.index("data:image/png") < page.index("<table")
+    assert page.count("2.4 times holds") == 1
     figure, alt = gap_report.by_block(found)
     ring = [r for r in found["rings"] if (r["pairing"], r["block"]) == ("real", 2)]
     assert f"block 2 from {ring[0]['value']:.2f} to {ring[-1]['value']:.2f}" in alt

@@ -19,6 +19,7 @@ from freqkd_lite.errors import UserError
 from freqkd_lite.features import Backbone
 from freqkd_lite.figures import study
 from freqkd_lite.gap import folder as gap_folder
+from freqkd_lite.gap import report
 from freqkd_lite.gap import words as gap_words
 from freqkd_lite.gap.coherence import CHANNELS, Coherences, thinned
 from freqkd_lite.gap.measures import of_pictures, pixel_edges
@@ -359,21 +360,23 @@ NORMALISED, RAW = ("normalised", "disk25_75"), ("mse", "disk25_75")
     ("ratios", "says", "not_said"),
     [
         ({NORMALISED: [(1.5, 1.6)] * 3, RAW: [(0.02, 0.03)] * 3},
-         ["2.4 times holds for none of energy-normalised in disk25_75 (1.55) and raw MSE in "
-          "disk25_75 (0.025).", "in the interval of no metric, band and block.",
-          "More at high, but less than 2.4 times: energy-normalised in disk25_75, every block.",
-          "Less at high than at low frequency: raw MSE in disk25_75, every block."],
-         ["More than"]),
+         ["2.4 times holds in none of 2 readings of metric and bands;",
+          "block by block in none of 4.",
+          "More at high frequency, but less than 2.4 times: energy-normalised 1.55 in the analysis "
+          "bands.", "Less at high than at low frequency: raw MSE 0.025 in the analysis bands."],
+         ["More than", "About"]),
         ({NORMALISED: [(2.3, 2.6), (2.2, 2.5), (3.0, 3.5)]},
-         ["2.4 times holds for energy-normalised in disk25_75.",
-          "in the interval of energy-normalised in disk25_75, block 2.",
-          "More than 2.4 times: energy-normalised in disk25_75, block 5."],
-         ["none", "Less at high"]),
-        ({NORMALISED: [(1.5, 1.6)] * 3, RAW: [(2.3, 2.5), (0.9, 1.1), (2.39, 2.41)]},
-         ["2.4 times holds for raw MSE in disk25_75, not for energy-normalised in disk25_75 (1.55)",
-          "in the interval of raw MSE in disk25_75, block 5.",
-          "Neither more nor less at high: raw MSE in disk25_75, block 2."],
-         ["none of"]),
+         ["holds in 1 of 1 readings of metric and bands (energy-normalised in the analysis bands);",
+          "in 1 of 2 (energy-normalised in the analysis bands, block 2).",
+          "About 2.4 times: energy-normalised 2.45 in the analysis bands."],
+         ["none", "Less at high", "More than"]),
+        ({NORMALISED: [(3.0, 3.5)] * 3, RAW: [(2.3, 2.5), (0.9, 1.1), (2.39, 2.41)],
+          ("cosine", "disk50"): [(0.9, 1.1), (0.5, 0.6), (2.5, 2.6)]},
+         ["in 1 of 3 readings of metric and bands (raw MSE in the analysis bands);",
+          "More than 2.4 times: energy-normalised 3.25 in",
+          "in 1 of 6 (raw MSE in the analysis bands, block 5).",
+          "Neither more nor less at high frequency: cosine distance 1.00 in disk50."],
+         ["none of", "but less than"]),
     ],
 )  # fmt: skip
 def test_the_verdict_follows_from_the_intervals(ratios, says, not_said):
@@ -408,7 +411,89 @@ def test_the_figure_draws_the_levels_it_says():
     assert set(drawn[1].get_ydata()) == {0.8} and "real pairs 0.80" in alt
 
 
+def test_every_reading_stands_in_the_table_at_its_place():
+    """Metric m, bands b and block k have the ratio that their place says; mean 9.mb."""
+    entries = {}
+    for m, metric in enumerate(("mse", "normalised", "cosine")):
+        for b, band in enumerate(("disk25_75", "rectangle50")):
+            spans = [(x - 0.01, x + 0.01) for x in (10 * m + b + 9, 10 * m + b + 1, 10 * m + b + 2)]
+            entries[metric, band] = spans
+    found = found_of(entries) | {"bands": ["disk25_75", "rectangle50"]}
+    for row in found["rows"]:
+        row |= {"low": 0.5, "high": 0.5}
+    head, rows = report.readings(found)
+    assert head == ["metric", "bands", "high / low", "95 % interval", "block 2", "block 5"]
+    assert ["cosine distance", "training", "30.00", "[29.99, 30.01]", "22.00", "23.00"] in rows
+    assert ["raw MSE", "analysis", "9.00", "[8.99, 9.01]", "1.00", "2.00"] in rows
+    assert len(rows) == 6 and rows[0][:2] == ["energy-normalised", "analysis"]
+    small = ["a", "b", "c"], [["long", "x", "1.0"], ["s", "yy", 10]]
+    assert report.columns(*small) == "a     b     c\nlong  x   1.0\ns     yy   10"
+    assert report.markdown(*small) == (
+        "| a | b | c |\n| --- | --- | --: |\n| long | x | 1.0 |\n| s | yy | 10 |"
+    )
+
+
+def test_controls_without_infrared_stand_below_the_others():
+    entry = {"low": 0.2, "high": 0.6, "ratio": 3.0, "low_interval": [0, 1], "high_interval": [0, 1]}
+    levels = {"real": entry, "grey": entry | {"low": 0.1}, "shuffled": entry | {"high": 0.9}}
+    figure, alt = study.all_controls(levels, {"grey"})
+    ax = figure.axes[0]
+    ticks = dict(zip([t.get_text() for t in ax.get_yticklabels()], ax.get_yticks(), strict=True))
+    assert ticks == {"real pairs": 0, "shuffled pairs": 1, "grey copy": 3}
+    dots = {(float(x), float(y)) for line in ax.lines if line.get_marker() == "o"
+            for x, y in zip(line.get_xdata(), line.get_ydata(), strict=True)}  # fmt: skip
+    assert dots == {(0.2, 0), (0.6, 0), (0.2, 1), (0.9, 1), (0.1, 3), (0.6, 3)}
+    assert "grey copy low 0.10, high 0.60 3.0x" in alt
+
+
+def test_coherence_is_drawn_on_the_axis_of_its_unit_and_said_by_its_ends():
+    def ring(pairing, block, *values):
+        return [{"pairing": pairing, "block": block, "rho": [i / 2, i / 2 + 0.5], "value": v,
+                 "interval": None} for i, v in enumerate(values)]  # fmt: skip
+
+    power = [{"rho": [0.1, 0.3], "value": 8.0, "interval": [7, 9]},
+             {"rho": [0.3, 0.5], "value": 2.0, "interval": [1, 3]}]  # fmt: skip
+    found = {
+        "layers": [2, 5],
+        "images": [{"modality": m, "power": power} for m in ("visible", "infrared")],
+        "coherence": [*ring("pictures", None, 0.25, 0.125), *ring("real", 2, 0.5, 0.3, -0.001),
+                      *ring("shuffled", 2, 0.4, None, 0.04), *ring("real", 5, 0.6, 0.7)],
+    }  # fmt: skip
+    figure, alt = study.spectra(found)
+    lines = {(ax.get_xlabel(), line.get_label()): (list(line.get_xdata()), list(line.get_ydata()))
+             for ax in figure.axes for line in ax.lines}  # fmt: skip
+    assert lines["rho of pixels", "pictures"] == ([0.25, 0.75], [0.25, 0.125])
+    assert lines["rho of tokens", "block 2"] == ([0.25, 0.75, 1.25], [0.5, 0.3, -0.001])
+    assert lines["rho of tokens", "block 5"][1] == [0.6, 0.7]
+    assert "block 5 from 0.60 to 0.70" in alt
+    assert gap_words.coherences(found) == [
+        "Coherence of the pictures themselves: 0.25 in the slowest ring, 0.12 in the fastest.",
+        "Coherence of features in the slowest and the fastest ring, in brackets that of shuffled "
+        "pairs: block 2 0.50 (0.40) and 0.00 (0.04); block 5 0.60 and 0.70.",
+    ]
+    assert gap_words.coherences({"layers": [2], "coherence": []}) == []
+
+
 # ----------------------------------------------------------------------------- folder and claims
+
+
+def test_a_study_that_is_missing_or_broken_is_refused(tmp_path):
+    file = tmp_path / "gap.json"
+    other = '{"schema": "freqkd-gap/0"}'
+    wrong = {None: "is missing", "{": "is not JSON", "[1]": "doesn't hold", other: "doesn't hold"}
+    for content, says in wrong.items():
+        if content:
+            file.write_text(content)
+        with pytest.raises(
+            UserError, match=rf"gap\.json {says}.*: run `freqkd gap --out .*` again"
+        ):
+            gap_folder.read_gap(tmp_path)
+    about = {"schema": "freqkd-gap/1", "pairs": 12, "data": {"name": "msrs"}, "size": [70, 84],
+             "model": "some_vit"}  # fmt: skip
+    file.write_text(json.dumps(about))
+    found = gap_folder.read_gap(tmp_path)
+    assert found == about
+    assert gap_words.measured(found) == "12 pairs (msrs, 70x84 pixels), features of some_vit."
 
 
 def test_the_folder_holds_the_rows_that_the_claims_table_judges(backbone, tmp_path):
@@ -420,6 +505,10 @@ def test_the_folder_holds_the_rows_that_the_claims_table_judges(backbone, tmp_pa
     folder = tmp_path / "spectral_gap"
     page = gap_folder.write(found, folder, "freqkd gap --data msrs")
     names = {path.name for path in folder.iterdir()}
+    before = page.read_bytes(), (folder / "misalignment.png").read_bytes()
+    page.unlink()
+    assert gap_folder.draw(folder) == page  # from the files alone, and the same
+    assert (page.read_bytes(), (folder / "misalignment.png").read_bytes()) == before
     assert names == {"gap.json", "index.html", "misalignment.png", "results.json", "manifest.json",
                      "README.md", "figure.png", "table.csv"}  # fmt: skip
     assert problems(page.read_text()) == [] and json.loads((folder / "gap.json").read_text())

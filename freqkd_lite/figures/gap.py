@@ -260,6 +260,8 @@ def by_block(found: dict) -> tuple[Figure, str]:
     line a block with its 95 % band, and the level of shuffled pairs pale behind it."""
     figure, ax = plt.subplots(figsize=(7, 4))
     _limits(ax)
+    for level, inner, outer in (("low", *BANDS[:2]), ("high", *BANDS[2:])):
+        ax.axvspan(inner, outer, color=COLOURS[level], alpha=0.1, lw=0, label=f"{level} band")
     blocks = found["layers"]
     colours = plt.get_cmap("viridis")(np.linspace(0, 0.85, len(blocks)))
     said = []
@@ -279,9 +281,10 @@ def by_block(found: dict) -> tuple[Figure, str]:
             said.append(f"block {block} from {value[0]:.2f} to {value[-1]:.2f}")
     if any(p["pairing"] == "shuffled" for p in found["rings"]):
         ax.plot([], [], color="black", alpha=0.4, lw=1.5, ls="--", label="shuffled pairs")
-    top = max(p["value"] or 0 for p in found["rings"])
+    top = max(p["value"] or 0 for p in found["rings"] if p["pairing"] in ("real", "shuffled"))
     ax.set(title="Where do RGB and infrared part?", xlabel="rho: 1 is the fastest change along an "
-           "axis of tokens", ylabel="divergence", ylim=(-0.04, max(1.12, top + 0.05)))  # fmt: skip
+           "axis of tokens", ylabel="divergence", ylim=(-0.04, max(1.12, top + 0.05)),
+           xlim=(0, CORNER))  # fmt: skip
     ax.legend(loc="lower right", fontsize=9)
     return figure, (
         "Energy-normalised divergence against rho, 0 identical, 1 unrelated, a line a block. From "

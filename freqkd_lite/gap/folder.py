@@ -5,13 +5,14 @@ Nothing in it shows a data set's own pictures.
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 
-from freqkd_lite.figures import study
-from freqkd_lite.gap import report
-from freqkd_lite.gap.words import BAND, pick, shifts
+from freqkd_lite.errors import UserError
+from freqkd_lite.gap import SCHEMA, report
+from freqkd_lite.gap.words import BAND, answer, shifts
 from freqkd_lite.notebook import style
 from freqkd_lite.results import Row, write_results
 from freqkd_lite.runs import manifest, write_json
@@ -48,30 +49,49 @@ def rows(found: dict) -> list[Row]:
 
 
 def write(found: dict, folder: str | Path, command: str) -> Path:
-    """Write gap.json, index.html, misalignment.png where shifts were measured, results.json,
-    manifest.json and what `freqkd report` makes of them; returns the page."""
+    """Write gap.json, results.json, manifest.json, the results page, and what `draw` makes of
+    them; returns the page."""
     folder = Path(folder)
     about = manifest(
         command=command, model=found["model"], weights=found["checksum"], size=found["size"],
         blocks=found["layers"], data={found["data"]["name"]: found["data"]["fingerprint"]},
-        notes=found["data"]["note"], metric=RATIOS["normalised"],
+        notes=found["data"]["note"], metric=RATIOS["normalised"], answer=answer(found),
         parameters={k: found[k] for k in ("pairs", "control_pairs", "bands", "seed")},
     )  # fmt: skip
     write_results(folder, rows(found), about)
     write_json(folder / "gap.json", found)
-    if len(shifts(found)) > 1:
-        levels = {p: pick(found, band=BAND, metric="normalised", pairing=p)
-                  for p in ("shuffled", "real", "aligned")}  # fmt: skip
-        with plt.rc_context():
-            style()
-            drawn, alt = study.misalignment(
-                shifts(found), {k: v for k, v in levels.items() if v}, found["alignment"]
-            )
+    page = draw(folder)
+    with plt.rc_context():
+        write_page(folder)  # says where the page is
+    return page
+
+
+def draw(folder: str | Path) -> Path:
+    """Make index.html, and misalignment.png where shifts were measured, anew from the numbers in
+    `folder`; returns the first."""
+    folder, found = Path(folder), read_gap(folder)
+    with plt.rc_context():
+        style()
+        if len(shifts(found)) > 1:
+            drawn, alt = report.shift_figure(found)
             drawn.savefig(folder / "misalignment.png",
                           metadata={"Software": None, "Description": alt})  # fmt: skip
             plt.close(drawn)
-    page = report.write_page(found, folder / "index.html", command)
-    with plt.rc_context():
-        style()
-        write_page(folder)
-    return page
+        command = json.loads((folder / "manifest.json").read_text())["command"]
+        return report.write_page(found, folder / "index.html", command)
+
+
+def read_gap(folder: str | Path) -> dict:
+    """What `gap.measure` gave when `folder` was written; a missing, foreign or broken file is told
+    in one sentence."""
+    path = Path(folder) / "gap.json"
+    again = f"run `freqkd gap --out {folder}` again"
+    if not path.is_file():
+        raise UserError(f"{path} is missing: {again}.")
+    try:
+        found = json.loads(path.read_text())
+    except (json.JSONDecodeError, UnicodeDecodeError):
+        raise UserError(f"{path} is not JSON: {again}.") from None
+    if not isinstance(found, dict) or found.get("schema") != SCHEMA:
+        raise UserError(f"{path} doesn't hold schema {SCHEMA}: {again}.")
+    return found

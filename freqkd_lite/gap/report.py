@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import matplotlib.pyplot as plt
+from matplotlib.figure import Figure
 
 from freqkd_lite import controls
 from freqkd_lite.figures import study
@@ -13,12 +14,17 @@ from freqkd_lite.gap.measures import TOKENS
 from freqkd_lite.gap.words import (
     BAND,
     BAND_NAMES,
+    BAND_OWNERS,
     METRIC_NAMES,
     QUESTION,
+    RATIO_CONTROLS,
     answer,
+    bands_said,
     beyond_real,
     blocks_said,
     caution,  # noqa: F401  (the demo says it)
+    coherences,
+    measured,
     misalignment,
     name,
     number,
@@ -31,54 +37,94 @@ from freqkd_lite.gap.words import (
 )
 from freqkd_lite.notebook import style
 from freqkd_lite.report_page import ReportPage
-from freqkd_lite.spectrum import METRICS
 
 
 def small_table(found: dict) -> tuple[list[str], list[list[object]]]:
     """Head and rows: normalised divergence over the analysis bands, of the real pairs by block, and
     of every pairing averaged over blocks."""
     head = ["block", "pairs", "low", "high", "high / low", "95 % interval"]
-    rows = [
-        [str(row["block"]), "real", *_levels(row)]
-        for row in found["rows"]
-        if (row["pairing"], row["band"], row["metric"]) == ("real", BAND, "normalised")
-    ]
-    means = [pick(found, band=BAND, metric="normalised", pairing=p) for p in _pairings(found)]
-    return head, rows + [["mean", name(e["pairing"]), *_levels(e)] for e in means]
+    return head, [
+        [label, name(where["pairing"]),
+         *_levels(pick(found, table, band=BAND, metric="normalised", **where))]
+        for label, table, where in _kinds(found)
+    ]  # fmt: skip
+
+
+def readings(found: dict) -> tuple[list[str], list[list[str]]]:
+    """Head and rows: high over low of the real pairs in every metric and pair of bands, averaged
+    over blocks, with its interval, and in each block."""
+    head = ["metric", "bands", "high / low", "95 % interval"]
+    rows = []
+    for metric, metric_name in METRIC_NAMES.items():
+        for band in found["bands"]:
+            where = {"metric": metric, "band": band, "pairing": "real"}
+            blocks = [pick(found, "rows", **where, block=b) for b in found["layers"]]
+            mean = _levels(pick(found, **where))[2:]
+            rows.append([metric_name, BAND_OWNERS.get(band, band), *mean,
+                         *(_levels(block)[2] for block in blocks)])  # fmt: skip
+    return [*head, *(f"block {block}" for block in found["layers"])], rows
+
+
+def markdown(head: list[str], rows: list[list[object]]) -> str:
+    """A table as Markdown, all but its first two columns flush right."""
+    marks = ["---" if i < 2 else "--:" for i in range(len(head))]
+    return "\n".join(f"| {' | '.join(map(str, row))} |" for row in [head, marks, *rows])
+
+
+def columns(head: list[str], rows: list[list[object]]) -> str:
+    """A table as plain text, all but its first two columns flush right."""
+    widths = [max(len(str(row[i])) for row in [head, *rows]) for i in range(len(head))]
+    return "\n".join(
+        "  ".join(str(c).ljust(w) if i < 2 else str(c).rjust(w)
+                  for i, (c, w) in enumerate(zip(row, widths, strict=True)))
+        for row in [head, *rows]
+    )  # fmt: skip
 
 
 def terminal(found: dict) -> str:
-    """The answer, the small table in columns, and all that is to be said."""
-    head, rows = small_table(found)
-    widths = [max(len(str(row[i])) for row in [head, *rows]) for i in range(len(head))]
-    lines = ["  ".join(str(c).ljust(w) if i < 2 else str(c).rjust(w)
-                       for i, (c, w) in enumerate(zip(row, widths, strict=True)))
-             for row in [head, *rows]]  # fmt: skip
+    """The answer, two tables in columns, and all that is to be said."""
     said = [*verdict(found), *remarks(found), *misalignment(found), *beyond_real(found)]
-    return "\n".join([answer(found), "", *lines, "", *said])
+    tables = [columns(*small_table(found)), "", columns(*readings(found))]
+    return "\n".join([answer(found), "", *tables, "", *said])
 
 
-def add_figure(page: ReportPage, found: dict) -> None:
-    """The curves by block."""
+def shift_figure(found: dict) -> tuple[Figure, str]:
+    """What a shift alone costs, with the levels of real, aligned and shuffled pairs."""
+    levels = _all_levels(found)
+    drawn = {p: levels[p] for p in ("shuffled", "real", "aligned") if p in levels}
+    return study.misalignment(shifts(found), drawn, found.get("alignment"))
+
+
+def controls_figure(found: dict) -> tuple[Figure, str]:
+    """Both levels of every kind of pair; those that compare no infrared stand apart."""
+    return study.all_controls(_all_levels(found), RATIO_CONTROLS)
+
+
+def add_answer(page: ReportPage, found: dict) -> None:
+    """Where the stated size holds, the curves by block, every reading, and what strangers reach."""
+    page.text(*filter(None, [" ".join(verdict(found))]))
     with plt.rc_context():
         style()
-        page.figure(*by_block(found))
+        caption = f"{measured(found)} Pale: 95 % intervals over images."
+        page.figure(*by_block(found), caption=caption)
+    page.bullets(remarks(found))
+    page.table(*readings(found), caption="High over low of the real pairs, averaged over blocks "
+               "and block by block. Analysis bands: rho up to .25 and from .75, coloured above; "
+               "training bands: within and beyond half of each axis. Raw MSE is small wherever "
+               "features hold little energy, whether or not they agree.")  # fmt: skip
 
 
 def add_controls(page: ReportPage, found: dict) -> None:
     """What a shift explains, and every control, as far as they were measured."""
-    levels = {p: pick(found, band=BAND, metric="normalised", pairing=p) for p in _pairings(found)}
-    curve = shifts(found)
     with plt.rc_context():
         style()
-        if len(curve) > 1:
+        if len(shifts(found)) > 1:
             page.section("Is it misalignment?")
-            drawn = {p: levels[p] for p in ("shuffled", "real", "aligned") if p in levels}
-            page.figure(*study.misalignment(curve, drawn, found.get("alignment")))
+            page.figure(*shift_figure(found))
             page.bullets(misalignment(found))
-        if len(levels) > 3:
-            page.section("The controls")
-            page.figure(*study.all_controls(levels))
+        if len(_pairings(found)) > 3:
+            page.section("Is it about infrared?")
+            page.figure(*controls_figure(found))
             page.bullets(beyond_real(found))
 
 
@@ -88,45 +134,31 @@ def add_pictures(page: ReportPage, found: dict) -> None:
     with plt.rc_context():
         style()
         page.figure(*study.spectra(found))
-    page.bullets(pictures(found))
-    kinds = list(dict.fromkeys(e["pairing"] for e in found["cka"]))
-    head, rows = ["block", "pairs", "CKA low", "CKA high", "MMD high"], []
-    for block in found["layers"]:
-        for p in kinds:
-            where = {"band": BAND, "block": block, "pairing": p}
-            entries = [pick(found, "cka", **where, level=k) for k in ("low", "high")]
-            entries.append(pick(found, "mmd", **where))
-            cells = ["" if e["value"] is None else number(e["value"]) for e in entries]
-            rows.append([str(block), name(p), *cells])
-    page.table(head, rows, caption="Debiased linear CKA (1: alike but for a rotation of channels "
-               "and a gain, 0: unrelated) and maximum mean discrepancy (0: one cloud of tokens) in "
-               "the bands of the analysis.")  # fmt: skip
-
-
-def add_tables(page: ReportPage, found: dict) -> None:
-    """Levels by block, where the stated size holds, and the ratios of all pairings."""
-    page.table(*small_table(found), caption="Energy-normalised divergence at low (rho up to .25) "
-               "and high (from .75) spatial frequency: 0 identical, 1 unrelated.")  # fmt: skip
-    readings = [(metric, band) for metric in METRICS for band in found["bands"]]
+    page.bullets([*pictures(found), *coherences(found)])
     rows = []
-    for metric, band in readings:
-        where = {"metric": metric, "band": band, "pairing": "real"}
-        entries = {"mean": pick(found, **where)}
-        entries |= {str(block): pick(found, "rows", **where, block=block)
-                    for block in found["layers"]}  # fmt: skip
-        rows += [[METRIC_NAMES[metric], band, block, *_levels(entry)]
-                 for block, entry in entries.items()]  # fmt: skip
-    page.table(["metric", "bands", "block", "low", "high", "high / low", "95 % interval"], rows,
-               caption="The real pairs in every metric, pair of bands and block.")  # fmt: skip
-    if len(_pairings(found)) > 1:
-        for band in found["bands"]:
-            rows = []
-            for p in _pairings(found):
-                entries = [pick(found, metric=m, band=band, pairing=p) for m in METRICS]
-                ratios = ["" if e["ratio"] is None else number(e["ratio"]) for e in entries]
-                rows.append([name(p), entries[0]["n"], *ratios])
-            page.table(["pairs", "n", *METRIC_NAMES.values()], rows, caption="High over low of "
-                       f"every kind of pair in {band}, averaged over blocks.")  # fmt: skip
+    for p in dict.fromkeys(e["pairing"] for e in found["cka"]):
+        where = {"band": BAND, "pairing": p}
+        cells = [_by_block(found, "cka", **where, level=level) for level in ("low", "high")]
+        rows.append([name(p), *cells, _by_block(found, "mmd", **where)])
+    page.table(["pairs", "CKA low", "CKA high", "MMD high"], rows, caption="Debiased linear CKA "
+               "(1: alike but for a rotation of channels and a gain, 0: unrelated) and maximum "
+               "mean discrepancy (0: one cloud of tokens) in the bands of the analysis, of "
+               f"{blocks_said(found)}.")  # fmt: skip
+
+
+def add_levels(page: ReportPage, found: dict) -> None:
+    """Levels by block and of all pairings, and what other metrics and bands say of their ratio."""
+    head, rows = small_table(found)
+    more = [b for b in found["bands"] if b != BAND]
+    others = [("cosine", BAND), ("mse", BAND), *(("normalised", b) for b in more)]
+    for row, (_, table, where) in zip(rows, _kinds(found), strict=True):
+        entries = [pick(found, table, metric=m, band=b, **where) for m, b in others]
+        row += [_levels(entry)[2] for entry in entries] + [entries[0]["n"]]
+    head += ["cosine", "raw MSE", *(BAND_OWNERS.get(b, b) for b in more), "n"]
+    page.table(head, rows, caption="Energy-normalised divergence (0 identical, 1 unrelated) at low "
+               "(rho up to .25) and high (from .75) spatial frequency, and high over low; then "
+               "high over low of cosine distance and raw MSE, and of the energy-normalised one in "
+               f"{' and '.join(map(bands_said, more))}.")  # fmt: skip
 
 
 def add_methods(page: ReportPage, found: dict) -> None:
@@ -142,12 +174,12 @@ def add_methods(page: ReportPage, found: dict) -> None:
         f"Features: raw outputs of {blocks_said(found)} (counted from 0), no final norm, class and "
         "register tokens dropped; two-dimensional Fourier transform over tokens, zero frequency "
         "left out. rho is the spatial frequency in units of half a cycle per token.",
-        "Bands: " + "; ".join(f"{b}, {BAND_NAMES[b]}" for b in found["bands"] if b in BAND_NAMES)
+        "Bands: " + "; ".join(f"{BAND_OWNERS[b]} ({b}), {BAND_NAMES[b]}" for b in found["bands"]
+                              if b in BAND_NAMES)
         + ". A number in a band's name is its cutoff in percent of rho, or of each axis.",
         "Energy-normalised: sum |R - I|^2 / (sum |R|^2 + sum |I|^2), sums over pairs, channels and "
         "frequencies of a band. Raw MSE: mean |R - I|^2 per frequency, summed over channels. "
         "Cosine distance: 1 - Re sum R I* / (|R| |I|), over the same sums.",
-        *(f"{name(p)}: {controls.said(p)}" for p in _pairings(found) if p in controls.PAIRINGS),
         f"The order of the pairs is drawn with seed {found['seed']}. Everything but the real pairs "
         f"is measured on {found['control_pairs']} of them, evenly spread.",
         "Intervals: 95 % percentile bootstrap over images, 1000 draws, the same for all rows of as "
@@ -159,22 +191,39 @@ def add_methods(page: ReportPage, found: dict) -> None:
         "Pictures: slope of log power over log rho from .05 to .5 of pixels (DCT); RGB as "
         "luminance.",
     ])  # fmt: skip
+    page.table(
+        ["pairs", "what they are"],
+        [[name(p), controls.said(p)] for p in _pairings(found) if p in controls.PAIRINGS],
+    )
 
 
 def write_page(found: dict, path: str | Path, command: str) -> Path:
     """The report: answer, figure, controls, numbers, method."""
     page = ReportPage(QUESTION, answer(found))
-    page.text(*verdict(found)[:1])
-    add_figure(page, found)
-    page.bullets([*verdict(found)[1:], *remarks(found)])
+    add_answer(page, found)
     add_controls(page, found)
     add_pictures(page, found)
     page.section("The numbers")
-    add_tables(page, found)
+    add_levels(page, found)
     page.section("How it was done")
-    add_methods(page, found)
     page.code(command)
+    add_methods(page, found)
     return page.write(path)
+
+
+def _kinds(found: dict) -> list[tuple[str, str, dict]]:
+    """(label, table, fields) of the real pairs in each block, then of each pairing's mean."""
+    blocks = [(str(b), "rows", {"block": b, "pairing": "real"}) for b in found["layers"]]
+    return blocks + [("mean", "summary", {"pairing": p}) for p in _pairings(found)]
+
+
+def _all_levels(found: dict) -> dict[str, dict]:
+    return {p: pick(found, band=BAND, metric="normalised", pairing=p) for p in _pairings(found)}
+
+
+def _by_block(found: dict, table: str, **where: object) -> str:
+    values = [pick(found, table, block=block, **where)["value"] for block in found["layers"]]
+    return ", ".join("" if value is None else number(value) for value in values)
 
 
 def _pairings(found: dict) -> list[str]:
