@@ -15,14 +15,20 @@ from torch.autograd import Function
 
 from freqkd_lite.spectrum import centred_rectangle
 
+PIECE = 2**19
+"""Elements of maps that are computed at a time on a CPU: 2 MB in float32."""
+
+
+def _cycles(n: int, most: int) -> Tensor:
+    cycles = torch.arange(1, 2 * most + 2) // 2
+    return cycles[:-1] if 2 * most == n else cycles
+
 
 def waves(n: int, most: int | None = None) -> tuple[Tensor, Tensor]:
     """(basis (n, k), cycles (k,)): the constant, then cosine and sine of 1, 2, ... `most` cycles
     in n tokens (all by default), orthonormal, float64. The Nyquist frequency has a cosine alone."""
     most = n // 2 if most is None else min(most, n // 2)
-    cycles = torch.arange(1, 2 * most + 2) // 2
-    if 2 * most == n:
-        cycles = cycles[:-1]
+    cycles = _cycles(n, most)
     angle = 2 * torch.pi * torch.arange(n, dtype=torch.float64)[:, None] * cycles / n
     sine = (torch.arange(len(cycles)) > 0) & (torch.arange(len(cycles)) % 2 == 0)
     basis = torch.where(sine, angle.sin(), angle.cos())
@@ -42,7 +48,7 @@ def _bases(x: Tensor, most: tuple[int, int]) -> tuple[Tensor, Tensor]:
 
 def _folded(weight: Tensor, most: tuple[int, int], like: Tensor) -> Tensor:
     """A weight (h, w) in FFT order, even in fy and fx, for coefficients (kx, ky)."""
-    rows, columns = (waves(n, k)[1] for n, k in zip(weight.shape, most, strict=True))
+    rows, columns = (_cycles(n, k) for n, k in zip(weight.shape, most, strict=True))
     return weight[rows][:, columns].T.to(like).contiguous()
 
 
@@ -60,9 +66,15 @@ def _inner(a: Tensor, b: Tensor) -> Tensor:
     return torch.linalg.vecdot(a.flatten(2), b.flatten(2)).sum()
 
 
-def _pieces(x: Tensor) -> tuple[Tensor, ...]:
-    """Image by image on a CPU, whose cache then holds what comes between; whole on a GPU."""
-    return x.split(1 if x.device.type == "cpu" else len(x))
+def pieces(x: Tensor) -> tuple[Tensor, ...]:
+    """Maps (N, ...) a few images at a time on a CPU, whose cache then holds what comes between, and
+    whole on a GPU."""
+    few = max(1, PIECE // max(1, x[:1].numel()))
+    return x.split(few if x.device.type == "cpu" else len(x))
+
+
+def _joined(parts: list[Tensor]) -> Tensor:
+    return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
 class _Energy(Function):
@@ -71,7 +83,7 @@ class _Energy(Function):
     @staticmethod
     def forward(ctx, x, rows, columns, weight, flat):  # noqa: ANN001, ANN205
         energy, gradients = x.new_zeros(()), []
-        for piece in _pieces(x):
+        for piece in pieces(x):
             found = _coefficients(piece, rows, columns)
             weighted = found * weight
             energy += _inner(weighted, found)
@@ -81,7 +93,7 @@ class _Energy(Function):
                 back = _back(weighted, 2 * rows, columns)
                 gradients.append(back.add_(piece, alpha=2 * flat) if flat else back)
         if gradients:
-            ctx.save_for_backward(torch.cat(gradients))
+            ctx.save_for_backward(_joined(gradients))
         return energy
 
     @staticmethod
@@ -129,14 +141,14 @@ class _CodedLow(Function):
         (rows, columns), keep = _bases(x, most), keep.to(x)
         signs = torch.tensor([[1, -1], [-1, 1]], dtype=x.dtype, device=x.device)
         lows = []
-        for piece in _pieces(x):
+        for piece in pieces(x):
             found = _coefficients(piece, rows, columns)
             edge = found[..., -2:, -2:].flip(-2, -1)
             found *= keep
             if turns:
                 found[..., -2:, -2:] -= edge * signs / 4
             lows.append(_back(found, rows, columns))
-        return torch.cat(lows)
+        return _joined(lows)
 
     @staticmethod
     def backward(ctx, gradient):  # noqa: ANN001, ANN205

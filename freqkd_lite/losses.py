@@ -27,7 +27,7 @@ from torch.nn.functional import mse_loss
 from torch.nn.functional import normalize as unit_norm
 
 from freqkd_lite.errors import UserError, unknown
-from freqkd_lite.filters import coded_bands, weighted_energy
+from freqkd_lite.filters import coded_bands, pieces, weighted_energy
 from freqkd_lite.spectrum import at_least_float32, band_mask, radius
 
 BlockLoss = Callable[..., dict[str, Tensor]]
@@ -37,6 +37,8 @@ State = dict[str, Tensor]
 LOSSES: dict[str, BlockLoss] = {}
 PREPARERS: dict[str, Callable[..., Preparer]] = {}
 """The losses that must be prepared, with what does it: f(**options of the loss) for each block."""
+BY_IMAGE: set[str] = set()
+"""The losses that are means over images. MSE is one too, but stays as anyone would write it."""
 
 
 class Preparer(Protocol):
@@ -50,25 +52,28 @@ class Preparer(Protocol):
 @dataclass(frozen=True)
 class LossParts:
     """`total` is the sum of `parts`, which are weighted already; keys as "block0/low", where the
-    number is the place in the list of maps and the band "low", "high" or "all". All are scalars."""
+    number is the place in the list of maps and the band "low", "high" or "all". All are scalars;
+    ask `total` for gradients, for the parts of a loss of `BY_IMAGE` have none."""
 
     total: Tensor
     parts: dict[str, Tensor]
 
 
 def register(
-    name: str, prepare: Callable[..., Preparer] | None = None
+    name: str, prepare: Callable[..., Preparer] | None = None, by_image: bool = False
 ) -> Callable[[BlockLoss], BlockLoss]:
     """Decorator: make `f(student, teacher, *, option=default, ...) -> {band: scalar}` the loss
     `name`. Both maps are (N, C, h, w), float32 or float64, and the teacher's needs no gradient.
 
     A loss with `prepare` gets the block's `State` as `state=`; one that has a parameter `anchor`
-    gets there the untrained student's map of the same images."""
+    gets there the untrained student's map of the same images. `by_image` says that it is a mean
+    over images, so that it may be computed on a few of them at a time, which is faster."""
 
     def add(function: BlockLoss) -> BlockLoss:
         LOSSES[name] = function
         if prepare:
             PREPARERS[name] = prepare
+        (BY_IMAGE.add if by_image else BY_IMAGE.discard)(name)
         return function
 
     return add
@@ -80,7 +85,7 @@ class _Normalise(Function):
     @staticmethod
     def forward(ctx, x, eps):  # noqa: ANN001, ANN205
         y = x - x.mean((2, 3), keepdim=True)
-        length = torch.linalg.vector_norm(y, dim=1, keepdim=True)
+        length = y.square().sum(1, keepdim=True).sqrt()  # twice as fast as vector_norm
         scale = 1 / length.clamp_min(eps)
         y *= scale
         ctx.save_for_backward(y, scale, length > eps)
@@ -112,7 +117,13 @@ def positive(name: str, value: float) -> float:
 # -------------------------------------------------------------------------- FreqKD and its variants
 
 
-@register("code")
+def log_difference(x: Tensor, y: Tensor) -> Tensor:
+    """log(1 + |x|) - log(1 + |y|), with one logarithm, for it takes as long as all the rest."""
+    x, y = x.abs(), y.abs()
+    return torch.log1p((x - y) / (1 + y))
+
+
+@register("code", by_image=True)
 def code(student: Tensor, teacher: Tensor, *, cutoff: float = 0.5,
          high_weight: float = 0.1) -> dict[str, Tensor]:  # fmt: skip
     """FreqKD as its authors coded it (arXiv 2606.11572; their code at dbbfd5b), not as one would
@@ -122,8 +133,8 @@ def code(student: Tensor, teacher: Tensor, *, cutoff: float = 0.5,
     """
     student_low, student_high = coded_bands(normalise(student), cutoff)
     teacher_low, teacher_high = coded_bands(normalise(teacher), cutoff)
-    logs = torch.log1p(student_high.abs()), torch.log1p(teacher_high.abs())
-    return {"low": mse_loss(student_low, teacher_low), "high": high_weight * mse_loss(*logs)}
+    high = log_difference(student_high, teacher_high).square().mean()
+    return {"low": mse_loss(student_low, teacher_low), "high": high_weight * high}
 
 
 @register("eq")
@@ -143,7 +154,7 @@ def eq(student: Tensor, teacher: Tensor, *, cutoff: float = 0.5,
     return {"low": low, "high": high_weight * torch.log1p(high)}
 
 
-@register("signed")
+@register("signed", by_image=True)
 def signed(student: Tensor, teacher: Tensor, *, cutoff: float = 0.5,
            high_weight: float = 0.1) -> dict[str, Tensor]:  # fmt: skip
     """`code` with the sign kept in the logarithm, sgn(x) log(1 + |x|), as in FreqKD's predecessor
@@ -171,7 +182,7 @@ class MedianDifference:
         return {"median": torch.cat(self._seen).median()}
 
 
-@register("robust", prepare=MedianDifference)
+@register("robust", prepare=MedianDifference, by_image=True)
 def robust(student: Tensor, teacher: Tensor, *, state: State, cutoff: float = 0.5,
            high_weight: float = 0.1, scale: float = 1.0) -> dict[str, Tensor]:  # fmt: skip
     """What a logarithm could do: `code`'s bands, but the high one's difference d saturates,
@@ -183,32 +194,32 @@ def robust(student: Tensor, teacher: Tensor, *, state: State, cutoff: float = 0.
     return {"low": low.square().mean(), "high": high_weight * saturated}
 
 
-@register("low_only")
+@register("low_only", by_image=True)
 def low_only(student: Tensor, teacher: Tensor, *, cutoff: float = 0.5) -> dict[str, Tensor]:
     """The low band's term of `code` alone (an ablation of arXiv 2606.11572)."""
     low, _ = coded_bands(normalise(student) - normalise(teacher), cutoff)
     return {"low": low.square().mean()}
 
 
-@register("high_only")
+@register("high_only", by_image=True)
 def high_only(student: Tensor, teacher: Tensor, *, cutoff: float = 0.5) -> dict[str, Tensor]:
     """The high band's term of `code` alone, with weight 1 (an ablation of arXiv 2606.11572)."""
     highs = (coded_bands(normalise(x), cutoff)[1] for x in (student, teacher))
-    return {"high": mse_loss(*(torch.log1p(high.abs()) for high in highs))}
+    return {"high": log_difference(*highs).square().mean()}
 
 
-@register("swapped")
+@register("swapped", by_image=True)
 def swapped(student: Tensor, teacher: Tensor, *, cutoff: float = 0.5,
             low_weight: float = 0.1) -> dict[str, Tensor]:  # fmt: skip
     """`code` with its bands changed over: MSE of the high ones, `low_weight` x MSE of log(1 + |low
     band|). If the frequency is what matters, this must do worse."""
     student_low, student_high = coded_bands(normalise(student), cutoff)
     teacher_low, teacher_high = coded_bands(normalise(teacher), cutoff)
-    logs = torch.log1p(student_low.abs()), torch.log1p(teacher_low.abs())
-    return {"low": low_weight * mse_loss(*logs), "high": mse_loss(student_high, teacher_high)}
+    low = log_difference(student_low, teacher_low).square().mean()
+    return {"low": low_weight * low, "high": mse_loss(student_high, teacher_high)}
 
 
-@register("step")
+@register("step", by_image=True)
 def step(student: Tensor, teacher: Tensor, *, cutoff: float = 0.5,
          high_weight: float = 0.1) -> dict[str, Tensor]:  # fmt: skip
     """What `code` reads like: MSE with weight 1 up to the cutoff and `high_weight` beyond it, with
@@ -219,7 +230,7 @@ def step(student: Tensor, teacher: Tensor, *, cutoff: float = 0.5,
     return {"all": weighted_energy(difference, weight) / difference.numel()}
 
 
-@register("lowpass")
+@register("lowpass", by_image=True)
 def lowpass(student: Tensor, teacher: Tensor, *, half: float = 0.35) -> dict[str, Tensor]:
     """MSE with a fixed smooth weight, a Gaussian of rho that is 1 at the zero frequency and 1/2 at
     rho = `half`: what a gradual fall-off brings without any measurement (this project's)."""
@@ -235,13 +246,56 @@ def mse(student: Tensor, teacher: Tensor) -> dict[str, Tensor]:
     return {"all": mse_loss(normalise(student), normalise(teacher))}
 
 
-@register("cosine")
+@register("cosine", by_image=True)
 def cosine(student: Tensor, teacher: Tensor) -> dict[str, Tensor]:
     """1 - cosine over channels of each token after `normalise`, mean over tokens."""
     return {"all": 1 - (normalise(student) * normalise(teacher)).sum(1).mean()}
 
 
 # ----------------------------------------------------------------------------- a loss of all blocks
+
+
+class _Known(Function):
+    """A value (a scalar) with its gradient, which is known already."""
+
+    @staticmethod
+    def forward(ctx, x, value, gradient):  # noqa: ANN001, ANN205
+        ctx.save_for_backward(gradient)
+        return value.clone()
+
+    @staticmethod
+    def backward(ctx, gradient):  # noqa: ANN001, ANN205
+        return gradient * ctx.saved_tensors[0], None, None
+
+
+def whole(loss: BlockLoss, student: Tensor, *others: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    """(total, parts) of a loss, all images at once."""
+    parts = loss(student, *others)
+    return torch.stack(list(parts.values())).sum(), parts
+
+
+def by_pieces(
+    loss: BlockLoss, student: Tensor, *others: Tensor
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """(total, parts) of a loss that is a mean over images, of maps (N, C, h, w), a few at a time:
+    value and gradient while all that comes between is in the cache, and nothing of it is kept.
+    The gradient is that of the total alone."""
+    wanted = student.requires_grad and torch.is_grad_enabled()
+    gradient = torch.empty_like(student) if wanted else None
+    parts: dict[str, Tensor] = {}
+    begin = 0
+    for own, *rest in zip(*map(pieces, (student.detach(), *others)), strict=True):
+        share = len(own) / len(student)
+        with torch.set_grad_enabled(wanted):
+            found = loss(own.requires_grad_(wanted), *rest)
+            total = torch.stack(list(found.values())).sum()
+        if wanted:
+            gradient[begin : begin + len(own)] = torch.autograd.grad(share * total, own)[0]
+        for band, value in found.items():
+            parts[band] = parts.get(band, 0) + share * value.detach()
+        begin += len(own)
+    total = torch.stack(list(parts.values())).sum()
+    return (_Known.apply(student, total, gradient) if wanted else total), parts
 
 
 def build_loss(
@@ -260,7 +314,7 @@ def build_loss(
     name or option, a value out of range, or maps that don't fit each other.
     """
     loss = _known(name)
-    _check_options(name, loss, options)
+    check_options(name, options)
     factors = None if weights is None else [_number("weights", value) for value in weights]
     if (name in PREPARERS) != (states is not None):
         raise UserError(
@@ -270,14 +324,17 @@ def build_loss(
         )
     anchored, blank = needs_anchors(name), torch.zeros(1, 1, 2, 2)
 
-    def of_block(block: int, student: Tensor, teacher: Tensor, anchor: Tensor | None) -> dict:
-        extra = {"anchor": anchor} if anchored else {}
-        if states is not None:
-            extra["state"] = states[block]
-        return loss(student, teacher, **extra, **options)
+    def of_block(block: int, *maps: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        def of_images(student: Tensor, teacher: Tensor, *anchor: Tensor) -> dict[str, Tensor]:
+            extra = {"anchor": anchor[0]} if anchor else {}
+            if states is not None:
+                extra["state"] = states[block]
+            return loss(student, teacher, **extra, **options)
+
+        return (by_pieces if name in BY_IMAGE else whole)(of_images, *maps)
 
     if states is None or states:
-        of_block(0, blank, blank, blank)  # a bad cutoff raises here
+        of_block(0, *[blank] * (3 if anchored else 2))  # a bad cutoff raises here
 
     def of_lists(
         students: Sequence[Tensor],
@@ -290,14 +347,14 @@ def build_loss(
         _check_maps(students, teachers, factors, states)
         if anchored:
             _check_maps(anchors, teachers, factors, states)
-        parts = {}
-        for i, (student, teacher) in enumerate(zip(students, teachers, strict=True)):
+        totals, parts = [], {}
+        for i, maps in enumerate(zip(students, teachers, *([anchors] * anchored), strict=True)):
             factor = 1.0 if factors is None else factors[i]
-            anchor = at_least_float32(anchors[i].detach()) if anchored else None
-            both = at_least_float32(student), at_least_float32(teacher.detach())
-            for band, value in of_block(i, *both, anchor).items():
-                parts[f"block{i}/{band}"] = factor * value
-        return LossParts(torch.stack(list(parts.values())).sum(), parts)
+            student, *others = map(at_least_float32, maps)
+            total, found = of_block(i, student, *(x.detach() for x in others))
+            totals.append(factor * total)
+            parts |= {f"block{i}/{band}": factor * value for band, value in found.items()}
+        return LossParts(torch.stack(totals).sum(), parts)
 
     return of_lists
 
@@ -320,8 +377,7 @@ def prepare(
     are the loss's own. It keeps sums or samples, not maps. `UserError` for a loss that needs none
     (not in `PREPARERS`), or no batch.
     """
-    loss = _known(name)
-    _check_options(name, loss, options)
+    check_options(name, options)
     if name not in PREPARERS:
         raise UserError(f"The loss {name!r} needs no preparing: build it as it is.")
     preparers: list[Preparer] = []
@@ -375,8 +431,9 @@ def _number(name: str, value: object) -> float:
     return float(value)
 
 
-def _check_options(name: str, loss: BlockLoss, options: dict[str, float | str]) -> None:
-    known = list(inspect.signature(loss).parameters.values())[2:]
+def check_options(name: str, options: dict[str, float | str]) -> None:
+    """`UserError` for an unknown loss, an option it does not take, or a number out of range."""
+    known = list(inspect.signature(_known(name)).parameters.values())[2:]
     defaults = {p.name: p.default for p in known if p.name not in ("state", "anchor")}
     for option, value in options.items():
         if not defaults:
@@ -410,4 +467,4 @@ def _check_maps(
 
 
 # They register themselves; here, for whoever asks for a loss by name may ask for one of theirs.
-from freqkd_lite import rivals, weighted  # noqa: E402, F401
+from freqkd_lite import projected, rivals, weighted  # noqa: E402, F401

@@ -52,7 +52,7 @@ def pkd(student: Tensor, teacher: Tensor) -> dict[str, Tensor]:
     return {"all": mse_loss(standard(student), standard(teacher)) / 2}
 
 
-@register("cwd")
+@register("cwd", by_image=True)
 def cwd(student: Tensor, teacher: Tensor, *, temperature: float = 4.0) -> dict[str, Tensor]:
     """CWD (Shu et al., ICCV 2021): each channel becomes a distribution over space by a softmax at
     `temperature`; temperature^2 x KL(teacher || student), averaged over images and channels."""
@@ -72,7 +72,7 @@ def haar(x: Tensor) -> tuple[Tensor, Tensor]:
     return (a + b + c + d) / 2, torch.stack([a - b + c - d, a + b - c - d, a - b - c + d], 1) / 2
 
 
-@register("wavelet")
+@register("wavelet", by_image=True)
 def wavelet(student: Tensor, teacher: Tensor, *, levels: float = 3.0,
             high_weight: float = 1.0) -> dict[str, Tensor]:  # fmt: skip
     """FreeKD-like (Zhang et al., CVPR 2024): L1 between the maps' wavelet bands, the coarse one and
@@ -90,7 +90,7 @@ def wavelet(student: Tensor, teacher: Tensor, *, levels: float = 3.0,
     return {"low": l1_loss(student, teacher), "high": high_weight * high}
 
 
-@register("spectralkd")
+@register("spectralkd", by_image=True)
 def spectralkd(student: Tensor, teacher: Tensor) -> dict[str, Tensor]:
     """SpectralKD (Tian et al., arXiv 2412.19055): MSE of the real and imaginary parts of the maps'
     spectra, rfft2 over space (orthonormal here). By Parseval that is raw MSE, but for the first and
@@ -99,7 +99,7 @@ def spectralkd(student: Tensor, teacher: Tensor) -> dict[str, Tensor]:
     return {"all": spectrum.square().mean()}
 
 
-@register("gram")
+@register("gram", by_image=True)
 def gram(student: Tensor, teacher: Tensor) -> dict[str, Tensor]:
     """Gram anchoring (DINOv3, Simeoni et al., arXiv 2508.10104): MSE between the matrices of
     cosines of every token with every other one. A rotation of the channels costs nothing."""
@@ -110,7 +110,7 @@ def gram(student: Tensor, teacher: Tensor) -> dict[str, Tensor]:
     return {"all": mse_loss(*cosines)}
 
 
-@register("attention")
+@register("attention", by_image=True)
 def attention(student: Tensor, teacher: Tensor) -> dict[str, Tensor]:
     """Attention transfer (Zagoruyko and Komodakis, ICLR 2017): a map of where a block is active,
     the mean of squares over channels, to L2 norm 1 over space; the L2 distance of the two, mean

@@ -171,7 +171,7 @@ def on_grid(state: State, curve: Tensor, h: int, w: int) -> Tensor:
 # --------------------------------------------------------------------------------------- the losses
 
 
-@register("coherence", prepare=Predictability)
+@register("coherence", prepare=Predictability, by_image=True)
 def coherence(student: Tensor, teacher: Tensor, *, state: State,
               variant: str = "plain") -> dict[str, Tensor]:  # fmt: skip
     """Normalised MSE with a weight at each frequency, one of `VARIANTS` measured before training
@@ -185,7 +185,7 @@ def coherence(student: Tensor, teacher: Tensor, *, state: State,
     return {"all": weighted_energy(difference, weight) / difference.numel()}
 
 
-@register("anchor", prepare=Predictability)
+@register("anchor", prepare=Predictability, by_image=True)
 def anchor(student: Tensor, teacher: Tensor, *, state: State, anchor: Tensor,
            variant: str = "plain") -> dict[str, Tensor]:  # fmt: skip
     """|S - (w T + (1 - w) S0)|^2 with S0 the untrained student's own map of the same image and w a

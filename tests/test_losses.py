@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from freqkd_lite import losses
+from freqkd_lite import filters, losses
 from freqkd_lite.errors import UserError
 from freqkd_lite.losses import (
     LOSSES,
@@ -332,6 +332,39 @@ def test_gradcheck(name):
     teachers = [noise(2, 3, 4, 5, seed=2), noise(2, 2, 3, 4, seed=3)]
     loss = ready(name, [x + 0.3 * y for x, y in zip(teachers, students, strict=True)], teachers)
     assert torch.autograd.gradcheck(lambda *s: loss(s, teachers).total, students)
+
+
+@pytest.mark.parametrize("name", sorted(losses.BY_IMAGE))
+def test_a_few_images_at_a_time_give_what_autograd_gives_of_all(name, monkeypatch):
+    """Pieces of 2, 2 and 1 images, whose shares differ."""
+    student, teacher, start = (noise(5, 3, 6, 8, seed=seed) for seed in (0, 1, 2))
+    start += teacher  # so that there is something to predict
+    states = prepare(name, [([start], [teacher])]) if name in losses.PREPARERS else None
+    extra = {"state": states[0]} if states else {}
+    anchors = [[start]] if losses.needs_anchors(name) else []
+    if anchors:
+        extra["anchor"] = start
+    one, other = (student.clone().requires_grad_() for _ in range(2))
+    expected = LOSSES[name](one, teacher, **extra)
+    sum(expected.values()).backward()
+    monkeypatch.setattr(filters, "PIECE", 2 * 3 * 6 * 8)
+    found = build_loss(name, states=states)([other], [teacher], *anchors)
+    (3 * found.total).backward()
+    for band, value in expected.items():
+        torch.testing.assert_close(found.parts[f"block0/{band}"], value.detach())
+    torch.testing.assert_close(other.grad, 3 * one.grad)
+
+
+@pytest.mark.parametrize("name", sorted(LOSSES.keys() - losses.BY_IMAGE - {"mse", "mse_raw"}))
+def test_the_other_losses_look_at_all_images_together(name):
+    """Whatever is a mean over images is declared as one, except for plain MSE."""
+    students, teachers = (
+        noise(2, 3, 6, 8),
+        noise(2, 3, 6, 8, seed=1) * torch.tensor([1.0, 5.0]).view(2, 1, 1, 1),
+    )
+    both = build_loss(name)([students], [teachers]).total
+    single = [build_loss(name)([students[i : i + 1]], [teachers[i : i + 1]]).total for i in (0, 1)]
+    assert not torch.isclose(both, sum(single) / 2, rtol=1e-7)
 
 
 def test_parts_are_weighted_and_add_up():
