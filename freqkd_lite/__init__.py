@@ -2,9 +2,10 @@
 
 The modules in the order in which data flows through them, which is the order to read them in:
 `data` -> `features` -> `spectrum` -> `coherence`, `similarity` -> `filters`, `losses`, `rivals`,
-`weighted` -> `runs` -> `checkpoints` -> `teacher_cache` -> `processes`, `precision` -> `distil`
--> `evaluate` -> `results` -> `figures`, `widgets`, `notebook` -> `check`, `changes`, `controls`,
-`gap`, `demo`, `knobs`, `explore` -> `sweep`, `compare`, `summary`, `planning`, `bench` -> `cli`.
+`weighted`, `projected` -> `runs` -> `checkpoints` -> `teacher_cache` -> `processes`, `precision`,
+`memory` -> `distil` -> `evaluate` -> `results` -> `arms`, `paired` -> `figures`, `widgets`,
+`notebook` -> `check`, `changes`, `controls`, `gap`, `demo`, `knobs`, `explore` -> `sweep`,
+`compare`, `summary`, `planning`, `bench` -> `cli`.
 """
 
 __version__ = "0.1.0"

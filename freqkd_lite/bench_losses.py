@@ -125,18 +125,6 @@ def losses(
             "cores": os.cpu_count(), "threads": torch.get_num_threads(), "rows": rows}  # fmt: skip
 
 
-def table(found: dict) -> str:
-    """The answer for people."""
-    lines = [f"{'maps':>14} {'loss':10} {'ms':>7} {'straight':>9} {'faster':>7} {'of MSE':>7} "
-             f"{'error':>8}"]  # fmt: skip
-    lines += [
-        f"{'x'.join(map(str, r['shape'])):>14} {r['loss']:10} {r['ms']:7.1f} "
-        f"{r['straight_ms']:9.1f} {r['faster']:6.1f}x {r['of_mse']:6.2f}x {r['error']:8.0e}"
-        for r in found["rows"]
-    ]
-    return "\n".join(lines)
-
-
 def _row(shape: Sequence[int], name: str, took: dict, kept: dict) -> dict:
     (value, gradient), (straight, other) = kept[name], kept[f"straight {name}"]
     # By sums of magnitudes: of ten million elements a few lie on the kink of |x|, and fall to

@@ -25,7 +25,7 @@ from torch.profiler import ProfilerActivity, profile
 from freqkd_lite import precision
 from freqkd_lite.distil import DistilSettings, Student, add_lora, settings_from
 from freqkd_lite.features import TINY, Backbone, create_net, load_backbone
-from freqkd_lite.losses import LOSSES, PREPARERS, LossParts, build_loss, needs_anchors
+from freqkd_lite.losses import LOSSES, PREPARERS, LossParts, build_loss, needs_anchors, prepare
 from freqkd_lite.teacher_cache import FixedTeacher, Teacher
 
 EQUAL = 1e-5  # the largest relative difference that counts as equal
@@ -65,6 +65,17 @@ class Bench:
         """The student's maps on the grids of the teacher's."""
         grids = [tuple(t.shape[-2:]) for t in targets]
         return self.student(self.infrared.to(self.device), grids)
+
+    def loss(self, name: str) -> LossOf:
+        """The loss `name`, prepared on the batch where it must be."""
+        if name not in PREPARERS:
+            return build_loss(name)
+        targets = [t.to(self.device) for t in self.teacher(self.visible)]
+        with torch.no_grad():
+            maps = self.maps(targets)
+        # Noise predicts hardly any direction of channels: take what there is.
+        options = {"least": 0.0} if name == "projected" else {}
+        return build_loss(name, states=prepare(name, [(maps, targets)], **options), **options)
 
     def step(self, loss_of: LossOf, targets: Callable[[], list[Tensor]] | None = None) -> Step:
         """One step of training, as `distil.train` takes it: returns the loss."""
@@ -108,8 +119,8 @@ def step(
     rounds: int = 7,
     device: str = "cpu",
 ) -> dict:
-    """A whole step of each loss (by default all but those that look at the untrained student),
-    relative to one of `base`.
+    """A whole step of each loss (by default all but those that run the untrained student too),
+    relative to one of `base`. What a loss must know before training is measured on the batch.
 
     `losses` are names, or names with what `build_loss` returned for them, and `base` among them.
 
@@ -117,10 +128,10 @@ def step(
     "equal"}}} beside what was measured on. `difference` is that of the step's own loss from the
     same in float64 on features computed apart, relative.
     """
-    if not isinstance(losses, dict):
-        plain = [n for n in LOSSES if n not in PREPARERS and not needs_anchors(n)]
-        losses = {name: build_loss(name) for name in dict.fromkeys([base, *(losses or plain)])}
     bench = Bench(model, size, batch, blocks, lora_rank, device)
+    if not isinstance(losses, dict):
+        chosen = losses or [name for name in LOSSES if not needs_anchors(name)]
+        losses = {name: bench.loss(name) for name in dict.fromkeys([base, *chosen])}
     steps = {name: bench.step(loss_of) for name, loss_of in losses.items()}
     values, seconds = take_turns(steps, rounds, bench.device)
     targets = bench.teacher(bench.visible)
@@ -136,7 +147,7 @@ def step(
             "difference": wrong,
             "equal": wrong <= EQUAL,
         }
-    return {"base": base, "loss": found, **about(bench, rounds)}
+    return {"what": "step", "base": base, "loss": found, **about(bench, rounds)}
 
 
 def cache(
@@ -184,7 +195,8 @@ def cache(
         }
         for name in steps
     }
-    return {"loss": loss, "kind": found, "cache_bytes": size_on_disk, **about(bench, rounds)}
+    return {"what": "cache", "loss": loss, "kind": found, "cache_bytes": size_on_disk,
+            **about(bench, rounds)}  # fmt: skip
 
 
 def tokens(
@@ -220,6 +232,8 @@ def tokens(
         )
     counts = [row["tokens"] for row in rows]
     return {
+        "schema": "freqkd-bench/1",
+        "what": "tokens",
         "grid": rows,
         "time_exponent": exponent(counts, [row["seconds"] for row in rows]),
         "memory_exponent": exponent(counts, [row["memory_bytes"] for row in rows]),
@@ -289,6 +303,7 @@ def about(bench: Bench, rounds: int) -> dict:
     """What was measured on."""
     s = bench.settings
     return {
+        "schema": "freqkd-bench/1",
         "model": s.teacher,
         "size": list(s.size),
         "batch": s.batch,

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 from typer.core import TyperGroup
 
-from freqkd_lite import cli_distil, cli_gap
+from freqkd_lite import cli_distil, cli_gap, memory
 from freqkd_lite.cli_bench import bench
 from freqkd_lite.cli_data import data
 from freqkd_lite.errors import Interrupted, UserError
@@ -75,20 +75,21 @@ def run(
 
 @app.command()
 def sweep(
-    file: Annotated[
-        Path, typer.Argument(help="YAML: notebook, preset, fixed, grid, runs, metric.")
-    ],
+    file: Annotated[Path, typer.Argument(help="YAML: notebook, preset, fixed, grid, runs, ...")],
     workers: Annotated[int, typer.Option(min=1, help="Runs at a time, each a process.")] = 1,
     out: Annotated[
         Path | None, typer.Option(help="Results (default: beside sweep.yaml, or FILE's stem).")
     ] = None,
+    gather: Annotated[bool, typer.Option("--gather", help="Run nothing: gather what is done.")] = (
+        False
+    ),
 ) -> None:
     """Run a notebook with many parameters; go on where it stopped."""
     root = project()
     from freqkd_lite import sweep as sweeps
 
     chosen, out = sweeps.read_sweep(root, file), out or sweeps.default_out(file)
-    failed = sweeps.run_all(chosen, workers)
+    failed = [] if gather else sweeps.run_all(chosen, workers)
     inside = file.resolve().is_relative_to(root)
     command = f"freqkd sweep {file.resolve().relative_to(root) if inside else file.name}"
     table = sweeps.write(chosen, out, command, failed)
@@ -142,7 +143,10 @@ def report() -> None:
     """Rebuild README's tables and the pages in results/."""
     root = project()
     from freqkd_lite import claims, pages, summary
+    from freqkd_lite.gap import folder as gap_folder
 
+    for measured in sorted((root / "results").glob("*/gap.json")):
+        gap_folder.draw(measured.parent)
     made = summary.write_pages(root / "results")
     claims.write_into(root / "README.md", root / "results")
     pages.write_table(root)
@@ -170,6 +174,7 @@ cli_distil.register(app)
 
 def main() -> None:
     """Entry point of the command `freqkd`."""
+    memory.keep()
     try:
         app()
     except UserError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as as_json
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -19,35 +20,52 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Device = Annotated[str, typer.Option(help="cpu or cuda.")]
 
 
-def _print(found: dict, json: bool, table: str) -> None:
-    typer.echo(as_json.dumps(found, indent=1) if json else table)
+def _tell(found: dict, json: bool) -> None:
+    from freqkd_lite.bench_report import text
+
+    typer.echo(as_json.dumps(found, indent=1) if json else text(found))
+
+
+def _print(part: str, json: bool, device: str) -> None:
+    from freqkd_lite.bench_report import PARTS
+
+    _tell(PARTS[part](device=device), json)
 
 
 @bench.command()
 def loss(json: Json = False, device: Device = "cpu") -> None:
     """Each loss beside the straightforward way to compute it, and beside MSE."""
-    from freqkd_lite import bench_losses
-
-    found = bench_losses.losses(device=device)
-    _print(found, json, bench_losses.table(found))
+    _print("loss", json, device)
 
 
 @bench.command()
 def step(json: Json = False, device: Device = "cpu") -> None:
     """A whole step of training with each loss, beside one with MSE."""
-    from freqkd_lite import bench_step
-
-    found = bench_step.step(device=device)
-    _print(found, json, as_json.dumps(found, indent=1))
+    _print("step", json, device)
 
 
 @bench.command()
 def cache(json: Json = False, device: Device = "cpu") -> None:
     """A step with a cached teacher, beside one of the student alone."""
-    from freqkd_lite import bench_step
+    _print("cache", json, device)
 
-    found = bench_step.cache(device=device)
-    _print(found, json, as_json.dumps(found, indent=1))
+
+@bench.command()
+def tokens(json: Json = False, device: Device = "cpu") -> None:
+    """Throughput and memory of a step against tokens, 16x16 to 64x80."""
+    _print("tokens", json, device)
+
+
+@bench.command("all")
+def all_parts(
+    out: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("results/bench"),
+    device: Device = "cpu",
+) -> None:
+    """Loss, step, cache and tokens, kept as a page; goes on where it stopped."""
+    from freqkd_lite import bench_report
+
+    page = bench_report.run_all(out, device, say=typer.echo)
+    typer.echo(f"Look at {page}")
 
 
 @bench.command()
@@ -58,5 +76,4 @@ def slider(
     """From the pointer's event to a widget's picture, in Chromium."""
     from freqkd_lite import bench as benches
 
-    found = benches.slider(moves)
-    _print(found, json, benches.table(found))
+    _tell(benches.slider(moves), json)

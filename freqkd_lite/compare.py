@@ -5,24 +5,21 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from freqkd_lite.errors import UserError
-from freqkd_lite.evaluate.detection import Matches
-from freqkd_lite.evaluate.probe import average_precision
-from freqkd_lite.evaluate.stats import multiplicities, percentiles
+from freqkd_lite.evaluate.stats import percentiles
 from freqkd_lite.features import sha256_file
+from freqkd_lite.paired import gives, resample
 from freqkd_lite.results import Mean, means, read_results
 from freqkd_lite.summary import aligned, number, span
 
 KINDS = ("parameters", "code", "environment", "weights", "data")
 # What every run has of its own, and what says the same as something else in the manifest.
-OWN = {"made", "seconds", "command", "schema", "sweep", "runs", "failed", "note", "notes", "metric"}
-DRAWS = 1000
+OWN = {"made", "seconds", "command", "schema", "sweep", "runs", "failed", "note", "notes", "metric",
+       "against", "named", "answer", "unfinished"}  # fmt: skip
 STUDENT = "student.safetensors"
 
 
@@ -88,69 +85,8 @@ class Folder:
         about = (mean.arm, mean.data, mean.split, mean.metric)
         beside = [m for m in self.means if (m.arm, m.data, m.split, m.metric) == about]
         classes = tuple(m.klass for m in beside if m.klass != "mean")
-        arm = row.arm.partition(" (")[0]
-        found = _resample(self.path / row.per_image, row.metric, arm, classes)
-        if found is None:
-            return None
-        values, draws, truth = found
-        names = [k for k in values if k != "accuracy"] if row.klass == "mean" else [row.klass]
-        here = [k for k in names if np.isfinite(values.get(k, np.nan))]
-        # The files hold half precision; a figure that they don't give again is not theirs.
-        if not here or abs(np.mean([values[k] for k in here]) - row.value) > 0.005:
-            return None
-        return np.mean([draws[k] for k in here], axis=0), truth
-
-
-@cache
-def _resample(file: Path, metric: str, arm: str, classes: tuple[str, ...]) -> tuple | None:
-    """Figures by class, their draws (DRAWS,) on the same resampled images for every file, and the
-    truth that they were measured on."""
-    made = {"probe_ap": _probe, "map50": _detection, "miou": _segmentation}
-    if metric not in made or not file.is_file():
-        return None
-    try:
-        with np.load(file) as arrays:
-            return made[metric](arrays, arm, classes)
-    except (KeyError, ValueError):
-        return None
-
-
-def _probe(arrays, arm: str, classes: tuple[str, ...]) -> tuple[dict, dict, np.ndarray]:
-    """Of notebook 05's file: log odds (N, h, w, K) by arm, and the labels (N, h, w)."""
-    scores, truth = torch.tensor(arrays[arm]).double(), torch.tensor(arrays["truth"])
-    times = multiplicities(len(truth), DRAWS)
-    values, draws = {}, {}
-    for k, name in enumerate(classes):
-        values[name] = average_precision(scores[..., k], truth == k)
-        parts = [average_precision(scores[..., k], truth == k, t) for t in times.split(200)]
-        draws[name] = torch.cat(parts).numpy()
-    return values, draws, arrays["truth"]
-
-
-def _detection(arrays, arm: str, classes: tuple[str, ...]) -> tuple[dict, dict, np.ndarray]:
-    """Of notebook 06's file: the matches of each class."""
-    found = {k: Matches(*(arrays[f"{arm}/{k}_{part}"] for part in ("image", "hit", "truths")))
-             for k in classes}  # fmt: skip
-    truths = np.stack([m.truths for m in found.values()])
-    times = multiplicities(truths.shape[1], DRAWS).long().numpy()
-    values = {k: np.array(m.ap(), float) for k, m in found.items()}
-    return values, {k: np.array([m.ap(t) for t in times], float) for k, m in found.items()}, truths
-
-
-def _segmentation(arrays, arm: str, classes: tuple[str, ...]) -> tuple[dict, dict, np.ndarray]:
-    """Of notebook 07's file: pixels by true (rows) and predicted class (N, K, K) of each image."""
-    counts = arrays[arm].astype(float)
-    times = multiplicities(len(counts), DRAWS).numpy()
-    summed = np.concatenate([counts.sum(0)[None], np.einsum("dn,nij->dij", times, counts)])
-    hits = np.diagonal(summed, axis1=1, axis2=2)
-    with np.errstate(invalid="ignore"):
-        iou = hits / (summed.sum(1) + summed.sum(2) - hits)
-        names = [k for k in classes if k != "accuracy"]
-        figures = dict(zip(names, iou.T, strict=True))
-    if "accuracy" in classes:
-        figures["accuracy"] = hits.sum(1) / summed.sum((1, 2))
-    values = {k: v[0] for k, v in figures.items()}
-    return values, {k: v[1:] for k, v in figures.items()}, arrays[arm].sum(2)
+        found = resample(self.path / row.per_image, row.metric, row.arm, classes)
+        return (found.draws[row.klass], found.truth) if gives(found, row) else None
 
 
 def _difference(one: Folder, other: Folder, a: Mean, b: Mean) -> tuple[str, bool | None]:

@@ -144,9 +144,9 @@ def demo(
                "itself, 1 unrelated.")  # fmt: skip
     page.section(gap_report.QUESTION)
     page.text(gap_report.answer(found))
-    gap_report.add_figure(page, found)
-    page.bullets(gap_report.remarks(found))
-    gap_report.add_tables(page, found)
+    gap_report.add_answer(page, found)
+    gap_report.add_levels(page, found)
+    gap_report.add_pictures(page, found)
     page.section("The pairs")
     page.text(f"{checked.answer}.")
     page.bullets(checked.notices)

@@ -67,6 +67,8 @@ FILES = {"student.safetensors", "log.jsonl", "manifest.json", MEASURED}
 class DistilSettings(BaseModel):
     """Everything that decides a stage-1 run. Sizes in pixels, blocks counted from 0.
 
+    `dataset` may be several with commas between them; `limit` counts the pairs of each.
+
     `lora_rank=0` trains the whole student. `merge_scale` scales the LoRA update when it is merged
     (the authors' stage 2 uses 0.5). `crop` trains on random crops of (height, width) pixels.
 
@@ -136,7 +138,8 @@ def settings_from(**values: object) -> DistilSettings:
         raise UserError(
             f"{name}={first['input']!r} can't be used: {first['msg'].lower()}."
         ) from error
-    data.check_options(settings.dataset, settings.data_options)
+    for name in settings.dataset.split(","):
+        data.check_options(name.strip(), settings.data_options)
     own = settings.student_blocks or settings.blocks
     if len(own) != len(settings.blocks):
         raise UserError(
@@ -423,8 +426,8 @@ def distil(settings: DistilSettings, runs: str | Path | None = None, progress: b
     """
     team = Processes(settings.device)
     team.check_batch(settings.batch, settings.accumulate)
-    pairs = data.load(settings.dataset, settings.split, settings.size, settings.root,
-                      settings.limit, **settings.data_options)  # fmt: skip
+    pairs = data.open_sets(settings.dataset, settings.split, settings.size, settings.root,
+                           limit=settings.limit, **settings.data_options)  # fmt: skip
     data.require(pairs, "pairs", notebook="Distillation")
     teacher = (FixedTeacher if settings.crop_list else Teacher)(
         settings.teacher, settings.teacher_weights, settings.blocks, settings.seed

@@ -16,7 +16,7 @@ import matplotlib.pyplot as plt
 from IPython.display import Image, display
 from matplotlib.figure import Figure
 
-from freqkd_lite import data
+from freqkd_lite import data, memory
 from freqkd_lite.data.base import digest
 from freqkd_lite.errors import UserError
 from freqkd_lite.results import Row, write_results
@@ -43,8 +43,9 @@ NAMES = {
     "eq": "FreqKD (equations)", "signed": "FreqKD (signed)", "robust": "FreqKD (robust)",
     "low_only": "low band only", "high_only": "high band only", "swapped": "bands swapped",
     "step": "step of 1 and 0.1", "lowpass": "smooth low-pass", "coherence": "coherence weight",
-    "anchor": "anchored", "mse_raw": "raw MSE", "unic": "UNIC", "pkd": "PKD", "cwd": "CWD",
-    "wavelet": "wavelet", "spectralkd": "SpectralKD", "gram": "Gram", "attention": "attention",
+    "anchor": "anchored", "projected": "predictable channels", "mse_raw": "raw MSE",
+    "unic": "UNIC", "pkd": "PKD", "cwd": "CWD", "wavelet": "wavelet", "spectralkd": "SpectralKD",
+    "gram": "Gram", "attention": "attention",
 }  # fmt: skip
 
 
@@ -166,6 +167,16 @@ def results_folder(name: str) -> Path:
     return Path(os.environ.get("FREQKD_RUN") or Path("..") / "runs" / name)
 
 
+def at_hand(folder: str | Path) -> bool:
+    """Whether a folder of committed results is there; where a notebook stands alone it is not, and
+    a sentence says that nothing is shown of it."""
+    found = Path(folder).is_dir()
+    if not found:
+        print(f"{Path(folder).parent.name}/{Path(folder).name} is not here, so nothing is shown of "
+              "it: take the notebook from a clone.")  # fmt: skip
+    return found
+
+
 def save(name: str, rows: Iterable[Row], parameters: dict, **entries: object) -> str:
     """Write a notebook's rows and manifest to its results folder; returns a sentence about it."""
     rows, about = list(rows), manifest(notebook=name, parameters=parameters, **entries)
@@ -183,9 +194,10 @@ def versus(a: float, b: float, margin: float, words: tuple[str, str, str]) -> st
 
 
 def opening(name: str, dataset: str = "scenes") -> None:
-    """Set the figures' style; print how long this notebook took when it was measured, and what
-    must be said beside any number from this data set."""
+    """Set the figures' style, and keep memory (`memory.keep`); print how long this notebook took
+    when it was measured, and what must be said beside any number from this data set."""
     style()
+    memory.keep()
     timings = Path(__file__).parent.parent / "results" / "default" / "minutes.json"
     if timings.is_file():
         seconds = json.loads(timings.read_text())["seconds"].get(name)

@@ -7,6 +7,7 @@ interval was bootstrapped, files with one entry an image.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,6 +81,18 @@ def read_results(folder: str | Path) -> list[Row]:
 def pick(rows: Iterable[Row], **fields: object) -> list[Row]:
     """The rows whose fields equal the given ones."""
     return [row for row in rows if all(getattr(row, k) == v for k, v in fields.items())]
+
+
+def split_arm(arm: str) -> tuple[str, str]:
+    """("mse", "lr=0.003, steps=60") of "mse (lr=0.003, steps=60)", ("mse", "") of "mse"."""
+    return re.fullmatch(r"(.*?)(?: \((\w+=.*)\))?", arm).groups("")
+
+
+def with_settings(arm: str, more: str) -> str:
+    """The arm with further settings; the same without any."""
+    plain, own = split_arm(arm)
+    told = ", ".join(part for part in (own, more) if part)
+    return f"{plain} ({told})" if told else plain
 
 
 def is_part(split: str) -> bool:

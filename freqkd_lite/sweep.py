@@ -6,6 +6,8 @@
     grid: {seed: [0, 1, 2], lr: [0.0003, 0.001]}   # every combination of these
     runs: [{arms: [none, mse]}, {arms: [none, code]}]   # each of these, with every combination
     metric: probe_ap               # what table and figure show
+    against: mse                   # the arm that all others are set against, image by image
+    named: code                    # the comparison with it that was named before any was made
 
 A run is addressed by what decides its numbers and kept in runs/sweeps/, so that a sweep that was
 killed goes on where it stopped, and two that want the same run share it: whoever holds its lock
@@ -42,10 +44,10 @@ from freqkd_lite.execute import (
     read_yaml,
     spell,
 )
-from freqkd_lite.results import Row, means, read_results, write_results
+from freqkd_lite.results import Row, means, read_results, with_settings, write_results
 from freqkd_lite.runs import manifest, run_key, runs_folder
 
-KEYS = {"notebook", "preset", "fixed", "grid", "runs", "metric"}
+KEYS = {"notebook", "preset", "fixed", "grid", "runs", "metric", "against", "named"}
 MADE_OF = ("weights", "data", "train_data")  # what runs that differ in the seed alone must share
 FINISHED, FAILED, BUSY = "finished", "failed", "busy"
 Execute = Callable[..., Path]
@@ -67,8 +69,8 @@ class Job:
 
     @property
     def settings(self) -> str:
-        """What varies besides the seed: 'lr=0.001, steps=60'."""
-        return ", ".join(f"{k}={v}" for k, v in self.varied.items() if k != "seed")
+        """What varies besides seed and arms, which each row tells: 'lr=0.001, steps=60'."""
+        return ", ".join(f"{k}={v}" for k, v in self.varied.items() if k not in ("seed", "arms"))
 
     def __str__(self) -> str:
         return " ".join([self.notebook.stem, *(f"{k}={v}" for k, v in self.varied.items())])
@@ -95,6 +97,8 @@ class Sweep:
     text: str
     preset: str
     metric: str | None
+    against: str | None
+    named: str | None
     jobs: list[Job]
 
 
@@ -171,7 +175,14 @@ def read_sweep(root: Path, file: Path) -> Sweep:
             name = f"{path.stem}-{address(path, values, numbers_only=True)}"
             folder = runs_folder() / "sweeps" / name
             jobs.append(Job(path, values, {k: each[k] for k in varied}, folder))
-    return Sweep(file.read_text(), preset, content.get("metric"), jobs)
+    told = [content.get(key) for key in ("metric", "against", "named")]
+    arms = dict.fromkeys(arm for job in jobs for arm in job.values.get("arms", ()))
+    for key, arm in zip(("against", "named"), told[1:], strict=True):
+        if arm is not None and arms and arm not in arms:
+            raise unknown(f"arm of {where} for {key}", arm, arms)
+    if told[2] and not told[1]:
+        raise UserError(f"{where} names {told[2]} and nothing to set it against: add against.")
+    return Sweep(file.read_text(), preset, *told, jobs)
 
 
 # ---------------------------------------------------------------------------------------- running
@@ -306,8 +317,10 @@ def gather(jobs: Sequence[Job], out: Path) -> tuple[list[Row], dict]:
     """The rows of finished jobs and, by notebook, what made them; files of images are copied to
     `out`/per_image. An arm carries what varies besides the seed: `code (lr=0.001)`.
 
-    `UserError` if two runs that should differ in the seed alone had other data or weights."""
-    rows, about, first = [], {}, {}
+    A row that two runs share, that of an arm which is not trained, is taken once. `UserError` if
+    two runs that should differ in seed and arms alone had other data or weights."""
+    about, first = {}, {}
+    rows: dict[str, Row] = {}
     for job in jobs:
         told, stem = _manifest(job), job.notebook.stem
         made_of = {key: told.get(key) for key in MADE_OF}
@@ -319,11 +332,12 @@ def gather(jobs: Sequence[Job], out: Path) -> tuple[list[Row], dict]:
                     f"{job.folder} and start the sweep again."
                 )
         about.setdefault(stem, []).append((job, told, made_of))
-        ending = f" ({job.settings})" if job.settings else ""
         for row in read_results(job.folder):
             kept = _keep(row.per_image, job, out)
-            rows.append(row.model_copy(update={"arm": row.arm + ending, "per_image": kept}))
-    return rows, {stem: _about(entries) for stem, entries in about.items()}
+            named = {"arm": with_settings(row.arm, job.settings), "per_image": kept}
+            row = row.model_copy(update=named)
+            rows.setdefault(row.model_dump_json(exclude={"per_image"}), row)
+    return list(rows.values()), {stem: _about(entries) for stem, entries in about.items()}
 
 
 def _about(entries: list[tuple[Job, dict, dict]]) -> dict:
@@ -345,7 +359,8 @@ def _keep(file: str | None, job: Job, out: Path) -> str | None:
     """Copy a run's file of images into the results folder; its path there."""
     if file is None:
         return None
-    stem = job.folder.name if job.settings else job.notebook.stem
+    alone = not set(job.varied) - {"seed"}
+    stem = job.notebook.stem if alone else job.folder.name
     seed = "" if job.seed is None else f"-seed{job.seed}"
     target = out / "per_image" / f"{stem}{seed}-{file}"
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -369,8 +384,11 @@ def write(sweep: Sweep, out: Path, command: str, failed: Sequence[tuple[Job, str
         rows, about = gather(done, out)
         metric = headline(means(rows), sweep.metric)
         lost = [f"{job}: {_reason(job, said)}" for job, said in failed]
-        entries = dict(command=command, preset=sweep.preset, sweep=sweep.text, metric=metric)
-        write_results(out, rows, manifest(notebooks=about, failed=lost, **entries))
+        ran = [job for job, _ in failed]
+        left = [str(job) for job in sweep.jobs if not job.done and job not in ran]
+        entries = dict(command=command, preset=sweep.preset, sweep=sweep.text, metric=metric,
+                       against=sweep.against, named=sweep.named)  # fmt: skip
+        write_results(out, rows, manifest(notebooks=about, failed=lost, unfinished=left, **entries))
         kept = {row.per_image for row in rows}
         for old in (out / "per_image").glob("*"):
             if f"per_image/{old.name}" not in kept:

@@ -100,7 +100,8 @@ class FixedTeacher(Teacher):
         """Maps (N, C, h, w), computed or read one by one: computed in float32 whatever surrounds
         the call, rounded to fp16, given as float32."""
         each = [self._maps(image) for image in images]
-        return [torch.stack(maps).float() for maps in zip(*each, strict=True)]
+        # Each by itself, for autocast refuses to stack tensors in half precision.
+        return [torch.stack([m.float() for m in maps]) for maps in zip(*each, strict=True)]
 
     def _maps(self, image: Tensor) -> list[Tensor]:
         if self.folder is None:

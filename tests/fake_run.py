@@ -11,8 +11,8 @@ from freqkd_lite.runs import whole_folder, write_json
 
 
 def fake(path: Path, values: dict, out: Path, **entries) -> Path:
-    """Writes what it was asked for into a log, and a result of 0.5 + seed / 10; waits while there
-    is a file `hold`, but for the seed 0; the seed 13 fails."""
+    """Writes what it was asked for into a log, and for each arm a result of 0.5 + seed / 10 (0.3
+    for "none"); waits while there is a file `hold`, but for the seed 0; the seed 13 fails."""
     root, seed = path.parent.parent, values["seed"]
 
     def log(word: str) -> None:
@@ -29,9 +29,11 @@ def fake(path: Path, values: dict, out: Path, **entries) -> Path:
             (failed / "error.txt").write_text("No luck.\n")
             raise UserError(f"No luck. (as far as it came: {failed})")
         (beside / "images.npz").write_text(f"seed {seed}")
-        row = dict(claim="walk", arm="code", seed=seed, data="msrs", split="val", n=9,
-                   metric="probe_ap", value=0.5 + seed / 10, per_image="images.npz")  # fmt: skip
-        content = {"schema": "freqkd-results/1", "rows": [row | {"class": "mean"}]}
+        row = dict(claim="walk", seed=seed, data="msrs", split="val", n=9, metric="probe_ap",
+                   per_image="images.npz") | {"class": "mean"}  # fmt: skip
+        rows = [row | {"arm": arm, "value": 0.3 if arm == "none" else 0.5 + seed / 10}
+                for arm in values.get("arms", ["code"])]  # fmt: skip
+        content = {"schema": "freqkd-results/1", "rows": rows}
         (beside / "results.json").write_text(json.dumps(content))
         about = dict(parameters={"lr": 0.001, "steps": 3} | values, seconds=20.0, weights="w")
         write_json(beside / "manifest.json", about)

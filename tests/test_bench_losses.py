@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from freqkd_lite import bench_losses as bench
+from freqkd_lite.bench_report import columns
 from freqkd_lite.losses import PREPARERS, build_loss, prepare
 from freqkd_lite.spectrum import radius
 
@@ -26,8 +27,9 @@ def test_ratios_are_of_medians(clock):
     assert step["faster"] == round(25 / 23, 2) and step["of_mse"] == round(23 / 21, 2)
     assert (code["ms"], code["straight_ms"], code["kind"]) == (27e3, 29e3, "elementwise")
     assert step["kind"] == "linear" and found["what"] == "loss" and found["repeats"] == 3
-    lines = bench.table(found).splitlines()
-    assert len(lines) == 3 and "2x6x8x10 step" in lines[1] and "1.10x" in lines[1]
+    header, rows = columns(found)
+    assert rows[0][:2] == ["2x6x8x10", "step"] and len(rows) == 2
+    assert rows[0][header.index("of MSE")] == "1.10"
 
 
 @pytest.mark.parametrize("name", bench.LINEAR + bench.ELEMENTWISE)

@@ -74,6 +74,13 @@ def test_each_loss_is_checked_and_a_wrong_one_is_told(monkeypatch):
     assert told["code"]["memory_ratio"] == of_code / of_mse >= 1
 
 
+def test_prepared_losses_take_their_turn():
+    """A step's loss, single precision, is that in float64 of what was measured on the batch."""
+    told = bench_step.step(["coherence", "robust"], **SMALL | {"rounds": 1})["loss"]
+    assert list(told) == ["mse", "coherence", "robust"]
+    assert all(row["equal"] for row in told.values())
+
+
 def test_a_cached_teacher_computes_nothing_and_gives_the_same(monkeypatch, capsys):
     views, real = [], teacher_cache.FixedTeacher._compute
     monkeypatch.setattr(

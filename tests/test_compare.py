@@ -12,6 +12,7 @@ import pytest
 from freqkd_lite.compare import compare
 from freqkd_lite.errors import UserError
 from freqkd_lite.evaluate.stats import resamples
+from freqkd_lite.paired import resample
 from freqkd_lite.results import Row, write_results
 
 MANIFEST = {
@@ -117,9 +118,7 @@ def test_differences_are_paired_over_images_where_both_have_the_files(tmp_path):
     assert text.splitlines()[0].endswith("2 of 2 results are told apart by their intervals.")
     # other truth: these are not the same images
     probe_file(runs[1] / "images.npz", list(b), truth[..., ::-1])
-    from freqkd_lite import compare as module
-
-    module._resample.cache_clear()
+    resample.cache_clear()
     assert "paired" not in compare(*runs).replace(str(tmp_path), "")
 
 

@@ -15,6 +15,7 @@ from freqkd_lite.cli import app
 from freqkd_lite.errors import UserError
 from freqkd_lite.features import Backbone
 from freqkd_lite.figures.students import before_and_after, principal_colours, side_by_side
+from freqkd_lite.gap import words as gap_words
 from freqkd_lite.pages import problems
 from freqkd_lite.results import Row
 from tests.test_gap import Fields, Pixels, noise
@@ -188,7 +189,10 @@ def test_a_demo_that_was_stopped_goes_on_and_ends_as_if_it_had_not(
 
     assert problems(page) == []
     assert page.index("<h1>") < page.index(demo.answer(report["distilled"])) < page.index("<h2>")
-    assert page.count("<img") == 3
+    assert page.count("<img") == 4
+    (shown,) = (e["value"] for e in report["gap"]["cka"] if (e["pairing"], e["band"], e["level"])
+                == ("real", "disk25_75", "low") and e["block"] == 1)  # fmt: skip
+    assert f"<td>{gap_words.number(shown)}, " in page  # what is measured is shown
     rows = {(r["arm"], r["metric"], r["class"]): r for r in report["rows"]}
     for row in report["rows"]:
         Row(**{"klass" if k == "class" else k: v for k, v in row.items()})

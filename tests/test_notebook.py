@@ -66,3 +66,10 @@ def test_versus_follows_the_numbers():
     words = ("above", "level with", "below")
     assert versus(2, 1, 0.5, words) == "above" and versus(1, 2, 0.5, words) == "below"
     assert versus(1, 1.4, 0.5, words) == "level with"
+
+
+def test_results_that_are_not_here_are_told(tmp_path, capsys):
+    (tmp_path / "results" / "a").mkdir(parents=True)
+    assert notebook.at_hand(tmp_path / "results" / "a") and capsys.readouterr().out == ""
+    assert not notebook.at_hand(tmp_path / "results" / "b")
+    assert capsys.readouterr().out.startswith("results/b is not here, so nothing is shown of it")

@@ -11,6 +11,7 @@ from freqkd_lite.errors import UserError
 from freqkd_lite.evaluate import stats
 from freqkd_lite.evaluate.probe import (
     LogisticProbe,
+    ap_draws,
     average_precision,
     measure,
     patch_labels,
@@ -259,6 +260,28 @@ def test_weights_are_repetitions():
     weighted = average_precision(scores, positives, multiplicities(7, 20, seed=5))
     literal = [average_precision(scores[i], positives[i]) for i in draws]
     np.testing.assert_allclose(weighted.numpy(), literal, rtol=1e-12)
+
+
+def test_draws_of_groups_are_literal_repetitions_of_their_images():
+    g = generator(4)
+    scores = torch.randn(6, 3, 4, 2, generator=g)
+    truth = torch.randint(0, 3, (6, 3, 4), generator=g)  # 2 stands for none
+    groups = [0, 0, 1, 2, 2, 2]
+    found = ap_draws(scores, truth, ("a", "b"), multiplicities(6, 250, 1, groups))
+    for draw in (0, 7, 240):  # of the groups 0 to 2; more draws than are made at once
+        images = [i for k in resamples(3, 250, 1)[draw] for i in range(6) if groups[i] == k]
+        literal = [average_precision(scores[images][..., k], truth[images] == k) for k in (0, 1)]
+        assert found["a"][draw] == pytest.approx(literal[0])
+        assert found["mean"][draw] == pytest.approx(np.mean(literal))
+    # A class that is in no image is not in the mean; one that a draw lacks leaves it undefined.
+    absent = truth.clone()
+    absent[truth == 1] = 2
+    absent[3:][truth[3:] == 0] = 2  # none in the group 2
+    found = ap_draws(scores, absent, ("a", "b"), torch.tensor([[1.0] * 6, [0, 0, 0, 1, 1, 1]]))
+    assert found["mean"][0] == average_precision(scores[..., 0], absent == 0)
+    assert np.isnan(found["b"]).all() and np.isnan(found["mean"][1])
+    nothing = ap_draws(scores, torch.full_like(truth, 2), ("a", "b"), torch.ones(3, 6))
+    assert np.isnan(nothing["mean"]).all() and nothing["mean"].shape == (3,)
 
 
 # ---- bootstrap

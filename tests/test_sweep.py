@@ -97,6 +97,8 @@ grid: {seed: [0, 1]}"""
         ("notebook: 05_arms\ngrid: {seed: [1, 1]}", "asks twice for seed=1"),
         ("notebook: 05_arms\nfixed: {seed: 1}\ngrid: {seed: [1]}", "seed stands in fixed and in"),
         ("grid: {seed: [1]}", "names no notebook"),
+        ("notebook: 05_arms\nfixed: {arms: [none, code]}\nagainst: mse", "for against.*'mse'"),
+        ("notebook: 05_arms\nfixed: {arms: [none, code]}\nnamed: code", "code and nothing to set"),
         ("notebook: [", "sweep.yaml is no valid YAML at line"),
     ],
 )
@@ -278,6 +280,42 @@ def test_an_arm_carries_what_varies_besides_the_seed(root):
     assert [(r["arm"], r["settings"], r["seeds"]) for r in table] == [
         ("code", "lr=0.001", "2"), ("code", "lr=0.01", "2"),
     ]  # fmt: skip
+
+
+def test_arms_of_their_own_runs_stand_beside_each_other(root):
+    made = sweep(
+        root,
+        """notebook: 05_arms
+fixed: {lr: 0.01}
+grid: {seed: [0, 1]}
+runs: [{arms: [none, "mse (lr=0.1)"]}, {arms: [none, code]}]""",
+    )
+    finish(made)
+    found, about = gather(made.jobs, root / "out")
+    # the undistilled arm, which both runs of a seed hold, is taken once
+    assert [(row.arm, row.seed, row.value) for row in found] == [
+        ("none", 0, 0.3), ("mse (lr=0.1)", 0, 0.5), ("none", 1, 0.3), ("mse (lr=0.1)", 1, 0.6),
+        ("code", 0, 0.5), ("code", 1, 0.6),
+    ]  # fmt: skip
+    assert about["05_arms"]["parameters"] == {"lr": 0.01, "steps": 3}
+    assert len({row.per_image for row in found}) == 4  # one a run
+
+
+def test_what_is_done_is_gathered_without_running_anything(root, monkeypatch, capsys):
+    text = "notebook: 05_arms\nfixed: {arms: [none, mse]}\nagainst: mse\ngrid: {seed: [0, 1]}"
+    made = sweep(root, text)
+    fake(made.jobs[0].notebook, made.jobs[0].values, made.jobs[0].folder)
+    monkeypatch.chdir(root)
+    monkeypatch.setattr(sys, "argv", ["freqkd", "sweep", "sweep.yaml", "--gather"])
+    (root / "sweep.yaml").write_text(text)
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    # the file of images that the fake wrote holds no scores, so no difference can be formed
+    assert end.value.code == 2 and "again: run it again" in capsys.readouterr().err
+    assert [row.seed for row in read_results(root)] == [0, 0]
+    told = json.loads((root / "manifest.json").read_text())
+    assert told["unfinished"] == ["05_arms seed=1"]
+    assert not made.jobs[1].folder.exists()
 
 
 def test_seeds_that_saw_other_data_are_not_averaged(root):

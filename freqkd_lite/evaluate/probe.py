@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -248,6 +249,23 @@ def average_precision(
     return float(value) if weights is None else value
 
 
+def ap_draws(
+    scores: Tensor, truth: Tensor, classes: Sequence[str], times: Tensor
+) -> dict[str, np.ndarray]:
+    """Average precision of each class, and "mean", on resampled images: (draws,) each.
+
+    `scores` (N, h, w, K) and `truth` (N, h, w) as `ProbeResult` has them, `times` (draws, N) of
+    `multiplicities`. The mean is over the classes that occur in `truth`; NaN where a draw lacks one
+    of them, and for a class that does not occur. With `times` of ones it is the figure itself.
+    """
+    # in chunks: draws x thresholds would take much memory at once
+    found = {name: torch.cat([average_precision(scores[..., k], truth == k, part)
+                              for part in times.split(200)]).numpy()
+             for k, name in enumerate(classes)}  # fmt: skip
+    here = [found[name] for k, name in enumerate(classes) if (truth == k).any()]
+    return found | {"mean": sum(here) / len(here) if here else np.full(len(times), np.nan)}
+
+
 @dataclass(kw_only=True)
 class ProbeResult(Resampled):
     """Average precision by class; see `Resampled` for `interval` and `notes`.
@@ -302,19 +320,13 @@ def _judge(
     draws: int,
     seed: int,
 ) -> ProbeResult:
-    counts = multiplicities(len(scores), draws, seed)
-    estimates, resampled = {}, {}
-    for k, name in enumerate(classes):
-        score, positives = scores[..., k], labels == k
-        estimates[name] = average_precision(score, positives) if positives.any() else None
-        # in chunks: draws x thresholds would take much memory at once
-        parts = [average_precision(score, positives, c) for c in counts.split(200)]
-        resampled[name] = torch.cat(parts).numpy()
-    here = [name for name in classes if estimates[name] is not None]
+    estimates = {name: average_precision(scores[..., k], labels == k)
+                 if (labels == k).any() else None for k, name in enumerate(classes)}  # fmt: skip
+    here = [value for value in estimates.values() if value is not None]
     if not here:
         raise UserError(f"No test patch is labelled {', '.join(classes)}: use more test images.")
-    estimates["mean"] = sum(estimates[name] for name in here) / len(here)
-    resampled["mean"] = sum(resampled[name] for name in here) / len(here)
+    estimates["mean"] = sum(here) / len(here)
+    resampled = ap_draws(scores, labels, classes, multiplicities(len(scores), draws, seed))
     n = {name: int((labels == k).sum()) for k, name in enumerate(classes)}
     n |= {"images": len(scores), "patches": labels.numel()}
     return ProbeResult(estimates=estimates, draws=resampled, truth=labels, seed=seed,

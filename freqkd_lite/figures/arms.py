@@ -1,7 +1,7 @@
 """The arms side by side: figures of notebooks 05 to 07, and the sentences under them.
 
-An arm is what an infrared student learned from: "none" (undistilled) or the name of a loss.
-"teacher" stands for the teacher on RGB. Figures come back with their description.
+Arms are named as in `freqkd_lite.arms`; "teacher" stands for the teacher on RGB. Figures come back
+with their description.
 """
 
 from __future__ import annotations
@@ -27,9 +27,8 @@ from freqkd_lite.evaluate.probe import ProbeResult
 from freqkd_lite.evaluate.segmentation import SegmentationResult
 from freqkd_lite.evaluate.stats import Resampled, paired_bootstrap, percentiles
 from freqkd_lite.figures.gap import Levels
-from freqkd_lite.losses import LOSSES
 from freqkd_lite.notebook import COLOURS, NAMES, results_folder
-from freqkd_lite.results import Row, is_part, over_seeds, pick, read_results
+from freqkd_lite.results import Row, is_part, over_seeds, pick, read_results, split_arm
 from freqkd_lite.spectrum import RINGS, split_bands
 
 ERASED = ("erasing the low band", "erasing the high band")
@@ -57,23 +56,15 @@ class Score:
 Scores = Mapping[str, Mapping[str, Score]]  # arm -> class or "mean" -> Score
 
 
-def check_arms(arms: Sequence[str]) -> None:
-    """`UserError` unless `arms` are "none", with which all others are compared, and losses."""
-    for arm in arms:
-        if arm != "none" and arm not in LOSSES:
-            raise unknown("arm", arm, ["none", *LOSSES])
-    if "none" not in arms or len(set(arms)) < max(2, len(arms)):
-        raise UserError(f"arms={list(arms)}: give 'none' and at least one loss, each once.")
-
-
 def colour(arm: str) -> str:
     """The arm's own colour in every notebook, grey for a loss that has none yet."""
-    return COLOURS.get(arm, COLOURS["floor"])
+    return COLOURS.get(split_arm(arm)[0], COLOURS["floor"])
 
 
 def name(arm: str) -> str:
-    """The arm's name for people."""
-    return NAMES.get(arm, arm)
+    """The arm's name for people, with its own settings: `FreqKD (code), lr=0.003`."""
+    plain, own = split_arm(arm)
+    return ", ".join([NAMES.get(plain, plain), *([own] if own else [])])
 
 
 def per_image(notebook: str, arrays: Mapping[str, np.ndarray]) -> str:
@@ -96,7 +87,9 @@ def seed_scores(
         about = json.loads(path.read_text()).get("notebooks", {}).get(notebook)
         if about and len(about["seeds"]) > 1:
             theirs = about["parameters"] | {"weights' checksum": about["weights"]}
-            other = sorted(k for k in theirs.keys() | mine.keys() if theirs.get(k) != mine.get(k))
+            # A parameter that gives nothing says the same as one that was not there yet.
+            other = sorted(k for k in theirs.keys() | mine.keys()
+                           if (theirs.get(k) or None) != (mine.get(k) or None))  # fmt: skip
             if nearest is None or len(other) < len(nearest[0]):
                 nearest = other, path.parent, about
     if nearest is None:

@@ -1,0 +1,101 @@
+"""Every way to distil beside the others: the differences that a sweep's report kept, drawn and
+said."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+from matplotlib.figure import Figure
+
+from freqkd_lite.figures.arms import colour, name
+from freqkd_lite.notebook import COLOURS, style
+from freqkd_lite.paired import MARGIN, Difference, Differences, read_differences
+from freqkd_lite.results import Mean, means, read_results
+
+
+def near_teacher(found: Sequence[Mean], arm: str) -> tuple[float, float] | None:
+    """(low, high): an arm's divergence from the teacher in the two bands, over seeds."""
+    rings = [m.value for m in found if m.metric == "divergence_band" and m.arm == arm]
+    return (rings[0], rings[-1]) if rings else None
+
+
+def arms_figure(kept: Differences, found: Sequence[Mean]) -> tuple[Figure, str]:
+    """Left, each arm's figure less that of the arm all are set against, with its paired interval;
+    right, how near its students came to the teacher per band. With a description."""
+    rows = sorted((d for d in kept.rows if d.klass == "mean"), key=lambda d: -d.value)
+    # the arm itself takes its place among the others, at 0
+    arms = [d.arm for d in rows if d.value > 0] + [kept.against]
+    arms += [d.arm for d in rows if d.value <= 0]
+    style()
+    shape = dict(figsize=(9.5, 1.6 + 0.32 * len(arms)), sharey=True, width_ratios=(3, 2))
+    drawn, (left, right) = plt.subplots(1, 2, **shape)
+    left.axvline(0, color=COLOURS["floor"], lw=1.2)
+    left.axvline(MARGIN, color=COLOURS["floor"], lw=1.2, ls=":")
+    by_arm, said = {d.arm: d for d in rows}, []
+    for y, arm in enumerate(arms):
+        d, near = by_arm.get(arm), near_teacher(found, arm)
+        if d:
+            named = arm == kept.named
+            left.plot(d.interval, (y, y), lw=4 if named else 2, color=colour(arm))
+            left.plot(d.value, y, "o", ms=7, color=colour(arm))
+        else:
+            left.plot(0, y, "D", ms=7, color=colour(arm))
+        if near:
+            right.plot(near, (y, y), color=COLOURS["floor"], lw=1)
+            for value, band in zip(near, ("low", "high"), strict=True):
+                right.plot(value, y, "o", ms=7, color=COLOURS[band])
+        apart = "; from the teacher {:.2f} low, {:.2f} high".format(*near) if near else ""
+        said.append(f"{name(arm)} {d or 'itself'}{apart}")
+    for band in ("low", "high"):
+        right.plot([], [], "o", color=COLOURS[band], label=f"{band} band")
+    right.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2)
+    left.set_yticks(range(len(arms)), [name(arm) for arm in arms])
+    less = f"{kept.metric} less that of {name(kept.against)}"
+    left.set(ylim=(len(arms) - 0.5, -0.5), xlabel=less, title="Which lesson helps?")
+    right.set(xlabel="divergence from the teacher", title="Which is learned?")
+    for ax in (left, right):
+        ax.grid(axis="y", visible=False)
+    return drawn, (
+        f"{kept.metric} of each arm less that of {name(kept.against)}, with 95 % intervals over "
+        f"images and seeds, and its divergence from the teacher by band. {'. '.join(said)}."
+    )
+
+
+def ablation(folder: str | Path) -> tuple[tuple[Figure, str] | None, str]:
+    """(figure with its description, verdict) of a finished study; (None, a sentence) without."""
+    kept = read_differences(folder)
+    if kept is None:
+        folder = Path(folder)
+        return None, (f"{folder.parent.name}/{folder.name} holds no finished study: nothing is "
+                      "drawn.")  # fmt: skip
+    seeds = sorted({d.seeds for d in kept.rows})
+    d = kept.rows[0]
+    about = (f"{' or '.join(map(str, seeds))} seeds, {d.images} images in {d.groups} groups, "
+             f"{kept.place}.")  # fmt: skip
+    drawn = arms_figure(kept, means(read_results(folder)))
+    return drawn, f"{verdict(kept.rows, kept.against, kept.named)} ({about})"
+
+
+def verdict(found: Sequence[Difference], against: str, named: str | None) -> str:
+    """What the differences say: first the comparison `named` beforehand, then the others, and
+    whether any arm is ahead of `against` by `MARGIN` and beyond its interval."""
+    means = [d for d in found if d.klass == "mean"]
+    said, mark = [], name(against)
+    for d in means:
+        if d.arm == named:
+            side = _side(d, ("is above", "is not told from", "is below"))
+            said.append(f"Named beforehand: {name(d.arm)} {side} {mark}, by {d}.")
+    ahead = [d for d in means if d.value >= MARGIN and d.interval[0] > 0]
+    told = "; ".join(f"{name(d.arm)} {d}" for d in ahead)
+    said.append(
+        f"Ahead of {mark} by {MARGIN:g} or more, and beyond its interval: {told or 'none'}."
+    )
+    below = [name(d.arm) for d in means if d.interval[1] < 0]
+    said.append(f"Below it beyond the interval: {', '.join(below) or 'none'}.")
+    return " ".join(said)
+
+
+def _side(d: Difference, words: tuple[str, str, str]) -> str:
+    return words[0] if d.interval[0] > 0 else words[2] if d.interval[1] < 0 else words[1]

@@ -1,0 +1,189 @@
+"""Differences between arms, paired: on the same images and seeds, which are resampled together.
+
+What is hard in an image, and the luck of a seed that decides crops and order, are the same for both
+arms and cancel. The figures are computed anew on resampled images, from the files of images that
+the notebooks keep.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from freqkd_lite.errors import UserError, unknown
+from freqkd_lite.evaluate.detection import Matches
+from freqkd_lite.evaluate.probe import ap_draws
+from freqkd_lite.evaluate.stats import crossed_bootstrap, multiplicities
+from freqkd_lite.results import Row, is_part
+from freqkd_lite.runs import write_json
+
+DRAWS = 1000
+FILE = "differences.json"
+MARGIN = 0.01
+"""What counts as beating the arm that all are compared with, in units of the figure."""
+
+
+def _times(arrays, count: int) -> Tensor:
+    return multiplicities(count, DRAWS, groups=arrays.get("groups"))
+
+
+class Figures(NamedTuple):
+    """An arm's figures by class and "mean": `values`, their `draws` (DRAWS,) on resampled images,
+    the `truth` that they were measured on, and how many `groups` of images there were."""
+
+    values: dict[str, float]
+    draws: dict[str, np.ndarray]
+    truth: np.ndarray
+    groups: int
+
+
+@cache
+def resample(file: Path, metric: str, arm: str, classes: tuple[str, ...]) -> Figures | None:
+    """One arm's figures from a notebook's file of images; None where there is no such file, or it
+    does not hold them. The draws are of the same images for all files about these, and of whole
+    groups of them where the file tells groups."""
+    made = {"probe_ap": _probe, "map50": _detection, "miou": _segmentation}
+    if metric not in made or not file.is_file():
+        return None
+    try:
+        with np.load(file) as arrays:
+            # A sweep may have added settings to the arm's name; the longest beginning is its own.
+            kept = [k.partition("/")[0] for k in arrays]
+            own = [k for k in kept if k == arm or arm.startswith((f"{k} (", f"{k[:-1]}, "))]
+            chosen = max(own, key=len, default=arm)
+            values, draws, truth = made[metric](arrays, chosen, classes)
+            groups = len(np.unique(arrays["groups"])) if "groups" in arrays else len(truth)
+    except (KeyError, ValueError):
+        return None
+    here = [k for k, v in values.items() if k != "accuracy" and np.isfinite(v)]
+    if here:
+        values["mean"] = np.mean([values[k] for k in here])
+        draws["mean"] = np.mean([draws[k] for k in here], axis=0)
+    return Figures({k: float(v) for k, v in values.items()}, draws, truth, groups)
+
+
+def gives(found: Figures | None, row: Row) -> bool:
+    """Whether a file gives a row's figure again; it holds scores in half precision."""
+    return found is not None and abs(found.values.get(row.klass, np.nan) - row.value) <= 0.005
+
+
+def _probe(arrays, arm: str, classes: tuple[str, ...]) -> tuple[dict, dict, np.ndarray]:
+    """Of notebook 05's file: log odds (N, h, w, K) by arm, and the labels (N, h, w)."""
+    scores, truth = torch.tensor(arrays[arm]).double(), torch.tensor(arrays["truth"])
+    once = ap_draws(scores, truth, classes, torch.ones(1, len(truth)))
+    draws = ap_draws(scores, truth, classes, _times(arrays, len(truth)))
+    return {k: once[k][0] for k in classes}, draws, arrays["truth"]
+
+
+def _detection(arrays, arm: str, classes: tuple[str, ...]) -> tuple[dict, dict, np.ndarray]:
+    """Of notebook 06's file: the matches of each class."""
+    found = {k: Matches(*(arrays[f"{arm}/{k}_{part}"] for part in ("image", "hit", "truths")))
+             for k in classes}  # fmt: skip
+    truths = np.stack([m.truths for m in found.values()])
+    times = _times(arrays, truths.shape[1]).long().numpy()
+    values = {k: np.array(m.ap(), float) for k, m in found.items()}
+    draws = {k: np.array([m.ap(t) for t in times], float) for k, m in found.items()}
+    return values, draws, truths.T
+
+
+def _segmentation(arrays, arm: str, classes: tuple[str, ...]) -> tuple[dict, dict, np.ndarray]:
+    """Of notebook 07's file: pixels by true (rows) and predicted class (N, K, K) of each image."""
+    counts = arrays[arm].astype(float)
+    times = _times(arrays, len(counts)).numpy()
+    summed = np.concatenate([counts.sum(0)[None], np.einsum("dn,nij->dij", times, counts)])
+    hits = np.diagonal(summed, axis1=1, axis2=2)
+    with np.errstate(invalid="ignore"):
+        iou = hits / (summed.sum(1) + summed.sum(2) - hits)
+        names = [k for k in classes if k != "accuracy"]
+        figures = dict(zip(names, iou.T, strict=True))
+    if "accuracy" in classes:
+        figures["accuracy"] = hits.sum(1) / summed.sum((1, 2))
+    values = {k: v[0] for k, v in figures.items()}
+    return values, {k: v[1:] for k, v in figures.items()}, arrays[arm].sum(2)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """An arm less the one that all are compared with, in one class: `value`, its 95 % `interval`
+    over images (whole groups of them) and seeds at once, and how many there were."""
+
+    arm: str
+    klass: str
+    value: float
+    interval: tuple[float, float]
+    seeds: int
+    images: int
+    groups: int
+
+    def __str__(self) -> str:
+        return "{:+.3f} [{:+.3f}, {:+.3f}]".format(self.value, *self.interval)
+
+
+def differences(rows: Sequence[Row], folder: Path, against: str, metric: str) -> list[Difference]:
+    """Each arm of `rows` less the arm `against`, for "mean" and every class, over the seeds that
+    both have; an arm that no seed changes stands beside every seed of the other.
+
+    `folder` holds the files of images that the rows name. `UserError` for an arm that is not there,
+    or whose files are missing, don't give its figures again or are about other images.
+    """
+    chosen = [
+        r for r in rows if r.metric == metric and not is_part(r.split) and r.value is not None
+    ]
+    arms = list(dict.fromkeys(row.arm for row in chosen))
+    if against not in arms:
+        raise unknown("arm to compare with", against, arms)
+    classes = tuple(dict.fromkeys(row.klass for row in chosen if row.klass != "mean"))
+    scored: dict[str, dict[int | None, Figures]] = {arm: {} for arm in arms}
+    for row in chosen:
+        figures = resample(folder / (row.per_image or "none"), metric, row.arm, classes)
+        if not gives(figures, row):
+            raise UserError(f"{folder.name} has no file of images that gives {metric} of "
+                            f"{row.arm}, {row.klass}, again: run it again.")  # fmt: skip
+        scored[row.arm][row.seed] = figures
+    base, found = scored.pop(against), []
+    first = next(iter(base.values()))
+    for arm, own in scored.items():
+        if not all(np.array_equal(each.truth, first.truth) for each in own.values()):
+            raise UserError(f"{arm} and {against} were scored on other images: run both again.")
+        fixed = len(own) > 1 == len({each.values["mean"] for each in own.values()})
+        both = [(next(iter(own.values())) if fixed else own[seed], base[seed])
+                for seed in base if fixed or seed in own]  # fmt: skip
+        for klass in ("mean", *classes) if both else ():
+            sides = [([f.values[klass] for f in of], [f.draws[klass] for f in of])
+                     for of in zip(*both, strict=True)]  # fmt: skip
+            about = (len(both), len(first.truth), first.groups)
+            found.append(Difference(arm, klass, *crossed_bootstrap(*sides), *about))
+    return found
+
+
+@dataclass(frozen=True)
+class Differences:
+    """What `freqkd report` keeps of a sweep in `FILE`: the differences, what they are from, the
+    comparison named beforehand, the figure, and the data's name and split."""
+
+    against: str
+    named: str | None
+    metric: str
+    place: str
+    rows: list[Difference]
+
+    def write(self, folder: Path) -> None:
+        write_json(folder / FILE, asdict(self))
+
+
+def read_differences(folder: str | Path) -> Differences | None:
+    """What `Differences.write` kept in a results folder; None where there is nothing."""
+    file = Path(folder) / FILE
+    if not file.is_file():
+        return None
+    content = json.loads(file.read_text())
+    rows = [Difference(**row | {"interval": tuple(row["interval"])}) for row in content["rows"]]
+    return Differences(**content | {"rows": rows})

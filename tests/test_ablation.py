@@ -1,0 +1,102 @@
+"""The figure of all arms against numbers that it must show."""
+
+import matplotlib.pyplot as plt
+import pytest
+
+from freqkd_lite.figures.ablation import ablation, arms_figure, near_teacher, verdict
+from freqkd_lite.paired import Difference, Differences, read_differences
+from freqkd_lite.results import Row, means, write_results
+
+
+def difference(arm, value, low, high, klass="mean"):
+    return Difference(arm, klass, value, (low, high), 5, 93, 40)
+
+
+KEPT = Differences(
+    "mse (lr=0.001)", "code (lr=0.003)", "probe_ap", "msrs test",
+    [
+        difference("none", -0.1, -0.15, -0.05), difference("none", 0.3, 0.2, 0.4, "car"),
+        difference("anchor (lr=0.001)", 0.02, 0.005, 0.04),
+        difference("code (lr=0.003)", -0.02, -0.03, 0.01),
+    ],
+)  # fmt: skip
+
+
+def band(arm, ring, value, seed=0):
+    return Row(claim="walk", arm=arm, seed=seed, data="msrs", split="test", value=value,
+               metric="divergence_band", klass=f"block11/ring{ring}")  # fmt: skip
+
+
+ROWS = [band("none", 0, 0.8), band("none", 1, 0.85), band("none", 2, 0.9)] + [
+    band("mse (lr=0.001)", ring, value, seed)
+    for ring, values in ((0, (0.5, 0.6)), (1, (0.6, 0.6)), (2, (0.7, 0.8)))
+    for seed, value in enumerate(values)
+]
+
+
+def test_nearness_is_the_first_and_the_last_band_over_seeds():
+    found = means(ROWS)
+    assert near_teacher(found, "none") == (0.8, 0.9)
+    assert near_teacher(found, "mse (lr=0.001)") == pytest.approx((0.55, 0.75))
+    assert near_teacher(found, "code (lr=0.003)") is None
+
+
+def test_arms_stand_in_their_order_with_the_one_they_are_set_against_at_zero():
+    figure, alt = arms_figure(KEPT, means(ROWS))
+    left, right = figure.axes
+    names = [label.get_text() for label in left.get_yticklabels()]
+    assert names == [
+        "anchored, lr=0.001",
+        "MSE, lr=0.001",
+        "FreqKD (code), lr=0.003",
+        "undistilled",
+    ]
+    marks = {int(line.get_ydata()[0]): float(line.get_xdata()[0]) for line in left.lines
+             if line.get_marker() in "oD" and len(line.get_xdata()) == 1}  # fmt: skip
+    assert marks == {0: 0.02, 1: 0, 2: -0.02, 3: -0.1}
+    spans = [
+        tuple(line.get_xdata())
+        for line in left.lines
+        if line.get_linewidth() in (2, 4) and len(line.get_xdata()) == 2
+    ]
+    assert spans == [(0.005, 0.04), (-0.03, 0.01), (-0.15, -0.05)]
+    wide = [line for line in left.lines if line.get_linewidth() == 4]
+    assert len(wide) == 1 and tuple(wide[0].get_xdata()) == (-0.03, 0.01)  # named beforehand
+    dots = [(float(line.get_xdata()[0]), line.get_ydata()[0]) for line in right.lines
+            if line.get_marker() == "o" and len(line.get_xdata()) == 1]  # fmt: skip
+    assert dots == [(pytest.approx(0.55), 1), (pytest.approx(0.75), 1), (0.8, 3), (0.9, 3)]
+    assert "anchored, lr=0.001 +0.020 [+0.005, +0.040]." in alt and "MSE, lr=0.001 itself" in alt
+    plt.close(figure)
+
+
+def test_a_study_is_read_back_as_it_was_kept(tmp_path):
+    drawn, said = ablation(tmp_path / "distillation")
+    assert drawn is None and said.endswith(
+        "distillation holds no finished study: nothing is drawn."
+    )
+    write_results(tmp_path, ROWS, {})
+    KEPT.write(tmp_path)
+    assert read_differences(tmp_path) == KEPT
+    drawn, said = ablation(tmp_path)
+    assert said.startswith(
+        "Named beforehand: FreqKD (code), lr=0.003 is not told from MSE, lr=0.001"
+    )
+    assert said.endswith("(5 seeds, 93 images in 40 groups, msrs test.)")
+    plt.close(drawn[0])
+
+
+def test_the_verdict_begins_with_what_was_named_beforehand():
+    def of(arm, value, low, high, klass="mean"):
+        return Difference(arm, klass, value, (low, high), 5, 90, 40)
+
+    found = [
+        of("none", -0.1, -0.2, -0.05), of("code", -0.02, -0.03, 0.001),
+        of("code", 0.5, 0.4, 0.6, "car"),
+        of("anchor", 0.02, 0.001, 0.04), of("coherence", 0.009, 0.001, 0.02),
+    ]  # fmt: skip
+    assert verdict(found, "mse", "code") == (
+        "Named beforehand: FreqKD (code) is not told from MSE, by -0.020 [-0.030, +0.001]. "
+        "Ahead of MSE by 0.01 or more, and beyond its interval: anchored +0.020 [+0.001, +0.040]. "
+        "Below it beyond the interval: undistilled."
+    )
+    assert "or more, and beyond its interval: none." in verdict(found[:2], "mse", None)

@@ -1,0 +1,99 @@
+"""Differences between arms against figures worked out one image at a time."""
+
+import numpy as np
+import pytest
+
+from freqkd_lite.errors import UserError
+from freqkd_lite.paired import differences
+from freqkd_lite.results import Row
+
+CLASSES = ("person", "car")
+TRUTH = np.random.default_rng(5).integers(0, 3, (12, 2, 3))  # 2 stands for none
+
+
+def precision(scores, positive):
+    """Average precision by its definition, without ties."""
+    order = np.argsort(-scores.ravel())
+    hit = positive.ravel()[order]
+    return float(np.mean(np.cumsum(hit)[hit] / (np.flatnonzero(hit) + 1)))
+
+
+def mean_ap(scores):
+    return np.mean([precision(scores[..., k], k == TRUTH) for k in range(2)])
+
+
+def scores_of(seed, skill):
+    """Ranks, which half precision holds exactly and without ties."""
+    noise = np.random.default_rng(seed).normal(size=(*TRUTH.shape, 2))
+    better = noise + skill * np.stack([TRUTH == 0, TRUTH == 1], -1)
+    return better.ravel().argsort().argsort().reshape(better.shape).astype("float16")
+
+
+def folder(path, arms, groups=None, **changed):
+    """Rows and files of a sweep: `arms` gives (name in the file, name of the row, seed, skill)."""
+    rows = []
+    for stored, arm, seed, skill in arms:
+        scores = scores_of(0 if arm == "none" else seed + 10, skill)
+        file = f"{stored}-{seed}.npz"
+        more = {} if groups is None else {"groups": groups}
+        np.savez(path / file, **{stored: scores, "truth": changed.get(arm, TRUTH)}, **more)
+        about = dict(claim="walk", seed=seed, data="msrs", split="test", metric="probe_ap")
+        values = {k: precision(scores[..., i], i == TRUTH) for i, k in enumerate(CLASSES)}
+        values["mean"] = mean_ap(scores)
+        rows += [Row(arm=arm, klass=k, value=v, per_image=file, **about) for k, v in values.items()]
+    rows.append(rows[0].model_copy(update={"split": "test/day", "value": 0.0}))
+    return rows
+
+
+ARMS = [("none", "none", 0, 0), ("none", "none", 1, 0)] + [
+    (stored, arm, seed, skill)
+    for stored, arm, skill in (("mse (lr=0.1)", "mse (lr=0.1, steps=3)", 2), ("code", "code", 1))
+    for seed in (0, 1)
+]
+
+
+def test_with_one_group_the_interval_is_over_seeds_alone(tmp_path):
+    rows = folder(tmp_path, ARMS, groups=np.zeros(12, int))
+    found = differences(rows, tmp_path, "mse (lr=0.1, steps=3)", "probe_ap")
+    assert [(d.arm, d.klass) for d in found] == [
+        (arm, k) for arm in ("none", "code") for k in ("mean", *CLASSES)
+    ]
+    # all images come once in every draw, and of two seeds one is drawn: the interval's ends are
+    # the two seeds' own differences
+    base = [mean_ap(scores_of(seed + 10, 2)) for seed in (0, 1)]
+    for d, own in zip(found[::3], ([mean_ap(scores_of(0, 0))] * 2,
+                                   [mean_ap(scores_of(s + 10, 1)) for s in (0, 1)]),
+                      strict=True):  # fmt: skip
+        apart = np.subtract(own, base)
+        assert d.value == pytest.approx(apart.mean())
+        assert d.interval == pytest.approx(sorted(apart))
+        assert (d.seeds, d.images, d.groups) == (2, 12, 1)
+
+
+def test_without_groups_each_image_is_drawn_by_itself(tmp_path):
+    code = differences(folder(tmp_path, ARMS), tmp_path, "mse (lr=0.1, steps=3)", "probe_ap")[3]
+    assert code.groups == code.images == 12
+    apart = [mean_ap(scores_of(s + 10, 1)) - mean_ap(scores_of(s + 10, 2)) for s in (0, 1)]
+    assert code.interval[0] < min(apart) - 0.01 and max(apart) + 0.01 < code.interval[1]
+
+
+def test_an_arm_of_fewer_seeds_is_compared_on_those(tmp_path):
+    rows = folder(tmp_path, [arm for arm in ARMS if arm[1] != "code" or arm[2] == 1])
+    code = differences(rows, tmp_path, "mse (lr=0.1, steps=3)", "probe_ap")[3]
+    assert code.seeds == 1
+    apart = mean_ap(scores_of(11, 1)) - mean_ap(scores_of(11, 2))
+    assert code.value == pytest.approx(apart)
+
+
+def test_what_cannot_be_paired_is_refused(tmp_path):
+    rows = folder(tmp_path, ARMS, code=1 - np.minimum(TRUTH, 1))
+    with pytest.raises(UserError, match="gives probe_ap of code, .*, again: run it again"):
+        differences(rows, tmp_path, "mse (lr=0.1, steps=3)", "probe_ap")
+    with pytest.raises(
+        UserError,
+        match="arm to compare with called 'mse': choose one of code, mse .lr=0.1, steps=3., none",
+    ):
+        differences(rows, tmp_path, "mse", "probe_ap")
+    lost = [row.model_copy(update={"per_image": None}) for row in rows]
+    with pytest.raises(UserError, match="no file of images that gives probe_ap of none"):
+        differences(lost, tmp_path, "code", "probe_ap")

@@ -1,0 +1,130 @@
+"""Bootstraps over groups and seeds against enumeration, closed forms and a simulated truth."""
+
+from itertools import product
+
+import numpy as np
+import pytest
+import torch
+
+from freqkd_lite.errors import UserError
+from freqkd_lite.evaluate.stats import crossed_bootstrap, multiplicities, percentiles
+
+GROUPS = [7, 7, 2, 7, 5, 2]  # any numbers, in any order
+
+
+def test_whole_groups_are_drawn_and_as_many_as_there_are():
+    times = multiplicities(6, 400, seed=3, groups=GROUPS)
+    assert times.shape == (400, 6) and times.dtype == torch.float64
+    together = torch.stack([times[:, 0], times[:, 2], times[:, 4]])  # of the groups 7, 2 and 5
+    for image, group in enumerate(GROUPS):
+        assert torch.equal(times[:, image], together[[7, 2, 5].index(group)])
+    assert (together.sum(0) == 3).all()
+    # each of the 27 draws of three groups is as likely: (2, 1, 0) comes in 3 ways, (1, 1, 1) in 6
+    many = multiplicities(6, 20_000, groups=GROUPS)[:, [0, 2, 4]]
+    for counts, ways in (((3, 0, 0), 1), ((2, 1, 0), 3), ((1, 1, 1), 6)):
+        found = (many == torch.tensor(counts)).all(1).double().mean().item()
+        assert found == pytest.approx(ways / 27, abs=0.007)
+
+
+def test_groups_of_one_image_are_no_groups():
+    assert torch.equal(multiplicities(9, 50, 4), multiplicities(9, 50, 4, groups=range(9)))
+    with pytest.raises(UserError, match="5 groups for 6 images"):
+        multiplicities(6, groups=GROUPS[:5])
+    with pytest.raises(UserError, match="needs 1 or more"):
+        multiplicities(0)
+
+
+def test_the_spread_of_a_mean_under_groups_is_that_of_cluster_sampling():
+    """Equal groups: the mean of all images is that of the groups' means, so its bootstrap variance
+    is their population variance over their number. Of images alone it would be far less."""
+    draw = np.random.default_rng(0)
+    own = draw.normal(size=(12, 1)) + 0.3 * draw.normal(size=(12, 5))
+    groups = np.repeat(np.arange(12), 5)
+    times = multiplicities(60, 20_000, groups=groups).numpy()
+    means = times @ own.ravel() / times.sum(1)
+    assert means.var() == pytest.approx(own.mean(1).var() / 12, rel=0.04)
+    alone = multiplicities(60, 20_000).numpy()
+    assert (alone @ own.ravel() / 60).var() == pytest.approx(own.var() / 60, rel=0.04)
+    assert own.mean(1).var() / 12 > 3 * own.var() / 60
+
+
+def interval(values):
+    """Of outcomes that are as likely as each other, each drawn very often."""
+    return percentiles(np.repeat(values, 1000))
+
+
+def test_two_seeds_by_hand():
+    """Of two seeds one is drawn. The images' part is the same in all draws but for two kinds of
+    draws, + and -, which alternate: four outcomes, as likely as each other."""
+    sign = np.tile([1.0, -1.0], 2000)
+    a = np.array([0.5, 0.7]), np.array([0.5 + 0.01 * sign, 0.7 + 0.02 * sign])
+    b = np.array([0.4, 0.5]), np.array([0.4 + 0.03 * sign, 0.5 + 0.01 * sign])
+    difference, found = crossed_bootstrap(a, b)
+    assert difference == pytest.approx(0.15)
+    # seed 0: .1 -+ .02, seed 1: .2 +- .01
+    assert found == pytest.approx(interval([0.08, 0.12, 0.19, 0.21]))
+    # unpaired: each arm draws its own, so that .5 can meet .5 and .7 can meet .4
+    difference, found = crossed_bootstrap(a, b, paired=False)
+    outcomes = [
+        (x + i * s) - (y + j * s)
+        for (x, i), (y, j), s in product(
+            [(0.5, 0.01), (0.7, 0.02)], [(0.4, 0.03), (0.5, 0.01)], (1, -1)
+        )
+    ]
+    assert difference == pytest.approx(0.15) and found == pytest.approx(interval(outcomes))
+    assert min(outcomes) == pytest.approx(0) and max(outcomes) == pytest.approx(0.31)
+
+
+def test_one_seed_is_the_bootstrap_over_images():
+    draw = np.random.default_rng(1)
+    a, b = draw.normal(size=(2, 1, 500))
+    difference, found = crossed_bootstrap(([0.3], a), ([0.1], b))
+    assert difference == pytest.approx(0.2) and found == percentiles((a - b)[0])
+
+
+@pytest.mark.parametrize("seeds", [2, 3, 5])
+def test_the_seeds_variance_is_that_of_their_mean(seeds):
+    """Images that say the same in every draw: what is left is the usual s^2 / S of the mean, with
+    S - 1 below the fraction of s^2, and the interval that of the enumerated draws."""
+    d = np.random.default_rng(seeds).normal(size=seeds)
+    rows = np.repeat(d[:, None], 20_000, axis=1)
+    nothing = np.zeros(seeds), np.zeros_like(rows)
+    _, found = crossed_bootstrap((d, rows), nothing)
+    outcomes = [d[list(i)].mean() for i in product(range(seeds), repeat=seeds - 1)]
+    assert np.var(outcomes) == pytest.approx(d.var(ddof=1) / seeds)
+    assert found == pytest.approx(np.quantile(outcomes, [0.025, 0.975], method="inverted_cdf"))
+
+
+def test_coverage_of_a_known_truth():
+    """Students of five seeds on 64 images in 32 groups: a true difference, to which each seed,
+    group and image adds its own, and each seed on each image. Images or seeds alone cover less."""
+    draw, truth, runs, hits = np.random.default_rng(0), 0.3, 300, np.zeros(3)
+    groups = np.repeat(np.arange(32), 2)
+    for run in range(runs):
+        own = draw.normal(size=(5, 1)) * 0.15 + np.repeat(draw.normal(size=32), 2) * 0.7
+        own = truth + own + draw.normal(size=64) * 0.2 + draw.normal(size=(5, 64)) * 0.3
+        shared = draw.normal(size=(5, 64))  # what is hard for both cancels
+        for k, of in enumerate((groups, None, groups)):
+            times = multiplicities(64, 200, run, of).numpy()
+            arms = [(x.mean(1), x @ times.T / times.sum(1)) for x in (own + shared, shared)]
+            if k == 2:  # images without seeds
+                arms = [(e[:1], d.mean(0, keepdims=True)) for e, d in arms]
+            difference, (low, high) = crossed_bootstrap(*arms, seed=run + 1)
+            hits[k] += low <= truth <= high
+    covered, ungrouped, one = hits / runs
+    assert 0.9 < covered < 0.97
+    assert ungrouped < covered - 0.03 and one < covered - 0.02
+
+
+@pytest.mark.parametrize(
+    "a,b,paired,says",
+    [
+        (([1.0], [[1.0, 2.0]]), ([1.0], [[1.0]]), True, "a has 2 draws but b 1"),
+        (([1.0], [[1.0]]), ([1.0, 2.0], [[1.0], [2.0]]), True, "1 seeds but b 2"),
+        (([1.0, 2.0], [[1.0]]), ([1.0], [[1.0]]), True, r"a has estimates \(2,\)"),
+        (([1.0], [[1.0]]), ([1.0], [1.0]), False, r"b has .* draws \(1,\)"),
+    ],
+)
+def test_arms_that_do_not_fit_are_told(a, b, paired, says):
+    with pytest.raises(UserError, match=says):
+        crossed_bootstrap(a, b, paired)
