@@ -56,10 +56,10 @@ from freqkd_lite.runs import (
 )
 from freqkd_lite.teacher_cache import FixedTeacher, Teacher
 
-# What does not decide the result: the data's fingerprint and the weights' checksums stand for
-# places, and the last two only save time.
+# What does not decide what is trained: the data's fingerprint and the weights' checksums stand for
+# places, two only save time, and the last one counts when the student is read.
 NOT_ADDRESSED = {"root", "data_options", "teacher_weights", "student_weights",
-                 "checkpoint_every", "cache_limit_gb"}  # fmt: skip
+                 "checkpoint_every", "cache_limit_gb", "merge_scale"}  # fmt: skip
 MEASURED = "loss.safetensors"  # what a loss measured before training (`losses.prepare`)
 FILES = {"student.safetensors", "log.jsonl", "manifest.json", MEASURED}
 
@@ -69,8 +69,10 @@ class DistilSettings(BaseModel):
 
     `dataset` may be several with commas between them; `limit` counts the pairs of each.
 
-    `lora_rank=0` trains the whole student. `merge_scale` scales the LoRA update when it is merged
-    (the authors' stage 2 uses 0.5). `crop` trains on random crops of (height, width) pixels.
+    `lora_rank=0` trains the whole student. `merge_scale` is how far `Run.student` goes from the
+    first weights to the trained ones: LoRA's update merged at that scale, or a blend of whole
+    networks (the authors' stage 2 uses 0.5 of both). Runs that differ in it alone are one training.
+    `crop` trains on random crops of (height, width) pixels.
 
     `crop_list=k` draws each pair's k crops once, from the seed, so that the teacher's features can
     be kept on disk, in fp16 and until all take `cache_limit_gb` (0 keeps none, the result is the
@@ -175,11 +177,33 @@ class Run:
         return loss_of(students, teachers, *([untrained] if needs_anchors(name) else []))
 
     def student(self) -> Backbone:
-        """The distilled student with its LoRA update merged, frozen."""
-        name = self.settings.student or self.settings.teacher
+        """The distilled student, frozen, at the settings' `merge_scale`. Raises `UserError` where
+        that asks for the weights it began with, and they are not those any more."""
+        name, scale = self.settings.student or self.settings.teacher, self.settings.merge_scale
+        trained = load_file(self.folder / "student.safetensors")
+        if scale != 1:
+            with torch.random.fork_rng(devices=[]):
+                first = first_student(self.settings)
+            if first.checksum != self.manifest["weights"]["student"]:
+                raise UserError(
+                    f"merge_scale={scale} of {self.folder.name} needs the weights of {name} that "
+                    f"it began with, and {first.source} holds others: give those, or merge_scale=1."
+                )
+            start = first.net.state_dict()
+            trained = {key: start[key].lerp(value, scale) if value.is_floating_point() else value
+                       for key, value in trained.items()}  # fmt: skip
         net = create_net(name)
-        net.load_state_dict(load_file(self.folder / "student.safetensors"))
+        net.load_state_dict(trained)
         return Backbone(net, name, f"run {self.folder.name}", None).freeze()
+
+
+def first_student(settings: DistilSettings) -> Backbone:
+    """The student as its training begins. Seeds torch: random weights follow from that, and LoRA's
+    first ones and dropout from what comes next."""
+    name = settings.student or settings.teacher
+    same = name == settings.teacher and settings.student_weights is None
+    torch.manual_seed(settings.seed)
+    return load_backbone(name, settings.teacher_weights if same else settings.student_weights)
 
 
 class Student(nn.Module):
@@ -296,14 +320,6 @@ def add_lora(backbone: Backbone, settings: DistilSettings) -> nn.Module:
             "set lora_rank=0 to train the whole network."
         )
     return get_peft_model(backbone.net, config)
-
-
-def merge_lora(lora: nn.Module, scale: float) -> nn.Module:
-    """The plain network with `scale` times the LoRA update added to its weights."""
-    for module in lora.modules():
-        if hasattr(module, "scale_layer"):
-            module.scale_layer(scale)
-    return lora.merge_and_unload(safe_merge=True)
 
 
 class Untrained:
@@ -433,12 +449,8 @@ def distil(settings: DistilSettings, runs: str | Path | None = None, progress: b
         settings.teacher, settings.teacher_weights, settings.blocks, settings.seed
     )
     teacher.device = team.device
-    name = settings.student or settings.teacher
-    same = name == settings.teacher and settings.student_weights is None
-    source = settings.teacher_weights if same else settings.student_weights
     torch_state = torch.get_rng_state()
-    torch.manual_seed(settings.seed)  # LoRA's and random weights' initialisation, and dropout
-    backbone = load_backbone(name, source)
+    backbone = first_student(settings)
     content = {
         "settings": settings.model_dump(mode="json", exclude=NOT_ADDRESSED),
         "data": pairs.fingerprint(),
@@ -512,7 +524,7 @@ def _train_into(part: Path, settings: DistilSettings, pairs: data.PairSet, teach
         if not team.first:
             return
         student.cpu()
-        net = merge_lora(lora, settings.merge_scale) if lora else backbone.net
+        net = lora.merge_and_unload(safe_merge=True) if lora else backbone.net
         weights = {name: value.contiguous() for name, value in net.state_dict().items()}
         write_whole(part / "student.safetensors", save(weights))
         models = {

@@ -5,12 +5,13 @@ import math
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from freqkd_lite import data, distil, losses
 from freqkd_lite.data.base import Pair, PairSet
-from freqkd_lite.distil import add_lora, batches, learning_rate, merge_lora, settings_from
+from freqkd_lite.distil import batches, learning_rate, settings_from
 from freqkd_lite.errors import UserError
-from freqkd_lite.features import extract, load_backbone
+from freqkd_lite.features import create_net, extract, load_backbone
 from tests.survivor import CNN, Noise
 
 
@@ -92,24 +93,54 @@ def test_shuffled_pairs_share_no_index():
         assert (visible.amin((1, 2, 3)) != infrared[:, 0, 0, 0]).all()
 
 
-@pytest.mark.parametrize("scale", [0.0, 0.5, 1.0])
-def test_merging_adds_that_share_of_the_update(scale):
+@pytest.mark.parametrize("scale", [0.0, 0.25, 1.0])
+def test_merging_adds_that_share_of_the_update(scale, tmp_path, monkeypatch):
     """Against the formula W + scale * alpha/r * B A, worked out from LoRA's own matrices."""
-    torch.manual_seed(0)
-    backbone = load_backbone("freqkd_tiny", "random")
-    before = {k: v.clone() for k, v in backbone.net.state_dict().items()}
-    lora = add_lora(backbone, small(lora_rank=2, lora_alpha=6.0, lora_dropout=0.0))
-    updates = {}
-    for name, module in lora.base_model.model.named_modules():
-        if hasattr(module, "lora_B"):
-            torch.nn.init.normal_(module.lora_B["default"].weight, std=0.1)
-            b, a = module.lora_B["default"].weight, module.lora_A["default"].weight
-            updates[f"{name}.weight"] = (6.0 / 2 * b @ a).detach().clone()
-    after = merge_lora(lora, scale).state_dict()
+    seen = {}
+
+    def train_and_look(student, *others):
+        train(student, *others)
+        for name, module in student.backbone.net.named_modules():
+            if hasattr(module, "lora_B"):
+                b, a = module.lora_B["default"].weight, module.lora_A["default"].weight
+                seen[f"{name}.weight"] = (6.0 / 2 * b @ a).detach().clone()
+
+    train = distil.train
+    monkeypatch.setattr(distil, "train", train_and_look)
+    weights = save_random(tmp_path / "w.safetensors")
+    settings = small(teacher_weights=str(weights), lora_rank=2, lora_alpha=6.0, merge_scale=scale)
+    run = distil.distil(settings, tmp_path / "runs", progress=False)
+    before, after = load_file(weights), run.student().net.state_dict()
+    assert len(seen) == 8 * 3  # qkv, fc1, fc2 of eight blocks and nothing else
+    assert max(float(update.abs().max()) for update in seen.values()) > 1e-4
     assert set(after) == set(before)
-    assert len(updates) == 8 * 3  # qkv, fc1, fc2 of eight blocks and nothing else
     for name, value in after.items():
-        torch.testing.assert_close(value, before[name] + scale * updates.get(name, 0.0))
+        torch.testing.assert_close(value, before[name] + scale * seen.get(name, 0.0))
+
+
+def test_scales_of_merging_share_one_training(tmp_path):
+    weights = save_random(tmp_path / "w.safetensors")
+    settings = small(teacher_weights=str(weights))
+    whole = distil.distil(settings, tmp_path / "runs", progress=False)
+    half = settings.model_copy(update={"merge_scale": 0.5})
+    run = distil.distil(half, tmp_path / "runs", progress=False)
+    assert run.folder == whole.folder
+    half_way, trained = (each.student().net.state_dict() for each in (run, whole))
+    first = load_file(weights)
+    for name, value in half_way.items():
+        torch.testing.assert_close(value, (first[name] + trained[name]) / 2)
+    save_random(weights, seed=1)
+    with pytest.raises(UserError, match="needs the weights of freqkd_tiny that it began with"):
+        run.student()
+
+
+def test_a_student_of_random_weights_is_blended_with_those_it_began_with(tmp_path):
+    settings = small(teacher_weights="random", lora_rank=0, merge_scale=0.0, seed=5)
+    run = distil.distil(settings, tmp_path / "runs", progress=False)
+    torch.manual_seed(5)
+    first = load_backbone("freqkd_tiny", "random").net.state_dict()
+    for name, value in run.student().net.state_dict().items():
+        assert torch.equal(value, first[name]), name
 
 
 def test_a_run_is_found_again_and_a_changed_setting_makes_another(tmp_path):
@@ -202,12 +233,8 @@ def test_lora_needs_a_transformer(tmp_path):
         distil.distil(settings, tmp_path, progress=False)
 
 
-def save_random(path):
-    from safetensors.torch import save_file
-
-    from freqkd_lite.features import create_net
-
-    torch.manual_seed(3)
+def save_random(path, seed=3):
+    torch.manual_seed(seed)
     save_file(create_net("freqkd_tiny").state_dict(), path)
     return path
 

@@ -196,3 +196,12 @@ def test_half_written_files_of_killed_processes_go_after_a_day(tmp_path):
         os.utime(tmp_path / name, (time.time() - age,) * 2)
     assert tidy(tmp_path) == 10
     assert {path.name for path in tmp_path.iterdir()} == {"new.part", "old.safetensors"}
+
+
+def test_a_student_in_bfloat16_has_the_same_targets(tmp_path, cache, without):
+    """Half-precision tensors can't be stacked under autocast; the teacher is float32 there too."""
+    computed = train(tmp_path / "computed", precision="bf16", cache_limit_gb=0)
+    assert train(tmp_path / "kept", precision="bf16") == computed
+    assert train(tmp_path / "read", precision="bf16") == computed
+    first, second = computed[1][0]["loss"], without[1][0]["loss"]
+    assert first != second and first == pytest.approx(second, rel=0.01)
