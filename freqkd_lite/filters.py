@@ -7,6 +7,7 @@ fy and in fx, as every function of rho is, is diagonal there. Gradients cost one
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 
 import torch
@@ -77,43 +78,77 @@ def _joined(parts: list[Tensor]) -> Tensor:
     return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
-class _Energy(Function):
-    """The energy is quadratic, so its gradient, twice the weighted map, is at hand on the way."""
-
-    @staticmethod
-    def forward(ctx, x, rows, columns, weight, flat):  # noqa: ANN001, ANN205
-        energy, gradients = x.new_zeros(()), []
-        for piece in pieces(x):
-            found = _coefficients(piece, rows, columns)
-            weighted = found * weight
-            energy += _inner(weighted, found)
-            if flat:
-                energy += flat * _inner(piece, piece)
-            if ctx.needs_input_grad[0]:
-                back = _back(weighted, 2 * rows, columns)
-                gradients.append(back.add_(piece, alpha=2 * flat) if flat else back)
-        if gradients:
-            ctx.save_for_backward(_joined(gradients))
-        return energy
-
-    @staticmethod
-    def backward(ctx, gradient):  # noqa: ANN001, ANN205
-        return gradient * ctx.saved_tensors[0], None, None, None, None
+Quadratic = Callable[[Tensor], tuple[Tensor, Tensor]]
 
 
-def weighted_energy(x: Tensor, weight: Tensor) -> Tensor:
-    """Sum of weight(f) |X(f)|^2 over images, channels and bins, a scalar, of maps x (N, C, h, w) in
-    the orthonormal transform X; `weight` (h, w), on the CPU, in FFT order, even in fy and in fx.
+def quadratic_form(weight: Tensor, like: Tensor) -> Quadratic:
+    """f(x) -> (sum of weight(f) |X(f)|^2 over images, channels and bins, the maps X(f) weight(f)),
+    for maps x (N, C, h, w) of `like`'s dtype and device. The second is half the gradient of the
+    first. `weight` as in `weighted_energy`.
 
-    A weight that has one value at all high frequencies costs less: by Parseval that value times
-    the sum of squares, and the rest from the low waves alone."""
+    A weight with one value at all high frequencies needs the low waves alone, by Parseval; one that
+    is a product over the axes, as a Gaussian is, needs no coefficients at all."""
     flat = float(weight[weight.shape[0] // 2, weight.shape[1] // 2])  # the highest frequency's
     differs = weight != flat
     most = tuple(_highest(differs.any(1 - axis)) for axis in (0, 1))
     if all(4 * k > n for k, n in zip(most, weight.shape, strict=True)):
         most, flat = tuple(n // 2 for n in weight.shape), 0.0  # hardly anything to leave out
-    x = x.contiguous()
-    return _Energy.apply(x, *_bases(x, most), _folded(weight - flat, most, x), flat)
+        sides = _sides(weight.double())
+        if sides:
+            rows, columns = (side.to(like) for side in sides)
+
+            def separable(x: Tensor) -> tuple[Tensor, Tensor]:
+                back = rows @ (x @ columns)
+                return _inner(x, back), back
+
+            return separable
+    (rows, columns), kept = _bases(like, most), _folded(weight - flat, most, like)
+
+    def general(x: Tensor) -> tuple[Tensor, Tensor]:
+        back = _back(_coefficients(x, rows, columns).mul_(kept), rows, columns)
+        if flat:
+            back.add_(x, alpha=flat)
+        return _inner(x, back), back
+
+    return general
+
+
+def _sides(weight: Tensor) -> tuple[Tensor, Tensor] | None:
+    """The filters (h, h) and (w, w) of both axes, where a weight is a product of such."""
+    at_zero = float(weight[0, 0])
+    if at_zero <= 0 or not torch.allclose(
+        weight * at_zero, weight[:, :1] * weight[:1], rtol=1e-9, atol=1e-9 * at_zero**2
+    ):
+        return None
+    sides = []
+    for axis in (weight[:, 0], weight[0] / at_zero):
+        basis, cycles = waves(len(axis))
+        sides.append(basis * axis[cycles] @ basis.T)
+    return tuple(sides)
+
+
+class _Energy(Function):
+    @staticmethod
+    def forward(ctx, x, form):  # noqa: ANN001, ANN205
+        energy, halves = x.new_zeros(()), []
+        for piece in pieces(x):
+            found, half = form(piece)
+            energy += found
+            if ctx.needs_input_grad[0]:
+                halves.append(half)
+        if halves:
+            ctx.save_for_backward(_joined(halves))
+        return energy
+
+    @staticmethod
+    def backward(ctx, gradient):  # noqa: ANN001, ANN205
+        return 2 * gradient * ctx.saved_tensors[0], None
+
+
+def weighted_energy(x: Tensor, weight: Tensor) -> Tensor:
+    """Sum of weight(f) |X(f)|^2 over images, channels and bins, a scalar, of maps x (N, C, h, w) in
+    the orthonormal transform X; `weight` (h, w), on the CPU, in FFT order, even in fy and in fx."""
+    return _Energy.apply(x.contiguous(), quadratic_form(weight, x))
 
 
 def _highest(differs: Tensor) -> int:

@@ -27,12 +27,15 @@ from torch.nn.functional import mse_loss
 from torch.nn.functional import normalize as unit_norm
 
 from freqkd_lite.errors import UserError, unknown
-from freqkd_lite.filters import coded_bands, pieces, weighted_energy
+from freqkd_lite.filters import coded_bands, pieces, quadratic_form, weighted_energy
 from freqkd_lite.spectrum import at_least_float32, band_mask, radius
 
 BlockLoss = Callable[..., dict[str, Tensor]]
 State = dict[str, Tensor]
 """What a loss measured for one block before training."""
+
+EPS = 1e-6
+"""Tokens shorter than this are not brought to length 1 by `normalise`."""
 
 LOSSES: dict[str, BlockLoss] = {}
 PREPARERS: dict[str, Callable[..., Preparer]] = {}
@@ -79,32 +82,78 @@ def register(
     return add
 
 
+def _unit(x: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
+    """`normalise`, by what each token was multiplied, and which tokens' length that made 1."""
+    y = x - x.mean((2, 3), keepdim=True)
+    length = y.square().sum(1, keepdim=True).sqrt()  # twice as fast as vector_norm
+    scale = 1 / length.clamp_min(eps)
+    return y.mul_(scale), scale, length > eps
+
+
+def _before(gradient: Tensor, y: Tensor, scale: Tensor, turned: Tensor, out: Tensor) -> Tensor:
+    """The gradient before `normalise` of that behind it, into `out`, which it may be itself: a
+    token's length is fixed, so only its turning counts."""
+    along = (gradient * y).sum(1, keepdim=True) * turned
+    torch.addcmul(gradient, y, along, value=-1, out=out).mul_(scale)
+    return out.sub_(out.mean((2, 3), keepdim=True))
+
+
 class _Normalise(Function):
     """`normalise` in few passes over memory, which is what it costs: about half of autograd's."""
 
     @staticmethod
     def forward(ctx, x, eps):  # noqa: ANN001, ANN205
-        y = x - x.mean((2, 3), keepdim=True)
-        length = y.square().sum(1, keepdim=True).sqrt()  # twice as fast as vector_norm
-        scale = 1 / length.clamp_min(eps)
-        y *= scale
-        ctx.save_for_backward(y, scale, length > eps)
+        y, scale, turned = _unit(x, eps)
+        ctx.save_for_backward(y, scale, turned)
         return y
 
     @staticmethod
     def backward(ctx, gradient):  # noqa: ANN001, ANN205
-        y, scale, turned = ctx.saved_tensors  # a token's length is fixed: only its turning counts
-        along = (gradient * y).sum(1, keepdim=True) * turned
-        back = torch.addcmul(gradient, y, along, value=-1)
-        back *= scale
-        back -= back.mean((2, 3), keepdim=True)
-        return back, None
+        return _before(gradient, *ctx.saved_tensors, torch.empty_like(gradient)), None
 
 
-def normalise(x: Tensor, eps: float = 1e-6) -> Tensor:
+def normalise(x: Tensor, eps: float = EPS) -> Tensor:
     """x (N, C, h, w) less each channel's mean over space, then each token to L2 norm 1 over
     channels (stage 1 of FreqKD). A token shorter than `eps` is divided by `eps` instead."""
     return _Normalise.apply(x, eps)
+
+
+def _times(gradient: Tensor, known: Tensor) -> Tensor:
+    """A known gradient of a scalar times that scalar's own, which is 1 in nearly all cases: then a
+    pass over memory less. A GPU is not asked, for it would have to be waited for."""
+    return known if gradient.device.type == "cpu" and gradient == 1 else gradient * known
+
+
+class _WeightedMse(Function):
+    """Value and gradient at once, a few images at a time: what comes between stays in the cache."""
+
+    @staticmethod
+    def forward(ctx, student, teacher, form):  # noqa: ANN001, ANN205
+        value, begin = student.new_zeros(()), 0
+        gradient = torch.empty_like(student) if ctx.needs_input_grad[0] else None
+        for own, theirs in zip(pieces(student), pieces(teacher), strict=True):
+            y, scale, turned = _unit(own, EPS)
+            target = _unit(theirs, EPS)[0]
+            energy, back = form(torch.sub(y, target, out=target))
+            value += energy
+            if gradient is not None:
+                scale *= 2 / student.numel()
+                _before(back, y, scale, turned, gradient[begin : begin + len(own)])
+            begin += len(own)
+        if gradient is not None:
+            ctx.save_for_backward(gradient)
+        return value / student.numel()
+
+    @staticmethod
+    def backward(ctx, gradient):  # noqa: ANN001, ANN205
+        return _times(gradient, ctx.saved_tensors[0]), None, None
+
+
+def weighted_mse(student: Tensor, teacher: Tensor, weight: Tensor) -> Tensor:
+    """MSE of two maps (N, C, h, w) after `normalise` with a weight at each frequency, a scalar:
+    mean over elements of weight(f) |S(f) - T(f)|^2; `weight` (h, w), on the CPU, in FFT order, even
+    in fy and in fx. No gradient reaches the teacher."""
+    return _WeightedMse.apply(student, teacher.detach(), quadratic_form(weight, student))
 
 
 def positive(name: str, value: float) -> float:
@@ -219,24 +268,21 @@ def swapped(student: Tensor, teacher: Tensor, *, cutoff: float = 0.5,
     return {"low": low_weight * low, "high": mse_loss(student_high, teacher_high)}
 
 
-@register("step", by_image=True)
+@register("step")
 def step(student: Tensor, teacher: Tensor, *, cutoff: float = 0.5,
          high_weight: float = 0.1) -> dict[str, Tensor]:  # fmt: skip
     """What `code` reads like: MSE with weight 1 up to the cutoff and `high_weight` beyond it, with
     a symmetric rectangle and without logarithm. Both parts follow from the difference."""
-    difference = normalise(student) - normalise(teacher)
-    low = band_mask(*difference.shape[-2:], cutoff).double()
-    weight = low + high_weight * (1 - low)
-    return {"all": weighted_energy(difference, weight) / difference.numel()}
+    low = band_mask(*student.shape[-2:], cutoff).double()
+    return {"all": weighted_mse(student, teacher, low + high_weight * (1 - low))}
 
 
-@register("lowpass", by_image=True)
+@register("lowpass")
 def lowpass(student: Tensor, teacher: Tensor, *, half: float = 0.35) -> dict[str, Tensor]:
     """MSE with a fixed smooth weight, a Gaussian of rho that is 1 at the zero frequency and 1/2 at
     rho = `half`: what a gradual fall-off brings without any measurement (this project's)."""
-    difference = normalise(student) - normalise(teacher)
-    weight = torch.exp2(-((radius(*difference.shape[-2:]) / positive("half", half)) ** 2))
-    return {"all": weighted_energy(difference, weight) / difference.numel()}
+    weight = torch.exp2(-((radius(*student.shape[-2:]) / positive("half", half)) ** 2))
+    return {"all": weighted_mse(student, teacher, weight)}
 
 
 @register("mse")
@@ -265,7 +311,7 @@ class _Known(Function):
 
     @staticmethod
     def backward(ctx, gradient):  # noqa: ANN001, ANN205
-        return gradient * ctx.saved_tensors[0], None, None
+        return _times(gradient, ctx.saved_tensors[0]), None, None
 
 
 def whole(loss: BlockLoss, student: Tensor, *others: Tensor) -> tuple[Tensor, dict[str, Tensor]]:

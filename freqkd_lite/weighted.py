@@ -14,8 +14,8 @@ from torch.nn.functional import mse_loss
 
 from freqkd_lite.coherence import CrossSpectrum
 from freqkd_lite.errors import UserError, unknown
-from freqkd_lite.filters import filtered, weighted_energy
-from freqkd_lite.losses import State, normalise, register
+from freqkd_lite.filters import filtered
+from freqkd_lite.losses import State, normalise, register, weighted_mse
 from freqkd_lite.spectrum import RINGS, radius, ring_masks
 
 RIDGES = (0.01, 0.1, 1.0, 10.0)
@@ -171,18 +171,17 @@ def on_grid(state: State, curve: Tensor, h: int, w: int) -> Tensor:
 # --------------------------------------------------------------------------------------- the losses
 
 
-@register("coherence", prepare=Predictability, by_image=True)
+@register("coherence", prepare=Predictability)
 def coherence(student: Tensor, teacher: Tensor, *, state: State,
               variant: str = "plain") -> dict[str, Tensor]:  # fmt: skip
     """Normalised MSE with a weight at each frequency, one of `VARIANTS` measured before training
     (this project's). The weights are scaled so that a student that gives nothing pays as much as
     under `mse`: blocks keep the relative weights they have there."""
-    difference = normalise(student) - normalise(teacher)
-    h, w = difference.shape[-2:]
+    h, w = student.shape[-2:]
     weight, power = (on_grid(state, curve, h, w)
                      for curve in (weight_curve(state, variant), state["power"]))  # fmt: skip
     weight = weight * (power.sum() / (weight * power).sum())
-    return {"all": weighted_energy(difference, weight) / difference.numel()}
+    return {"all": weighted_mse(student, teacher, weight)}
 
 
 @register("anchor", prepare=Predictability, by_image=True)

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from freqkd_lite import filters, losses
+from freqkd_lite.bench_losses import LINEAR
 from freqkd_lite.errors import UserError
 from freqkd_lite.losses import (
     LOSSES,
@@ -18,7 +19,7 @@ from freqkd_lite.losses import (
     prepare,
     save_states,
 )
-from freqkd_lite.spectrum import centred_rectangle, split_bands
+from freqkd_lite.spectrum import band_mask, centred_rectangle, radius, split_bands
 
 
 def noise(*shape, seed=0, dtype=torch.float64):
@@ -355,9 +356,40 @@ def test_a_few_images_at_a_time_give_what_autograd_gives_of_all(name, monkeypatc
     torch.testing.assert_close(other.grad, 3 * one.grad)
 
 
-@pytest.mark.parametrize("name", sorted(LOSSES.keys() - losses.BY_IMAGE - {"mse", "mse_raw"}))
+@pytest.mark.parametrize("images", [1, 2, 5])  # in a piece, of five
+@pytest.mark.parametrize("weight", ["product", "radial", "step", "one"])
+def test_a_weight_at_each_frequency_is_that_of_numpy(weight, images, monkeypatch):
+    """Value and gradient against the sum over bins of NumPy's transform and autograd's way."""
+    h, w, c = 9, 12, 4
+    rho = radius(h, w)
+    of = {
+        "product": torch.exp2(-((rho / 0.4) ** 2)),
+        "radial": 1 / (1 + rho),
+        "step": 0.1 + 0.9 * band_mask(h, w, 0.3),
+        "one": torch.full((h, w), 0.7),
+    }[weight]
+    teacher = noise(5, c, h, w, seed=1)
+    one = noise(5, h, w, c).requires_grad_()  # in another order in memory
+    other = one.detach().clone().requires_grad_()
+    monkeypatch.setattr(filters, "PIECE", images * c * h * w)
+    found = losses.weighted_mse(one.permute(0, 3, 1, 2), teacher, of)
+    (3 * found).backward(retain_graph=True)
+    difference = normalise(other.permute(0, 3, 1, 2)) - normalise(teacher)
+    spectrum = np.fft.fft2(difference.detach().numpy(), norm="ortho")
+    assert found.item() == pytest.approx((abs(spectrum) ** 2 * of.numpy()).mean())
+    back = torch.fft.fft2(difference, norm="ortho")
+    (3 * (back.abs().square() * of).mean()).backward()
+    torch.testing.assert_close(one.grad, other.grad)
+    found.backward()  # once more: what is kept of the gradient is as it was
+    torch.testing.assert_close(one.grad, other.grad * 4 / 3)
+
+
+@pytest.mark.parametrize(
+    "name", sorted(LOSSES.keys() - losses.BY_IMAGE - {"mse", "mse_raw", *LINEAR})
+)
 def test_the_other_losses_look_at_all_images_together(name):
-    """Whatever is a mean over images is declared as one, except for plain MSE."""
+    """Whatever is a mean over images is declared as one, except for plain MSE and what goes a few
+    images at a time by itself."""
     students, teachers = (
         noise(2, 3, 6, 8),
         noise(2, 3, 6, 8, seed=1) * torch.tensor([1.0, 5.0]).view(2, 1, 1, 1),

@@ -13,6 +13,7 @@ import shutil
 import signal
 import subprocess
 import time
+from multiprocessing import forkserver
 
 import pytest
 import torch
@@ -38,6 +39,9 @@ def noise(monkeypatch):
 def start(tmp_path_factory):
     """Starts `child` in a process forked from one that has imported torch with one thread."""
     context = multiprocessing.get_context("forkserver")
+    # A process has one such server, for life: that of other tests has not imported what these need,
+    # and its environment is another.
+    forkserver._forkserver._stop()
     # peft takes seconds to import, which every child would spend that trains with LoRA
     context.set_forkserver_preload(["tests.survivor", "peft"])
     kept = os.environ.get("FREQKD_CACHE"), os.environ.get("OMP_NUM_THREADS")
@@ -59,6 +63,7 @@ def start(tmp_path_factory):
         if process.is_alive():
             process.kill()
             process.join()
+    forkserver._forkserver._stop()
     for name, value in zip(("FREQKD_CACHE", "OMP_NUM_THREADS"), kept, strict=True):
         os.environ.pop(name) if value is None else os.environ.__setitem__(name, value)
 
