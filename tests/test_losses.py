@@ -356,6 +356,14 @@ def test_a_few_images_at_a_time_give_what_autograd_gives_of_all(name, monkeypatc
     torch.testing.assert_close(other.grad, 3 * one.grad)
 
 
+def test_tokens_too_short_to_be_brought_to_length_1_are_only_scaled():
+    """Of two tokens the first is divided by eps, so its gradient is not turned but divided too."""
+    x = torch.tensor([[[[3e-7, -3e-7]], [[4e-7, -4e-7]]]], dtype=torch.float64, requires_grad=True)
+    torch.testing.assert_close(normalise(x).flatten().tolist(), [0.3, -0.3, 0.4, -0.4])
+    (normalise(x) * torch.tensor([[[[1.0, 0.0]], [[0.0, 0.0]]]])).sum().backward()
+    assert x.grad.flatten().tolist() == pytest.approx([5e5, -5e5, 0, 0])  # less its channel's mean
+
+
 @pytest.mark.parametrize("images", [1, 2, 5])  # in a piece, of five
 @pytest.mark.parametrize("weight", ["product", "radial", "step", "one"])
 def test_a_weight_at_each_frequency_is_that_of_numpy(weight, images, monkeypatch):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.metadata
+import importlib.util
+import os
 import re
 import shutil
 import subprocess
@@ -94,3 +96,15 @@ def test_the_workflow_passes_actionlint():
     (flow,) = (ROOT / ".github" / "workflows").glob("*.yml")
     done = subprocess.run(["actionlint", str(flow)], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
+
+
+def test_a_stage_that_hangs_ends_with_all_its_processes(tmp_path):
+    spec = importlib.util.spec_from_file_location("checks", ROOT / "tools" / "checks.py")
+    checks = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(checks)
+    assert [checks.run([word], dict(os.environ)) for word in ("true", "false")] == ["ok", "failed"]
+    file = tmp_path / "process"
+    command = ["sh", "-c", f"sleep 600 & echo $! > {file}; wait"]
+    assert checks.run(command, dict(os.environ), limit=1.5) == "hangs"
+    state = Path(f"/proc/{file.read_text().strip()}/stat")
+    assert not state.exists() or ") Z " in state.read_text()  # gone, or dead and not yet reaped

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+LIMIT = 2400  # seconds; a stage that takes longer hangs, and the stages after it shall still run
 BIN = Path(sys.executable).parent
 PYTEST = [str(BIN / "pytest"), "-p", "no:cacheprovider"]
 # A cell that takes longer than the whole walk may take hangs.
@@ -29,8 +32,24 @@ STAGES = {
 }  # fmt: skip
 
 
+def run(command: list[str], env: dict[str, str], limit: float = LIMIT) -> str:
+    """ "ok", "failed" or "hangs"; of a stage that hangs all processes are ended."""
+    process = subprocess.Popen(
+        command, cwd=ROOT, env=env, stdin=subprocess.DEVNULL, start_new_session=True
+    )
+    try:
+        return "failed" if process.wait(limit) else "ok"
+    except subprocess.TimeoutExpired:
+        return "hangs"
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
 def main() -> None:
     """Run all stages; exit with 1 when any failed."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended from outside"))  # and so is the stage
     # Progress bars are for people; and a stored one would differ from run to run.
     plain = os.environ | {"TQDM_DISABLE": "1"}
     told, failed = [], 0
@@ -38,9 +57,8 @@ def main() -> None:
         print(f"\n== {name}", flush=True)
         env = plain | ({"OMP_NUM_THREADS": "1"} if name == "unit tests" else {})
         start = time.monotonic()
-        status = subprocess.run(command, cwd=ROOT, env=env, stdin=subprocess.DEVNULL).returncode
-        failed += status != 0
-        word = "failed" if status else "ok"
+        word = run(command, env)
+        failed += word != "ok"
         told.append(f"{time.monotonic() - start:6.0f} s  {word:6}  {name}")
     print("\n== time of each stage", *told, sep="\n", flush=True)
     sys.exit(failed > 0)
