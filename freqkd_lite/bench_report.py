@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import platform
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -26,6 +27,7 @@ from freqkd_lite.summary import aligned
 PARTS: dict[str, Callable[..., dict]] = {
     "loss": bench_losses.losses,
     "step": bench_step.step,
+    "step-smallest": partial(bench_step.step, **bench_step.SMALLEST),
     "cache": bench_step.cache,
     "tokens": bench_step.tokens,
 }
@@ -227,6 +229,14 @@ def device_of(found: dict) -> str:
     return about["device"]
 
 
+def subject(found: dict) -> str:
+    """What a part was measured on and of, for people."""
+    if "batch" not in found:
+        return device_of(found)
+    size = "x".join(map(str, found["size"]))
+    return f"{device_of(found)}; {found['model']}, {found['batch']} pictures of {size} pixels"
+
+
 def write_page(folder: Path) -> Path:
     """Page, README.md and figure from the files of a folder; returns the page.
     `UserError` where there are none, or README.md is a person's."""
@@ -257,7 +267,7 @@ def write_page(folder: Path) -> Path:
             lines += [f"![{alt}]({FIGURE})", ""]
         for part in here:
             header, rows = columns(part)
-            told = f"{device_of(part)}. {answer(part)}"
+            told = f"{subject(part)}. {answer(part)}"
             page.text(told)
             page.table(header, rows)
             lines += [told, "", f"| {' | '.join(header)} |", "|" + "---|" * len(header)]

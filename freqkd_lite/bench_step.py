@@ -29,6 +29,9 @@ from freqkd_lite.losses import LOSSES, PREPARERS, LossParts, build_loss, needs_a
 from freqkd_lite.teacher_cache import FixedTeacher, Teacher
 
 EQUAL = 1e-5  # the largest relative difference that counts as equal
+VIT_S = "vit_small_patch14_dinov2.lvd142m"
+SMALLEST = dict(model=TINY, batch=2, blocks=(1, 3, 5, 7))
+"""A step of the walk's network on two pictures, of which the loss is the largest share."""
 GRIDS = ((16, 16), (24, 30), (32, 40), (37, 46), (48, 60), (64, 80))
 
 Step = Callable[[], float]
@@ -111,16 +114,17 @@ class Bench:
 def step(
     losses: Iterable[str] | dict[str, LossOf] | None = None,
     base: str = "mse",
-    model: str = TINY,
+    model: str = VIT_S,
     size: tuple[int, int] = (140, 168),
-    batch: int = 2,
-    blocks: tuple[int, ...] = (1, 3, 5, 7),
+    batch: int = 8,
+    blocks: tuple[int, ...] = (3, 7, 9, 11),
     lora_rank: int = 16,
     rounds: int = 7,
     device: str = "cpu",
 ) -> dict:
     """A whole step of each loss (by default all but those that run the untrained student too),
-    relative to one of `base`. What a loss must know before training is measured on the batch.
+    relative to one of `base`, by default as in results/distillation, with random weights. What a
+    loss must know before training is measured on the batch.
 
     `losses` are names, or names with what `build_loss` returned for them, and `base` among them.
 

@@ -164,3 +164,10 @@ def test_commands_print_a_table_or_json(parts):
     out = CliRunner().invoke(bench, ["step"]).output
     assert out.startswith("The bar holds") and "code" in out
     assert json.loads(CliRunner().invoke(bench, ["tokens", "--json"]).output) == powers(1.0, 1.0)
+
+
+def test_a_step_is_told_with_its_network_and_batch():
+    found = stepping() | {"manifest": {"cpu": "A CPU"}, "threads": 2, "model": "test_vit"}
+    assert report.subject(found) == "A CPU, 2 threads"
+    found |= {"batch": 3, "size": [32, 48]}
+    assert report.subject(found) == "A CPU, 2 threads; test_vit, 3 pictures of 32x48 pixels"
