@@ -20,6 +20,7 @@ from matplotlib.figure import Figure
 from freqkd_lite import data
 from freqkd_lite.errors import UserError, unknown
 from freqkd_lite.figures.ablation import arms_figure, verdict
+from freqkd_lite.figures.along import along_answer, along_figure
 from freqkd_lite.figures.arms import colour, name
 from freqkd_lite.notebook import style
 from freqkd_lite.paired import Difference, Differences, differences
@@ -285,7 +286,7 @@ def write_page(folder: Path) -> str:
     metric = headline(found, manifest.get("metric"))
     write_table(found, folder / TABLE)
     said, apart = manifest.get("answer") or answer(found, metric), []
-    against = manifest.get("against")
+    against, along = manifest.get("against"), manifest.get("along")
     if any(row.arm == against for row in rows):  # a sweep that is not finished may lack it
         less = differences(rows, folder, against, metric)
         place = ", ".join(dict.fromkeys(f"{m.data} {m.split}" for m in whole(found, metric)))
@@ -293,6 +294,8 @@ def write_page(folder: Path) -> str:
         kept.write(folder)
         said, apart = verdict(less, against, kept.named), differences_table(less, against)
         drawn, alt = arms_figure(kept, found)
+    elif along:
+        said, (drawn, alt) = (f(found, metric, along) for f in (along_answer, along_figure))
     else:
         drawn, alt = figure(found, metric)
     drawn.savefig(folder / FIGURE, metadata={"Software": None, "Description": alt})

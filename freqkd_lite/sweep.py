@@ -8,6 +8,7 @@
     metric: probe_ap               # what table and figure show
     against: mse                   # the arm that all others are set against, image by image
     named: code                    # the comparison with it that was named before any was made
+    along: lr                      # the setting of arms that the figure has as its axis
 
 A run is addressed by what decides its numbers and kept in runs/sweeps/, so that a sweep that was
 killed goes on where it stopped, and two that want the same run share it: whoever holds its lock
@@ -47,7 +48,7 @@ from freqkd_lite.execute import (
 from freqkd_lite.results import Row, means, read_results, with_settings, write_results
 from freqkd_lite.runs import manifest, run_key, runs_folder
 
-KEYS = {"notebook", "preset", "fixed", "grid", "runs", "metric", "against", "named"}
+KEYS = {"notebook", "preset", "fixed", "grid", "runs", "metric", "against", "named", "along"}
 MADE_OF = ("weights", "data", "train_data")  # what runs that differ in the seed alone must share
 FINISHED, FAILED, BUSY = "finished", "failed", "busy"
 Execute = Callable[..., Path]
@@ -99,6 +100,7 @@ class Sweep:
     metric: str | None
     against: str | None
     named: str | None
+    along: str | None
     jobs: list[Job]
 
 
@@ -175,13 +177,16 @@ def read_sweep(root: Path, file: Path) -> Sweep:
             name = f"{path.stem}-{address(path, values, numbers_only=True)}"
             folder = runs_folder() / "sweeps" / name
             jobs.append(Job(path, values, {k: each[k] for k in varied}, folder))
-    told = [content.get(key) for key in ("metric", "against", "named")]
+    told = [content.get(key) for key in ("metric", "against", "named", "along")]
     arms = dict.fromkeys(arm for job in jobs for arm in job.values.get("arms", ()))
-    for key, arm in zip(("against", "named"), told[1:], strict=True):
+    for key, arm in zip(("against", "named"), told[1:3], strict=True):
         if arm is not None and arms and arm not in arms:
             raise unknown(f"arm of {where} for {key}", arm, arms)
     if told[2] and not told[1]:
         raise UserError(f"{where} names {told[2]} and nothing to set it against: add against.")
+    if told[3] and arms and not any(f"{told[3]}=" in arm for arm in arms):
+        raise UserError(f"{where}: no arm has a setting {told[3]}: correct along, or write arms "
+                        f"like mse ({told[3]}=...).")  # fmt: skip
     return Sweep(file.read_text(), preset, *told, jobs)
 
 
@@ -387,7 +392,8 @@ def write(sweep: Sweep, out: Path, command: str, failed: Sequence[tuple[Job, str
         ran = [job for job, _ in failed]
         left = [str(job) for job in sweep.jobs if not job.done and job not in ran]
         entries = dict(command=command, preset=sweep.preset, sweep=sweep.text, metric=metric,
-                       against=sweep.against, named=sweep.named)  # fmt: skip
+                       against=sweep.against, named=sweep.named,
+                       along=sweep.along)  # fmt: skip
         write_results(out, rows, manifest(notebooks=about, failed=lost, unfinished=left, **entries))
         kept = {row.per_image for row in rows}
         for old in (out / "per_image").glob("*"):

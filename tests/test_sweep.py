@@ -99,6 +99,7 @@ grid: {seed: [0, 1]}"""
         ("grid: {seed: [1]}", "names no notebook"),
         ("notebook: 05_arms\nfixed: {arms: [none, code]}\nagainst: mse", "for against.*'mse'"),
         ("notebook: 05_arms\nfixed: {arms: [none, code]}\nnamed: code", "code and nothing to set"),
+        ("notebook: 05_arms\nfixed: {arms: [none, code]}\nalong: lr", "no arm has a setting lr"),
         ("notebook: [", "sweep.yaml is no valid YAML at line"),
     ],
 )

@@ -1,0 +1,64 @@
+"""A figure along one setting: points and best ones against numbers worked by hand."""
+
+import matplotlib.pyplot as plt
+import pytest
+
+from freqkd_lite.errors import UserError
+from freqkd_lite.figures.along import along_answer, along_figure, series
+from freqkd_lite.results import Row, means, write_results
+from freqkd_lite.runs import manifest
+from freqkd_lite.summary import write_page
+
+
+def row(arm, value, klass="mean", split="val", metric="probe_ap"):
+    return Row(claim="walk", arm=arm, seed=0, data="msrs", split=split, metric=metric,
+               klass=klass, value=value, interval=(value - 0.1, value + 0.1))  # fmt: skip
+
+
+ROWS = [
+    row("none", 0.42), row("mse (lr=0.01)", 0.50), row("mse (lr=0.001)", 0.52),
+    row("mse (lr=0.003)", 0.55), row("mse (lr=0.003)", 0.9, "car"),
+    row("mse (lr=0.003)", 0.8, split="val/day"), row("mse (lr=0.003)", 0.7, metric="other"),
+    row("mse (shuffled=True, lr=0.001)", 0.41), row("mse (shuffled=True, lr=0.01)", 0.43),
+    row("code (lr=0.001)", 0.47),
+]  # fmt: skip
+
+
+def test_points_are_in_order_and_of_the_whole_alone():
+    found = series(means(ROWS), "probe_ap", "lr")
+    assert found == {
+        "mse": [(0.001, 0.52), (0.003, 0.55), (0.01, 0.50)],
+        "mse (shuffled=True)": [(0.001, 0.41), (0.01, 0.43)],
+        "code": [(0.001, 0.47)],
+    }
+    with pytest.raises(UserError, match="No arm has a setting 'steps'"):
+        series(means(ROWS), "probe_ap", "steps")
+
+
+def test_the_answer_names_the_best_and_the_ends():
+    assert along_answer(means(ROWS), "probe_ap", "lr") == (
+        "probe_ap is highest at lr=0.001: FreqKD (code) (0.470); at lr=0.003: MSE (0.550); at "
+        "lr=0.01: MSE, shuffled=True (0.430). At an end of what was tried: MSE, shuffled=True."
+    )
+
+
+def test_a_panel_for_each_arm_with_its_best_point_ringed():
+    figure, alt = along_figure(means(ROWS), "probe_ap", "lr")
+    axes = [ax for ax in figure.axes if ax.axison]
+    names = ["MSE", "MSE, shuffled=True", "FreqKD (code)"]
+    assert [ax.get_title(loc="left") for ax in axes] == names
+    dotted, line, ring = axes[0].lines
+    assert list(dotted.get_ydata()) == [0.42, 0.42]
+    assert ring.get_xydata().tolist() == [[0.003, 0.55]]
+    assert line.get_xydata().tolist() == [[0.001, 0.52], [0.003, 0.55], [0.01, 0.5]]
+    assert [text.get_text() for text in axes[-1].texts] == ["undistilled"]
+    assert "MSE: 0.520 at 0.001, 0.550 at 0.003, 0.500 at 0.01" in alt
+    assert alt.endswith("Dotted: undistilled 0.420.")
+    plt.close(figure)
+
+
+def test_a_page_of_such_a_sweep_opens_with_it(tmp_path):
+    write_results(tmp_path, ROWS, manifest(metric="probe_ap", along="lr"))
+    assert write_page(tmp_path).startswith("probe_ap is highest at lr=0.001: FreqKD (code)")
+    page = (tmp_path / "README.md").read_text()
+    assert "At an end of what was tried" in page.split("![")[0] and "probe_ap against lr" in page
