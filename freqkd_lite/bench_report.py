@@ -168,12 +168,15 @@ def run_all(out: Path, device: str = "cpu", options: dict[str, dict] | None = No
             say(f"{part}: kept, {file}")
             continue
         found = measure(device=device, **given)
-        about = manifest(**made, cpu=cpu_model(), part=part)
-        if device == "cpu":
-            about["device"] = "cpu"
-        write_json(file, found | {"manifest": about})
+        write_json(file, found | {"manifest": about(part, device, **made)})
         say(f"{part}: {answer(found)}")
     return write_page(out)
+
+
+def about(part: str, device: str = "cpu", **made: object) -> dict:
+    """The manifest of a part."""
+    told = manifest(**made, cpu=cpu_model(), part=part)
+    return told | {"device": "cpu"} if device == "cpu" else told
 
 
 def read(file: Path) -> dict:
@@ -237,20 +240,30 @@ def subject(found: dict) -> str:
     return f"{device_of(found)}; {found['model']}, {found['batch']} pictures of {size} pixels"
 
 
-def write_page(folder: Path) -> Path:
-    """Page, README.md and figure from the files of a folder; returns the page.
-    `UserError` where there are none, or README.md is a person's."""
+def summed_up(parts: Iterable[dict]) -> str:
+    """How many parts meet their bars, and which don't."""
+    bars = [p for p in parts if p["what"] != "tokens"]
+    failed = [p["what"] for p in bars if misses(p)]
+    missing = f": not {', '.join(dict.fromkeys(failed))}" if failed else ""
+    return f"{len(bars) - len(failed)} of {len(bars)} measurements meet their bars{missing}."
+
+
+def read_all(folder: Path) -> dict[Path, dict]:
+    """The parts of a folder by file; `UserError` where there are none."""
     files = [f for name in TITLES for f in sorted(folder.glob(f"{name}*.json"))]
     if not files:
         raise UserError(f"{folder} holds no bench's results: give `freqkd bench all` first.")
+    return {file: read(file) for file in files}
+
+
+def write_page(folder: Path) -> Path:
+    """Page, README.md and figure from the files of a folder; returns the page.
+    `UserError` where there are none, or README.md is a person's."""
+    parts = read_all(folder)
     readme = folder / README
     if readme.exists() and not readme.read_text().startswith(MARK):
         raise UserError(f"{readme} was not written by `freqkd bench all`: give it another name.")
-    parts = {file: read(file) for file in files}
-    bars = [p for p in parts.values() if p["what"] != "tokens"]
-    failed = [p["what"] for p in bars if misses(p)]
-    missing = f": not {', '.join(dict.fromkeys(failed))}" if failed else ""
-    lead = f"{len(bars) - len(failed)} of {len(bars)} measurements meet their bars{missing}."
+    lead = summed_up(parts.values())
     page = ReportPage("How fast are the losses, and a step with each?", lead)
     lines = [MARK, f"# Results: {folder.name}", "", lead, ""]
     for name, title in TITLES.items():

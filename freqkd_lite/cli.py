@@ -141,16 +141,29 @@ def pages_command(preset: Preset = "default") -> None:
 @app.command()
 def report() -> None:
     """Rebuild README's tables and the pages in results/."""
-    root = project()
-    from freqkd_lite import claims, pages, summary
+    made = rebuild(project())
+    typer.echo(f"Rebuilt: finding, claims and notebooks in README.md, {made} pages in results/")
+
+
+def rebuild(root: Path) -> int:
+    """What follows from the results files of a checkout; how many pages there are of them."""
+    from freqkd_lite import bench_report, claims, pages, summary
     from freqkd_lite.gap import folder as gap_folder
 
-    for measured in sorted((root / "results").glob("*/gap.json")):
+    results = root / "results"
+    benches = {}
+    for file in sorted(results.glob(f"*/{bench_report.PAGE}")):
+        if file.with_name("loss.json").is_file():
+            bench_report.write_page(file.parent)
+            benches[file.parent.name] = bench_report.summed_up(
+                bench_report.read_all(file.parent).values()
+            )
+    for measured in sorted(results.glob("*/gap.json")):
         gap_folder.draw(measured.parent)
-    made = summary.write_pages(root / "results")
-    claims.write_into(root / "README.md", root / "results")
+    made = summary.write_pages(results, benches)
+    claims.write_into(root / "README.md", results)
     pages.write_table(root)
-    typer.echo(f"Rebuilt: claims and notebooks in README.md, {len(made)} pages in results/")
+    return len(made) + len(benches)
 
 
 @app.command()

@@ -75,5 +75,8 @@ def slider(
 ) -> None:
     """From the pointer's event to a widget's picture, in Chromium."""
     from freqkd_lite import bench as benches
+    from freqkd_lite import bench_report
+    from freqkd_lite.runs import code_version
 
-    _tell(benches.slider(moves), json)
+    made = {"code": code_version(("widgets/*", "bench.py", "explore.py"))}
+    _tell(benches.slider(moves) | {"manifest": bench_report.about("slider", **made)}, json)

@@ -127,6 +127,11 @@ class Difference:
         return "{:+.3f} [{:+.3f}, {:+.3f}]".format(self.value, *self.interval)
 
 
+def beats(d: Difference) -> bool:
+    """Whether an arm is ahead by `MARGIN` or more, and beyond the interval."""
+    return d.value >= MARGIN and d.interval[0] > 0
+
+
 def differences(rows: Sequence[Row], folder: Path, against: str, metric: str) -> list[Difference]:
     """Each arm of `rows` less the arm `against`, for "mean" and every class, over the seeds that
     both have; an arm that no seed changes stands beside every seed of the other.

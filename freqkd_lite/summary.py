@@ -10,7 +10,7 @@ import io
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -304,12 +304,13 @@ def write_page(folder: Path) -> str:
     return said
 
 
-def write_pages(results: Path) -> list[Path]:
-    """The page of every folder of `results`, and a list of them in its own README.md."""
+def write_pages(results: Path, others: Mapping[str, str] | None = None) -> list[Path]:
+    """The page of every folder of `results`, and a list of them in its own README.md, where
+    `others`, folders whose pages are made elsewhere, stand with a sentence too."""
     folders = [path.parent for path in sorted(results.glob("*/results.json"))]
     lines = [MARK, "# Results", "", "| folder | in a sentence |", "|---|---|"]
-    for folder in folders:
-        lines.append(f"| [{folder.name}]({folder.name}/{PAGE}) | {write_page(folder)} |")
+    said = {folder.name: write_page(folder) for folder in folders} | dict(others or {})
+    lines += [f"| [{name}]({name}/{PAGE}) | {said[name]} |" for name in sorted(said)]
     if folders:
         (results / PAGE).write_text("\n".join(lines) + "\n")
     return folders

@@ -2,8 +2,18 @@
 
 import pytest
 
-from freqkd_lite.claims import CLAIMS, MARKS, judge_gap, judge_loss, table, write_into
+from freqkd_lite.claims import (
+    CLAIMS,
+    FOUND,
+    MARKS,
+    finding,
+    judge_gap,
+    judge_loss,
+    table,
+    write_into,
+)
 from freqkd_lite.errors import UserError
+from freqkd_lite.paired import Difference, Differences
 from freqkd_lite.results import Row, write_results
 
 
@@ -67,15 +77,62 @@ def test_msrs_stands_beside_kaist_and_never_for_it(tmp_path):
     assert "(2 seeds, short runs)" in table(tmp_path)[2][2]
 
 
+def study(value, low):
+    """Of four seeds; the anchored arm has the given difference, the same at half scale less."""
+    rows = [
+        Difference("code (lr=0.003)", "mean", -0.04, (-0.06, -0.02), 4, 93, 40),
+        Difference("anchor (lr=0.001)", "mean", value, (low, 0.1), 4, 93, 40),
+        Difference("anchor (lr=0.001)", "car", 0.5, (0.4, 0.6), 4, 93, 40),
+    ]
+    return Differences("mse (lr=0.003)", "code (lr=0.003)", "probe_ap", "msrs test", rows)
+
+
+@pytest.mark.parametrize(
+    ("value", "low", "words"),
+    [
+        (0.02, 0.005, "of 2 arms: anchored, lr=0.001 +0.020 [+0.005, +0.100] (MSRS test"),
+        (0.02, -0.001, "of 2 arms: none (MSRS test, 93 images, 4 seeds;"),
+        (0.009, 0.005, "of 2 arms: none (MSRS test"),
+    ],
+)
+def test_the_finding_is_what_the_differences_say(tmp_path, value, low, words):
+    assert finding(tmp_path) == ""
+    (tmp_path / "distillation").mkdir()
+    study(value, low).write(tmp_path / "distillation")
+    said = finding(tmp_path)
+    assert words in said
+    assert "FreqKD (code) is below MSE that weighs all frequencies alike, by -0.040 [-0" in said
+
+
+def test_the_study_counts_before_shorter_results(tmp_path):
+    def row(arm, value, split="test"):
+        return Row(claim="walk", arm=arm, seed=0, data="msrs", split=split, metric="probe_ap",
+                   klass="mean", value=value)  # fmt: skip
+
+    rows = [row("none", 0.4), row("mse (lr=0.003)", 0.5), row("code (lr=0.01)", 0.45),
+            row("mse (shuffled=True, lr=0.003)", 0.3), row("mse (lr=0.003)", 0.2, "test/day"),
+            row("mse (lr=0.003, merge_scale=0.5)", 0.1)]  # fmt: skip
+    write_results(tmp_path / "distillation", rows, {})
+    write_results(tmp_path / "msrs", [row(a, 0.9) for a in ("none", "mse", "code")], {})
+    measured = table(tmp_path)[2][2]
+    assert "undistilled 0.40, MSE 0.50, FreqKD (code) 0.45 (one seed" in measured
+    write_results(tmp_path / "distillation", rows[:2], {})
+    assert "MSE 0.90" in table(tmp_path)[2][2]
+
+
 def test_the_table_goes_between_its_marks_and_leaves_the_rest(tmp_path):
     readme = tmp_path / "README.md"
-    readme.write_text(f"before\n{MARKS[0]}\nold\n{MARKS[1]}\nafter\n")
+    readme.write_text(f"before\n{FOUND[0]}\n{FOUND[1]}\n{MARKS[0]}\nold\n{MARKS[1]}\nafter\n")
     write_into(readme, tmp_path)
     text = readme.read_text()
     assert text.startswith("before\n") and text.endswith("\nafter\n") and "old" not in text
     assert text.count("\n| ") == 7  # a head and six rows
     write_into(readme, tmp_path)
     assert readme.read_text() == text
+    (tmp_path / "distillation").mkdir()
+    study(0.02, 0.005).write(tmp_path / "distillation")
+    write_into(readme, tmp_path)
+    assert "\n**What our study says:** FreqKD (code) is below MSE" in readme.read_text()
     readme.write_text("no marks")
     with pytest.raises(UserError, match="must hold the lines"):
         write_into(readme, tmp_path)

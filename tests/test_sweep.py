@@ -402,12 +402,16 @@ def test_a_page_follows_from_the_results_and_changes_with_them(tmp_path):
         summary.write_pages(tmp_path)
 
 
-def test_the_committed_result_pages_are_those_of_the_committed_results(tmp_path):
-    shutil.copytree(ROOT / "results", tmp_path / "results")
-    for folder in summary.write_pages(tmp_path / "results"):
-        for name in ("README.md", "table.csv"):
-            ours = (ROOT / "results" / folder.name / name).read_text()
-            assert ours == (folder / name).read_text(), f"{folder.name}: give `freqkd report`"
+def test_the_committed_pages_are_those_of_the_committed_results(tmp_path):
+    for folder in ("results", "notebooks"):
+        shutil.copytree(ROOT / folder, tmp_path / folder)
+    shutil.copyfile(ROOT / "README.md", tmp_path / "README.md")
+    cli.rebuild(tmp_path)
+    made = [tmp_path / "README.md", *sorted(tmp_path.glob("results/**/*"))]
+    for file in made:
+        if file.name in ("README.md", "table.csv", "differences.json"):
+            ours = ROOT / file.relative_to(tmp_path)
+            assert ours.read_text() == file.read_text(), f"{ours}: give `freqkd report`"
 
 
 # ------------------------------------------------------------------------------------ the command

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from freqkd_lite.figures.arms import colour, name
 from freqkd_lite.notebook import COLOURS, style
-from freqkd_lite.paired import MARGIN, Difference, Differences, read_differences
+from freqkd_lite.paired import MARGIN, Difference, Differences, beats, read_differences
 from freqkd_lite.results import Mean, means, read_results
 
 
@@ -85,10 +85,8 @@ def verdict(found: Sequence[Difference], against: str, named: str | None) -> str
     said, mark = [], name(against)
     for d in means:
         if d.arm == named:
-            side = _side(d, ("is above", "is not told from", "is below"))
-            said.append(f"Named beforehand: {name(d.arm)} {side} {mark}, by {d}.")
-    ahead = [d for d in means if d.value >= MARGIN and d.interval[0] > 0]
-    told = "; ".join(f"{name(d.arm)} {d}" for d in ahead)
+            said.append(f"Named beforehand: {name(d.arm)} {side(d)} {mark}, by {d}.")
+    told = "; ".join(f"{name(d.arm)} {d}" for d in means if beats(d))
     said.append(
         f"Ahead of {mark} by {MARGIN:g} or more, and beyond its interval: {told or 'none'}."
     )
@@ -97,5 +95,8 @@ def verdict(found: Sequence[Difference], against: str, named: str | None) -> str
     return " ".join(said)
 
 
-def _side(d: Difference, words: tuple[str, str, str]) -> str:
-    return words[0] if d.interval[0] > 0 else words[2] if d.interval[1] < 0 else words[1]
+def side(d: Difference) -> str:
+    """Where an arm's interval lies, in words."""
+    if d.interval[0] > 0:
+        return "is above"
+    return "is below" if d.interval[1] < 0 else "is not told from"
