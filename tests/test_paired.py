@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from freqkd_lite.errors import UserError
-from freqkd_lite.paired import differences
+from freqkd_lite.paired import differences, resample
 from freqkd_lite.results import Row
 
 CLASSES = ("person", "car")
@@ -97,3 +97,18 @@ def test_what_cannot_be_paired_is_refused(tmp_path):
     lost = [row.model_copy(update={"per_image": None}) for row in rows]
     with pytest.raises(UserError, match="no file of images that gives probe_ap of none"):
         differences(lost, tmp_path, "code", "probe_ap")
+
+
+def test_an_arm_that_no_seed_changes_stands_beside_seeds_that_it_was_not_run_with(tmp_path):
+    more = [*ARMS, ("mse (lr=0.1)", "mse (lr=0.1, steps=3)", 2, 2)]
+    none, *_ = differences(folder(tmp_path, more), tmp_path, "mse (lr=0.1, steps=3)", "probe_ap")
+    assert none.arm == "none" and none.seeds == 3
+    base = np.mean([mean_ap(scores_of(seed + 10, 2)) for seed in (0, 1, 2)])
+    assert none.value == pytest.approx(mean_ap(scores_of(0, 0)) - base)
+
+
+def test_of_two_beginnings_of_a_name_the_longer_one_is_the_arm_s_own(tmp_path):
+    scores = {"mse": scores_of(1, 0), "mse (lr=0.1)": scores_of(2, 2)}
+    np.savez(tmp_path / "images.npz", **scores, truth=TRUTH)
+    found = resample(tmp_path / "images.npz", "probe_ap", "mse (lr=0.1, steps=3)", CLASSES)
+    assert found.values["mean"] == pytest.approx(mean_ap(scores["mse (lr=0.1)"]))
