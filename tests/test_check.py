@@ -13,7 +13,15 @@ from scipy import ndimage
 from typer.testing import CliRunner
 
 from freqkd_lite import check as checks
-from freqkd_lite.check import Report, as_text, check, dhash, near_copies, write_page
+from freqkd_lite.check import (
+    Report,
+    as_text,
+    check,
+    colour_name,
+    dhash,
+    near_copies,
+    write_page,
+)
 from freqkd_lite.cli import app
 from freqkd_lite.data.alignment import BEYOND, CLEAR, Offset, offset
 from freqkd_lite.data.images import read_image
@@ -126,6 +134,14 @@ def test_what_pairs_share_is_told_apart_from_how_they_differ_and_from_noise():
     assert report.misaligned == [("misaligned", "not to be told: clear in 0 of 1 pairs measured")]
 
 
+@pytest.mark.parametrize(("unclear", "told"), [(2, False), (3, True)])
+def test_pairs_whose_edges_do_not_meet_are_told_once_they_are_most(unclear, told):
+    report = Report("folder", "x", 5, 5, True, {"all": 5}, "", [], [])
+    report.offsets = [Offset(0, 0, CLEAR - (k < unclear), 0.5) for k in range(5)]
+    assert bool(report.notices) == told
+    assert not told or report.notices[0].startswith("In 3 of 5 pairs no shift brings the edges")
+
+
 def test_dhash_by_hand():
     """Nine columns of grey, each darker than its right neighbour but for one step down."""
     shades = torch.tensor([0.1, 0.2, 0.3, 0.4, 0.35, 0.5, 0.6, 0.7, 0.8])
@@ -138,10 +154,18 @@ def test_dhash_by_hand():
 def test_near_copies_are_found_across_splits_only_and_in_every_spectrum():
     far = (1 << 20) - 1  # 20 bits
     hashes = {"a": (0, 0), "b": (0b111111, 0), "c": (0b1111111, 0), "d": (0, far), "e": (0, 1)}
-    splits = {"train": ["a", "e"], "test": ["b", "c", "d"], "all": list("abcde")}
+    # "e" is in both splits, and no near copy of itself
+    splits = {"train": ["a", "e"], "test": ["b", "c", "d", "e"], "all": list("abcde")}
     found = near_copies(hashes, splits)
-    assert [(n.bits, n.first, n.second) for n in found] == [(6, "a", "b"), (6, "e", "b")]
+    assert [(n.bits, n.first, n.second) for n in found] == [
+        (1, "a", "e"), (6, "a", "b"), (6, "e", "b")
+    ]  # fmt: skip
     assert found[0].splits == ("train", "test")
+
+
+def test_of_many_classes_the_colours_begin_anew():
+    names = [colour_name(k) for k in range(9)]
+    assert len(set(names[:6])) == 6 and names[6:] == names[:3]
 
 
 def save(path, picture):

@@ -326,6 +326,22 @@ def test_a_full_disk_and_a_root_that_is_a_file_end_in_a_sentence(hituav, tmp_pat
         get("hituav", hituav, tmp_path / "data", progress=False)
 
 
+def test_an_archive_that_does_not_fit_is_not_begun(tmp_path, monkeypatch):
+    """1,001 bytes, which pack into far fewer, and room for 1,000; other members don't count."""
+    archive = tmp_path / "archive.zip"
+    archive.write_bytes(zipped({"set/a": b"0" * 1001, "other/b": b"0" * 5000}))
+    usage = download.shutil.disk_usage(tmp_path)
+    for free, fits in ((1000, False), (1001, True)):
+        monkeypatch.setattr(download.shutil, "disk_usage", lambda _, n=free: usage._replace(free=n))
+        if fits:
+            unpack(archive, tmp_path / "set", {"set": ""})
+            assert (tmp_path / "set" / "a").stat().st_size == 1001
+        else:
+            with pytest.raises(UserError, match="has 0 MB left"):
+                unpack(archive, tmp_path / "set", {"set": ""})
+            assert archive.exists() and not (tmp_path / "set").exists()
+
+
 def test_the_catalogue_knows_every_registered_set_and_its_checksums():
     assert set(data.REGISTRY) <= set(CATALOGUE)
     for name, entry in CATALOGUE.items():

@@ -351,7 +351,8 @@ def test_the_fingerprint_is_of_content_and_not_of_place_or_time(pairs, tmp_path)
     for spoil in (
         lambda: picture(other / "rgb/0.png", hot=(16, 8, 32, 25)),
         lambda: (other / "labels/0.txt").write_text("0 0.375 0.5 0.25 0.25\n"),
-        lambda: (other / "labels/classes.txt").write_text("people\n"),
+        lambda: (other / "labels/classes.txt").write_text("people\ncars\n"),
+        lambda: (other / "labels/0.txt").write_text("1 0.375 0.5 0.25 0.25\n"),
     ):
         spoil()
         assert (later := load(other).fingerprint()) != first
