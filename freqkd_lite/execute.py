@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import asyncio
 import hashlib
 import importlib.metadata
 import json
@@ -20,7 +21,11 @@ import nbformat
 import papermill
 import yaml
 from jupyter_client.kernelspec import KernelSpecManager
+from jupyter_core.utils import run_sync
 from nbclient.exceptions import DeadKernelError
+from nbformat import NotebookNode
+from papermill.clientwrap import PapermillNotebookClient
+from papermill.engines import NBClientEngine, papermill_engines
 from papermill.exceptions import PapermillExecutionError
 from pydantic import TypeAdapter, ValidationError
 
@@ -43,6 +48,8 @@ SHELL = {"cli.py", "compare.py", "execute.py", "pages.py", "summary.py", "sweep.
 NUMBERS = (*CORE, "evaluate/*.py", "figures/*.py", "controls.py")  # the code that decides them
 TIMES = Path("results/default/minutes.json")
 TRACEBACK = "Traceback (most recent call last)"
+ENGINE = "freqkd"  # papermill's name of `_Engine`
+AGAIN = 1.0  # seconds
 
 
 class _Loader(yaml.SafeLoader):
@@ -218,6 +225,38 @@ def check_kernel() -> None:
         )
 
 
+class _Client(PapermillNotebookClient):
+    """papermill's, which may wait for ever for a reply that has come: an Output widget makes it
+    send while it waits, through a view of the socket that swallows the sign of an arrival
+    (github.com/jupyter/nbclient/issues/312). So the socket is looked at again each second."""
+
+    async def async_execute_cell(self, *cell: object, **options: object) -> NotebookNode:
+        looking = asyncio.ensure_future(self._look_again())
+        try:
+            return await super().async_execute_cell(*cell, **options)
+        finally:
+            looking.cancel()
+
+    execute_cell = run_sync(async_execute_cell)
+
+    async def _look_again(self) -> None:
+        while True:
+            await asyncio.sleep(AGAIN)
+            # not 0, which asks without waking those who wait
+            await self.kc.shell_channel.socket.poll(timeout=1)
+
+
+class _Engine(NBClientEngine):
+    @classmethod
+    def execute_managed_notebook(cls, nb_man, kernel_name, start_timeout=60, extra_arguments=(),
+                                 **others):  # fmt: skip  # noqa: ANN001, ANN003, ANN206
+        return _Client(nb_man, kernel_name=kernel_name, startup_timeout=start_timeout,
+                       extra_arguments=list(extra_arguments)).execute()  # fmt: skip
+
+
+papermill_engines.register(ENGINE, _Engine)
+
+
 def execute(path: Path, values: dict, out: Path, progress: bool = False, **entries: object) -> Path:
     """Run a notebook with checked parameters into the folder `out`, which appears whole or not at
     all; what a failed run had written is kept in `out`.failed, with its error in error.txt.
@@ -242,6 +281,7 @@ def execute(path: Path, values: dict, out: Path, progress: bool = False, **entri
                 language="python",
                 cwd=path.parent,
                 progress_bar=progress,
+                engine_name=ENGINE,
                 extra_arguments=["--IPKernelApp.log_level=40"],
             )
         except PapermillExecutionError as error:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import sys
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import nbformat
 import papermill
 import pytest
+import zmq
+import zmq.asyncio
 from nbformat.v4 import new_code_cell as code
 from nbformat.v4 import new_markdown_cell as text
 from nbformat.v4 import new_notebook
@@ -17,6 +22,8 @@ from nbformat.v4 import new_notebook
 from freqkd_lite.cli import main
 from freqkd_lite.errors import UserError
 from freqkd_lite.execute import (
+    ENGINE,
+    _Client,
     address,
     choose,
     execute,
@@ -200,13 +207,59 @@ def test_a_failed_cell_gives_its_own_sentence_and_keeps_what_ran(folder, tmp_pat
 def test_an_error_that_hides_in_widget_state_is_found_and_fails_the_run(folder, tmp_path):
     path = write(folder, "02_third", [settings(), code(HIDDEN)])
     # papermill itself is content with this notebook ...
-    done = papermill.execute_notebook(path, None, progress_bar=False)
+    done = papermill.execute_notebook(path, None, progress_bar=False, engine_name=ENGINE)
     assert not any(o.output_type == "error" for c in done.cells[1:] for o in c.outputs)
     # ... and the error is there all the same.
     assert hidden_errors(done) == ["a widget's callback: ZeroDivisionError: division by zero"]
     with pytest.raises(UserError, match="02_third hides an error: .*ZeroDivisionError"):
         execute(path, {}, tmp_path / "run")
     assert hidden_errors(nbformat.read(folder / "00_first.ipynb", 4)) == []
+
+
+def test_a_reply_whose_arrival_was_swallowed_is_found_all_the_same(monkeypatch):
+    """A message comes while one waits for it, and a send through a shadow of the socket reads the
+    sign of it: the one who waits sleeps on, until somebody looks again."""
+    monkeypatch.setattr("freqkd_lite.execute.AGAIN", 0.01)
+
+    async def story():
+        with zmq.asyncio.Context() as context:
+            mine, theirs = context.socket(zmq.DEALER), zmq.Context.instance().socket(zmq.DEALER)
+            port = theirs.bind_to_random_port("tcp://127.0.0.1")
+            mine.connect(f"tcp://127.0.0.1:{port}")
+            await mine.send(b"hello")
+            theirs.recv()
+            waiting = asyncio.ensure_future(mine.poll(None))
+            await asyncio.sleep(0.05)
+            theirs.send(b"reply")
+            shadow = zmq.Socket.shadow(mine.underlying)
+            while not shadow.getsockopt(zmq.EVENTS) & zmq.POLLIN:  # the loop does not run meanwhile
+                time.sleep(0.01)
+            await asyncio.sleep(0.3)
+            assert not waiting.done()  # the trap is there
+            client = _Client.__new__(_Client)
+            client.kc = SimpleNamespace(shell_channel=SimpleNamespace(socket=mine))
+            looking = asyncio.ensure_future(client._look_again())
+            assert await asyncio.wait_for(waiting, 5)
+            looking.cancel()
+            assert await mine.recv() == b"reply"
+            for socket in (mine, theirs):
+                socket.close(0)
+
+    asyncio.run(story())
+
+
+def test_many_outputs_in_widgets_do_not_stop_a_run(folder, tmp_path):
+    """With papermill's own engine each of three such runs hung on a busy machine."""
+    source = """import ipywidgets
+out = ipywidgets.Output()
+with out:
+    for i in range(60): display(i)
+out"""
+    path = write(folder, "02_third", [settings(), *(code(source) for _ in range(6))])
+    done = nbformat.read(execute(path, {}, tmp_path / "run") / "notebook.ipynb", 4)
+    widgets = done.metadata["widgets"]["application/vnd.jupyter.widget-state+json"]["state"]
+    kept = [w["state"].get("outputs") for w in widgets.values()]
+    assert [len(outputs) for outputs in kept if outputs] == [60] * 6
 
 
 def test_a_printed_traceback_counts_as_a_hidden_error():
