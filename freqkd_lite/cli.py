@@ -121,12 +121,14 @@ def walk(preset: Preset = "default") -> None:
 
 
 @app.command()
-def refresh() -> None:
-    """Run every notebook and keep the outputs in notebooks/."""
+def refresh(
+    notebooks: Annotated[list[str] | None, typer.Argument(help="Those alone, by name.")] = None,
+) -> None:
+    """Run notebooks and keep the outputs in notebooks/."""
     root = project()
     from freqkd_lite import pages
 
-    pages.refresh(root)
+    pages.refresh(root, notebooks or ())
 
 
 @app.command("pages")

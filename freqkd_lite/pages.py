@@ -8,6 +8,7 @@ import re
 import shutil
 import sys
 import time
+from collections.abc import Sequence
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from freqkd_lite.execute import (
     TIMES,
     address,
     execute,
+    find_notebook,
     find_notebooks,
     hidden_errors,
     measured_times,
@@ -171,14 +173,16 @@ def finished(folder: Path, preset: str, stem: str) -> Path | None:
     return next((run.parent for run in runs if not run.parent.name.endswith(".failed")), None)
 
 
-def walk(root: Path, preset: str = "default") -> Path:
-    """Run each notebook that has no finished run of the same content, write its page at once, and
-    return the index. One that fails, for instance for want of masks, is told and the rest goes on;
-    then the end is a `UserError`."""
+def walk(root: Path, preset: str = "default", only: Sequence[str] = ()) -> Path:
+    """Run each notebook, or those named in `only`, that has no finished run of the same content,
+    write its page at once, and return the index. One that fails, for instance for want of masks, is
+    told and the rest goes on; then the end is a `UserError`."""
     todo = read_preset(root / "notebooks", preset)
+    todo = {stem: values for stem, values in todo.items() if not only or stem in only}
     runs, expected = runs_folder(), measured_times(root) if preset == "default" else {}
     folder, begin, failed = pages_folder(root, preset), time.monotonic(), []
-    shutil.rmtree(folder, ignore_errors=True)
+    if not only:
+        shutil.rmtree(folder, ignore_errors=True)
     for number, (stem, values) in enumerate(todo.items(), 1):
         path = root / "notebooks" / f"{stem}.ipynb"
         out = runs / f"walk-{preset}" / f"{stem}-{address(path, values)}"
@@ -242,11 +246,15 @@ def write_table(root: Path) -> None:
     readme.write_text("\n".join([head + LIST[0], *lines, LIST[1] + rest.split(LIST[1])[1]]))
 
 
-def refresh(root: Path) -> None:
-    """Run every notebook on its defaults and commit outputs and times to their places."""
-    walk(root)
-    seconds, size = {}, 0
-    for path in find_notebooks(root / "notebooks"):
+def refresh(root: Path, only: Sequence[str] = ()) -> None:
+    """Run every notebook, or those named in `only`, on its defaults and commit outputs and times to
+    their places."""
+    paths = find_notebooks(root / "notebooks")
+    if only:
+        paths = [find_notebook(root / "notebooks", name) for name in only]
+    walk(root, only=[path.stem for path in paths] if only else ())
+    seconds, size = measured_times(root) if only else {}, 0
+    for path in paths:
         run = finished(runs_folder(), "default", path.stem)
         executed = nbformat.read(run / NOTEBOOK, 4)
         hidden = hidden_errors(executed)
@@ -258,4 +266,4 @@ def refresh(root: Path) -> None:
     about = {"schema": "freqkd-minutes/1", "cores": os.cpu_count(), "seconds": seconds}
     (root / TIMES).parent.mkdir(parents=True, exist_ok=True)
     write_json(root / TIMES, about)
-    print(f"{len(seconds)} notebooks with outputs, {size / 1e6:.1f} MB")
+    print(f"{len(paths)} notebooks with outputs, {size / 1e6:.1f} MB")

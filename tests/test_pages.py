@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import os
 import re
 import struct
@@ -161,6 +162,19 @@ def test_the_walk_runs_each_notebook_once_until_it_changes(root, capsys):
     # New outputs and times are no change of content.
     walk(root)
     assert log.read_text() == "050"
+    # One alone: the other keeps its outputs, its time and its page.
+    times = root / "results/default/minutes.json"
+    before = json.loads(times.read_text())
+    before["seconds"] = {"00_start": -1, "01_gap": -2}
+    times.write_text(json.dumps(before))
+    first.write_text(first.read_text().replace("# Start", "# Begin"))
+    (root / "notebooks" / "01_gap.ipynb").touch()
+    refresh(root, ["00_start"])
+    after = json.loads(times.read_text())["seconds"]
+    assert log.read_text() == "050"
+    assert set(after) == {"00_start", "01_gap"}
+    assert after["01_gap"] == -2 and after["00_start"] > 0
+    assert (root / "pages" / "01_gap.html").exists()
 
 
 def test_a_notebook_that_lacks_its_data_does_not_stop_the_walk(root, capsys):

@@ -1,0 +1,64 @@
+"""The study's file follows from the search before it, and from what was set beforehand."""
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from freqkd_lite.arms import NONE, arm_settings
+from freqkd_lite.figures.along import best, series
+from freqkd_lite.results import means, read_results, split_arm
+
+ROOT = Path(__file__).parent.parent / "results"
+SEARCH, STUDY = ROOT / "distillation_rates", ROOT / "distillation" / "sweep.yaml"
+
+
+@pytest.fixture(scope="module")
+def study():
+    return yaml.safe_load(STUDY.read_text())
+
+
+def without_lr(arm):
+    settings = arm_settings(arm).model_dump(exclude={"lr", "merge_scale"}, mode="json")
+    return tuple(sorted((key, str(value)) for key, value in settings.items()))
+
+
+def test_every_arm_has_the_rate_that_the_search_found_best(study):
+    found = series(means(read_results(SEARCH)), "probe_ap", "lr")
+    rates = {without_lr(arm): best(points).at for arm, points in found.items()}
+    for run in study["runs"]:
+        for arm in run["arms"]:
+            if arm != NONE:
+                assert arm_settings(arm).lr == rates[without_lr(arm)], arm
+
+
+def test_the_search_is_alike_for_all_arms_and_as_long_as_the_study(study):
+    """Two rates for all, and one more on the side that was better; but where it is the higher one,
+    at which MSE itself does not learn, that is left."""
+    search = yaml.safe_load((SEARCH / "sweep.yaml").read_text())
+    for arm, points in series(means(read_results(SEARCH)), "probe_ap", "lr").items():
+        tried = {p.at: p.value for p in points}
+        assert {0.001, 0.003} <= set(tried)
+        falls = tried[0.001] > tried[0.003]
+        assert set(tried) == {0.001, 0.003} | ({0.0003} if falls else set()), arm
+    for key in ("distil_dataset", "further"):
+        assert study["fixed"][key] == search["fixed"][key]
+    assert "split" not in search["fixed"] and study["fixed"]["split"] == "test"
+    assert "steps" not in study["fixed"] and "steps" not in search["fixed"]
+    failed = json.loads((SEARCH / "manifest.json").read_text())["failed"]
+    assert len(failed) == 1 and "mse (lr=0.01) has not learned" in failed[0]
+
+
+def test_the_comparison_was_named_and_the_arms_that_matter_have_five_seeds(study):
+    assert split_arm(study["named"])[0] == "code" and split_arm(study["against"])[0] == "mse"
+    seeds = {}
+    for run in study["runs"]:
+        assert run["arms"][0] == NONE
+        for arm in run["arms"]:
+            seeds.setdefault(arm, set()).add(run["seed"])
+    for arm, had in seeds.items():
+        plain, own = split_arm(arm)
+        many = plain in ("none", "mse", "code", "coherence", "projected")
+        many &= "merge" not in own and "shuffled" not in own
+        assert had == (set(range(5)) if many else {0, 1, 2}), arm
