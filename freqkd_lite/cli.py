@@ -89,7 +89,7 @@ def sweep(
     from freqkd_lite import sweep as sweeps
 
     chosen, out = sweeps.read_sweep(root, file), out or sweeps.default_out(file)
-    failed = [] if gather else sweeps.run_all(chosen, workers)
+    failed = sweeps.failures(chosen.jobs) if gather else sweeps.run_all(chosen, workers)
     inside = file.resolve().is_relative_to(root)
     command = f"freqkd sweep {file.resolve().relative_to(root) if inside else file.name}"
     table = sweeps.write(chosen, out, command, failed)

@@ -311,6 +311,11 @@ def run_all(sweep: Sweep, workers: int = 1, do: Execute = execute) -> list[tuple
     return failed
 
 
+def failures(jobs: Sequence[Job]) -> list[tuple[Job, str]]:
+    """The jobs that failed when they were last run, with their sentences."""
+    return [(job, _reason(job, "")) for job in jobs if not job.done and job.failure() is not None]
+
+
 def _manifest(job: Job) -> dict:
     return json.loads((job.folder / MANIFEST).read_text())
 

@@ -38,14 +38,14 @@ def test_points_are_in_order_and_of_the_whole_alone():
 def test_the_answer_names_the_best_and_the_ends():
     assert along_answer(means(ROWS), "probe_ap", "lr") == (
         "probe_ap is highest at lr=0.001: FreqKD (code) (0.470); at lr=0.003: MSE (0.550); at "
-        "lr=0.01: MSE, shuffled=True (0.430). At an end of what was tried: MSE, shuffled=True."
+        "lr=0.01: MSE, shuffled pairs (0.430). At an end of what was tried: MSE, shuffled pairs."
     )
 
 
 def test_a_panel_for_each_arm_with_its_best_point_ringed():
     figure, alt = along_figure(means(ROWS), "probe_ap", "lr")
     axes = [ax for ax in figure.axes if ax.axison]
-    names = ["MSE", "MSE, shuffled=True", "FreqKD (code)"]
+    names = ["MSE", "MSE, shuffled pairs", "FreqKD (code)"]
     assert [ax.get_title(loc="left") for ax in axes] == names
     dotted, line, ring = axes[0].lines
     assert list(dotted.get_ydata()) == [0.42, 0.42]

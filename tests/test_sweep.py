@@ -303,9 +303,11 @@ runs: [{arms: [none, "mse (lr=0.1)"]}, {arms: [none, code]}]""",
 
 
 def test_what_is_done_is_gathered_without_running_anything(root, monkeypatch, capsys):
-    text = "notebook: 05_arms\nfixed: {arms: [none, mse]}\nagainst: mse\ngrid: {seed: [0, 1]}"
+    text = "notebook: 05_arms\nfixed: {arms: [none, mse]}\nagainst: mse\ngrid: {seed: [0, 1, 2]}"
     made = sweep(root, text)
     fake(made.jobs[0].notebook, made.jobs[0].values, made.jobs[0].folder)
+    made.jobs[2].failed.mkdir(parents=True)
+    (made.jobs[2].failed / "error.txt").write_text("Cell 3 failed: no masks.\n")
     monkeypatch.chdir(root)
     monkeypatch.setattr(sys, "argv", ["freqkd", "sweep", "sweep.yaml", "--gather"])
     (root / "sweep.yaml").write_text(text)
@@ -316,6 +318,7 @@ def test_what_is_done_is_gathered_without_running_anything(root, monkeypatch, ca
     assert [row.seed for row in read_results(root)] == [0, 0]
     told = json.loads((root / "manifest.json").read_text())
     assert told["unfinished"] == ["05_arms seed=1"]
+    assert told["failed"] == ["05_arms seed=2: Cell 3 failed: no masks."]
     assert not made.jobs[1].folder.exists()
 
 

@@ -64,6 +64,7 @@ def colour(arm: str) -> str:
 def name(arm: str) -> str:
     """The arm's name for people, with its own settings: `FreqKD (code), lr=0.003`."""
     plain, own = split_arm(arm)
+    own = own.replace("shuffled=True", "shuffled pairs")
     return ", ".join([NAMES.get(plain, plain), *([own] if own else [])])
 
 
