@@ -34,6 +34,7 @@ def _changes(arm: str) -> tuple[str, dict, dict]:
         given = yaml.safe_load("{" + text.replace("=", ": ") + "}")
     except yaml.YAMLError:
         raise UserError(f"The arm {arm!r} can't be read: write it like mse (lr=0.003).") from None
+    given = {name: _number(value) for name, value in given.items()}
     settings = {name: value for name, value in given.items() if name in OWN}
     options = {name: value for name, value in given.items() if name not in OWN}
     for name in options:
@@ -42,6 +43,14 @@ def _changes(arm: str) -> tuple[str, dict, dict]:
                             f"them. Of its own an arm has {', '.join(OWN)}.")  # fmt: skip
     check_options(loss, options)
     return loss, settings, options
+
+
+def _number(value: object) -> object:
+    """YAML's 1e-2 is a text where it has no dot."""
+    try:
+        return float(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
 
 
 def check_arms(arms: Sequence[str]) -> None:

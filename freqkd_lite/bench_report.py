@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from freqkd_lite import bench_losses, bench_step
-from freqkd_lite.errors import UserError
+from freqkd_lite.errors import UserError, unknown
 from freqkd_lite.notebook import style
 from freqkd_lite.report_page import ReportPage
 from freqkd_lite.runs import code_version, manifest, write_json, write_whole
@@ -31,10 +31,11 @@ PARTS: dict[str, Callable[..., dict]] = {
     "cache": bench_step.cache,
     "tokens": bench_step.tokens,
 }
-CODE = ("features.py", "spectrum.py", "filters.py", "losses.py", "rivals.py", "weighted.py",
-        "projected.py", "distil.py", "teacher_cache.py", "bench_losses.py",
-        "bench_step.py")  # fmt: skip
-"""What decides a part's numbers: files made by another code are measured again."""
+CODE = ("features.py", "spectrum.py", "filters.py", "losses.py", "rivals.py", "coherence.py",
+        "weighted.py", "projected.py", "checkpoints.py", "distil.py", "teacher_cache.py",
+        "precision.py", "memory.py", "bench_losses.py", "bench_step.py")  # fmt: skip
+"""What decides a part's numbers: files made by another code, or on another processor, are measured
+again."""
 
 FASTER = {"linear": 4.0, "elementwise": 2.0}  # at least, than the straightforward way
 OF_MSE, STEP, CACHED, MEMORY = 1.7, 1.05, 1.08, 1.1  # at most
@@ -149,6 +150,16 @@ def cpu_model() -> str:
     return next(named, platform.machine())
 
 
+def check_device(device: str) -> None:
+    """`UserError` for a device that torch does not have."""
+    import torch
+
+    if device not in ("cpu", "cuda"):
+        raise unknown("device", device, ("cpu", "cuda"))
+    if device == "cuda" and not torch.cuda.is_available():
+        raise UserError(f"device={device!r}: there is no GPU here; leave it out for the CPU.")
+
+
 def run_all(out: Path, device: str = "cpu", options: dict[str, dict] | None = None,
             say: Callable[[str], None] = print) -> Path:  # fmt: skip
     """Measure what `out` does not hold yet of `PARTS` on `device`, and write the page; returns it.
@@ -157,13 +168,13 @@ def run_all(out: Path, device: str = "cpu", options: dict[str, dict] | None = No
     `UserError` where `device` is not there."""
     import torch
 
-    if device != "cpu" and not torch.cuda.is_available():
-        raise UserError(f"device={device!r}: there is no GPU here; leave it out for the CPU.")
+    check_device(device)
     named = "" if device == "cpu" else "-" + torch.cuda.get_device_name(device).replace(" ", "_")
     out.mkdir(parents=True, exist_ok=True)
     for part, measure in PARTS.items():
         file, given = out / f"{part}{named}.json", (options or {}).get(part, {})
-        made = {"code": code_version(CODE), "options": json.loads(json.dumps(given))}
+        made = {"code": code_version(CODE), "options": json.loads(json.dumps(given)),
+                "cpu": cpu_model()}  # fmt: skip
         if file.is_file() and made.items() <= read(file)["manifest"].items():
             say(f"{part}: kept, {file}")
             continue
@@ -175,7 +186,7 @@ def run_all(out: Path, device: str = "cpu", options: dict[str, dict] | None = No
 
 def about(part: str, device: str = "cpu", **made: object) -> dict:
     """The manifest of a part."""
-    told = manifest(**made, cpu=cpu_model(), part=part)
+    told = manifest(**{"cpu": cpu_model()} | made, part=part)
     return told | {"device": "cpu"} if device == "cpu" else told
 
 

@@ -27,8 +27,9 @@ def _tell(found: dict, json: bool) -> None:
 
 
 def _print(part: str, json: bool, device: str) -> None:
-    from freqkd_lite.bench_report import PARTS
+    from freqkd_lite.bench_report import PARTS, check_device
 
+    check_device(device)
     _tell(PARTS[part](device=device), json)
 
 

@@ -30,7 +30,11 @@ def distil(preset: Plan = "kaist_full", p: Given = None) -> None:
     from freqkd_lite import planning
     from freqkd_lite.distil import distil as run
 
-    typer.echo(run(planning.read_plan(preset, p or []).settings).folder)
+    made = run(planning.read_plan(preset, p or []).settings)
+    typer.echo(made.folder)
+    if made.settings.merge_scale != 1:
+        typer.echo(f"Its student.safetensors is the trained one; Run.student() takes it at "
+                   f"merge_scale={made.settings.merge_scale}, as asked.")  # fmt: skip
 
 
 def register(app: typer.Typer) -> None:

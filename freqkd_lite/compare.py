@@ -19,7 +19,7 @@ from freqkd_lite.summary import aligned, number, span
 KINDS = ("parameters", "code", "environment", "weights", "data")
 # What every run has of its own, and what says the same as something else in the manifest.
 OWN = {"made", "seconds", "command", "schema", "sweep", "runs", "failed", "note", "notes", "metric",
-       "against", "named", "answer", "unfinished"}  # fmt: skip
+       "against", "along", "named", "answer", "unfinished"}  # fmt: skip
 STUDENT = "student.safetensors"
 
 

@@ -45,7 +45,8 @@ NOTEBOOK, MANIFEST, ERROR = "notebook.ipynb", "manifest.json", "error.txt"
 TYPES = {t.__name__: t for t in (int, float, str, bool, list, tuple, dict)} | {"Literal": Literal}
 # What runs and shows notebooks decides no number in them.
 SHELL = {"cli.py", "compare.py", "execute.py", "pages.py", "summary.py", "sweep.py"}
-NUMBERS = (*CORE, "evaluate/*.py", "figures/*.py", "controls.py")  # the code that decides them
+# The code that decides them.
+NUMBERS = (*CORE, "arms.py", "results.py", "evaluate/*.py", "figures/*.py", "controls.py")
 TIMES = Path("results/default/minutes.json")
 TRACEBACK = "Traceback (most recent call last)"
 ENGINE = "freqkd"  # papermill's name of `_Engine`

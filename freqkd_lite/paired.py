@@ -27,6 +27,8 @@ from freqkd_lite.runs import write_json
 
 DRAWS = 1000
 FILE = "differences.json"
+UNTRAINED = ("none", "teacher")
+"""Arms that no seed changes: what is set beside the others and does not compete with them."""
 MARGIN = 0.01
 """What counts as beating the arm that all are compared with, in units of the figure."""
 
@@ -158,7 +160,7 @@ def differences(rows: Sequence[Row], folder: Path, against: str, metric: str) ->
     for arm, own in scored.items():
         if not all(np.array_equal(each.truth, first.truth) for each in own.values()):
             raise UserError(f"{arm} and {against} were scored on other images: run both again.")
-        fixed = len(own) > 1 == len({each.values["mean"] for each in own.values()})
+        fixed = arm in UNTRAINED
         both = [(next(iter(own.values())) if fixed else own[seed], base[seed])
                 for seed in base if fixed or seed in own]  # fmt: skip
         for klass in ("mean", *classes) if both else ():

@@ -23,7 +23,7 @@ from freqkd_lite.figures.ablation import arms_figure, verdict
 from freqkd_lite.figures.along import along_answer, along_figure
 from freqkd_lite.figures.arms import colour, name
 from freqkd_lite.notebook import style
-from freqkd_lite.paired import Difference, Differences, differences
+from freqkd_lite.paired import FILE, Difference, Differences, differences
 from freqkd_lite.results import Mean, is_part, means, read_results, split_arm
 
 PAGE, FIGURE, TABLE = "README.md", "figure.png", "table.csv"
@@ -294,10 +294,12 @@ def write_page(folder: Path) -> str:
         kept.write(folder)
         said, apart = verdict(less, against, kept.named), differences_table(less, against)
         drawn, alt = arms_figure(kept, found)
-    elif along:
-        said, (drawn, alt) = (f(found, metric, along) for f in (along_answer, along_figure))
     else:
-        drawn, alt = figure(found, metric)
+        (folder / FILE).unlink(missing_ok=True)  # of another sweep
+        if along:
+            said, (drawn, alt) = (f(found, metric, along) for f in (along_answer, along_figure))
+        else:
+            drawn, alt = figure(found, metric)
     drawn.savefig(folder / FIGURE, metadata={"Software": None, "Description": alt})
     plt.close(drawn)
     readme.write_text(page(folder, found, metric, alt, said, apart))

@@ -3,12 +3,13 @@
     notebook: 05_distillation      # or a list: each takes the parameters that it has
     preset: msrs                   # from notebooks/presets/; left out: the notebook's defaults
     fixed: {steps: 120}            # the same for every run
-    grid: {seed: [0, 1, 2], lr: [0.0003, 0.001]}   # every combination of these
+    grid: {seed: [0, 1, 2], steps: [60, 120]}      # every combination of these
     runs: [{arms: [none, mse]}, {arms: [none, code]}]   # each of these, with every combination
     metric: probe_ap               # what table and figure show
     against: mse                   # the arm that all others are set against, image by image
     named: code                    # the comparison with it that was named before any was made
-    along: lr                      # the setting of arms that the figure has as its axis
+    along: lr                      # instead: the setting of arms, as in mse (lr=0.003), that the
+                                   # figure has as its axis
 
 A run is addressed by what decides its numbers and kept in runs/sweeps/, so that a sweep that was
 killed goes on where it stopped, and two that want the same run share it: whoever holds its lock
@@ -20,6 +21,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import re
 import shutil
 import signal
 import threading
@@ -184,7 +186,14 @@ def read_sweep(root: Path, file: Path) -> Sweep:
             raise unknown(f"arm of {where} for {key}", arm, arms)
     if told[2] and not told[1]:
         raise UserError(f"{where} names {told[2]} and nothing to set it against: add against.")
-    if told[3] and arms and not any(f"{told[3]}=" in arm for arm in arms):
+    if told[1] and told[3]:
+        raise UserError(f"{where} holds against and along: a figure shows one of them, remove one.")
+    named_so = [with_settings(arm, job.settings)
+                for job in jobs for arm in job.values.get("arms", ())]  # fmt: skip
+    if told[1] and arms and told[1] not in named_so:
+        raise UserError(f"{where}: results call {told[1]} by what varies, as {named_so[0]}: write "
+                        f"arms with settings of their own, as {told[1]} (lr=0.003).")  # fmt: skip
+    if told[3] and arms and not any(re.search(rf"[(\s]{told[3]}=", arm) for arm in named_so):
         raise UserError(f"{where}: no arm has a setting {told[3]}: correct along, or write arms "
                         f"like mse ({told[3]}=...).")  # fmt: skip
     return Sweep(file.read_text(), preset, *told, jobs)

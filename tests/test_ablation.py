@@ -71,9 +71,7 @@ def test_arms_stand_in_their_order_with_the_one_they_are_set_against_at_zero():
 
 def test_a_study_is_read_back_as_it_was_kept(tmp_path):
     drawn, said = ablation(tmp_path / "distillation")
-    assert drawn is None and said.endswith(
-        "distillation holds no finished study: nothing is drawn."
-    )
+    assert drawn is None and said.endswith("distillation holds no study: nothing is drawn.")
     write_results(tmp_path, ROWS, {})
     KEPT.write(tmp_path)
     assert read_differences(tmp_path) == KEPT
@@ -90,13 +88,14 @@ def test_the_verdict_begins_with_what_was_named_beforehand():
         return Difference(arm, klass, value, (low, high), 5, 90, 40)
 
     found = [
-        of("none", -0.1, -0.2, -0.05), of("code", -0.02, -0.03, 0.001),
+        of("none", -0.1, -0.2, -0.05), of("teacher", 0.1, 0.05, 0.2),  # compete with nobody
+        of("swapped", -0.1, -0.2, -0.05), of("code", -0.02, -0.03, 0.001),
         of("code", 0.5, 0.4, 0.6, "car"),
         of("anchor", 0.02, 0.001, 0.04), of("coherence", 0.009, 0.001, 0.02),
     ]  # fmt: skip
     assert verdict(found, "mse", "code") == (
         "Named beforehand: FreqKD (code) is not told from MSE, by -0.020 [-0.030, +0.001]. "
         "Ahead of MSE by 0.01 or more, and beyond its interval: anchored +0.020 [+0.001, +0.040]. "
-        "Below it beyond the interval: undistilled."
+        "Below it beyond the interval: bands swapped."
     )
-    assert "or more, and beyond its interval: none." in verdict(found[:2], "mse", None)
+    assert "or more, and beyond its interval: none." in verdict(found[:4], "mse", None)

@@ -33,6 +33,10 @@ def test_points_are_in_order_and_of_the_whole_alone():
     }
     with pytest.raises(UserError, match="No arm has a setting 'steps'"):
         series(means(ROWS), "probe_ap", "steps")
+    with pytest.raises(UserError, match="shuffled=True is no number"):
+        series(means(ROWS), "probe_ap", "shuffled")
+    scales = [row("mse (merge_scale=0.5)", 0.4), row("mse (scale=2)", 0.5)]
+    assert series(means(scales), "probe_ap", "scale") == {"mse": [(2, 0.5)]}
 
 
 def test_the_answer_names_the_best_and_the_ends():

@@ -49,3 +49,9 @@ def test_a_name_is_taken_apart_and_put_together():
     assert with_settings("mse (lr=0.003)", "steps=60") == "mse (lr=0.003, steps=60)"
     assert name("code (lr=0.003)") == "FreqKD (code), lr=0.003"
     assert colour("code (lr=0.003)") == colour("code") != colour("mse (lr=0.003)")
+
+
+def test_a_number_may_be_written_with_an_exponent():
+    assert arm_settings("mse (lr=3e-4)").lr == 0.0003
+    assert arm_settings("projected (least=1e-2)").loss_options == {"least": 0.01}
+    assert arm_settings("coherence (variant=root)").loss_options == {"variant": "root"}

@@ -160,6 +160,23 @@ def test_what_a_user_gets_wrong_is_told(parts, tmp_path, monkeypatch):
     assert (tmp_path / "README.md").read_text() == "mine"
 
 
+def test_another_processor_is_measured_anew(parts, tmp_path, monkeypatch):
+    report.run_all(tmp_path, say=lambda line: None)
+    report.run_all(tmp_path, say=lambda line: None)
+    assert len(parts) == 4
+    monkeypatch.setattr(report, "cpu_model", lambda: "Another CPU")
+    report.run_all(tmp_path, say=lambda line: None)
+    assert len(parts) == 8
+
+
+def test_a_single_part_asks_for_its_device_too(parts, monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    told = CliRunner().invoke(bench, ["step", "--device", "cuda"])
+    assert isinstance(told.exception, UserError) and "no GPU here" in str(told.exception)
+    told = CliRunner().invoke(bench, ["step", "--device", "gpu"])
+    assert isinstance(told.exception, UserError) and not parts
+
+
 def test_commands_print_a_table_or_json(parts):
     out = CliRunner().invoke(bench, ["step"]).output
     assert out.startswith("The bar holds") and "code" in out

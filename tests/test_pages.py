@@ -168,7 +168,8 @@ def test_the_walk_runs_each_notebook_once_until_it_changes(root, capsys):
     before["seconds"] = {"00_start": -1, "01_gap": -2}
     times.write_text(json.dumps(before))
     first.write_text(first.read_text().replace("# Start", "# Begin"))
-    (root / "notebooks" / "01_gap.ipynb").touch()
+    other = root / "notebooks" / "01_gap.ipynb"
+    other.write_text(other.read_text().replace('"# Gap', '"# Wide gap'))
     refresh(root, ["00_start"])
     after = json.loads(times.read_text())["seconds"]
     assert log.read_text() == "050"

@@ -100,6 +100,15 @@ grid: {seed: [0, 1]}"""
         ("notebook: 05_arms\nfixed: {arms: [none, code]}\nagainst: mse", "for against.*'mse'"),
         ("notebook: 05_arms\nfixed: {arms: [none, code]}\nnamed: code", "code and nothing to set"),
         ("notebook: 05_arms\nfixed: {arms: [none, code]}\nalong: lr", "no arm has a setting lr"),
+        (
+            "notebook: 05_arms\nfixed: {arms: [none, code]}\nagainst: code\ngrid: {lr: [0.1, 0.2]}",
+            "results call code by what varies, as none .lr=0.1.: write arms with settings",
+        ),
+        (
+            "notebook: 05_arms\nfixed: {arms: [none, code (lr=0.1)]}\nalong: lr\n"
+            "against: code (lr=0.1)",
+            "holds against and along",
+        ),
         ("notebook: [", "sweep.yaml is no valid YAML at line"),
     ],
 )

@@ -11,7 +11,14 @@ from matplotlib.figure import Figure
 
 from freqkd_lite.figures.arms import colour, name
 from freqkd_lite.notebook import COLOURS, style
-from freqkd_lite.paired import MARGIN, Difference, Differences, beats, read_differences
+from freqkd_lite.paired import (
+    MARGIN,
+    UNTRAINED,
+    Difference,
+    Differences,
+    beats,
+    read_differences,
+)
 from freqkd_lite.results import Mean, means, read_results
 
 
@@ -68,8 +75,7 @@ def ablation(folder: str | Path) -> tuple[tuple[Figure, str] | None, str]:
     kept = read_differences(folder)
     if kept is None:
         folder = Path(folder)
-        return None, (f"{folder.parent.name}/{folder.name} holds no finished study: nothing is "
-                      "drawn.")  # fmt: skip
+        return None, f"{folder.parent.name}/{folder.name} holds no study: nothing is drawn."
     seeds = sorted({d.seeds for d in kept.rows})
     d = kept.rows[0]
     about = (f"{' or '.join(map(str, seeds))} seeds, {d.images} images in {d.groups} groups, "
@@ -79,9 +85,9 @@ def ablation(folder: str | Path) -> tuple[tuple[Figure, str] | None, str]:
 
 
 def verdict(found: Sequence[Difference], against: str, named: str | None) -> str:
-    """What the differences say: first the comparison `named` beforehand, then the others, and
-    whether any arm is ahead of `against` by `MARGIN` and beyond its interval."""
-    means = [d for d in found if d.klass == "mean"]
+    """What the differences of trained arms say: first the comparison `named` beforehand, then the
+    others, and whether any arm is ahead of `against` by `MARGIN` and beyond its interval."""
+    means = [d for d in found if d.klass == "mean" and d.arm not in UNTRAINED]
     said, mark = [], name(against)
     for d in means:
         if d.arm == named:

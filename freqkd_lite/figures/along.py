@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from freqkd_lite.errors import UserError
 from freqkd_lite.figures.arms import colour, name
 from freqkd_lite.notebook import COLOURS, style
-from freqkd_lite.results import Mean, split_arm
+from freqkd_lite.results import Mean, split_arm, with_settings
 
 COLUMNS = 4
 WORDS = {"lr": "learning rate", "steps": "steps of training"}
@@ -31,16 +31,27 @@ def series(found: Sequence[Mean], metric: str, along: str) -> dict[str, list[Poi
     has it."""
     told: dict[str, list[Point]] = {}
     for m in _overall(found, metric):
-        plain, own = split_arm(m.arm)
-        parts = [part.partition("=") for part in own.split(", ") if part]
-        at = [value for key, _, value in parts if key == along]
-        if at:
-            rest = ", ".join(f"{key}={value}" for key, _, value in parts if key != along)
-            arm = f"{plain} ({rest})" if rest else plain
-            told.setdefault(arm, []).append(Point(float(at[0]), m.value))
+        own = _settings(m.arm)
+        if along in own:
+            at = _number(along, own.pop(along))
+            rest = ", ".join(f"{key}={value}" for key, value in own.items())
+            arm = with_settings(split_arm(m.arm)[0], rest)
+            told.setdefault(arm, []).append(Point(at, m.value))
     if not told:
         raise UserError(f"No arm has a setting {along!r}: name one that the sweep's arms have.")
     return {arm: sorted(points) for arm, points in told.items()}
+
+
+def _settings(arm: str) -> dict[str, str]:
+    """An arm's own settings, as they stand in its name."""
+    return dict(part.split("=", 1) for part in split_arm(arm)[1].split(", ") if part)
+
+
+def _number(along: str, value: str) -> float:
+    try:
+        return float(value)
+    except ValueError:
+        raise UserError(f"{along}={value} is no number, as an axis needs: correct along.") from None
 
 
 def _overall(found: Sequence[Mean], metric: str) -> list[Mean]:
@@ -57,7 +68,7 @@ def along_figure(found: Sequence[Mean], metric: str, along: str) -> tuple[Figure
     """A panel for each arm: the metric against the setting, the best point ringed, and as dotted
     lines the arms that have no such setting. With a description."""
     lines = series(found, metric, along)
-    level = {m.arm: m.value for m in _overall(found, metric) if f"{along}=" not in m.arm}
+    level = {m.arm: m.value for m in _overall(found, metric) if along not in _settings(m.arm)}
     style()
     columns = min(COLUMNS, len(lines))
     rows = -(-len(lines) // columns)
