@@ -163,8 +163,8 @@ def finding(results: Path) -> str:
     return (
         f"**What our study says:** {_plain(named.arm)} {side(named)} {mark} that weighs all "
         f"frequencies alike, by {named} mean AP, each at the learning rate that suited it on val. "
-        f"Ahead of that {mark} by {MARGIN:g} or more, and beyond the interval, of {len(rows)} arms: "
-        f"{told or 'none'} ({kept.place.replace('msrs', 'MSRS')}, {named.images} images, "
+        f"Ahead of that {mark} by {MARGIN:g} or more, and beyond the interval, of {len(rows)} "
+        f"arms: {told or 'none'} ({kept.place.replace('msrs', 'MSRS')}, {named.images} images, "
         f"{' or '.join(map(str, seeds))} seeds{f', {left} runs still to come' if left else ''}; "
         f"[how it was done](results/{STUDY}/README.md))."
     )
