@@ -160,9 +160,15 @@ def finding(results: Path) -> str:
     left = len(about.get("unfinished", [])) + len(about.get("failed", []))
     ahead = sorted((d for d in rows if beats(d)), key=lambda d: -d.value)
     told = "; ".join(f"{name(d.arm)} {d}" for d in ahead)
+    (loss, own), variants = split_arm(named.arm), ""
+    for d in rows:  # the same loss with further settings
+        plain, more = split_arm(d.arm)
+        if plain == loss and more.startswith(f"{own}, "):
+            variants += f", with {more.removeprefix(f'{own}, ')} {d}"
     return (
-        f"**What our study says:** {_plain(named.arm)} {side(named)} {mark} that weighs all "
-        f"frequencies alike, by {named} mean AP, each at the learning rate that suited it on val. "
+        f"**What our study says:** {_plain(named.arm)} {side(named)} the {mark} that weighs all "
+        f"frequencies alike: {named} mean AP{variants}, each at the learning rate that suited it "
+        f"on val. "
         f"Ahead of that {mark} by {MARGIN:g} or more, and beyond the interval, of {len(rows)} "
         f"arms: {told or 'none'} ({kept.place.replace('msrs', 'MSRS')}, {named.images} images, "
         f"{' or '.join(map(str, seeds))} seeds{f', {left} runs still to come' if left else ''}; "

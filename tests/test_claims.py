@@ -83,6 +83,7 @@ def study(value, low):
         Difference("code (lr=0.003)", "mean", -0.04, (-0.06, -0.02), 4, 93, 40),
         Difference("anchor (lr=0.001)", "mean", value, (low, 0.1), 4, 93, 40),
         Difference("anchor (lr=0.001)", "car", 0.5, (0.4, 0.6), 4, 93, 40),
+        Difference("code (lr=0.003, merge_scale=0.5)", "mean", -0.01, (-0.03, 0.02), 4, 93, 40),
         Difference("teacher", "mean", 0.3, (0.2, 0.4), 5, 93, 40),  # competes with nobody
         Difference("none", "mean", -0.1, (-0.2, -0.05), 5, 93, 40),
     ]
@@ -92,9 +93,9 @@ def study(value, low):
 @pytest.mark.parametrize(
     ("value", "low", "words"),
     [
-        (0.02, 0.005, "of 2 arms: anchored, lr=0.001 +0.020 [+0.005, +0.100] (MSRS test"),
-        (0.02, -0.001, "of 2 arms: none (MSRS test, 93 images, 4 seeds,"),
-        (0.009, 0.005, "of 2 arms: none (MSRS test"),
+        (0.02, 0.005, "of 3 arms: anchored, lr=0.001 +0.020 [+0.005, +0.100] (MSRS test"),
+        (0.02, -0.001, "of 3 arms: none (MSRS test, 93 images, 4 seeds,"),
+        (0.009, 0.005, "of 3 arms: none (MSRS test"),
     ],
 )
 def test_the_finding_is_what_the_differences_say(tmp_path, value, low, words):
@@ -105,7 +106,10 @@ def test_the_finding_is_what_the_differences_say(tmp_path, value, low, words):
     said = finding(tmp_path)
     assert "4 seeds, 1 runs still to come;" in said
     assert words in said
-    assert "FreqKD (code) is below MSE that weighs all frequencies alike, by -0.040 [-0" in said
+    assert (
+        "FreqKD (code) is below the MSE that weighs all frequencies alike: -0.040 [-0.060, -0.020] "
+        "mean AP, with merge_scale=0.5 -0.010 [-0.030, +0.020], each at"
+    ) in said
 
 
 def test_the_study_counts_before_shorter_results(tmp_path):
@@ -137,7 +141,7 @@ def test_the_table_goes_between_its_marks_and_leaves_the_rest(tmp_path):
     study(0.02, 0.005).write(tmp_path / "distillation")
     (tmp_path / "distillation" / "manifest.json").write_text("{}")
     write_into(readme, tmp_path)
-    assert "\n**What our study says:** FreqKD (code) is below MSE" in readme.read_text()
+    assert "\n**What our study says:** FreqKD (code) is below the MSE" in readme.read_text()
     readme.write_text("no marks")
     with pytest.raises(UserError, match="must hold the lines"):
         write_into(readme, tmp_path)
