@@ -259,9 +259,13 @@ def summed_up(parts: Iterable[dict]) -> str:
     return f"{len(bars) - len(failed)} of {len(bars)} measurements meet their bars{missing}."
 
 
+def _order(file: Path) -> tuple[int, str]:
+    return len(file.stem), file.stem  # step before step-smallest
+
+
 def read_all(folder: Path) -> dict[Path, dict]:
     """The parts of a folder by file; `UserError` where there are none."""
-    files = [f for name in TITLES for f in sorted(folder.glob(f"{name}*.json"))]
+    files = [f for name in TITLES for f in sorted(folder.glob(f"{name}*.json"), key=_order)]
     if not files:
         raise UserError(f"{folder} holds no bench's results: give `freqkd bench all` first.")
     return {file: read(file) for file in files}
