@@ -88,6 +88,11 @@ def split_arm(arm: str) -> tuple[str, str]:
     return re.fullmatch(r"(.*?)(?: \((\w+=.*)\))?", arm).groups("")
 
 
+def own_settings(arm: str) -> dict[str, str]:
+    """{"lr": "0.003", "steps": "60"} of "mse (lr=0.003, steps=60)", {} of "mse"."""
+    return dict(part.split("=", 1) for part in split_arm(arm)[1].split(", ") if part)
+
+
 def with_settings(arm: str, more: str) -> str:
     """The arm with further settings; the same without any."""
     plain, own = split_arm(arm)

@@ -21,7 +21,6 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
-import re
 import shutil
 import signal
 import threading
@@ -47,7 +46,14 @@ from freqkd_lite.execute import (
     read_yaml,
     spell,
 )
-from freqkd_lite.results import Row, means, read_results, with_settings, write_results
+from freqkd_lite.results import (
+    Row,
+    means,
+    own_settings,
+    read_results,
+    with_settings,
+    write_results,
+)
 from freqkd_lite.runs import manifest, run_key, runs_folder
 
 KEYS = {"notebook", "preset", "fixed", "grid", "runs", "metric", "against", "named", "along"}
@@ -193,7 +199,7 @@ def read_sweep(root: Path, file: Path) -> Sweep:
     if told[1] and arms and told[1] not in named_so:
         raise UserError(f"{where}: results call {told[1]} by what varies, as {named_so[0]}: write "
                         f"arms with settings of their own, as {told[1]} (lr=0.003).")  # fmt: skip
-    if told[3] and arms and not any(re.search(rf"[(\s]{told[3]}=", arm) for arm in named_so):
+    if told[3] and arms and not any(told[3] in own_settings(arm) for arm in named_so):
         raise UserError(f"{where}: no arm has a setting {told[3]}: correct along, or write arms "
                         f"like mse ({told[3]}=...).")  # fmt: skip
     return Sweep(file.read_text(), preset, *told, jobs)

@@ -71,7 +71,7 @@ def arms_figure(kept: Differences, found: Sequence[Mean]) -> tuple[Figure, str]:
 
 
 def ablation(folder: str | Path) -> tuple[tuple[Figure, str] | None, str]:
-    """(figure with its description, verdict) of a finished study; (None, a sentence) without."""
+    """(figure with its description, verdict) of a study; (None, a sentence) without."""
     kept = read_differences(folder)
     if kept is None:
         folder = Path(folder)

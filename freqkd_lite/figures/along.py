@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from freqkd_lite.errors import UserError
 from freqkd_lite.figures.arms import colour, name
 from freqkd_lite.notebook import COLOURS, style
-from freqkd_lite.results import Mean, split_arm, with_settings
+from freqkd_lite.results import Mean, is_part, own_settings, split_arm, with_settings
 
 COLUMNS = 4
 WORDS = {"lr": "learning rate", "steps": "steps of training"}
@@ -31,7 +31,7 @@ def series(found: Sequence[Mean], metric: str, along: str) -> dict[str, list[Poi
     has it."""
     told: dict[str, list[Point]] = {}
     for m in _overall(found, metric):
-        own = _settings(m.arm)
+        own = own_settings(m.arm)
         if along in own:
             at = _number(along, own.pop(along))
             rest = ", ".join(f"{key}={value}" for key, value in own.items())
@@ -40,11 +40,6 @@ def series(found: Sequence[Mean], metric: str, along: str) -> dict[str, list[Poi
     if not told:
         raise UserError(f"No arm has a setting {along!r}: name one that the sweep's arms have.")
     return {arm: sorted(points) for arm, points in told.items()}
-
-
-def _settings(arm: str) -> dict[str, str]:
-    """An arm's own settings, as they stand in its name."""
-    return dict(part.split("=", 1) for part in split_arm(arm)[1].split(", ") if part)
 
 
 def _number(along: str, value: str) -> float:
@@ -56,7 +51,7 @@ def _number(along: str, value: str) -> float:
 
 def _overall(found: Sequence[Mean], metric: str) -> list[Mean]:
     return [m for m in found if m.metric == metric and m.klass in ("mean", "all")
-            and "/" not in m.split and m.value is not None]  # fmt: skip
+            and not is_part(m.split) and m.value is not None]  # fmt: skip
 
 
 def best(points: Sequence[Point]) -> Point:
@@ -68,7 +63,7 @@ def along_figure(found: Sequence[Mean], metric: str, along: str) -> tuple[Figure
     """A panel for each arm: the metric against the setting, the best point ringed, and as dotted
     lines the arms that have no such setting. With a description."""
     lines = series(found, metric, along)
-    level = {m.arm: m.value for m in _overall(found, metric) if along not in _settings(m.arm)}
+    level = {m.arm: m.value for m in _overall(found, metric) if along not in own_settings(m.arm)}
     style()
     columns = min(COLUMNS, len(lines))
     rows = -(-len(lines) // columns)
