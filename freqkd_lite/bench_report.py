@@ -228,7 +228,8 @@ def figure(parts: Iterable[dict]) -> tuple[Figure, str]:
             axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
             axis.set_major_formatter("{x:g}")
             axis.set_minor_formatter(NullFormatter())
-        ax.legend()
+        # below, for a processor's name may be as long as the panel
+        ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.18), fontsize=8.5)
     return drawn, f"A whole step against tokens. {'; '.join(said)}."
 
 
