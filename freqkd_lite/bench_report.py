@@ -31,9 +31,10 @@ PARTS: dict[str, Callable[..., dict]] = {
     "cache": bench_step.cache,
     "tokens": bench_step.tokens,
 }
-CODE = ("features.py", "spectrum.py", "filters.py", "losses.py", "rivals.py", "coherence.py",
-        "weighted.py", "projected.py", "checkpoints.py", "distil.py", "teacher_cache.py",
-        "precision.py", "memory.py", "bench_losses.py", "bench_step.py")  # fmt: skip
+CODE = ("features.py", "spectrum.py", "filters.py", "losses.py", "freqkd.py", "rivals.py",
+        "coherence.py", "weighted.py", "projected.py", "checkpoints.py", "distil.py",
+        "teacher_cache.py", "precision.py", "memory.py", "bench_losses.py",
+        "bench_step.py")  # fmt: skip
 """What decides a part's numbers: files made by another code, or on another processor, are measured
 again."""
 

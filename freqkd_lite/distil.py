@@ -182,7 +182,7 @@ class Run:
         name, scale = self.settings.student or self.settings.teacher, self.settings.merge_scale
         trained = load_file(self.folder / "student.safetensors")
         if scale != 1:
-            with torch.random.fork_rng(devices=[]):
+            with torch.random.fork_rng(range(torch.cuda.device_count())):
                 first = first_student(self.settings)
             if first.checksum != self.manifest["weights"]["student"]:
                 raise UserError(

@@ -1,18 +1,21 @@
 """Weights and filters of maps in a basis of real waves: what losses can afford in every step.
 
-The orthonormal sines and cosines of one axis are a small matrix, so that a transform is two
-products of matrices, without complex numbers; of a band only its waves are needed. What is even in
-fy and in fx, as every function of rho is, is diagonal there. Gradients cost one way back.
+The orthonormal sines and cosines of one axis are a small matrix, so that a transform is a product
+of matrices, without complex numbers; of a band only its waves are needed. A weight that is even in
+fy and in fx, as every function of rho is, leaves each wave along y alone and filters what it
+carries along x: one product to the waves, one with a filter for each, one back.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.autograd import Function
+from torch.autograd.function import once_differentiable
 
 from freqkd_lite.spectrum import centred_rectangle
 
@@ -42,24 +45,30 @@ def _waves(n: int, most: int, dtype: torch.dtype, device: torch.device) -> Tenso
         return waves(n, most)[0].to(device, dtype)
 
 
-def _bases(x: Tensor, most: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    return tuple(_waves(n, k, x.dtype, x.device)
-                 for n, k in zip(x.shape[-2:], most, strict=True))  # fmt: skip
+class _Filter(NamedTuple):
+    """A filter of maps (..., h, w): what `rows` (h, k), waves along y, carry goes through `along`
+    (k, w, w), a filter along x for each. `turned` (2, w, w) sends what the last two carry to each
+    other besides."""
+
+    rows: Tensor
+    along: Tensor
+    turned: Tensor | None = None
+
+    def __call__(self, x: Tensor) -> Tensor:
+        carried = (self.rows.mT @ x).flatten(0, -3).transpose(0, 1)  # (k, maps, w)
+        found = torch.bmm(carried, self.along)
+        if self.turned is not None:
+            found[-2:] += torch.bmm(carried[-2:].flip(0), self.turned)
+        return (self.rows @ found.transpose(0, 1)).view(x.shape)
 
 
-def _folded(weight: Tensor, most: tuple[int, int], like: Tensor) -> Tensor:
-    """A weight (h, w) in FFT order, even in fy and fx, for coefficients (kx, ky)."""
-    rows, columns = (_cycles(n, k) for n, k in zip(weight.shape, most, strict=True))
-    return weight[rows][:, columns].T.to(like).contiguous()
-
-
-def _coefficients(x: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    """(..., kx, ky): turned, so that both products take the last axis, which is fast."""
-    return (x @ columns).mT @ rows
-
-
-def _back(coefficients: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    return (coefficients @ rows.T).mT @ columns.T
+def _filter(weight: Tensor, like: Tensor, most: int | None = None) -> _Filter:
+    """Of a weight (h, w) in FFT order, even in fy and fx; beyond `most` cycles along y it is 0."""
+    h, w = weight.shape
+    rows, columns = (_waves(n, k, like.dtype, like.device)
+                     for n, k in ((h, h // 2 if most is None else most), (w, w // 2)))  # fmt: skip
+    kept = weight[_cycles(h, h // 2)[: rows.shape[1]]][:, _cycles(w, w // 2)].to(like)
+    return _Filter(rows, columns * kept[:, None] @ columns.mT)
 
 
 def _inner(a: Tensor, b: Tensor) -> Tensor:
@@ -87,34 +96,25 @@ def quadratic_form(weight: Tensor, like: Tensor) -> Quadratic:
     first. `weight` as in `weighted_energy`.
 
     A weight with one value at all high frequencies needs the low waves alone, by Parseval; one that
-    is a product over the axes, as a Gaussian is, needs no coefficients at all."""
+    is a product over the axes, as a Gaussian is, needs no waves at all."""
     flat = float(weight[weight.shape[0] // 2, weight.shape[1] // 2])  # the highest frequency's
-    differs = weight != flat
-    most = tuple(_highest(differs.any(1 - axis)) for axis in (0, 1))
-    if all(4 * k > n for k, n in zip(most, weight.shape, strict=True)):
-        most, flat = tuple(n // 2 for n in weight.shape), 0.0  # hardly anything to leave out
-        sides = _sides(weight.double())
-        if sides:
-            rows, columns = (side.to(like) for side in sides)
+    most = _highest((weight != flat).any(1))
+    if 4 * most > len(weight):  # hardly anything to leave out
+        of, flat = _product(weight.double(), like) or _filter(weight, like), 0.0
+    else:
+        of = _filter(weight - flat, like, most)
 
-            def separable(x: Tensor) -> tuple[Tensor, Tensor]:
-                back = rows @ (x @ columns)
-                return _inner(x, back), back
-
-            return separable
-    (rows, columns), kept = _bases(like, most), _folded(weight - flat, most, like)
-
-    def general(x: Tensor) -> tuple[Tensor, Tensor]:
-        back = _back(_coefficients(x, rows, columns).mul_(kept), rows, columns)
+    def form(x: Tensor) -> tuple[Tensor, Tensor]:
+        back = of(x)
         if flat:
             back.add_(x, alpha=flat)
         return _inner(x, back), back
 
-    return general
+    return form
 
 
-def _sides(weight: Tensor) -> tuple[Tensor, Tensor] | None:
-    """The filters (h, h) and (w, w) of both axes, where a weight is a product of such."""
+def _product(weight: Tensor, like: Tensor) -> Callable[[Tensor], Tensor] | None:
+    """The filter of a weight that is a product over the axes; None of another one."""
     at_zero = float(weight[0, 0])
     if at_zero <= 0 or not torch.allclose(
         weight * at_zero, weight[:, :1] * weight[:1], rtol=1e-9, atol=1e-9 * at_zero**2
@@ -123,8 +123,9 @@ def _sides(weight: Tensor) -> tuple[Tensor, Tensor] | None:
     sides = []
     for axis in (weight[:, 0], weight[0] / at_zero):
         basis, cycles = waves(len(axis))
-        sides.append(basis * axis[cycles] @ basis.T)
-    return tuple(sides)
+        sides.append((basis * axis[cycles] @ basis.T).to(like))
+    rows, columns = sides
+    return lambda x: rows @ (x @ columns)
 
 
 class _Energy(Function):
@@ -141,6 +142,7 @@ class _Energy(Function):
         return energy
 
     @staticmethod
+    @once_differentiable
     def backward(ctx, gradient):  # noqa: ANN001, ANN205
         return 2 * gradient * ctx.saved_tensors[0], None
 
@@ -159,50 +161,44 @@ def _highest(differs: Tensor) -> int:
 
 def filtered(x: Tensor, weight: Tensor) -> Tensor:
     """Maps x (N, C, h, w) with X(f) times weight(f); `weight` as in `weighted_energy`."""
-    most = tuple(n // 2 for n in weight.shape)
-    rows, columns = _bases(x, most)
-    return _back(_coefficients(x, rows, columns) * _folded(weight, most, x), rows, columns)
+    return _filter(weight, x)(x)
 
 
 class _CodedLow(Function):
-    """The coded mask as m = a + b along each axis, even and odd: the real part of what it keeps is
-    (a a - b b) x, where b has one frequency, -half, and turns its cosine and sine by a quarter.
-    The filter is its own adjoint, so the gradient goes the same way."""
+    """The filter is its own adjoint, so the gradient goes the same way."""
 
     @staticmethod
     def forward(ctx, x, cutoff):  # noqa: ANN001, ANN205
         ctx.cutoff = cutoff
-        keep, most, turns = _coded(*x.shape[-2:], cutoff)
-        (rows, columns), keep = _bases(x, most), keep.to(x)
-        signs = torch.tensor([[1, -1], [-1, 1]], dtype=x.dtype, device=x.device)
-        lows = []
-        for piece in pieces(x):
-            found = _coefficients(piece, rows, columns)
-            edge = found[..., -2:, -2:].flip(-2, -1)
-            found *= keep
-            if turns:
-                found[..., -2:, -2:] -= edge * signs / 4
-            lows.append(_back(found, rows, columns))
-        return _joined(lows)
+        low = _coded(*x.shape[-2:], cutoff, x.dtype, x.device)
+        return _joined([low(piece) for piece in pieces(x)])
 
     @staticmethod
     def backward(ctx, gradient):  # noqa: ANN001, ANN205
         return _CodedLow.apply(gradient, ctx.cutoff), None
 
 
-@lru_cache(16)
-def _coded(h: int, w: int, cutoff: float) -> tuple[Tensor, tuple[int, int], bool]:
-    """Of the coded mask: what is kept of the coefficients (kx, ky), the most cycles (y, x), and
-    whether both axes have an odd part."""
-    mask, axes, most, turns = centred_rectangle(h, w, cutoff), [], [], True
+@lru_cache(64)
+def _coded(h: int, w: int, cutoff: float, dtype: torch.dtype, device: torch.device) -> _Filter:
+    """What the coded mask lets through. It is m = a + b along each axis, even and odd, and the real
+    part of what it keeps is (a a - b b) x, where b has one frequency, -half, and turns its cosine
+    and sine, the last two waves, by a quarter."""
+    mask, bases, sides, turns = centred_rectangle(h, w, cutoff), [], [], True
     for axis in (0, 1):
         keep = mask.any(1 - axis).double()
-        most.append(_highest(keep > 0))
-        cycles = waves(len(keep), most[-1])[1]
-        axes.append((keep[cycles] + keep[-cycles]) / 2)
+        basis, cycles = waves(len(keep), _highest(keep > 0))
+        bases.append(basis)
+        sides.append((keep[cycles] + keep[-cycles]) / 2)
         turns &= bool((keep[cycles] != keep[-cycles]).any())
+    (rows, columns), turned = bases, None
+    along = columns * (sides[0][:, None] * sides[1])[:, None] @ columns.T
+    if turns:
+        cosine, sine = columns.T[-2:]
+        quarter = (torch.outer(cosine, sine) - torch.outer(sine, cosine)) / 4
+        turned = torch.stack([quarter, -quarter])
     with torch.inference_mode(False):
-        return axes[1][:, None] * axes[0], tuple(most), turns
+        return _Filter(*(part if part is None else part.to(device, dtype, copy=True)
+                         for part in (rows, along, turned)))  # fmt: skip
 
 
 def coded_bands(x: Tensor, cutoff: float = 0.5) -> tuple[Tensor, Tensor]:

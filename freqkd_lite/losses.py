@@ -1,8 +1,9 @@
 """What a student pays for differing from its teacher: label-free losses on lists of feature maps.
 
 A loss is one function of a student's and a teacher's map (N, C, h, w) that returns its parts by
-band; `register` makes it known by name, `build_loss` applies it to every block and adds up. Here
-stands FreqKD's family; `rivals` holds what others published, `weighted` what this project adds.
+band; `register` makes it known by name, `build_loss` applies it to every block and adds up. The
+losses themselves stand apart: `freqkd` holds the method and its variants, `rivals` what others
+published, `weighted` and `projected` what this project adds; here are the two plain ones.
 
 Some losses measure something once, before training, on the features of the untrained student:
 `prepare` does, `save_states` keeps it with the run, `build_loss(states=...)` takes it.
@@ -23,12 +24,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 from torch.autograd import Function
+from torch.autograd.function import once_differentiable
 from torch.nn.functional import mse_loss
-from torch.nn.functional import normalize as unit_norm
 
 from freqkd_lite.errors import UserError, unknown
-from freqkd_lite.filters import coded_bands, pieces, quadratic_form, weighted_energy
-from freqkd_lite.spectrum import at_least_float32, band_mask, radius
+from freqkd_lite.filters import pieces, quadratic_form
+from freqkd_lite.spectrum import at_least_float32
 
 BlockLoss = Callable[..., dict[str, Tensor]]
 State = dict[str, Tensor]
@@ -108,6 +109,7 @@ class _Normalise(Function):
         return y
 
     @staticmethod
+    @once_differentiable
     def backward(ctx, gradient):  # noqa: ANN001, ANN205
         return _before(gradient, *ctx.saved_tensors, torch.empty_like(gradient)), None
 
@@ -145,6 +147,7 @@ class _WeightedMse(Function):
         return value / student.numel()
 
     @staticmethod
+    @once_differentiable
     def backward(ctx, gradient):  # noqa: ANN001, ANN205
         return _times(gradient, ctx.saved_tensors[0]), None, None
 
@@ -163,126 +166,7 @@ def positive(name: str, value: float) -> float:
     return value
 
 
-# -------------------------------------------------------------------------- FreqKD and its variants
-
-
-def log_difference(x: Tensor, y: Tensor) -> Tensor:
-    """log(1 + |x|) - log(1 + |y|), with one logarithm, for it takes as long as all the rest."""
-    x, y = x.abs(), y.abs()
-    return torch.log1p((x - y) / (1 + y))
-
-
-@register("code", by_image=True)
-def code(student: Tensor, teacher: Tensor, *, cutoff: float = 0.5,
-         high_weight: float = 0.1) -> dict[str, Tensor]:  # fmt: skip
-    """FreqKD as its authors coded it (arXiv 2606.11572; their code at dbbfd5b), not as one would
-    wish it: the mask is not symmetric, and the high band's term sees no sign.
-
-    Low: MSE of the low bands. High: `high_weight` x MSE of log(1 + |high band|) in space.
-    """
-    student_low, student_high = coded_bands(normalise(student), cutoff)
-    teacher_low, teacher_high = coded_bands(normalise(teacher), cutoff)
-    high = log_difference(student_high, teacher_high).square().mean()
-    return {"low": mse_loss(student_low, teacher_low), "high": high_weight * high}
-
-
-@register("eq")
-def eq(student: Tensor, teacher: Tensor, *, cutoff: float = 0.5,
-       high_weight: float = 0.1) -> dict[str, Tensor]:  # fmt: skip
-    """FreqKD as the paper's equations are read (arXiv 2606.11572): each channel to L2 norm 1 over
-    space, a disk whose cutoff is 1 in the spectrum's corner, and one logarithm of a whole band.
-
-    Low: MSE of the low bands. High: `high_weight` x log(1 + MSE of the high bands). Both follow
-    from the difference alone (Parseval). No mean is taken away: a channel's offset counts.
-    """
-    student, teacher = (unit_norm(x.flatten(2), dim=2).reshape(x.shape) for x in (student, teacher))
-    difference = student - teacher
-    low_bins = band_mask(*student.shape[-2:], cutoff * math.sqrt(2), "disk").double()
-    low = weighted_energy(difference, low_bins) / difference.numel()
-    high = (difference.square().mean() - low).clamp_min(0)  # below 0 by rounding alone
-    return {"low": low, "high": high_weight * torch.log1p(high)}
-
-
-@register("signed", by_image=True)
-def signed(student: Tensor, teacher: Tensor, *, cutoff: float = 0.5,
-           high_weight: float = 0.1) -> dict[str, Tensor]:  # fmt: skip
-    """`code` with the sign kept in the logarithm, sgn(x) log(1 + |x|), as in FreqKD's predecessor
-    FD-CMKD (arXiv 2511.19887)."""
-    student_low, student_high = coded_bands(normalise(student), cutoff)
-    teacher_low, teacher_high = coded_bands(normalise(teacher), cutoff)
-    logs = (torch.log1p(x.abs()).copysign(x) for x in (student_high, teacher_high))
-    return {"low": mse_loss(student_low, teacher_low), "high": high_weight * mse_loss(*logs)}
-
-
-class MedianDifference:
-    """Prepares `robust`: the median of |high band of the difference| over the elements of a block
-    on the training pairs, from evenly spaced ones where a batch has more than `SAMPLE`."""
-
-    SAMPLE = 20_000
-
-    def __init__(self, cutoff: float = 0.5, **others: float):
-        self.cutoff, self._seen = cutoff, []
-
-    def update(self, student: Tensor, teacher: Tensor) -> None:
-        high = coded_bands(normalise(student) - normalise(teacher), self.cutoff)[1].abs().flatten()
-        self._seen.append(high[:: math.ceil(len(high) / self.SAMPLE)].cpu())
-
-    def state(self) -> State:
-        return {"median": torch.cat(self._seen).median()}
-
-
-@register("robust", prepare=MedianDifference, by_image=True)
-def robust(student: Tensor, teacher: Tensor, *, state: State, cutoff: float = 0.5,
-           high_weight: float = 0.1, scale: float = 1.0) -> dict[str, Tensor]:  # fmt: skip
-    """What a logarithm could do: `code`'s bands, but the high one's difference d saturates,
-    c^2 log(1 + d^2 / c^2) (the Cauchy or Lorentzian loss of robust statistics), with c = `scale` x
-    the median |d| of the untrained student. So it tends to d^2 for small d, and sees signs."""
-    low, high = coded_bands(normalise(student) - normalise(teacher), cutoff)
-    c = (scale * state["median"].to(high)).clamp_min(1e-12)
-    saturated = (c**2 * torch.log1p((high / c).square())).mean()
-    return {"low": low.square().mean(), "high": high_weight * saturated}
-
-
-@register("low_only", by_image=True)
-def low_only(student: Tensor, teacher: Tensor, *, cutoff: float = 0.5) -> dict[str, Tensor]:
-    """The low band's term of `code` alone (an ablation of arXiv 2606.11572)."""
-    low, _ = coded_bands(normalise(student) - normalise(teacher), cutoff)
-    return {"low": low.square().mean()}
-
-
-@register("high_only", by_image=True)
-def high_only(student: Tensor, teacher: Tensor, *, cutoff: float = 0.5) -> dict[str, Tensor]:
-    """The high band's term of `code` alone, with weight 1 (an ablation of arXiv 2606.11572)."""
-    highs = (coded_bands(normalise(x), cutoff)[1] for x in (student, teacher))
-    return {"high": log_difference(*highs).square().mean()}
-
-
-@register("swapped", by_image=True)
-def swapped(student: Tensor, teacher: Tensor, *, cutoff: float = 0.5,
-            low_weight: float = 0.1) -> dict[str, Tensor]:  # fmt: skip
-    """`code` with its bands changed over: MSE of the high ones, `low_weight` x MSE of log(1 + |low
-    band|). If the frequency is what matters, this must do worse."""
-    student_low, student_high = coded_bands(normalise(student), cutoff)
-    teacher_low, teacher_high = coded_bands(normalise(teacher), cutoff)
-    low = log_difference(student_low, teacher_low).square().mean()
-    return {"low": low_weight * low, "high": mse_loss(student_high, teacher_high)}
-
-
-@register("step")
-def step(student: Tensor, teacher: Tensor, *, cutoff: float = 0.5,
-         high_weight: float = 0.1) -> dict[str, Tensor]:  # fmt: skip
-    """What `code` reads like: MSE with weight 1 up to the cutoff and `high_weight` beyond it, with
-    a symmetric rectangle and without logarithm. Both parts follow from the difference."""
-    low = band_mask(*student.shape[-2:], cutoff).double()
-    return {"all": weighted_mse(student, teacher, low + high_weight * (1 - low))}
-
-
-@register("lowpass")
-def lowpass(student: Tensor, teacher: Tensor, *, half: float = 0.35) -> dict[str, Tensor]:
-    """MSE with a fixed smooth weight, a Gaussian of rho that is 1 at the zero frequency and 1/2 at
-    rho = `half`: what a gradual fall-off brings without any measurement (this project's)."""
-    weight = torch.exp2(-((radius(*student.shape[-2:]) / positive("half", half)) ** 2))
-    return {"all": weighted_mse(student, teacher, weight)}
+# --------------------------------------------------------------------------------- the plain ones
 
 
 @register("mse")
@@ -310,6 +194,7 @@ class _Known(Function):
         return value.clone()
 
     @staticmethod
+    @once_differentiable
     def backward(ctx, gradient):  # noqa: ANN001, ANN205
         return _times(gradient, ctx.saved_tensors[0]), None, None
 
@@ -513,4 +398,4 @@ def _check_maps(
 
 
 # They register themselves; here, for whoever asks for a loss by name may ask for one of theirs.
-from freqkd_lite import projected, rivals, weighted  # noqa: E402, F401
+from freqkd_lite import freqkd, projected, rivals, weighted  # noqa: E402, F401

@@ -52,8 +52,7 @@ def resample(file: Path, metric: str, arm: str, classes: tuple[str, ...]) -> Fig
     """One arm's figures from a notebook's file of images; None where there is no such file, or it
     does not hold them. The draws are of the same images for all files about these, and of whole
     groups of them where the file tells groups."""
-    made = {"probe_ap": _probe, "map50": _detection, "miou": _segmentation}
-    if metric not in made or not file.is_file():
+    if metric not in METRICS or not file.is_file():
         return None
     try:
         with np.load(file) as arrays:
@@ -61,7 +60,7 @@ def resample(file: Path, metric: str, arm: str, classes: tuple[str, ...]) -> Fig
             kept = [k.partition("/")[0] for k in arrays]
             own = [k for k in kept if k == arm or arm.startswith((f"{k} (", f"{k[:-1]}, "))]
             chosen = max(own, key=len, default=arm)
-            values, draws, truth = made[metric](arrays, chosen, classes)
+            values, draws, truth = METRICS[metric](arrays, chosen, classes)
             groups = len(np.unique(arrays["groups"])) if "groups" in arrays else len(truth)
     except (KeyError, ValueError):
         return None
@@ -112,6 +111,10 @@ def _segmentation(arrays, arm: str, classes: tuple[str, ...]) -> tuple[dict, dic
     return values, {k: v[1:] for k, v in figures.items()}, arrays[arm].sum(2)
 
 
+METRICS = {"probe_ap": _probe, "map50": _detection, "miou": _segmentation}
+"""The figures that can be computed anew from a notebook's file of images."""
+
+
 @dataclass(frozen=True)
 class Difference:
     """An arm less the one that all are compared with, in one class: `value`, its 95 % `interval`
@@ -136,7 +139,8 @@ def beats(d: Difference) -> bool:
 
 def differences(rows: Sequence[Row], folder: Path, against: str, metric: str) -> list[Difference]:
     """Each arm of `rows` less the arm `against`, for "mean" and every class, over the seeds that
-    both have; an arm that no seed changes stands beside every seed of the other.
+    both have; an arm that no seed changes stands beside every seed of the other. One that shares no
+    seed with it is not in the answer: `not_compared` tells of such.
 
     `folder` holds the files of images that the rows name. `UserError` for an arm that is not there,
     or whose files are missing, don't give its figures again or are about other images.
@@ -169,6 +173,16 @@ def differences(rows: Sequence[Row], folder: Path, against: str, metric: str) ->
             about = (len(both), len(first.truth), first.groups)
             found.append(Difference(arm, klass, *crossed_bootstrap(*sides), *about))
     return found
+
+
+def not_compared(rows: Sequence[Row], against: str, metric: str) -> list[str]:
+    """Trained arms that have the metric, but for no seed that `against` has it for."""
+    seeds: dict[str, set] = {}
+    for row in rows:
+        if row.metric == metric and not is_part(row.split) and row.value is not None:
+            seeds.setdefault(row.arm, set()).add(row.seed)
+    theirs, set_apart = seeds.get(against, set()), (*UNTRAINED, against)
+    return [arm for arm, own in seeds.items() if arm not in set_apart and not own & theirs]
 
 
 @dataclass(frozen=True)

@@ -21,9 +21,9 @@ from freqkd_lite.errors import UserError
 
 PACKAGE = Path(__file__).parent
 # What decides the numbers of a distillation; a change in any of these files asks for a new run.
-CORE = ("data/*.py", "features.py", "spectrum.py", "filters.py", "losses.py", "rivals.py",
-        "coherence.py", "weighted.py", "projected.py", "processes.py", "precision.py",
-        "teacher_cache.py", "distil.py")  # fmt: skip
+CORE = ("data/*.py", "features.py", "spectrum.py", "filters.py", "losses.py", "freqkd.py",
+        "rivals.py", "coherence.py", "weighted.py", "projected.py", "processes.py",
+        "precision.py", "teacher_cache.py", "distil.py")  # fmt: skip
 VERSIONS = ("torch", "torchvision", "timm", "peft", "accelerate", "torchmetrics", "numpy", "scipy")
 
 

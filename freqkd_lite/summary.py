@@ -23,7 +23,7 @@ from freqkd_lite.figures.ablation import arms_figure, verdict
 from freqkd_lite.figures.along import along_answer, along_figure
 from freqkd_lite.figures.arms import colour, name
 from freqkd_lite.notebook import style
-from freqkd_lite.paired import FILE, Difference, Differences, differences
+from freqkd_lite.paired import FILE, Difference, Differences, differences, not_compared
 from freqkd_lite.results import Mean, is_part, means, read_results, split_arm
 
 PAGE, FIGURE, TABLE = "README.md", "figure.png", "table.csv"
@@ -293,6 +293,8 @@ def write_page(folder: Path) -> str:
         kept = Differences(against, manifest.get("named"), metric, place, less)
         kept.write(folder)
         said, apart = verdict(less, against, kept.named), differences_table(less, against)
+        alone = ", ".join(map(name, not_compared(rows, against, metric)))
+        said += f" Of no seed that {name(against)} has, so not compared: {alone}." if alone else ""
         drawn, alt = arms_figure(kept, found)
     else:
         (folder / FILE).unlink(missing_ok=True)  # of another sweep

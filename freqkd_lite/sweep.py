@@ -192,6 +192,12 @@ def read_sweep(root: Path, file: Path) -> Sweep:
             raise unknown(f"arm of {where} for {key}", arm, arms)
     if told[2] and not told[1]:
         raise UserError(f"{where} names {told[2]} and nothing to set it against: add against.")
+    if told[1] and told[0]:
+        from freqkd_lite.paired import METRICS  # torch takes seconds
+
+        if told[0] not in METRICS:
+            raise UserError(f"{where} sets arms against {told[1]} image by image, which {told[0]} "
+                            f"does not allow: take one of {', '.join(METRICS)}.")  # fmt: skip
     if told[1] and told[3]:
         raise UserError(f"{where} holds against and along: a figure shows one of them, remove one.")
     named_so = [with_settings(arm, job.settings)

@@ -51,7 +51,8 @@ class Teacher:
 
     @cached_property
     def backbone(self) -> Backbone:
-        with torch.random.fork_rng(devices=[]):  # loading late must not change a run's dropout
+        # Loading late must not change a run's dropout.
+        with torch.random.fork_rng(range(torch.cuda.device_count())):
             torch.manual_seed(self.seed)
             return load_backbone(self.name, self.weights).freeze()
 

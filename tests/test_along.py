@@ -4,7 +4,7 @@ import matplotlib.pyplot as plt
 import pytest
 
 from freqkd_lite.errors import UserError
-from freqkd_lite.figures.along import along_answer, along_figure, series
+from freqkd_lite.figures.along import along, along_answer, along_figure, series
 from freqkd_lite.results import Row, means, write_results
 from freqkd_lite.runs import manifest
 from freqkd_lite.summary import write_page
@@ -26,7 +26,8 @@ ROWS = [
 
 def test_points_are_in_order_and_of_the_whole_alone():
     found = series(means(ROWS), "probe_ap", "lr")
-    assert found == {
+    plain = {arm: [(p.at, p.value) for p in points] for arm, points in found.items()}
+    assert plain == {
         "mse": [(0.001, 0.52), (0.003, 0.55), (0.01, 0.50)],
         "mse (shuffled=True)": [(0.001, 0.41), (0.01, 0.43)],
         "code": [(0.001, 0.47)],
@@ -36,7 +37,7 @@ def test_points_are_in_order_and_of_the_whole_alone():
     with pytest.raises(UserError, match="shuffled=True is no number"):
         series(means(ROWS), "probe_ap", "shuffled")
     scales = [row("mse (merge_scale=0.5)", 0.4), row("mse (scale=2)", 0.5)]
-    assert series(means(scales), "probe_ap", "scale") == {"mse": [(2, 0.5)]}
+    assert series(means(scales), "probe_ap", "scale") == {"mse": [(2, 0.5, None, {0: 0.5})]}
 
 
 def test_the_answer_names_the_best_and_the_ends():
@@ -51,7 +52,7 @@ def test_a_panel_for_each_arm_with_its_best_point_ringed():
     axes = [ax for ax in figure.axes if ax.axison]
     names = ["MSE", "MSE, shuffled pairs", "FreqKD (code)"]
     assert [ax.get_title(loc="left") for ax in axes] == names
-    dotted, line, ring = axes[0].lines
+    dotted, line, *_, ring = axes[0].lines
     assert list(dotted.get_ydata()) == [0.42, 0.42]
     assert ring.get_xydata().tolist() == [[0.003, 0.55]]
     assert line.get_xydata().tolist() == [[0.001, 0.52], [0.003, 0.55], [0.01, 0.5]]
@@ -59,6 +60,38 @@ def test_a_panel_for_each_arm_with_its_best_point_ringed():
     assert "MSE: 0.520 at 0.001, 0.550 at 0.003, 0.500 at 0.01" in alt
     assert alt.endswith("Dotted: undistilled 0.420.")
     plt.close(figure)
+
+
+def test_several_seeds_have_an_interval():
+    """.5 and .6: mean .55, and the t interval is 12.706 x .0707 / sqrt 2 = .635 to both sides."""
+    other = row("mse (lr=0.1)", 0.6).model_copy(update={"seed": 1})
+    rows = [row("mse (lr=0.1)", 0.5), other, row("mse (lr=0.2)", 0.4)]
+    first, second = series(means(rows), "probe_ap", "lr")["mse"]
+    assert first.interval == pytest.approx((0.55 - 0.63531, 0.55 + 0.63531), abs=1e-4)
+    assert second.interval is None  # that of one run is over images
+    figure, alt = along_figure(means(rows), "probe_ap", "lr")
+    whisker = figure.axes[0].lines[1]
+    assert list(whisker.get_ydata()) == list(first.interval)
+    assert "MSE: 0.550 [-0.085, 1.185] at 0.1, 0.400 at 0.2" in alt
+    plt.close(figure)
+
+
+def test_two_arms_are_set_against_each_other_seed_by_seed(tmp_path):
+    """.50 - .40 and .60 - .46: mean .12, and the t interval is 12.706 x .0283 / sqrt 2 = .254."""
+    told = {("mse", 30): (0.5, 0.6), ("code", 30): (0.4, 0.46), ("mse", 60): (0.7,)}
+    rows = [
+        row(f"{arm} (steps={steps})", value).model_copy(update={"seed": seed})
+        for (arm, steps), values in told.items()
+        for seed, value in enumerate(values)
+    ]
+    said = along_answer(means(rows), "probe_ap", "steps")
+    assert said.endswith("MSE less FreqKD (code), seed by seed: +0.120 [-0.134, +0.374] at 30.")
+    assert along(tmp_path) == (None, f"{tmp_path.parent.name}/{tmp_path.name} holds no results: "
+                                     "nothing is drawn.")  # fmt: skip
+    write_results(tmp_path, rows, manifest(metric="probe_ap", along="steps"))
+    drawn, answer = along(tmp_path)
+    assert answer == said and drawn[1].startswith("probe_ap against steps")
+    plt.close(drawn[0])
 
 
 def test_a_page_of_such_a_sweep_opens_with_it(tmp_path):

@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 
 from freqkd_lite.errors import UserError
-from freqkd_lite.paired import differences, resample
-from freqkd_lite.results import Row
+from freqkd_lite.paired import differences, not_compared, resample
+from freqkd_lite.results import Row, write_results
+from freqkd_lite.runs import manifest
+from freqkd_lite.summary import write_page
 
 CLASSES = ("person", "car")
 TRUTH = np.random.default_rng(5).integers(0, 3, (12, 2, 3))  # 2 stands for none
@@ -83,6 +85,19 @@ def test_an_arm_of_fewer_seeds_is_compared_on_those(tmp_path):
     assert code.seeds == 1
     apart = mean_ap(scores_of(11, 1)) - mean_ap(scores_of(11, 2))
     assert code.value == pytest.approx(apart)
+
+
+def test_arms_that_share_no_seed_with_the_other_are_told(tmp_path):
+    more = [*ARMS, ("eq", "eq", 7, 1), ("eq", "eq", 8, 1)]
+    rows = folder(tmp_path, more)
+    against = "mse (lr=0.1, steps=3)"
+    assert not_compared(rows, against, "probe_ap") == ["eq"]
+    assert "eq" not in {d.arm for d in differences(rows, tmp_path, against, "probe_ap")}
+    assert not_compared(rows, "eq", "probe_ap") == [against, "code"]
+    write_results(tmp_path, rows, manifest(metric="probe_ap", against=against))
+    said = write_page(tmp_path)
+    assert said.endswith("Of no seed that MSE, lr=0.1, steps=3 has, so not compared: "
+                         "FreqKD (equations).")  # fmt: skip
 
 
 def test_what_cannot_be_paired_is_refused(tmp_path):

@@ -109,6 +109,10 @@ grid: {seed: [0, 1]}"""
             "against: code (lr=0.1)",
             "holds against and along",
         ),
+        (
+            "notebook: 05_arms\nfixed: {arms: [none, code]}\nagainst: code\nmetric: divergence",
+            "image by image, which divergence does not allow: take one of probe_ap, map50, miou",
+        ),
         ("notebook: [", "sweep.yaml is no valid YAML at line"),
     ],
 )

@@ -3,7 +3,9 @@ training."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import matplotlib.pyplot as plt
@@ -12,17 +14,33 @@ from matplotlib.figure import Figure
 from freqkd_lite.errors import UserError
 from freqkd_lite.figures.arms import colour, name
 from freqkd_lite.notebook import COLOURS, style
-from freqkd_lite.results import Mean, is_part, own_settings, split_arm, with_settings
+from freqkd_lite.results import (
+    Mean,
+    is_part,
+    means,
+    over_seeds,
+    own_settings,
+    read_results,
+    split_arm,
+    with_settings,
+)
 
 COLUMNS = 4
 WORDS = {"lr": "learning rate", "steps": "steps of training"}
 
 
 class Point(NamedTuple):
-    """What an arm has at one value of the setting."""
+    """What an arm has at one value of the setting, the interval over seeds if it has several, and
+    what each seed has."""
 
     at: float
     value: float
+    interval: tuple[float, float] | None = None
+    by_seed: Mapping[int | None, float] = {}
+
+    def __str__(self) -> str:
+        span = " [{:.3f}, {:.3f}]".format(*self.interval) if self.interval else ""
+        return f"{self.value:.3f}{span}"
 
 
 def series(found: Sequence[Mean], metric: str, along: str) -> dict[str, list[Point]]:
@@ -36,7 +54,9 @@ def series(found: Sequence[Mean], metric: str, along: str) -> dict[str, list[Poi
             at = _number(along, own.pop(along))
             rest = ", ".join(f"{key}={value}" for key, value in own.items())
             arm = with_settings(split_arm(m.arm)[0], rest)
-            told.setdefault(arm, []).append(Point(at, m.value))
+            interval = m.interval if m.over == "seeds" else None
+            by_seed = {row.seed: row.value for row in m.rows if row.value is not None}
+            told.setdefault(arm, []).append(Point(at, m.value, interval, by_seed))
     if not told:
         raise UserError(f"No arm has a setting {along!r}: name one that the sweep's arms have.")
     return {arm: sorted(points) for arm, points in told.items()}
@@ -60,8 +80,9 @@ def best(points: Sequence[Point]) -> Point:
 
 
 def along_figure(found: Sequence[Mean], metric: str, along: str) -> tuple[Figure, str]:
-    """A panel for each arm: the metric against the setting, the best point ringed, and as dotted
-    lines the arms that have no such setting. With a description."""
+    """A panel for each arm: the metric against the setting, with its interval over seeds where
+    there are several, the best point ringed, and as dotted lines the arms that have no such
+    setting. With a description."""
     lines = series(found, metric, along)
     level = {m.arm: m.value for m in _overall(found, metric) if along not in own_settings(m.arm)}
     style()
@@ -77,15 +98,18 @@ def along_figure(found: Sequence[Mean], metric: str, along: str) -> tuple[Figure
     for ax, (arm, points) in zip(axes.flat, lines.items(), strict=False):
         for value in level.values():
             ax.axhline(value, color=COLOURS["floor"], lw=1, ls=":")
-        ax.plot(*zip(*points, strict=True), "o-", ms=5, color=colour(arm))
-        ax.plot(*best(points), "o", ms=11, mfc="none", mec=colour(arm), mew=1.5)
+        ax.plot([p.at for p in points], [p.value for p in points], "o-", ms=5, color=colour(arm))
+        for p in points:
+            ax.plot((p.at, p.at), p.interval or (p.value, p.value), lw=1.5, color=colour(arm))
+        top = best(points)
+        ax.plot(top.at, top.value, "o", ms=11, mfc="none", mec=colour(arm), mew=1.5)
         ax.set_title(name(arm), fontsize=9.5)
         if min(values) > 0:
             ax.set_xscale("log")
         ax.set_xticks(values, [f"{v:g}" for v in values], fontsize=8.5)
         ax.margins(x=0.12)
         ax.minorticks_off()
-        said.append(f"{name(arm)}: " + ", ".join(f"{p.value:.3f} at {p.at:g}" for p in points))
+        said.append(f"{name(arm)}: " + ", ".join(f"{p} at {p.at:g}" for p in points))
     last = axes[0, columns - 1]
     for arm, value in level.items():
         where = last.get_yaxis_transform()
@@ -105,9 +129,37 @@ def along_answer(found: Sequence[Mean], metric: str, along: str) -> str:
     tops = {arm: best(points) for arm, points in lines.items()}
     at: dict[float, list[str]] = {}
     for arm, top in sorted(tops.items(), key=lambda item: -item[1].value):
-        at.setdefault(top.at, []).append(f"{name(arm)} ({top.value:.3f})")
+        at.setdefault(top.at, []).append(f"{name(arm)} ({top})")
     told = "; ".join(f"at {along}={v:g}: {', '.join(at[v])}" for v in sorted(at))
     ends = [name(arm) for arm, points in lines.items()
             if len(points) > 1 and tops[arm].at in (points[0].at, points[-1].at)]  # fmt: skip
     edge = f" At an end of what was tried: {', '.join(ends)}." if ends else ""
-    return f"{metric} is highest {told}.{edge}"
+    return f"{metric} is highest {told}.{edge}{_apart(lines)}"
+
+
+def _apart(lines: Mapping[str, Sequence[Point]]) -> str:
+    """Of two arms, by how much the first is ahead of the second at each value that both have, over
+    the seeds that both have."""
+    if len(lines) != 2:
+        return ""
+    (one, its), (other, theirs) = lines.items()
+    told = []
+    for a in its:
+        for b in theirs:
+            both = sorted(a.by_seed.keys() & b.by_seed.keys(), key=str)
+            if a.at == b.at and both:
+                mean, interval = over_seeds(a.by_seed[seed] - b.by_seed[seed] for seed in both)
+                span = " [{:+.3f}, {:+.3f}]".format(*interval) if interval else ""
+                told.append(f"{mean:+.3f}{span} at {a.at:g}")
+    return f" {name(one)} less {name(other)}, seed by seed: {', '.join(told)}." if told else ""
+
+
+def along(folder: str | Path) -> tuple[tuple[Figure, str] | None, str]:
+    """(figure with its description, answer) of a sweep along one setting; (None, a sentence)
+    where its results are not there."""
+    folder = Path(folder)
+    if not (folder / "results.json").is_file():
+        return None, f"{folder.parent.name}/{folder.name} holds no results: nothing is drawn."
+    made, found = json.loads((folder / "manifest.json").read_text()), means(read_results(folder))
+    chosen = found, made["metric"], made["along"]
+    return along_figure(*chosen), along_answer(*chosen)
