@@ -16,7 +16,9 @@ def noise(*shape, seed=0, dtype=torch.float64):
 
 def weights(h, w):
     rho = radius(h, w)
-    return {"smooth": 1 / (1 + rho), "step": 0.1 + 0.9 * band_mask(h, w, 0.5),
+    product = torch.exp2(-((rho / 0.4) ** 2))
+    return {"smooth": 1 / (1 + rho), "product": product, "nearly one": product * (1 + 0.01 * rho),
+            "step": 0.1 + 0.9 * band_mask(h, w, 0.5),
             "disk": band_mask(h, w, 0.7, "disk").double(), "one": torch.ones(h, w)}  # fmt: skip
 
 

@@ -271,6 +271,16 @@ def test_robust_saturates_and_is_plain_where_differences_are_small():
     assert 0.01 < negated / (0.1 * (2 * t_high).square().mean()) < 0.7
 
 
+def test_robust_saturates_at_the_scale_asked_for():
+    student, teacher = noise(2, 5, 8, 8), noise(2, 5, 8, 8, seed=1)
+    (state,) = states = prepare("robust", [([student], [teacher])], scale=3.0)
+    loss = build_loss("robust", states=states, scale=3.0)([student], [teacher])
+    d2 = (coded(student)[1] - coded(teacher)[1]).square().numpy()
+    c2 = (3 * state["median"].item()) ** 2
+    expected = 0.1 * (c2 * np.log(1 + d2 / c2)).mean()
+    assert loss.parts["block0/high"].item() == pytest.approx(expected)
+
+
 def test_robust_takes_the_median_of_all_batches_before_training():
     students = [noise(4, 5, 8, 8, seed=s) for s in (0, 1)]
     teachers = [noise(4, 5, 8, 8, seed=2)] * 2
