@@ -90,7 +90,7 @@ def maps(shape: Sequence[int], device: str = "cpu") -> tuple[Tensor, Tensor]:
 def losses(
     names: Sequence[str] = LINEAR + ELEMENTWISE,
     shapes: Sequence[Sequence[int]] = SHAPES,
-    repeats: int = 5,
+    repeats: int = 9,
     device: str = "cpu",
 ) -> dict:
     """{"rows": [{"shape", "loss", "kind", "ms", "straight_ms", "faster", "of_mse", "error"}, ...]}:

@@ -9,9 +9,11 @@ the right thing.
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from itertools import accumulate
 from pathlib import Path
 from statistics import median
@@ -119,7 +121,7 @@ def step(
     batch: int = 8,
     blocks: tuple[int, ...] = (3, 7, 9, 11),
     lora_rank: int = 16,
-    rounds: int = 7,
+    rounds: int = 15,
     device: str = "cpu",
 ) -> dict:
     """A whole step of each loss (by default all but those that run the untrained student too),
@@ -295,12 +297,26 @@ def peak_memory(take: Step, held: Iterable[Tensor], device: torch.device) -> int
         torch.cuda.reset_peak_memory_stats(device)
         take()
         return torch.cuda.max_memory_allocated(device)
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as seen:
+    with quiet(), profile(activities=[ProfilerActivity.CPU], profile_memory=True) as seen:
         take()
     events = [e for e in seen.profiler.kineto_results.events() if e.name() == "[memory]"]
     events.sort(key=lambda e: e.start_ns())
     changes = accumulate((e.nbytes() for e in events), initial=0)
     return sum(t.nbytes for t in held) + max(changes)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Nothing of the body reaches stderr, where the profiler writes unasked."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    try:
+        with open(os.devnull, "w") as nothing:
+            os.dup2(nothing.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def about(bench: Bench, rounds: int) -> dict:

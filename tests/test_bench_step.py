@@ -1,6 +1,7 @@
 """Measurements of a whole step: their arithmetic by hand, and checks that notice a wrong result."""
 
 import json
+import os
 
 import pytest
 import torch
@@ -120,3 +121,14 @@ def test_more_tokens_take_more_memory_and_the_rows_say_which():
         torch.tensor(other["memory_bytes"] / one["memory_bytes"]).log() / torch.tensor(16.0).log()
     )
     assert found["memory_exponent"] == pytest.approx(slope.item(), rel=1e-4)
+
+
+def test_the_profiler_writes_nothing_on_the_screen(capfd):
+    held = torch.ones(4)
+    used = bench_step.peak_memory(lambda: torch.ones(256).sum(), [held], torch.device("cpu"))
+    assert used >= 16 + 4 * 256
+    assert capfd.readouterr().err == ""
+    with pytest.raises(ValueError), bench_step.quiet():
+        raise ValueError
+    os.write(2, b"told")
+    assert capfd.readouterr().err == "told"  # what follows is seen again
