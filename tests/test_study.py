@@ -57,5 +57,5 @@ def test_the_comparison_was_named_and_the_arms_that_matter_have_five_seeds(study
     for arm, had in seeds.items():
         plain, own = split_arm(arm)
         many = plain in ("none", "mse", "code", "coherence", "projected")
-        many &= "merge" not in own and "shuffled" not in own
+        many &= "shuffled" not in own
         assert had == (set(range(5)) if many else {0, 1, 2}), arm

@@ -57,7 +57,8 @@ def arms_figure(kept: Differences, found: Sequence[Mean]) -> tuple[Figure, str]:
         said.append(f"{name(arm)} {d or 'itself'}{apart}")
     for band in ("low", "high"):
         right.plot([], [], "o", color=COLOURS[band], label=f"{band} band")
-    right.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2)
+    below = -0.7 / drawn.get_figheight()  # under the axis' name, however tall the figure is
+    right.legend(loc="upper center", bbox_to_anchor=(0.5, below), ncols=2)
     left.set_yticks(range(len(arms)), [name(arm) for arm in arms])
     less = f"{kept.metric} less that of {name(kept.against)}"
     left.set(ylim=(len(arms) - 0.5, -0.5), xlabel=less, title="Which lesson helps?")
