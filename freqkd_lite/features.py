@@ -264,14 +264,14 @@ def load_into(net: nn.Module, path: Path, name: str) -> None:
     net.load_state_dict(state, strict=False)  # all but the counters was matched above
 
 
-@torch.inference_mode()
 def extract(
     backbone: Backbone, images: Tensor, blocks: Sequence[int], batch: int = 16
 ) -> list[Tensor]:
     """Maps (N, C, h, w) of each block for images (N, 3, H, W), without gradients, in eval mode."""
     training = backbone.training
     backbone.eval()
-    parts = [backbone(chunk, blocks) for chunk in images.split(batch)]
+    with torch.inference_mode():
+        parts = [backbone(chunk, blocks) for chunk in images.split(batch)]
     backbone.train(training)
-    # clone: inference tensors could not enter a later computation that records gradients
-    return [torch.cat(maps).clone() for maps in zip(*parts, strict=True)]
+    # joined out here: inference tensors could not enter a later computation that records gradients
+    return [torch.cat(maps) for maps in zip(*parts, strict=True)]

@@ -46,9 +46,9 @@ def _waves(n: int, most: int, dtype: torch.dtype, device: torch.device) -> Tenso
 
 
 class _Filter(NamedTuple):
-    """A filter of maps (..., h, w): what `rows` (h, k), waves along y, carry goes through `along`
-    (k, w, w), a filter along x for each. `turned` (2, w, w) sends what the last two carry to each
-    other besides."""
+    """A filter of maps (N, ..., h, w): what `rows` (h, k), waves along y, carry goes through
+    `along` (k, w, w), a filter along x for each. `turned` (2, w, w) sends what the last two carry
+    to each other besides."""
 
     rows: Tensor
     along: Tensor
@@ -116,8 +116,8 @@ def quadratic_form(weight: Tensor, like: Tensor) -> Quadratic:
 def _product(weight: Tensor, like: Tensor) -> Callable[[Tensor], Tensor] | None:
     """The filter of a weight that is a product over the axes; None of another one."""
     at_zero = float(weight[0, 0])
-    if at_zero <= 0 or not torch.allclose(
-        weight * at_zero, weight[:, :1] * weight[:1], rtol=1e-9, atol=1e-9 * at_zero**2
+    if not at_zero > 0 or not torch.allclose(
+        weight * at_zero, weight[:, :1] * weight[:1], rtol=1e-9, atol=0.0
     ):
         return None
     sides = []
@@ -203,6 +203,6 @@ def _coded(h: int, w: int, cutoff: float, dtype: torch.dtype, device: torch.devi
 
 def coded_bands(x: Tensor, cutoff: float = 0.5) -> tuple[Tensor, Tensor]:
     """(low, high) as `split_bands(x, mask=centred_rectangle(h, w, cutoff))` gives them, faster,
-    for maps (..., h, w) in float32 or float64."""
+    for maps (N, ..., h, w) in float32 or float64."""
     low = _CodedLow.apply(x, cutoff)
     return low, x - low

@@ -1,8 +1,8 @@
 """FreqKD (arXiv 2606.11572), as its authors coded it and as its equations read, and its variants.
 
 Most split both maps by the coded mask and charge each band with a penalty of its own. A penalty
-tells its value and its slope at once, so that all of a loss costs three passes of the filter, two
-on the way there and one on the way back.
+tells its value and its slope at once, so that all of a loss costs one pass of the filter for each
+map that it looks at, and one on the way back.
 """
 
 from __future__ import annotations
@@ -142,7 +142,8 @@ class MedianDifference:
 
     def update(self, student: Tensor, teacher: Tensor) -> None:
         high = coded_bands(normalise(student) - normalise(teacher), self.cutoff)[1].abs().flatten()
-        self._seen.append(high[:: math.ceil(len(high) / self.SAMPLE)].cpu())
+        sample = high[:: math.ceil(len(high) / self.SAMPLE)]
+        self._seen.append(sample.to("cpu", copy=True))  # a view would keep the whole band
 
     def state(self) -> State:
         return {"median": torch.cat(self._seen).median()}
@@ -188,7 +189,7 @@ def swapped(student: Tensor, teacher: Tensor, *, cutoff: float = 0.5,
 def step(student: Tensor, teacher: Tensor, *, cutoff: float = 0.5,
          high_weight: float = 0.1) -> dict[str, Tensor]:  # fmt: skip
     """What `code` reads like: MSE with weight 1 up to the cutoff and `high_weight` beyond it, with
-    a symmetric rectangle and without logarithm. Both parts follow from the difference."""
+    a symmetric rectangle and without logarithm."""
     low = band_mask(*student.shape[-2:], cutoff).double()
     return {"all": weighted_mse(student, teacher, low + high_weight * (1 - low))}
 

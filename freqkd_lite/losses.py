@@ -42,7 +42,8 @@ LOSSES: dict[str, BlockLoss] = {}
 PREPARERS: dict[str, Callable[..., Preparer]] = {}
 """The losses that must be prepared, with what does it: f(**options of the loss) for each block."""
 BY_IMAGE: set[str] = set()
-"""The losses that are means over images. MSE is one too, but stays as anyone would write it."""
+"""The losses that are computed a few images at a time, being means over images. Others are means
+too: plain MSE stays as anyone would write it, and `weighted_mse` goes through them by itself."""
 
 
 class Preparer(Protocol):
@@ -56,7 +57,8 @@ class Preparer(Protocol):
 @dataclass(frozen=True)
 class LossParts:
     """`total` is the sum of `parts`, which are weighted already; keys as "block0/low", where the
-    number is the place in the list of maps and the band "low", "high" or "all". All are scalars;
+    number is the place in the list of maps and the band "low", "high" or "all", or what a rival
+    calls its parts. All are scalars;
     ask `total` for gradients, for the parts of a loss of `BY_IMAGE` have none."""
 
     total: Tensor
@@ -92,8 +94,8 @@ def _unit(x: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _before(gradient: Tensor, y: Tensor, scale: Tensor, turned: Tensor, out: Tensor) -> Tensor:
-    """The gradient before `normalise` of that behind it, into `out`, which it may be itself: a
-    token's length is fixed, so only its turning counts."""
+    """The gradient before `normalise` of that behind it, into `out`: a token's length is fixed, so
+    only its turning counts."""
     along = (gradient * y).sum(1, keepdim=True) * turned
     torch.addcmul(gradient, y, along, value=-1, out=out).mul_(scale)
     return out.sub_(out.mean((2, 3), keepdim=True))
@@ -241,8 +243,9 @@ def build_loss(
     `weights`: one factor a block, 1 each by default; `states`: what `prepare` returned, for the
     losses of `PREPARERS`; `options`: the loss's own. A loss of which `needs_anchors` is true is
     called as `f(students, teachers, anchors)`, with the untrained student's maps. Maps are taken
-    to float32 (float64 stays); no gradient reaches teachers and anchors. `UserError` for an unknown
-    name or option, a value out of range, or maps that don't fit each other.
+    to float32 (float64 stays), under autocast too, and the others to the student's type; no
+    gradient reaches teachers and anchors. `UserError` for an unknown name or option, a value out of
+    range, or maps that don't fit each other.
     """
     loss = _known(name)
     check_options(name, options)
@@ -253,7 +256,7 @@ def build_loss(
             if name in PREPARERS
             else f"The loss {name!r} is not prepared: leave out states."
         )
-    anchored, blank = needs_anchors(name), torch.zeros(1, 1, 2, 2)
+    anchored, blank = needs_anchors(name), torch.zeros(1, 1, 16, 16)
 
     def of_block(block: int, *maps: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         def of_images(student: Tensor, teacher: Tensor, *anchor: Tensor) -> dict[str, Tensor]:
@@ -282,7 +285,9 @@ def build_loss(
         for i, maps in enumerate(zip(students, teachers, *([anchors] * anchored), strict=True)):
             factor = 1.0 if factors is None else factors[i]
             student, *others = map(at_least_float32, maps)
-            total, found = of_block(i, student, *(x.detach() for x in others))
+            others = (x.detach().to(student.dtype) for x in others)
+            with torch.autocast(student.device.type, enabled=False):
+                total, found = of_block(i, student, *others)
             totals.append(factor * total)
             parts |= {f"block{i}/{band}": factor * value for band, value in found.items()}
         return LossParts(torch.stack(totals).sum(), parts)
@@ -389,6 +394,8 @@ def _check_maps(
         if given is not None and len(given) != len(students):
             raise UserError(f"{what} {len(given)} values for {len(students)} blocks: one each.")
     for i, (student, teacher) in enumerate(zip(students, teachers, strict=True)):
+        if not len(student):
+            raise UserError(f"Block {i}: a batch of no image: give one or more.")
         if student.shape != teacher.shape or student.ndim != 4:
             raise UserError(
                 f"Block {i}: the student's map is {tuple(student.shape)}, the teacher's "

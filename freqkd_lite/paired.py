@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -47,13 +47,22 @@ class Figures(NamedTuple):
     groups: int
 
 
-@cache
 def resample(file: Path, metric: str, arm: str, classes: tuple[str, ...]) -> Figures | None:
-    """One arm's figures from a notebook's file of images; None where there is no such file, or it
-    does not hold them. The draws are of the same images for all files about these, and of whole
-    groups of them where the file tells groups."""
+    """One arm's figures from a notebook's file of images, NaN for a class that they lack; None
+    where there is no such file, or it does not hold them. The draws are of the same images for all
+    files about these, and of whole groups of them where the file tells groups. `classes` are all
+    that the file was made with, in their order."""
     if metric not in METRICS or not file.is_file():
         return None
+    now = file.stat()
+    return _resample(file, (now.st_mtime_ns, now.st_size), metric, arm, classes)
+
+
+@lru_cache(512)
+def _resample(
+    file: Path, stamp: tuple[int, int], metric: str, arm: str, classes: tuple[str, ...]
+) -> Figures | None:
+    """`resample` of a file as it was at `stamp`."""
     try:
         with np.load(file) as arrays:
             # A sweep may have added settings to the arm's name; the longest beginning is its own.
@@ -143,15 +152,19 @@ def differences(rows: Sequence[Row], folder: Path, against: str, metric: str) ->
     seed with it is not in the answer: `not_compared` tells of such.
 
     `folder` holds the files of images that the rows name. `UserError` for an arm that is not there,
-    or whose files are missing, don't give its figures again or are about other images.
+    or whose files are missing, don't give its figures again or are about other images, and for
+    rows of several sets or splits.
     """
-    chosen = [
-        r for r in rows if r.metric == metric and not is_part(r.split) and r.value is not None
-    ]
+    whole = [row for row in rows if row.metric == metric and not is_part(row.split)]
+    chosen = [row for row in whole if row.value is not None]
+    places = sorted({f"{row.data} {row.split}" for row in chosen})
+    if len(places) > 1:
+        raise UserError(f"{metric} was measured on {', '.join(places)}: set arms against each "
+                        "other on one of them.")  # fmt: skip
     arms = list(dict.fromkeys(row.arm for row in chosen))
     if against not in arms:
         raise unknown("arm to compare with", against, arms)
-    classes = tuple(dict.fromkeys(row.klass for row in chosen if row.klass != "mean"))
+    classes = tuple(dict.fromkeys(row.klass for row in whole if row.klass != "mean"))
     scored: dict[str, dict[int | None, Figures]] = {arm: {} for arm in arms}
     for row in chosen:
         figures = resample(folder / (row.per_image or "none"), metric, row.arm, classes)
@@ -161,13 +174,14 @@ def differences(rows: Sequence[Row], folder: Path, against: str, metric: str) ->
         scored[row.arm][row.seed] = figures
     base, found = scored.pop(against), []
     first = next(iter(base.values()))
+    there = [k for k in ("mean", *classes) if np.isfinite(first.values[k])]  # of these images
     for arm, own in scored.items():
         if not all(np.array_equal(each.truth, first.truth) for each in own.values()):
             raise UserError(f"{arm} and {against} were scored on other images: run both again.")
         fixed = arm in UNTRAINED
         both = [(next(iter(own.values())) if fixed else own[seed], base[seed])
                 for seed in base if fixed or seed in own]  # fmt: skip
-        for klass in ("mean", *classes) if both else ():
+        for klass in there if both else ():
             sides = [([f.values[klass] for f in of], [f.draws[klass] for f in of])
                      for of in zip(*both, strict=True)]  # fmt: skip
             about = (len(both), len(first.truth), first.groups)

@@ -92,8 +92,9 @@ def wavelet(student: Tensor, teacher: Tensor, *, levels: float = 3.0,
 @register("spectralkd", by_image=True)
 def spectralkd(student: Tensor, teacher: Tensor) -> dict[str, Tensor]:
     """SpectralKD (Tian et al., arXiv 2412.19055): MSE of the real and imaginary parts of the maps'
-    spectra, rfft2 over space (orthonormal here). By Parseval that is raw MSE, but for the first and
-    last column of frequencies, which half a spectrum holds whole and so counts double."""
+    spectra, rfft2 over space (orthonormal here). By Parseval that is half of raw MSE, but for the
+    first column of frequencies, and the last of an even width, which half a spectrum holds whole
+    and so counts double."""
     spectrum = torch.view_as_real(torch.fft.rfft2(student - teacher, norm="ortho"))
     return {"all": spectrum.square().mean()}
 

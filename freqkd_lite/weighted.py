@@ -28,9 +28,10 @@ class Predictability:
 
     rho: mean radius. coherence: magnitude-squared coherence of the normalised maps, averaged over
     images before it is squared, corrected for bias. shuffled: the same with each teacher beside the
-    next image's student. power: the teacher's mean |T|^2 per image, channel and bin. With
-    variant="predicted" also predicted: the share of the teacher's power that a linear map across
-    channels (ridge) predicts, fitted on every other batch and scored on the rest.
+    student of the image before (the first one beside the last of its batch). power: the teacher's
+    mean |T|^2 per image, channel and bin. With variant="predicted" also predicted: the share of the
+    teacher's power that a linear map across channels (ridge) predicts, fitted on every other batch
+    and scored on the rest.
     """
 
     def __init__(self, variant: str = "plain", **others: float):
@@ -43,16 +44,17 @@ class Predictability:
         student, teacher = normalise(student), normalise(teacher)
         if self.pairs is None:
             self.pairs, self.shuffled = (CrossSpectrum.empty(*teacher.shape[1:]) for _ in range(2))
-            self.last = student[-1:]
+        before = student[-1:] if self.last is None else self.last
         self.pairs.update(teacher, student)
-        self.shuffled.update(teacher, torch.cat([self.last, student[:-1]]))
-        self.last = student[-1:]
+        if len(student) > 1 or self.last is not None:  # else it would be its own stranger
+            self.shuffled.update(teacher, torch.cat([before, student[:-1]]))
+        self.last = student[-1:].clone()
         if self.across:
             self.across.update(student, teacher)
 
     def state(self) -> State:
-        if self.pairs.images < 2:
-            raise UserError("One pair tells nothing of coherence: prepare the loss on more.")
+        if min(self.pairs.images, self.shuffled.images) < 2:
+            raise UserError("So few pairs tell nothing of coherence: prepare the loss on more.")
         h, w = self.pairs.sums.shape[2], self.pairs.width
         rings = ring_masks(h, w, RINGS)
         filled = torch.tensor([bool(ring.any()) for ring in rings])
@@ -180,7 +182,11 @@ def coherence(student: Tensor, teacher: Tensor, *, state: State,
     h, w = student.shape[-2:]
     weight, power = (on_grid(state, curve, h, w)
                      for curve in (weight_curve(state, variant), state["power"]))  # fmt: skip
-    weight = weight * (power.sum() / (weight * power).sum())
+    felt = (weight * power).sum()
+    if not felt > 0:
+        raise UserError(f"variant={variant!r} weighs only frequencies at which the teacher has no "
+                        f"power on {h} x {w} tokens: prepare the loss on this grid.")  # fmt: skip
+    weight = weight * (power.sum() / felt)
     return {"all": weighted_mse(student, teacher, weight)}
 
 

@@ -40,6 +40,12 @@ def test_points_are_in_order_and_of_the_whole_alone():
     assert series(means(scales), "probe_ap", "scale") == {"mse": [(2, 0.5, None, {0: 0.5})]}
 
 
+def test_one_figure_is_about_one_place():
+    rows = [row("mse (lr=0.1)", 0.5), row("mse (lr=0.1)", 0.5, split="test")]
+    with pytest.raises(UserError, match="measured on msrs test, msrs val: a figure along lr"):
+        series(means(rows), "probe_ap", "lr")
+
+
 def test_the_answer_names_the_best_and_the_ends():
     assert along_answer(means(ROWS), "probe_ap", "lr") == (
         "probe_ap is highest at lr=0.001: FreqKD (code) (0.470); at lr=0.003: MSE (0.550); at "
@@ -88,6 +94,9 @@ def test_two_arms_are_set_against_each_other_seed_by_seed(tmp_path):
     assert said.endswith("MSE less FreqKD (code), seed by seed: +0.120 [-0.134, +0.374] at 30.")
     assert along(tmp_path) == (None, f"{tmp_path.parent.name}/{tmp_path.name} holds no results: "
                                      "nothing is drawn.")  # fmt: skip
+    write_results(tmp_path, rows, manifest(metric="probe_ap"))
+    with pytest.raises(UserError, match="holds no sweep along a setting"):
+        along(tmp_path)
     write_results(tmp_path, rows, manifest(metric="probe_ap", along="steps"))
     drawn, answer = along(tmp_path)
     assert answer == said and drawn[1].startswith("probe_ap against steps")

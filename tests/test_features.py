@@ -50,6 +50,14 @@ def test_batches_do_not_change_the_result(backbone):
     )
 
 
+def test_maps_can_enter_a_computation_that_is_trained(backbone):
+    (maps,) = extract(backbone, torch.rand(3, 3, 28, 28), [3], batch=2)
+    assert not maps.is_inference() and not maps.requires_grad
+    head = torch.nn.Conv2d(maps.shape[1], 2, 1)
+    head(maps).sum().backward()
+    assert head.weight.grad.isfinite().all()
+
+
 def test_a_teacher_stays_frozen_inside_a_trained_module():
     teacher = load_backbone("freqkd_tiny", "random").freeze()
     torch.nn.ModuleList([teacher]).train()

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from freqkd_lite import filters
 from freqkd_lite.filters import coded_bands, filtered, waves, weighted_energy
 from freqkd_lite.spectrum import band_mask, centred_rectangle, radius, split_bands
 
@@ -58,6 +59,16 @@ def test_coded_bands_are_those_of_the_transform(h, w, cutoff):
         torch.testing.assert_close(one, other, atol=1e-12, rtol=0)
 
 
+def test_a_weight_that_is_huge_at_the_zero_frequency_is_no_product():
+    weight = weights(6, 10)["smooth"]
+    weight[0, 0] = 1e9
+    x = noise(1, 2, 6, 10)
+    x -= x.mean((2, 3), keepdim=True)
+    spectrum = np.fft.fft2(x.numpy(), norm="ortho")
+    expected = (abs(spectrum) ** 2 * weight.numpy()).sum()
+    assert weighted_energy(x, weight).item() == pytest.approx(expected)
+
+
 @pytest.mark.parametrize("name", ["smooth", "step"])
 def test_gradients(name):
     weight = weights(9, 12)[name]
@@ -68,10 +79,13 @@ def test_gradients(name):
 
 
 def test_bases_that_inference_built_first_can_enter_a_gradient():
-    shape = (1, 2, 6, 10)
+    shape, weight = (1, 2, 6, 10), weights(6, 10)["smooth"]
+    filters._waves.cache_clear(), filters._coded.cache_clear()
     with torch.inference_mode():
+        filtered(noise(*shape), weight)
         coded_bands(noise(*shape))
-        weighted_energy(noise(*shape), weights(6, 10)["smooth"])
     x = noise(*shape).requires_grad_()
-    (coded_bands(x)[0].sum() + weighted_energy(x, weights(6, 10)["smooth"])).backward()
+    filtered(x, weight).sum().backward()
     assert x.grad.isfinite().all()
+    kept = filters._coded(6, 10, 0.5, x.dtype, x.device)
+    assert not any(part.is_inference() for part in kept if part is not None)

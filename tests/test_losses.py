@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from freqkd_lite import filters, losses
+from freqkd_lite import filters, freqkd, losses
 from freqkd_lite.bench_losses import LINEAR
 from freqkd_lite.errors import UserError
 from freqkd_lite.losses import (
@@ -290,6 +290,17 @@ def test_robust_takes_the_median_of_all_batches_before_training():
     assert state["median"].item() == pytest.approx(seen.median().item())
 
 
+def test_robust_keeps_a_sample_of_each_batch_and_nothing_else(monkeypatch):
+    monkeypatch.setattr(freqkd.MedianDifference, "SAMPLE", 100)
+    preparer = freqkd.MedianDifference()
+    student, teacher = noise(4, 5, 8, 8), noise(4, 5, 8, 8, seed=1)
+    preparer.update(student, teacher)
+    (seen,) = preparer._seen
+    every = (coded(student)[1] - coded(teacher)[1]).abs().flatten()[::13]  # 1280 / 100, rounded up
+    torch.testing.assert_close(seen, every)
+    assert seen.untyped_storage().nbytes() == len(every) * 8
+
+
 def test_prepared_states_come_back_from_a_file(tmp_path):
     maps = [noise(3, 2, 6, 8, seed=s) for s in range(4)]
     states = prepare("coherence", [(maps[:2], maps[2:])])
@@ -441,6 +452,23 @@ def test_no_gradient_reaches_the_teacher_and_half_precision_is_taken_to_float32(
     assert loss == build_loss("code")([half[0].float()], [half[1].float()]).total
 
 
+@pytest.mark.parametrize("name", ["code", "step", "lowpass", "low_only", "projected", "mse"])
+def test_autocast_leaves_a_loss_in_float32(name):
+    student, teacher = noise(2, 16, 8, 8).float(), noise(2, 16, 8, 8, seed=1).float()
+    loss = ready(name, [0.5 * teacher + student], [teacher])
+    expected = loss([student], [teacher]).total
+    with torch.autocast("cpu", torch.bfloat16):
+        found = loss([student], [teacher]).total
+    assert found.dtype == torch.float32 and found == expected
+
+
+@pytest.mark.parametrize("name", ["code", "step", "eq", "mse", "cosine"])
+def test_a_teacher_in_double_precision_is_taken_to_the_student_s(name):
+    student, teacher = noise(2, 3, 6, 8).float(), noise(2, 3, 6, 8, seed=1)
+    loss = build_loss(name)
+    assert loss([student], [teacher]).total == loss([student], [teacher.float()]).total
+
+
 def test_a_new_loss_joins_by_one_function(monkeypatch):
     monkeypatch.setattr(losses, "LOSSES", dict(LOSSES))
 
@@ -473,6 +501,7 @@ TWO = [{"median": X.sum()}] * 2
         (lambda: build_loss("mse")([], []), "0 student"),
         (lambda: build_loss("mse")([X], [torch.zeros(1, 3, 4, 4)]), r"Block 0.*\(1, 3, 4, 4\)"),
         (lambda: build_loss("mse")([X[0]], [X[0]]), r"\(2, 4, 4\)"),
+        (lambda: build_loss("code")([X[:0]], [X[:0]]), "Block 0: a batch of no image"),
         (lambda: build_loss("robust"), "must be prepared"),
         (lambda: build_loss("mse", states=[{}]), "leave out states"),
         (

@@ -122,6 +122,42 @@ def test_an_arm_that_no_seed_changes_stands_beside_seeds_that_it_was_not_run_wit
     assert none.value == pytest.approx(mean_ap(scores_of(0, 0)) - base)
 
 
+def test_rows_of_two_splits_are_not_mixed(tmp_path):
+    rows = folder(tmp_path, ARMS)
+    rows += [row.model_copy(update={"split": "val"}) for row in rows if row.split == "test"]
+    with pytest.raises(UserError, match="probe_ap was measured on msrs test, msrs val"):
+        differences(rows, tmp_path, "mse (lr=0.1, steps=3)", "probe_ap")
+
+
+def test_a_class_that_the_images_lack_has_no_difference_and_the_others_do(tmp_path):
+    """As notebook 05 keeps it: "tram" stands first among the classes, and nothing is a tram."""
+    rows, truth = [], TRUTH + 1
+    for arm, seed in (("mse", 10), ("code", 11)):
+        scores = scores_of(seed, 1)
+        scores = np.concatenate([np.zeros_like(scores[..., :1]), scores], -1)
+        np.savez(tmp_path / f"{arm}.npz", **{arm: scores, "truth": truth})
+        values = {k: precision(scores[..., i], i == truth) for i, k in ((1, "person"), (2, "car"))}
+        values = {"mean": np.mean(list(values.values())), "tram": None} | values
+        about = dict(claim="walk", seed=0, data="msrs", split="test", metric="probe_ap")
+        rows += [
+            Row(arm=arm, klass=k, value=v, per_image=f"{arm}.npz", **about)
+            for k, v in values.items()
+        ]
+    found = differences(rows, tmp_path, "mse", "probe_ap")
+    assert [d.klass for d in found] == ["mean", "person", "car"]
+    by_arm = {(row.arm, row.klass): row.value for row in rows}
+    for d in found:
+        assert d.value == pytest.approx(by_arm["code", d.klass] - by_arm["mse", d.klass])
+
+
+def test_a_file_that_is_written_again_is_read_again(tmp_path):
+    file, asked = tmp_path / "images.npz", ("probe_ap", "mse", CLASSES)
+    assert resample(file, *asked) is None
+    for seed in (1, 2):
+        np.savez(file, mse=scores_of(seed, 1), truth=TRUTH)
+        assert resample(file, *asked).values["mean"] == pytest.approx(mean_ap(scores_of(seed, 1)))
+
+
 def test_of_two_beginnings_of_a_name_the_longer_one_is_the_arm_s_own(tmp_path):
     scores = {"mse": scores_of(1, 0), "mse (lr=0.1)": scores_of(2, 2)}
     np.savez(tmp_path / "images.npz", **scores, truth=TRUTH)

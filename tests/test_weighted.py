@@ -74,6 +74,36 @@ def test_two_passes_over_batches_are_one_over_all():
     torch.testing.assert_close(one["coherence"][1:].double(), rings[~rings.isnan()])
 
 
+def test_no_teacher_is_its_own_stranger():
+    """Teachers equal their students, image by image unlike. One image a batch: were the first one
+    set beside itself, strangers would share a quarter of their waves or so."""
+    preparer = Predictability()
+    for seed in range(4):
+        x = noise(1, 64, 8, 8, seed=seed)
+        preparer.update(x, x)
+    assert preparer.shuffled.images == 3
+    assert abs(preparer.state()["shuffled"][1:].mean()) < 0.05
+    few = Predictability()
+    for seed in range(2):
+        few.update(noise(1, 4, 8, 8, seed=seed), noise(1, 4, 8, 8, seed=seed))
+    with pytest.raises(UserError, match="So few pairs"):
+        few.state()
+
+
+def test_of_a_batch_its_last_image_alone_is_kept():
+    preparer = Predictability()
+    preparer.update(noise(6, 4, 8, 8), noise(6, 4, 8, 8, seed=1))
+    assert preparer.last.untyped_storage().nbytes() == 4 * 8 * 8 * 8
+
+
+def test_a_weight_where_the_teacher_has_no_power_is_refused():
+    blind = {"rho": torch.tensor([0.0, 0.5, 1.0]), "coherence": torch.tensor([0.5, 0.0, 0.0]),
+             "shuffled": torch.zeros(3), "power": torch.tensor([0.0, 2.0, 1.0])}  # fmt: skip
+    maps = [noise(2, 3, 4, 4)], [noise(2, 3, 4, 4, seed=1)]
+    with pytest.raises(UserError, match="no power on 4 x 4 tokens"):
+        build_loss("coherence", states=[blind])(*maps)
+
+
 def test_shuffled_pairs_share_their_layout_alone():
     """All pictures have one layout, of power L(f), beside what is each pair's own, of power 1; the
     teacher adds noise of power 1. So pairs share L + 1 and shuffled ones L."""
@@ -199,7 +229,7 @@ X = noise(2, 3, 4, 4)
         (lambda: build_loss("anchor", states=[STATE])([X], [X]), "needs anchors"),
         (lambda: build_loss("coherence", states=[{**STATE, "coherence": torch.zeros(3)}]),
          "0 at all frequencies"),
-        (lambda: prepare("coherence", [([X[:1]], [X[:1]])]), "One pair tells nothing"),
+        (lambda: prepare("coherence", [([X[:1]], [X[:1]])]), "So few pairs tell nothing"),
         (lambda: prepare("coherence", [([X], [X])], variant="predicted"), "needs two batches"),
     ],
 )  # fmt: skip

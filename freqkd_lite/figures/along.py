@@ -46,9 +46,14 @@ class Point(NamedTuple):
 def series(found: Sequence[Mean], metric: str, along: str) -> dict[str, list[Point]]:
     """Each arm's points in rising order, arms named without the setting `along`, of the mean over
     classes on whole splits. Arms that have no such setting are left out; `UserError` where none
-    has it."""
+    has it, and for figures of several sets or splits."""
     told: dict[str, list[Point]] = {}
-    for m in _overall(found, metric):
+    overall = _overall(found, metric)
+    places = sorted({f"{m.data} {m.split}" for m in overall})
+    if len(places) > 1:
+        raise UserError(f"{metric} was measured on {', '.join(places)}: a figure along {along} "
+                        "shows one of them.")  # fmt: skip
+    for m in overall:
         own = own_settings(m.arm)
         if along in own:
             at = _number(along, own.pop(along))
@@ -59,7 +64,7 @@ def series(found: Sequence[Mean], metric: str, along: str) -> dict[str, list[Poi
             told.setdefault(arm, []).append(Point(at, m.value, interval, by_seed))
     if not told:
         raise UserError(f"No arm has a setting {along!r}: name one that the sweep's arms have.")
-    return {arm: sorted(points) for arm, points in told.items()}
+    return {arm: sorted(points, key=lambda p: p.at) for arm, points in told.items()}
 
 
 def _number(along: str, value: str) -> float:
@@ -160,6 +165,8 @@ def along(folder: str | Path) -> tuple[tuple[Figure, str] | None, str]:
     folder = Path(folder)
     if not (folder / "results.json").is_file():
         return None, f"{folder.parent.name}/{folder.name} holds no results: nothing is drawn."
-    made, found = json.loads((folder / "manifest.json").read_text()), means(read_results(folder))
-    chosen = found, made["metric"], made["along"]
+    made = json.loads((folder / "manifest.json").read_text())
+    if not made.get("along"):
+        raise UserError(f"{folder.name} holds no sweep along a setting: its file lacks along.")
+    chosen = means(read_results(folder)), made["metric"], made["along"]
     return along_figure(*chosen), along_answer(*chosen)
