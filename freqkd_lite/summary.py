@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 from freqkd_lite import data
 from freqkd_lite.errors import UserError, unknown
 from freqkd_lite.figures.ablation import arms_figure, verdict
-from freqkd_lite.figures.along import along_answer, along_figure
+from freqkd_lite.figures.along import along_answer, along_figure, failed_arms
 from freqkd_lite.figures.arms import colour, name
 from freqkd_lite.notebook import style
 from freqkd_lite.paired import FILE, Difference, Differences, differences, not_compared
@@ -299,7 +299,8 @@ def write_page(folder: Path) -> str:
     else:
         (folder / FILE).unlink(missing_ok=True)  # of another sweep
         if along:
-            said, (drawn, alt) = (f(found, metric, along) for f in (along_answer, along_figure))
+            chosen = found, metric, along, failed_arms(manifest.get("failed", []))
+            said, (drawn, alt) = along_answer(*chosen), along_figure(*chosen)
         else:
             drawn, alt = figure(found, metric)
     drawn.savefig(folder / FIGURE, metadata={"Software": None, "Description": alt})

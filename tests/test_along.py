@@ -4,7 +4,7 @@ import matplotlib.pyplot as plt
 import pytest
 
 from freqkd_lite.errors import UserError
-from freqkd_lite.figures.along import along, along_answer, along_figure, series
+from freqkd_lite.figures.along import along, along_answer, along_figure, failed_arms, series
 from freqkd_lite.results import Row, means, write_results
 from freqkd_lite.runs import manifest
 from freqkd_lite.summary import write_page
@@ -65,6 +65,23 @@ def test_a_panel_for_each_arm_with_its_best_point_ringed():
     assert [text.get_text() for text in axes[-1].texts] == ["undistilled"]
     assert "MSE: 0.520 at 0.001, 0.550 at 0.003, 0.500 at 0.01" in alt
     assert alt.endswith("Dotted: undistilled 0.420.")
+    plt.close(figure)
+
+
+def test_a_run_that_failed_has_a_cross_and_is_no_end():
+    said = ["05_arms arms=['none', 'code (lr=0.01)'] seed=0: Cell 10 of 05_arms failed: it's over",
+            "05_arms arms=['none', 'mse (lr=0.01)', 'eq (lr=0.01)'] seed=0: failed"]  # fmt: skip
+    failed = failed_arms(said)
+    assert failed == ["none", "code (lr=0.01)", "none", "mse (lr=0.01)", "eq (lr=0.01)"]
+    rows = [*ROWS, row("code (lr=0.003)", 0.5)]
+    told = along_answer(means(rows), "probe_ap", "lr", failed)
+    # code is best at its last rate but for the failed one; mse has a figure there from another run
+    assert told.endswith("At an end of what was tried: MSE, shuffled pairs. Failed: FreqKD (code) "
+                         "at 0.01.")  # fmt: skip
+    figure, alt = along_figure(means(rows), "probe_ap", "lr", failed)
+    crosses = [line for line in figure.axes[2].lines if line.get_marker() == "x"]
+    assert [list(line.get_xdata()) for line in crosses] == [[0.01]]
+    assert "0.500 at 0.003, nothing at 0.01" in alt and alt.endswith("Crosses: runs that failed.")
     plt.close(figure)
 
 

@@ -4,6 +4,8 @@ training."""
 from __future__ import annotations
 
 import json
+import re
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -30,23 +32,34 @@ WORDS = {"lr": "learning rate", "steps": "steps of training"}
 
 
 class Point(NamedTuple):
-    """What an arm has at one value of the setting, the interval over seeds if it has several, and
-    what each seed has."""
+    """What an arm has at one value of the setting, None if its run failed, the interval over seeds
+    if it has several, and what each seed has."""
 
     at: float
-    value: float
+    value: float | None
     interval: tuple[float, float] | None = None
     by_seed: Mapping[int | None, float] = {}
 
     def __str__(self) -> str:
+        if self.value is None:
+            return "nothing"
         span = " [{:.3f}, {:.3f}]".format(*self.interval) if self.interval else ""
         return f"{self.value:.3f}{span}"
 
 
-def series(found: Sequence[Mean], metric: str, along: str) -> dict[str, list[Point]]:
+def failed_arms(failed: Sequence[str]) -> list[str]:
+    """The arms of the runs that a sweep's manifest tells as failed."""
+    lists = (re.search(r"arms=\[(.*?)\]", said) for said in failed)
+    return [arm for found in lists if found for arm in re.findall(r"'([^']+)'", found[1])]
+
+
+def series(
+    found: Sequence[Mean], metric: str, along: str, failed: Sequence[str] = ()
+) -> dict[str, list[Point]]:
     """Each arm's points in rising order, arms named without the setting `along`, of the mean over
-    classes on whole splits. Arms that have no such setting are left out; `UserError` where none
-    has it, and for figures of several sets or splits."""
+    classes on whole splits; a point without a value for arms of `failed` runs. Arms that have no
+    such setting are left out; `UserError` where none has it, and for figures of several sets or
+    splits."""
     told: dict[str, list[Point]] = {}
     overall = _overall(found, metric)
     places = sorted({f"{m.data} {m.split}" for m in overall})
@@ -54,17 +67,26 @@ def series(found: Sequence[Mean], metric: str, along: str) -> dict[str, list[Poi
         raise UserError(f"{metric} was measured on {', '.join(places)}: a figure along {along} "
                         "shows one of them.")  # fmt: skip
     for m in overall:
-        own = own_settings(m.arm)
-        if along in own:
-            at = _number(along, own.pop(along))
-            rest = ", ".join(f"{key}={value}" for key, value in own.items())
-            arm = with_settings(split_arm(m.arm)[0], rest)
+        plain, at = _without(m.arm, along)
+        if at is not None:
             interval = m.interval if m.over == "seeds" else None
             by_seed = {row.seed: row.value for row in m.rows if row.value is not None}
-            told.setdefault(arm, []).append(Point(at, m.value, interval, by_seed))
+            told.setdefault(plain, []).append(Point(at, m.value, interval, by_seed))
+    for arm in dict.fromkeys(failed):
+        plain, at = _without(arm, along)
+        if plain in told and at is not None and at not in [p.at for p in told[plain]]:
+            told[plain].append(Point(at, None))
     if not told:
         raise UserError(f"No arm has a setting {along!r}: name one that the sweep's arms have.")
     return {arm: sorted(points, key=lambda p: p.at) for arm, points in told.items()}
+
+
+def _without(arm: str, along: str) -> tuple[str, float | None]:
+    """(the arm without its setting `along`, that setting or None)."""
+    own = own_settings(arm)
+    at = _number(along, own.pop(along)) if along in own else None
+    rest = ", ".join(f"{key}={value}" for key, value in own.items())
+    return with_settings(split_arm(arm)[0], rest), at
 
 
 def _number(along: str, value: str) -> float:
@@ -81,19 +103,21 @@ def _overall(found: Sequence[Mean], metric: str) -> list[Mean]:
 
 def best(points: Sequence[Point]) -> Point:
     """The point of the highest value; of equal ones the first."""
-    return max(points, key=lambda p: p.value)
+    return max((p for p in points if p.value is not None), key=lambda p: p.value)
 
 
-def along_figure(found: Sequence[Mean], metric: str, along: str) -> tuple[Figure, str]:
+def along_figure(
+    found: Sequence[Mean], metric: str, along: str, failed: Sequence[str] = ()
+) -> tuple[Figure, str]:
     """A panel for each arm: the metric against the setting, with its interval over seeds where
-    there are several, the best point ringed, and as dotted lines the arms that have no such
-    setting. With a description."""
-    lines = series(found, metric, along)
+    there are several, the best point ringed, a cross where the run failed, and as dotted lines the
+    arms that have no such setting. With a description."""
+    lines = series(found, metric, along, failed)
     level = {m.arm: m.value for m in _overall(found, metric) if along not in own_settings(m.arm)}
     style()
     columns = min(COLUMNS, len(lines))
     rows = -(-len(lines) // columns)
-    shape = (max(4.2, 1.0 + 2.1 * columns), 0.9 + 1.75 * rows)
+    shape = (max(4.2, 1.0 + 2.1 * columns), 0.9 + 1.85 * rows)
     drawn, axes = plt.subplots(rows, columns, figsize=shape, squeeze=False, sharex=True,
                                sharey=True)  # fmt: skip
     for ax in axes.flat[len(lines) :]:
@@ -103,12 +127,17 @@ def along_figure(found: Sequence[Mean], metric: str, along: str) -> tuple[Figure
     for ax, (arm, points) in zip(axes.flat, lines.items(), strict=False):
         for value in level.values():
             ax.axhline(value, color=COLOURS["floor"], lw=1, ls=":")
-        ax.plot([p.at for p in points], [p.value for p in points], "o-", ms=5, color=colour(arm))
+        there = [p for p in points if p.value is not None]
+        ax.plot([p.at for p in there], [p.value for p in there], "o-", ms=5, color=colour(arm))
         for p in points:
+            if p.value is None:
+                foot = ax.get_xaxis_transform()
+                ax.plot(p.at, 0.06, "x", ms=7, mew=2, color=colour(arm), transform=foot)
+        for p in there:
             ax.plot((p.at, p.at), p.interval or (p.value, p.value), lw=1.5, color=colour(arm))
         top = best(points)
         ax.plot(top.at, top.value, "o", ms=11, mfc="none", mec=colour(arm), mew=1.5)
-        ax.set_title(name(arm), fontsize=9.5)
+        ax.set_title(textwrap.fill(name(arm), 26), fontsize=9.5)
         if min(values) > 0:
             ax.set_xscale("log")
         ax.set_xticks(values, [f"{v:g}" for v in values], fontsize=8.5)
@@ -125,12 +154,14 @@ def along_figure(found: Sequence[Mean], metric: str, along: str) -> tuple[Figure
     drawn.supylabel(metric, fontsize=10.5)
     dotted = ", ".join(f"{name(arm)} {value:.3f}" for arm, value in level.items())
     dotted = f" Dotted: {dotted}." if dotted else ""
+    if any(p.value is None for points in lines.values() for p in points):
+        dotted += " Crosses: runs that failed."
     return drawn, f"{metric} against {along}, by arm. {'; '.join(said)}.{dotted}"
 
 
-def along_answer(found: Sequence[Mean], metric: str, along: str) -> str:
-    """Where each arm is best, and which of them are so at an end of what was tried."""
-    lines = series(found, metric, along)
+def along_answer(found: Sequence[Mean], metric: str, along: str, failed: Sequence[str] = ()) -> str:
+    """Where each arm is best, which of them are so at an end of what was tried, and what failed."""
+    lines = series(found, metric, along, failed)
     tops = {arm: best(points) for arm, points in lines.items()}
     at: dict[float, list[str]] = {}
     for arm, top in sorted(tops.items(), key=lambda item: -item[1].value):
@@ -139,6 +170,9 @@ def along_answer(found: Sequence[Mean], metric: str, along: str) -> str:
     ends = [name(arm) for arm, points in lines.items()
             if len(points) > 1 and tops[arm].at in (points[0].at, points[-1].at)]  # fmt: skip
     edge = f" At an end of what was tried: {', '.join(ends)}." if ends else ""
+    lost = [f"{name(arm)} at {p.at:g}" for arm, points in lines.items()
+            for p in points if p.value is None]  # fmt: skip
+    edge += f" Failed: {', '.join(lost)}." if lost else ""
     return f"{metric} is highest {told}.{edge}{_apart(lines)}"
 
 
@@ -168,5 +202,6 @@ def along(folder: str | Path) -> tuple[tuple[Figure, str] | None, str]:
     made = json.loads((folder / "manifest.json").read_text())
     if not made.get("along"):
         raise UserError(f"{folder.name} holds no sweep along a setting: its file lacks along.")
-    chosen = means(read_results(folder)), made["metric"], made["along"]
+    failed = failed_arms(made.get("failed", []))
+    chosen = means(read_results(folder)), made["metric"], made["along"], failed
     return along_figure(*chosen), along_answer(*chosen)
