@@ -1,5 +1,7 @@
 """Verdicts follow from the numbers by their rules: change the numbers and the words change."""
 
+from dataclasses import replace
+
 import pytest
 
 from freqkd_lite.claims import (
@@ -102,14 +104,37 @@ def test_the_finding_is_what_the_differences_say(tmp_path, value, low, words):
     assert finding(tmp_path) == ""
     (tmp_path / "distillation").mkdir()
     study(value, low).write(tmp_path / "distillation")
-    (tmp_path / "distillation" / "manifest.json").write_text('{"unfinished": ["a"], "failed": []}')
+    (tmp_path / "distillation" / "manifest.json").write_text(
+        '{"unfinished": ["a"], "failed": ["b", "c"]}'
+    )
     said = finding(tmp_path)
-    assert "4 seeds, 1 runs still to come;" in said
+    assert "4 seeds, 1 run still to come, 2 runs failed;" in said
     assert words in said
     assert (
         "FreqKD (code) is below the MSE that weighs all frequencies alike: -0.040 [-0.060, -0.020] "
         "mean AP, with merge_scale=0.5 -0.010 [-0.030, +0.020], each at"
     ) in said
+
+
+def test_the_finding_tells_how_much_hangs_on_the_rate(tmp_path):
+    for folder in ("distillation", "distillation_val"):
+        (tmp_path / folder).mkdir()
+    study(0.02, 0.005).write(tmp_path / "distillation")
+    (tmp_path / "distillation" / "manifest.json").write_text("{}")
+    rows = [
+        Difference("code (lr=0.003)", "mean", -0.04, (-0.06, -0.02), 3, 88, 40),
+        Difference("code (lr=0.003)", "car", -0.1, (-0.2, -0.05), 3, 88, 40),
+        Difference("code (lr=0.001)", "mean", -0.02, (-0.03, 0.01), 3, 88, 40),
+        Difference("mse (lr=0.001)", "mean", -0.01, (-0.03, 0.02), 3, 88, 40),
+    ]
+    kept = Differences("mse (lr=0.003)", None, "probe_ap", "msrs val", rows)
+    kept.write(tmp_path / "distillation_val")
+    assert (
+        "suited it on val. On val: -0.040 [-0.060, -0.020] with lr=0.003, -0.020 [-0.030, +0.010] "
+        "with lr=0.001 (3 seeds). Ahead of that MSE"
+    ) in finding(tmp_path)
+    replace(kept, against="eq").write(tmp_path / "distillation_val")  # another mark
+    assert "On val:" not in finding(tmp_path)
 
 
 def test_the_study_counts_before_shorter_results(tmp_path):
