@@ -86,6 +86,7 @@ def study(value, low):
         Difference("anchor (lr=0.001)", "mean", value, (low, 0.1), 4, 93, 40),
         Difference("anchor (lr=0.001)", "car", 0.5, (0.4, 0.6), 4, 93, 40),
         Difference("code (lr=0.003, merge_scale=0.5)", "mean", -0.01, (-0.03, 0.02), 4, 93, 40),
+        Difference("code (lr=0.001)", "mean", 0.0, (-0.03, 0.04), 4, 93, 40),
         Difference("teacher", "mean", 0.3, (0.2, 0.4), 5, 93, 40),  # competes with nobody
         Difference("none", "mean", -0.1, (-0.2, -0.05), 5, 93, 40),
     ]
@@ -95,9 +96,9 @@ def study(value, low):
 @pytest.mark.parametrize(
     ("value", "low", "words"),
     [
-        (0.02, 0.005, "of 3 arms: anchored, lr=0.001 +0.020 [+0.005, +0.100] (MSRS test"),
-        (0.02, -0.001, "of 3 arms: none (MSRS test, 93 images, 4 seeds,"),
-        (0.009, 0.005, "of 3 arms: none (MSRS test"),
+        (0.02, 0.005, "of 4 arms: anchored, lr=0.001 +0.020 [+0.005, +0.100] (MSRS test"),
+        (0.02, -0.001, "of 4 arms: none (MSRS test, 93 images, 4 seeds,"),
+        (0.009, 0.005, "of 4 arms: none (MSRS test"),
     ],
 )
 def test_the_finding_is_what_the_differences_say(tmp_path, value, low, words):
@@ -112,7 +113,8 @@ def test_the_finding_is_what_the_differences_say(tmp_path, value, low, words):
     assert words in said
     assert (
         "FreqKD (code) is below the MSE that weighs all frequencies alike: -0.040 [-0.060, -0.020] "
-        "mean AP, with merge_scale=0.5 -0.010 [-0.030, +0.020], each at"
+        "mean AP, with merge_scale=0.5 -0.010 [-0.030, +0.020], with lr=0.001 +0.000 [-0.030, "
+        "+0.040]; learning rates were chosen on val. Ahead"
     ) in said
 
 
@@ -130,7 +132,7 @@ def test_the_finding_tells_how_much_hangs_on_the_rate(tmp_path):
     kept = Differences("mse (lr=0.003)", None, "probe_ap", "msrs val", rows)
     kept.write(tmp_path / "distillation_val")
     assert (
-        "suited it on val. On val: -0.040 [-0.060, -0.020] with lr=0.003, -0.020 [-0.030, +0.010] "
+        "chosen on val. On val: -0.040 [-0.060, -0.020] with lr=0.003, -0.020 [-0.030, +0.010] "
         "with lr=0.001 (3 seeds). Ahead of that MSE"
     ) in finding(tmp_path)
     replace(kept, against="eq").write(tmp_path / "distillation_val")  # another mark
@@ -149,6 +151,13 @@ def test_the_study_counts_before_shorter_results(tmp_path):
     write_results(tmp_path / "msrs", [row(a, 0.9) for a in ("none", "mse", "code")], {})
     measured = table(tmp_path)[2][2]
     assert "undistilled 0.40, MSE 0.50, FreqKD (code) 0.45 (one seed" in measured
+    # a second rate with as many seeds leaves it open which one counts, with fewer it does not
+    other = row("code (lr=0.003)", 0.48)
+    write_results(tmp_path / "distillation", [*rows, other], {})
+    assert "MSE 0.90" in table(tmp_path)[2][2]
+    more = other.model_copy(update={"seed": 1, "value": 0.48})
+    write_results(tmp_path / "distillation", [*rows, other, more], {})
+    assert "FreqKD (code) 0.48" in table(tmp_path)[2][2]
     write_results(tmp_path / "distillation", rows[:2], {})
     assert "MSE 0.90" in table(tmp_path)[2][2]
 
