@@ -174,31 +174,31 @@ def finding(results: Path) -> str:
                    if about.get(key))  # fmt: skip
     ahead = sorted((d for d in rows if beats(d)), key=lambda d: -d.value)
     told = "; ".join(f"{name(d.arm)} {d}" for d in ahead)
-    variants, own = "", own_settings(named.arm).items()
+    own, variants = own_settings(named.arm).items(), []
     for d in rows:  # the same loss with other settings
         other = [f"{k}={v}" for k, v in own_settings(d.arm).items() if (k, v) not in own]
         if split_arm(d.arm)[0] == split_arm(named.arm)[0] and d is not named:
-            variants += f", with {', '.join(other) or 'its defaults'} {d}"
+            variants.append(f"with {', '.join(other) or 'its defaults'} {d}")
+    further = f" ({', '.join(variants)})" if variants else ""
     return (
-        f"**What our study says:** {_plain(named.arm)} {side(named)} the {mark} that weighs all "
-        f"frequencies alike: {named} mean AP{variants}; learning rates were chosen on val."
-        f"{_at_other_rates(results, kept)} "
-        f"Ahead of that {mark} by {MARGIN:g} or more, and beyond the interval, of {len(rows)} "
-        f"arms: {told or 'none'} ({kept.place.replace('msrs', 'MSRS')}, {named.images} images, "
-        f"{' or '.join(map(str, seeds))} seeds{left}; "
-        f"[how it was done](results/{STUDY}/README.md))."
+        f"**What our study says:** on {kept.place.replace('msrs', 'MSRS')}, {_plain(named.arm)} "
+        f"{side(named)} the {mark} that weighs all frequencies alike: {named} mean AP{further}"
+        f"{_at_other_rates(results, kept)}. Of {len(rows)} arms, ahead of that {mark} by "
+        f"{MARGIN:g} or more and beyond the interval: {told or 'none'} ({named.images} images, "
+        f"{' or '.join(map(str, seeds))} seeds{left}; learning rates chosen on val; [how it was "
+        f"done](results/{STUDY}/README.md))."
     )
 
 
 def _at_other_rates(results: Path, study: Differences) -> str:
-    """The loss that the study named, at several rates on val, less the same mark: in a sentence."""
+    """The loss that the study named, at several rates on val, less the same mark: in a clause."""
     kept = read_differences(results / RATES)
     if kept is None or kept.against != study.against:
         return ""
     loss = split_arm(study.named)[0]
     rows = [d for d in kept.rows if d.klass == "mean" and split_arm(d.arm)[0] == loss]
     told = ", ".join(f"{d} with {split_arm(d.arm)[1]}" for d in rows)
-    return f" On val: {told} ({rows[0].seeds} seeds)." if rows else ""
+    return f"; on val {told}" if rows else ""
 
 
 def _plain(arm: str) -> str:

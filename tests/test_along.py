@@ -4,7 +4,7 @@ import matplotlib.pyplot as plt
 import pytest
 
 from freqkd_lite.errors import UserError
-from freqkd_lite.figures.along import along, along_answer, along_figure, failed_arms, series
+from freqkd_lite.figures.along import along, along_answer, along_figure, failed_arms, ranked, series
 from freqkd_lite.results import Row, means, write_results
 from freqkd_lite.runs import manifest
 from freqkd_lite.summary import write_page
@@ -110,7 +110,7 @@ def test_two_arms_are_set_against_each_other_seed_by_seed(tmp_path):
     said = along_answer(means(rows), "probe_ap", "steps")
     assert said.endswith("MSE less FreqKD (code), seed by seed: +0.120 [-0.134, +0.374] at 30.")
     assert along(tmp_path) == (None, f"{tmp_path.parent.name}/{tmp_path.name} holds no results: "
-                                     "nothing is drawn.")  # fmt: skip
+                                     "there is nothing to show.")  # fmt: skip
     write_results(tmp_path, rows, manifest(metric="probe_ap"))
     with pytest.raises(UserError, match="holds no sweep along a setting"):
         along(tmp_path)
@@ -118,6 +118,16 @@ def test_two_arms_are_set_against_each_other_seed_by_seed(tmp_path):
     drawn, answer = along(tmp_path)
     assert answer == said and drawn[1].startswith("probe_ap against steps")
     plt.close(drawn[0])
+
+
+def test_arms_are_ranked_at_the_setting_that_suits_each(tmp_path):
+    assert ranked(tmp_path, ["mse"]).endswith("holds no results: there is nothing to show.")
+    write_results(tmp_path, ROWS, manifest(metric="probe_ap", along="lr"))
+    assert ranked(tmp_path, ["code", "mse"]) == (
+        "probe_ap on msrs val, each at the learning rate that suits it: MSE 0.550, FreqKD (code) "
+        "0.470, MSE, shuffled pairs 0.430."
+    )
+    assert ranked(tmp_path, ["code"]).endswith("suits it: FreqKD (code) 0.470.")
 
 
 def test_a_page_of_such_a_sweep_opens_with_it(tmp_path):

@@ -96,9 +96,13 @@ def study(value, low):
 @pytest.mark.parametrize(
     ("value", "low", "words"),
     [
-        (0.02, 0.005, "of 4 arms: anchored, lr=0.001 +0.020 [+0.005, +0.100] (MSRS test"),
-        (0.02, -0.001, "of 4 arms: none (MSRS test, 93 images, 4 seeds,"),
-        (0.009, 0.005, "of 4 arms: none (MSRS test"),
+        (0.02, 0.005, "interval: anchored, lr=0.001 +0.020 [+0.005, +0.100] (93 images"),
+        (
+            0.02,
+            -0.001,
+            "Of 4 arms, ahead of that MSE by 0.01 or more and beyond the interval: none (93",
+        ),
+        (0.009, 0.005, "interval: none (93 images, 4 seeds,"),
     ],
 )
 def test_the_finding_is_what_the_differences_say(tmp_path, value, low, words):
@@ -112,9 +116,9 @@ def test_the_finding_is_what_the_differences_say(tmp_path, value, low, words):
     assert "4 seeds, 1 run still to come, 2 runs failed;" in said
     assert words in said
     assert (
-        "FreqKD (code) is below the MSE that weighs all frequencies alike: -0.040 [-0.060, -0.020] "
-        "mean AP, with merge_scale=0.5 -0.010 [-0.030, +0.020], with lr=0.001 +0.000 [-0.030, "
-        "+0.040]; learning rates were chosen on val. Ahead"
+        "on MSRS test, FreqKD (code) is below the MSE that weighs all frequencies alike: -0.040 "
+        "[-0.060, -0.020] mean AP (with merge_scale=0.5 -0.010 [-0.030, +0.020], with lr=0.001 "
+        "+0.000 [-0.030, +0.040]). Of 4"
     ) in said
 
 
@@ -132,11 +136,11 @@ def test_the_finding_tells_how_much_hangs_on_the_rate(tmp_path):
     kept = Differences("mse (lr=0.003)", None, "probe_ap", "msrs val", rows)
     kept.write(tmp_path / "distillation_val")
     assert (
-        "chosen on val. On val: -0.040 [-0.060, -0.020] with lr=0.003, -0.020 [-0.030, +0.010] "
-        "with lr=0.001 (3 seeds). Ahead of that MSE"
+        "+0.040]); on val -0.040 [-0.060, -0.020] with lr=0.003, -0.020 [-0.030, +0.010] with "
+        "lr=0.001. Of 4 arms"
     ) in finding(tmp_path)
     replace(kept, against="eq").write(tmp_path / "distillation_val")  # another mark
-    assert "On val:" not in finding(tmp_path)
+    assert "; on val" not in finding(tmp_path)
 
 
 def test_the_study_counts_before_shorter_results(tmp_path):
@@ -175,7 +179,7 @@ def test_the_table_goes_between_its_marks_and_leaves_the_rest(tmp_path):
     study(0.02, 0.005).write(tmp_path / "distillation")
     (tmp_path / "distillation" / "manifest.json").write_text("{}")
     write_into(readme, tmp_path)
-    assert "\n**What our study says:** FreqKD (code) is below the MSE" in readme.read_text()
+    assert "\n**What our study says:** on MSRS test, FreqKD (code) is below" in readme.read_text()
     readme.write_text("no marks")
     with pytest.raises(UserError, match="must hold the lines"):
         write_into(readme, tmp_path)

@@ -193,15 +193,43 @@ def _apart(lines: Mapping[str, Sequence[Point]]) -> str:
     return f" {name(one)} less {name(other)}, seed by seed: {', '.join(told)}." if told else ""
 
 
-def along(folder: str | Path) -> tuple[tuple[Figure, str] | None, str]:
-    """(figure with its description, answer) of a sweep along one setting; (None, a sentence)
-    where its results are not there."""
-    folder = Path(folder)
+Sweep = tuple[list[Mean], str, str, list[str]]
+"""(figures, metric, setting, arms that failed)."""
+
+
+def read_along(folder: Path) -> Sweep | None:
+    """A sweep along one setting as it was kept; None where there are no results. `UserError` for
+    results of another kind."""
     if not (folder / "results.json").is_file():
-        return None, f"{folder.parent.name}/{folder.name} holds no results: nothing is drawn."
+        return None
     made = json.loads((folder / "manifest.json").read_text())
     if not made.get("along"):
         raise UserError(f"{folder.name} holds no sweep along a setting: its file lacks along.")
     failed = failed_arms(made.get("failed", []))
-    chosen = means(read_results(folder)), made["metric"], made["along"], failed
-    return along_figure(*chosen), along_answer(*chosen)
+    return means(read_results(folder)), made["metric"], made["along"], failed
+
+
+def along(folder: str | Path) -> tuple[tuple[Figure, str] | None, str]:
+    """(figure with its description, answer) of a sweep along one setting; (None, a sentence)
+    where its results are not there."""
+    kept = read_along(Path(folder))
+    return (along_figure(*kept), along_answer(*kept)) if kept else (None, _absent(Path(folder)))
+
+
+def ranked(folder: str | Path, losses: Sequence[str]) -> str:
+    """The arms of some losses from best to worst, each at the setting that suited it, in a
+    sentence."""
+    kept = read_along(Path(folder))
+    if not kept:
+        return _absent(Path(folder))
+    found, metric, setting, _ = kept
+    tops = {arm: best(points) for arm, points in series(found, metric, setting).items()
+            if split_arm(arm)[0] in losses}  # fmt: skip
+    order = sorted(tops.items(), key=lambda item: -item[1].value)
+    place = " ".join(dict.fromkeys(f"{m.data} {m.split}" for m in _overall(found, metric)))
+    told = ", ".join(f"{name(arm)} {top}" for arm, top in order)
+    return f"{metric} on {place}, each at the {WORDS.get(setting, setting)} that suits it: {told}."
+
+
+def _absent(folder: Path) -> str:
+    return f"{folder.parent.name}/{folder.name} holds no results: there is nothing to show."
