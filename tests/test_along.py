@@ -93,8 +93,15 @@ def test_several_seeds_have_an_interval():
     assert first.interval == pytest.approx((0.55 - 0.63531, 0.55 + 0.63531), abs=1e-4)
     assert second.interval is None  # that of one run is over images
     figure, alt = along_figure(means(rows), "probe_ap", "lr")
-    whisker = figure.axes[0].lines[1]
-    assert list(whisker.get_ydata()) == list(first.interval)
+    lines = figure.axes[0].lines
+    assert [line.get_ydata().tolist() for line in lines[1:-1]] == [[0.5, 0.6]]  # dots alone
+    third = row("mse (lr=0.1)", 0.55).model_copy(update={"seed": 2})
+    more, _ = along_figure(means([*rows, third]), "probe_ap", "lr")
+    dots, whisker = more.axes[0].lines[1:-1]
+    assert dots.get_ydata().tolist() == [0.5, 0.6, 0.55]
+    half = 4.30265 * 0.05 / 3**0.5  # t of two degrees of freedom; the standard deviation is .05
+    assert whisker.get_ydata().tolist() == pytest.approx([0.55 - half, 0.55 + half], abs=1e-5)
+    plt.close(more)
     assert "MSE: 0.550 [-0.085, 1.185] at 0.1, 0.400 at 0.2" in alt
     plt.close(figure)
 

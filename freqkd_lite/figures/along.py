@@ -109,9 +109,9 @@ def best(points: Sequence[Point]) -> Point:
 def along_figure(
     found: Sequence[Mean], metric: str, along: str, failed: Sequence[str] = ()
 ) -> tuple[Figure, str]:
-    """A panel for each arm: the metric against the setting, with its interval over seeds where
-    there are several, the best point ringed, a cross where the run failed, and as dotted lines the
-    arms that have no such setting. With a description."""
+    """A panel for each arm: the metric against the setting, pale dots for the seeds where there are
+    several and their interval where there are three, the best point ringed, a cross where the run
+    failed, and as dotted lines the arms that have no such setting. With a description."""
     lines = series(found, metric, along, failed)
     level = {m.arm: m.value for m in _overall(found, metric) if along not in own_settings(m.arm)}
     style()
@@ -134,10 +134,14 @@ def along_figure(
                 foot = ax.get_xaxis_transform()
                 ax.plot(p.at, 0.06, "x", ms=7, mew=2, color=colour(arm), transform=foot)
         for p in there:
-            ax.plot((p.at, p.at), p.interval or (p.value, p.value), lw=1.5, color=colour(arm))
+            seeds = list(p.by_seed.values())
+            if len(seeds) > 1:
+                ax.plot([p.at] * len(seeds), seeds, "o", ms=3, alpha=0.5, color=colour(arm))
+            if len(seeds) > 2 and p.interval:  # that of two is wider than any panel
+                ax.plot((p.at, p.at), p.interval, lw=1.5, color=colour(arm))
         top = best(points)
         ax.plot(top.at, top.value, "o", ms=11, mfc="none", mec=colour(arm), mew=1.5)
-        ax.set_title(textwrap.fill(name(arm), 26), fontsize=9.5)
+        ax.set_title(textwrap.fill(name(arm), 22), fontsize=9.5)
         if min(values) > 0:
             ax.set_xscale("log")
         ax.set_xticks(values, [f"{v:g}" for v in values], fontsize=8.5)
