@@ -22,7 +22,7 @@ from freqkd_lite.errors import UserError, unknown
 from freqkd_lite.evaluate.detection import Matches
 from freqkd_lite.evaluate.probe import ap_draws
 from freqkd_lite.evaluate.stats import crossed_bootstrap, multiplicities
-from freqkd_lite.results import Row, is_part
+from freqkd_lite.results import Row, check_one_place, is_part
 from freqkd_lite.runs import write_json
 
 DRAWS = 1000
@@ -146,6 +146,10 @@ def beats(d: Difference) -> bool:
     return d.value >= MARGIN and d.interval[0] > 0
 
 
+def _whole(rows: Sequence[Row], metric: str) -> list[Row]:
+    return [row for row in rows if row.metric == metric and not is_part(row.split)]
+
+
 def differences(rows: Sequence[Row], folder: Path, against: str, metric: str) -> list[Difference]:
     """Each arm of `rows` less the arm `against`, for "mean" and every class, over the seeds that
     both have; an arm that no seed changes stands beside every seed of the other. One that shares no
@@ -155,12 +159,9 @@ def differences(rows: Sequence[Row], folder: Path, against: str, metric: str) ->
     or whose files are missing, don't give its figures again or are about other images, and for
     rows of several sets or splits.
     """
-    whole = [row for row in rows if row.metric == metric and not is_part(row.split)]
+    whole = _whole(rows, metric)
     chosen = [row for row in whole if row.value is not None]
-    places = sorted({f"{row.data} {row.split}" for row in chosen})
-    if len(places) > 1:
-        raise UserError(f"{metric} was measured on {', '.join(places)}: set arms against each "
-                        "other on one of them.")  # fmt: skip
+    check_one_place(chosen, metric, "set arms against each other on one of them")
     arms = list(dict.fromkeys(row.arm for row in chosen))
     if against not in arms:
         raise unknown("arm to compare with", against, arms)
@@ -192,8 +193,8 @@ def differences(rows: Sequence[Row], folder: Path, against: str, metric: str) ->
 def not_compared(rows: Sequence[Row], against: str, metric: str) -> list[str]:
     """Trained arms that have the metric, but for no seed that `against` has it for."""
     seeds: dict[str, set] = {}
-    for row in rows:
-        if row.metric == metric and not is_part(row.split) and row.value is not None:
+    for row in _whole(rows, metric):
+        if row.value is not None:
             seeds.setdefault(row.arm, set()).add(row.seed)
     theirs, set_apart = seeds.get(against, set()), (*UNTRAINED, against)
     return [arm for arm, own in seeds.items() if arm not in set_apart and not own & theirs]

@@ -105,6 +105,13 @@ def is_part(split: str) -> bool:
     return "/" in split
 
 
+def check_one_place(found: Iterable[Row | Mean], metric: str, remedy: str) -> None:
+    """`UserError`, ending in `remedy`, for figures of several sets or splits."""
+    places = sorted({f"{each.data} {each.split}" for each in found})
+    if len(places) > 1:
+        raise UserError(f"{metric} was measured on {', '.join(places)}: {remedy}.")
+
+
 def over_seeds(values: Iterable[float]) -> tuple[float, tuple[float, float] | None]:
     """Mean over seeds and its 95 % t interval (None for a single seed)."""
     values = list(values)

@@ -18,6 +18,7 @@ from freqkd_lite.figures.arms import colour, name
 from freqkd_lite.notebook import COLOURS, style
 from freqkd_lite.results import (
     Mean,
+    check_one_place,
     is_part,
     means,
     over_seeds,
@@ -62,10 +63,7 @@ def series(
     splits."""
     told: dict[str, list[Point]] = {}
     overall = _overall(found, metric)
-    places = sorted({f"{m.data} {m.split}" for m in overall})
-    if len(places) > 1:
-        raise UserError(f"{metric} was measured on {', '.join(places)}: a figure along {along} "
-                        "shows one of them.")  # fmt: skip
+    check_one_place(overall, metric, f"a figure along {along} shows one of them")
     for m in overall:
         plain, at = _without(m.arm, along)
         if at is not None:
@@ -197,11 +195,11 @@ def _apart(lines: Mapping[str, Sequence[Point]]) -> str:
     return f" {name(one)} less {name(other)}, seed by seed: {', '.join(told)}." if told else ""
 
 
-Sweep = tuple[list[Mean], str, str, list[str]]
+Kept = tuple[list[Mean], str, str, list[str]]
 """(figures, metric, setting, arms that failed)."""
 
 
-def read_along(folder: Path) -> Sweep | None:
+def read_along(folder: Path) -> Kept | None:
     """A sweep along one setting as it was kept; None where there are no results. `UserError` for
     results of another kind."""
     if not (folder / "results.json").is_file():
