@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -203,13 +203,15 @@ def not_compared(rows: Sequence[Row], against: str, metric: str) -> list[str]:
 @dataclass(frozen=True)
 class Differences:
     """What `freqkd report` keeps of a sweep in `FILE`: the differences, what they are from, the
-    comparison named beforehand, the figure, and the data's name and split."""
+    comparison named beforehand, the figure, the data's name and split, and the arms that could not
+    be compared (`not_compared`)."""
 
     against: str
     named: str | None
     metric: str
     place: str
     rows: list[Difference]
+    alone: list[str] = field(default_factory=list)
 
     def write(self, folder: Path) -> None:
         write_json(folder / FILE, asdict(self))

@@ -290,11 +290,10 @@ def write_page(folder: Path) -> str:
     if any(row.arm == against for row in rows):  # a sweep that is not finished may lack it
         less = differences(rows, folder, against, metric)
         place = ", ".join(dict.fromkeys(f"{m.data} {m.split}" for m in whole(found, metric)))
-        kept = Differences(against, manifest.get("named"), metric, place, less)
+        alone = not_compared(rows, against, metric)
+        kept = Differences(against, manifest.get("named"), metric, place, less, alone)
         kept.write(folder)
-        said, apart = verdict(less, against, kept.named), differences_table(less, against)
-        alone = ", ".join(map(name, not_compared(rows, against, metric)))
-        said += f" Of no seed that {name(against)} has, so not compared: {alone}." if alone else ""
+        said, apart = verdict(kept), differences_table(less, against)
         drawn, alt = arms_figure(kept, found)
     else:
         (folder / FILE).unlink(missing_ok=True)  # of another sweep

@@ -93,9 +93,16 @@ def test_the_verdict_begins_with_what_was_named_beforehand():
         of("code", 0.5, 0.4, 0.6, "car"),
         of("anchor", 0.02, 0.001, 0.04), of("coherence", 0.009, 0.001, 0.02),
     ]  # fmt: skip
-    assert verdict(found, "mse", "code") == (
+
+    def said(rows, named=None, alone=()):
+        return verdict(Differences("mse", named, "probe_ap", "msrs test", rows, list(alone)))
+
+    assert said(found, "code") == (
         "Named beforehand: FreqKD (code) is not told from MSE, by -0.020 [-0.030, +0.001]. "
         "Ahead of MSE by 0.01 or more, and beyond its interval: anchored +0.020 [+0.001, +0.040]. "
         "Below it beyond the interval: bands swapped."
     )
-    assert "or more, and beyond its interval: none." in verdict(found[:4], "mse", None)
+    assert "or more, and beyond its interval: none." in said(found[:4])
+    assert said(found, alone=["eq", "gram"]).endswith(
+        "bands swapped. Of no seed that MSE has, so not compared: FreqKD (equations), Gram."
+    )

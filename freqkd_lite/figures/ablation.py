@@ -82,16 +82,17 @@ def ablation(folder: str | Path) -> tuple[tuple[Figure, str] | None, str]:
     about = (f"{' or '.join(map(str, seeds))} seeds, {d.images} images in {d.groups} groups, "
              f"{kept.place}.")  # fmt: skip
     drawn = arms_figure(kept, means(read_results(folder)))
-    return drawn, f"{verdict(kept.rows, kept.against, kept.named)} ({about})"
+    return drawn, f"{verdict(kept)} ({about})"
 
 
-def verdict(found: Sequence[Difference], against: str, named: str | None) -> str:
-    """What the differences of trained arms say: first the comparison `named` beforehand, then the
-    others, and whether any arm is ahead of `against` by `MARGIN` and beyond its interval."""
-    means = [d for d in found if d.klass == "mean" and d.arm not in UNTRAINED]
-    said, mark = [], name(against)
+def verdict(kept: Differences) -> str:
+    """What the differences of trained arms say: first the comparison named beforehand, then the
+    others, whether any arm is ahead of the one all are set against by `MARGIN` and beyond its
+    interval, and which could not be compared."""
+    means = [d for d in kept.rows if d.klass == "mean" and d.arm not in UNTRAINED]
+    said, mark = [], name(kept.against)
     for d in means:
-        if d.arm == named:
+        if d.arm == kept.named:
             said.append(f"Named beforehand: {name(d.arm)} {side(d)} {mark}, by {d}.")
     told = "; ".join(f"{name(d.arm)} {d}" for d in means if beats(d))
     said.append(
@@ -99,6 +100,9 @@ def verdict(found: Sequence[Difference], against: str, named: str | None) -> str
     )
     below = [name(d.arm) for d in means if d.interval[1] < 0]
     said.append(f"Below it beyond the interval: {', '.join(below) or 'none'}.")
+    if kept.alone:
+        alone = ", ".join(map(name, kept.alone))
+        said.append(f"Of no seed that {mark} has, so not compared: {alone}.")
     return " ".join(said)
 
 
