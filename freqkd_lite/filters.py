@@ -71,11 +71,6 @@ def _filter(weight: Tensor, like: Tensor, most: int | None = None) -> _Filter:
     return _Filter(rows, columns * kept[:, None] @ columns.mT)
 
 
-def _inner(a: Tensor, b: Tensor) -> Tensor:
-    """Sum of a * b, by maps first: one long float32 sum would lose the fourth digit."""
-    return torch.linalg.vecdot(a.flatten(2), b.flatten(2)).sum()
-
-
 def pieces(x: Tensor) -> tuple[Tensor, ...]:
     """Maps (N, ...) a few images at a time on a CPU, whose cache then holds what comes between, and
     whole on a GPU."""
@@ -92,8 +87,8 @@ Quadratic = Callable[[Tensor], tuple[Tensor, Tensor]]
 
 def quadratic_form(weight: Tensor, like: Tensor) -> Quadratic:
     """f(x) -> (sum of weight(f) |X(f)|^2 over images, channels and bins, the maps X(f) weight(f)),
-    for maps x (N, C, h, w) of `like`'s dtype and device. The second is half the gradient of the
-    first. `weight` as in `weighted_energy`.
+    for maps x (N, C, h, w) of `like`'s dtype and device in the orthonormal transform X. The second
+    is half the gradient of the first. `weight` (h, w), on the CPU, in FFT order, even in fy and fx.
 
     A weight with one value at all high frequencies needs the low waves alone, by Parseval; one that
     is a product over the axes, as a Gaussian is, needs no waves at all."""
@@ -108,9 +103,23 @@ def quadratic_form(weight: Tensor, like: Tensor) -> Quadratic:
         back = of(x)
         if flat:
             back.add_(x, alpha=flat)
-        return _inner(x, back), back
+        return torch.dot(x.flatten(), back.flatten()), back
 
     return form
+
+
+def kept_form(weight: Callable[..., Tensor], like: Tensor, *arguments: object) -> Quadratic:
+    """`quadratic_form` of the weight (h, w) that `weight(h, w, *arguments)` returns. It is worked
+    out once: in every step of a training it would take longer than some losses do. So `weight`
+    must tell the same for the same arguments, which must be hashable."""
+    return _kept(weight, arguments, *like.shape[-2:], like.dtype, like.device)
+
+
+@lru_cache(64)
+def _kept(weight: Callable[..., Tensor], arguments: tuple, h: int, w: int, dtype: torch.dtype,
+          device: torch.device) -> Quadratic:  # fmt: skip
+    with torch.inference_mode(False), torch.no_grad():
+        return quadratic_form(weight(h, w, *arguments), torch.empty(0, dtype=dtype, device=device))
 
 
 def _product(weight: Tensor, like: Tensor) -> Callable[[Tensor], Tensor] | None:
@@ -147,21 +156,16 @@ class _Energy(Function):
         return 2 * gradient * ctx.saved_tensors[0], None
 
 
-def weighted_energy(x: Tensor, weight: Tensor) -> Tensor:
-    """Sum of weight(f) |X(f)|^2 over images, channels and bins, a scalar, of maps x (N, C, h, w) in
-    the orthonormal transform X; `weight` (h, w), on the CPU, in FFT order, even in fy and in fx."""
-    return _Energy.apply(x.contiguous(), quadratic_form(weight, x))
+def weighted_energy(x: Tensor, form: Quadratic) -> Tensor:
+    """Sum of weight(f) |X(f)|^2 over images, channels and bins, a scalar, of maps x (N, C, h, w),
+    with the weight of which `form` is the `quadratic_form`."""
+    return _Energy.apply(x.contiguous(), form)
 
 
 def _highest(differs: Tensor) -> int:
     """The most cycles at which one axis' flags, in FFT order, are set; 0 where none is."""
     at = torch.arange(len(differs))
     return int((torch.minimum(at, len(differs) - at) * differs).max())
-
-
-def filtered(x: Tensor, weight: Tensor) -> Tensor:
-    """Maps x (N, C, h, w) with X(f) times weight(f); `weight` as in `weighted_energy`."""
-    return _filter(weight, x)(x)
 
 
 class _CodedLow(Function):

@@ -17,7 +17,7 @@ from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import normalize as unit_norm
 
-from freqkd_lite.filters import coded_bands, weighted_energy
+from freqkd_lite.filters import coded_bands, kept_form, weighted_energy
 from freqkd_lite.losses import State, normalise, positive, register, weighted_mse
 from freqkd_lite.spectrum import band_mask, radius
 
@@ -115,10 +115,14 @@ def eq(student: Tensor, teacher: Tensor, *, cutoff: float = 0.5,
     """
     student, teacher = (unit_norm(x.flatten(2), dim=2).reshape(x.shape) for x in (student, teacher))
     difference = student - teacher
-    low_bins = band_mask(*student.shape[-2:], cutoff * math.sqrt(2), "disk").double()
-    low = weighted_energy(difference, low_bins) / difference.numel()
+    disk = kept_form(_low_disk, difference, cutoff * math.sqrt(2))
+    low = weighted_energy(difference, disk) / difference.numel()
     high = (difference.square().mean() - low).clamp_min(0)  # below 0 by rounding alone
     return {"low": low, "high": high_weight * torch.log1p(high)}
+
+
+def _low_disk(h: int, w: int, cutoff: float) -> Tensor:
+    return band_mask(h, w, cutoff, "disk").double()
 
 
 @register("signed", by_image=True)
@@ -190,13 +194,22 @@ def step(student: Tensor, teacher: Tensor, *, cutoff: float = 0.5,
          high_weight: float = 0.1) -> dict[str, Tensor]:  # fmt: skip
     """What `code` reads like: MSE with weight 1 up to the cutoff and `high_weight` beyond it, with
     a symmetric rectangle and without logarithm."""
-    low = band_mask(*student.shape[-2:], cutoff).double()
-    return {"all": weighted_mse(student, teacher, low + high_weight * (1 - low))}
+    form = kept_form(_steps, student, cutoff, high_weight)
+    return {"all": weighted_mse(student, teacher, form)}
+
+
+def _steps(h: int, w: int, cutoff: float, high_weight: float) -> Tensor:
+    low = band_mask(h, w, cutoff).double()
+    return low + high_weight * (1 - low)
 
 
 @register("lowpass")
 def lowpass(student: Tensor, teacher: Tensor, *, half: float = 0.35) -> dict[str, Tensor]:
     """MSE with a fixed smooth weight, a Gaussian of rho that is 1 at the zero frequency and 1/2 at
     rho = `half`: what a gradual fall-off brings without any measurement (this project's)."""
-    weight = torch.exp2(-((radius(*student.shape[-2:]) / positive("half", half)) ** 2))
-    return {"all": weighted_mse(student, teacher, weight)}
+    form = kept_form(_gaussian, student, positive("half", half))
+    return {"all": weighted_mse(student, teacher, form)}
+
+
+def _gaussian(h: int, w: int, half: float) -> Tensor:
+    return torch.exp2(-((radius(h, w) / half) ** 2))

@@ -28,7 +28,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn.functional import mse_loss
 
 from freqkd_lite.errors import UserError, unknown
-from freqkd_lite.filters import pieces, quadratic_form
+from freqkd_lite.filters import Quadratic, pieces
 from freqkd_lite.spectrum import at_least_float32
 
 BlockLoss = Callable[..., dict[str, Tensor]]
@@ -88,17 +88,19 @@ def register(
 def _unit(x: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
     """`normalise`, by what each token was multiplied, and which tokens' length that made 1."""
     y = x - x.mean((2, 3), keepdim=True)
-    length = y.square().sum(1, keepdim=True).sqrt()  # twice as fast as vector_norm
-    scale = 1 / length.clamp_min(eps)
-    return y.mul_(scale), scale, length > eps
+    squared = y.square().sum(1, keepdim=True)  # twice as fast as vector_norm
+    scale = squared.clamp_min(eps**2).rsqrt_()
+    return y.mul_(scale), scale, squared > eps**2
 
 
-def _before(gradient: Tensor, y: Tensor, scale: Tensor, turned: Tensor, out: Tensor) -> Tensor:
+def _before(gradient: Tensor, y: Tensor, scale: Tensor, turned: Tensor, scratch: Tensor,
+            out: Tensor) -> Tensor:  # fmt: skip
     """The gradient before `normalise` of that behind it, into `out`: a token's length is fixed, so
-    only its turning counts."""
-    along = (gradient * y).sum(1, keepdim=True) * turned
-    torch.addcmul(gradient, y, along, value=-1, out=out).mul_(scale)
-    return out.sub_(out.mean((2, 3), keepdim=True))
+    only its turning counts. `scratch` is overwritten and may be `y` or `out`."""
+    along = (gradient * y).sum(1, keepdim=True).mul_(turned)
+    torch.mul(y, along, out=scratch)  # in two steps, for addcmul takes twice as long
+    torch.sub(gradient, scratch, out=scratch).mul_(scale)
+    return torch.sub(scratch, scratch.mean((2, 3), keepdim=True), out=out)
 
 
 class _Normalise(Function):
@@ -113,7 +115,8 @@ class _Normalise(Function):
     @staticmethod
     @once_differentiable
     def backward(ctx, gradient):  # noqa: ANN001, ANN205
-        return _before(gradient, *ctx.saved_tensors, torch.empty_like(gradient)), None
+        out = torch.empty_like(gradient)
+        return _before(gradient, *ctx.saved_tensors, out, out), None
 
 
 def normalise(x: Tensor, eps: float = EPS) -> Tensor:
@@ -142,7 +145,7 @@ class _WeightedMse(Function):
             value += energy
             if gradient is not None:
                 scale *= 2 / student.numel()
-                _before(back, y, scale, turned, gradient[begin : begin + len(own)])
+                _before(back, y, scale, turned, y, gradient[begin : begin + len(own)])
             begin += len(own)
         if gradient is not None:
             ctx.save_for_backward(gradient)
@@ -154,11 +157,11 @@ class _WeightedMse(Function):
         return _times(gradient, ctx.saved_tensors[0]), None, None
 
 
-def weighted_mse(student: Tensor, teacher: Tensor, weight: Tensor) -> Tensor:
+def weighted_mse(student: Tensor, teacher: Tensor, form: Quadratic) -> Tensor:
     """MSE of two maps (N, C, h, w) after `normalise` with a weight at each frequency, a scalar:
-    mean over elements of weight(f) |S(f) - T(f)|^2; `weight` (h, w), on the CPU, in FFT order, even
-    in fy and in fx. No gradient reaches the teacher."""
-    return _WeightedMse.apply(student, teacher.detach(), quadratic_form(weight, student))
+    mean over elements of weight(f) |S(f) - T(f)|^2, of which `form` is the `quadratic_form`, or
+    `kept_form`. No gradient reaches the teacher."""
+    return _WeightedMse.apply(student, teacher.detach(), form)
 
 
 def positive(name: str, value: float) -> float:

@@ -14,7 +14,7 @@ from torch.nn.functional import mse_loss
 
 from freqkd_lite.coherence import CrossSpectrum
 from freqkd_lite.errors import UserError, unknown
-from freqkd_lite.filters import filtered
+from freqkd_lite.filters import kept_form
 from freqkd_lite.losses import State, normalise, register, weighted_mse
 from freqkd_lite.spectrum import RINGS, radius, ring_masks
 
@@ -179,15 +179,31 @@ def coherence(student: Tensor, teacher: Tensor, *, state: State,
     """Normalised MSE with a weight at each frequency, one of `VARIANTS` measured before training
     (this project's). The weights are scaled so that a student that gives nothing pays as much as
     under `mse`: blocks keep the relative weights they have there."""
-    h, w = student.shape[-2:]
+    form = kept_form(_fair, student, _hashable(state), variant)
+    return {"all": weighted_mse(student, teacher, form)}
+
+
+Curves = tuple[tuple[str, tuple[float, ...]], ...]
+
+
+def _hashable(state: State) -> Curves:
+    return tuple((name, tuple(curve.tolist())) for name, curve in state.items())
+
+
+def _state(curves: Curves) -> State:
+    return {name: torch.tensor(curve) for name, curve in curves}
+
+
+def _fair(h: int, w: int, curves: Curves, variant: str) -> Tensor:
+    """The variant's weight on a grid, scaled as `coherence` says."""
+    state = _state(curves)
     weight, power = (on_grid(state, curve, h, w)
                      for curve in (weight_curve(state, variant), state["power"]))  # fmt: skip
     felt = (weight * power).sum()
     if not felt > 0:
         raise UserError(f"variant={variant!r} weighs only frequencies at which the teacher has no "
                         f"power on {h} x {w} tokens: prepare the loss on this grid.")  # fmt: skip
-    weight = weight * (power.sum() / felt)
-    return {"all": weighted_mse(student, teacher, weight)}
+    return weight * (power.sum() / felt)
 
 
 @register("anchor", prepare=Predictability, by_image=True)
@@ -198,6 +214,12 @@ def anchor(student: Tensor, teacher: Tensor, *, state: State, anchor: Tensor,
     followed the student keeps what it has, where MSE would pull it to zero."""
     if variant == "gls":
         raise UserError("variant='gls' is no share between 0 and 1: anchor takes another one.")
-    start, weight = normalise(anchor), weight_curve(state, variant).clamp(0, 1)
-    pull = filtered(normalise(teacher) - start, on_grid(state, weight, *student.shape[-2:]))
+    start = normalise(anchor)
+    _, pull = kept_form(_share, student, _hashable(state), variant)(normalise(teacher) - start)
     return {"all": mse_loss(normalise(student), start + pull)}
+
+
+def _share(h: int, w: int, curves: Curves, variant: str) -> Tensor:
+    """The variant's weight on a grid, at most 1."""
+    state = _state(curves)
+    return on_grid(state, weight_curve(state, variant).clamp(0, 1), h, w)

@@ -5,7 +5,13 @@ import pytest
 import torch
 
 from freqkd_lite import filters
-from freqkd_lite.filters import coded_bands, filtered, waves, weighted_energy
+from freqkd_lite.filters import (
+    coded_bands,
+    kept_form,
+    quadratic_form,
+    waves,
+    weighted_energy,
+)
 from freqkd_lite.spectrum import band_mask, centred_rectangle, radius, split_bands
 
 GRIDS = [(1, 1), (1, 4), (2, 5), (3, 4), (8, 8), (7, 9), (12, 16)]
@@ -19,7 +25,7 @@ def weights(h, w):
     rho = radius(h, w)
     product = torch.exp2(-((rho / 0.4) ** 2))
     return {"smooth": 1 / (1 + rho), "product": product, "nearly one": product * (1 + 0.01 * rho),
-            "step": 0.1 + 0.9 * band_mask(h, w, 0.5),
+            "step": 0.1 + 0.9 * band_mask(h, w, 0.5).double(),
             "disk": band_mask(h, w, 0.7, "disk").double(), "one": torch.ones(h, w)}  # fmt: skip
 
 
@@ -45,9 +51,12 @@ def test_energies_and_filters_are_those_of_numpy(h, w):
     spectrum = np.fft.fft2(x.numpy(), norm="ortho")
     for name, weight in weights(h, w).items():
         energy = (abs(spectrum) ** 2 * weight.numpy()).sum()
-        assert weighted_energy(x, weight).item() == pytest.approx(energy), name
+        form = quadratic_form(weight, x)
+        assert weighted_energy(x, form).item() == pytest.approx(energy), name
         back = np.fft.ifft2(spectrum * weight.numpy(), norm="ortho").real
-        np.testing.assert_allclose(filtered(x, weight).numpy(), back, atol=1e-12)
+        value, filtered = form(x)
+        assert value.item() == pytest.approx(energy), name
+        np.testing.assert_allclose(filtered.numpy(), back, atol=1e-12)
 
 
 @pytest.mark.parametrize("h,w", [*GRIDS, (37, 46)])
@@ -66,26 +75,47 @@ def test_a_weight_that_is_huge_at_the_zero_frequency_is_no_product():
     x -= x.mean((2, 3), keepdim=True)
     spectrum = np.fft.fft2(x.numpy(), norm="ortho")
     expected = (abs(spectrum) ** 2 * weight.numpy()).sum()
-    assert weighted_energy(x, weight).item() == pytest.approx(expected)
+    assert weighted_energy(x, quadratic_form(weight, x)).item() == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("name", ["smooth", "step"])
 def test_gradients(name):
-    weight = weights(9, 12)[name]
     x = noise(1, 2, 9, 12).requires_grad_()
-    assert torch.autograd.gradcheck(lambda x: weighted_energy(x, weight), x)
-    assert torch.autograd.gradcheck(lambda x: filtered(x, weight), x)
+    form = quadratic_form(weights(9, 12)[name], x)
+    assert torch.autograd.gradcheck(lambda x: weighted_energy(x, form), x)
+    assert torch.autograd.gradcheck(lambda x: form(x)[1], x)
     assert torch.autograd.gradcheck(coded_bands, x)
 
 
+def slanted(h, w, slope):
+    return 1 / (1 + slope * radius(h, w))
+
+
 def test_bases_that_inference_built_first_can_enter_a_gradient():
-    shape, weight = (1, 2, 6, 10), weights(6, 10)["smooth"]
-    filters._waves.cache_clear(), filters._coded.cache_clear()
+    shape = (1, 2, 6, 10)
+    for kept in (filters._waves, filters._coded, filters._kept):
+        kept.cache_clear()
     with torch.inference_mode():
-        filtered(noise(*shape), weight)
+        kept_form(slanted, noise(*shape), 2.0)(noise(*shape))
         coded_bands(noise(*shape))
     x = noise(*shape).requires_grad_()
-    filtered(x, weight).sum().backward()
+    kept_form(slanted, x, 2.0)(x)[1].square().sum().backward()
     assert x.grad.isfinite().all()
     kept = filters._coded(6, 10, 0.5, x.dtype, x.device)
     assert not any(part.is_inference() for part in kept if part is not None)
+
+
+def test_a_kept_form_is_its_weights_and_its_grids_and_types_own():
+    asked = []
+
+    def weight(h, w, slope):
+        asked.append((h, w, slope))
+        return slanted(h, w, slope)
+
+    first, wide = noise(1, 2, 6, 10), noise(1, 2, 6, 12)
+    for x, slope in [(first, 2.0), (first, 3.0), (wide, 2.0), (first.float(), 2.0)] * 2:
+        form = quadratic_form(slanted(*x.shape[-2:], slope), x)
+        found, expected = kept_form(weight, x, slope)(x), form(x)
+        for one, other in zip(found, expected, strict=True):
+            assert one.dtype == x.dtype and torch.equal(one, other)
+    assert asked == [(6, 10, 2.0), (6, 10, 3.0), (6, 12, 2.0), (6, 10, 2.0)]  # each once

@@ -401,7 +401,9 @@ def test_a_weight_at_each_frequency_is_that_of_numpy(weight, images, monkeypatch
     one = noise(5, h, w, c).requires_grad_()  # in another order in memory
     other = one.detach().clone().requires_grad_()
     monkeypatch.setattr(filters, "PIECE", images * c * h * w)
-    found = losses.weighted_mse(one.permute(0, 3, 1, 2), teacher, of)
+    found = losses.weighted_mse(
+        one.permute(0, 3, 1, 2), teacher, filters.quadratic_form(of, teacher)
+    )
     (3 * found).backward(retain_graph=True)
     difference = normalise(other.permute(0, 3, 1, 2)) - normalise(teacher)
     spectrum = np.fft.fft2(difference.detach().numpy(), norm="ortho")
