@@ -1,13 +1,15 @@
 """How long each loss takes, forward and backward, beside the straightforward way of writing it.
 
 Straightforward: a complex FFT of student and teacher, a mask, an inverse of every band, then the
-formula as it reads. All take turns, and a ratio is the median over rounds of the ratios within a
-round; beside each stands by how much value and gradient differ from the straightforward ones.
+formula as it reads. All take turns in random order, and a ratio is the median over rounds of the
+ratios within a round; beside each stands by how much value and gradient differ from the
+straightforward ones.
 """
 
 from __future__ import annotations
 
 import os
+import random
 import time
 from collections.abc import Callable, Sequence
 from statistics import median
@@ -111,10 +113,12 @@ def losses(
         seconds: dict[str, list[float]] = {run: [] for run in runs}
         kept = {}
         for turn in range(repeats + 1):
-            for run, call in runs.items():
+            order = list(runs)
+            random.Random(turn).shuffle(order)  # so that none always finds the same one's memory
+            for run in order:
                 student.grad = None
                 began = _now(device)
-                value = call()
+                value = runs[run]()
                 value.backward()
                 seconds[run].append(_now(device) - began)
                 if not turn:

@@ -59,6 +59,7 @@ class _Filter(NamedTuple):
         found = torch.bmm(carried, self.along)
         if self.turned is not None:
             found[-2:] += torch.bmm(carried[-2:].flip(0), self.turned)
+        del carried  # its memory is still in the cache, and taken for the answer
         return (self.rows @ found.transpose(0, 1)).view(x.shape)
 
 

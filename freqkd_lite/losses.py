@@ -15,6 +15,7 @@ import inspect
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from numbers import Real
 from pathlib import Path
 from typing import Protocol
@@ -136,25 +137,30 @@ class _WeightedMse(Function):
 
     @staticmethod
     def forward(ctx, student, teacher, form):  # noqa: ANN001, ANN205
-        value, begin = student.new_zeros(()), 0
         gradient = torch.empty_like(student) if ctx.needs_input_grad[0] else None
-        for own, theirs in zip(pieces(student), pieces(teacher), strict=True):
-            y, scale, turned = _unit(own, EPS)
-            target = _unit(theirs, EPS)[0]
-            energy, back = form(torch.sub(y, target, out=target))
-            value += energy
-            if gradient is not None:
-                scale *= 2 / student.numel()
-                _before(back, y, scale, turned, y, gradient[begin : begin + len(own)])
-            begin += len(own)
+        outs = repeat(None) if gradient is None else pieces(gradient)
+        each = zip(pieces(student), pieces(teacher), outs)  # noqa: B905 - outs may have no end
+        value = torch.stack([_weighted_piece(*maps, form, student.numel()) for maps in each]).sum()
         if gradient is not None:
             ctx.save_for_backward(gradient)
-        return value / student.numel()
+        return value
 
     @staticmethod
     @once_differentiable
     def backward(ctx, gradient):  # noqa: ANN001, ANN205
         return _times(gradient, ctx.saved_tensors[0]), None, None
+
+
+def _weighted_piece(student: Tensor, teacher: Tensor, out: Tensor | None, form: Quadratic,
+                    elements: int) -> Tensor:  # fmt: skip
+    """What some images add to the value, and to the gradient, which goes into `out`. A function of
+    its own, so that the next images find its memory free, and still in the cache."""
+    y, scale, turned = _unit(student, EPS)
+    target = _unit(teacher, EPS)[0]
+    energy, back = form(torch.sub(y, target, out=target))
+    if out is not None:
+        _before(back, y, scale.mul_(2 / elements), turned, y, out)
+    return energy / elements
 
 
 def weighted_mse(student: Tensor, teacher: Tensor, form: Quadratic) -> Tensor:
@@ -218,20 +224,27 @@ def by_pieces(
     The gradient is that of the total alone."""
     wanted = student.requires_grad and torch.is_grad_enabled()
     gradient = torch.empty_like(student) if wanted else None
+    outs = pieces(gradient) if wanted else repeat(None)
     parts: dict[str, Tensor] = {}
-    begin = 0
-    for own, *rest in zip(*map(pieces, (student.detach(), *others)), strict=True):
-        share = len(own) / len(student)
-        with torch.set_grad_enabled(wanted):
-            found = loss(own.requires_grad_(wanted), *rest)
-            total = torch.stack(list(found.values())).sum()
-        if wanted:
-            gradient[begin : begin + len(own)] = torch.autograd.grad(share * total, own)[0]
-        for band, value in found.items():
-            parts[band] = parts.get(band, 0) + share * value.detach()
-        begin += len(own)
+    for *maps, out in zip(*map(pieces, (student.detach(), *others)), outs):  # noqa: B905
+        for band, value in _piece(loss, out, len(student), *maps).items():
+            parts[band] = parts.get(band, 0) + value
     total = torch.stack(list(parts.values())).sum()
     return (_Known.apply(student, total, gradient) if wanted else total), parts
+
+
+def _piece(
+    loss: BlockLoss, out: Tensor | None, images: int, student: Tensor, *others: Tensor
+) -> dict[str, Tensor]:
+    """What some of `images` add to the parts, and to the gradient, which goes into `out`. A
+    function of its own as `_weighted_piece` is."""
+    share, wanted = len(student) / images, out is not None
+    with torch.set_grad_enabled(wanted):
+        found = loss(student.requires_grad_(wanted), *others)
+        total = torch.stack(list(found.values())).sum()
+    if wanted:
+        out.copy_(torch.autograd.grad(share * total, student)[0])
+    return {band: share * value.detach() for band, value in found.items()}
 
 
 def build_loss(

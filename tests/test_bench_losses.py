@@ -10,26 +10,47 @@ from freqkd_lite.bench_report import columns
 from freqkd_lite.losses import PREPARERS, build_loss, prepare
 from freqkd_lite.spectrum import radius
 
-
-@pytest.fixture
-def clock(monkeypatch):
-    """A clock that each look moves on by 1 second more than the last time."""
-    looks = iter(np.cumsum(np.arange(10_000.0)))
-    monkeypatch.setattr(bench, "_now", lambda device: float(next(looks)))
+TOOK = {  # seconds, by round; the first warms up
+    "mse": (99, 10, 20, 10), "step": (99, 10, 20, 30), "straight step": (99, 50, 30, 45),
+    "code": (99, 40, 40, 40), "straight code": (99, 80, 100, 90),
+}  # fmt: skip
 
 
-def test_ratios_are_of_medians(clock):
+def test_ratios_are_medians_of_those_within_a_round(monkeypatch):
+    now, order = [0.0], []
+
+    def taking(run, build):
+        taken = iter(TOOK[run])
+
+        def built(name, *others):
+            call = build(name, *others)
+
+            def timed():
+                now[0] += next(taken)
+                order.append(run)
+                return call()
+
+            return timed
+
+        return built
+
+    for kind, prefix in (("_built", ""), ("_straight", "straight ")):
+        real = getattr(bench, kind)
+        monkeypatch.setattr(bench, kind, lambda name, *of, real=real, prefix=prefix:
+                            taking(prefix + name, real)(name, *of))  # fmt: skip
+    monkeypatch.setattr(bench, "_now", lambda device: now[0])
     found = bench.losses(("step", "code"), shapes=((2, 6, 8, 10),), repeats=3)
-    # Runs a round: mse, step, straight step, code, straight code; run r (from 0) takes 2 r + 1 s,
-    # so the medians of rounds 1 to 3 are those of round 2, r = 10 ... 14.
     step, code = found["rows"]
-    assert (step["mse_ms"], step["ms"], step["straight_ms"]) == (21e3, 23e3, 25e3)
-    assert step["faster"] == round(25 / 23, 2) and step["of_mse"] == round(23 / 21, 2)
-    assert (code["ms"], code["straight_ms"], code["kind"]) == (27e3, 29e3, "elementwise")
+    assert (step["mse_ms"], step["ms"], step["straight_ms"]) == (10e3, 20e3, 45e3)
+    assert step["faster"] == 1.5  # of 5, 1.5 and 1.5; medians of times would say 2.25
+    assert step["of_mse"] == 1.0  # of 1, 1 and 3
+    assert (code["ms"], code["faster"], code["kind"]) == (40e3, 2.25, "elementwise")
     assert step["kind"] == "linear" and found["what"] == "loss" and found["repeats"] == 3
+    rounds = [tuple(order[i : i + 5]) for i in range(0, 20, 5)]
+    assert all(sorted(each) == sorted(TOOK) for each in rounds) and len(set(rounds)) > 1
     header, rows = columns(found)
     assert rows[0][:2] == ["2x6x8x10", "step"] and len(rows) == 2
-    assert rows[0][header.index("of MSE")] == "1.10"
+    assert rows[0][header.index("of MSE")] == "1.00"
 
 
 @pytest.mark.parametrize("name", bench.LINEAR + bench.ELEMENTWISE)
