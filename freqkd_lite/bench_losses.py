@@ -1,16 +1,14 @@
 """How long each loss takes, forward and backward, beside the straightforward way of writing it.
 
 Straightforward: a complex FFT of student and teacher, a mask, an inverse of every band, then the
-formula as it reads. All take turns in random order, and a ratio is the median over rounds of the
-ratios within a round; beside each stands by how much value and gradient differ from the
-straightforward ones.
+formula as it reads. All take turns, and a ratio is the median over rounds of the ratios within a
+round (`turns`); beside each stands by how much value and gradient differ from the straightforward
+ones.
 """
 
 from __future__ import annotations
 
 import os
-import random
-import time
 from collections.abc import Callable, Sequence
 from statistics import median
 
@@ -20,6 +18,7 @@ from torch.nn.functional import mse_loss
 
 from freqkd_lite.losses import PREPARERS, State, build_loss, prepare
 from freqkd_lite.spectrum import band_mask, centred_rectangle, radius
+from freqkd_lite.turns import ratio, take_turns
 from freqkd_lite.weighted import on_grid
 
 SHAPES = ((8, 384, 32, 40), (8, 1024, 37, 46))
@@ -110,21 +109,10 @@ def losses(
             states = prepare(name, [([student], [teacher])]) if name in PREPARERS else None
             runs[name] = _built(name, student, teacher, states)
             runs[f"straight {name}"] = _straight(name, student, teacher, states)
-        seconds: dict[str, list[float]] = {run: [] for run in runs}
-        kept = {}
-        for turn in range(repeats + 1):
-            order = list(runs)
-            random.Random(turn).shuffle(order)  # so that none always finds the same one's memory
-            for run in order:
-                student.grad = None
-                began = _now(device)
-                value = runs[run]()
-                value.backward()
-                seconds[run].append(_now(device) - began)
-                if not turn:
-                    kept[run] = value.detach(), student.grad
-        took = {run: times[1:] for run, times in seconds.items()}
-        rows += [_row(shape, name, took, kept) for name in names]
+        steps = {run: _step(call, student) for run, call in runs.items()}
+        kept = {run: (take().detach(), student.grad) for run, take in steps.items()}
+        _, seconds = take_turns(steps, repeats, device)
+        rows += [_row(shape, name, seconds, kept) for name in names]
     return {"schema": "freqkd-bench/1", "what": "loss", "device": device, "repeats": repeats,
             "cores": os.cpu_count(), "threads": torch.get_num_threads(), "rows": rows}  # fmt: skip
 
@@ -139,14 +127,9 @@ def _row(shape: Sequence[int], name: str, took: dict, kept: dict) -> dict:
     return {
         "shape": list(shape), "loss": name, "kind": "linear" if name in LINEAR else "elementwise",
         "ms": round(1e3 * median(mine), 2), "straight_ms": round(1e3 * median(plain), 2),
-        "mse_ms": round(1e3 * median(mse), 2), "faster": round(_ratio(plain, mine), 2),
-        "of_mse": round(_ratio(mine, mse), 2), "error": float(max(errors)),
+        "mse_ms": round(1e3 * median(mse), 2), "faster": round(ratio(plain, mine), 2),
+        "of_mse": round(ratio(mine, mse), 2), "error": float(max(errors)),
     }  # fmt: skip
-
-
-def _ratio(these: Sequence[float], those: Sequence[float]) -> float:
-    """Of times that were taken in turns: the median over rounds."""
-    return median(a / b for a, b in zip(these, those, strict=True))
 
 
 def _built(name: str, student: Tensor, teacher: Tensor, states: list[State] | None) -> Callable:
@@ -158,8 +141,11 @@ def _straight(name: str, student: Tensor, teacher: Tensor, states: list[State] |
     return lambda: straightforward(name, student, teacher, states[0] if states else None)
 
 
-def _now(device: str) -> float:
-    """Seconds on the wall: a process' own would count what its threads wait for each other."""
-    if device != "cpu":
-        torch.cuda.synchronize(device)
-    return time.perf_counter()
+def _step(call: Callable[[], Tensor], student: Tensor) -> Callable[[], Tensor]:
+    def take() -> Tensor:
+        student.grad = None
+        value = call()
+        value.backward()
+        return value
+
+    return take

@@ -33,8 +33,8 @@ PARTS: dict[str, Callable[..., dict]] = {
 }
 CODE = ("features.py", "spectrum.py", "filters.py", "losses.py", "freqkd.py", "rivals.py",
         "coherence.py", "weighted.py", "projected.py", "checkpoints.py", "distil.py",
-        "teacher_cache.py", "precision.py", "memory.py", "bench_losses.py",
-        "bench_step.py")  # fmt: skip
+        "teacher_cache.py", "precision.py", "memory.py", "turns.py",
+        "bench_losses.py", "bench_step.py")  # fmt: skip
 """What decides a part's numbers: files made by another code, or on another processor, are measured
 again."""
 

@@ -1,9 +1,7 @@
 """How long a whole step of the distillation takes, and how much memory: by loss, cache and tokens.
 
-Times are ratios within one run: what is compared takes turns, step by step, and the ratio is the
-median over rounds of the ratios within a round, so that a machine that slows down slows both. The
-first round warms up and is left out. Each ratio has a check beside it that what was timed computes
-the right thing.
+Times are ratios within one run (`turns`), so that a machine that slows down slows both. Each ratio
+has a check beside it that what was timed computes the right thing.
 """
 
 from __future__ import annotations
@@ -11,7 +9,6 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import accumulate
@@ -24,11 +21,11 @@ import torch
 from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
 
-from freqkd_lite import precision
 from freqkd_lite.distil import DistilSettings, Student, add_lora, settings_from
 from freqkd_lite.features import TINY, Backbone, create_net, load_backbone
 from freqkd_lite.losses import LOSSES, PREPARERS, LossParts, build_loss, needs_anchors, prepare
 from freqkd_lite.teacher_cache import FixedTeacher, Teacher
+from freqkd_lite.turns import ratio, take_turns
 
 EQUAL = 1e-5  # the largest relative difference that counts as equal
 VIT_S = "vit_small_patch14_dinov2.lvd142m"
@@ -121,7 +118,7 @@ def step(
     batch: int = 8,
     blocks: tuple[int, ...] = (3, 7, 9, 11),
     lora_rank: int = 16,
-    rounds: int = 15,
+    rounds: int = 21,
     device: str = "cpu",
 ) -> dict:
     """A whole step of each loss (by default all but those that run the untrained student too),
@@ -255,27 +252,6 @@ def patch_of(model: str) -> int:
     """Pixels that a token of `model` is wide; its weights are not made."""
     with torch.device("meta"):
         return Backbone(create_net(model), model, "none", None).patch
-
-
-def take_turns(
-    steps: dict[str, Step], rounds: int, device: torch.device
-) -> tuple[dict[str, float], dict[str, list[float]]]:
-    """What each step returned, and its seconds in each round; one round more warms up."""
-    values: dict[str, float] = {}
-    seconds: dict[str, list[float]] = {name: [] for name in steps}
-    for _ in range(rounds + 1):
-        for name, take in steps.items():
-            precision.wait(device)
-            start = time.perf_counter()
-            values[name] = take()
-            precision.wait(device)
-            seconds[name].append(time.perf_counter() - start)
-    return values, {name: taken[1:] for name, taken in seconds.items()}
-
-
-def ratio(seconds: list[float], base: list[float]) -> float:
-    """The median over rounds of what a step took over what `base` took in the same round."""
-    return median(one / other for one, other in zip(seconds, base, strict=True))
 
 
 def relative(value: float, expected: float) -> float:

@@ -1,0 +1,29 @@
+"""Times in turns, by a clock that the steps themselves move on."""
+
+from freqkd_lite import turns
+from freqkd_lite.turns import ratio, take_turns
+
+
+def test_ratios_are_of_one_round_and_their_median():
+    # the machine is 10 times slower in the last round: 2, 3 and 4 times as long
+    assert ratio([2.0, 3.0, 40.0], [1.0, 1.0, 10.0]) == 3.0
+
+
+def test_all_take_turns_in_changing_order_and_the_first_round_is_left_out(monkeypatch):
+    order, now = [], [0.0]
+
+    def step(name):
+        def take():
+            order.append(name)
+            now[0] += order.count(name)  # as many seconds as its turns so far
+            return f"{name}{order.count(name)}"
+
+        return take
+
+    monkeypatch.setattr(turns, "perf_counter", lambda: now[0])
+    values, seconds = take_turns({name: step(name) for name in "abc"}, 6)
+    assert values == {"a": "a7", "b": "b7", "c": "c7"}
+    assert seconds == {name: [2.0, 3.0, 4.0, 5.0, 6.0, 7.0] for name in "abc"}
+    rounds = ["".join(order[i : i + 3]) for i in range(0, 21, 3)]
+    assert all(sorted(each) == list("abc") for each in rounds)
+    assert len({each[0] for each in rounds}) == 3  # none is always the first
