@@ -383,6 +383,11 @@ def test_tokens_too_short_to_be_brought_to_length_1_are_only_scaled():
     torch.testing.assert_close(normalise(x).flatten().tolist(), [0.3, -0.3, 0.4, -0.4])
     (normalise(x) * torch.tensor([[[[1.0, 0.0]], [[0.0, 0.0]]]])).sum().backward()
     assert x.grad.flatten().tolist() == pytest.approx([5e5, -5e5, 0, 0])  # less its channel's mean
+    # 100 times as long, they are brought to length 1: (.6, .8), and what goes along them is taken
+    # away: (1, 0) - .6 (.6, .8) = (.64, -.48), over the length 5e-5, less the mean over space
+    x = (100 * x.detach()).requires_grad_()
+    (normalise(x) * torch.tensor([[[[1.0, 0.0]], [[0.0, 0.0]]]])).sum().backward()
+    assert x.grad.flatten().tolist() == pytest.approx([6400, -6400, -4800, 4800])
 
 
 @pytest.mark.parametrize("images", [1, 2, 5])  # in a piece, of five

@@ -198,11 +198,16 @@ def test_the_anchor_pulls_as_far_as_the_weight_says():
     assert loss([start], [teacher], [start]).total.item() == pytest.approx(expected.item())
     expected = (0.75 * (t - s0)).square().mean()
     assert loss([teacher], [teacher], [start]).total.item() == pytest.approx(expected.item())
-    # With weight 1 the untrained student does not matter: it is MSE.
-    whole = build_loss("anchor", states=[{**STATE, "coherence": torch.ones(3)}])
-    student = noise(2, 5, 6, 8, seed=2)
-    mse = build_loss("mse")([student], [teacher]).total.item()
-    assert whole([student], [teacher], [start]).total.item() == pytest.approx(mse)
+    root = build_loss("anchor", states=[flat], variant="root")  # half of the way each
+    assert root([start], [teacher], [start]).total.item() == pytest.approx(
+        (0.5 * (t - s0)).square().mean().item()
+    )
+    # With weight 1 the untrained student does not matter: it is MSE. More than 1 counts as 1.
+    for of in (1.0, 1.2):
+        whole = build_loss("anchor", states=[{**STATE, "coherence": torch.full((3,), of)}])
+        student = noise(2, 5, 6, 8, seed=2)
+        mse = build_loss("mse")([student], [teacher]).total.item()
+        assert whole([student], [teacher], [start]).total.item() == pytest.approx(mse)
 
 
 def test_the_anchor_splits_by_frequency():
