@@ -309,6 +309,7 @@ def run_all(sweep: Sweep, workers: int = 1, do: Execute = execute) -> list[tuple
     done = [job for job in jobs if job.done]
     print(f"{len(jobs)} runs, {len(done)} finished before", flush=True)
     todo = [job for job in jobs if not job.done]
+    todo.sort(key=lambda job: job.failure() is not None)  # new ones need not wait for such again
     if workers > 1 and "OMP_NUM_THREADS" not in os.environ:
         threads = max(1, (os.cpu_count() or 1) // workers)
         os.environ["OMP_NUM_THREADS"] = str(threads)

@@ -163,6 +163,17 @@ def test_a_failing_run_is_kept_and_told_and_the_rest_goes_on(root, capsys):
     assert "failed runs: 05_arms seed=13: No luck." in page and str(root) not in page
 
 
+def test_what_failed_before_is_tried_again_and_comes_last(root, capsys):
+    run_all(sweep(root, "notebook: 05_arms\ngrid: {seed: [13]}"), 1, fake)
+    capsys.readouterr()
+    more = sweep(root, "notebook: 05_arms\ngrid: {seed: [13, 0, 2]}")
+    ((job, said),) = run_all(more, 1, fake)
+    out = capsys.readouterr().out
+    told = [line.split(": ")[0] for line in out.splitlines() if line.startswith("[")]
+    assert told == ["[1/3] 05_arms seed=0", "[2/3] 05_arms seed=2", "[3/3] 05_arms seed=13"]
+    assert job.seed == 13 and said.startswith("No luck.")
+
+
 RUN = """import os, signal, sys
 from pathlib import Path
 from freqkd_lite import cli, sweep
