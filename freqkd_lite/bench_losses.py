@@ -95,7 +95,7 @@ def losses(
     device: str = "cpu",
 ) -> dict:
     """{"rows": [{"shape", "loss", "kind", "ms", "straight_ms", "faster", "of_mse", "error"}, ...]}:
-    medians of `repeats` rounds after one that is not counted.
+    medians of `repeats` rounds, after two that are not counted.
 
     faster: the straightforward way's time over this one's. of_mse: its time over that of plain
     normalised MSE. Both are medians of the ratios within a round. error: the larger of the

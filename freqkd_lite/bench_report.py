@@ -303,9 +303,9 @@ def write_page(folder: Path) -> Path:
             lines += [told, "", f"| {' | '.join(header)} |", "|" + "---|" * len(header)]
             lines += [f"| {' | '.join(row)} |" for row in rows] + [""]
     page.section("How it was made")
-    methods = ("What is compared takes turns within one run, on a machine that does nothing else; "
-               "times are medians, and ratios medians of those within a round. The difference "
-               "stands beside each: from the straightforward way, or from float64.")  # fmt: skip
+    methods = ("What is compared takes turns within one run; times are medians, and ratios medians "
+               "of those within a round. The difference stands beside each: from the "
+               "straightforward way, or from float64.")  # fmt: skip
     page.text(methods)
     made = [f"{file.name}: {stamp(part)}" for file, part in parts.items()]
     page.bullets(made)

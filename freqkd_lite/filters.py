@@ -21,6 +21,8 @@ from freqkd_lite.spectrum import centred_rectangle
 
 PIECE = 2**19
 """Elements of maps that are computed at a time on a CPU: 2 MB in float32."""
+DOT = 2**16
+"""Elements of a dot product."""
 
 
 def _cycles(n: int, most: int) -> Tensor:
@@ -72,6 +74,15 @@ def _filter(weight: Tensor, like: Tensor, most: int | None = None) -> _Filter:
     return _Filter(rows, columns * kept[:, None] @ columns.mT)
 
 
+def _inner(a: Tensor, b: Tensor) -> Tensor:
+    """Sum of a * b. On a CPU by dot products, which need no memory, but of short pieces, for a long
+    one in float32 would lose the fifth digit."""
+    if a.device.type != "cpu":
+        return (a * b).sum()
+    pairs = zip(a.flatten().split(DOT), b.flatten().split(DOT), strict=True)
+    return torch.stack([torch.dot(*pair) for pair in pairs]).sum()
+
+
 def pieces(x: Tensor) -> tuple[Tensor, ...]:
     """Maps (N, ...) a few images at a time on a CPU, whose cache then holds what comes between, and
     whole on a GPU."""
@@ -104,7 +115,7 @@ def quadratic_form(weight: Tensor, like: Tensor) -> Quadratic:
         back = of(x)
         if flat:
             back.add_(x, alpha=flat)
-        return torch.dot(x.flatten(), back.flatten()), back
+        return _inner(x, back), back
 
     return form
 
@@ -119,7 +130,8 @@ def kept_form(weight: Callable[..., Tensor], like: Tensor, *arguments: object) -
 @lru_cache(64)
 def _kept(weight: Callable[..., Tensor], arguments: tuple, h: int, w: int, dtype: torch.dtype,
           device: torch.device) -> Quadratic:  # fmt: skip
-    with torch.inference_mode(False), torch.no_grad():
+    # Whatever state the first call comes in, what is kept must do for all others.
+    with torch.inference_mode(False), torch.no_grad(), torch.autocast(device.type, enabled=False):
         return quadratic_form(weight(h, w, *arguments), torch.empty(0, dtype=dtype, device=device))
 
 

@@ -15,7 +15,6 @@ import inspect
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import repeat
 from numbers import Real
 from pathlib import Path
 from typing import Protocol
@@ -86,12 +85,12 @@ def register(
     return add
 
 
-def _unit(x: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
+def _unit(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """`normalise`, by what each token was multiplied, and which tokens' length that made 1."""
     y = x - x.mean((2, 3), keepdim=True)
     squared = y.square().sum(1, keepdim=True)  # twice as fast as vector_norm
-    scale = squared.clamp_min(eps**2).rsqrt_()
-    return y.mul_(scale), scale, squared > eps**2
+    scale = squared.clamp_min(EPS**2).rsqrt_()
+    return y.mul_(scale), scale, squared > EPS**2
 
 
 def _before(gradient: Tensor, y: Tensor, scale: Tensor, turned: Tensor, scratch: Tensor,
@@ -108,8 +107,8 @@ class _Normalise(Function):
     """`normalise` in few passes over memory, which is what it costs: about half of autograd's."""
 
     @staticmethod
-    def forward(ctx, x, eps):  # noqa: ANN001, ANN205
-        y, scale, turned = _unit(x, eps)
+    def forward(ctx, x):  # noqa: ANN001, ANN205
+        y, scale, turned = _unit(x)
         ctx.save_for_backward(y, scale, turned)
         return y
 
@@ -117,13 +116,13 @@ class _Normalise(Function):
     @once_differentiable
     def backward(ctx, gradient):  # noqa: ANN001, ANN205
         out = torch.empty_like(gradient)
-        return _before(gradient, *ctx.saved_tensors, out, out), None
+        return _before(gradient, *ctx.saved_tensors, out, out)
 
 
-def normalise(x: Tensor, eps: float = EPS) -> Tensor:
+def normalise(x: Tensor) -> Tensor:
     """x (N, C, h, w) less each channel's mean over space, then each token to L2 norm 1 over
-    channels (stage 1 of FreqKD). A token shorter than `eps` is divided by `eps` instead."""
-    return _Normalise.apply(x, eps)
+    channels (stage 1 of FreqKD). A token shorter than `EPS` is divided by `EPS` instead."""
+    return _Normalise.apply(x)
 
 
 def _times(gradient: Tensor, known: Tensor) -> Tensor:
@@ -138,8 +137,9 @@ class _WeightedMse(Function):
     @staticmethod
     def forward(ctx, student, teacher, form):  # noqa: ANN001, ANN205
         gradient = torch.empty_like(student) if ctx.needs_input_grad[0] else None
-        outs = repeat(None) if gradient is None else pieces(gradient)
-        each = zip(pieces(student), pieces(teacher), outs)  # noqa: B905 - outs may have no end
+        own = pieces(student)
+        outs = [None] * len(own) if gradient is None else pieces(gradient)
+        each = zip(own, pieces(teacher), outs, strict=True)
         value = torch.stack([_weighted_piece(*maps, form, student.numel()) for maps in each]).sum()
         if gradient is not None:
             ctx.save_for_backward(gradient)
@@ -155,8 +155,8 @@ def _weighted_piece(student: Tensor, teacher: Tensor, out: Tensor | None, form: 
                     elements: int) -> Tensor:  # fmt: skip
     """What some images add to the value, and to the gradient, which goes into `out`. A function of
     its own, so that the next images find its memory free, and still in the cache."""
-    y, scale, turned = _unit(student, EPS)
-    target = _unit(teacher, EPS)[0]
+    y, scale, turned = _unit(student)
+    target = _unit(teacher)[0]
     energy, back = form(torch.sub(y, target, out=target))
     if out is not None:
         _before(back, y, scale.mul_(2 / elements), turned, y, out)
@@ -224,9 +224,10 @@ def by_pieces(
     The gradient is that of the total alone."""
     wanted = student.requires_grad and torch.is_grad_enabled()
     gradient = torch.empty_like(student) if wanted else None
-    outs = pieces(gradient) if wanted else repeat(None)
+    own = pieces(student.detach())
+    outs = pieces(gradient) if wanted else [None] * len(own)
     parts: dict[str, Tensor] = {}
-    for *maps, out in zip(*map(pieces, (student.detach(), *others)), outs):  # noqa: B905
+    for out, *maps in zip(outs, own, *map(pieces, others), strict=True):
         for band, value in _piece(loss, out, len(student), *maps).items():
             parts[band] = parts.get(band, 0) + value
     total = torch.stack(list(parts.values())).sum()
@@ -281,7 +282,8 @@ def build_loss(
                 extra["state"] = states[block]
             return loss(student, teacher, **extra, **options)
 
-        return (by_pieces if name in BY_IMAGE else whole)(of_images, *maps)
+        with torch.autocast(maps[0].device.type, enabled=False):
+            return (by_pieces if name in BY_IMAGE else whole)(of_images, *maps)
 
     if states is None or states:
         of_block(0, *[blank] * (3 if anchored else 2))  # a bad cutoff raises here
@@ -302,8 +304,7 @@ def build_loss(
             factor = 1.0 if factors is None else factors[i]
             student, *others = map(at_least_float32, maps)
             others = (x.detach().to(student.dtype) for x in others)
-            with torch.autocast(student.device.type, enabled=False):
-                total, found = of_block(i, student, *others)
+            total, found = of_block(i, student, *others)
             totals.append(factor * total)
             parts |= {f"block{i}/{band}": factor * value for band, value in found.items()}
         return LossParts(torch.stack(totals).sum(), parts)

@@ -1,9 +1,10 @@
-"""Times that can be compared: what is compared takes turns, in an order drawn anew each round."""
+"""Times that can be compared: what is compared takes turns, in orders that change."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice, permutations
 from statistics import median
 from time import perf_counter
 from typing import TypeVar
@@ -21,19 +22,30 @@ def take_turns(
     """What each step returned last, and its seconds in each round; one round more warms up.
 
     Seconds are those of a clock on the wall, for a process' own count what its threads wait for
-    each other. The order is drawn so that none always finds the memory that the same one left.
+    each other. Orders change, so that none always finds the memory that the same one left.
     """
     device = torch.device(device)
     values: dict[str, Value] = {}
     seconds: dict[str, list[float]] = {name: [] for name in steps}
-    for turn in range(rounds + 1):
-        for name in random.Random(turn).sample(list(steps), len(steps)):
+    for order in islice(_orders(list(steps)), rounds + 1):
+        for name in order:
             wait(device)
             start = perf_counter()
             values[name] = steps[name]()
             wait(device)
             seconds[name].append(perf_counter() - start)
     return values, {name: taken[1:] for name, taken in seconds.items()}
+
+
+def _orders(names: Sequence[str]) -> Iterator[Sequence[str]]:
+    """All orders of a few, shuffled, before one comes again; random ones of many."""
+    draw = random.Random(0)
+    if len(names) > 3:
+        while True:
+            yield draw.sample(names, len(names))
+    every = list(permutations(names))
+    while True:
+        yield from draw.sample(every, len(every))
 
 
 def ratio(seconds: Sequence[float], base: Sequence[float]) -> float:

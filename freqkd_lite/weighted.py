@@ -187,11 +187,14 @@ Curves = tuple[tuple[str, tuple[float, ...]], ...]
 
 
 def _hashable(state: State) -> Curves:
+    if not {"rho", "coherence", "shuffled", "power"} <= state.keys():
+        raise UserError(f"states holds {', '.join(sorted(state)) or 'nothing'}, which tells no "
+                        "weight: give what prepare('coherence', ...) returned.")  # fmt: skip
     return tuple((name, tuple(curve.tolist())) for name, curve in state.items())
 
 
 def _state(curves: Curves) -> State:
-    return {name: torch.tensor(curve) for name, curve in curves}
+    return {name: torch.tensor(curve, dtype=torch.float64) for name, curve in curves}
 
 
 def _fair(h: int, w: int, curves: Curves, variant: str) -> Tensor:

@@ -459,14 +459,64 @@ def test_no_gradient_reaches_the_teacher_and_half_precision_is_taken_to_float32(
     assert loss == build_loss("code")([half[0].float()], [half[1].float()]).total
 
 
-@pytest.mark.parametrize("name", ["code", "step", "lowpass", "low_only", "projected", "mse"])
+@pytest.mark.parametrize(
+    "name", ["code", "step", "lowpass", "low_only", "projected", "mse", "eq", "coherence"]
+)
 def test_autocast_leaves_a_loss_in_float32(name):
-    student, teacher = noise(2, 16, 8, 8).float(), noise(2, 16, 8, 8, seed=1).float()
-    loss = ready(name, [0.5 * teacher + student], [teacher])
+    """Whether it is built there or used there: what is kept of a weight is never rounded."""
+    student, teacher = noise(2, 16, 16, 16).float(), noise(2, 16, 16, 16, seed=1).float()
+    first = [0.5 * teacher + student], [teacher]
+    filters._kept.cache_clear(), filters._waves.cache_clear()
+    with torch.autocast("cpu", torch.bfloat16):
+        built_there = ready(name, *first)
+    filters._kept.cache_clear(), filters._waves.cache_clear()
+    loss = ready(name, *first)
     expected = loss([student], [teacher]).total
     with torch.autocast("cpu", torch.bfloat16):
         found = loss([student], [teacher]).total
     assert found.dtype == torch.float32 and found == expected
+    if name not in losses.PREPARERS:  # else what it measured there was rounded
+        assert built_there([student], [teacher]).total == expected
+
+
+def weighted_by_numpy(student, teacher, weight):
+    difference = (normalise(student) - normalise(teacher)).numpy()
+    return (abs(np.fft.fft2(difference, norm="ortho")) ** 2 * weight.numpy()).mean()
+
+
+def test_the_options_of_weights_count_one_after_the_other():
+    student, teacher = noise(2, 3, 8, 10), noise(2, 3, 8, 10, seed=1)
+    rho = radius(8, 10)
+
+    def found(name, **options):
+        return build_loss(name, **options)([student], [teacher]).total.item()
+
+    for cutoff, high in ((0.3, 0.5), (0.3, 0.1), (0.7, 0.1), (0.3, 0.5)):
+        weight = torch.where(band_mask(8, 10, cutoff), 1.0, high).double()
+        expected = weighted_by_numpy(student, teacher, weight)
+        assert found("step", cutoff=cutoff, high_weight=high) == pytest.approx(expected)
+    for half in (0.2, 0.5):
+        expected = weighted_by_numpy(student, teacher, 0.5 ** ((rho / half) ** 2))
+        assert found("lowpass", half=half) == pytest.approx(expected)
+
+
+def test_a_large_smooth_map_keeps_its_digits_in_float32():
+    """One long dot product in float32 would be off by 1e-5 here."""
+    x = torch.linspace(0, 3, 1024 * 64 * 80, dtype=torch.float64).cos().view(1, 1024, 64, 80)
+    for weight in (torch.ones(64, 80), 1 / (1 + radius(64, 80))):
+        form = filters.quadratic_form(weight, x.float())
+        value, back = form(x.float())
+        assert value.item() == pytest.approx((x * back.double()).sum().item(), rel=1e-6)
+
+
+@pytest.mark.parametrize("name", ["step", "code"])
+def test_maps_of_other_numbers_of_images_are_refused_by_the_bare_loss_too(name, monkeypatch):
+    monkeypatch.setattr(filters, "PIECE", 1)
+    student = noise(5, 3, 8, 8).requires_grad_()
+    with pytest.raises(ValueError, match="shorter"):
+        losses.by_pieces(LOSSES[name], student, noise(3, 3, 8, 8))
+    with pytest.raises(ValueError, match="shorter"):
+        LOSSES["step"](student, noise(3, 3, 8, 8))
 
 
 @pytest.mark.parametrize("name", ["code", "step", "eq", "mse", "cosine"])

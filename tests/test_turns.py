@@ -26,4 +26,11 @@ def test_all_take_turns_in_changing_order_and_the_first_round_is_left_out(monkey
     assert seconds == {name: [2.0, 3.0, 4.0, 5.0, 6.0, 7.0] for name in "abc"}
     rounds = ["".join(order[i : i + 3]) for i in range(0, 21, 3)]
     assert all(sorted(each) == list("abc") for each in rounds)
-    assert len({each[0] for each in rounds}) == 3  # none is always the first
+    assert len(set(rounds[:6])) == 6  # of three there are so many orders
+    many = {name: step(name) for name in "abcdef"}
+    order.clear()
+    take_turns(many, 20)
+    rounds = ["".join(order[i : i + 6]) for i in range(0, 126, 6)]
+    assert all(sorted(each) == list("abcdef") for each in rounds) and len(set(rounds)) > 15
+    after = {(a, b) for each in rounds for a, b in zip(each, each[1:], strict=False)}
+    assert len(after) > 25  # of 30 pairs of neighbours

@@ -171,7 +171,11 @@ def test_the_scaled_weight_charges_an_absent_student_what_mse_does():
         assert cost.item() == pytest.approx(mse.item(), rel=0.03), variant
 
 
-def test_coherence_charges_each_wave_its_weight():
+@pytest.mark.parametrize(
+    "variant,at",  # rho .25, .5 and .75: the straight lines of these through their points
+    [("plain", [0.5, 0.36, 0.18]), ("root", [0.7, 0.6, 0.3]), ("above", [0.25, 0, 0])],
+)
+def test_coherence_charges_each_wave_its_weight(variant, at):
     """Students that lack one wave: the costs are as the weights at its frequency."""
     x = torch.arange(16, dtype=torch.float64).expand(4, 16)
 
@@ -179,12 +183,10 @@ def test_coherence_charges_each_wave_its_weight():
         angle = 2 * np.pi * k * x / 16
         wave = torch.stack([angle.cos(), angle.sin()])[None]
         base = torch.stack([(2 * np.pi * x / 16).cos(), (2 * np.pi * x / 16).sin()])[None]
-        loss = build_loss("coherence", states=[STATE])
+        loss = build_loss("coherence", states=[STATE], variant=variant)
         both = torch.cat([base, -wave], 1), torch.cat([base, wave], 1)
         return loss([both[0]], [both[1]]).total.item()
 
-    # rho .25, .5 and .75: the straight lines of .64, .36, 0
-    at = [0.5, 0.36, 0.18]
     costs = [lacking(k) for k in (2, 4, 6)]
     assert [c / costs[0] for c in costs] == pytest.approx([a / at[0] for a in at])
 
@@ -234,6 +236,8 @@ X = noise(2, 3, 4, 4)
         (lambda: build_loss("anchor", states=[STATE])([X], [X]), "needs anchors"),
         (lambda: build_loss("coherence", states=[{**STATE, "coherence": torch.zeros(3)}]),
          "0 at all frequencies"),
+        (lambda: build_loss("coherence", states=[{"median": torch.tensor(0.3)}]),
+         "states holds median, which tells no weight: give what prepare"),
         (lambda: prepare("coherence", [([X[:1]], [X[:1]])]), "So few pairs tell nothing"),
         (lambda: prepare("coherence", [([X], [X])], variant="predicted"), "needs two batches"),
     ],
