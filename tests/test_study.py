@@ -29,7 +29,7 @@ def best_rates(folder):
 
 
 def test_every_arm_has_the_rate_that_a_search_on_val_found_best(study):
-    """One seed's search, and for two arms one of three seeds beside it."""
+    """One seed's search, and for some arms one of three seeds beside it."""
     one, three = best_rates(SEARCH), best_rates(ROOT / "distillation_val")
     for run in study["runs"]:
         for arm in run["arms"]:
@@ -41,19 +41,23 @@ def test_every_arm_has_the_rate_that_a_search_on_val_found_best(study):
 
 def test_the_search_is_alike_for_all_arms_and_as_long_as_the_study(study):
     """Three rates for each arm of the study, and a fourth where the highest of them was best: there
-    it learns no better, or not at all. What was only tried has two at least, but for the anchored
-    loss, which learns at none of them."""
+    it learns no better, or not at all. But for the anchored loss: it was tried at lower ones, for
+    with its plain weight it learns at none of these. What was only tried may have fewer."""
     search = yaml.safe_load((SEARCH / "sweep.yaml").read_text())
     asked = {arm for run in search["runs"] for arm in run["arms"]}
     compared = {without_lr(arm) for run in study["runs"] for arm in run["arms"] if arm != NONE}
+    checked = set()
     for arm, points in series(means(read_results(SEARCH)), "probe_ap", "lr").items():
         tried = {p.at for p in points}
-        if arm == "anchor":
+        if without_lr(arm) not in compared or "merge_scale" in arm:
             continue
-        assert {0.001, 0.003} <= tried, arm
-        if without_lr(arm) in compared and "merge_scale" not in arm:
-            assert 0.0003 in tried and best(points).at < 0.01, arm
-            assert best(points).at < 0.003 or with_settings(arm, "lr=0.01") in asked, arm
+        checked.add(without_lr(arm))
+        if split_arm(arm)[0] == "anchor":
+            assert {0.0001, 0.0003} <= tried or {0.0003, 0.001} <= tried, arm
+            continue
+        assert {0.0003, 0.001, 0.003} <= tried and best(points).at < 0.01, arm
+        assert best(points).at < 0.003 or with_settings(arm, "lr=0.01") in asked, arm
+    assert checked == compared
     for key in ("distil_dataset", "further"):
         assert study["fixed"][key] == search["fixed"][key]
     assert "split" not in search["fixed"] and study["fixed"]["split"] == "test"
@@ -69,6 +73,6 @@ def test_the_comparison_was_named_and_the_arms_that_matter_have_five_seeds(study
             seeds.setdefault(arm, set()).add(run["seed"])
     for arm, had in seeds.items():
         plain, own = split_arm(arm)
-        many = plain in ("none", "mse", "code", "coherence", "projected")
+        many = plain in ("none", "mse", "code", "coherence", "projected", "gram")
         many &= "shuffled" not in own and arm != "code (lr=0.001)"  # added later
         assert had == (set(range(5)) if many else {0, 1, 2}), arm

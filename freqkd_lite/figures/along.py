@@ -142,7 +142,8 @@ def along_figure(
         ax.set_title(textwrap.fill(name(arm), 22), fontsize=9.5)
         if min(values) > 0:
             ax.set_xscale("log")
-        ax.set_xticks(values, [f"{v:g}" for v in values], fontsize=8.5)
+        # without the leading 0, for those of five rates would run into each other
+        ax.set_xticks(values, [re.sub("^0(?=[.])", "", f"{v:g}") for v in values], fontsize=8)
         ax.margins(x=0.12)
         ax.minorticks_off()
         said.append(f"{name(arm)}: " + ", ".join(f"{p} at {p.at:g}" for p in points))
