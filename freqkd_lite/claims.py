@@ -16,7 +16,14 @@ from freqkd_lite.errors import UserError
 from freqkd_lite.figures.ablation import side
 from freqkd_lite.figures.arms import name
 from freqkd_lite.notebook import NAMES
-from freqkd_lite.paired import MARGIN, UNTRAINED, Differences, beats, read_differences
+from freqkd_lite.paired import (
+    MARGIN,
+    UNTRAINED,
+    Difference,
+    Differences,
+    beats,
+    read_differences,
+)
 from freqkd_lite.results import (
     Mean,
     Row,
@@ -103,7 +110,7 @@ def judge_loss(found: dict[str, list[Row]]) -> tuple[str, str]:
 
 
 STUDY = "distillation"
-RATES = "distillation_val"  # the comparison named beforehand at other rates, on val
+RATES = "distillation_val"  # some of the arms on val: the named one at other rates, and others
 PLAIN = ("none", "mse", "code")
 
 
@@ -173,7 +180,8 @@ def finding(results: Path) -> str:
                    for key, words in (("unfinished", "still to come"), ("failed", "failed"))
                    if about.get(key))  # fmt: skip
     ahead = sorted((d for d in rows if beats(d)), key=lambda d: -d.value)
-    told = "; ".join(f"{name(d.arm)} {d}" for d in ahead)
+    on_val = {d.arm: f" (on val {d})" for d in _means_on_val(results, kept)}
+    told = "; ".join(f"{name(d.arm)} {d}{on_val.get(d.arm, '')}" for d in ahead)
     own, variants = own_settings(named.arm).items(), []
     for d in rows:  # the same loss with other settings
         other = [f"{k}={v}" for k, v in own_settings(d.arm).items() if (k, v) not in own]
@@ -192,13 +200,17 @@ def finding(results: Path) -> str:
 
 def _at_other_rates(results: Path, study: Differences) -> str:
     """The loss that the study named, at several rates on val, less the same mark: in a clause."""
-    kept = read_differences(results / RATES)
-    if kept is None or kept.against != study.against:
-        return ""
     loss = split_arm(study.named)[0]
-    rows = [d for d in kept.rows if d.klass == "mean" and split_arm(d.arm)[0] == loss]
+    rows = [d for d in _means_on_val(results, study) if split_arm(d.arm)[0] == loss]
     told = ", ".join(f"{d} with {split_arm(d.arm)[1]}" for d in rows)
     return f"; on val {told}" if rows else ""
+
+
+def _means_on_val(results: Path, study: Differences) -> list[Difference]:
+    """What was measured on val of the study's arms, less the same mark."""
+    kept = read_differences(results / RATES)
+    same = kept is not None and kept.against == study.against
+    return [d for d in kept.rows if d.klass == "mean"] if same else []
 
 
 def _plain(arm: str) -> str:

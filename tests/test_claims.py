@@ -132,6 +132,7 @@ def test_the_finding_tells_how_much_hangs_on_the_rate(tmp_path):
         Difference("code (lr=0.003)", "car", -0.1, (-0.2, -0.05), 3, 88, 40),
         Difference("code (lr=0.001)", "mean", -0.02, (-0.03, 0.01), 3, 88, 40),
         Difference("mse (lr=0.001)", "mean", -0.01, (-0.03, 0.02), 3, 88, 40),
+        Difference("anchor (lr=0.001)", "mean", 0.01, (-0.02, 0.04), 3, 88, 40),
     ]
     kept = Differences("mse (lr=0.003)", None, "probe_ap", "msrs val", rows)
     kept.write(tmp_path / "distillation_val")
@@ -139,8 +140,11 @@ def test_the_finding_tells_how_much_hangs_on_the_rate(tmp_path):
         "+0.040]); on val -0.040 [-0.060, -0.020] with lr=0.003, -0.020 [-0.030, +0.010] with "
         "lr=0.001. Of 4 arms"
     ) in finding(tmp_path)
+    assert (
+        "interval: anchored, lr=0.001 +0.020 [+0.005, +0.100] (on val +0.010 [-0.020, +0.040]) (93"
+    ) in finding(tmp_path)
     replace(kept, against="eq").write(tmp_path / "distillation_val")  # another mark
-    assert "; on val" not in finding(tmp_path)
+    assert "on val +" not in finding(tmp_path) and "on val -" not in finding(tmp_path)
 
 
 def test_the_study_counts_before_shorter_results(tmp_path):
