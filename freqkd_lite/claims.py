@@ -180,8 +180,9 @@ def finding(results: Path) -> str:
                    for key, words in (("unfinished", "still to come"), ("failed", "failed"))
                    if about.get(key))  # fmt: skip
     ahead = sorted((d for d in rows if beats(d)), key=lambda d: -d.value)
-    on_val = {d.arm: f" (on val {d})" for d in _means_on_val(results, kept)}
-    told = "; ".join(f"{name(d.arm)} {d}{on_val.get(d.arm, '')}" for d in ahead)
+    val = _means_on_val(results, kept)
+    beside = {d.arm: f" (on val {d})" for d in val}
+    told = "; ".join(f"{name(d.arm)} {d}{beside.get(d.arm, '')}" for d in ahead)
     own, variants = own_settings(named.arm).items(), []
     for d in rows:  # the same loss with other settings
         other = [f"{k}={v}" for k, v in own_settings(d.arm).items() if (k, v) not in own]
@@ -191,17 +192,16 @@ def finding(results: Path) -> str:
     return (
         f"**What our study says:** on {kept.place.replace('msrs', 'MSRS')}, {_plain(named.arm)} "
         f"{side(named)} the {mark} that weighs all frequencies alike: {named} mean AP{further}"
-        f"{_at_other_rates(results, kept)}. Of {len(rows)} arms, ahead of that {mark} by "
+        f"{_at_other_rates(val, kept.named)}. Of {len(rows)} arms, ahead of that {mark} by "
         f"{MARGIN:g} or more and beyond the interval: {told or 'none'} ({named.images} images, "
         f"{' or '.join(map(str, seeds))} seeds{left}; learning rates chosen on val; [how it was "
         f"done](results/{STUDY}/README.md))."
     )
 
 
-def _at_other_rates(results: Path, study: Differences) -> str:
+def _at_other_rates(val: list[Difference], named: str) -> str:
     """The loss that the study named, at several rates on val, less the same mark: in a clause."""
-    loss = split_arm(study.named)[0]
-    rows = [d for d in _means_on_val(results, study) if split_arm(d.arm)[0] == loss]
+    rows = [d for d in val if split_arm(d.arm)[0] == split_arm(named)[0]]
     told = ", ".join(f"{d} with {split_arm(d.arm)[1]}" for d in rows)
     return f"; on val {told}" if rows else ""
 
