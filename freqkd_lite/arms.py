@@ -4,6 +4,7 @@
     mse                              the loss of that name
     mse (shuffled=True, lr=0.003)    with settings of its own
     coherence (variant=root)         or with options of the loss
+    code (block_weights=[1, 1, 1, 2])
 
 Everything else that decides a run, the pairs and their order, is the recipe, the same for all arms.
 """
@@ -21,7 +22,7 @@ from freqkd_lite.results import split_arm
 
 NONE = "none"
 OWN = ("lr", "weight_decay", "warmup", "clip", "clip_relative", "steps", "shuffled", "lora_rank",
-       "lora_alpha", "merge_scale")  # fmt: skip
+       "lora_alpha", "merge_scale", "block_weights")  # fmt: skip
 """Settings that an arm may have of its own."""
 
 

@@ -13,17 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from freqkd_lite.errors import UserError
-from freqkd_lite.figures.ablation import side
+from freqkd_lite.figures.ablation import entered, looked_at_once, side, trained
 from freqkd_lite.figures.arms import name
+from freqkd_lite.losses import LOSSES
 from freqkd_lite.notebook import NAMES
-from freqkd_lite.paired import (
-    MARGIN,
-    UNTRAINED,
-    Difference,
-    Differences,
-    beats,
-    read_differences,
-)
+from freqkd_lite.paired import MARGIN, Difference, Differences, beats, read_differences
 from freqkd_lite.results import (
     Mean,
     Row,
@@ -112,6 +106,8 @@ def judge_loss(found: dict[str, list[Row]]) -> tuple[str, str]:
 STUDY = "distillation"
 RATES = "distillation_val"  # some of the arms on val: the named one at other rates, and others
 PLAIN = ("none", "mse", "code")
+OURS = ("freqkd_lite.weighted", "freqkd_lite.projected")
+"""Where the losses stand that this project adds."""
 
 
 def _plain_arms(rows: list[Row], metric: str) -> dict[str, Mean] | None:
@@ -170,7 +166,7 @@ def finding(results: Path) -> str:
     """What the study of all losses says of FreqKD and of the mark that all are set against, for
     README's first screen; '' before there is a study that named a comparison."""
     kept = read_differences(results / STUDY)
-    rows = [d for d in kept.rows if d.klass == "mean" and d.arm not in UNTRAINED] if kept else []
+    rows = trained(kept) if kept else []
     named = next((d for d in rows if d.arm == kept.named), None)
     if named is None:
         return ""
@@ -179,31 +175,33 @@ def finding(results: Path) -> str:
     left = "".join(f", {len(about[key])} run{'s' * (len(about[key]) > 1)} {words}"
                    for key, words in (("unfinished", "still to come"), ("failed", "failed"))
                    if about.get(key))  # fmt: skip
-    ahead = sorted((d for d in rows if beats(d)), key=lambda d: -d.value)
     val = _means_on_val(results, kept)
     beside = {d.arm: f" (on val {d})" for d in val}
-    told = "; ".join(f"{name(d.arm)} {d}{beside.get(d.arm, '')}" for d in ahead)
-    own, variants = own_settings(named.arm).items(), []
-    for d in rows:  # the same loss with other settings
-        other = [f"{k}={v}" for k, v in own_settings(d.arm).items() if (k, v) not in own]
-        if split_arm(d.arm)[0] == split_arm(named.arm)[0] and d is not named:
-            variants.append(f"with {', '.join(other) or 'its defaults'} {d}")
-    further = f" ({', '.join(variants)})" if variants else ""
-    return (
-        f"**What our study says:** on {kept.place.replace('msrs', 'MSRS')}, {_plain(named.arm)} "
-        f"{side(named)} the {mark} that weighs all frequencies alike: {named} mean AP{further}"
-        f"{_at_other_rates(val, kept.named)}. Of {len(rows)} arms, ahead of that {mark} by "
-        f"{MARGIN:g} or more and beyond the interval: {told or 'none'} ({named.images} images, "
-        f"{' or '.join(map(str, seeds))} seeds{left}; learning rates chosen on val; [how it was "
-        f"done](results/{STUDY}/README.md))."
+    ahead = sorted((d for d in rows if beats(d)), key=lambda d: -d.value)
+    told = ", ".join(
+        f"**{name(d.arm)} {d}**{beside.get(d.arm, '')}{entered(kept, d)}" for d in ahead
     )
-
-
-def _at_other_rates(val: list[Difference], named: str) -> str:
-    """The loss that the study named, at several rates on val, less the same mark: in a clause."""
-    rows = [d for d in val if split_arm(d.arm)[0] == split_arm(named)[0]]
-    told = ", ".join(f"{d} with {split_arm(d.arm)[1]}" for d in rows)
-    return f"; on val {told}" if rows else ""
+    ours = [d for d in rows if LOSSES[split_arm(d.arm)[0]].__module__ in OURS]
+    own, other = own_settings(named.arm).items(), []
+    for d in rows:  # the same loss with other settings
+        theirs = [f"{k}={v}" for k, v in own_settings(d.arm).items() if (k, v) not in own]
+        if split_arm(d.arm)[0] == split_arm(named.arm)[0] and d is not named:
+            other.append(f"{d} with {', '.join(theirs) or 'its defaults'}")
+    other += [f"on val {d} with {split_arm(d.arm)[1]}" for d in val
+              if split_arm(d.arm)[0] == split_arm(named.arm)[0]]  # fmt: skip
+    return "\n".join([
+        f"**What our study says** of a probe's mean AP on {kept.place.replace('msrs', 'MSRS')}, "
+        f"less that of the {mark} which weighs all frequencies alike ({named.images} images, "
+        f"{' or '.join(map(str, seeds))} seeds{left}, learning rates chosen on val; [how it was "
+        f"done](results/{STUDY}/README.md)):",
+        "",
+        f"- {_plain(named.arm)}, the comparison named beforehand, {side(named)} that {mark}: "
+        f"**{named}**{'; ' if other else ''}{', '.join(other)}.",
+        f"- Of {len(rows)} arms, ahead of it by {MARGIN:g} or more and beyond the interval: "
+        f"{told or 'none'}. {' '.join(looked_at_once(rows))}".rstrip(),
+        *(f"- Of this project's own losses {name(d.arm)} comes furthest: {d}."
+          for d in sorted(ours, key=lambda d: -d.value)[:1]),
+    ])  # fmt: skip
 
 
 def _means_on_val(results: Path, study: Differences) -> list[Difference]:

@@ -14,7 +14,6 @@ import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
-from copy import deepcopy
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -79,11 +78,15 @@ class DistilSettings(BaseModel):
     same); 0 draws a fresh crop at each step. Without `crop` the one fixed view is the whole
     picture. `data_options` go to the data set. `checkpoint_every` counts steps; None goes by time.
 
+    `shuffled` gives each RGB picture another infrared one of its own set, in an order drawn from
+    the seed. `block_weights` are factors of the blocks' losses, 1 each by default.
+
     `batch` is what one step sees, of all processes together; each takes its part in `accumulate`
-    shares one after the other, and the loss is the mean over shares. `clip` bounds the gradient's
-    norm (None: no bound); with `clip_relative` it counts in medians of the last 100 steps' norms,
-    so that the scale of a loss plays no part. `precision="auto"` measures once, before the first
-    step, whether bfloat16 is faster here, and the run keeps to that.
+    shares one after the other, and the loss is the mean over shares: what the whole batch would
+    give, but for `unic`, `pkd` and `eq`, which are no means over images. `clip` bounds the
+    gradient's norm (None: no bound); with `clip_relative` it counts in medians of the last 100
+    steps' norms, so that the scale of a loss plays no part. `precision="auto"` measures once,
+    before the first step, whether bfloat16 is faster here, and the run keeps to that.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -104,6 +107,7 @@ class DistilSettings(BaseModel):
     student_blocks: tuple[int, ...] | None = None
     loss: str = "code"
     loss_options: dict[str, float | str] = {}
+    block_weights: tuple[float, ...] | None = None
     shuffled: bool = False
     lora_rank: int = Field(16, ge=0)
     lora_alpha: float = Field(16.0, gt=0)
@@ -148,6 +152,12 @@ def settings_from(**values: object) -> DistilSettings:
             f"student_blocks={list(own)} must be as many as blocks={list(settings.blocks)}, for "
             "the first is matched to the first and so on: name one of the student's for each."
         )
+    factors = settings.block_weights
+    if factors and (len(factors) != len(settings.blocks) or min(factors) < 0 or not any(factors)):
+        raise UserError(
+            f"block_weights={list(factors)}: give a number of 0 or more for each of "
+            f"blocks={list(settings.blocks)}, not all 0."
+        )
     return settings
 
 
@@ -173,7 +183,8 @@ class Run:
         `untrained` are the maps of the student as it began, for losses that hold on to them."""
         file, name = self.folder / MEASURED, self.settings.loss
         states = load_states(file) if file.is_file() else None
-        loss_of = build_loss(name, states=states, **self.settings.loss_options)
+        loss_of = build_loss(name, weights=self.settings.block_weights, states=states,
+                             **self.settings.loss_options)  # fmt: skip
         return loss_of(students, teachers, *([untrained] if needs_anchors(name) else []))
 
     def student(self) -> Backbone:
@@ -266,15 +277,32 @@ def plan(pairs: data.PairSet, settings: DistilSettings) -> Iterator[list[View]]:
         yield views
 
 
+def strangers(pairs: data.PairSet, seed: int) -> list[int]:
+    """By pair, another one of the same set, whose infrared picture it meets when pairs are
+    `shuffled`: the next in a random order. No neighbour in the set's own, where day and night, and
+    frames of a street, lie together. `UserError` for a set of one pair."""
+    draw, found = torch.Generator().manual_seed(seed), [0] * len(pairs)
+    parts: dict[int, list[int]] = {}
+    for index in range(len(pairs)):
+        parts.setdefault(pairs.part(index), []).append(index)
+    for members in parts.values():
+        if len(members) < 2:
+            raise UserError(f"shuffled=True needs two pairs or more of {pairs.name}: raise limit.")
+        order = [members[i] for i in torch.randperm(len(members), generator=draw)]
+        for one, other in zip(order, order[1:] + order[:1], strict=True):
+            found[one] = other
+    return found
+
+
 def load_views(
     pairs: data.PairSet, views: list[View], settings: DistilSettings
 ) -> tuple[Tensor, Tensor]:
-    """A batch (visible, infrared), each (batch, 3, H, W). `shuffled` pairs each picture with
-    another one's infrared: what layout and regularisation alone bring."""
-    batch = []
+    """A batch (visible, infrared), each (batch, 3, H, W); infrared of `strangers` where `shuffled`,
+    which shows what layout and regularisation alone bring."""
+    batch, others = [], strangers(pairs, settings.seed) if settings.shuffled else None
     for index, top, left, flip in views:
         pair = pairs[index]
-        other = pairs[(index + len(pairs) // 2) % len(pairs)] if settings.shuffled else pair
+        other = pairs[others[index]] if others else pair
         height, width = settings.crop or pairs.size
         both = torch.stack([pair.visible, other.infrared])
         both = both[..., top : top + height, left : left + width]
@@ -323,18 +351,24 @@ def add_lora(backbone: Backbone, settings: DistilSettings) -> nn.Module:
 
 
 class Untrained:
-    """The student as it was before training, for losses that measure it or hold on to it."""
+    """The student as it was before training, for losses that measure it or hold on to it. Its
+    features of fixed views (`crop_list`) are computed once and kept, as the teacher's are."""
 
-    def __init__(self, backbone: Backbone, blocks: tuple[int, ...]):
-        self.backbone, self.blocks = deepcopy(backbone).freeze(), blocks
+    def __init__(self, backbone: Backbone, settings: DistilSettings, device: torch.device):
+        self.blocks = settings.student_blocks or settings.blocks
+        same = backbone.name == settings.teacher and settings.student_weights is None
+        weights = settings.teacher_weights if same else settings.student_weights
+        kind = FixedTeacher if settings.crop_list else Teacher
+        self.maps = kind(backbone.name, weights, self.blocks, settings.seed)
+        self.maps.device = device
 
     def __call__(self, infrared: Tensor, targets: list[Tensor]) -> list[Tensor]:
-        """Maps (N, C, h, w) by block on the grids of the teacher's `targets`."""
-        maps = extract(self.backbone, infrared, self.blocks)
+        """Maps (N, C, h, w) by block on the grids of the teacher's `targets`, and beside them."""
+        maps = [own.to(t.device) for own, t in zip(self.maps(infrared), targets, strict=True)]
         for own, theirs in zip(maps, targets, strict=True):
             if own.shape[1] != theirs.shape[1]:
                 raise UserError(
-                    f"This loss compares the untrained {self.backbone.name} with its teacher, and "
+                    f"This loss compares the untrained {self.maps.name} with its teacher, and "
                     f"their maps have {own.shape[1]} and {theirs.shape[1]} channels: choose a "
                     "student as wide as its teacher, or another loss."
                 )
@@ -365,7 +399,8 @@ def train(student: Student, teacher: Teacher, pairs: data.PairSet, settings: Dis
           ) -> None:  # fmt: skip
     """The loop itself: `settings.steps` steps of AdamW on the label-free loss, with what the loss
     measured before (`states`) and the untrained student, where it needs them."""
-    loss_of = build_loss(settings.loss, states=states, **settings.loss_options)
+    loss_of = build_loss(settings.loss, weights=settings.block_weights, states=states,
+                         **settings.loss_options)  # fmt: skip
     anchored = needs_anchors(settings.loss)
     weights = [p for p in student.parameters() if p.requires_grad]
     optimiser = torch.optim.AdamW(weights, lr=settings.lr, weight_decay=settings.weight_decay)
@@ -394,7 +429,11 @@ def train(student: Student, teacher: Teacher, pairs: data.PairSet, settings: Dis
         team.share_gradients(weights)
         norm = nn.utils.clip_grad_norm_(weights, clip_at(norms, settings)).item()
         if not math.isfinite(total + norm):
-            names = ", ".join(pairs.names[view.index] for view in views)
+            seen = [view.index for view in views]
+            if settings.shuffled:
+                others = strangers(pairs, settings.seed)
+                seen += [others[index] for index in seen]
+            names = ", ".join(dict.fromkeys(pairs.names[index] for index in seen))
             raise UserError(
                 f"The loss or its gradient is not finite at step {step}: lower lr={settings.lr}, "
                 f"or look at the pairs of this batch ({names})."
@@ -488,13 +527,14 @@ def _train_into(part: Path, settings: DistilSettings, pairs: data.PairSet, teach
     """Train in the working folder; the manifest, written last, says that it is complete."""
     blocks = backbone.check_blocks(settings.student_blocks or settings.blocks)
     blank = torch.zeros(3, *(settings.crop or pairs.size))
+    needs = settings.loss in PREPARERS, needs_anchors(settings.loss)
+    untrained = Untrained(backbone, settings, team.device) if any(needs) else None
     if settings.crop_list and settings.cache_limit_gb:
         views = len({view for step in plan(pairs, settings) for view in step})
-        teacher.keep(blank, views, settings.cache_limit_gb * 1e9)
+        for fixed in (teacher, *([untrained.maps] if needs[1] else ())):
+            fixed.keep(blank, views, settings.cache_limit_gb * 1e9)
     own = extract(backbone.to(team.device), blank[None].to(team.device), blocks)
     widths = [(m.shape[1], t.shape[1]) for m, t in zip(own, teacher(blank[None]), strict=True)]
-    needs = settings.loss in PREPARERS, needs_anchors(settings.loss)
-    untrained = Untrained(backbone, blocks) if any(needs) else None
     lora = add_lora(backbone, settings) if settings.lora_rank else None
     student = Student(backbone, blocks, widths).to(team.device).train()
     part.mkdir(parents=True, exist_ok=True)

@@ -267,7 +267,6 @@ def execute(path: Path, values: dict, out: Path, progress: bool = False, **entri
     """
     check_kernel()
     failed, start = out.with_name(out.name + ".failed"), time.monotonic()
-    shutil.rmtree(failed, ignore_errors=True)
     with whole_folder(out) as beside:
         saved = dict(os.environ)
         # Progress bars would be stored as widgets without a use; this run has its own.
@@ -299,13 +298,15 @@ def execute(path: Path, values: dict, out: Path, progress: bool = False, **entri
             problem = f"{path.stem} hides an error: {hidden[0]}" if hidden else None
         if problem:
             (beside / ERROR).write_text(problem + "\n")
-            shutil.copytree(beside, failed)
+            with whole_folder(failed) as kept:  # until now what an earlier try had left stood there
+                shutil.copytree(beside, kept, dirs_exist_ok=True)
             raise UserError(f"{problem} (as far as it came: {failed / NOTEBOOK})")
         own_manifest = beside / MANIFEST
         told = json.loads(own_manifest.read_text()) if own_manifest.exists() else {}
         seconds = round(time.monotonic() - start, 1)
         mine = manifest(notebook=path.stem, parameters=values, seconds=seconds, **entries)
         write_json(own_manifest, mine | told | {"seconds": seconds})
+    shutil.rmtree(failed, ignore_errors=True)
     return out
 
 

@@ -157,8 +157,9 @@ class MedianDifference:
 def robust(student: Tensor, teacher: Tensor, *, state: State, cutoff: float = 0.5,
            high_weight: float = 0.1, scale: float = 1.0) -> dict[str, Tensor]:  # fmt: skip
     """What a logarithm could do: `code`'s bands, but the high one's difference d saturates,
-    c^2 log(1 + d^2 / c^2) (the Cauchy or Lorentzian loss of robust statistics), with c = `scale` x
-    the median |d| of the untrained student. So it tends to d^2 for small d, and sees signs."""
+    c^2 log(1 + d^2 / c^2) (Lorentzian: Black and Anandan, CVIU 63, 1996), with c = `scale` x the
+    median |d| of the untrained student. So it tends to d^2 for small d, and sees signs (this
+    project's)."""
     c = (scale * state["median"].to(student)).clamp_min(1e-12)
     low, high = banded(normalise(student) - normalise(teacher), cutoff=cutoff,
                        low=squares, high=partial(saturating, c=c))  # fmt: skip
@@ -182,8 +183,8 @@ def high_only(student: Tensor, teacher: Tensor, *, cutoff: float = 0.5) -> dict[
 @register("swapped", by_image=True)
 def swapped(student: Tensor, teacher: Tensor, *, cutoff: float = 0.5,
             low_weight: float = 0.1) -> dict[str, Tensor]:  # fmt: skip
-    """`code` with its bands changed over: MSE of the high ones, `low_weight` x MSE of log(1 + |low
-    band|). If the frequency is what matters, this must do worse."""
+    """`code` (arXiv 2606.11572) with its bands changed over: MSE of the high ones, `low_weight` x
+    MSE of log(1 + |low band|). If the frequency is what matters, this must do worse."""
     low, high = banded(normalise(student), normalise(teacher), cutoff=cutoff,
                        low=log_magnitudes, high=squares)  # fmt: skip
     return {"low": low_weight * low, "high": high}
@@ -192,8 +193,8 @@ def swapped(student: Tensor, teacher: Tensor, *, cutoff: float = 0.5,
 @register("step")
 def step(student: Tensor, teacher: Tensor, *, cutoff: float = 0.5,
          high_weight: float = 0.1) -> dict[str, Tensor]:  # fmt: skip
-    """What `code` reads like: MSE with weight 1 up to the cutoff and `high_weight` beyond it, with
-    a symmetric rectangle and without logarithm."""
+    """What `code` reads like (arXiv 2606.11572): MSE with weight 1 up to the cutoff and
+    `high_weight` beyond it, with a symmetric rectangle and without logarithm."""
     form = kept_form(_steps, student, cutoff, high_weight)
     return {"all": weighted_mse(student, teacher, form)}
 

@@ -183,13 +183,15 @@ def positive(name: str, value: float) -> float:
 @register("mse")
 def mse(student: Tensor, teacher: Tensor) -> dict[str, Tensor]:
     """Plain normalised MSE, the same weight at all frequencies: mean of (s - t)^2 over all
-    elements after `normalise`. Times C it is twice the cosine loss."""
+    elements after `normalise`, FreqKD's stage 1 without its bands (arXiv 2606.11572). Times C it is
+    twice the cosine loss."""
     return {"all": mse_loss(normalise(student), normalise(teacher))}
 
 
 @register("cosine", by_image=True)
 def cosine(student: Tensor, teacher: Tensor) -> dict[str, Tensor]:
-    """1 - cosine over channels of each token after `normalise`, mean over tokens."""
+    """1 - cosine over channels of each token after `normalise`, mean over tokens: a rival of
+    FreqKD's own table (arXiv 2606.11572)."""
     return {"all": 1 - (normalise(student) * normalise(teacher)).sum(1).mean()}
 
 

@@ -30,6 +30,7 @@ COLOURS = {
     "teacher": "#000000", "real": "#D55E00", "shuffled": "#7F7F7F", "grey": "#56B4E9",
     "shift4": "#CC79A7", "guess": "#000000", "floor": "#B0B0B0",
     "coherence": "#009E73", "anchor": "#CC79A7", "swapped": "#D55E00",
+    "gram": "#56B4E9",
 }  # fmt: skip
 NAMES = {
     "visible": "RGB", "infrared": "infrared", "none": "undistilled", "mse": "MSE",
@@ -46,6 +47,7 @@ NAMES = {
     "anchor": "anchored", "projected": "predictable channels", "mse_raw": "raw MSE",
     "unic": "UNIC", "pkd": "PKD", "cwd": "CWD", "wavelet": "wavelet", "spectralkd": "SpectralKD",
     "gram": "Gram", "attention": "attention",
+    "probe_ap": "probe AP", "map50": "mAP50", "miou": "mIoU",
 }  # fmt: skip
 
 

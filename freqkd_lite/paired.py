@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -21,7 +21,7 @@ from torch import Tensor
 from freqkd_lite.errors import UserError, unknown
 from freqkd_lite.evaluate.detection import Matches
 from freqkd_lite.evaluate.probe import ap_draws
-from freqkd_lite.evaluate.stats import crossed_bootstrap, multiplicities
+from freqkd_lite.evaluate.stats import at_once, crossed_bootstrap, multiplicities
 from freqkd_lite.results import Row, check_one_place, is_part
 from freqkd_lite.runs import write_json
 
@@ -127,7 +127,8 @@ METRICS = {"probe_ap": _probe, "map50": _detection, "miou": _segmentation}
 @dataclass(frozen=True)
 class Difference:
     """An arm less the one that all are compared with, in one class: `value`, its 95 % `interval`
-    over images (whole groups of them) and seeds at once, and how many there were."""
+    over images (whole groups of them) and seeds at once, and how many there were. `among` is the
+    interval that holds for all trained arms' means at once (`at_once`), None elsewhere."""
 
     arm: str
     klass: str
@@ -136,6 +137,7 @@ class Difference:
     seeds: int
     images: int
     groups: int
+    among: tuple[float, float] | None = None
 
     def __str__(self) -> str:
         return "{:+.3f} [{:+.3f}, {:+.3f}]".format(self.value, *self.interval)
@@ -173,7 +175,7 @@ def differences(rows: Sequence[Row], folder: Path, against: str, metric: str) ->
             raise UserError(f"{folder.name} has no file of images that gives {metric} of "
                             f"{row.arm}, {row.klass}, again: run it again.")  # fmt: skip
         scored[row.arm][row.seed] = figures
-    base, found = scored.pop(against), []
+    base, found, drawn = scored.pop(against), [], {}  # drawn: by trained arm, of its mean
     first = next(iter(base.values()))
     there = [k for k in ("mean", *classes) if np.isfinite(first.values[k])]  # of these images
     for arm, own in scored.items():
@@ -186,8 +188,13 @@ def differences(rows: Sequence[Row], folder: Path, against: str, metric: str) ->
             sides = [([f.values[klass] for f in of], [f.draws[klass] for f in of])
                      for of in zip(*both, strict=True)]  # fmt: skip
             about = (len(both), len(first.truth), first.groups)
-            found.append(Difference(arm, klass, *crossed_bootstrap(*sides), *about))
-    return found
+            value, interval, draws = crossed_bootstrap(*sides)
+            found.append(Difference(arm, klass, value, interval, *about))
+            if klass == "mean" and not fixed:
+                drawn[arm] = value, draws
+    wider = at_once(*zip(*drawn.values(), strict=True)) if drawn else []
+    among = dict(zip(drawn, wider, strict=True))
+    return [replace(d, among=among.get(d.arm)) if d.klass == "mean" else d for d in found]
 
 
 def not_compared(rows: Sequence[Row], against: str, metric: str) -> list[str]:
@@ -203,8 +210,8 @@ def not_compared(rows: Sequence[Row], against: str, metric: str) -> list[str]:
 @dataclass(frozen=True)
 class Differences:
     """What `freqkd report` keeps of a sweep in `FILE`: the differences, what they are from, the
-    comparison named beforehand, the figure, the data's name and split, and the arms that could not
-    be compared (`not_compared`)."""
+    comparison named beforehand, the figure, the data's name and split, the arms that could not be
+    compared (`not_compared`), and those that entered `later` than others had been scored."""
 
     against: str
     named: str | None
@@ -212,6 +219,7 @@ class Differences:
     place: str
     rows: list[Difference]
     alone: list[str] = field(default_factory=list)
+    later: list[str] = field(default_factory=list)
 
     def write(self, folder: Path) -> None:
         write_json(folder / FILE, asdict(self))
@@ -223,5 +231,6 @@ def read_differences(folder: str | Path) -> Differences | None:
     if not file.is_file():
         return None
     content = json.loads(file.read_text())
-    rows = [Difference(**row | {"interval": tuple(row["interval"])}) for row in content["rows"]]
+    rows = [Difference(**{k: tuple(v) if isinstance(v, list) else v for k, v in row.items()})
+            for row in content["rows"]]  # fmt: skip
     return Differences(**content | {"rows": rows})

@@ -90,7 +90,8 @@ def split_arm(arm: str) -> tuple[str, str]:
 
 def own_settings(arm: str) -> dict[str, str]:
     """{"lr": "0.003", "steps": "60"} of "mse (lr=0.003, steps=60)", {} of "mse"."""
-    return dict(part.split("=", 1) for part in split_arm(arm)[1].split(", ") if part)
+    parts = re.split(r", (?=\w+=)", split_arm(arm)[1])  # and not at the commas of a list
+    return dict(part.split("=", 1) for part in parts if part)
 
 
 def with_settings(arm: str, more: str) -> str:

@@ -20,10 +20,10 @@ from matplotlib.figure import Figure
 from freqkd_lite import data
 from freqkd_lite.errors import UserError, unknown
 from freqkd_lite.figures.ablation import arms_figure, verdict
-from freqkd_lite.figures.along import along_answer, along_figure, failed_arms
+from freqkd_lite.figures.along import along_answer, along_figure, along_table, read_along
 from freqkd_lite.figures.arms import colour, name
-from freqkd_lite.notebook import style
-from freqkd_lite.paired import FILE, Difference, Differences, differences, not_compared
+from freqkd_lite.notebook import NAMES, style
+from freqkd_lite.paired import FILE, Differences, differences, not_compared
 from freqkd_lite.results import Mean, is_part, means, read_results, split_arm
 
 PAGE, FIGURE, TABLE = "README.md", "figure.png", "table.csv"
@@ -89,6 +89,7 @@ def answer(found: Sequence[Mean], metric: str) -> str:
         given = f"{told[m.arm, m.data, m.split]}{klass} {number(m.value)} {span(m.interval)}"
         return given.strip()
 
+    metric = NAMES.get(metric, metric)
     what = f"{metric} (mean over classes)" if overall == "mean" else metric
     where = ", ".join(dict.fromkeys(m.data for m in chosen))
     if len(chosen) == 1:
@@ -180,6 +181,7 @@ def figure(found: Sequence[Mean], metric: str) -> tuple[Figure, str]:
         values = (f"{told[m.arm, m.data, m.split]} {number(m.value)} {span(m.interval)}".strip()
                   for m in here)  # fmt: skip
         said.append(f"{klass}: {', '.join(values)}")
+    metric = NAMES.get(metric, metric)
     drawn.supxlabel(metric, fontsize=10.5)
     left = len(classes) - len(shown)
     more = f" {left} more classes stand in {TABLE}." if left else ""
@@ -196,6 +198,15 @@ def markdown_table(found: Sequence[Mean], metric: str) -> list[str]:
         cells = (m.metric, f"{m.data} ({m.split})", name(m.arm), *row)
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     return lines
+
+
+def all_codes(manifest: dict) -> str:
+    """The checksums of the code that made the runs, of several with how many each made."""
+    books = manifest.get("notebooks", {}).values()
+    runs = Counter(code for book in books for code in book.get("code", ()) if code)
+    if len(runs) < 2:
+        return f"`{next(iter(runs), manifest.get('code', ''))}`"
+    return ", ".join(f"`{code}` ({count} runs)" for code, count in runs.items())
 
 
 def made(manifest: dict, names: Sequence[str]) -> list[str]:
@@ -223,7 +234,7 @@ def made(manifest: dict, names: Sequence[str]) -> list[str]:
         "seeds": ", ".join(map(str, seeds)),
         "versions": versions,
         "device": f"{manifest.get('device', '')}, {manifest.get('threads', '?')} threads",
-        "code": f"`{manifest.get('code', '')}`",
+        "code": all_codes(manifest),
         "made": manifest.get("made", ""),
     }
     lines = ["", "## How it was made", ""]
@@ -233,20 +244,28 @@ def made(manifest: dict, names: Sequence[str]) -> list[str]:
     return lines
 
 
-def differences_table(found: Sequence[Difference], against: str) -> list[str]:
+def differences_table(kept: Differences) -> list[str]:
     """Each arm less the one that all are set against, by class, as Markdown; none for none."""
+    found, against = kept.rows, kept.against
     if not found:
         return []
     classes = list(dict.fromkeys(d.klass for d in found))
     lines = ["", f"## Less {name(against)}", ""]
-    lines += [f"| arm | {' | '.join(classes)} | seeds |", "|" + "---|" * (len(classes) + 2)]
+    lines += [f"| arm | {' | '.join(classes)} | mean, all at once | seeds |",
+              "|" + "---|" * (len(classes) + 3)]  # fmt: skip
     for arm in dict.fromkeys(d.arm for d in found):
         of = [d for d in found if d.arm == arm]
-        lines.append(f"| {name(arm)} | {' | '.join(map(str, of))} | {of[0].seeds} |")
+        among = next((d.among for d in of if d.among), None)
+        wide = "[{:+.3f}, {:+.3f}]".format(*among) if among else ""
+        called = name(arm) + (" (later)" if arm in kept.later else "")
+        lines.append(f"| {called} | {' | '.join(map(str, of))} | {wide} | {of[0].seeds} |")
     d = found[0]
     whole = "" if d.groups == d.images else f", of {d.groups} groups that are drawn whole"
     lines += ["", "Paired, with 95 % intervals over images and seeds, which are resampled together "
-              f"({d.images} images{whole})."]  # fmt: skip
+              f"({d.images} images{whole}); all at once: intervals that hold together for the "
+              "means of all trained arms (max-t)."]  # fmt: skip
+    if kept.later:
+        lines[-1] += " Later: entered when other arms had been scored on these images."
     return lines
 
 
@@ -286,20 +305,22 @@ def write_page(folder: Path) -> str:
     metric = headline(found, manifest.get("metric"))
     write_table(found, folder / TABLE)
     said, apart = manifest.get("answer") or answer(found, metric), []
-    against, along = manifest.get("against"), manifest.get("along")
+    against = manifest.get("against")
     if any(row.arm == against for row in rows):  # a sweep that is not finished may lack it
         less = differences(rows, folder, against, metric)
         place = ", ".join(dict.fromkeys(f"{m.data} {m.split}" for m in whole(found, metric)))
         alone = not_compared(rows, against, metric)
-        kept = Differences(against, manifest.get("named"), metric, place, less, alone)
+        later = manifest.get("later", [])
+        kept = Differences(against, manifest.get("named"), metric, place, less, alone, later)
         kept.write(folder)
-        said, apart = verdict(kept), differences_table(less, against)
+        said, apart = " ".join(verdict(kept)), differences_table(kept)
         drawn, alt = arms_figure(kept, found)
     else:
         (folder / FILE).unlink(missing_ok=True)  # of another sweep
-        if along:
-            chosen = found, metric, along, failed_arms(manifest.get("failed", []))
-            said, (drawn, alt) = along_answer(*chosen), along_figure(*chosen)
+        if manifest.get("along"):
+            along = read_along(folder)
+            said, apart = along_answer(along), along_table(along)
+            drawn, alt = along_figure(along)
         else:
             drawn, alt = figure(found, metric)
     drawn.savefig(folder / FIGURE, metadata={"Software": None, "Description": alt})

@@ -8,12 +8,16 @@
     metric: probe_ap               # what table and figure show
     against: mse                   # the arm that all others are set against, image by image
     named: code                    # the comparison with it that was named before any was made
+    later: [gram]                  # arms that entered after others had been scored
     along: lr                      # instead: the setting of arms, as in mse (lr=0.003), that the
                                    # figure has as its axis
 
 A run is addressed by what decides its numbers and kept in runs/sweeps/, so that a sweep that was
 killed goes on where it stopped, and two that want the same run share it: whoever holds its lock
 does it. The system frees the lock of a process that ends, however it ends.
+
+A results folder may hold runs that were made elsewhere, or by another state of the code. `Kept` are
+those that a sweep takes from there instead of repeating them; the code of each stands beside it.
 """
 
 from __future__ import annotations
@@ -56,19 +60,23 @@ from freqkd_lite.results import (
 )
 from freqkd_lite.runs import manifest, run_key, runs_folder
 
-KEYS = {"notebook", "preset", "fixed", "grid", "runs", "metric", "against", "named", "along"}
-MADE_OF = ("weights", "data", "train_data")  # what runs that differ in the seed alone must share
+KEYS = {"notebook", "preset", "fixed", "grid", "runs", "metric", "against", "named", "later",
+        "along"}  # fmt: skip
+# what runs that differ in the seed alone must share, as far as they tell it
+MADE_OF = ("weights", "data", "train_data", "lessons")
 FINISHED, FAILED, BUSY = "finished", "failed", "busy"
 Execute = Callable[..., Path]
 
 
 @dataclass(frozen=True)
 class Job:
-    """One run: `values` are its checked parameters, `varied` the seed and those that tell it from
-    the others, `folder` is where it lies when it is finished."""
+    """One run: `values` are its checked parameters, `full` these with the notebook's defaults,
+    `varied` the seed and those that tell it from the others, `folder` is where it lies when it is
+    finished."""
 
     notebook: Path
     values: dict
+    full: dict
     varied: dict
     folder: Path
 
@@ -109,7 +117,12 @@ class Sweep:
     against: str | None
     named: str | None
     along: str | None
+    later: list[str]
     jobs: list[Job]
+
+
+Kept = dict[Path, tuple[list[Row], dict]]
+"""Rows and manifest of runs that a results folder holds, by the folder of their jobs."""
 
 
 # ---------------------------------------------------------------------------------------- reading
@@ -184,10 +197,14 @@ def read_sweep(root: Path, file: Path) -> Sweep:
             values = chosen[path.stem] | values
             name = f"{path.stem}-{address(path, values, numbers_only=True)}"
             folder = runs_folder() / "sweeps" / name
-            jobs.append(Job(path, values, {k: each[k] for k in varied}, folder))
+            jobs.append(Job(path, values, each, {k: each[k] for k in varied}, folder))
     told = [content.get(key) for key in ("metric", "against", "named", "along")]
     arms = dict.fromkeys(arm for job in jobs for arm in job.values.get("arms", ()))
-    for key, arm in zip(("against", "named"), told[1:3], strict=True):
+    later = content.get("later") or []
+    if not isinstance(later, list):
+        raise UserError(f"{where}: later holds {later!r}: give a list of arms.")
+    of_keys = [("against", told[1]), ("named", told[2]), *(("later", arm) for arm in later)]
+    for key, arm in of_keys:
         if arm is not None and arms and arm not in arms:
             raise unknown(f"arm of {where} for {key}", arm, arms)
     if told[2] and not told[1]:
@@ -208,7 +225,7 @@ def read_sweep(root: Path, file: Path) -> Sweep:
     if told[3] and arms and not any(told[3] in own_settings(arm) for arm in named_so):
         raise UserError(f"{where}: no arm has a setting {told[3]}: correct along, or write arms "
                         f"like mse ({told[3]}=...).")  # fmt: skip
-    return Sweep(file.read_text(), preset, *told, jobs)
+    return Sweep(file.read_text(), preset, *told, later, jobs)
 
 
 # ---------------------------------------------------------------------------------------- running
@@ -303,11 +320,15 @@ def time_left(seconds: Sequence[float], remaining: int, workers: int) -> str:
     return f", about {spell(sum(seconds) / len(seconds) * rounds)} to go"
 
 
-def run_all(sweep: Sweep, workers: int = 1, do: Execute = execute) -> list[tuple[Job, str]]:
-    """Do what is not finished and tell how it goes; the jobs that failed, with their sentences."""
-    jobs, failed = sweep.jobs, []
+def run_all(
+    sweep: Sweep, workers: int = 1, do: Execute = execute, kept: Kept | None = None
+) -> list[tuple[Job, str]]:
+    """Do what is neither finished nor `kept`, and tell how it goes; the jobs that failed, with
+    their sentences."""
+    jobs, failed = [job for job in sweep.jobs if job.folder not in (kept or {})], []
     done = [job for job in jobs if job.done]
-    print(f"{len(jobs)} runs, {len(done)} finished before", flush=True)
+    beside = f", {len(kept)} kept from the results" if kept else ""
+    print(f"{len(sweep.jobs)} runs, {len(done)} finished before{beside}", flush=True)
     todo = [job for job in jobs if not job.done]
     todo.sort(key=lambda job: job.failure() is not None)  # new ones need not wait for such again
     if workers > 1 and "OMP_NUM_THREADS" not in os.environ:
@@ -345,29 +366,61 @@ def _manifest(job: Job) -> dict:
 # -------------------------------------------------------------------------------------- gathering
 
 
-def gather(jobs: Sequence[Job], out: Path) -> tuple[list[Row], dict]:
-    """The rows of finished jobs and, by notebook, what made them; files of images are copied to
-    `out`/per_image. An arm carries what varies besides the seed: `code (lr=0.001)`.
+def held(jobs: Sequence[Job], out: Path) -> Kept:
+    """What `out` holds of jobs that are not finished here. A run of `out` is a job's where it had
+    all of the job's arms, and every other parameter that was kept with it is the job's too; its
+    rows are those of the job's seed and arms, which must be there. Runs of notebooks that know no
+    arms can't be told apart and are not in the answer."""
+    if not (out / "results.json").is_file():
+        return {}
+    made = json.loads((out / MANIFEST).read_text())
+    rows, found = read_results(out), {}
+    for job in jobs:
+        book = made.get("notebooks", {}).get(job.notebook.stem)
+        if job.done or not book or "arms" not in job.full:
+            continue
+        names = {with_settings(arm, job.settings) for arm in job.full["arms"]}
+        beside = names | {with_settings("teacher", job.settings)}
+        own = [row for row in rows if row.seed == job.seed and row.arm in beside]
+        codes = book.get("code") or [made.get("code")] * len(book["runs"])
+        for varied, seconds, code in zip(book["runs"], book["seconds"], codes, strict=True):
+            given = book["parameters"] | varied
+            same = all(job.full.get(k) == v for k, v in given.items() if k != "arms")
+            if same and {*job.full["arms"]} <= {*given["arms"]} and names <= {r.arm for r in own}:
+                made_of = {key: book.get(key) for key in MADE_OF}
+                about = made_of | {"parameters": given, "seconds": seconds, "code": code}
+                found[job.folder] = own, about
+    return found
+
+
+def gather(jobs: Sequence[Job], out: Path, kept: Kept | None = None) -> tuple[list[Row], dict]:
+    """The rows of finished jobs, and of those in `kept`, and, by notebook, what made them; files of
+    images are copied to `out`/per_image. An arm carries what varies besides the seed: `code
+    (lr=0.001)`.
 
     A row that two runs share, that of an arm which is not trained, is taken once. `UserError` if
     two runs that should differ in seed and arms alone had other data or weights."""
     about, first = {}, {}
     rows: dict[str, Row] = {}
     for job in jobs:
-        told, stem = _manifest(job), job.notebook.stem
+        own, told = (kept or {}).get(job.folder) or (None, _manifest(job))
+        stem = job.notebook.stem
         made_of = {key: told.get(key) for key in MADE_OF}
-        other = first.setdefault((stem, job.settings), made_of)
-        for key in MADE_OF:
-            if made_of[key] != other[key]:
+        other = first.setdefault((stem, job.settings), {})
+        for key, value in made_of.items():
+            if value is not None and other.setdefault(key, value) != value:
                 raise UserError(
                     f"{job} was run with other {key} than the runs beside it: remove "
                     f"{job.folder} and start the sweep again."
                 )
         about.setdefault(stem, []).append((job, told, made_of))
-        for row in read_results(job.folder):
-            kept = _keep(row.per_image, job, out)
-            named = {"arm": with_settings(row.arm, job.settings), "per_image": kept}
-            row = row.model_copy(update=named)
+        if own is None:
+            own = [
+                row.model_copy(update={"arm": with_settings(row.arm, job.settings),
+                                       "per_image": _keep(row.per_image, job, out)})
+                for row in read_results(job.folder)
+            ]  # fmt: skip
+        for row in own:
             rows.setdefault(row.model_dump_json(exclude={"per_image"}), row)
     return list(rows.values()), {stem: _about(entries) for stem, entries in about.items()}
 
@@ -378,11 +431,13 @@ def _about(entries: list[tuple[Job, dict, dict]]) -> dict:
     given = [each["parameters"] for each in told]
     shared = {k: v for k, v in given[0].items() if all(g.get(k) == v for g in given)}
     shared.pop("seed", None)
+    known = {key: {m[key] for m in made_of} - {None} for key in MADE_OF}
     return {
         "parameters": shared,
-        **{k: v if all(m[k] == v for m in made_of) else None for k, v in made_of[0].items()},
+        **{key: values.pop() if len(values) == 1 else None for key, values in known.items()},
         "seeds": list(dict.fromkeys(job.seed for job in jobs)),
         "seconds": [each["seconds"] for each in told],
+        "code": [each.get("code") for each in told],
         "runs": [job.varied for job in jobs],
     }
 
@@ -402,25 +457,32 @@ def _keep(file: str | None, job: Job, out: Path) -> str | None:
     return f"per_image/{target.name}"
 
 
-def write(sweep: Sweep, out: Path, command: str, failed: Sequence[tuple[Job, str]]) -> str | None:
-    """Results, table, figure and page of the finished runs, in place of what `out` held; returns
-    the table as text, None when no run is finished."""
+def write(sweep: Sweep, out: Path, command: str, failed: Sequence[tuple[Job, str]],
+          kept: Kept | None = None) -> str | None:  # fmt: skip
+    """Results, table, figure and page of the finished runs and those `kept`, in place of what `out`
+    held; returns the table as text, None when no run is finished. `UserError` where `out` holds
+    runs of the sweep that would be lost."""
     from freqkd_lite.summary import headline, printed, write_page  # torch takes seconds
 
-    done = [job for job in sweep.jobs if job.done]
+    kept = kept or {}
+    done = [job for job in sweep.jobs if job.done or job.folder in kept]
     if not done:
         return None
+    lost = held([job for job in sweep.jobs if job not in done], out)
+    if lost:
+        raise UserError(f"{out} holds {len(lost)} runs of this sweep that are not finished here: "
+                        "add --keep to keep them, or remove its results.json first.")  # fmt: skip
     locks = runs_folder() / "sweeps" / ".locks"
     locks.mkdir(parents=True, exist_ok=True)
     with FileLock(locks / f"{run_key({'out': str(out.resolve())})}.lock"):
-        rows, about = gather(done, out)
+        rows, about = gather(done, out, kept)
         metric = headline(means(rows), sweep.metric)
         lost = [f"{job}: {_reason(job, said)}" for job, said in failed]
         ran = [job for job, _ in failed]
-        left = [str(job) for job in sweep.jobs if not job.done and job not in ran]
+        left = [str(job) for job in sweep.jobs if job not in done and job not in ran]
         entries = dict(command=command, preset=sweep.preset, sweep=sweep.text, metric=metric,
                        against=sweep.against, named=sweep.named,
-                       along=sweep.along)  # fmt: skip
+                       along=sweep.along, later=sweep.later)  # fmt: skip
         write_results(out, rows, manifest(notebooks=about, failed=lost, unfinished=left, **entries))
         kept = {row.per_image for row in rows}
         for old in (out / "per_image").glob("*"):

@@ -174,12 +174,15 @@ def on_grid(state: State, curve: Tensor, h: int, w: int) -> Tensor:
 
 
 @register("coherence", prepare=Predictability)
-def coherence(student: Tensor, teacher: Tensor, *, state: State,
-              variant: str = "plain") -> dict[str, Tensor]:  # fmt: skip
+def coherence(student: Tensor, teacher: Tensor, *, state: State, variant: str = "plain",
+              level: str = "mse") -> dict[str, Tensor]:  # fmt: skip
     """Normalised MSE with a weight at each frequency, one of `VARIANTS` measured before training
-    (this project's). The weights are scaled so that a student that gives nothing pays as much as
-    under `mse`: blocks keep the relative weights they have there."""
-    form = kept_form(_fair, student, _hashable(state), variant)
+    (this project's). By default the weights are scaled so that a student that gives nothing pays as
+    much as under `mse`: blocks keep the relative weights they have there. `level="measured"` leaves
+    them as they are: a block that can be predicted less counts less."""
+    if level not in LEVELS:
+        raise unknown("level", level, LEVELS)
+    form = kept_form(LEVELS[level], student, _hashable(state), variant)
     return {"all": weighted_mse(student, teacher, form)}
 
 
@@ -209,6 +212,17 @@ def _fair(h: int, w: int, curves: Curves, variant: str) -> Tensor:
     return weight * (power.sum() / felt)
 
 
+def _measured(h: int, w: int, curves: Curves, variant: str) -> Tensor:
+    """The variant's weight on a grid."""
+    state = _state(curves)
+    return on_grid(state, weight_curve(state, variant), h, w)
+
+
+LEVELS = {"mse": _fair, "measured": _measured}
+"""How large the weights of a block are: that a student that gives nothing pays what it pays under
+`mse`, or as they were measured."""
+
+
 @register("anchor", prepare=Predictability, by_image=True)
 def anchor(student: Tensor, teacher: Tensor, *, state: State, anchor: Tensor,
            variant: str = "plain") -> dict[str, Tensor]:  # fmt: skip
@@ -224,5 +238,4 @@ def anchor(student: Tensor, teacher: Tensor, *, state: State, anchor: Tensor,
 
 def _share(h: int, w: int, curves: Curves, variant: str) -> Tensor:
     """The variant's weight on a grid, at most 1."""
-    state = _state(curves)
-    return on_grid(state, weight_curve(state, variant).clamp(0, 1), h, w)
+    return _measured(h, w, curves, variant).clamp(0, 1)

@@ -3,7 +3,14 @@
 import matplotlib.pyplot as plt
 import pytest
 
-from freqkd_lite.figures.ablation import ablation, arms_figure, near_teacher, verdict
+from freqkd_lite.figures.ablation import (
+    ablation,
+    arms_figure,
+    looked_at_once,
+    near_teacher,
+    trained,
+    verdict,
+)
 from freqkd_lite.paired import Difference, Differences, read_differences
 from freqkd_lite.results import Row, means, write_results
 
@@ -46,9 +53,9 @@ def test_arms_stand_in_their_order_with_the_one_they_are_set_against_at_zero():
     left, right = figure.axes
     names = [label.get_text() for label in left.get_yticklabels()]
     assert names == [
-        "anchored, lr=0.001",
-        "MSE, lr=0.001",
-        "FreqKD (code), lr=0.003",
+        "anchored · lr=0.001",
+        "MSE · lr=0.001",
+        "FreqKD (code) · lr=0.003",
         "undistilled",
     ]
     marks = {int(line.get_ydata()[0]): float(line.get_xdata()[0]) for line in left.lines
@@ -65,7 +72,7 @@ def test_arms_stand_in_their_order_with_the_one_they_are_set_against_at_zero():
     dots = [(float(line.get_xdata()[0]), line.get_ydata()[0]) for line in right.lines
             if line.get_marker() == "o" and len(line.get_xdata()) == 1]  # fmt: skip
     assert dots == [(pytest.approx(0.55), 1), (pytest.approx(0.75), 1), (0.8, 3), (0.9, 3)]
-    assert "anchored, lr=0.001 +0.020 [+0.005, +0.040]." in alt and "MSE, lr=0.001 itself" in alt
+    assert "anchored · lr=0.001 +0.020 [+0.005, +0.040]." in alt and "MSE · lr=0.001 itself" in alt
     plt.close(figure)
 
 
@@ -77,9 +84,9 @@ def test_a_study_is_read_back_as_it_was_kept(tmp_path):
     assert read_differences(tmp_path) == KEPT
     drawn, said = ablation(tmp_path)
     assert said.startswith(
-        "Named beforehand: FreqKD (code), lr=0.003 is not told from MSE, lr=0.001"
+        "Named beforehand: FreqKD (code) · lr=0.003 is not told from MSE · lr=0.001"
     )
-    assert said.endswith("(5 seeds, 93 images in 40 groups, msrs test.)")
+    assert said.endswith("\n5 seeds, 93 images in 40 groups, msrs test.")
     plt.close(drawn[0])
 
 
@@ -95,7 +102,8 @@ def test_the_verdict_begins_with_what_was_named_beforehand():
     ]  # fmt: skip
 
     def said(rows, named=None, alone=()):
-        return verdict(Differences("mse", named, "probe_ap", "msrs test", rows, list(alone)))
+        kept = Differences("mse", named, "probe_ap", "msrs test", rows, list(alone))
+        return " ".join(verdict(kept))
 
     assert said(found, "code") == (
         "Named beforehand: FreqKD (code) is not told from MSE, by -0.020 [-0.030, +0.001]. "
@@ -106,3 +114,22 @@ def test_the_verdict_begins_with_what_was_named_beforehand():
     assert said(found, alone=["eq", "gram"]).endswith(
         "bands swapped. Of no seed that MSE has, so not compared: FreqKD (equations), Gram."
     )
+
+
+def test_who_is_ahead_is_judged_once_more_by_what_holds_for_all_at_once():
+    def of(arm, value, low, among):
+        return Difference(arm, "mean", value, (low, 2 * value - low), 5, 90, 40, among)
+
+    rows = [of("none", 0.3, 0.2, None), of("gram", 0.06, 0.01, (-0.01, 0.13)),
+            of("pkd", 0.05, 0.02, (0.001, 0.1)), of("code", -0.05, -0.06, (-0.1, 0.0))]  # fmt: skip
+    assert looked_at_once(rows[1:]) == [
+        "By intervals that hold for all 3 arms at once (Gram [-0.010, +0.130], PKD [+0.001, "
+        "+0.100]) PKD stays ahead."
+    ]
+    assert looked_at_once([rows[1], rows[3]]) == [
+        "By intervals that hold for all 2 arms at once (Gram [-0.010, +0.130]) none stays ahead."
+    ]
+    assert looked_at_once(rows[3:]) == []  # nobody is ahead
+    kept = Differences("mse", "code", "probe_ap", "msrs test", rows)
+    assert [d.arm for d in trained(kept)] == ["gram", "pkd", "code"]
+    assert looked_at_once(rows[1:])[0] in verdict(kept)

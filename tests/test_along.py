@@ -4,7 +4,16 @@ import matplotlib.pyplot as plt
 import pytest
 
 from freqkd_lite.errors import UserError
-from freqkd_lite.figures.along import along, along_answer, along_figure, failed_arms, ranked, series
+from freqkd_lite.figures.along import (
+    along,
+    along_answer,
+    along_figure,
+    along_table,
+    failed_arms,
+    ranked,
+    read,
+    series,
+)
 from freqkd_lite.results import Row, means, write_results
 from freqkd_lite.runs import manifest
 from freqkd_lite.summary import write_page
@@ -47,16 +56,16 @@ def test_one_figure_is_about_one_place():
 
 
 def test_the_answer_names_the_best_and_the_ends():
-    assert along_answer(means(ROWS), "probe_ap", "lr") == (
-        "probe_ap is highest at lr=0.001: FreqKD (code) (0.470); at lr=0.003: MSE (0.550); at "
-        "lr=0.01: MSE, shuffled pairs (0.430). At an end of what was tried: MSE, shuffled pairs."
+    assert along_answer(read(means(ROWS), "probe_ap", "lr")) == (
+        "probe AP, each arm at its best: MSE 0.550 at lr=0.003, FreqKD (code) 0.470 at lr=0.001, "
+        "MSE · shuffled pairs 0.430 at lr=0.01. At an end of what was tried: MSE · shuffled pairs."
     )
 
 
 def test_a_panel_for_each_arm_with_its_best_point_ringed():
-    figure, alt = along_figure(means(ROWS), "probe_ap", "lr")
+    figure, alt = along_figure(read(means(ROWS), "probe_ap", "lr"))
     axes = [ax for ax in figure.axes if ax.axison]
-    names = ["MSE", "MSE, shuffled pairs", "FreqKD (code)"]
+    names = ["MSE", "MSE · shuffled pairs", "FreqKD (code)"]
     assert [ax.get_title(loc="left") for ax in axes] == names
     dotted, line, *_, ring = axes[0].lines
     assert list(dotted.get_ydata()) == [0.42, 0.42]
@@ -73,12 +82,15 @@ def test_a_run_that_failed_has_a_cross_and_is_no_end():
             "05_arms arms=['none', 'mse (lr=0.01)', 'eq (lr=0.01)'] seed=0: failed"]  # fmt: skip
     failed = failed_arms(said)
     assert failed == ["none", "code (lr=0.01)", "none", "mse (lr=0.01)", "eq (lr=0.01)"]
+    weighed = "05 arms=['none', 'mse (block_weights=[1, 2], lr=0.1)'] seed=0: x"
+    assert failed_arms([weighed]) == ["none", "mse (block_weights=[1, 2], lr=0.1)"]
     rows = [*ROWS, row("code (lr=0.003)", 0.5)]
-    told = along_answer(means(rows), "probe_ap", "lr", failed)
+    kept = read(means(rows), "probe_ap", "lr", failed)
+    told = along_answer(kept)
     # code is best at its last rate but for the failed one; mse has a figure there from another run
-    assert told.endswith("At an end of what was tried: MSE, shuffled pairs. Failed: FreqKD (code) "
+    assert told.endswith("At an end of what was tried: MSE · shuffled pairs. Failed: FreqKD (code) "
                          "at 0.01.")  # fmt: skip
-    figure, alt = along_figure(means(rows), "probe_ap", "lr", failed)
+    figure, alt = along_figure(kept)
     crosses = [line for line in figure.axes[2].lines if line.get_marker() == "x"]
     assert [list(line.get_xdata()) for line in crosses] == [[0.01]]
     assert "0.500 at 0.003, nothing at 0.01" in alt and alt.endswith("Crosses: runs that failed.")
@@ -92,11 +104,11 @@ def test_several_seeds_have_an_interval():
     first, second = series(means(rows), "probe_ap", "lr")["mse"]
     assert first.interval == pytest.approx((0.55 - 0.63531, 0.55 + 0.63531), abs=1e-4)
     assert second.interval is None  # that of one run is over images
-    figure, alt = along_figure(means(rows), "probe_ap", "lr")
+    figure, alt = along_figure(read(means(rows), "probe_ap", "lr"))
     lines = figure.axes[0].lines
     assert [line.get_ydata().tolist() for line in lines[1:-1]] == [[0.5, 0.6]]  # dots alone
     third = row("mse (lr=0.1)", 0.55).model_copy(update={"seed": 2})
-    more, _ = along_figure(means([*rows, third]), "probe_ap", "lr")
+    more, _ = along_figure(read(means([*rows, third]), "probe_ap", "lr"))
     dots, whisker = more.axes[0].lines[1:-1]
     assert dots.get_ydata().tolist() == [0.5, 0.6, 0.55]
     half = 4.30265 * 0.05 / 3**0.5  # t of two degrees of freedom; the standard deviation is .05
@@ -114,7 +126,7 @@ def test_two_arms_are_set_against_each_other_seed_by_seed(tmp_path):
         for (arm, steps), values in told.items()
         for seed, value in enumerate(values)
     ]
-    said = along_answer(means(rows), "probe_ap", "steps")
+    said = along_answer(read(means(rows), "probe_ap", "steps"))
     assert said.endswith("MSE less FreqKD (code), seed by seed: +0.120 [-0.134, +0.374] at 30.")
     assert along(tmp_path) == (None, f"{tmp_path.parent.name}/{tmp_path.name} holds no results: "
                                      "there is nothing to show.")  # fmt: skip
@@ -123,7 +135,7 @@ def test_two_arms_are_set_against_each_other_seed_by_seed(tmp_path):
         along(tmp_path)
     write_results(tmp_path, rows, manifest(metric="probe_ap", along="steps"))
     drawn, answer = along(tmp_path)
-    assert answer == said and drawn[1].startswith("probe_ap against steps")
+    assert answer == said and drawn[1].startswith("probe AP against steps of training, by arm. ")
     plt.close(drawn[0])
 
 
@@ -131,14 +143,77 @@ def test_arms_are_ranked_at_the_setting_that_suits_each(tmp_path):
     assert ranked(tmp_path, ["mse"]).endswith("holds no results: there is nothing to show.")
     write_results(tmp_path, ROWS, manifest(metric="probe_ap", along="lr"))
     assert ranked(tmp_path, ["code", "mse"]) == (
-        "probe_ap on msrs val, each at the learning rate that suits it: MSE 0.550, FreqKD (code) "
-        "0.470, MSE, shuffled pairs 0.430."
+        "probe AP on msrs val, each at the learning rate that suits it:\n"
+        "  0.550  MSE · lr=0.003\n"
+        "  0.470  FreqKD (code) · lr=0.001\n"
+        "  0.430  MSE · shuffled pairs · lr=0.01"
     )
-    assert ranked(tmp_path, ["code"]).endswith("suits it: FreqKD (code) 0.470.")
+    assert ranked(tmp_path, ["code"]).endswith("suits it:\n  0.470  FreqKD (code) · lr=0.001")
 
 
 def test_a_page_of_such_a_sweep_opens_with_it(tmp_path):
     write_results(tmp_path, ROWS, manifest(metric="probe_ap", along="lr"))
-    assert write_page(tmp_path).startswith("probe_ap is highest at lr=0.001: FreqKD (code)")
+    assert write_page(tmp_path).startswith("probe AP, each arm at its best: MSE 0.550 at lr=0.003")
     page = (tmp_path / "README.md").read_text()
-    assert "At an end of what was tried" in page.split("![")[0] and "probe_ap against lr" in page
+    assert "At an end of what was tried" in page.split("![")[0]
+    assert "probe AP against learning rate" in page
+    assert "| MSE | 0.550 | 0.003 | 0.520 at 0.001, 0.500 at 0.01 |  |  |" in page
+
+
+def many(extra=()):
+    """Seven arms with one rate each but the first, more than panels hold: .3, .31, ... .36."""
+    names = ("mse", "code", "eq", "signed", "robust", "gram", "pkd")
+    rows = [row(f"{arm} (lr=0.001)", 0.3 + i / 100) for i, arm in enumerate(names)]
+    return means([row("none", 0.2), *rows, row("mse (lr=0.003)", 0.5), *extra])
+
+
+def test_many_arms_have_a_row_each_with_the_best_first_and_ringed():
+    failed = ["eq (lr=0.01)", "gram (lr=0.01)", "pkd (lr=0.01)", "code (lr=0.01)"]
+    kept = read(many(), "probe_ap", "lr", failed)
+    figure, alt = along_figure(kept)
+    (ax,) = figure.axes
+    names = [label.get_text() for label in ax.get_yticklabels()]
+    assert names == ["MSE", "PKD", "Gram", "FreqKD (robust)", "FreqKD (signed)",
+                     "FreqKD (equations)", "FreqKD (code)"]  # fmt: skip
+    marks = [line for line in ax.lines if line.get_marker() in list("v^osDP")]
+    at = {line: tuple(line.get_xydata()[0].round(2)) for line in marks if len(line.get_xdata())}
+    rings = {place for line, place in at.items() if line.get_markersize() == 11}
+    assert rings == {(0.5, 0), (0.36, 1), (0.35, 2), (0.34, 3), (0.33, 4), (0.32, 5), (0.31, 6)}
+    dots = {}
+    for line, place in at.items():
+        if line.get_markersize() != 11:
+            dots.setdefault((line.get_color().tobytes(), line.get_marker()), set()).add(place)
+    at_one = {(0.3, 0), (0.36, 1), (0.35, 2), (0.34, 3), (0.33, 4), (0.32, 5), (0.31, 6)}
+    assert sorted(dots.values(), key=len) == [{(0.5, 0)}, at_one]  # a shade for each rate
+    crosses = {line.get_ydata()[0] for line in ax.lines if line.get_marker() == "x"}
+    assert crosses == {1, 2, 5, 6}
+    assert [text.get_text() for text in ax.texts] == ["undistilled"]
+    assert "MSE: 0.300 at 0.001, 0.500 at 0.003; FreqKD (code): 0.310 at 0.001, nothing" in alt
+    plt.close(figure)
+
+
+def test_of_many_arms_a_sentence_names_three_and_the_table_all():
+    failed = ["eq (lr=0.01)", "gram (lr=0.01)", "pkd (lr=0.01)", "code (lr=0.01)"]
+    kept = read(many(), "probe_ap", "lr", failed)
+    # an arm with one rate that worked and one that failed is best at an end of what was tried
+    assert along_answer(kept) == (
+        "probe AP, each arm at its best: MSE 0.500 at lr=0.003, PKD 0.360 at lr=0.001, Gram 0.350 "
+        "at lr=0.001, and 4 more arms below. At an end of what was tried: 5 arms. Failed: 4 runs."
+    )
+    table = along_table(kept)
+    assert table[5:7] == [
+        "| MSE | 0.500 | 0.003 | 0.300 at 0.001 | yes |  |",
+        "| PKD | 0.360 | 0.001 |  | yes | 0.01 |",
+    ] and len(table) == 5 + 7  # fmt: skip
+
+
+def test_of_three_arms_the_first_is_set_against_both_others():
+    rows = [row(f"{arm} (steps=30)", value).model_copy(update={"seed": seed})
+            for arm, values in (("mse", (0.5, 0.6)), ("gram", (0.6, 0.7)), ("code", (0.4, 0.4)))
+            for seed, value in enumerate(values)]  # fmt: skip
+    said = along_answer(read(means(rows), "probe_ap", "steps"))
+    # -.1 in both seeds; .1 and .2: mean .15, 12.706 x .0707 / sqrt 2 = .635 to both sides
+    assert said.endswith(
+        "MSE less Gram, seed by seed: -0.100 [-0.100, -0.100] at 30. "
+        "MSE less FreqKD (code), seed by seed: +0.150 [-0.485, +0.785] at 30."
+    )

@@ -5,7 +5,7 @@ import pytest
 from freqkd_lite.arms import arm_settings, check_arms
 from freqkd_lite.errors import UserError
 from freqkd_lite.figures.arms import colour, name
-from freqkd_lite.results import split_arm, with_settings
+from freqkd_lite.results import own_settings, split_arm, with_settings
 
 
 def test_an_arm_is_a_loss_with_what_it_has_of_its_own():
@@ -47,7 +47,11 @@ def test_a_name_is_taken_apart_and_put_together():
     assert with_settings("mse", "") == "mse"
     assert with_settings("mse", "steps=60") == "mse (steps=60)"
     assert with_settings("mse (lr=0.003)", "steps=60") == "mse (lr=0.003, steps=60)"
-    assert name("code (lr=0.003)") == "FreqKD (code), lr=0.003"
+    assert name("code (lr=0.003)") == "FreqKD (code) · lr=0.003"
+    weighed = "mse (shuffled=True, block_weights=[1, 0.5], lr=0.003)"
+    assert name(weighed) == "MSE · shuffled pairs · block_weights=[1, 0.5] · lr=0.003"
+    assert own_settings(weighed)["block_weights"] == "[1, 0.5]"
+    assert arm_settings(weighed, blocks=[3, 4]).block_weights == (1, 0.5)
     assert colour("code (lr=0.003)") == colour("code") != colour("mse (lr=0.003)")
 
 

@@ -83,7 +83,7 @@ def study(value, low):
     """Of four seeds; the anchored arm has the given difference, the same at half scale less."""
     rows = [
         Difference("code (lr=0.003)", "mean", -0.04, (-0.06, -0.02), 4, 93, 40),
-        Difference("anchor (lr=0.001)", "mean", value, (low, 0.1), 4, 93, 40),
+        Difference("anchor (lr=0.001)", "mean", value, (low, 0.1), 4, 93, 40, (-0.01, 0.13)),
         Difference("anchor (lr=0.001)", "car", 0.5, (0.4, 0.6), 4, 93, 40),
         Difference("code (lr=0.003, merge_scale=0.5)", "mean", -0.01, (-0.03, 0.02), 4, 93, 40),
         Difference("code (lr=0.001)", "mean", 0.0, (-0.03, 0.04), 4, 93, 40),
@@ -96,15 +96,12 @@ def study(value, low):
 @pytest.mark.parametrize(
     ("value", "low", "words"),
     [
-        (0.02, 0.005, "interval: anchored, lr=0.001 +0.020 [+0.005, +0.100] (93 images"),
-        (
-            0.02,
-            -0.001,
-            "Of 4 arms, ahead of that MSE by 0.01 or more and beyond the interval: none (93",
-        ),
-        (0.009, 0.005, "interval: none (93 images, 4 seeds,"),
+        (0.02, 0.005, "interval: **anchored · lr=0.001 +0.020 [+0.005, +0.100]**. By intervals "
+         "that hold for all 4 arms at once (anchored · lr=0.001 [-0.010, +0.130]) none stays"),
+        (0.02, -0.001, "Of 4 arms, ahead of it by 0.01 or more and beyond the interval: none."),
+        (0.009, 0.005, "interval: none."),
     ],
-)
+)  # fmt: skip
 def test_the_finding_is_what_the_differences_say(tmp_path, value, low, words):
     assert finding(tmp_path) == ""
     (tmp_path / "distillation").mkdir()
@@ -113,12 +110,12 @@ def test_the_finding_is_what_the_differences_say(tmp_path, value, low, words):
         '{"unfinished": ["a"], "failed": ["b", "c"]}'
     )
     said = finding(tmp_path)
-    assert "4 seeds, 1 run still to come, 2 runs failed;" in said
+    assert "(93 images, 4 seeds, 1 run still to come, 2 runs failed, learning rates" in said
     assert words in said
     assert (
-        "on MSRS test, FreqKD (code) is below the MSE that weighs all frequencies alike: -0.040 "
-        "[-0.060, -0.020] mean AP (with merge_scale=0.5 -0.010 [-0.030, +0.020], with lr=0.001 "
-        "+0.000 [-0.030, +0.040]). Of 4"
+        "- FreqKD (code), the comparison named beforehand, is below that MSE: **-0.040 [-0.060, "
+        "-0.020]**; -0.010 [-0.030, +0.020] with merge_scale=0.5, +0.000 [-0.030, +0.040] with "
+        "lr=0.001.\n- Of 4"
     ) in said
 
 
@@ -137,11 +134,12 @@ def test_the_finding_tells_how_much_hangs_on_the_rate(tmp_path):
     kept = Differences("mse (lr=0.003)", None, "probe_ap", "msrs val", rows)
     kept.write(tmp_path / "distillation_val")
     assert (
-        "+0.040]); on val -0.040 [-0.060, -0.020] with lr=0.003, -0.020 [-0.030, +0.010] with "
-        "lr=0.001. Of 4 arms"
+        "+0.040] with lr=0.001, on val -0.040 [-0.060, -0.020] with lr=0.003, on val -0.020 "
+        "[-0.030, +0.010] with lr=0.001.\n- Of 4 arms"
     ) in finding(tmp_path)
     assert (
-        "interval: anchored, lr=0.001 +0.020 [+0.005, +0.100] (on val +0.010 [-0.020, +0.040]) (93"
+        "interval: **anchored · lr=0.001 +0.020 [+0.005, +0.100] (on val +0.010 [-0.020, "
+        "+0.040])**. By"
     ) in finding(tmp_path)
     replace(kept, against="eq").write(tmp_path / "distillation_val")  # another mark
     assert "on val +" not in finding(tmp_path) and "on val -" not in finding(tmp_path)
@@ -183,7 +181,7 @@ def test_the_table_goes_between_its_marks_and_leaves_the_rest(tmp_path):
     study(0.02, 0.005).write(tmp_path / "distillation")
     (tmp_path / "distillation" / "manifest.json").write_text("{}")
     write_into(readme, tmp_path)
-    assert "\n**What our study says:** on MSRS test, FreqKD (code) is below" in readme.read_text()
+    assert "\n**What our study says** of a probe's mean AP on MSRS test, less" in readme.read_text()
     readme.write_text("no marks")
     with pytest.raises(UserError, match="must hold the lines"):
         write_into(readme, tmp_path)

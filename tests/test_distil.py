@@ -9,9 +9,10 @@ from safetensors.torch import load_file, save_file
 
 from freqkd_lite import data, distil, losses
 from freqkd_lite.data.base import Pair, PairSet
-from freqkd_lite.distil import batches, learning_rate, settings_from
+from freqkd_lite.distil import batches, learning_rate, settings_from, strangers
 from freqkd_lite.errors import UserError
 from freqkd_lite.features import create_net, extract, load_backbone
+from freqkd_lite.losses import LossParts
 from tests.survivor import CNN, Noise
 
 
@@ -91,6 +92,42 @@ def test_the_order_depends_on_the_seed_and_not_on_the_loss():
 def test_shuffled_pairs_share_no_index():
     for visible, infrared in batches(Stripes(), small(steps=6, batch=4, shuffled=True)):
         assert (visible.amin((1, 2, 3)) != infrared[:, 0, 0, 0]).all()
+
+
+class Two(Stripes):
+    """Stripes of which the first five are one set and the rest another."""
+
+    def part(self, index):
+        return int(index >= 5)
+
+
+def test_strangers_are_of_the_same_set_and_lie_anywhere_in_it():
+    """Each picture is another one's stranger once. Over seeds all others of a set of seven come up
+    equally often: the chance is 1/6."""
+    pairs, counts = Two(), torch.zeros(12, 12)
+    for seed in range(300):
+        others = strangers(pairs, seed)
+        assert sorted(others) == list(range(12))
+        assert all(i != j and (i < 5) == (j < 5) for i, j in enumerate(others))
+        counts[range(12), others] += 1 / 300
+    apart = ~torch.eye(7, dtype=torch.bool)
+    assert counts[5:, 5:][apart].sub(1 / 6).abs().max() < 0.08  # 3.7 standard errors
+    with pytest.raises(UserError, match="needs two pairs or more of stripes: raise limit"):
+        one = Two()
+        one.names = one.names[:6]  # its second set has one pair
+        strangers(one, 0)
+
+
+def test_a_batch_that_is_not_finite_names_all_pictures_it_saw(tmp_path, monkeypatch):
+    bad = torch.tensor(float("nan"), requires_grad=True)
+    monkeypatch.setattr(distil, "build_loss", lambda *a, **k: lambda s, t: LossParts(bad, {}))
+    settings = small(shuffled=True)
+    seen = {view.index for view in next(iter(distil.plan(Stripes(), settings)))}
+    seen |= {strangers(Stripes(), settings.seed)[i] for i in seen}
+    with pytest.raises(UserError, match=r"pairs of this batch \(([^)]*)\)") as caught:
+        distil.distil(settings, tmp_path, progress=False)
+    named = str(caught.value).rpartition("(")[2].partition(")")[0].split(", ")
+    assert sorted(named) == sorted(map(str, seen)) and len(seen) > 2
 
 
 @pytest.mark.parametrize("scale", [0.0, 0.25, 1.0])
@@ -200,8 +237,6 @@ def test_a_student_of_another_kind_gets_adapters(tmp_path):
 
 
 def test_a_loss_that_is_not_finite_leaves_no_run(tmp_path, monkeypatch):
-    from freqkd_lite.losses import LossParts
-
     bad = torch.tensor(float("nan"), requires_grad=True)
     monkeypatch.setattr(distil, "build_loss", lambda *a, **k: lambda s, t: LossParts(bad, {}))
     with pytest.raises(UserError, match="not finite at step 0: lower lr"):
@@ -217,6 +252,12 @@ def test_a_loss_that_is_not_finite_leaves_no_run(tmp_path, monkeypatch):
         (dict(lr=-1), "lr=-1"),
         (dict(loss="cod"), "did you mean 'code'"),
         (dict(loss="none"), "no loss called 'none'"),
+        (
+            dict(blocks=(1, 3), block_weights=(1,)),
+            r"block_weights=\[1.0\]: give a number .*=\[1, 3\]",
+        ),
+        (dict(blocks=(1, 3), block_weights=(0, 0)), "not all 0"),
+        (dict(blocks=(1, 3), block_weights=(1, -1)), "a number of 0 or more for each"),
         (dict(student_blocks=(1, 2)), r"student_blocks=\[1, 2\] must be as many as blocks=\[1, 3"),
     ],
 )
@@ -251,6 +292,43 @@ def test_the_log_is_json_lines(tmp_path):
 def noisy(**changes):
     """A run on the ten pairs of noise of tests/survivor.py, each seen once in two steps."""
     return small(dataset="noise", batch=5, flip=0.0, **changes)
+
+
+def test_blocks_count_as_often_as_their_weights_say(tmp_path):
+    """A block with weight 0 alone: the run is that of the other block."""
+    chosen = (None, (2, 0), (0, 0.5))
+    runs = (distil.distil(small(block_weights=w), tmp_path, progress=False) for w in chosen)
+    first = [run.log[0]["loss"] for run in runs]
+    assert first[0] == pytest.approx(first[1] / 2 + 2 * first[2], rel=1e-5)
+    run = distil.distil(small(block_weights=(2, 0)), tmp_path, progress=False)
+    maps = [torch.rand(2, 192, 2, 3), torch.rand(2, 192, 2, 3)]
+    other = [m.flip(0) for m in maps]
+    whole = run.loss(maps, other, maps).total
+    assert whole == pytest.approx(2 * losses.build_loss("code")(maps[:1], other[:1]).total.item())
+
+
+def test_the_untrained_student_of_fixed_views_is_computed_once(tmp_path, monkeypatch):
+    """With `crop_list` what it makes of a view is kept: the same student again, from the disk, and
+    without a cache at all."""
+    monkeypatch.setitem(data.REGISTRY, "noise", Noise)
+    monkeypatch.setenv("FREQKD_CACHE", str(tmp_path / "cache"))
+    calls, compute = [], distil.FixedTeacher._compute
+    monkeypatch.setattr(distil.FixedTeacher, "_compute",
+                        lambda self, image: calls.append(self) or compute(self, image))  # fmt: skip
+    settings = noisy(loss="anchor", crop_list=1, crop=(28, 42), steps=4)
+    students, computed = [], []
+    for runs, limit in (("a", 20.0), ("b", 20.0), ("c", 0.0)):
+        calls.clear()
+        chosen = settings.model_copy(update={"cache_limit_gb": limit})
+        run = distil.distil(chosen, tmp_path / runs, progress=False)
+        students.append((run.folder / "student.safetensors").read_bytes())
+        computed.append(len(calls))
+    assert students[0] == students[1] == students[2]
+    views = len({view for step in distil.plan(Noise("train", (28, 42)), settings) for view in step})
+    assert views == 10
+    # ten views of teacher and student once, a blank one of each and one for grids; measuring first
+    # fills the cache, and without one every look is a new one
+    assert computed[1] <= 2 < 20 <= computed[0] <= 23 < 2 * (10 + 20) <= computed[2]
 
 
 @pytest.mark.parametrize("loss", ["coherence", "anchor", "robust"])

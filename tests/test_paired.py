@@ -96,7 +96,7 @@ def test_arms_that_share_no_seed_with_the_other_are_told(tmp_path):
     assert not_compared(rows, "eq", "probe_ap") == [against, "code"]
     write_results(tmp_path, rows, manifest(metric="probe_ap", against=against))
     said = write_page(tmp_path)
-    assert said.endswith("Of no seed that MSE, lr=0.1, steps=3 has, so not compared: "
+    assert said.endswith("Of no seed that MSE · lr=0.1 · steps=3 has, so not compared: "
                          "FreqKD (equations).")  # fmt: skip
 
 

@@ -5,9 +5,10 @@ from itertools import product
 import numpy as np
 import pytest
 import torch
+from scipy.stats import norm
 
 from freqkd_lite.errors import UserError
-from freqkd_lite.evaluate.stats import crossed_bootstrap, multiplicities, percentiles
+from freqkd_lite.evaluate.stats import at_once, crossed_bootstrap, multiplicities, percentiles
 
 GROUPS = [7, 7, 2, 7, 5, 2]  # any numbers, in any order
 
@@ -59,12 +60,12 @@ def test_two_seeds_by_hand():
     sign = np.tile([1.0, -1.0], 2000)
     a = np.array([0.5, 0.7]), np.array([0.5 + 0.01 * sign, 0.7 + 0.02 * sign])
     b = np.array([0.4, 0.5]), np.array([0.4 + 0.03 * sign, 0.5 + 0.01 * sign])
-    difference, found = crossed_bootstrap(a, b)
+    difference, found, _ = crossed_bootstrap(a, b)
     assert difference == pytest.approx(0.15)
     # seed 0: .1 -+ .02, seed 1: .2 +- .01
     assert found == pytest.approx(interval([0.08, 0.12, 0.19, 0.21]))
     # unpaired: each arm draws its own, so that .5 can meet .5 and .7 can meet .4
-    difference, found = crossed_bootstrap(a, b, paired=False)
+    difference, found, _ = crossed_bootstrap(a, b, paired=False)
     outcomes = [
         (x + i * s) - (y + j * s)
         for (x, i), (y, j), s in product(
@@ -78,7 +79,7 @@ def test_two_seeds_by_hand():
 def test_one_seed_is_the_bootstrap_over_images():
     draw = np.random.default_rng(1)
     a, b = draw.normal(size=(2, 1, 500))
-    difference, found = crossed_bootstrap(([0.3], a), ([0.1], b))
+    difference, found, _ = crossed_bootstrap(([0.3], a), ([0.1], b))
     assert difference == pytest.approx(0.2) and found == percentiles((a - b)[0])
 
 
@@ -89,7 +90,7 @@ def test_the_seeds_variance_is_that_of_their_mean(seeds):
     d = np.random.default_rng(seeds).normal(size=seeds)
     rows = np.repeat(d[:, None], 20_000, axis=1)
     nothing = np.zeros(seeds), np.zeros_like(rows)
-    _, found = crossed_bootstrap((d, rows), nothing)
+    _, found, _ = crossed_bootstrap((d, rows), nothing)
     outcomes = [d[list(i)].mean() for i in product(range(seeds), repeat=seeds - 1)]
     assert np.var(outcomes) == pytest.approx(d.var(ddof=1) / seeds)
     assert found == pytest.approx(np.quantile(outcomes, [0.025, 0.975], method="inverted_cdf"))
@@ -109,7 +110,7 @@ def test_coverage_of_a_known_truth():
             arms = [(x.mean(1), x @ times.T / times.sum(1)) for x in (own + shared, shared)]
             if k == 2:  # images without seeds
                 arms = [(e[:1], d.mean(0, keepdims=True)) for e, d in arms]
-            difference, (low, high) = crossed_bootstrap(*arms, seed=run + 1)
+            difference, (low, high), _ = crossed_bootstrap(*arms, seed=run + 1)
             hits[k] += low <= truth <= high
     covered, ungrouped, one = hits / runs
     assert 0.9 < covered < 0.97
@@ -128,3 +129,23 @@ def test_coverage_of_a_known_truth():
 def test_arms_that_do_not_fit_are_told(a, b, paired, says):
     with pytest.raises(UserError, match=says):
         crossed_bootstrap(a, b, paired)
+
+
+def test_intervals_that_hold_at_once_are_sidaks_for_figures_that_vary_apart():
+    """Of K independent normal figures all stay within c standard errors in (2 Phi(c) - 1)^K of the
+    cases; of K that go together in 2 Phi(c) - 1, as one does."""
+    draws = np.random.default_rng(0).normal(size=(8, 200_000)) * np.arange(1, 9)[:, None]
+    for k in (1, 8):
+        c = norm.ppf((1 + 0.95 ** (1 / k)) / 2)
+        found = np.array(at_once(np.arange(k), draws[:k]))
+        half = c * np.arange(1, k + 1)
+        wanted = np.stack([np.arange(k) - half, np.arange(k) + half], 1)
+        assert np.allclose(found, wanted, rtol=0.01, atol=0.05)
+    together = np.repeat(draws[:1], 5, axis=0)
+    assert at_once([0] * 5, together) == [at_once([0], draws[:1])[0]] * 5
+
+
+def test_an_arm_that_never_varies_widens_nobody():
+    draws = np.random.default_rng(1).normal(size=2000)
+    still, moving = at_once([0.5, 0.0], [np.full(2000, 0.5), draws])
+    assert still == (0.5, 0.5) and moving == at_once([0.0], [draws])[0]

@@ -171,6 +171,27 @@ def test_the_scaled_weight_charges_an_absent_student_what_mse_does():
         assert cost.item() == pytest.approx(mse.item(), rel=0.03), variant
 
 
+def test_measured_weights_keep_their_level():
+    """A student that gives nothing pays sum over bins of weight x power by its formula; a block of
+    half the coherence then counts half, where by default both count as under MSE."""
+    h, w = 6, 8
+    teacher = noise(3, 16, h, w)
+    absent = torch.zeros_like(teacher)
+    half = {**STATE, "coherence": STATE["coherence"] / 2}
+    spectrum = torch.fft.fft2(normalise(teacher), norm="ortho").abs().square()
+    by_hand = (spectrum * on_grid(STATE, STATE["coherence"].clamp_min(0), h, w)).mean()
+
+    def cost(*states, **options):
+        loss = build_loss("coherence", states=states, **options)
+        return loss([absent] * len(states), [teacher] * len(states)).parts
+
+    found = cost(STATE, half, level="measured")
+    assert found["block0/all"].item() == pytest.approx(by_hand.item())
+    assert found["block1/all"].item() == pytest.approx(by_hand.item() / 2)
+    fair = cost(STATE, half)
+    assert fair["block0/all"].item() == pytest.approx(fair["block1/all"].item())
+
+
 @pytest.mark.parametrize(
     "variant,at",  # rho .25, .5 and .75: the straight lines of these through their points
     [("plain", [0.5, 0.36, 0.18]), ("root", [0.7, 0.6, 0.3]), ("above", [0.25, 0, 0])],
@@ -232,6 +253,7 @@ X = noise(2, 3, 4, 4)
     "call,says",
     [
         (lambda: build_loss("coherence", states=[STATE], variant="gsl"), "did you mean 'gls'"),
+        (lambda: build_loss("coherence", states=[STATE], level="mes"), "did you mean 'mse'"),
         (lambda: build_loss("anchor", states=[STATE], variant="gls"), "no share between 0 and 1"),
         (lambda: build_loss("anchor", states=[STATE])([X], [X]), "needs anchors"),
         (lambda: build_loss("coherence", states=[{**STATE, "coherence": torch.zeros(3)}]),

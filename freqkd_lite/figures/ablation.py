@@ -10,7 +10,7 @@ import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
 from freqkd_lite.figures.arms import colour, name
-from freqkd_lite.notebook import COLOURS, style
+from freqkd_lite.notebook import COLOURS, NAMES, style
 from freqkd_lite.paired import (
     MARGIN,
     UNTRAINED,
@@ -60,13 +60,14 @@ def arms_figure(kept: Differences, found: Sequence[Mean]) -> tuple[Figure, str]:
     below = -0.7 / drawn.get_figheight()  # under the axis' name, however tall the figure is
     right.legend(loc="upper center", bbox_to_anchor=(0.5, below), ncols=2)
     left.set_yticks(range(len(arms)), [name(arm) for arm in arms])
-    less = f"{kept.metric} less that of {name(kept.against)}"
+    metric = NAMES.get(kept.metric, kept.metric)
+    less = f"{metric} less that of {name(kept.against)}"
     left.set(ylim=(len(arms) - 0.5, -0.5), xlabel=less, title="Which lesson helps?")
     right.set(xlabel="divergence from the teacher", title="Which is learned?")
     for ax in (left, right):
         ax.grid(axis="y", visible=False)
     return drawn, (
-        f"{kept.metric} of each arm less that of {name(kept.against)}, with 95 % intervals over "
+        f"{metric} of each arm less that of {name(kept.against)}, with 95 % intervals over "
         f"images and seeds, and its divergence from the teacher by band. {'. '.join(said)}."
     )
 
@@ -82,28 +83,53 @@ def ablation(folder: str | Path) -> tuple[tuple[Figure, str] | None, str]:
     about = (f"{' or '.join(map(str, seeds))} seeds, {d.images} images in {d.groups} groups, "
              f"{kept.place}.")  # fmt: skip
     drawn = arms_figure(kept, means(read_results(folder)))
-    return drawn, f"{verdict(kept)} ({about})"
+    return drawn, "\n".join([*verdict(kept), about])
 
 
-def verdict(kept: Differences) -> str:
-    """What the differences of trained arms say: first the comparison named beforehand, then the
-    others, whether any arm is ahead of the one all are set against by `MARGIN` and beyond its
-    interval, and which could not be compared."""
-    means = [d for d in kept.rows if d.klass == "mean" and d.arm not in UNTRAINED]
+def verdict(kept: Differences) -> list[str]:
+    """What the differences of trained arms say, in sentences: first the comparison named
+    beforehand, then the others, whether any arm is ahead of the one all are set against by `MARGIN`
+    and beyond its interval, what is left of that for who looks at all at once, and which could not
+    be compared."""
+    rows = trained(kept)
     said, mark = [], name(kept.against)
-    for d in means:
+    for d in rows:
         if d.arm == kept.named:
             said.append(f"Named beforehand: {name(d.arm)} {side(d)} {mark}, by {d}.")
-    told = "; ".join(f"{name(d.arm)} {d}" for d in means if beats(d))
+    told = ", ".join(f"{name(d.arm)} {d}{entered(kept, d)}" for d in rows if beats(d))
     said.append(
         f"Ahead of {mark} by {MARGIN:g} or more, and beyond its interval: {told or 'none'}."
     )
-    below = [name(d.arm) for d in means if d.interval[1] < 0]
+    said += looked_at_once(rows)
+    below = [name(d.arm) for d in rows if d.interval[1] < 0]
     said.append(f"Below it beyond the interval: {', '.join(below) or 'none'}.")
     if kept.alone:
         alone = ", ".join(map(name, kept.alone))
         said.append(f"Of no seed that {mark} has, so not compared: {alone}.")
-    return " ".join(said)
+    return said
+
+
+def entered(kept: Differences, d: Difference) -> str:
+    """What must be said of an arm that entered when others had been scored."""
+    return " (entered when others had been scored)" if d.arm in kept.later else ""
+
+
+def trained(kept: Differences) -> list[Difference]:
+    """The differences of trained arms, in the mean over classes."""
+    return [d for d in kept.rows if d.klass == "mean" and d.arm not in UNTRAINED]
+
+
+def looked_at_once(rows: Sequence[Difference]) -> list[str]:
+    """A sentence on the arms that are ahead, by the intervals that hold for all of `rows` at once:
+    of many arms one is ahead by luck. None where no arm is ahead."""
+    ahead = [d for d in rows if beats(d) and d.among]
+    if not ahead:
+        return []
+    told = ", ".join("{} [{:+.3f}, {:+.3f}]".format(name(d.arm), *d.among) for d in ahead)
+    left = [name(d.arm) for d in ahead if d.among[0] > 0]
+    verb = "stays" if len(left) < 2 else "stay"
+    return [f"By intervals that hold for all {len(rows)} arms at once ({told}) "
+            f"{', '.join(left) or 'none'} {verb} ahead."]  # fmt: skip
 
 
 def side(d: Difference) -> str:

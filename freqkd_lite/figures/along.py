@@ -7,15 +7,18 @@ import json
 import re
 import textwrap
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from freqkd_lite.errors import UserError
 from freqkd_lite.figures.arms import colour, name
-from freqkd_lite.notebook import COLOURS, style
+from freqkd_lite.notebook import COLOURS, NAMES, style
 from freqkd_lite.results import (
     Mean,
     check_one_place,
@@ -28,7 +31,10 @@ from freqkd_lite.results import (
     with_settings,
 )
 
-COLUMNS = 4
+COLUMNS = 3
+PANELS = 6  # arms that have a panel each; more have a row each
+MARKERS = "v^osDP"
+SAID = 3  # arms that a sentence names
 WORDS = {"lr": "learning rate", "steps": "steps of training"}
 
 
@@ -50,7 +56,7 @@ class Point(NamedTuple):
 
 def failed_arms(failed: Sequence[str]) -> list[str]:
     """The arms of the runs that a sweep's manifest tells as failed."""
-    lists = (re.search(r"arms=\[(.*?)\]", said) for said in failed)
+    lists = (re.search(r"arms=\[((?:'[^']*'(?:, )?)*)\]", said) for said in failed)
     return [arm for found in lists if found for arm in re.findall(r"'([^']+)'", found[1])]
 
 
@@ -104,26 +110,76 @@ def best(points: Sequence[Point]) -> Point:
     return max((p for p in points if p.value is not None), key=lambda p: p.value)
 
 
-def along_figure(
-    found: Sequence[Mean], metric: str, along: str, failed: Sequence[str] = ()
-) -> tuple[Figure, str]:
-    """A panel for each arm: the metric against the setting, pale dots for the seeds where there are
-    several and their interval where there are three, the best point ringed, a cross where the run
-    failed, and as dotted lines the arms that have no such setting. With a description."""
-    lines = series(found, metric, along, failed)
-    level = {m.arm: m.value for m in _overall(found, metric) if along not in own_settings(m.arm)}
+@dataclass(frozen=True)
+class Along:
+    """A sweep along one setting: its `metric`, the `setting`, the data and split as `place`, each
+    arm's points (`lines`), and the figures of arms that have no such setting (`levels`)."""
+
+    metric: str
+    setting: str
+    place: str
+    lines: dict[str, list[Point]]
+    levels: dict[str, float]
+
+    @property
+    def tops(self) -> dict[str, Point]:
+        """Each arm's best point, the best arm first."""
+        tops = {arm: best(points) for arm, points in self.lines.items()}
+        return dict(sorted(tops.items(), key=lambda item: -item[1].value))
+
+    @property
+    def words(self) -> str:
+        """The metric for people."""
+        return NAMES.get(self.metric, self.metric)
+
+    def at_end(self, arm: str) -> bool:
+        """Whether an arm is best at the first or the last value that was tried, failed or not."""
+        points = self.lines[arm]
+        return len(points) > 1 and best(points).at in (points[0].at, points[-1].at)
+
+
+def read(found: Sequence[Mean], metric: str, along: str, failed: Sequence[str] = ()) -> Along:
+    """The figures of a sweep by arm and setting; `failed` are the arms of runs that failed.
+    `UserError` as `series` says."""
+    overall = _overall(found, metric)
+    levels = {m.arm: m.value for m in overall if along not in own_settings(m.arm)}
+    place = " ".join(dict.fromkeys(f"{m.data} {m.split}" for m in overall))
+    return Along(metric, along, place, series(found, metric, along, failed), levels)
+
+
+def along_figure(kept: Along) -> tuple[Figure, str]:
+    """The metric against the setting: few arms have a panel each, many a row each, the best arm
+    first. An arm's best point is ringed; crosses are runs that failed, dotted lines the arms that
+    have no such setting. With a description."""
     style()
-    columns = min(COLUMNS, len(lines))
-    rows = -(-len(lines) // columns)
+    drawn = (_panels if len(kept.lines) <= PANELS else _rows)(kept)
+    said = [f"{name(arm)}: " + ", ".join(f"{p} at {p.at:g}" for p in points)
+            for arm, points in kept.lines.items()]  # fmt: skip
+    dotted = ", ".join(f"{name(arm)} {value:.3f}" for arm, value in kept.levels.items())
+    more = f" Dotted: {dotted}." if dotted else ""
+    if any(p.value is None for points in kept.lines.values() for p in points):
+        more += " Crosses: runs that failed."
+    what = f"{kept.words} against {WORDS.get(kept.setting, kept.setting)}, by arm"
+    return drawn, f"{what}. {'; '.join(said)}.{more}"
+
+
+def _values(kept: Along) -> list[float]:
+    return sorted({p.at for points in kept.lines.values() for p in points})
+
+
+def _panels(kept: Along) -> Figure:
+    """A panel an arm: pale dots for the seeds where there are several, and their interval where
+    there are three, for that of two is wider than any panel."""
+    columns = min(COLUMNS, len(kept.lines))
+    rows = -(-len(kept.lines) // columns)
     shape = (max(4.2, 1.0 + 2.1 * columns), 0.9 + 1.85 * rows)
     drawn, axes = plt.subplots(rows, columns, figsize=shape, squeeze=False, sharex=True,
                                sharey=True)  # fmt: skip
-    for ax in axes.flat[len(lines) :]:
+    for ax in axes.flat[len(kept.lines) :]:
         ax.set_axis_off()
-    values = sorted({p.at for points in lines.values() for p in points})
-    said = []
-    for ax, (arm, points) in zip(axes.flat, lines.items(), strict=False):
-        for value in level.values():
+    values = _values(kept)
+    for ax, (arm, points) in zip(axes.flat, kept.lines.items(), strict=False):
+        for value in kept.levels.values():
             ax.axhline(value, color=COLOURS["floor"], lw=1, ls=":")
         there = [p for p in points if p.value is not None]
         ax.plot([p.at for p in there], [p.value for p in there], "o-", ms=5, color=colour(arm))
@@ -135,72 +191,127 @@ def along_figure(
             seeds = list(p.by_seed.values())
             if len(seeds) > 1:
                 ax.plot([p.at] * len(seeds), seeds, "o", ms=3, alpha=0.5, color=colour(arm))
-            if len(seeds) > 2 and p.interval:  # that of two is wider than any panel
+            if len(seeds) > 2 and p.interval:
                 ax.plot((p.at, p.at), p.interval, lw=1.5, color=colour(arm))
-        top = best(points)
-        ax.plot(top.at, top.value, "o", ms=11, mfc="none", mec=colour(arm), mew=1.5)
+        _ring(ax, best(points).at, best(points).value, colour(arm))
         ax.set_title(textwrap.fill(name(arm), 22), fontsize=9.5)
         if min(values) > 0:
             ax.set_xscale("log")
-        # without the leading 0, for those of five rates would run into each other
-        ax.set_xticks(values, [re.sub("^0(?=[.])", "", f"{v:g}") for v in values], fontsize=8)
-        ax.margins(x=0.12)
+        ax.set_xticks(values, [_short(v) for v in values], fontsize=8)
+        ax.margins(x=0.12, y=0.12)
         ax.minorticks_off()
-        said.append(f"{name(arm)}: " + ", ".join(f"{p} at {p.at:g}" for p in points))
     last = axes[0, columns - 1]
-    for arm, value in level.items():
+    for arm, value in kept.levels.items():
         where = last.get_yaxis_transform()
         last.text(1.03, value, name(arm), transform=where, fontsize=8.5, va="center")
-    for ax in axes.flat[max(0, len(lines) - columns) : len(lines)]:
+    for ax in axes.flat[max(0, len(kept.lines) - columns) : len(kept.lines)]:
         ax.tick_params(labelbottom=True)
-    drawn.supxlabel(WORDS.get(along, along), fontsize=10.5)
-    drawn.supylabel(metric, fontsize=10.5)
-    dotted = ", ".join(f"{name(arm)} {value:.3f}" for arm, value in level.items())
-    dotted = f" Dotted: {dotted}." if dotted else ""
-    if any(p.value is None for points in lines.values() for p in points):
-        dotted += " Crosses: runs that failed."
-    return drawn, f"{metric} against {along}, by arm. {'; '.join(said)}.{dotted}"
+    drawn.supxlabel(WORDS.get(kept.setting, kept.setting), fontsize=10.5)
+    drawn.supylabel(kept.words, fontsize=10.5)
+    return drawn
 
 
-def along_answer(found: Sequence[Mean], metric: str, along: str, failed: Sequence[str] = ()) -> str:
-    """Where each arm is best, which of them are so at an end of what was tried, and what failed."""
-    lines = series(found, metric, along, failed)
-    tops = {arm: best(points) for arm, points in lines.items()}
-    at: dict[float, list[str]] = {}
-    for arm, top in sorted(tops.items(), key=lambda item: -item[1].value):
-        at.setdefault(top.at, []).append(f"{name(arm)} ({top})")
-    told = "; ".join(f"at {along}={v:g}: {', '.join(at[v])}" for v in sorted(at))
-    ends = [name(arm) for arm, points in lines.items()
-            if len(points) > 1 and tops[arm].at in (points[0].at, points[-1].at)]  # fmt: skip
-    edge = f" At an end of what was tried: {', '.join(ends)}." if ends else ""
-    lost = [f"{name(arm)} at {p.at:g}" for arm, points in lines.items()
+def _rows(kept: Along) -> Figure:
+    """A row an arm, a shade for each value of the setting, the mean over seeds alone."""
+    values, arms = _values(kept), list(kept.tops)
+    shades = plt.get_cmap("viridis")(np.linspace(0, 0.92, len(values)))
+    look = {v: dict(color=shade, marker=MARKERS[i % len(MARKERS)], ls="")
+            for i, (v, shade) in enumerate(zip(values, shades, strict=True))}  # fmt: skip
+    drawn, ax = plt.subplots(figsize=(8.2, 1.3 + 0.27 * len(arms)))
+    for value in kept.levels.values():
+        ax.axvline(value, color=COLOURS["floor"], lw=1, ls=":")
+    for y, arm in enumerate(arms):
+        there = [p.value for p in kept.lines[arm] if p.value is not None]
+        ax.plot((min(there), max(there)), (y, y), lw=1, color=COLOURS["floor"], zorder=1)
+        for p in kept.lines[arm]:
+            if p.value is None:
+                side = ax.get_yaxis_transform()
+                ax.plot(0.02, y, "x", ms=6, mew=2, color=look[p.at]["color"], transform=side)
+            else:
+                ax.plot(p.value, y, ms=5.5, **look[p.at])
+        _ring(ax, kept.tops[arm].value, y, COLOURS["teacher"])
+    for value in values:
+        ax.plot([], [], label=_short(value), **look[value])
+    ax.set_yticks(range(len(arms)), [name(arm) for arm in arms])
+    ax.set(ylim=(len(arms) - 0.4, -0.6), xlabel=kept.words)
+    ax.set_title(f"At which {WORDS.get(kept.setting, kept.setting)} is each arm best?")
+    ax.margins(x=0.1)
+    ax.grid(axis="y", visible=False)
+    for arm, value in kept.levels.items():
+        foot = ax.get_xaxis_transform()
+        ax.text(value, 0.01, name(arm), transform=foot, fontsize=8.5, rotation=90, ha="right",
+                va="bottom")  # fmt: skip
+    drawn.legend(loc="outside lower center", ncols=len(values) + 1, handletextpad=0.1,
+                 title=f"{WORDS.get(kept.setting, kept.setting)}; ringed: the best of an arm",
+                 title_fontsize=9, fontsize=9)  # fmt: skip
+    return drawn
+
+
+def _ring(ax: Axes, x: float, y: float, shade: str) -> None:
+    ax.plot(x, y, "o", ms=11, mfc="none", mec=shade, mew=1.5)
+
+
+def _short(value: float) -> str:
+    """Without the leading 0, for the marks of five rates would run into each other."""
+    return re.sub("^0(?=[.])", "", f"{value:g}")
+
+
+def along_answer(kept: Along) -> str:
+    """Which arms are best, each at the value that suits it; which of them are so at an end of what
+    was tried, and what failed: by name while there are few."""
+    tops = kept.tops
+    told = ", ".join(f"{name(arm)} {top} at {kept.setting}={top.at:g}"
+                     for arm, top in list(tops.items())[:SAID])  # fmt: skip
+    left = len(tops) - SAID
+    told += f", and {left} more arms below" if left > 0 else ""
+    ends = [name(arm) for arm in tops if kept.at_end(arm)]
+    edge = f" At an end of what was tried: {_few(ends, 'arms')}." if ends else ""
+    lost = [f"{name(arm)} at {p.at:g}" for arm, points in kept.lines.items()
             for p in points if p.value is None]  # fmt: skip
-    edge += f" Failed: {', '.join(lost)}." if lost else ""
-    return f"{metric} is highest {told}.{edge}{_apart(lines)}"
+    edge += f" Failed: {_few(lost, 'runs')}." if lost else ""
+    return f"{kept.words}, each arm at its best: {told}.{edge}{_apart(kept.lines)}"
+
+
+def _few(names: Sequence[str], what: str) -> str:
+    return ", ".join(names) if len(names) <= SAID else f"{len(names)} {what}"
+
+
+def along_table(kept: Along) -> list[str]:
+    """Every arm at its best as Markdown, with what was tried besides."""
+    setting = WORDS.get(kept.setting, kept.setting)
+    lines = ["", f"## Each arm at the {setting} that suits it", "",
+             f"| arm | {kept.words} | at {kept.setting} | tried besides | an end | failed |",
+             "|" + "---|" * 6]  # fmt: skip
+    for arm, top in kept.tops.items():
+        others = [p for p in kept.lines[arm] if p.value is not None and p.at != top.at]
+        lost = [f"{p.at:g}" for p in kept.lines[arm] if p.value is None]
+        cells = (name(arm), str(top), f"{top.at:g}", ", ".join(f"{p} at {p.at:g}" for p in others),
+                 "yes" if kept.at_end(arm) else "", ", ".join(lost))  # fmt: skip
+        lines.append("| " + " | ".join(cells) + " |")
+    return lines
 
 
 def _apart(lines: Mapping[str, Sequence[Point]]) -> str:
-    """Of two arms, by how much the first is ahead of the second at each value that both have, over
-    the seeds that both have."""
-    if len(lines) != 2:
+    """By how much the first arm is ahead of each of a few others, at each value and over the seeds,
+    two or more, that both have."""
+    if not 2 <= len(lines) <= SAID:
         return ""
-    (one, its), (other, theirs) = lines.items()
-    told = []
-    for a in its:
-        for b in theirs:
-            both = sorted(a.by_seed.keys() & b.by_seed.keys(), key=str)
-            if a.at == b.at and both:
-                mean, interval = over_seeds(a.by_seed[seed] - b.by_seed[seed] for seed in both)
-                span = " [{:+.3f}, {:+.3f}]".format(*interval) if interval else ""
-                told.append(f"{mean:+.3f}{span} at {a.at:g}")
-    return f" {name(one)} less {name(other)}, seed by seed: {', '.join(told)}." if told else ""
+    (one, its), *rest = lines.items()
+    said = ""
+    for other, theirs in rest:
+        told = []
+        for a in its:
+            for b in theirs:
+                both = sorted(a.by_seed.keys() & b.by_seed.keys(), key=str)
+                if a.at == b.at and len(both) > 1:
+                    mean, interval = over_seeds(a.by_seed[seed] - b.by_seed[seed] for seed in both)
+                    told.append("{:+.3f} [{:+.3f}, {:+.3f}] at {:g}".format(mean, *interval, a.at))
+        if told:
+            said += f" {name(one)} less {name(other)}, seed by seed: {', '.join(told)}."
+    return said
 
 
-Kept = tuple[list[Mean], str, str, list[str]]
-"""(figures, metric, setting, arms that failed)."""
-
-
-def read_along(folder: Path) -> Kept | None:
+def read_along(folder: Path) -> Along | None:
     """A sweep along one setting as it was kept; None where there are no results. `UserError` for
     results of another kind."""
     if not (folder / "results.json").is_file():
@@ -209,29 +320,27 @@ def read_along(folder: Path) -> Kept | None:
     if not made.get("along"):
         raise UserError(f"{folder.name} holds no sweep along a setting: its file lacks along.")
     failed = failed_arms(made.get("failed", []))
-    return means(read_results(folder)), made["metric"], made["along"], failed
+    return read(means(read_results(folder)), made["metric"], made["along"], failed)
 
 
 def along(folder: str | Path) -> tuple[tuple[Figure, str] | None, str]:
     """(figure with its description, answer) of a sweep along one setting; (None, a sentence)
     where its results are not there."""
     kept = read_along(Path(folder))
-    return (along_figure(*kept), along_answer(*kept)) if kept else (None, _absent(Path(folder)))
+    return (along_figure(kept), along_answer(kept)) if kept else (None, _absent(Path(folder)))
 
 
 def ranked(folder: str | Path, losses: Sequence[str]) -> str:
-    """The arms of some losses from best to worst, each at the setting that suited it, in a
-    sentence."""
+    """The arms of some losses from best to worst, each at the setting that suited it: a sentence,
+    and a line for each."""
     kept = read_along(Path(folder))
     if not kept:
         return _absent(Path(folder))
-    found, metric, setting, _ = kept
-    tops = {arm: best(points) for arm, points in series(found, metric, setting).items()
-            if split_arm(arm)[0] in losses}  # fmt: skip
-    order = sorted(tops.items(), key=lambda item: -item[1].value)
-    place = " ".join(dict.fromkeys(f"{m.data} {m.split}" for m in _overall(found, metric)))
-    told = ", ".join(f"{name(arm)} {top}" for arm, top in order)
-    return f"{metric} on {place}, each at the {WORDS.get(setting, setting)} that suits it: {told}."
+    lines = [f"{kept.words} on {kept.place}, each at the {WORDS.get(kept.setting, kept.setting)} "
+             "that suits it:"]  # fmt: skip
+    lines += [f"  {top}  {name(arm)} · {kept.setting}={top.at:g}"
+              for arm, top in kept.tops.items() if split_arm(arm)[0] in losses]  # fmt: skip
+    return "\n".join(lines)
 
 
 def _absent(folder: Path) -> str:

@@ -28,7 +28,15 @@ from freqkd_lite.evaluate.segmentation import SegmentationResult
 from freqkd_lite.evaluate.stats import Resampled, paired_bootstrap, percentiles
 from freqkd_lite.figures.gap import Levels
 from freqkd_lite.notebook import COLOURS, NAMES, results_folder
-from freqkd_lite.results import Row, is_part, over_seeds, pick, read_results, split_arm
+from freqkd_lite.results import (
+    Row,
+    is_part,
+    over_seeds,
+    own_settings,
+    pick,
+    read_results,
+    split_arm,
+)
 from freqkd_lite.spectrum import RINGS, split_bands
 
 ERASED = ("erasing the low band", "erasing the high band")
@@ -62,10 +70,11 @@ def colour(arm: str) -> str:
 
 
 def name(arm: str) -> str:
-    """The arm's name for people, with its own settings: `FreqKD (code), lr=0.003`."""
-    plain, own = split_arm(arm)
-    own = own.replace("shuffled=True", "shuffled pairs")
-    return ", ".join([NAMES.get(plain, plain), *([own] if own else [])])
+    """The arm's name for people, with its own settings: `FreqKD (code) · lr=0.003`. No comma
+    stands in it, for names are listed."""
+    own = [f"{key}={value}" for key, value in own_settings(arm).items()]
+    told = " · ".join([NAMES.get(split_arm(arm)[0], split_arm(arm)[0]), *own])
+    return told.replace("shuffled=True", "shuffled pairs")
 
 
 def per_image(notebook: str, arrays: Mapping[str, np.ndarray]) -> str:
