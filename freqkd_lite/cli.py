@@ -93,8 +93,7 @@ def sweep(
 
     chosen, out = sweeps.read_sweep(root, file), out or sweeps.default_out(file)
     kept = sweeps.held(chosen.jobs, out) if keep else {}
-    done = sweeps.failures(chosen.jobs) if gather else None
-    failed = sweeps.run_all(chosen, workers, kept=kept) if done is None else done
+    failed = sweeps.failures(chosen.jobs) if gather else sweeps.run_all(chosen, workers, kept=kept)
     inside = file.resolve().is_relative_to(root)
     command = f"freqkd sweep {file.resolve().relative_to(root) if inside else file.name}"
     table = sweeps.write(chosen, out, command, failed, kept)
