@@ -131,7 +131,7 @@ def _needs(what: str, stands_in: str = "") -> Callable[[dict[str, list[Row]]], t
                                   for folder in (STUDY, "msrs"))), None)  # fmt: skip
         if not stands_in or not arms:
             return "nothing on this data set", f"not run: needs {what}"
-        inner = ", ".join(f"{NAMES[arm]} {_span(m)}" for arm, m in arms.items())
+        inner = ", ".join(f"{name(m.arm)} {_span(m)}" for m in arms.values())
         seeds = arms["code"].seeds
         count = "one seed" if seeds == 1 else f"{seeds} seeds"
         measured = f"on MSRS instead, the probe's mean AP: {inner} ({count}, short runs)"
@@ -176,7 +176,7 @@ def finding(results: Path) -> str:
                    for key, words in (("unfinished", "still to come"), ("failed", "failed"))
                    if about.get(key))  # fmt: skip
     val = _means_on_val(results, kept)
-    beside = {d.arm: f" (on val {d})" for d in val}
+    beside = {d.arm: f" (on val, which chose it, {d})" for d in val}
     ahead = sorted((d for d in rows if beats(d)), key=lambda d: -d.value)
     told = ", ".join(
         f"**{name(d.arm)} {d}**{beside.get(d.arm, '')}{entered(kept, d)}" for d in ahead
@@ -189,19 +189,23 @@ def finding(results: Path) -> str:
             other.append(f"{d} with {', '.join(theirs) or 'its defaults'}")
     other += [f"on val {d} with {split_arm(d.arm)[1]}" for d in val
               if split_arm(d.arm)[0] == split_arm(named.arm)[0]]  # fmt: skip
-    return "\n".join([
+    groups = f" in {named.groups} groups" if named.groups < named.images else ""
+    lines = [
         f"**What our study says** of a probe's mean AP on {kept.place.replace('msrs', 'MSRS')}, "
-        f"less that of the {mark} which weighs all frequencies alike ({named.images} images, "
-        f"{' or '.join(map(str, seeds))} seeds{left}, learning rates chosen on val; [how it was "
-        f"done](results/{STUDY}/README.md)):",
+        f"less that of the {mark} which weighs all frequencies alike ({named.images} "
+        f"images{groups}, {' or '.join(map(str, seeds))} seeds{left}, learning rates chosen on "
+        f"val; [how it was done](results/{STUDY}/README.md)):",
         "",
-        f"- {_plain(named.arm)}, the comparison named beforehand, {side(named)} that {mark}: "
+        f"- {name(named.arm)}, the comparison named beforehand, {side(named)} that {mark}: "
         f"**{named}**{'; ' if other else ''}{', '.join(other)}.",
-        f"- Of {len(rows)} arms, ahead of it by {MARGIN:g} or more and beyond the interval: "
-        f"{told or 'none'}. {' '.join(looked_at_once(rows))}".rstrip(),
-        *(f"- Of this project's own losses {name(d.arm)} comes furthest: {d}."
-          for d in sorted(ours, key=lambda d: -d.value)[:1]),
-    ])  # fmt: skip
+        f"- Exploratory: of {len(rows)} arms, ahead of it by {MARGIN:g} or more and beyond the "
+        f"interval: {told or 'none'}.",
+    ]
+    lines[-1] = " ".join([lines[-1], *looked_at_once(rows)])
+    if ours:
+        first = max(ours, key=lambda d: d.value)
+        lines.append(f"- Of this project's own losses {name(first.arm)} comes furthest: {first}.")
+    return "\n".join(lines)
 
 
 def _means_on_val(results: Path, study: Differences) -> list[Difference]:

@@ -22,13 +22,13 @@ from freqkd_lite.errors import UserError, unknown
 from freqkd_lite.evaluate.detection import Matches
 from freqkd_lite.evaluate.probe import ap_draws
 from freqkd_lite.evaluate.stats import at_once, crossed_bootstrap, multiplicities
-from freqkd_lite.results import Row, check_one_place, is_part
+from freqkd_lite.results import Row, check_one_place, is_part, split_arm
 from freqkd_lite.runs import write_json
 
 DRAWS = 1000
 FILE = "differences.json"
 UNTRAINED = ("none", "teacher")
-"""Arms that no seed changes: what is set beside the others and does not compete with them."""
+"""Arms that are not distilled: what is set beside the others and does not compete with them."""
 MARGIN = 0.01
 """What counts as beating the arm that all are compared with, in units of the figure."""
 
@@ -39,29 +39,31 @@ def _times(arrays, count: int) -> Tensor:
 
 class Figures(NamedTuple):
     """An arm's figures by class and "mean": `values`, their `draws` (DRAWS,) on resampled images,
-    the `truth` that they were measured on, and how many `groups` of images there were."""
+    the `truth` that they were measured on, and the number of each image's group, `groups`."""
 
     values: dict[str, float]
     draws: dict[str, np.ndarray]
     truth: np.ndarray
-    groups: int
+    groups: np.ndarray
 
 
-def resample(file: Path, metric: str, arm: str, classes: tuple[str, ...]) -> Figures | None:
+def resample(
+    file: Path, metric: str, arm: str, classes: tuple[str, ...], light: str = ""
+) -> Figures | None:
     """One arm's figures from a notebook's file of images, NaN for a class that they lack; None
     where there is no such file, or it does not hold them. The draws are of the same images for all
     files about these, and of whole groups of them where the file tells groups. `classes` are all
-    that the file was made with, in their order."""
+    that the file was made with, in their order; with `light`, "day" or "night", only images count
+    of which the file tells that."""
     if metric not in METRICS or not file.is_file():
         return None
     now = file.stat()
-    return _resample(file, (now.st_mtime_ns, now.st_size), metric, arm, classes)
+    return _resample(file, (now.st_mtime_ns, now.st_size), metric, arm, classes, light)
 
 
-@lru_cache(512)
-def _resample(
-    file: Path, stamp: tuple[int, int], metric: str, arm: str, classes: tuple[str, ...]
-) -> Figures | None:
+@lru_cache(1024)
+def _resample(file: Path, stamp: tuple[int, int], metric: str, arm: str, classes: tuple[str, ...],
+              light: str) -> Figures | None:  # fmt: skip
     """`resample` of a file as it was at `stamp`."""
     try:
         with np.load(file) as arrays:
@@ -69,8 +71,11 @@ def _resample(
             kept = [k.partition("/")[0] for k in arrays]
             own = [k for k in kept if k == arm or arm.startswith((f"{k} (", f"{k[:-1]}, "))]
             chosen = max(own, key=len, default=arm)
+            if light:
+                here = arrays["light"] == light
+                arrays = {k: arrays[k][here] for k in (chosen, "truth", "groups") if k in arrays}
             values, draws, truth = METRICS[metric](arrays, chosen, classes)
-            groups = len(np.unique(arrays["groups"])) if "groups" in arrays else len(truth)
+            groups = arrays.get("groups", np.arange(len(truth)))
     except (KeyError, ValueError):
         return None
     here = [k for k, v in values.items() if k != "accuracy" and np.isfinite(v)]
@@ -78,6 +83,12 @@ def _resample(
         values["mean"] = np.mean([values[k] for k in here])
         draws["mean"] = np.mean([draws[k] for k in here], axis=0)
     return Figures({k: float(v) for k, v in values.items()}, draws, truth, groups)
+
+
+def lights(file: Path) -> list[str]:
+    """The times of day that a notebook's file of images tells, in order; [] for none."""
+    with np.load(file) as arrays:
+        return sorted(set(arrays["light"].tolist()) - {""}) if "light" in arrays else []
 
 
 def gives(found: Figures | None, row: Row) -> bool:
@@ -152,10 +163,15 @@ def _whole(rows: Sequence[Row], metric: str) -> list[Row]:
     return [row for row in rows if row.metric == metric and not is_part(row.split)]
 
 
+Scored = dict[str, dict[int | None, Figures]]
+"""Figures by arm and seed."""
+
+
 def differences(rows: Sequence[Row], folder: Path, against: str, metric: str) -> list[Difference]:
     """Each arm of `rows` less the arm `against`, for "mean" and every class, over the seeds that
-    both have; an arm that no seed changes stands beside every seed of the other. One that shares no
-    seed with it is not in the answer: `not_compared` tells of such.
+    both have; an arm that is not distilled and has other seeds, or one, stands beside every seed of
+    the other. Where all files tell them, means by "day" and "night" follow. An arm that shares no
+    seed with `against` is not in the answer: `not_compared` tells of such.
 
     `folder` holds the files of images that the rows name. `UserError` for an arm that is not there,
     or whose files are missing, don't give its figures again or are about other images, and for
@@ -168,27 +184,44 @@ def differences(rows: Sequence[Row], folder: Path, against: str, metric: str) ->
     if against not in arms:
         raise unknown("arm to compare with", against, arms)
     classes = tuple(dict.fromkeys(row.klass for row in whole if row.klass != "mean"))
-    scored: dict[str, dict[int | None, Figures]] = {arm: {} for arm in arms}
+    scored: Scored = {arm: {} for arm in arms}
     for row in chosen:
         figures = resample(folder / (row.per_image or "none"), metric, row.arm, classes)
         if not gives(figures, row):
             raise UserError(f"{folder.name} has no file of images that gives {metric} of "
                             f"{row.arm}, {row.klass}, again: run it again.")  # fmt: skip
         scored[row.arm][row.seed] = figures
+    found = _less(scored, against, ("mean", *classes))
+    files = {(row.arm, row.seed): folder / row.per_image for row in chosen}
+    told = [lights(file) for file in set(files.values())] if metric == "probe_ap" else [[]]
+    for light in told[0] if all(each == told[0] for each in told) else ():
+        part = {arm: {seed: resample(files[arm, seed], metric, arm, classes, light) for seed in own}
+                for arm, own in scored.items()}  # fmt: skip
+        found += [replace(d, klass=light, among=None) for d in _less(part, against, ("mean",))]
+    return sorted(found, key=lambda d: arms.index(d.arm))
+
+
+def _less(scored: Scored, against: str, klasses: Sequence[str]) -> list[Difference]:
+    """Each arm less one of them."""
+    scored = dict(scored)
     base, found, drawn = scored.pop(against), [], {}  # drawn: by trained arm, of its mean
     first = next(iter(base.values()))
-    there = [k for k in ("mean", *classes) if np.isfinite(first.values[k])]  # of these images
     for arm, own in scored.items():
-        if not all(np.array_equal(each.truth, first.truth) for each in own.values()):
-            raise UserError(f"{arm} and {against} were scored on other images: run both again.")
-        fixed = arm in UNTRAINED
-        both = [(next(iter(own.values())) if fixed else own[seed], base[seed])
-                for seed in base if fixed or seed in own]  # fmt: skip
-        for klass in there if both else ():
+        for each in own.values():
+            if not np.array_equal(each.truth, first.truth):
+                raise UserError(f"{arm} and {against} were scored on other images: run both again.")
+            if not np.array_equal(each.groups, first.groups):
+                raise UserError(f"The files of {arm} and {against} put the images into other "
+                                "groups: run both again.")  # fmt: skip
+        fixed, one = split_arm(arm)[0] in UNTRAINED, next(iter(own.values()))
+        both = [(own.get(seed, one), base[seed]) for seed in base if fixed or seed in own]
+        for klass in klasses if both else ():
+            if not np.isfinite(first.values.get(klass, np.nan)):
+                continue  # these images lack it
             sides = [([f.values[klass] for f in of], [f.draws[klass] for f in of])
                      for of in zip(*both, strict=True)]  # fmt: skip
-            about = (len(both), len(first.truth), first.groups)
             value, interval, draws = crossed_bootstrap(*sides)
+            about = (len(both), len(first.truth), len(np.unique(first.groups)))
             found.append(Difference(arm, klass, value, interval, *about))
             if klass == "mean" and not fixed:
                 drawn[arm] = value, draws
@@ -203,8 +236,12 @@ def not_compared(rows: Sequence[Row], against: str, metric: str) -> list[str]:
     for row in _whole(rows, metric):
         if row.value is not None:
             seeds.setdefault(row.arm, set()).add(row.seed)
-    theirs, set_apart = seeds.get(against, set()), (*UNTRAINED, against)
-    return [arm for arm, own in seeds.items() if arm not in set_apart and not own & theirs]
+    theirs = seeds.get(against, set())
+    return [
+        arm
+        for arm, own in seeds.items()
+        if arm != against and split_arm(arm)[0] not in UNTRAINED and not own & theirs
+    ]
 
 
 @dataclass(frozen=True)

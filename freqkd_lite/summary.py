@@ -20,7 +20,13 @@ from matplotlib.figure import Figure
 from freqkd_lite import data
 from freqkd_lite.errors import UserError, unknown
 from freqkd_lite.figures.ablation import arms_figure, verdict
-from freqkd_lite.figures.along import along_answer, along_figure, along_table, read_along
+from freqkd_lite.figures.along import (
+    along_answer,
+    along_figure,
+    along_table,
+    first_less,
+    read_along,
+)
 from freqkd_lite.figures.arms import colour, name
 from freqkd_lite.notebook import NAMES, style
 from freqkd_lite.paired import FILE, Differences, differences, not_compared
@@ -317,10 +323,12 @@ def write_page(folder: Path) -> str:
         drawn, alt = arms_figure(kept, found)
     else:
         (folder / FILE).unlink(missing_ok=True)  # of another sweep
-        if manifest.get("along"):
-            along = read_along(folder)
-            said, apart = along_answer(along), along_table(along)
-            drawn, alt = along_figure(along)
+        if along := manifest.get("along"):
+            if less := first_less(rows, folder, metric, along):
+                less.write(folder)
+            chosen = read_along(folder)
+            said, apart = along_answer(chosen), along_table(chosen)
+            drawn, alt = along_figure(chosen)
         else:
             drawn, alt = figure(found, metric)
     drawn.savefig(folder / FIGURE, metadata={"Software": None, "Description": alt})

@@ -10,13 +10,16 @@ from freqkd_lite.figures.along import (
     along_figure,
     along_table,
     failed_arms,
+    first_less,
     ranked,
     read,
     series,
 )
+from freqkd_lite.paired import differences
 from freqkd_lite.results import Row, means, write_results
 from freqkd_lite.runs import manifest
 from freqkd_lite.summary import write_page
+from tests.test_paired import folder
 
 
 def row(arm, value, klass="mean", split="val", metric="probe_ap"):
@@ -118,24 +121,43 @@ def test_several_seeds_have_an_interval():
     plt.close(figure)
 
 
-def test_two_arms_are_set_against_each_other_seed_by_seed(tmp_path):
-    """.50 - .40 and .60 - .46: mean .12, and the t interval is 12.706 x .0283 / sqrt 2 = .254."""
-    told = {("mse", 30): (0.5, 0.6), ("code", 30): (0.4, 0.46), ("mse", 60): (0.7,)}
-    rows = [
-        row(f"{arm} (steps={steps})", value).model_copy(update={"seed": seed})
-        for (arm, steps), values in told.items()
-        for seed, value in enumerate(values)
-    ]
-    said = along_answer(read(means(rows), "probe_ap", "steps"))
-    assert said.endswith("MSE less FreqKD (code), seed by seed: +0.120 [-0.134, +0.374] at 30.")
+def test_a_few_arms_are_set_against_the_first_over_images_and_seeds(tmp_path):
+    """Of files of images: at each value the difference and the interval of `differences`, which has
+    tests of its own, of those two arms alone."""
+    steps = {("mse", 30): 2, ("code", 30): 1, ("gram", 30): 1.5, ("mse", 60): 2, ("code", 60): 2}
+    arms = [(f"{arm} (steps={n})", f"{arm} (steps={n})", seed, skill)
+            for (arm, n), skill in steps.items() for seed in (0, 1)]  # fmt: skip
+    rows = [row for row in folder(tmp_path, arms) if row.split == "test"]
+    less = first_less(rows, tmp_path, "probe_ap", "steps")
+    assert [d.arm for d in less.rows] == ["code (steps=30)", "gram (steps=30)", "code (steps=60)"]
+    for n, of in ((30, less.rows[:2]), (60, less.rows[2:])):
+        here = [row for row in rows if f"steps={n}" in row.arm]
+        wanted = differences(here, tmp_path, f"mse (steps={n})", "probe_ap")
+        assert [d for d in wanted if d.klass == "mean"] == of
+    kept = read(means(rows), "probe_ap", "steps", gaps=less.rows)
+    code30, gram30, code60 = less.rows
+    assert along_answer(kept).endswith(
+        f" FreqKD (code) less MSE, over images and seeds: {code30} at 30, {code60} at 60."
+        f" Gram less MSE, over images and seeds: {gram30} at 30."
+    )
+    alone = [row for row in rows if row.arm.startswith("mse")]
+    assert first_less(alone, tmp_path, "probe_ap", "steps") is None
+
+
+def test_what_such_a_sweep_kept_is_read_back(tmp_path):
     assert along(tmp_path) == (None, f"{tmp_path.parent.name}/{tmp_path.name} holds no results: "
                                      "there is nothing to show.")  # fmt: skip
+    arms = [(f"{arm} (steps=30)", f"{arm} (steps=30)", 0, skill)
+            for arm, skill in (("mse", 2), ("code", 1))]  # fmt: skip
+    rows = [row for row in folder(tmp_path, arms) if row.split == "test"]
     write_results(tmp_path, rows, manifest(metric="probe_ap"))
     with pytest.raises(UserError, match="holds no sweep along a setting"):
         along(tmp_path)
     write_results(tmp_path, rows, manifest(metric="probe_ap", along="steps"))
+    said = write_page(tmp_path)
     drawn, answer = along(tmp_path)
-    assert answer == said and drawn[1].startswith("probe AP against steps of training, by arm. ")
+    assert answer == said and "FreqKD (code) less MSE, over images and seeds: " in said
+    assert drawn[1].startswith("probe AP against steps of training, by arm. ")
     plt.close(drawn[0])
 
 
@@ -151,8 +173,9 @@ def test_arms_are_ranked_at_the_setting_that_suits_each(tmp_path):
     assert ranked(tmp_path, ["code"]).endswith("suits it:\n  0.470  FreqKD (code) · lr=0.001")
 
 
-def test_a_page_of_such_a_sweep_opens_with_it(tmp_path):
-    write_results(tmp_path, ROWS, manifest(metric="probe_ap", along="lr"))
+def test_a_page_of_many_arms_opens_with_the_best(tmp_path):
+    rows = [*ROWS, row("eq (lr=0.001)", 0.4)]  # four: too many to set against each other
+    write_results(tmp_path, rows, manifest(metric="probe_ap", along="lr"))
     assert write_page(tmp_path).startswith("probe AP, each arm at its best: MSE 0.550 at lr=0.003")
     page = (tmp_path / "README.md").read_text()
     assert "At an end of what was tried" in page.split("![")[0]
@@ -205,15 +228,3 @@ def test_of_many_arms_a_sentence_names_three_and_the_table_all():
         "| MSE | 0.500 | 0.003 | 0.300 at 0.001 | yes |  |",
         "| PKD | 0.360 | 0.001 |  | yes | 0.01 |",
     ] and len(table) == 5 + 7  # fmt: skip
-
-
-def test_of_three_arms_the_first_is_set_against_both_others():
-    rows = [row(f"{arm} (steps=30)", value).model_copy(update={"seed": seed})
-            for arm, values in (("mse", (0.5, 0.6)), ("gram", (0.6, 0.7)), ("code", (0.4, 0.4)))
-            for seed, value in enumerate(values)]  # fmt: skip
-    said = along_answer(read(means(rows), "probe_ap", "steps"))
-    # -.1 in both seeds; .1 and .2: mean .15, 12.706 x .0707 / sqrt 2 = .635 to both sides
-    assert said.endswith(
-        "MSE less Gram, seed by seed: -0.100 [-0.100, -0.100] at 30. "
-        "MSE less FreqKD (code), seed by seed: +0.150 [-0.485, +0.785] at 30."
-    )

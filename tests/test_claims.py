@@ -98,7 +98,7 @@ def study(value, low):
     [
         (0.02, 0.005, "interval: **anchored · lr=0.001 +0.020 [+0.005, +0.100]**. By intervals "
          "that hold for all 4 arms at once (anchored · lr=0.001 [-0.010, +0.130]) none stays"),
-        (0.02, -0.001, "Of 4 arms, ahead of it by 0.01 or more and beyond the interval: none."),
+        (0.02, -0.001, "of 4 arms, ahead of it by 0.01 or more and beyond the interval: none."),
         (0.009, 0.005, "interval: none."),
     ],
 )  # fmt: skip
@@ -110,12 +110,15 @@ def test_the_finding_is_what_the_differences_say(tmp_path, value, low, words):
         '{"unfinished": ["a"], "failed": ["b", "c"]}'
     )
     said = finding(tmp_path)
-    assert "(93 images, 4 seeds, 1 run still to come, 2 runs failed, learning rates" in said
+    assert (
+        "(93 images in 40 groups, 4 seeds, 1 run still to come, 2 runs failed, learning rates"
+        in said
+    )
     assert words in said
     assert (
-        "- FreqKD (code), the comparison named beforehand, is below that MSE: **-0.040 [-0.060, "
-        "-0.020]**; -0.010 [-0.030, +0.020] with merge_scale=0.5, +0.000 [-0.030, +0.040] with "
-        "lr=0.001.\n- Of 4"
+        "- FreqKD (code) · lr=0.003, the comparison named beforehand, is below that MSE: **-0.040 "
+        "[-0.060, -0.020]**; -0.010 [-0.030, +0.020] with merge_scale=0.5, +0.000 [-0.030, +0.040] with "
+        "lr=0.001.\n- Exploratory: of 4 arms"
     ) in said
 
 
@@ -135,11 +138,11 @@ def test_the_finding_tells_how_much_hangs_on_the_rate(tmp_path):
     kept.write(tmp_path / "distillation_val")
     assert (
         "+0.040] with lr=0.001, on val -0.040 [-0.060, -0.020] with lr=0.003, on val -0.020 "
-        "[-0.030, +0.010] with lr=0.001.\n- Of 4 arms"
+        "[-0.030, +0.010] with lr=0.001.\n- Exploratory: of 4 arms"
     ) in finding(tmp_path)
     assert (
-        "interval: **anchored · lr=0.001 +0.020 [+0.005, +0.100] (on val +0.010 [-0.020, "
-        "+0.040])**. By"
+        "interval: **anchored · lr=0.001 +0.020 [+0.005, +0.100]** (on val, which chose it, +0.010 "
+        "[-0.020, +0.040]). By"
     ) in finding(tmp_path)
     replace(kept, against="eq").write(tmp_path / "distillation_val")  # another mark
     assert "on val +" not in finding(tmp_path) and "on val -" not in finding(tmp_path)
@@ -156,7 +159,7 @@ def test_the_study_counts_before_shorter_results(tmp_path):
     write_results(tmp_path / "distillation", rows, {})
     write_results(tmp_path / "msrs", [row(a, 0.9) for a in ("none", "mse", "code")], {})
     measured = table(tmp_path)[2][2]
-    assert "undistilled 0.40, MSE 0.50, FreqKD (code) 0.45 (one seed" in measured
+    assert "undistilled 0.40, MSE · lr=0.003 0.50, FreqKD (code) · lr=0.01 0.45 (one" in measured
     # a second rate with as many seeds leaves it open which one counts, with fewer it does not
     other = row("code (lr=0.003)", 0.48)
     write_results(tmp_path / "distillation", [*rows, other], {})
@@ -185,3 +188,21 @@ def test_the_table_goes_between_its_marks_and_leaves_the_rest(tmp_path):
     readme.write_text("no marks")
     with pytest.raises(UserError, match="must hold the lines"):
         write_into(readme, tmp_path)
+
+
+def test_an_arm_that_entered_later_and_the_best_of_ours_are_told(tmp_path):
+    (tmp_path / "distillation").mkdir()
+    kept = study(0.02, 0.005)
+    gram = Difference("gram (lr=0.001)", "mean", 0.05, (0.02, 0.1), 4, 93, 40, (0.01, 0.12))
+    kept = replace(kept, rows=[*kept.rows, gram], later=["gram (lr=0.001)"])
+    kept.write(tmp_path / "distillation")
+    (tmp_path / "distillation" / "manifest.json").write_text("{}")
+    said = finding(tmp_path)
+    assert (
+        "interval: **Gram · lr=0.001 +0.050 [+0.020, +0.100]** (entered when others had been scored)"
+        ", **anchored · lr=0.001 +0.020"
+    ) in said
+    assert "(Gram · lr=0.001 [+0.010, +0.120]" in said and "Gram · lr=0.001 stays ahead." in said
+    # Gram is a rival's, the anchor this project's
+    assert said.endswith("Of this project's own losses anchored · lr=0.001 comes furthest: +0.020 "
+                         "[+0.005, +0.100].")  # fmt: skip

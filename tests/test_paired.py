@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from freqkd_lite.errors import UserError
-from freqkd_lite.paired import differences, not_compared, resample
+from freqkd_lite.evaluate.stats import at_once, crossed_bootstrap
+from freqkd_lite.paired import differences, lights, not_compared, resample
 from freqkd_lite.results import Row, write_results
 from freqkd_lite.runs import manifest
 from freqkd_lite.summary import write_page
@@ -163,3 +164,75 @@ def test_of_two_beginnings_of_a_name_the_longer_one_is_the_arm_s_own(tmp_path):
     np.savez(tmp_path / "images.npz", **scores, truth=TRUTH)
     found = resample(tmp_path / "images.npz", "probe_ap", "mse (lr=0.1, steps=3)", CLASSES)
     assert found.values["mean"] == pytest.approx(mean_ap(scores["mse (lr=0.1)"]))
+
+
+def test_day_and_night_are_compared_on_their_own_images(tmp_path):
+    """As if the others were not there: files of those images alone give the same."""
+    light = np.array(["day"] * 5 + ["night"] * 6 + [""])
+    rows = folder(tmp_path, ARMS)
+    for file in {row.per_image for row in rows}:
+        with np.load(tmp_path / file) as arrays:
+            kept = dict(arrays)
+        np.savez(tmp_path / file, light=light, **kept)
+    against = "mse (lr=0.1, steps=3)"
+    found = {(d.arm, d.klass): d for d in differences(rows, tmp_path, against, "probe_ap")}
+    assert lights(tmp_path / rows[0].per_image) == ["day", "night"]
+    apart = tmp_path / "day"
+    apart.mkdir()
+    for row in rows:
+        with np.load(tmp_path / row.per_image) as arrays:
+            some = {k: v[light == "day"] for k, v in arrays.items() if k != "light"}
+        np.savez(apart / row.per_image, **some)
+
+    def of_day(row):
+        with np.load(apart / row.per_image) as arrays:
+            scores = next(arrays[k] for k in arrays if k not in ("truth", "light"))
+            own = [precision(scores[..., k], k == arrays["truth"]) for k in range(2)]
+        values = dict(zip(CLASSES, own, strict=True)) | {"mean": np.mean(own)}
+        return row.model_copy(update={"value": values[row.klass]})
+
+    days = [of_day(row) for row in rows if row.split == "test"]
+    alone = {(d.arm, d.klass): d for d in differences(days, apart, against, "probe_ap")}
+    for arm in ("none", "code"):
+        day, same = found[arm, "day"], alone[arm, "mean"]
+        assert (day.value, day.interval, day.images) == (same.value, same.interval, 5)
+        assert day.among is None and found[arm, "night"].images == 6
+
+
+def test_what_holds_at_once_is_of_trained_arms_and_their_own_draws(tmp_path):
+    more = [*ARMS, ("eq", "eq", 0, 1.5), ("eq", "eq", 1, 1.5)]
+    rows = folder(tmp_path, more)
+    against = "mse (lr=0.1, steps=3)"
+    found = {d.arm: d for d in differences(rows, tmp_path, against, "probe_ap")
+             if d.klass == "mean"}  # fmt: skip
+    stored = {against: "mse (lr=0.1)", "code": "code", "eq": "eq"}
+    scored = {arm: [resample(tmp_path / f"{stem}-{seed}.npz", "probe_ap", arm, CLASSES)
+                    for seed in (0, 1)] for arm, stem in stored.items()}  # fmt: skip
+    sides = {arm: ([f.values["mean"] for f in of], [f.draws["mean"] for f in of])
+             for arm, of in scored.items()}  # fmt: skip
+    less = [crossed_bootstrap(sides[arm], sides[against]) for arm in ("code", "eq")]
+    wanted = at_once([value for value, _, _ in less], [draws for _, _, draws in less])
+    assert [found["code"].among, found["eq"].among] == wanted
+    assert found["none"].among is None
+
+
+def test_an_untrained_arm_that_has_several_seeds_is_paired_seed_by_seed(tmp_path):
+    """A detector of the undistilled student is trained with a seed too. Named with what varies in a
+    sweep it is still no arm that competes."""
+    arms = [("none", "none (pairs=9)", 0, 0.0), ("none", "none (pairs=9)", 1, 3.0),
+            ("mse", "mse (pairs=9)", 0, 2.0), ("mse", "mse (pairs=9)", 1, 2.0)]  # fmt: skip
+    rows = folder(tmp_path, arms)
+    none, *_ = differences(rows, tmp_path, "mse (pairs=9)", "probe_ap")
+    own = [mean_ap(scores_of(seed + 10, skill)) for _, arm, seed, skill in arms]
+    assert none.value == pytest.approx(np.mean(own[:2]) - np.mean(own[2:]))
+    assert own[0] != own[1] and none.among is None
+    assert not_compared(rows[:4], "mse (pairs=9)", "probe_ap") == []
+
+
+def test_files_that_group_the_images_otherwise_are_refused(tmp_path):
+    rows = folder(tmp_path, ARMS, groups=np.arange(12) // 2)
+    with np.load(tmp_path / "code-1.npz") as arrays:
+        kept = {k: v for k, v in arrays.items() if k != "groups"}
+    np.savez(tmp_path / "code-1.npz", **kept)
+    with pytest.raises(UserError, match="put the images into other groups: run both again"):
+        differences(rows, tmp_path, "mse (lr=0.1, steps=3)", "probe_ap")

@@ -19,7 +19,7 @@ from freqkd_lite.paired import (
     beats,
     read_differences,
 )
-from freqkd_lite.results import Mean, means, read_results
+from freqkd_lite.results import Mean, means, read_results, split_arm
 
 
 def near_teacher(found: Sequence[Mean], arm: str) -> tuple[float, float] | None:
@@ -116,7 +116,7 @@ def entered(kept: Differences, d: Difference) -> str:
 
 def trained(kept: Differences) -> list[Difference]:
     """The differences of trained arms, in the mean over classes."""
-    return [d for d in kept.rows if d.klass == "mean" and d.arm not in UNTRAINED]
+    return [d for d in kept.rows if d.klass == "mean" and split_arm(d.arm)[0] not in UNTRAINED]
 
 
 def looked_at_once(rows: Sequence[Difference]) -> list[str]:

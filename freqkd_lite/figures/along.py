@@ -19,12 +19,13 @@ from matplotlib.figure import Figure
 from freqkd_lite.errors import UserError
 from freqkd_lite.figures.arms import colour, name
 from freqkd_lite.notebook import COLOURS, NAMES, style
+from freqkd_lite.paired import Difference, Differences, differences, read_differences
 from freqkd_lite.results import (
     Mean,
+    Row,
     check_one_place,
     is_part,
     means,
-    over_seeds,
     own_settings,
     read_results,
     split_arm,
@@ -113,13 +114,15 @@ def best(points: Sequence[Point]) -> Point:
 @dataclass(frozen=True)
 class Along:
     """A sweep along one setting: its `metric`, the `setting`, the data and split as `place`, each
-    arm's points (`lines`), and the figures of arms that have no such setting (`levels`)."""
+    arm's points (`lines`), the figures of arms that have no such setting (`levels`), and, of a few
+    arms, each one less the first at each value (`gaps`, from `first_less`)."""
 
     metric: str
     setting: str
     place: str
     lines: dict[str, list[Point]]
     levels: dict[str, float]
+    gaps: tuple[Difference, ...] = ()
 
     @property
     def tops(self) -> dict[str, Point]:
@@ -138,13 +141,35 @@ class Along:
         return len(points) > 1 and best(points).at in (points[0].at, points[-1].at)
 
 
-def read(found: Sequence[Mean], metric: str, along: str, failed: Sequence[str] = ()) -> Along:
+def read(found: Sequence[Mean], metric: str, along: str, failed: Sequence[str] = (),
+         gaps: Sequence[Difference] = ()) -> Along:  # fmt: skip
     """The figures of a sweep by arm and setting; `failed` are the arms of runs that failed.
     `UserError` as `series` says."""
     overall = _overall(found, metric)
     levels = {m.arm: m.value for m in overall if along not in own_settings(m.arm)}
     place = " ".join(dict.fromkeys(f"{m.data} {m.split}" for m in overall))
-    return Along(metric, along, place, series(found, metric, along, failed), levels)
+    lines = series(found, metric, along, failed)
+    return Along(metric, along, place, lines, levels, tuple(gaps))
+
+
+def first_less(rows: Sequence[Row], folder: Path, metric: str, along: str) -> Differences | None:
+    """Of two arms or three, each one less the first, at each value of the setting that both have,
+    over images and seeds (`paired.differences`); None for one arm and for many."""
+    by_value: dict[float, dict[str, str]] = {}
+    for arm in dict.fromkeys(row.arm for row in rows if row.metric == metric):
+        plain, at = _without(arm, along)
+        if at is not None:
+            by_value.setdefault(at, {})[plain] = arm
+    first, *others = dict.fromkeys(plain for arms in by_value.values() for plain in arms)
+    found: list[Difference] = []
+    for at in sorted(by_value) if 1 <= len(others) < SAID else ():
+        arms = by_value[at]
+        if first in arms and len(arms) > 1:
+            here = [row for row in rows if row.arm in arms.values()]
+            less = differences(here, folder, arms[first], metric)
+            found += [d for d in less if d.klass == "mean"]
+    place = " ".join(dict.fromkeys(f"{m.data} {m.split}" for m in _overall(means(rows), metric)))
+    return Differences(first, None, metric, place, found) if found else None
 
 
 def along_figure(kept: Along) -> tuple[Figure, str]:
@@ -269,7 +294,7 @@ def along_answer(kept: Along) -> str:
     lost = [f"{name(arm)} at {p.at:g}" for arm, points in kept.lines.items()
             for p in points if p.value is None]  # fmt: skip
     edge += f" Failed: {_few(lost, 'runs')}." if lost else ""
-    return f"{kept.words}, each arm at its best: {told}.{edge}{_apart(kept.lines)}"
+    return f"{kept.words}, each arm at its best: {told}.{edge}{_apart(kept)}"
 
 
 def _few(names: Sequence[str], what: str) -> str:
@@ -291,23 +316,15 @@ def along_table(kept: Along) -> list[str]:
     return lines
 
 
-def _apart(lines: Mapping[str, Sequence[Point]]) -> str:
-    """By how much the first arm is ahead of each of a few others, at each value and over the seeds,
-    two or more, that both have."""
-    if not 2 <= len(lines) <= SAID:
-        return ""
-    (one, its), *rest = lines.items()
+def _apart(kept: Along) -> str:
+    """By how much each of a few arms is ahead of the first, at each value that both have."""
+    one, *others = kept.lines
     said = ""
-    for other, theirs in rest:
-        told = []
-        for a in its:
-            for b in theirs:
-                both = sorted(a.by_seed.keys() & b.by_seed.keys(), key=str)
-                if a.at == b.at and len(both) > 1:
-                    mean, interval = over_seeds(a.by_seed[seed] - b.by_seed[seed] for seed in both)
-                    told.append("{:+.3f} [{:+.3f}, {:+.3f}] at {:g}".format(mean, *interval, a.at))
+    for other in others:
+        of = [(_without(d.arm, kept.setting), d) for d in kept.gaps]
+        told = ", ".join(f"{d} at {at:g}" for (plain, at), d in of if plain == other)
         if told:
-            said += f" {name(one)} less {name(other)}, seed by seed: {', '.join(told)}."
+            said += f" {name(other)} less {name(one)}, over images and seeds: {told}."
     return said
 
 
@@ -319,8 +336,9 @@ def read_along(folder: Path) -> Along | None:
     made = json.loads((folder / "manifest.json").read_text())
     if not made.get("along"):
         raise UserError(f"{folder.name} holds no sweep along a setting: its file lacks along.")
-    failed = failed_arms(made.get("failed", []))
-    return read(means(read_results(folder)), made["metric"], made["along"], failed)
+    failed, less = failed_arms(made.get("failed", [])), read_differences(folder)
+    found = means(read_results(folder))
+    return read(found, made["metric"], made["along"], failed, less.rows if less else ())
 
 
 def along(folder: str | Path) -> tuple[tuple[Figure, str] | None, str]:
