@@ -62,8 +62,8 @@ from freqkd_lite.runs import manifest, run_key, runs_folder
 
 KEYS = {"notebook", "preset", "fixed", "grid", "runs", "metric", "against", "named", "later",
         "along"}  # fmt: skip
-# what runs that differ in the seed alone must share, as far as they tell it
-MADE_OF = ("weights", "data", "train_data", "lessons")
+MADE_OF = ("weights", "data", "train_data")  # what runs that differ in the seed alone must share
+TOLD = ("lessons",)  # and what they must share as far as they tell it, which older ones don't
 FINISHED, FAILED, BUSY = "finished", "failed", "busy"
 Execute = Callable[..., Path]
 
@@ -387,7 +387,7 @@ def held(jobs: Sequence[Job], out: Path) -> Kept:
             given = book["parameters"] | varied
             same = all(job.full.get(k) == v for k, v in given.items() if k != "arms")
             if same and {*job.full["arms"]} <= {*given["arms"]} and names <= {r.arm for r in own}:
-                made_of = {key: book.get(key) for key in MADE_OF}
+                made_of = {key: book.get(key) for key in (*MADE_OF, *TOLD)}
                 about = made_of | {"parameters": given, "seconds": seconds, "code": code}
                 found[job.folder] = own, about
     return found
@@ -405,10 +405,10 @@ def gather(jobs: Sequence[Job], out: Path, kept: Kept | None = None) -> tuple[li
     for job in jobs:
         own, told = (kept or {}).get(job.folder) or (None, _manifest(job))
         stem = job.notebook.stem
-        made_of = {key: told.get(key) for key in MADE_OF}
+        made_of = {key: told.get(key) for key in (*MADE_OF, *TOLD)}
         other = first.setdefault((stem, job.settings), {})
         for key, value in made_of.items():
-            if value is not None and other.setdefault(key, value) != value:
+            if (key, value) != (*TOLD, None) and other.setdefault(key, value) != value:
                 raise UserError(
                     f"{job} was run with other {key} than the runs beside it: remove "
                     f"{job.folder} and start the sweep again."
@@ -431,7 +431,7 @@ def _about(entries: list[tuple[Job, dict, dict]]) -> dict:
     given = [each["parameters"] for each in told]
     shared = {k: v for k, v in given[0].items() if all(g.get(k) == v for g in given)}
     shared.pop("seed", None)
-    known = {key: {m[key] for m in made_of} - {None} for key in MADE_OF}
+    known = {key: {m[key] for m in made_of} - {None} for key in made_of[0]}
     return {
         "parameters": shared,
         **{key: values.pop() if len(values) == 1 else None for key, values in known.items()},

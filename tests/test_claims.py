@@ -117,8 +117,8 @@ def test_the_finding_is_what_the_differences_say(tmp_path, value, low, words):
     assert words in said
     assert (
         "- FreqKD (code) · lr=0.003, the comparison named beforehand, is below that MSE: **-0.040 "
-        "[-0.060, -0.020]**; -0.010 [-0.030, +0.020] with merge_scale=0.5, +0.000 [-0.030, +0.040] with "
-        "lr=0.001.\n- Exploratory: of 4 arms"
+        "[-0.060, -0.020]**; -0.010 [-0.030, +0.020] with merge_scale=0.5, +0.000 [-0.030, +0.040] "
+        "with lr=0.001.\n- Exploratory: of 4 arms"
     ) in said
 
 
@@ -166,7 +166,7 @@ def test_the_study_counts_before_shorter_results(tmp_path):
     assert "MSE 0.90" in table(tmp_path)[2][2]
     more = other.model_copy(update={"seed": 1, "value": 0.48})
     write_results(tmp_path / "distillation", [*rows, other, more], {})
-    assert "FreqKD (code) 0.48" in table(tmp_path)[2][2]
+    assert "FreqKD (code) · lr=0.003 0.48" in table(tmp_path)[2][2]
     write_results(tmp_path / "distillation", rows[:2], {})
     assert "MSE 0.90" in table(tmp_path)[2][2]
 
@@ -199,8 +199,8 @@ def test_an_arm_that_entered_later_and_the_best_of_ours_are_told(tmp_path):
     (tmp_path / "distillation" / "manifest.json").write_text("{}")
     said = finding(tmp_path)
     assert (
-        "interval: **Gram · lr=0.001 +0.050 [+0.020, +0.100]** (entered when others had been scored)"
-        ", **anchored · lr=0.001 +0.020"
+        "interval: **Gram · lr=0.001 +0.050 [+0.020, +0.100]** (entered when others had been "
+        "scored), **anchored · lr=0.001 +0.020"
     ) in said
     assert "(Gram · lr=0.001 [+0.010, +0.120]" in said and "Gram · lr=0.001 stays ahead." in said
     # Gram is a rival's, the anchor this project's

@@ -24,7 +24,7 @@ from freqkd_lite.errors import UserError
 from freqkd_lite.figures.arms import seed_scores
 from freqkd_lite.results import Row, means, read_results, write_results
 from freqkd_lite.runs import write_json
-from freqkd_lite.sweep import default_out, gather, read_sweep, run_all, time_left, write
+from freqkd_lite.sweep import default_out, gather, held, read_sweep, run_all, time_left, write
 from tests.fake_run import fake
 from tests.test_execute import settings
 from tests.test_execute import write as write_notebook
@@ -97,6 +97,8 @@ grid: {seed: [0, 1]}"""
         ("notebook: 05_arms\ngrid: {seed: [1, 1]}", "asks twice for seed=1"),
         ("notebook: 05_arms\nfixed: {seed: 1}\ngrid: {seed: [1]}", "seed stands in fixed and in"),
         ("grid: {seed: [1]}", "names no notebook"),
+        ("notebook: 05_arms\nfixed: {arms: [none, code]}\nlater: [cod]", "for later.*'code'"),
+        ("notebook: 05_arms\nlater: code", "later holds 'code': give a list of arms"),
         ("notebook: 05_arms\nfixed: {arms: [none, code]}\nagainst: mse", "for against.*'mse'"),
         ("notebook: 05_arms\nfixed: {arms: [none, code]}\nnamed: code", "code and nothing to set"),
         ("notebook: 05_arms\nfixed: {arms: [none, code]}\nalong: lr", "no arm has a setting lr"),
@@ -346,6 +348,118 @@ def test_what_is_done_is_gathered_without_running_anything(root, monkeypatch, ca
     assert not made.jobs[1].folder.exists()
 
 
+ARMS = """notebook: 05_arms
+fixed: {lr: 0.01}
+runs:
+  - {seed: 0, arms: [none, code, mse]}
+  - {seed: 1, arms: [none, code, mse]}
+"""
+
+
+def elsewhere(root, out, code="old"):
+    """Two runs as another machine left them: results alone, of which the run folders are gone."""
+    cells = [settings(f"{PARAMETERS}\nsteps: int = 3")]  # all that the fake tells
+    write_notebook(root / "notebooks", "05_arms", cells)
+    made = sweep(root, ARMS)
+    finish(made)
+    for job in made.jobs:
+        file = job.folder / "manifest.json"
+        write_json(file, json.loads(file.read_text()) | {"code": code})
+    write(made, out, "", [])
+    shutil.rmtree(root / "runs")
+    (root / "log.txt").unlink()
+    return read_results(out)
+
+
+def test_runs_that_results_hold_are_kept_and_only_the_others_made(root, capsys):
+    before = elsewhere(root, root / "out")
+    # one arm less, and one run more
+    more = ARMS.replace("[none, code, mse]", "[none, code]") + "  - {seed: 2, arms: [none, eq]}\n"
+    made = sweep(root, more)
+    kept = held(made.jobs, root / "out")
+    assert [job.folder in kept for job in made.jobs] == [True, True, False]
+    assert run_all(made, 1, fake, kept=kept) == []
+    assert "3 runs, 0 finished before, 2 kept from the results" in capsys.readouterr().out
+    assert logged(root, "end") == [2]
+    write(made, root / "out", "", [], kept)
+    found = read_results(root / "out")
+    wanted = [row for row in before if row.arm != "mse"]
+    assert found[: len(wanted)] == wanted
+    assert [(row.arm, row.seed) for row in found[len(wanted) :]] == [("none", 2), ("eq", 2)]
+    for row in found:
+        assert (root / "out" / row.per_image).read_text() == f"seed {row.seed}"
+    about = json.loads((root / "out" / "manifest.json").read_text())["notebooks"]["05_arms"]
+    assert about["code"] == ["old", "old", None] and about["seeds"] == [0, 1, 2]
+    assert about["seconds"] == [20.0, 20.0, 20.0] and about["parameters"]["lr"] == 0.01
+    # and once more: what was kept from elsewhere is kept again, code and all
+    again = held(made.jobs[:2], root / "out")
+    assert [about["code"] for _, about in again.values()] == ["old", "old"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        ("{lr: 0.01}", "{lr: 0.02}"),  # another parameter
+        ("seed: 0", "seed: 5"),
+        ("seed: 0, arms: [none, code, mse]", "seed: 0, arms: [none, eq]"),  # it had no such arm
+    ],
+)
+def test_results_of_another_run_are_not_kept(root, change):
+    elsewhere(root, root / "out")
+    made = sweep(root, ARMS.replace(*change))
+    kept = held(made.jobs, root / "out")
+    assert made.jobs[0].folder not in kept
+    assert (made.jobs[1].folder in kept) is (change[0] != "{lr: 0.01}")
+
+
+def test_an_arm_whose_rows_were_removed_is_made_again(root):
+    rows = [row for row in elsewhere(root, root / "out") if (row.arm, row.seed) != ("mse", 0)]
+    manifest = json.loads((root / "out" / "manifest.json").read_text())
+    write_results(root / "out", rows, manifest)
+    made = sweep(root, ARMS)
+    assert [job.folder in held(made.jobs, root / "out") for job in made.jobs] == [False, True]
+
+
+def test_results_that_would_be_lost_are_not_written_over(root):
+    before = elsewhere(root, root / "out")
+    made = sweep(root, ARMS + "  - {seed: 2, arms: [none, eq]}\n")
+    fake(made.jobs[2].notebook, made.jobs[2].values, made.jobs[2].folder)
+    with pytest.raises(UserError, match="out holds 2 runs of this sweep .*: add --keep to keep"):
+        write(made, root / "out", "", [])
+    assert read_results(root / "out") == before
+
+
+def test_runs_kept_beside_new_ones_must_have_seen_the_same_data(root):
+    elsewhere(root, root / "out")
+    file = root / "out" / "manifest.json"
+    told = json.loads(file.read_text())
+    told["notebooks"]["05_arms"]["weights"] = "others"
+    write_json(file, told)
+    made = sweep(root, ARMS + "  - {seed: 2, arms: [none, eq]}\n")
+    fake(made.jobs[2].notebook, made.jobs[2].values, made.jobs[2].folder)
+    with pytest.raises(UserError, match="was run with other weights than the runs beside it"):
+        write(made, root / "out", "", [], held(made.jobs, root / "out"))
+
+
+def test_what_one_run_does_not_tell_does_not_part_it_from_the_others(root):
+    """An older run knows no `lessons`: the others are compared among themselves."""
+    made = sweep(root, "notebook: 05_arms\ngrid: {seed: [0, 1, 2]}")
+    finish(made)
+    for job, lessons in zip(made.jobs, (None, "a", "a"), strict=True):
+        file = job.folder / "manifest.json"
+        write_json(file, json.loads(file.read_text()) | {"lessons": lessons})
+    _, about = gather(made.jobs, root / "out")
+    assert about["05_arms"]["lessons"] == "a"
+    write_json(file, json.loads(file.read_text()) | {"lessons": "b"})
+    with pytest.raises(UserError, match="was run with other lessons than the runs beside it"):
+        gather(made.jobs, root / "out")
+
+
+def test_arms_that_entered_later_are_told_with_the_differences(root):
+    text = "notebook: 05_arms\nfixed: {arms: [none, code, mse]}\nagainst: mse\nlater: [code]"
+    assert sweep(root, text).later == ["code"]
+
+
 def test_seeds_that_saw_other_data_are_not_averaged(root):
     made = sweep(root, "notebook: 05_arms\ngrid: {seed: [0, 1]}")
     finish(made)
@@ -375,7 +489,7 @@ def test_means_intervals_and_the_table_against_numbers_worked_by_hand():
         "MSE            mean      0.500                               1",
     ]
     assert summary.answer([code_, none, mse], "probe_ap") == (
-        "On msrs, probe_ap (mean over classes) is highest for undistilled 0.900 [0.800, 0.950] and "
+        "On msrs, probe AP (mean over classes) is highest for undistilled 0.900 [0.800, 0.950] and "
         "lowest for FreqKD (code) 0.300 [-0.971, 1.571]."  # intervals of two kinds
     )
     # an arm that no seed changes has no spread over seeds: its interval is that over images

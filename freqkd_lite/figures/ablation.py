@@ -122,7 +122,7 @@ def trained(kept: Differences) -> list[Difference]:
 def looked_at_once(rows: Sequence[Difference]) -> list[str]:
     """A sentence on the arms that are ahead, by the intervals that hold for all of `rows` at once:
     of many arms one is ahead by luck. None where no arm is ahead."""
-    ahead = [d for d in rows if beats(d) and d.among]
+    ahead = sorted((d for d in rows if beats(d) and d.among), key=lambda d: -d.value)
     if not ahead:
         return []
     told = ", ".join("{} [{:+.3f}, {:+.3f}]".format(name(d.arm), *d.among) for d in ahead)

@@ -43,9 +43,13 @@ function valley(spec, loss) {
   const ball = node("circle", { r: 7, fill: loss.colour, stroke: "currentColor" });
   const arrow = node("line", { stroke: "currentColor", "stroke-width": 3 });
   const head = node("polyline", { fill: "none", stroke: "currentColor", "stroke-width": 3 });
-  const marks = spec.marks.map(([t, word]) =>
-    node("text", { x: x(t), y: HEIGHT + 26 }, `${t} ${word}`));
-  const drawing = node("svg", { viewBox: `-24 0 ${WIDTH + 48} ${HEIGHT + 32}`, role: "img" },
+  const foot = HEIGHT + 10;
+  const marks = spec.marks.flatMap(([t, word]) => [
+    node("line", { x1: x(t), x2: x(t), y1: foot, y2: foot + 5, stroke: "currentColor" }),
+    node("text", { x: x(t), y: foot + 18 }, `${t}`),
+    node("text", { x: x(t), y: foot + 32 }, word)]);
+  const drawing = node("svg", { viewBox: `-24 0 ${WIDTH + 48} ${foot + 38}`, role: "img" },
+    node("line", { x1: 0, x2: WIDTH, y1: foot, y2: foot, stroke: "currentColor", opacity: 0.4 }),
     node("polyline", { fill: "none", stroke: loss.colour, "stroke-width": 3,
       points: spec.steps.filter((t, i) => loss.cost[i] < TOP).map((t) => `${x(t)},${y(t)}`)
         .join(" ") }), arrow, head, ball, ...marks);
