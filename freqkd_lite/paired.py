@@ -39,12 +39,16 @@ def _times(arrays, count: int) -> Tensor:
 
 class Figures(NamedTuple):
     """An arm's figures by class and "mean": `values`, their `draws` (DRAWS,) on resampled images,
-    the `truth` that they were measured on, and how many `groups` of images there were."""
+    the `truth` that they were measured on, and each image's group in `groups` (N,)."""
 
     values: dict[str, float]
     draws: dict[str, np.ndarray]
     truth: np.ndarray
-    groups: int
+    groups: np.ndarray
+
+    def paired(self, other: Figures) -> bool:
+        """Whether both are about the same images, and their draws hold the same ones."""
+        return all(map(np.array_equal, (self.truth, self.groups), (other.truth, other.groups)))
 
 
 def resample(file: Path, metric: str, arm: str, classes: tuple[str, ...]) -> Figures | None:
@@ -70,7 +74,7 @@ def _resample(
             own = [k for k in kept if k == arm or arm.startswith((f"{k} (", f"{k[:-1]}, "))]
             chosen = max(own, key=len, default=arm)
             values, draws, truth = METRICS[metric](arrays, chosen, classes)
-            groups = len(np.unique(arrays["groups"])) if "groups" in arrays else len(truth)
+            groups = arrays["groups"] if "groups" in arrays else np.arange(len(truth))
     except (KeyError, ValueError):
         return None
     here = [k for k, v in values.items() if k != "accuracy" and np.isfinite(v)]
@@ -158,8 +162,8 @@ def differences(rows: Sequence[Row], folder: Path, against: str, metric: str) ->
     seed with it is not in the answer: `not_compared` tells of such.
 
     `folder` holds the files of images that the rows name. `UserError` for an arm that is not there,
-    or whose files are missing, don't give its figures again or are about other images, and for
-    rows of several sets or splits.
+    or whose files are missing, don't give its figures again or are about other images or groups of
+    them, and for rows of several sets or splits.
     """
     whole = _whole(rows, metric)
     chosen = [row for row in whole if row.value is not None]
@@ -175,19 +179,21 @@ def differences(rows: Sequence[Row], folder: Path, against: str, metric: str) ->
             raise UserError(f"{folder.name} has no file of images that gives {metric} of "
                             f"{row.arm}, {row.klass}, again: run it again.")  # fmt: skip
         scored[row.arm][row.seed] = figures
+    first = next(iter(scored[against].values()))
+    for arm, own in scored.items():
+        if not all(each.paired(first) for each in own.values()):
+            raise UserError(f"Not all of {arm} and {against} was scored on the same images and "
+                            "groups of them: run both again.")  # fmt: skip
     base, found, drawn = scored.pop(against), [], {}  # drawn: by trained arm, of its mean
-    first = next(iter(base.values()))
     there = [k for k in ("mean", *classes) if np.isfinite(first.values[k])]  # of these images
     for arm, own in scored.items():
-        if not all(np.array_equal(each.truth, first.truth) for each in own.values()):
-            raise UserError(f"{arm} and {against} were scored on other images: run both again.")
         fixed = arm in UNTRAINED
         both = [(next(iter(own.values())) if fixed else own[seed], base[seed])
                 for seed in base if fixed or seed in own]  # fmt: skip
         for klass in there if both else ():
             sides = [([f.values[klass] for f in of], [f.draws[klass] for f in of])
                      for of in zip(*both, strict=True)]  # fmt: skip
-            about = (len(both), len(first.truth), first.groups)
+            about = (len(both), len(first.truth), len(np.unique(first.groups)))
             value, interval, draws = crossed_bootstrap(*sides)
             found.append(Difference(arm, klass, value, interval, *about))
             if klass == "mean" and not fixed:
