@@ -7,12 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from freqkd_lite.errors import UserError
 from freqkd_lite.evaluate.stats import percentiles
 from freqkd_lite.features import sha256_file
-from freqkd_lite.paired import gives, resample
+from freqkd_lite.paired import Figures, gives, resample
 from freqkd_lite.results import Mean, means, read_results
 from freqkd_lite.summary import aligned, number, span
 
@@ -76,9 +74,9 @@ class Folder:
         there = (path / "results.json").is_file()
         return cls(path, manifest, means(read_results(path)) if there else [])
 
-    def resampled(self, mean: Mean) -> tuple[np.ndarray, np.ndarray] | None:
-        """(draws (DRAWS,), truth) of a figure of one seed from its file of images; None where
-        there is no file that gives this figure again."""
+    def resampled(self, mean: Mean) -> Figures | None:
+        """What its file of images gives for a figure of one seed; None where there is no file that
+        gives this figure again."""
         row = mean.rows[0]
         if len(mean.rows) > 1 or not row.per_image or row.value is None:
             return None
@@ -86,7 +84,7 @@ class Folder:
         beside = [m for m in self.means if (m.arm, m.data, m.split, m.metric) == about]
         classes = tuple(m.klass for m in beside if m.klass != "mean")
         found = resample(self.path / row.per_image, row.metric, row.arm, classes)
-        return (found.draws[row.klass], found.truth) if gives(found, row) else None
+        return found if gives(found, row) else None
 
 
 def _difference(one: Folder, other: Folder, a: Mean, b: Mean) -> tuple[str, bool | None]:
@@ -96,9 +94,9 @@ def _difference(one: Folder, other: Folder, a: Mean, b: Mean) -> tuple[str, bool
     told = f"{b.value - a.value:+.3f}"
     if a.value == b.value and a.interval == b.interval:
         return "equal", False
-    both = one.resampled(a), other.resampled(b)
-    if all(both) and np.array_equal(both[0][1], both[1][1]):
-        low, high = percentiles(both[1][0] - both[0][0])
+    mine, theirs = one.resampled(a), other.resampled(b)
+    if mine and theirs and mine.paired(theirs):
+        low, high = percentiles(theirs.draws[b.klass] - mine.draws[a.klass])
         return f"{told} [{low:+.3f}, {high:+.3f}] paired", low > 0 or high < 0
     if a.interval and b.interval:
         apart = a.interval[1] < b.interval[0] or b.interval[1] < a.interval[0]

@@ -39,12 +39,16 @@ def _times(arrays, count: int) -> Tensor:
 
 class Figures(NamedTuple):
     """An arm's figures by class and "mean": `values`, their `draws` (DRAWS,) on resampled images,
-    the `truth` that they were measured on, and the number of each image's group, `groups`."""
+    the `truth` that they were measured on, and each image's group in `groups` (N,)."""
 
     values: dict[str, float]
     draws: dict[str, np.ndarray]
     truth: np.ndarray
     groups: np.ndarray
+
+    def paired(self, other: Figures) -> bool:
+        """Whether both are about the same images, and their draws hold the same ones."""
+        return all(map(np.array_equal, (self.truth, self.groups), (other.truth, other.groups)))
 
 
 def resample(
@@ -75,7 +79,7 @@ def _resample(file: Path, stamp: tuple[int, int], metric: str, arm: str, classes
                 here = arrays["light"] == light
                 arrays = {k: arrays[k][here] for k in (chosen, "truth", "groups") if k in arrays}
             values, draws, truth = METRICS[metric](arrays, chosen, classes)
-            groups = arrays.get("groups", np.arange(len(truth)))
+            groups = arrays["groups"] if "groups" in arrays else np.arange(len(truth))
     except (KeyError, ValueError):
         return None
     here = [k for k, v in values.items() if k != "accuracy" and np.isfinite(v)]
@@ -174,8 +178,8 @@ def differences(rows: Sequence[Row], folder: Path, against: str, metric: str) ->
     seed with `against` is not in the answer: `not_compared` tells of such.
 
     `folder` holds the files of images that the rows name. `UserError` for an arm that is not there,
-    or whose files are missing, don't give its figures again or are about other images, and for
-    rows of several sets or splits.
+    or whose files are missing, don't give its figures again or are about other images or groups of
+    them, and for rows of several sets or splits.
     """
     whole = _whole(rows, metric)
     chosen = [row for row in whole if row.value is not None]
@@ -203,16 +207,14 @@ def differences(rows: Sequence[Row], folder: Path, against: str, metric: str) ->
 
 def _less(scored: Scored, against: str, klasses: Sequence[str]) -> list[Difference]:
     """Each arm less one of them."""
-    scored = dict(scored)
-    base, found, drawn = scored.pop(against), [], {}  # drawn: by trained arm, of its mean
+    base, found, drawn = scored[against], [], {}  # drawn: by trained arm, of its mean
     first = next(iter(base.values()))
     for arm, own in scored.items():
-        for each in own.values():
-            if not np.array_equal(each.truth, first.truth):
-                raise UserError(f"{arm} and {against} were scored on other images: run both again.")
-            if not np.array_equal(each.groups, first.groups):
-                raise UserError(f"The files of {arm} and {against} put the images into other "
-                                "groups: run both again.")  # fmt: skip
+        if not all(each.paired(first) for each in own.values()):
+            raise UserError(f"Not all of {arm} and {against} was scored on the same images and "
+                            "groups of them: run both again.")  # fmt: skip
+        if arm == against:
+            continue
         fixed, one = split_arm(arm)[0] in UNTRAINED, next(iter(own.values()))
         both = [(own.get(seed, one), base[seed]) for seed in base if fixed or seed in own]
         for klass in klasses if both else ():

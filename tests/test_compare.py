@@ -115,6 +115,10 @@ def test_differences_are_paired_over_images_where_both_have_the_files(tmp_path):
     expected = f"{precision(b) - precision(a):+.3f} [{low:+.3f}, {high:+.3f}] paired"
     assert text.count(expected) == 2 and low > 0
     assert text.splitlines()[0].endswith("2 of 2 results are told apart by their intervals.")
+    # other groups: a draw does not hold the same images
+    with np.load(runs[1] / "images.npz") as arrays:
+        np.savez(runs[1] / "images.npz", **arrays, groups=np.arange(len(a)) // 2)
+    assert "paired" not in compare(*runs).replace(str(tmp_path), "")
     # other truth: these are not the same images
     probe_file(runs[1] / "images.npz", list(b), truth[..., ::-1])
     assert "paired" not in compare(*runs).replace(str(tmp_path), "")

@@ -7,7 +7,7 @@ import torch
 from freqkd_lite.errors import UserError
 from freqkd_lite.evaluate import detection
 from freqkd_lite.evaluate.detection import DetectorSettings, score_detections, train_detector
-from freqkd_lite.evaluate.stats import resamples
+from freqkd_lite.evaluate.stats import paired_bootstrap, resamples
 from tests.slow_ap import slow_ap, slow_map
 
 CLASSES = ("person", "bicycle", "car")
@@ -142,6 +142,21 @@ def test_draws_equal_literally_repeated_images():
             assert score.draws["mean"][draw] == pytest.approx(np.mean(values), abs=1e-9)
     assert undefined < 10 and np.nanstd(score.draws["mean"]) > 0.01
     assert score.interval["mean"][0] < score.map50 < score.interval["mean"][1]
+
+
+def test_copies_in_one_group_are_one_image():
+    case = random_case(seed=7, n_images=20)  # no two scores of a class are equal
+    twice = [*range(20), *range(19, -1, -1)]  # each image and, in another order, its copy
+    copies = [[thing[i] for i in twice] for thing in case]
+    once = score_detections(*case, CLASSES, draws=200, seed=5)
+    grouped = score_detections(*copies, CLASSES, draws=200, seed=5, groups=twice)
+    for key, draws in once.draws.items():
+        np.testing.assert_allclose(grouped.draws[key], draws)
+    alone = score_detections(*copies, CLASSES, draws=200, seed=5)
+    widths = [np.diff(score.interval["mean"]) for score in (alone, grouped)]
+    assert widths[0] < 0.85 * widths[1]  # 1 / sqrt(2), were there no luck of the draws
+    with pytest.raises(UserError, match="the same test set, groups"):
+        paired_bootstrap(grouped, alone)
 
 
 def plant(n_images, seed, channel=0):

@@ -119,6 +119,16 @@ def test_draws_resample_images_and_the_interval_holds_95_percent():
     assert found.interval[:, 0, 0].tolist() == pytest.approx([0.5 - half, 0.5 + half], abs=0.015)
 
 
+def test_copies_in_one_group_are_one_image():
+    sums = torch.rand(10, 3, 3, generator=torch.Generator().manual_seed(2)) + 0.1
+    twice = [*range(10), *range(9, -1, -1)]  # each image and, in another order, its copy
+    once, alone = gap.levels([sums]), gap.levels([sums[twice]])
+    grouped = gap.levels([sums[twice]], groups=twice)
+    assert torch.allclose(grouped.draws, once.draws)
+    widths = [(level.interval[1] - level.interval[0]).mean() for level in (alone, grouped)]
+    assert widths[0] < 0.85 * widths[1]  # 1 / sqrt(2), were there no luck of the draws
+
+
 def test_ratio_is_taken_in_each_block_and_then_averaged():
     one, two = torch.ones(3, 2, 3), torch.ones(3, 2, 3)
     one[:, :, 2] = torch.tensor([0.5, 1.0])  # levels .25, .5: ratio 2

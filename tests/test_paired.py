@@ -2,8 +2,11 @@
 
 import numpy as np
 import pytest
+import torch
 
 from freqkd_lite.errors import UserError
+from freqkd_lite.evaluate.detection import score_detections
+from freqkd_lite.evaluate.segmentation import measure_segmentation
 from freqkd_lite.evaluate.stats import at_once, crossed_bootstrap
 from freqkd_lite.paired import differences, lights, not_compared, resample
 from freqkd_lite.results import Row, write_results
@@ -113,6 +116,35 @@ def test_what_cannot_be_paired_is_refused(tmp_path):
     lost = [row.model_copy(update={"per_image": None}) for row in rows]
     with pytest.raises(UserError, match="no file of images that gives probe_ap of none"):
         differences(lost, tmp_path, "code", "probe_ap")
+
+
+@pytest.mark.parametrize("regrouped", ["none-0", "none-1", "mse (lr=0.1)-1", "code-0"])
+def test_files_that_tell_other_groups_are_refused(tmp_path, regrouped):
+    rows, file = folder(tmp_path, ARMS), tmp_path / f"{regrouped}.npz"
+    with np.load(file) as arrays:
+        np.savez(file, **arrays, groups=np.arange(12) // 2)
+    with pytest.raises(UserError, match="scored on the same images and groups of them: run both"):
+        differences(rows, tmp_path, "mse (lr=0.1, steps=3)", "probe_ap")
+
+
+def test_files_of_detectors_and_segmenters_give_their_own_draws_again(tmp_path):
+    draw = torch.Generator().manual_seed(6)
+    groups = [0, 3, 1, 1, 0, 2, 2, 2]
+    masks, guesses = torch.randint(2, (2, 8, 4, 5), generator=draw)
+    pixels = measure_segmentation(guesses, masks, CLASSES, groups=groups)
+    box = torch.tensor([[2.0, 2, 12, 12]])
+    kinds = [torch.tensor([i % 2]) for i in range(8)]
+    found = [{"boxes": box + 20 * (i % 3 == 0), "scores": torch.rand(1, generator=draw),
+              "labels": kind} for i, kind in enumerate(kinds)]  # fmt: skip
+    boxes = score_detections(found, [box] * 8, kinds, CLASSES, groups=groups)
+    np.savez(tmp_path / "07.npz", code=pixels.confusion.numpy(), groups=groups)
+    np.savez(tmp_path / "06.npz", **{f"code/{k}": v for k, v in boxes.arrays().items()},
+             groups=groups)  # fmt: skip
+    for metric, file, result in (("miou", "07.npz", pixels), ("map50", "06.npz", boxes)):
+        again = resample(tmp_path / file, metric, "code", CLASSES)
+        np.testing.assert_allclose(again.draws["mean"], result.draws["mean"])
+        assert again.values["mean"] == pytest.approx(result.estimates["mean"], abs=1e-6)
+        assert again.groups.tolist() == groups and np.nanstd(again.draws["mean"]) > 0.01
 
 
 def test_an_arm_that_no_seed_changes_stands_beside_seeds_that_it_was_not_run_with(tmp_path):
@@ -234,5 +266,5 @@ def test_files_that_group_the_images_otherwise_are_refused(tmp_path):
     with np.load(tmp_path / "code-1.npz") as arrays:
         kept = {k: v for k, v in arrays.items() if k != "groups"}
     np.savez(tmp_path / "code-1.npz", **kept)
-    with pytest.raises(UserError, match="put the images into other groups: run both again"):
+    with pytest.raises(UserError, match="groups of them: run both again"):
         differences(rows, tmp_path, "mse (lr=0.1, steps=3)", "probe_ap")

@@ -356,6 +356,45 @@ def test_paired_bootstrap_resamples_both_alike():
         paired_bootstrap(good, worse, key="persons")
 
 
+def width(result, key="mean"):
+    low, high = result.interval[key]
+    return high - low
+
+
+def test_copies_in_one_group_are_one_image():
+    maps, labels = labelled_maps(n=24, noise=1.5)
+    once = probe(maps, labels, maps, labels, CLASSES, draws=200, seed=3)
+    twice = [*range(24), *range(23, -1, -1)]  # each image and, in another order, its copy
+    copies = (maps[twice], labels[twice], CLASSES)
+    grouped = probe(maps, labels, *copies, draws=200, seed=3, groups=twice)
+    for key, draws in once.draws.items():
+        np.testing.assert_allclose(grouped.draws[key], draws)
+    assert grouped.interval["mean"] == pytest.approx(once.interval["mean"])
+    alone = measure(once.model, *copies, draws=200, seed=3)
+    assert width(alone) < 0.85 * width(grouped)  # 1 / sqrt(2), were there no luck of the draws
+    with pytest.raises(UserError, match="47 groups for 48 images"):
+        measure(once.model, *copies, groups=twice[1:])
+
+    some = [i for i, of in enumerate(twice) if of % 3]  # both copies of 16 images
+    part = grouped.among(some)
+    assert list(part.groups) == [twice[i] for i in some] and part.n["images"] == 32
+    expected = once.among([i for i in range(24) if i % 3])
+    np.testing.assert_allclose(part.draws["mean"], expected.draws["mean"])
+    assert expected.groups is None
+
+
+def test_results_with_other_groups_are_not_paired():
+    maps, labels = labelled_maps()
+    one = probe(maps, labels, maps, labels, CLASSES, draws=5)
+    pairs, halves = [i // 2 for i in range(12)], [i // 6 for i in range(12)]
+    two, again, other = (measure(one.model, maps, labels, CLASSES, draws=5, groups=groups)
+                         for groups in (pairs, np.array(pairs), halves))  # fmt: skip
+    assert paired_bootstrap(two, again) == (0.0, (0.0, 0.0))
+    for a, b in ((one, two), (two, one), (two, other)):
+        with pytest.raises(UserError, match="the same test set, groups"):
+            paired_bootstrap(a, b)
+
+
 # ---- the whole probe
 
 

@@ -76,6 +76,34 @@ def test_interval_is_literal_resampling_of_images():
     assert below == pytest.approx(1 - high)
 
 
+def test_copies_in_one_group_are_one_image():
+    truth, guess = random_masks(n=12, seed=3), random_masks(n=12, seed=4)
+    guess[:6] = truth[:6]
+    twice = [*range(12), *range(11, -1, -1)]  # each image and, in another order, its copy
+    about = dict(draws=200, seed=2)
+    once = measure_segmentation(guess, truth, ABC, **about)
+    grouped = measure_segmentation(guess[twice], truth[twice], ABC, groups=twice, **about)
+    for key, draws in once.draws.items():
+        np.testing.assert_allclose(grouped.draws[key], draws)
+    alone = measure_segmentation(guess[twice], truth[twice], ABC, **about)
+    widths = [np.diff(result.interval["mean"]) for result in (alone, grouped)]
+    assert widths[0] < 0.85 * widths[1]  # 1 / sqrt(2), were there no luck of the draws
+    with pytest.raises(UserError, match="the same test set, groups"):
+        paired_bootstrap(grouped, alone)
+
+    limits = [0, 1.5, math.inf]
+    rings = iou_by_border_distance(guess, truth, limits, ABC, **about)
+    same = iou_by_border_distance(guess[twice], truth[twice], limits, ABC, groups=twice, **about)
+    for key, ring in rings.items():
+        np.testing.assert_allclose(same[key].draws["mean"], ring.draws["mean"])
+
+    maps = torch.nn.functional.one_hot(truth, 3).movedim(-1, 1).float()  # patches of one pixel
+    seen = maps + 2 * torch.randn(maps.shape, generator=torch.Generator().manual_seed(5))
+    once, _ = segment(maps, truth, seen, truth, ABC, **about)
+    grouped, _ = segment(maps, truth, seen[twice], truth[twice], ABC, groups=twice, **about)
+    np.testing.assert_allclose(grouped.draws["mean"], once.draws["mean"])
+
+
 # ---- the classifier
 
 

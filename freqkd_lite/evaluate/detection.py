@@ -371,11 +371,13 @@ def score_detections(
     classes: Sequence[str],
     draws: int = 1000,
     seed: int = 0,
+    groups: Sequence[int] | None = None,
 ) -> DetectionScore:
     """Score detections (dicts as from `Detector.predict`) against true boxes and labels (CPU).
 
     COCO's rules: 100 detections per image and class, 101 recalls; a class without a true box has
-    no AP and does not enter the mean. `draws` and `seed` are the bootstrap's, over images.
+    no AP and does not enter the mean. `draws` and `seed` are the bootstrap's, over images or whole
+    `groups` (N,) of them (see `multiplicities`).
     """
     check_boxes(boxes, labels, len(predictions), len(classes))
     if not any(len(b) for b in boxes):
@@ -391,7 +393,7 @@ def score_detections(
     matches = {c: match(predictions, boxes, labels, k) for k, c in enumerate(classes)}
     estimates = {c: m.ap() for c, m in matches.items()}
     here = [c for c in classes if estimates[c] is not None]
-    times = multiplicities(len(boxes), draws, seed).long().numpy()
+    times = multiplicities(len(boxes), draws, seed, groups).long().numpy()
     resampled = {c: np.array([m.ap(t) for t in times], float) for c, m in matches.items()}
     owner = torch.repeat_interleave(torch.tensor([len(b) for b in boxes]))
     return DetectionScore(
@@ -399,6 +401,7 @@ def score_detections(
         draws=resampled | {"mean": np.mean([resampled[c] for c in here], axis=0)},
         truth=torch.cat([owner[:, None], torch.cat(list(labels))[:, None], torch.cat(boxes)], 1),
         seed=seed,
+        groups=groups,
         map=result["map"].item(),
         n={c: int(m.truths.sum()) for c, m in matches.items()} | {"images": len(boxes)},
         matches=matches,

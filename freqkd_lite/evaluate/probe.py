@@ -280,10 +280,11 @@ class ProbeResult(Resampled):
 
     def among(self, images: Sequence[int]) -> ProbeResult:
         """The same probe judged on some of its test images alone, given by index, with intervals
-        over those. Raises `UserError` where none of the classes occurs on them."""
+        over those, in their groups. Raises `UserError` where none of the classes occurs on them."""
         draws = len(self.draws["mean"])
+        groups = None if self.groups is None else np.asarray(self.groups)[images]
         return _judge(self.model, self.scores[images], self.truth[images], [*self.ap], draws,
-                      self.seed)  # fmt: skip
+                      self.seed, groups)  # fmt: skip
 
     @property
     def ap(self) -> dict[str, float | None]:
@@ -303,13 +304,15 @@ def measure(
     classes: Sequence[str],
     draws: int = 1000,
     seed: int = 0,
+    groups: Sequence[int] | None = None,
 ) -> ProbeResult:
     """Average precision of a fitted probe on features (N, D, h, w) with labels (N, h, w), in which
-    len(classes) stands for none; the bootstrap resamples images (`draws`, `seed`)."""
+    len(classes) stands for none; the bootstrap resamples images, or whole `groups` (N,) of them
+    (`draws`, `seed`, see `multiplicities`)."""
     maps = as_maps(features, "test features")
     check_labels(labels, maps, len(classes) + 1, "test labels")
     scores = model.scores(maps).cpu()[..., : len(classes)]
-    return _judge(model, scores, labels.cpu(), classes, draws, seed)
+    return _judge(model, scores, labels.cpu(), classes, draws, seed, groups)
 
 
 def _judge(
@@ -319,6 +322,7 @@ def _judge(
     classes: Sequence[str],
     draws: int,
     seed: int,
+    groups: Sequence[int] | None,
 ) -> ProbeResult:
     estimates = {name: average_precision(scores[..., k], labels == k)
                  if (labels == k).any() else None for k, name in enumerate(classes)}  # fmt: skip
@@ -326,11 +330,12 @@ def _judge(
     if not here:
         raise UserError(f"No test patch is labelled {', '.join(classes)}: use more test images.")
     estimates["mean"] = sum(here) / len(here)
-    resampled = ap_draws(scores, labels, classes, multiplicities(len(scores), draws, seed))
+    times = multiplicities(len(scores), draws, seed, groups)
+    resampled = ap_draws(scores, labels, classes, times)
     n = {name: int((labels == k).sum()) for k, name in enumerate(classes)}
     n |= {"images": len(scores), "patches": labels.numel()}
     return ProbeResult(estimates=estimates, draws=resampled, truth=labels, seed=seed,
-                       scores=scores, n=n, model=model)  # fmt: skip
+                       groups=groups, scores=scores, n=n, model=model)  # fmt: skip
 
 
 def probe(
@@ -342,8 +347,10 @@ def probe(
     l2: float = 1e-2,
     draws: int = 1000,
     seed: int = 0,
+    groups: Sequence[int] | None = None,
 ) -> ProbeResult:
     """Fit a `LogisticProbe` on training features (N, D, h, w) and labels (N, h, w), `measure` it
-    on test features. Labels are indices into `classes`; len(classes) stands for none."""
+    on test features. Labels are indices into `classes`; len(classes) stands for none. `groups` are
+    those of the test images."""
     model = LogisticProbe(l2=l2).fit(train_x, train_y, [*classes, "none"])
-    return measure(model, test_x, test_y, classes, draws, seed)
+    return measure(model, test_x, test_y, classes, draws, seed, groups)

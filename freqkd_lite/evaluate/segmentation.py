@@ -69,13 +69,19 @@ def _figures(confusion: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def measure_segmentation(
-    predictions: Tensor, truth: Tensor, classes: Sequence[str], draws: int = 1000, seed: int = 0
+    predictions: Tensor,
+    truth: Tensor,
+    classes: Sequence[str],
+    draws: int = 1000,
+    seed: int = 0,
+    groups: Sequence[int] | None = None,
 ) -> SegmentationResult:
     """IoU by class (hits / (truth + prediction - hits), pixels summed over images), their mean and
-    accuracy, for (N, H, W) ids; the bootstrap resamples images and sums their confusions."""
+    accuracy, for (N, H, W) ids; the bootstrap resamples images, or whole `groups` (N,) of them (see
+    `multiplicities`), and sums their confusions."""
     confusion = confusion_matrices(predictions, truth, len(classes))
     iou, accuracy = _figures(confusion.sum(0).double())
-    weights = multiplicities(len(confusion), draws, seed)
+    weights = multiplicities(len(confusion), draws, seed, groups)
     summed = weights @ confusion.double().flatten(1)
     iou_draws, accuracy_draws = _figures(summed.unflatten(1, confusion.shape[1:]))
     here = ~iou.isnan()
@@ -85,7 +91,7 @@ def measure_segmentation(
     return SegmentationResult(
         estimates={k: None if np.isnan(v) else v for k, v in zip(names, values, strict=True)},
         draws={k: c.numpy() for k, c in zip(names, columns, strict=True)},
-        truth=truth, seed=seed, confusion=confusion, predictions=predictions,
+        truth=truth, seed=seed, groups=groups, confusion=confusion, predictions=predictions,
     )  # fmt: skip
 
 
@@ -137,12 +143,14 @@ def segment(
     l2: float = 1e-2,
     draws: int = 1000,
     seed: int = 0,
+    groups: Sequence[int] | None = None,
 ) -> tuple[SegmentationResult, LinearSegmenter]:
     """Fit a `LinearSegmenter` on features (N, D, h, w) and masks (N, H, W) of ids into `classes`,
-    measure it on the test ones; the segmenter is returned to predict from other features."""
+    measure it on the test ones, in their `groups`; the segmenter is returned to predict from other
+    features."""
     model = LinearSegmenter(classes, l2).fit(train_x, train_masks)
     predictions = model.predict(test_x, tuple(test_masks.shape[-2:]))
-    return measure_segmentation(predictions, test_masks, classes, draws, seed), model
+    return measure_segmentation(predictions, test_masks, classes, draws, seed, groups), model
 
 
 def border_distance(masks: Tensor) -> Tensor:
@@ -165,6 +173,7 @@ def iou_by_border_distance(
     classes: Sequence[str],
     draws: int = 1000,
     seed: int = 0,
+    groups: Sequence[int] | None = None,
 ) -> dict[tuple[float, float], SegmentationResult]:
     """`measure_segmentation` on the pixels at lower <= `border_distance` < upper, for each pair of
     neighbouring edges (px, rising; the last may be infinite and then takes in everything).
@@ -182,5 +191,5 @@ def iou_by_border_distance(
         if not ring.any():
             raise UserError(f"No pixel lies {low} to {high} px from a border: change edges_px.")
         kept = masks.where(ring, torch.full_like(masks, OUTSIDE))
-        results[low, high] = measure_segmentation(predictions, kept, classes, draws, seed)
+        results[low, high] = measure_segmentation(predictions, kept, classes, draws, seed, groups)
     return results

@@ -61,13 +61,15 @@ class Resampled:
 
     `estimates` holds a figure for each class and for "mean" (None: undefined on this test set),
     `draws` their values (draws,) on the resampled images, NaN where a draw leaves one undefined.
-    `truth` (N, ...) and `seed` say what was measured on, so that two results can be paired.
+    `truth` (N, ...), `seed` and `groups` say what was measured on, so that two results can be
+    paired; `groups` (N,) are those of `multiplicities`, None where each image is drawn by itself.
     """
 
     estimates: dict[str, float | None]
     draws: dict[str, np.ndarray]
     truth: Tensor
     seed: int
+    groups: Sequence[int] | None = None
 
     @property
     def interval(self) -> dict[str, tuple[float, float] | None]:
@@ -96,16 +98,18 @@ def paired_bootstrap(
 ) -> tuple[float, tuple[float, float]]:
     """The difference a - b of one figure and its 95 % interval over the images that both share.
 
-    Both results resample the same images in each draw, so what is hard in an image cancels.
+    Both results resample the same images (or groups of them) in each draw, so what is hard in an
+    image cancels.
     Raises `UserError` when they were not measured on the same images with the same draws.
     """
     if key not in a.estimates or key not in b.estimates:
         raise unknown("figure", key, set(a.estimates) & set(b.estimates))
     same = a.seed == b.seed and len(a.draws[key]) == len(b.draws[key])
+    same = same and np.array_equal(a.groups, b.groups)  # None equals None alone
     if not same or not torch.equal(a.truth, b.truth):
         raise UserError(
             "A paired bootstrap needs two results on the same images and labels: evaluate both "
-            "with the same test set, draws and seed."
+            "with the same test set, groups, draws and seed."
         )
     if a.estimates[key] is None or b.estimates[key] is None:
         raise UserError(f"{key!r} has no figure in one of the results: choose another key.")

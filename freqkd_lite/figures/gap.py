@@ -35,8 +35,8 @@ _FLAT = 0.1  # a change of divergence that is smaller than this counts as none
 @dataclass(frozen=True)
 class Levels:
     """Divergence by block and ring, `value` (blocks, rings), and its bootstrap over images,
-    `draws` (D, blocks, rings). Levels of the same number of images share their draws, so
-    differences between them are paired."""
+    `draws` (D, blocks, rings). Levels of the same number of images, and the same groups of them,
+    share their draws, so differences between them are paired."""
 
     value: Tensor
     draws: Tensor
@@ -57,10 +57,16 @@ class Levels:
         return float(value.mean()), draws.mean(-1).numpy()
 
 
-def levels(sums: Sequence[Tensor], draws: int = 1000, seed: int = 0) -> Levels:
-    """`Levels` from one `spectrum.ring_sums` (images, rings, 3) for each block."""
+def levels(
+    sums: Sequence[Tensor],
+    draws: int = 1000,
+    seed: int = 0,
+    groups: Sequence[int] | None = None,
+) -> Levels:
+    """`Levels` from one `spectrum.ring_sums` (images, rings, 3) for each block; `groups` (images,)
+    are drawn whole (see `multiplicities`)."""
     stacked = torch.stack(list(sums)).double()
-    counts = multiplicities(stacked.shape[1], draws, seed)
+    counts = multiplicities(stacked.shape[1], draws, seed, groups)
     a, b, difference = torch.einsum("dn,bnrk->dbrk", counts, stacked).unbind(-1)
     value = torch.stack([divergence(block) for block in stacked])
     if not value.isfinite().all():
