@@ -8,6 +8,7 @@ ones.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Sequence
 from statistics import median
@@ -22,7 +23,7 @@ from freqkd_lite.turns import ratio, take_turns
 from freqkd_lite.weighted import on_grid
 
 SHAPES = ((8, 384, 32, 40), (8, 1024, 37, 46))
-LINEAR = ("step", "lowpass", "coherence")
+LINEAR = ("step", "lowpass", "coherence", "low_only", "eq")
 ELEMENTWISE = ("code", "signed", "robust")
 TOLERANCE = 1e-5
 """The largest relative difference from the straightforward way that is equality in float32."""
@@ -34,21 +35,17 @@ def plain_normalise(x: Tensor) -> Tensor:
     return x / x.norm(dim=1, keepdim=True).clamp_min(1e-6)
 
 
-def both_bands(x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-    """(low, high) of maps by complex transforms; `mask` (h, w), FFT order, need not be hard."""
-    spectrum, mask = torch.fft.fft2(plain_normalise(x), norm="ortho"), mask.to(x)
-    low, high = (torch.fft.ifft2(spectrum * part, norm="ortho").real for part in (mask, 1 - mask))
-    return low, high
+def filtered(x: Tensor, *gains: Tensor) -> list[Tensor]:
+    """Maps by complex transforms, once through each of `gains` (h, w), FFT order."""
+    spectrum = torch.fft.fft2(x, norm="ortho")
+    return [torch.fft.ifft2(spectrum * gain.to(x), norm="ortho").real for gain in gains]
 
 
 def weighted_mse(student: Tensor, teacher: Tensor, weight: Tensor) -> Tensor:
     """MSE of two maps after a filter by the root of a weight (h, w), FFT order."""
-    root = weight.sqrt().to(student)
-    back = [
-        torch.fft.ifft2(torch.fft.fft2(plain_normalise(x), norm="ortho") * root, norm="ortho").real
-        for x in (student, teacher)
-    ]
-    return mse_loss(*back)
+    root = weight.sqrt()
+    (own,), (theirs,) = (filtered(plain_normalise(x), root) for x in (student, teacher))
+    return mse_loss(own, theirs)
 
 
 def straightforward(name: str, student: Tensor, teacher: Tensor, state: State | None) -> Tensor:
@@ -61,9 +58,20 @@ def straightforward(name: str, student: Tensor, teacher: Tensor, state: State | 
             on_grid(state, state[key].clamp_min(0), h, w) for key in ("coherence", "power")
         )
         return weighted_mse(student, teacher, weight * power.sum() / (weight * power).sum())
-    mask = band_mask(h, w, 0.5) if name == "step" else centred_rectangle(h, w, 0.5)
-    (s_low, s_high), (t_low, t_high) = (both_bands(x, mask) for x in (student, teacher))
-    if name == "robust":
+    if name == "eq":
+        maps = [x / x.norm(dim=(2, 3), keepdim=True).clamp_min(1e-12) for x in (student, teacher)]
+        mask = band_mask(h, w, 0.5 * math.sqrt(2), "disk")
+    else:
+        maps = [plain_normalise(x) for x in (student, teacher)]
+        mask = band_mask(h, w, 0.5) if name == "step" else centred_rectangle(h, w, 0.5)
+    if name == "low_only":
+        (s_low,), (t_low,) = (filtered(x, mask) for x in maps)
+        return mse_loss(s_low, t_low)
+    (s_low, s_high), (t_low, t_high) = (filtered(x, mask, ~mask) for x in maps)
+    if name == "eq":
+        # log(1 + x) as it reads would lose the fifth digit: channels of length 1 have a small MSE.
+        high = torch.log1p(mse_loss(s_high, t_high))
+    elif name == "robust":
         c = state["median"].to(student)
         high = (c**2 * torch.log1p(((s_high - t_high) / c) ** 2)).mean()
     elif name == "step":
