@@ -2,8 +2,8 @@
 
 Straightforward: a complex FFT of student and teacher, a mask, an inverse of every band, then the
 formula as it reads. All take turns, and a ratio is the median over rounds of the ratios within a
-round (`turns`); beside each stands by how much value and gradient differ from the straightforward
-ones.
+round (`turns`), with their quartiles; beside each stands by how much value and gradient differ from
+the straightforward ones.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from torch.nn.functional import mse_loss
 
 from freqkd_lite.losses import PREPARERS, State, build_loss, prepare
 from freqkd_lite.spectrum import band_mask, centred_rectangle, radius
-from freqkd_lite.turns import ratio, take_turns
+from freqkd_lite.turns import quartiles, ratio, take_turns
 from freqkd_lite.weighted import on_grid
 
 SHAPES = ((8, 384, 32, 40), (8, 1024, 37, 46))
@@ -102,12 +102,14 @@ def losses(
     repeats: int = 9,
     device: str = "cpu",
 ) -> dict:
-    """{"rows": [{"shape", "loss", "kind", "ms", "straight_ms", "faster", "of_mse", "error"}, ...]}:
-    medians of `repeats` rounds, after two that are not counted.
+    """{"rows": [{"shape", "loss", "kind", "ms", "straight_ms", "mse_ms", "faster",
+    "faster_quartiles", "of_mse", "of_mse_quartiles", "error"}, ...]}: medians of `repeats` rounds,
+    after two that are not counted.
 
     faster: the straightforward way's time over this one's. of_mse: its time over that of plain
-    normalised MSE. Both are medians of the ratios within a round. error: the larger of the
-    relative differences of value and gradient, the latter by sums of magnitudes.
+    normalised MSE. Both are medians of the ratios within a round, and their quartiles [first,
+    third] tell how far those spread. error: the larger of the relative differences of value and
+    gradient, the latter by sums of magnitudes.
     """
     rows = []
     for shape in shapes:
@@ -136,7 +138,10 @@ def _row(shape: Sequence[int], name: str, took: dict, kept: dict) -> dict:
         "shape": list(shape), "loss": name, "kind": "linear" if name in LINEAR else "elementwise",
         "ms": round(1e3 * median(mine), 2), "straight_ms": round(1e3 * median(plain), 2),
         "mse_ms": round(1e3 * median(mse), 2), "faster": round(ratio(plain, mine), 2),
-        "of_mse": round(ratio(mine, mse), 2), "error": float(max(errors)),
+        "faster_quartiles": [round(value, 2) for value in quartiles(plain, mine)],
+        "of_mse": round(ratio(mine, mse), 2),
+        "of_mse_quartiles": [round(value, 2) for value in quartiles(mine, mse)],
+        "error": float(max(errors)),
     }  # fmt: skip
 
 

@@ -113,7 +113,7 @@ def columns(found: dict) -> tuple[Sequence[str], list[list[str]]]:
     if found["what"] == "loss":
         return ("maps", "loss", "ms", "straight ms", "faster", "of MSE", "error"), [
             ["x".join(map(str, r["shape"])), r["loss"], f"{r['ms']:.1f}", f"{r['straight_ms']:.1f}",
-             f"{r['faster']:.1f}", f"{r['of_mse']:.2f}", f"{r['error']:.0e}"]
+             spread(r, "faster", 1), spread(r, "of_mse", 2), f"{r['error']:.0e}"]
             for r in found["rows"]
         ]  # fmt: skip
     if found["what"] == "tokens":
@@ -133,6 +133,15 @@ def columns(found: dict) -> tuple[Sequence[str], list[list[str]]]:
          f"{r['memory_ratio']:.3f}", f"{r['difference']:.0e}"]
         for name, r in found[group].items()
     ]  # fmt: skip
+
+
+def spread(row: dict, key: str, digits: int) -> str:
+    """A ratio with its quartiles over rounds, which files of earlier versions have not."""
+    told = f"{row[key]:.{digits}f}"
+    if f"{key}_quartiles" not in row:
+        return told
+    first, third = row[f"{key}_quartiles"]
+    return f"{told} ({first:.{digits}f}-{third:.{digits}f})"
 
 
 def text(found: dict) -> str:
@@ -304,8 +313,8 @@ def write_page(folder: Path) -> Path:
             lines += [f"| {' | '.join(row)} |" for row in rows] + [""]
     page.section("How it was made")
     methods = ("What is compared takes turns within one run; times are medians, and ratios medians "
-               "of those within a round. The difference stands beside each: from the "
-               "straightforward way, or from float64.")  # fmt: skip
+               "of those within a round, in brackets their quartiles. The difference stands "
+               "beside each: from the straightforward way, or from float64.")  # fmt: skip
     page.text(methods)
     made = [f"{file.name}: {stamp(part)}" for file, part in parts.items()]
     page.bullets(made)

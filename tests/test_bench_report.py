@@ -35,6 +35,7 @@ def powers(time, memory, tokens=(10, 1000)):
     "found,missed",
     [
         (linear(), []),  # each number lies on its bar
+        (linear(faster_quartiles=[3.0, 6.0], of_mse_quartiles=[1.6, 1.9]), []),  # medians count
         (linear(faster=3.99), ["step at 8x2x3x4: faster 3.99x, at least 4.0x"]),
         (linear(of_mse=1.71), ["step at 8x2x3x4: of MSE 1.71x, at most 1.7x"]),
         (linear(kind="elementwise", faster=2.0, of_mse=9.0), []),
@@ -58,6 +59,14 @@ def test_bars(found, missed):
     assert all(phrase in first for phrase in missed)
     header, rows = report.columns(found)
     assert len(table) == 1 + len(rows) and all(len(row) == len(header) for row in rows)
+
+
+def test_a_ratio_is_shown_with_its_quartiles_where_it_has_them():
+    found = linear(faster=5.04, faster_quartiles=[4.56, 5.33], of_mse_quartiles=[1.6, 1.9])
+    (row,) = report.columns(found)[1]
+    assert row[-3:] == ["5.0 (4.6-5.3)", "1.70 (1.60-1.90)", "1e-06"]
+    (row,) = report.columns(linear())[1]  # a file that was written before
+    assert row[-3:] == ["4.0", "1.70", "1e-06"]
 
 
 def test_powers_are_told_and_drawn():
