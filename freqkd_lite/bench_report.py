@@ -259,7 +259,10 @@ def subject(found: dict) -> str:
     if "batch" not in found:
         return device_of(found)
     size = "x".join(map(str, found["size"]))
-    return f"{device_of(found)}; {found['model']}, {found['batch']} pictures of {size} pixels"
+    told = f"{device_of(found)}; {found['model']}, {found['batch']} pictures of {size} pixels"
+    if found["what"] == "step" and "anchor" in found["loss"]:
+        told += "; anchor reads the untrained student's features from a cache"
+    return told
 
 
 def summed_up(parts: Iterable[dict]) -> str:

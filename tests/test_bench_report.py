@@ -196,4 +196,9 @@ def test_a_step_is_told_with_its_network_and_batch():
     found = stepping() | {"manifest": {"cpu": "A CPU"}, "threads": 2, "model": "test_vit"}
     assert report.subject(found) == "A CPU, 2 threads"
     found |= {"batch": 3, "size": [32, 48]}
-    assert report.subject(found) == "A CPU, 2 threads; test_vit, 3 pictures of 32x48 pixels"
+    told = "A CPU, 2 threads; test_vit, 3 pictures of 32x48 pixels"
+    assert report.subject(found) == told
+    found["loss"]["anchor"] = found["loss"]["code"]
+    assert report.subject(found) == (
+        f"{told}; anchor reads the untrained student's features from a cache"
+    )
