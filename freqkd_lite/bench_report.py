@@ -29,6 +29,7 @@ PARTS: dict[str, Callable[..., dict]] = {
     "step": bench_step.step,
     "step-smallest": partial(bench_step.step, **bench_step.SMALLEST),
     "cache": bench_step.cache,
+    "cache-smallest": partial(bench_step.cache, **bench_step.SMALLEST, rounds=7),
     "tokens": bench_step.tokens,
 }
 CODE = ("features.py", "spectrum.py", "filters.py", "losses.py", "freqkd.py", "rivals.py",
@@ -274,7 +275,7 @@ def summed_up(parts: Iterable[dict]) -> str:
 
 
 def _order(file: Path) -> tuple[int, str]:
-    return len(file.stem), file.stem  # step before step-smallest
+    return len(file.stem), file.stem  # the study's size before the smallest
 
 
 def read_all(folder: Path) -> dict[Path, dict]:

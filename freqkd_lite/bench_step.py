@@ -181,16 +181,17 @@ def step(
 
 def cache(
     loss: str = "mse",
-    model: str = TINY,
+    model: str = VIT_S,
     size: tuple[int, int] = (140, 168),
-    batch: int = 2,
-    blocks: tuple[int, ...] = (1, 3, 5, 7),
+    batch: int = 8,
+    blocks: tuple[int, ...] = (3, 7, 9, 11),
     lora_rank: int = 16,
-    rounds: int = 7,
+    rounds: int = 21,
     device: str = "cpu",
 ) -> dict:
     """A step whose teacher's features are read from the cache on disk, and one that computes them,
-    relative to a student's step alone, which finds them in memory.
+    relative to a student's step alone, which finds them in memory; by default as in
+    results/distillation, with random weights.
 
     Returns {"kind": {"student"|"cached"|"computed": {"seconds", "ratio", "memory_bytes",
     "memory_ratio", "difference", "equal"}}}. `difference` is that of the step's loss from the

@@ -1,5 +1,6 @@
 """The bench's answers, from numbers written by hand, and a folder that goes on where it stopped."""
 
+import inspect
 import json
 import re
 
@@ -135,6 +136,40 @@ def test_rows_of_a_gpu_and_of_the_slider_join_the_page(parts, tmp_path):
     assert "Some GPU. Time grows as tokens to the power of 1.50" in readme
     assert "| JupyterLab | fader | 20 | 9.5 | 16.0 | 0.20 |" in readme
     assert re.search(r"!\[.*Some GPU: from 10 to 1000 tokens.*\]\(tokens.png\)", readme)
+
+
+STUDY = {"model": "vit_small_patch14_dinov2.lvd142m", "size": (140, 168), "batch": 8,
+         "blocks": (3, 7, 9, 11), "rounds": 21}  # fmt: skip
+SMALLEST = {"model": "freqkd_tiny", "size": (140, 168), "batch": 2, "blocks": (1, 3, 5, 7)}
+
+
+@pytest.mark.parametrize(
+    "part,expected",
+    [
+        ("step", STUDY),
+        ("step-smallest", SMALLEST | {"rounds": 21}),
+        ("cache", STUDY),
+        ("cache-smallest", SMALLEST | {"rounds": 7}),
+    ],
+)
+def test_step_and_cache_are_of_the_study_s_size_and_of_the_smallest(part, expected):
+    taken = inspect.signature(report.PARTS[part]).parameters
+    assert {name: taken[name].default for name in expected} == expected
+
+
+def test_the_study_s_size_stands_first_and_each_size_has_its_bar(tmp_path):
+    for name, ratio in (("cache-smallest", 1.3), ("cache", 1.0), ("step", 1.0)):
+        part = stepping(name.partition("-")[0], "cached", ratio=ratio) | {
+            "manifest": {"cpu": "A CPU"}, "model": name, "batch": 2, "size": [1, 2]
+        }  # fmt: skip
+        (tmp_path / f"{name}.json").write_text(json.dumps(part))
+    assert [file.stem for file in report.read_all(tmp_path)] == ["step", "cache", "cache-smallest"]
+    report.write_page(tmp_path)
+    readme = (tmp_path / "README.md").read_text()
+    assert "2 of 3 measurements meet their bars: not cache." in readme
+    assert readme.count("## A step with the teacher's features in a cache") == 1
+    told = re.findall("A CPU; (cache.*), 2 pictures of 1x2 pixels. (The .*?) ?[(:]", readme)
+    assert told == [("cache", "The bar holds"), ("cache-smallest", "The bar does not hold")]
 
 
 def test_widgets_and_the_kernel_have_bars_of_their_own():
