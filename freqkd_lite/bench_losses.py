@@ -2,12 +2,13 @@
 
 Straightforward: a complex FFT of student and teacher, a mask, an inverse of every band, then the
 formula as it reads. All take turns, and a ratio is the median over rounds of the ratios within a
-round (`turns`); beside each stands by how much value and gradient differ from the straightforward
-ones.
+round (`turns`), with their quartiles; beside each stands by how much value and gradient differ from
+the straightforward ones.
 """
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Sequence
 from statistics import median
@@ -18,11 +19,11 @@ from torch.nn.functional import mse_loss
 
 from freqkd_lite.losses import PREPARERS, State, build_loss, prepare
 from freqkd_lite.spectrum import band_mask, centred_rectangle, radius
-from freqkd_lite.turns import ratio, take_turns
+from freqkd_lite.turns import quartiles, ratio, take_turns
 from freqkd_lite.weighted import on_grid
 
 SHAPES = ((8, 384, 32, 40), (8, 1024, 37, 46))
-LINEAR = ("step", "lowpass", "coherence")
+LINEAR = ("step", "lowpass", "coherence", "low_only", "eq")
 ELEMENTWISE = ("code", "signed", "robust")
 TOLERANCE = 1e-5
 """The largest relative difference from the straightforward way that is equality in float32."""
@@ -34,21 +35,17 @@ def plain_normalise(x: Tensor) -> Tensor:
     return x / x.norm(dim=1, keepdim=True).clamp_min(1e-6)
 
 
-def both_bands(x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-    """(low, high) of maps by complex transforms; `mask` (h, w), FFT order, need not be hard."""
-    spectrum, mask = torch.fft.fft2(plain_normalise(x), norm="ortho"), mask.to(x)
-    low, high = (torch.fft.ifft2(spectrum * part, norm="ortho").real for part in (mask, 1 - mask))
-    return low, high
+def filtered(x: Tensor, *gains: Tensor) -> list[Tensor]:
+    """Maps by complex transforms, once through each of `gains` (h, w), FFT order."""
+    spectrum = torch.fft.fft2(x, norm="ortho")
+    return [torch.fft.ifft2(spectrum * gain.to(x), norm="ortho").real for gain in gains]
 
 
 def weighted_mse(student: Tensor, teacher: Tensor, weight: Tensor) -> Tensor:
     """MSE of two maps after a filter by the root of a weight (h, w), FFT order."""
-    root = weight.sqrt().to(student)
-    back = [
-        torch.fft.ifft2(torch.fft.fft2(plain_normalise(x), norm="ortho") * root, norm="ortho").real
-        for x in (student, teacher)
-    ]
-    return mse_loss(*back)
+    root = weight.sqrt()
+    (own,), (theirs,) = (filtered(plain_normalise(x), root) for x in (student, teacher))
+    return mse_loss(own, theirs)
 
 
 def straightforward(name: str, student: Tensor, teacher: Tensor, state: State | None) -> Tensor:
@@ -61,9 +58,20 @@ def straightforward(name: str, student: Tensor, teacher: Tensor, state: State | 
             on_grid(state, state[key].clamp_min(0), h, w) for key in ("coherence", "power")
         )
         return weighted_mse(student, teacher, weight * power.sum() / (weight * power).sum())
-    mask = band_mask(h, w, 0.5) if name == "step" else centred_rectangle(h, w, 0.5)
-    (s_low, s_high), (t_low, t_high) = (both_bands(x, mask) for x in (student, teacher))
-    if name == "robust":
+    if name == "eq":
+        maps = [x / x.norm(dim=(2, 3), keepdim=True).clamp_min(1e-12) for x in (student, teacher)]
+        mask = band_mask(h, w, 0.5 * math.sqrt(2), "disk")
+    else:
+        maps = [plain_normalise(x) for x in (student, teacher)]
+        mask = band_mask(h, w, 0.5) if name == "step" else centred_rectangle(h, w, 0.5)
+    if name == "low_only":
+        (s_low,), (t_low,) = (filtered(x, mask) for x in maps)
+        return mse_loss(s_low, t_low)
+    (s_low, s_high), (t_low, t_high) = (filtered(x, mask, ~mask) for x in maps)
+    if name == "eq":
+        # log(1 + x) as it reads would lose the fifth digit: channels of length 1 have a small MSE.
+        high = torch.log1p(mse_loss(s_high, t_high))
+    elif name == "robust":
         c = state["median"].to(student)
         high = (c**2 * torch.log1p(((s_high - t_high) / c) ** 2)).mean()
     elif name == "step":
@@ -94,12 +102,14 @@ def losses(
     repeats: int = 9,
     device: str = "cpu",
 ) -> dict:
-    """{"rows": [{"shape", "loss", "kind", "ms", "straight_ms", "faster", "of_mse", "error"}, ...]}:
-    medians of `repeats` rounds, after two that are not counted.
+    """{"rows": [{"shape", "loss", "kind", "ms", "straight_ms", "mse_ms", "faster",
+    "faster_quartiles", "of_mse", "of_mse_quartiles", "error"}, ...]}: medians of `repeats` rounds,
+    after two that are not counted.
 
     faster: the straightforward way's time over this one's. of_mse: its time over that of plain
-    normalised MSE. Both are medians of the ratios within a round. error: the larger of the
-    relative differences of value and gradient, the latter by sums of magnitudes.
+    normalised MSE. Both are medians of the ratios within a round, and their quartiles [first,
+    third] tell how far those spread. error: the larger of the relative differences of value and
+    gradient, the latter by sums of magnitudes.
     """
     rows = []
     for shape in shapes:
@@ -128,7 +138,10 @@ def _row(shape: Sequence[int], name: str, took: dict, kept: dict) -> dict:
         "shape": list(shape), "loss": name, "kind": "linear" if name in LINEAR else "elementwise",
         "ms": round(1e3 * median(mine), 2), "straight_ms": round(1e3 * median(plain), 2),
         "mse_ms": round(1e3 * median(mse), 2), "faster": round(ratio(plain, mine), 2),
-        "of_mse": round(ratio(mine, mse), 2), "error": float(max(errors)),
+        "faster_quartiles": [round(value, 2) for value in quartiles(plain, mine)],
+        "of_mse": round(ratio(mine, mse), 2),
+        "of_mse_quartiles": [round(value, 2) for value in quartiles(mine, mse)],
+        "error": float(max(errors)),
     }  # fmt: skip
 
 

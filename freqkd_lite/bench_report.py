@@ -29,6 +29,7 @@ PARTS: dict[str, Callable[..., dict]] = {
     "step": bench_step.step,
     "step-smallest": partial(bench_step.step, **bench_step.SMALLEST),
     "cache": bench_step.cache,
+    "cache-smallest": partial(bench_step.cache, **bench_step.SMALLEST, rounds=7),
     "tokens": bench_step.tokens,
 }
 CODE = ("features.py", "spectrum.py", "filters.py", "losses.py", "freqkd.py", "rivals.py",
@@ -113,7 +114,7 @@ def columns(found: dict) -> tuple[Sequence[str], list[list[str]]]:
     if found["what"] == "loss":
         return ("maps", "loss", "ms", "straight ms", "faster", "of MSE", "error"), [
             ["x".join(map(str, r["shape"])), r["loss"], f"{r['ms']:.1f}", f"{r['straight_ms']:.1f}",
-             f"{r['faster']:.1f}", f"{r['of_mse']:.2f}", f"{r['error']:.0e}"]
+             spread(r, "faster", 1), spread(r, "of_mse", 2), f"{r['error']:.0e}"]
             for r in found["rows"]
         ]  # fmt: skip
     if found["what"] == "tokens":
@@ -133,6 +134,15 @@ def columns(found: dict) -> tuple[Sequence[str], list[list[str]]]:
          f"{r['memory_ratio']:.3f}", f"{r['difference']:.0e}"]
         for name, r in found[group].items()
     ]  # fmt: skip
+
+
+def spread(row: dict, key: str, digits: int) -> str:
+    """A ratio with its quartiles over rounds, which files of earlier versions have not."""
+    told = f"{row[key]:.{digits}f}"
+    if f"{key}_quartiles" not in row:
+        return told
+    first, third = row[f"{key}_quartiles"]
+    return f"{told} ({first:.{digits}f}-{third:.{digits}f})"
 
 
 def text(found: dict) -> str:
@@ -250,7 +260,10 @@ def subject(found: dict) -> str:
     if "batch" not in found:
         return device_of(found)
     size = "x".join(map(str, found["size"]))
-    return f"{device_of(found)}; {found['model']}, {found['batch']} pictures of {size} pixels"
+    told = f"{device_of(found)}; {found['model']}, {found['batch']} pictures of {size} pixels"
+    if found["what"] == "step" and "anchor" in found["loss"]:
+        told += "; anchor reads the untrained student's features from a cache"
+    return told
 
 
 def summed_up(parts: Iterable[dict]) -> str:
@@ -262,7 +275,7 @@ def summed_up(parts: Iterable[dict]) -> str:
 
 
 def _order(file: Path) -> tuple[int, str]:
-    return len(file.stem), file.stem  # step before step-smallest
+    return len(file.stem), file.stem  # the study's size before the smallest
 
 
 def read_all(folder: Path) -> dict[Path, dict]:
@@ -304,8 +317,8 @@ def write_page(folder: Path) -> Path:
             lines += [f"| {' | '.join(row)} |" for row in rows] + [""]
     page.section("How it was made")
     methods = ("What is compared takes turns within one run; times are medians, and ratios medians "
-               "of those within a round. The difference stands beside each: from the "
-               "straightforward way, or from float64.")  # fmt: skip
+               "of those within a round, in brackets their quartiles. The difference stands "
+               "beside each: from the straightforward way, or from float64.")  # fmt: skip
     page.text(methods)
     made = [f"{file.name}: {stamp(part)}" for file, part in parts.items()]
     page.bullets(made)

@@ -10,7 +10,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from itertools import accumulate
 from pathlib import Path
 from statistics import median
@@ -21,8 +21,15 @@ import torch
 from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
 
-from freqkd_lite.distil import DistilSettings, Student, add_lora, settings_from
-from freqkd_lite.features import TINY, Backbone, create_net, load_backbone
+from freqkd_lite.distil import (
+    DistilSettings,
+    Student,
+    Untrained,
+    add_lora,
+    first_student,
+    settings_from,
+)
+from freqkd_lite.features import TINY, Backbone, create_net
 from freqkd_lite.losses import LOSSES, PREPARERS, LossParts, build_loss, needs_anchors, prepare
 from freqkd_lite.teacher_cache import FixedTeacher, Teacher
 from freqkd_lite.turns import ratio, take_turns
@@ -34,7 +41,8 @@ SMALLEST = dict(model=TINY, batch=2, blocks=(1, 3, 5, 7))
 GRIDS = ((16, 16), (24, 30), (32, 40), (37, 46), (48, 60), (64, 80))
 
 Step = Callable[[], float]
-LossOf = Callable[[list[Tensor], list[Tensor]], LossParts]
+LossOf = Callable[..., LossParts]  # of (students, teachers), or (students, teachers, anchors)
+Anchors = Callable[[list[Tensor]], list[Tensor]]  # of the teacher's maps
 
 
 class Bench:
@@ -50,12 +58,13 @@ class Bench:
         self.device, self.blocks = torch.device(device), blocks
         self.settings: DistilSettings = settings_from(
             teacher=model, teacher_weights="random", blocks=blocks, size=size, batch=batch,
-            lora_rank=lora_rank, lora_dropout=0.0, device=device,
+            lora_rank=lora_rank, lora_dropout=0.0, device=device, crop_list=1,
+            seed=1,  # another than the teacher's, or both would be one network
         )  # fmt: skip
         self.visible, self.infrared = torch.rand(2, batch, 3, *size)
         self.teacher = Teacher(model, "random", blocks)
         self.teacher.device = self.device
-        backbone: Backbone = load_backbone(model, "random")
+        backbone = first_student(self.settings)
         if lora_rank:
             add_lora(backbone, self.settings)
         width = [backbone.infos[block]["num_chs"] for block in blocks]
@@ -79,14 +88,24 @@ class Bench:
         options = {"least": 0.0} if name == "projected" else {}
         return build_loss(name, states=prepare(name, [(maps, targets)], **options), **options)
 
-    def step(self, loss_of: LossOf, targets: Callable[[], list[Tensor]] | None = None) -> Step:
+    def untrained(self) -> Anchors:
+        """The untrained student, whose features of the batch are in the cache from here on. Its
+        network is let go: a run that finds all its views in the cache loads none."""
+        found = Untrained(self.student.backbone, self.settings, self.device)
+        keep(found.maps, self.infrared)
+        del found.maps.backbone
+        return lambda targets: found(self.infrared, targets)
+
+    def step(self, loss_of: LossOf, targets: Callable[[], list[Tensor]] | None = None,
+             anchors: Anchors | None = None) -> Step:  # fmt: skip
         """One step of training, as `distil.train` takes it: returns the loss."""
 
         def take() -> float:
             self.optimiser.zero_grad(set_to_none=True)
             found = targets() if targets else self.teacher(self.visible)
             found = [t.to(self.device) for t in found]
-            total = loss_of(self.maps(found), found).total
+            maps = self.maps(found)
+            total = loss_of(maps, found, *([anchors(found)] if anchors else [])).total
             total.backward()
             nn.utils.clip_grad_norm_(self.weights, 1.0).item()
             self.optimiser.step()
@@ -94,12 +113,13 @@ class Bench:
 
         return take
 
-    def expected(self, loss_of: LossOf, targets: list[Tensor]) -> float:
-        """The loss in float64, of features computed apart."""
+    def expected(self, loss_of: LossOf, targets: list[Tensor], anchored: bool = False) -> float:
+        """The loss in float64, of features computed apart. The student is untrained still, so its
+        own ones, in half precision as a cache keeps them, are the anchors."""
         with torch.no_grad():
             maps = self.maps([t.to(self.device) for t in targets])
-        doubled = [m.double().cpu() for m in maps], [t.double().cpu() for t in targets]
-        return loss_of(*doubled).total.item()
+        lists = [maps, targets, *([[m.half() for m in maps]] if anchored else [])]
+        return loss_of(*([m.double().cpu() for m in each] for each in lists)).total.item()
 
     def peak_memory(self, take: Step) -> int:
         """The largest number of bytes in tensors during a step; see `peak_memory`."""
@@ -121,9 +141,11 @@ def step(
     rounds: int = 21,
     device: str = "cpu",
 ) -> dict:
-    """A whole step of each loss (by default all but those that run the untrained student too),
-    relative to one of `base`, by default as in results/distillation, with random weights. What a
-    loss must know before training is measured on the batch.
+    """A whole step of each loss (by default all), relative to one of `base`, by default as in
+    results/distillation, with random weights. What a loss must know before training is measured on
+    the batch. The teacher computes in every step; what `anchor` holds on to, the untrained
+    student's features, is read from a cache on disk, as in training on fixed crops (`crop_list`)
+    once all are kept.
 
     `losses` are names, or names with what `build_loss` returned for them, and `base` among them.
 
@@ -133,15 +155,19 @@ def step(
     """
     bench = Bench(model, size, batch, blocks, lora_rank, device)
     if not isinstance(losses, dict):
-        chosen = losses or [name for name in LOSSES if not needs_anchors(name)]
+        chosen = losses or list(LOSSES)
         losses = {name: bench.loss(name) for name in dict.fromkeys([base, *chosen])}
-    steps = {name: bench.step(loss_of) for name, loss_of in losses.items()}
-    values, seconds = take_turns(steps, rounds, bench.device)
+    anchored = {name for name in losses if name in LOSSES and needs_anchors(name)}
+    with empty_cache() if anchored else nullcontext():
+        untrained = bench.untrained() if anchored else None
+        steps = {name: bench.step(loss_of, anchors=untrained if name in anchored else None)
+                 for name, loss_of in losses.items()}  # fmt: skip
+        values, seconds = take_turns(steps, rounds, bench.device)
+        memory = {name: bench.peak_memory(take) for name, take in steps.items()}
     targets = bench.teacher(bench.visible)
-    memory = {name: bench.peak_memory(take) for name, take in steps.items()}
     found = {}
     for name, loss_of in losses.items():
-        wrong = relative(values[name], bench.expected(loss_of, targets))
+        wrong = relative(values[name], bench.expected(loss_of, targets, name in anchored))
         found[name] = {
             "seconds": median(seconds[name]),
             "ratio": ratio(seconds[name], seconds[base]),
@@ -155,29 +181,28 @@ def step(
 
 def cache(
     loss: str = "mse",
-    model: str = TINY,
+    model: str = VIT_S,
     size: tuple[int, int] = (140, 168),
-    batch: int = 2,
-    blocks: tuple[int, ...] = (1, 3, 5, 7),
+    batch: int = 8,
+    blocks: tuple[int, ...] = (3, 7, 9, 11),
     lora_rank: int = 16,
-    rounds: int = 7,
+    rounds: int = 21,
     device: str = "cpu",
 ) -> dict:
     """A step whose teacher's features are read from the cache on disk, and one that computes them,
-    relative to a student's step alone, which finds them in memory.
+    relative to a student's step alone, which finds them in memory; by default as in
+    results/distillation, with random weights.
 
     Returns {"kind": {"student"|"cached"|"computed": {"seconds", "ratio", "memory_bytes",
     "memory_ratio", "difference", "equal"}}}. `difference` is that of the step's loss from the
     student's alone, relative; `computed` rounds to half precision too, as a cache does.
     """
     bench = Bench(model, size, batch, blocks, lora_rank, device)
-    with tempfile.TemporaryDirectory() as folder, mock.patch.dict(
-        os.environ, {"FREQKD_CACHE": folder}
-    ):  # fmt: skip
+    with empty_cache() as folder:
         cached, computed = (FixedTeacher(model, "random", blocks) for _ in range(2))
         cached.device = computed.device = bench.device
         loss_of = build_loss(loss)
-        cached.keep(bench.visible[0], batch, 1e12)
+        keep(cached, bench.visible)
         kept = [t.to(bench.device) for t in cached(bench.visible)]
         steps = {
             "student": bench.step(loss_of, lambda: kept),
@@ -186,7 +211,7 @@ def cache(
         }
         values, seconds = take_turns(steps, rounds, bench.device)
         memory = {name: bench.peak_memory(take) for name, take in steps.items()}
-        size_on_disk = sum(f.stat().st_size for f in Path(folder).rglob("*.safetensors"))
+        size_on_disk = sum(f.stat().st_size for f in folder.rglob("*.safetensors"))
     found = {
         name: {
             "seconds": median(seconds[name]),
@@ -246,6 +271,22 @@ def tokens(
         "threads": torch.get_num_threads(),
         "device": device,
     }
+
+
+@contextmanager
+def empty_cache() -> Iterator[Path]:
+    """The body keeps features in a folder of its own, which is given, and gone behind it."""
+    with tempfile.TemporaryDirectory() as folder, mock.patch.dict(
+        os.environ, {"FREQKD_CACHE": folder}
+    ):  # fmt: skip
+        yield Path(folder)
+
+
+def keep(teacher: FixedTeacher, images: Tensor) -> None:
+    """Have the features of `images` (N, 3, H, W) in the cache."""
+    with redirect_stdout(sys.stderr):  # what a cache says would stand before a bench's JSON
+        teacher.keep(images[0], len(images), 1e12)
+        teacher(images)
 
 
 def patch_of(model: str) -> int:

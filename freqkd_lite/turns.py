@@ -9,6 +9,7 @@ from statistics import median
 from time import perf_counter
 from typing import TypeVar
 
+import numpy as np
 import torch
 
 from freqkd_lite.precision import wait
@@ -50,4 +51,15 @@ def _orders(names: Sequence[str]) -> Iterator[Sequence[str]]:
 
 def ratio(seconds: Sequence[float], base: Sequence[float]) -> float:
     """The median over rounds of what a step took over what `base` took in the same round."""
-    return median(one / other for one, other in zip(seconds, base, strict=True))
+    return median(_ratios(seconds, base))
+
+
+def quartiles(seconds: Sequence[float], base: Sequence[float]) -> tuple[float, float]:
+    """(first, third) over rounds of the ratios of which `ratio` is the median: how far they
+    spread. Between two rounds they are interpolated, as NumPy does."""
+    first, third = np.quantile(_ratios(seconds, base), (0.25, 0.75))
+    return float(first), float(third)
+
+
+def _ratios(seconds: Sequence[float], base: Sequence[float]) -> list[float]:
+    return [one / other for one, other in zip(seconds, base, strict=True)]

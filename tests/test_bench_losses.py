@@ -48,17 +48,20 @@ def test_ratios_are_medians_of_those_within_a_round(monkeypatch):
     assert (step["mse_ms"], step["ms"], step["straight_ms"]) == (10e3, 20e3, 45e3)
     assert step["faster"] == 1.5  # of 5, 1.5 and 1.5; medians of times would say 2.25
     assert step["of_mse"] == 1.0  # of 1, 1 and 3
+    # half way from the median to either end
+    assert step["faster_quartiles"] == [1.5, 3.25] and step["of_mse_quartiles"] == [1.0, 2.0]
     assert (code["ms"], code["faster"], code["kind"]) == (40e3, 2.25, "elementwise")
     assert step["kind"] == "linear" and found["what"] == "loss" and found["repeats"] == 3
     rounds = [tuple(order[i : i + 5]) for i in range(5, 25, 5)]
     assert all(sorted(each) == sorted(TOOK) for each in rounds) and len(set(rounds)) > 1
     header, rows = columns(found)
     assert rows[0][:2] == ["2x6x8x10", "step"] and len(rows) == 2
-    assert rows[0][header.index("of MSE")] == "1.00"
+    assert rows[0][header.index("faster")] == "1.5 (1.5-3.2)"
+    assert rows[0][header.index("of MSE")] == "1.00 (1.00-2.00)"
 
 
 @pytest.mark.parametrize("name", bench.LINEAR + bench.ELEMENTWISE)
-@pytest.mark.parametrize("h,w", [(8, 10), (9, 12), (37, 46)])
+@pytest.mark.parametrize("h,w", [(8, 10), (8, 12), (9, 12), (37, 46)])
 def test_every_loss_equals_its_straightforward_twin(name, h, w):
     (row,) = bench.losses((name,), shapes=((2, 16, h, w),), repeats=1)["rows"]
     assert row["error"] < bench.TOLERANCE

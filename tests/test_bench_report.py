@@ -1,5 +1,6 @@
 """The bench's answers, from numbers written by hand, and a folder that goes on where it stopped."""
 
+import inspect
 import json
 import re
 
@@ -35,6 +36,7 @@ def powers(time, memory, tokens=(10, 1000)):
     "found,missed",
     [
         (linear(), []),  # each number lies on its bar
+        (linear(faster_quartiles=[3.0, 6.0], of_mse_quartiles=[1.6, 1.9]), []),  # medians count
         (linear(faster=3.99), ["step at 8x2x3x4: faster 3.99x, at least 4.0x"]),
         (linear(of_mse=1.71), ["step at 8x2x3x4: of MSE 1.71x, at most 1.7x"]),
         (linear(kind="elementwise", faster=2.0, of_mse=9.0), []),
@@ -58,6 +60,14 @@ def test_bars(found, missed):
     assert all(phrase in first for phrase in missed)
     header, rows = report.columns(found)
     assert len(table) == 1 + len(rows) and all(len(row) == len(header) for row in rows)
+
+
+def test_a_ratio_is_shown_with_its_quartiles_where_it_has_them():
+    found = linear(faster=5.04, faster_quartiles=[4.56, 5.33], of_mse_quartiles=[1.6, 1.9])
+    (row,) = report.columns(found)[1]
+    assert row[-3:] == ["5.0 (4.6-5.3)", "1.70 (1.60-1.90)", "1e-06"]
+    (row,) = report.columns(linear())[1]  # a file that was written before
+    assert row[-3:] == ["4.0", "1.70", "1e-06"]
 
 
 def test_powers_are_told_and_drawn():
@@ -128,6 +138,40 @@ def test_rows_of_a_gpu_and_of_the_slider_join_the_page(parts, tmp_path):
     assert re.search(r"!\[.*Some GPU: from 10 to 1000 tokens.*\]\(tokens.png\)", readme)
 
 
+STUDY = {"model": "vit_small_patch14_dinov2.lvd142m", "size": (140, 168), "batch": 8,
+         "blocks": (3, 7, 9, 11), "rounds": 21}  # fmt: skip
+SMALLEST = {"model": "freqkd_tiny", "size": (140, 168), "batch": 2, "blocks": (1, 3, 5, 7)}
+
+
+@pytest.mark.parametrize(
+    "part,expected",
+    [
+        ("step", STUDY),
+        ("step-smallest", SMALLEST | {"rounds": 21}),
+        ("cache", STUDY),
+        ("cache-smallest", SMALLEST | {"rounds": 7}),
+    ],
+)
+def test_step_and_cache_are_of_the_study_s_size_and_of_the_smallest(part, expected):
+    taken = inspect.signature(report.PARTS[part]).parameters
+    assert {name: taken[name].default for name in expected} == expected
+
+
+def test_the_study_s_size_stands_first_and_each_size_has_its_bar(tmp_path):
+    for name, ratio in (("cache-smallest", 1.3), ("cache", 1.0), ("step", 1.0)):
+        part = stepping(name.partition("-")[0], "cached", ratio=ratio) | {
+            "manifest": {"cpu": "A CPU"}, "model": name, "batch": 2, "size": [1, 2]
+        }  # fmt: skip
+        (tmp_path / f"{name}.json").write_text(json.dumps(part))
+    assert [file.stem for file in report.read_all(tmp_path)] == ["step", "cache", "cache-smallest"]
+    report.write_page(tmp_path)
+    readme = (tmp_path / "README.md").read_text()
+    assert "2 of 3 measurements meet their bars: not cache." in readme
+    assert readme.count("## A step with the teacher's features in a cache") == 1
+    told = re.findall("A CPU; (cache.*), 2 pictures of 1x2 pixels. (The .*?) ?[(:]", readme)
+    assert told == [("cache", "The bar holds"), ("cache-smallest", "The bar does not hold")]
+
+
 def test_widgets_and_the_kernel_have_bars_of_their_own():
     def row(where, what, p95):
         return {"where": where, "what": what, "n": 20, "median_ms": 9.0, "p95_ms": p95, "load": 1}
@@ -187,4 +231,9 @@ def test_a_step_is_told_with_its_network_and_batch():
     found = stepping() | {"manifest": {"cpu": "A CPU"}, "threads": 2, "model": "test_vit"}
     assert report.subject(found) == "A CPU, 2 threads"
     found |= {"batch": 3, "size": [32, 48]}
-    assert report.subject(found) == "A CPU, 2 threads; test_vit, 3 pictures of 32x48 pixels"
+    told = "A CPU, 2 threads; test_vit, 3 pictures of 32x48 pixels"
+    assert report.subject(found) == told
+    found["loss"]["anchor"] = found["loss"]["code"]
+    assert report.subject(found) == (
+        f"{told}; anchor reads the untrained student's features from a cache"
+    )

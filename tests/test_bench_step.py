@@ -72,6 +72,34 @@ def test_prepared_losses_take_their_turn():
     assert all(row["equal"] for row in told.values())
 
 
+def test_anchors_are_computed_once_and_read_and_wrong_ones_are_told(monkeypatch):
+    fixed, views = teacher_cache.FixedTeacher, []
+    compute, stored = fixed._compute, fixed._stored
+    monkeypatch.setattr(fixed, "_compute", lambda t, i: views.append(i) or compute(t, i))
+    real, made = bench_step.Untrained, []
+    monkeypatch.setattr(bench_step, "Untrained", lambda *of: made.append(real(*of)) or made[-1])
+    found = bench_step.step(["anchor"], **SMALL)
+    assert json.loads(json.dumps(found)) == found
+    assert list(found["loss"]) == ["mse", "anchor"]
+    assert all(row["equal"] for row in found["loss"].values())
+    assert len(views) == SMALL["batch"]  # each once, whatever the number of steps
+    assert len(made) == 1 and "backbone" not in vars(made[0].maps)  # its network is gone
+
+    def mirrored(teacher, file):
+        maps = stored(teacher, file)
+        return maps and [m.flip(-1) for m in maps]
+
+    monkeypatch.setattr(fixed, "_stored", mirrored)
+    told = bench_step.step(["anchor"], **SMALL)["loss"]
+    assert told["mse"]["equal"] and not told["anchor"]["equal"]
+
+
+def test_a_step_of_every_loss_is_measured():
+    told = bench_step.step(**SMALL | {"rounds": 1})["loss"]
+    assert told.keys() == losses.LOSSES.keys()
+    assert all(row["equal"] for row in told.values())
+
+
 def test_a_cached_teacher_computes_nothing_and_gives_the_same(monkeypatch, capsys):
     views, real = [], teacher_cache.FixedTeacher._compute
     monkeypatch.setattr(
@@ -79,6 +107,7 @@ def test_a_cached_teacher_computes_nothing_and_gives_the_same(monkeypatch, capsy
     )
     found = bench_step.cache(**SMALL)
     assert json.loads(json.dumps(found)) == found
+    assert capsys.readouterr().out == ""  # or JSON could not be printed behind it
     kinds = found["kind"]
     assert list(kinds) == ["student", "cached", "computed"]
     assert all(kind["difference"] == 0 and kind["equal"] for kind in kinds.values())
