@@ -15,7 +15,6 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 from torch.autograd import Function
-from torch.autograd.function import once_differentiable
 
 from freqkd_lite.spectrum import centred_rectangle
 
@@ -74,7 +73,7 @@ def _filter(weight: Tensor, like: Tensor, most: int | None = None) -> _Filter:
     return _Filter(rows, columns * kept[:, None] @ columns.mT)
 
 
-def _inner(a: Tensor, b: Tensor) -> Tensor:
+def inner(a: Tensor, b: Tensor) -> Tensor:
     """Sum of a * b. On a CPU by dot products, which need no memory, but of short pieces, for a long
     one in float32 would lose the fifth digit."""
     if a.device.type != "cpu":
@@ -115,7 +114,7 @@ def quadratic_form(weight: Tensor, like: Tensor) -> Quadratic:
         back = of(x)
         if flat:
             back.add_(x, alpha=flat)
-        return _inner(x, back), back
+        return inner(x, back), back
 
     return form
 
@@ -148,31 +147,6 @@ def _product(weight: Tensor, like: Tensor) -> Callable[[Tensor], Tensor] | None:
         sides.append((basis * axis[cycles] @ basis.T).to(like))
     rows, columns = sides
     return lambda x: rows @ (x @ columns)
-
-
-class _Energy(Function):
-    @staticmethod
-    def forward(ctx, x, form):  # noqa: ANN001, ANN205
-        energy, halves = x.new_zeros(()), []
-        for piece in pieces(x):
-            found, half = form(piece)
-            energy += found
-            if ctx.needs_input_grad[0]:
-                halves.append(half)
-        if halves:
-            ctx.save_for_backward(_joined(halves))
-        return energy
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx, gradient):  # noqa: ANN001, ANN205
-        return 2 * gradient * ctx.saved_tensors[0], None
-
-
-def weighted_energy(x: Tensor, form: Quadratic) -> Tensor:
-    """Sum of weight(f) |X(f)|^2 over images, channels and bins, a scalar, of maps x (N, C, h, w),
-    with the weight of which `form` is the `quadratic_form`."""
-    return _Energy.apply(x.contiguous(), form)
 
 
 def _highest(differs: Tensor) -> int:
@@ -216,6 +190,27 @@ def _coded(h: int, w: int, cutoff: float, dtype: torch.dtype, device: torch.devi
     with torch.inference_mode(False):
         return _Filter(*(part if part is None else part.to(device, dtype, copy=True)
                          for part in (rows, along, turned)))  # fmt: skip
+
+
+@lru_cache(64)
+def coded_form(h: int, w: int, cutoff: float, dtype: torch.dtype, device: torch.device
+               ) -> Quadratic:  # fmt: skip
+    """f(x) as `quadratic_form` gives it, of the energy of `coded_bands`' low band: with the band's
+    filter twice, since it is its own adjoint. Kept as by `kept_form`."""
+    with torch.inference_mode(False), torch.no_grad(), torch.autocast(device.type, enabled=False):
+        rows, along, turned = _coded(h, w, cutoff, torch.float64, device)
+        twice = along @ along
+        if turned is not None:
+            own, other = along[-2:], turned.flip(0)
+            twice[-2:] += other @ turned
+            turned = (turned @ own + own.flip(0) @ turned).to(dtype)
+        of = _Filter(rows.to(dtype), twice.to(dtype), turned)
+
+    def form(x: Tensor) -> tuple[Tensor, Tensor]:
+        back = of(x)
+        return inner(x, back), back
+
+    return form
 
 
 def coded_bands(x: Tensor, cutoff: float = 0.5) -> tuple[Tensor, Tensor]:

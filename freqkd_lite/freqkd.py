@@ -15,10 +15,9 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
-from torch.nn.functional import normalize as unit_norm
 
-from freqkd_lite.filters import coded_bands, kept_form, weighted_energy
-from freqkd_lite.losses import State, normalise, positive, register, weighted_mse
+from freqkd_lite.filters import Quadratic, coded_bands, coded_form, inner, kept_form, pieces
+from freqkd_lite.losses import EPS, State, normalise, positive, register, weighted_mse
 from freqkd_lite.spectrum import band_mask, radius
 
 Penalty = Callable[..., tuple[Tensor, Tensor]]
@@ -104,6 +103,47 @@ def code(student: Tensor, teacher: Tensor, *, cutoff: float = 0.5,
     return {"low": low, "high": high_weight * high}
 
 
+class _Spatial(Function):
+    """(low band, all frequencies): energies of the difference of two maps whose channels have
+    length 1 over space, means over elements; value and gradient at once, a few images at a time."""
+
+    @staticmethod
+    def forward(ctx, student, teacher, form):  # noqa: ANN001, ANN205
+        low, whole = torch.empty_like(student), torch.empty_like(student)
+        each = zip(*map(pieces, (student, teacher, low, whole)), strict=True)
+        found = [_spatial_piece(*maps, form, student.numel()) for maps in each]
+        ctx.save_for_backward(low, whole)
+        return tuple(torch.stack(values).sum() for values in zip(*found, strict=True))
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, of_low, of_whole):  # noqa: ANN001, ANN205
+        low, whole = ctx.saved_tensors
+        return (of_low * low).add_(of_whole * whole), None, None
+
+
+def _spatial_piece(student: Tensor, teacher: Tensor, low: Tensor, whole: Tensor, form: Quadratic,
+                   elements: int) -> tuple[Tensor, Tensor]:  # fmt: skip
+    """What some images add to both energies, and to their gradients, which go into `low` and
+    `whole`: a channel's length is fixed, so only its turning counts."""
+    scale, turned = _spatial_scale(student)
+    y = student * scale
+    difference = torch.sub(y, teacher * _spatial_scale(teacher)[0])
+    energy, back = form(difference)
+    total = inner(difference, difference)
+    scale = scale * (2 / elements)
+    for pull, out in ((back, low), (difference, whole)):
+        along = (pull * y).sum((2, 3), keepdim=True).mul_(turned)
+        torch.sub(pull, y * along, out=out).mul_(scale)
+    return energy / elements, total / elements
+
+
+def _spatial_scale(x: Tensor) -> tuple[Tensor, Tensor]:
+    """What brings each channel to length 1 over space, as `unit_norm` would, and which have one."""
+    squared = x.square().sum((2, 3), keepdim=True)
+    return squared.clamp_min(EPS**4).rsqrt_(), squared > EPS**4
+
+
 @register("eq")
 def eq(student: Tensor, teacher: Tensor, *, cutoff: float = 0.5,
        high_weight: float = 0.1) -> dict[str, Tensor]:  # fmt: skip
@@ -113,11 +153,9 @@ def eq(student: Tensor, teacher: Tensor, *, cutoff: float = 0.5,
     Low: MSE of the low bands. High: `high_weight` x log(1 + MSE of the high bands). Both follow
     from the difference alone (Parseval). No mean is taken away: a channel's offset counts.
     """
-    student, teacher = (unit_norm(x.flatten(2), dim=2).reshape(x.shape) for x in (student, teacher))
-    difference = student - teacher
-    disk = kept_form(_low_disk, difference, cutoff * math.sqrt(2))
-    low = weighted_energy(difference, disk) / difference.numel()
-    high = (difference.square().mean() - low).clamp_min(0)  # below 0 by rounding alone
+    disk = kept_form(_low_disk, student, cutoff * math.sqrt(2))
+    low, whole = _Spatial.apply(student, teacher, disk)
+    high = (whole - low).clamp_min(0)  # below 0 by rounding alone
     return {"low": low, "high": high_weight * torch.log1p(high)}
 
 
@@ -166,11 +204,11 @@ def robust(student: Tensor, teacher: Tensor, *, state: State, cutoff: float = 0.
     return {"low": low, "high": high_weight * high}
 
 
-@register("low_only", by_image=True)
+@register("low_only")
 def low_only(student: Tensor, teacher: Tensor, *, cutoff: float = 0.5) -> dict[str, Tensor]:
     """The low band's term of `code` alone (an ablation of arXiv 2606.11572)."""
-    low, _ = banded(normalise(student) - normalise(teacher), cutoff=cutoff, low=squares)
-    return {"low": low}
+    form = coded_form(*student.shape[-2:], cutoff, student.dtype, student.device)
+    return {"low": weighted_mse(student, teacher, form)}
 
 
 @register("high_only", by_image=True)

@@ -7,10 +7,10 @@ import torch
 from freqkd_lite import filters
 from freqkd_lite.filters import (
     coded_bands,
+    coded_form,
     kept_form,
     quadratic_form,
     waves,
-    weighted_energy,
 )
 from freqkd_lite.spectrum import band_mask, centred_rectangle, radius, split_bands
 
@@ -52,7 +52,6 @@ def test_energies_and_filters_are_those_of_numpy(h, w):
     for name, weight in weights(h, w).items():
         energy = (abs(spectrum) ** 2 * weight.numpy()).sum()
         form = quadratic_form(weight, x)
-        assert weighted_energy(x, form).item() == pytest.approx(energy), name
         back = np.fft.ifft2(spectrum * weight.numpy(), norm="ortho").real
         value, filtered = form(x)
         assert value.item() == pytest.approx(energy), name
@@ -68,6 +67,18 @@ def test_coded_bands_are_those_of_the_transform(h, w, cutoff):
         torch.testing.assert_close(one, other, atol=1e-12, rtol=0)
 
 
+@pytest.mark.parametrize("h,w", [*GRIDS, (37, 46)])
+@pytest.mark.parametrize("cutoff", [0.3, 0.5, 0.75, 1.0])
+def test_the_coded_low_band_s_energy_is_that_of_the_transform(h, w, cutoff):
+    """Its mask is lopsided on even grids, so the energy is that of the real part of what it keeps,
+    and the maps beside it are that band cut out once more."""
+    x, mask = noise(2, 2, h, w), centred_rectangle(h, w, cutoff)
+    low, _ = split_bands(x, mask=mask)
+    energy, back = coded_form(h, w, cutoff, x.dtype, x.device)(x)
+    assert energy.item() == pytest.approx(low.square().sum().item())
+    torch.testing.assert_close(back, split_bands(low, mask=mask)[0], atol=1e-12, rtol=0)
+
+
 def test_a_weight_that_is_huge_at_the_zero_frequency_is_no_product():
     weight = weights(6, 10)["smooth"]
     weight[0, 0] = 1e9
@@ -75,14 +86,15 @@ def test_a_weight_that_is_huge_at_the_zero_frequency_is_no_product():
     x -= x.mean((2, 3), keepdim=True)
     spectrum = np.fft.fft2(x.numpy(), norm="ortho")
     expected = (abs(spectrum) ** 2 * weight.numpy()).sum()
-    assert weighted_energy(x, quadratic_form(weight, x)).item() == pytest.approx(expected)
+    assert quadratic_form(weight, x)(x)[0].item() == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("name", ["smooth", "step"])
 def test_gradients(name):
     x = noise(1, 2, 9, 12).requires_grad_()
     form = quadratic_form(weights(9, 12)[name], x)
-    assert torch.autograd.gradcheck(lambda x: weighted_energy(x, form), x)
+    (slope,) = torch.autograd.grad(form(x)[0], x)  # twice the second, as it says
+    torch.testing.assert_close(slope, 2 * form(x)[1])
     assert torch.autograd.gradcheck(lambda x: form(x)[1], x)
     assert torch.autograd.gradcheck(coded_bands, x)
 
@@ -93,14 +105,16 @@ def slanted(h, w, slope):
 
 def test_bases_that_inference_built_first_can_enter_a_gradient():
     shape = (1, 2, 6, 10)
-    for kept in (filters._waves, filters._coded, filters._kept):
+    for kept in (filters._waves, filters._coded, filters._kept, filters.coded_form):
         kept.cache_clear()
     with torch.inference_mode():
+        coded_form(6, 10, 0.5, torch.float64, torch.device("cpu"))(noise(*shape))
         kept_form(slanted, noise(*shape), 2.0)(noise(*shape))
         coded_bands(noise(*shape))
     x = noise(*shape).requires_grad_()
     kept_form(slanted, x, 2.0)(x)[1].square().sum().backward()
     assert x.grad.isfinite().all()
+    coded_form(6, 10, 0.5, x.dtype, x.device)(x)[1].square().sum().backward()
     kept = filters._coded(6, 10, 0.5, x.dtype, x.device)
     assert not any(part.is_inference() for part in kept if part is not None)
 

@@ -421,7 +421,11 @@ def test_a_weight_at_each_frequency_is_that_of_numpy(weight, images, monkeypatch
 
 @pytest.mark.parametrize(
     "name",
-    sorted(LOSSES.keys() - losses.BY_IMAGE - {"mse", "mse_raw", "step", "lowpass", "coherence"}),
+    sorted(
+        LOSSES.keys()
+        - losses.BY_IMAGE
+        - {"mse", "mse_raw", "step", "lowpass", "coherence", "low_only"}
+    ),
 )
 def test_the_other_losses_look_at_all_images_together(name):
     """Whatever is a mean over images is declared as one, except for plain MSE and what goes a few
