@@ -183,7 +183,7 @@ def read_sweep(root: Path, file: Path) -> Sweep:
     for name in [*fixed, *(n for one in combinations for n in one)]:
         if name not in names:
             raise unknown(f"parameter of {' or '.join(p.stem for p in paths)}", name, names)
-    jobs = []
+    jobs, seen = [], {}
     for path, of in known.items():
         default = {name: parameter.default for name, parameter in of.items()} | chosen[path.stem]
         given = []
@@ -195,7 +195,7 @@ def read_sweep(root: Path, file: Path) -> Sweep:
         varied = [k for k in of if k == "seed" or any(each[k] != full[0][k] for each in full)]
         for values, each in zip(given, full, strict=True):
             values = chosen[path.stem] | values
-            name = f"{path.stem}-{address(path, values, numbers_only=True)}"
+            name = f"{path.stem}-{address(path, values, numbers_only=True, seen=seen)}"
             folder = runs_folder() / "sweeps" / name
             jobs.append(Job(path, values, each, {k: each[k] for k in varied}, folder))
     told = [content.get(key) for key in ("metric", "against", "named", "along")]

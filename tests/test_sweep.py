@@ -26,7 +26,7 @@ from freqkd_lite.results import Row, means, read_results, write_results
 from freqkd_lite.runs import write_json
 from freqkd_lite.sweep import default_out, gather, read_sweep, run_all, time_left, write
 from tests.fake_run import fake
-from tests.test_execute import settings
+from tests.test_execute import DATA, Told, settings, two_sets
 from tests.test_execute import write as write_notebook
 
 ROOT = Path(__file__).parent.parent
@@ -120,6 +120,20 @@ def test_what_is_wrong_in_a_sweep_file_is_told_before_anything_runs(root, text, 
     with pytest.raises(UserError, match=sentence):
         sweep(root, text)
     assert not (root / "runs").exists()
+
+
+def test_a_sweep_reads_each_split_once_and_runs_anew_when_the_data_changed(root, monkeypatch):
+    folder = two_sets(root / "data", monkeypatch)
+    write_notebook(root / "notebooks", "05_arms", [settings(f"{PARAMETERS}\n{DATA}")])
+    text = f"""notebook: 05_arms
+fixed: {{root: {folder}, distil_dataset: "here,far"}}
+grid: {{seed: [0, 1, 2], lr: [0.1, 0.2]}}"""
+    made = sweep(root, text)
+    assert Told.reads == 4  # here train, here val, and to distil on here train and far train
+    finish(made)
+    assert all(job.done for job in sweep(root, text).jobs)
+    (folder / "far-train.txt").write_text("corrected")
+    assert not any(job.done for job in sweep(root, text).jobs)
 
 
 def test_results_go_beside_a_file_called_sweep_and_else_into_a_folder_of_its_name():
