@@ -406,13 +406,11 @@ def gather(jobs: Sequence[Job], out: Path, kept: Kept | None = None) -> tuple[li
         own, told = (kept or {}).get(job.folder) or (None, _manifest(job))
         stem = job.notebook.stem
         made_of = {key: told.get(key) for key in MADE_OF}
-        other = first.setdefault((stem, job.settings), {})
-        for key, value in made_of.items():
-            if value is not None and other.setdefault(key, value) != value:
-                raise UserError(
-                    f"{job} was run with other {key} than the runs beside it: remove "
-                    f"{job.folder} and start the sweep again."
-                )
+        others = first.setdefault((stem, job.settings), {})
+        for key, value in [(k, v) for k, v in made_of.items() if v is not None]:
+            other, theirs = others.setdefault(key, (job, value))
+            if theirs != value:
+                raise _unlike(job, other, key, out, kept or {})
         about.setdefault(stem, []).append((job, told, made_of))
         if own is None:
             own = [
@@ -423,6 +421,15 @@ def gather(jobs: Sequence[Job], out: Path, kept: Kept | None = None) -> tuple[li
         for row in own:
             rows.setdefault(row.model_dump_json(exclude={"per_image"}), row)
     return list(rows.values()), {stem: _about(entries) for stem, entries in about.items()}
+
+
+def _unlike(job: Job, other: Job, key: str, out: Path, kept: Kept) -> UserError:
+    """Either may be the one of old: both are told, with what makes both anew."""
+    said = f"{job} was run with other {key} than {other}"
+    old = next((each for each in (job, other) if each.folder in kept), None)
+    if old is not None:
+        return UserError(f"{said}, and {out} holds {old}: start the sweep again without --keep.")
+    return UserError(f"{said}: remove {job.folder} and {other.folder}, and start the sweep again.")
 
 
 def _about(entries: list[tuple[Job, dict, dict]]) -> dict:

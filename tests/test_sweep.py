@@ -6,6 +6,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -24,7 +25,7 @@ from freqkd_lite.errors import UserError
 from freqkd_lite.figures.arms import seed_scores
 from freqkd_lite.results import Row, means, read_results, write_results
 from freqkd_lite.runs import write_json
-from freqkd_lite.sweep import default_out, gather, read_sweep, run_all, time_left, write
+from freqkd_lite.sweep import default_out, gather, held, read_sweep, run_all, time_left, write
 from tests.fake_run import fake
 from tests.test_execute import DATA, Told, settings, two_sets
 from tests.test_execute import write as write_notebook
@@ -360,13 +361,48 @@ def test_what_is_done_is_gathered_without_running_anything(root, monkeypatch, ca
     assert not made.jobs[1].folder.exists()
 
 
-def test_seeds_that_saw_other_data_are_not_averaged(root):
-    made = sweep(root, "notebook: 05_arms\ngrid: {seed: [0, 1]}")
+def sweep_to_keep(root: Path):
+    """Two seeds whose manifests tell all parameters of the notebook, as those of real ones do."""
+    write_notebook(root / "notebooks", "05_arms", [settings(f"{PARAMETERS}\nsteps: int = 3")])
+    return sweep(root, "notebook: 05_arms\nfixed: {arms: [none, code]}\ngrid: {seed: [0, 1]}")
+
+
+def with_data(job, content: str | None) -> None:
+    file = job.folder / "manifest.json"
+    write_json(file, json.loads(file.read_text()) | {"data": content})
+
+
+def test_seeds_that_saw_other_data_are_not_averaged_and_both_folders_are_told(root):
+    made = sweep(root, "notebook: 05_arms\ngrid: {seed: [0, 1, 2, 3]}")
     finish(made)
-    file = made.jobs[1].folder / "manifest.json"
-    write_json(file, json.loads(file.read_text()) | {"data": "other"})
-    with pytest.raises(UserError, match="seed=1 was run with other data than the runs beside it"):
+    for job, content in zip(made.jobs, (None, "old", "old", "new"), strict=True):
+        with_data(job, content)
+    _, old, _, new = made.jobs
+    sentence = (
+        f"05_arms seed=3 was run with other data than 05_arms seed=1: remove {new.folder} and "
+        f"{old.folder}, and start the sweep again."
+    )
+    with pytest.raises(UserError, match=f"^{re.escape(sentence)}$"):
         gather(made.jobs, root / "out")
+
+
+@pytest.mark.parametrize("old", [0, 1])
+def test_a_kept_run_that_saw_other_data_is_told_with_what_makes_it_anew(root, old):
+    made = sweep_to_keep(root)
+    finish(made)
+    for job, content in zip(made.jobs, ("a", "b"), strict=True):
+        with_data(job, content)
+    kept, out = made.jobs[old], root / "out"
+    write(replace(made, jobs=[kept]), out, "", [])
+    shutil.rmtree(kept.folder)
+    kept_runs = held(made.jobs, out)
+    assert list(kept_runs) == [kept.folder]
+    sentence = f"and {out} holds {kept}: start the sweep again without --keep"
+    with pytest.raises(UserError, match=re.escape(sentence)):
+        gather(made.jobs, out, kept_runs)
+    fake(kept.notebook, kept.values, kept.folder)
+    with_data(kept, "ba"[old])
+    assert len(gather(made.jobs, out)[0]) == 4  # as told
 
 
 def test_means_intervals_and_the_table_against_numbers_worked_by_hand():
