@@ -45,8 +45,10 @@ NOTEBOOK, MANIFEST, ERROR = "notebook.ipynb", "manifest.json", "error.txt"
 TYPES = {t.__name__: t for t in (int, float, str, bool, list, tuple, dict)} | {"Literal": Literal}
 # What runs and shows notebooks decides no number in them.
 SHELL = {"cli.py", "compare.py", "execute.py", "pages.py", "summary.py", "sweep.py"}
-# The code that decides them.
-NUMBERS = (*CORE, "arms.py", "results.py", "evaluate/*.py", "figures/*.py", "controls.py")
+# The code that decides them: all of `gap.CODE` too, whose import takes seconds.
+NUMBERS = (*CORE, "arms.py", "results.py", "evaluate/*.py", "figures/*.py", "controls.py",
+           "changes.py", "similarity.py", "gap/__init__.py", "gap/measures.py",
+           "gap/coherence.py")  # fmt: skip
 TIMES = Path("results/default/minutes.json")
 TRACEBACK = "Traceback (most recent call last)"
 ENGINE = "freqkd"  # papermill's name of `_Engine`
