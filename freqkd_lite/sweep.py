@@ -29,7 +29,7 @@ import shutil
 import signal
 import threading
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from itertools import product
@@ -64,6 +64,7 @@ KEYS = {"notebook", "preset", "fixed", "grid", "runs", "metric", "against", "nam
         "along"}  # fmt: skip
 # what runs that differ in the seed alone must share, as far as they tell it
 MADE_OF = ("weights", "data", "train_data", "lessons")
+MADE_ON = ("threads", "device", "versions")  # what runs may differ in, and each tells
 FINISHED, FAILED, BUSY = "finished", "failed", "busy"
 Execute = Callable[..., Path]
 
@@ -387,7 +388,7 @@ def held(jobs: Sequence[Job], out: Path) -> Kept:
             given = book["parameters"] | varied
             same = all(job.full.get(k) == v for k, v in given.items() if k != "arms")
             if same and {*job.full["arms"]} <= {*given["arms"]} and names <= {r.arm for r in own}:
-                made_of = {key: book.get(key) for key in MADE_OF}
+                made_of = {key: book.get(key) for key in (*MADE_OF, *MADE_ON)}
                 about = made_of | {"parameters": given, "seconds": seconds, "code": code}
                 found[job.folder] = own, about
     return found
@@ -439,6 +440,7 @@ def _about(entries: list[tuple[Job, dict, dict]]) -> dict:
     shared = {k: v for k, v in given[0].items() if all(g.get(k) == v for g in given)}
     shared.pop("seed", None)
     known = {key: {m[key] for m in made_of} - {None} for key in MADE_OF}
+    made_on = {key: _distinct(each.get(key) for each in told) for key in MADE_ON}
     return {
         "parameters": shared,
         **{key: values.pop() if len(values) == 1 else None for key, values in known.items()},
@@ -446,7 +448,16 @@ def _about(entries: list[tuple[Job, dict, dict]]) -> dict:
         "seconds": [each["seconds"] for each in told],
         "code": [each.get("code") for each in told],
         "runs": [job.varied for job in jobs],
-    }
+        **{key: values[0] if len(values) == 1 else values
+           for key, values in made_on.items() if values != [None]},
+    }  # fmt: skip
+
+
+def _distinct(told: Iterable[object]) -> list:
+    """What runs tell, each once, None for those that tell nothing. A kept one may tell a list, of
+    all that it was gathered with."""
+    flat = [v for each in told for v in (each if isinstance(each, list) else [each])]
+    return [v for i, v in enumerate(flat) if v not in flat[:i]]
 
 
 def _keep(file: str | None, job: Job, out: Path) -> str | None:

@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -367,16 +368,16 @@ def sweep_to_keep(root: Path):
     return sweep(root, "notebook: 05_arms\nfixed: {arms: [none, code]}\ngrid: {seed: [0, 1]}")
 
 
-def with_data(job, content: str | None) -> None:
+def told_by(job, **about) -> None:
     file = job.folder / "manifest.json"
-    write_json(file, json.loads(file.read_text()) | {"data": content})
+    write_json(file, json.loads(file.read_text()) | about)
 
 
 def test_seeds_that_saw_other_data_are_not_averaged_and_both_folders_are_told(root):
     made = sweep(root, "notebook: 05_arms\ngrid: {seed: [0, 1, 2, 3]}")
     finish(made)
     for job, content in zip(made.jobs, (None, "old", "old", "new"), strict=True):
-        with_data(job, content)
+        told_by(job, data=content)
     _, old, _, new = made.jobs
     sentence = (
         f"05_arms seed=3 was run with other data than 05_arms seed=1: remove {new.folder} and "
@@ -391,7 +392,7 @@ def test_a_kept_run_that_saw_other_data_is_told_with_what_makes_it_anew(root, ol
     made = sweep_to_keep(root)
     finish(made)
     for job, content in zip(made.jobs, ("a", "b"), strict=True):
-        with_data(job, content)
+        told_by(job, data=content)
     kept, out = made.jobs[old], root / "out"
     write(replace(made, jobs=[kept]), out, "", [])
     shutil.rmtree(kept.folder)
@@ -401,8 +402,62 @@ def test_a_kept_run_that_saw_other_data_is_told_with_what_makes_it_anew(root, ol
     with pytest.raises(UserError, match=re.escape(sentence)):
         gather(made.jobs, out, kept_runs)
     fake(kept.notebook, kept.values, kept.folder)
-    with_data(kept, "ba"[old])
+    told_by(kept, data="ba"[old])
     assert len(gather(made.jobs, out)[0]) == 4  # as told
+
+
+def made_on(root: Path) -> tuple[dict, list[str]]:
+    """What manifest and page of the results say of what the runs were made on."""
+    book = json.loads((root / "out" / "manifest.json").read_text())["notebooks"]["05_arms"]
+    lines = (root / "out" / "README.md").read_text().splitlines()
+    return (
+        {key: book[key] for key in ("threads", "device", "versions") if key in book},
+        [line for line in lines if line.startswith(("- versions", "- device"))],
+    )
+
+
+def test_the_page_tells_what_the_runs_were_made_on_and_not_what_gathered_them(root):
+    made = sweep_to_keep(root)
+    finish(made)
+    write(made, root / "out", "", [])
+    found, lines = made_on(root)  # none tells, so it is what gathered them
+    assert found == {} and lines[0].endswith(f"torchvision {version('torchvision')}")
+    for job in made.jobs:
+        told_by(job, threads=77, device="abacus", versions={"torch": "0.1", "python": "3.0"})
+    write(made, root / "out", "", [])
+    assert made_on(root) == (
+        {"threads": 77, "device": "abacus", "versions": {"torch": "0.1", "python": "3.0"}},
+        ["- versions: python 3.0, torch 0.1", "- device: abacus, 77 threads"],
+    )
+    told_by(made.jobs[1], threads=1, versions={"torch": "0.2", "python": "3.0"})
+    write(made, root / "out", "", [])
+    found, lines = made_on(root)
+    assert found["threads"] == [77, 1] and found["device"] == "abacus"
+    assert [each["torch"] for each in found["versions"]] == ["0.1", "0.2"]
+    assert lines == [
+        "- versions: python 3.0, torch 0.1 and 0.2", "- device: abacus, 77 and 1 threads",
+    ]  # fmt: skip
+
+
+def test_what_a_kept_run_was_made_on_stays_known_or_unknown(root):
+    made = sweep_to_keep(root)
+    finish(made)
+    first, second = made.jobs
+    write(replace(made, jobs=[first]), root / "out", "", [])
+    shutil.rmtree(first.folder)
+    told_by(second, threads=77, device="abacus")
+    for _ in range(2):  # gathered again, what is known of one run is not taken for the other's
+        write(made, root / "out", "", [], held(made.jobs, root / "out"))
+        found, lines = made_on(root)
+        assert found == {"threads": [None, 77], "device": [None, "abacus"]}
+        some = "(of some runs not known)"
+        assert lines[1:] == [f"- device: abacus {some}, 77 threads {some}"]
+    fake(first.notebook, first.values, first.folder)
+    told_by(first, threads=1, device="abacus")
+    write(made, root / "out", "", [])
+    shutil.rmtree(second.folder)
+    write(made, root / "out", "", [], held(made.jobs, root / "out"))
+    assert made_on(root)[0] == {"threads": [1, 77], "device": "abacus"}
 
 
 def test_means_intervals_and_the_table_against_numbers_worked_by_hand():
