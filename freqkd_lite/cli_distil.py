@@ -30,7 +30,7 @@ def distil(preset: Plan = "kaist_full", p: Given = None) -> None:
     from freqkd_lite import planning
     from freqkd_lite.distil import distil as run
 
-    made = run(planning.read_plan(preset, p or []).settings)
+    made = run(planning.read_plan(preset, p or [], shared=False).settings)
     typer.echo(made.folder)
     if made.settings.merge_scale != 1:
         typer.echo(f"Its student.safetensors is the trained one; Run.student() takes it at "

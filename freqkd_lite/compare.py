@@ -27,7 +27,7 @@ def _kind(parts: Sequence[str]) -> str | None:
         return "parameters"
     if parts[0] in OWN or parts[-1] in OWN:
         return None
-    if parts[0] in ("versions", "device", "threads", "precision"):
+    if {"versions", "device", "threads", "precision"} & set(parts):
         return "environment"
     for kind, names in (("code", {"code"}), ("weights", {"weights"}),
                         ("data", {"data", "train_data"})):  # fmt: skip

@@ -45,8 +45,10 @@ NOTEBOOK, MANIFEST, ERROR = "notebook.ipynb", "manifest.json", "error.txt"
 TYPES = {t.__name__: t for t in (int, float, str, bool, list, tuple, dict)} | {"Literal": Literal}
 # What runs and shows notebooks decides no number in them.
 SHELL = {"cli.py", "compare.py", "execute.py", "pages.py", "summary.py", "sweep.py"}
-# The code that decides them.
-NUMBERS = (*CORE, "arms.py", "results.py", "evaluate/*.py", "figures/*.py", "controls.py")
+# The code that decides them: all of `gap.CODE` too, whose import takes seconds.
+NUMBERS = (*CORE, "arms.py", "results.py", "evaluate/*.py", "figures/*.py", "controls.py",
+           "changes.py", "similarity.py", "gap/__init__.py", "gap/measures.py",
+           "gap/coherence.py")  # fmt: skip
 TIMES = Path("results/default/minutes.json")
 TRACEBACK = "Traceback (most recent call last)"
 ENGINE = "freqkd"  # papermill's name of `_Engine`
@@ -317,20 +319,52 @@ def _checksum(paths: Iterable[Path]) -> str:
     return digest.hexdigest()[:16]
 
 
-def address(path: Path, values: dict, numbers_only: bool = False) -> str:
-    """The key of an executed notebook: its source, its parameters, the weights, and all else that
-    what it shows may follow from: the package, the committed results, what is installed.
+def _fingerprint(names: str, split: str, root: Path | None) -> str | None:
+    """That of a split of one or several data sets, None where it can't be read: the notebook itself
+    says what is missing. The size is any, for the parameters tell it."""
+    from freqkd_lite.data import open_sets  # torch takes seconds
+
+    try:
+        return open_sets(names, split, root=root).fingerprint()
+    except (UserError, OSError):
+        return None
+
+
+def _data(path: Path, chosen: dict, seen: dict) -> dict[str, str | None]:
+    """The fingerprints of all splits that a notebook may read: of `dataset` the one to train on and
+    its parameter `split`, of `distil_dataset` the one to train on."""
+    # The notebook runs in its own folder, so a relative root begins there.
+    root = (
+        path.parent.absolute() / Path(chosen["root"]).expanduser() if chosen.get("root") else None
+    )
+    splits = {"dataset": dict.fromkeys(("train", chosen.get("split") or "train")),
+              "distil_dataset": ("train",)}  # fmt: skip
+    found = {}
+    for parameter, of in splits.items():
+        for split in of if chosen.get(parameter) else ():
+            key = (chosen[parameter], split, root)
+            if key not in seen:
+                seen[key] = _fingerprint(*key)
+            found[f"{parameter} {split}"] = seen[key]
+    return found
+
+
+def address(path: Path, values: dict, numbers_only: bool = False, seen: dict | None = None) -> str:
+    """The key of an executed notebook: its source, its parameters, the data's content, the weights,
+    and all else that what it shows may follow from: the package, the committed results, what is
+    installed.
 
     `numbers_only` leaves out what changes no measured number, so that a long sweep outlives a new
-    caption: Markdown, results, the package's shell, and libraries that compute nothing."""
+    caption: Markdown, results, the package's shell, and libraries that compute nothing. Addresses
+    that are asked for together may share `seen`, so that data are read once."""
     from freqkd_lite.features import find_weights, sha256_file  # torch takes seconds
 
     cells = nbformat.read(path, 4).cells
     chosen = {name: known.default for name, known in parameters(path).items()} | values
     weights = find_weights(chosen.get("model", ""), chosen.get("weights"))
-    versions = {d.name: d.version for d in importlib.metadata.distributions()}
     content = {
         "parameters": chosen,
+        "data": _data(path, chosen, {} if seen is None else seen),
         "weights": sha256_file(weights) if weights else None,
         "python": sys.version,
     }
@@ -351,7 +385,7 @@ def address(path: Path, values: dict, numbers_only: bool = False) -> str:
             "source": [(cell.cell_type, cell.source) for cell in cells],
             "package": _checksum(p for p in shipped if p.is_file() and p.name not in SHELL),
             "results": _checksum(p for p in results.glob("**/*.json") if p.name != TIMES.name),
-            "installed": versions,
+            "installed": {d.name: d.version for d in importlib.metadata.distributions()},
         }
     )
 

@@ -24,6 +24,7 @@ from freqkd_lite.errors import UserError, unknown
 from freqkd_lite.execute import read_yaml
 from freqkd_lite.features import Backbone, create_net
 from freqkd_lite.losses import normalise
+from freqkd_lite.processes import Processes
 
 PLANS = Path(__file__).parent / "plans"
 USE = 0.4  # of its peak that a GPU is taken to reach; what large transformers reach in training
@@ -49,8 +50,20 @@ class Plan(BaseModel):
     settings: DistilSettings
 
 
-def read_plan(name: str, given: Iterable[str] = (), folder: Path = PLANS) -> Plan:
-    """The plan of plans/NAME.yaml, with each `name=value` of `given` in its settings' place."""
+class _Planned(Processes):
+    """Those that a plan asks for; none of them is started."""
+
+    def __init__(self, count: int):
+        self.count = count
+
+
+def read_plan(
+    name: str, given: Iterable[str] = (), folder: Path = PLANS, shared: bool = True
+) -> Plan:
+    """The plan of plans/NAME.yaml, with each `name=value` of `given` in its settings' place.
+
+    `UserError` where its GPUs can't share the batch equally; with `shared=False` that is left to
+    `distil`, which may have fewer of them."""
     files = {path.stem: path for path in folder.glob("*.yaml")}
     if name not in files:
         raise unknown("plan", name, files)
@@ -61,7 +74,10 @@ def read_plan(name: str, given: Iterable[str] = (), folder: Path = PLANS) -> Pla
         if not equals:
             raise UserError(f"-p {item!r} has no '=': write it as name=value.")
         settings[key] = read_value(text)
-    return Plan(settings=settings_from(**settings), **content)
+    plan = Plan(settings=settings_from(**settings), **content)
+    if shared:
+        _Planned(plan.gpus).check_batch(plan.settings.batch, plan.settings.accumulate)
+    return plan
 
 
 def read_value(text: str) -> object:

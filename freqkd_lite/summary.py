@@ -215,6 +215,17 @@ def all_codes(manifest: dict) -> str:
     return ", ".join(f"`{code}` ({count} runs)" for code, count in runs.items())
 
 
+def made_on(manifest: dict, key: str) -> tuple[list, str]:
+    """What the runs of a manifest tell of threads, device or versions, each once, and words for
+    those that tell nothing. Where none does, it is the manifest's own, of what gathered them."""
+    books = [book.get(key) for book in manifest.get("notebooks", {}).values()]
+    told = [v for given in books for v in (given if isinstance(given, list) else [given])]
+    known = [v for i, v in enumerate(told) if v is not None and v not in told[:i]]
+    if not known:
+        return [manifest[key]] if key in manifest else [], ""
+    return known, " (of some runs not known)" if None in told else ""
+
+
 def made(manifest: dict, names: Sequence[str]) -> list[str]:
     """How the numbers came to be: command, what failed, data, weights, seeds, versions."""
     books = manifest.get("notebooks", {})
@@ -227,7 +238,10 @@ def made(manifest: dict, names: Sequence[str]) -> list[str]:
         return ", ".join(dict.fromkeys(words))
 
     seeds = sorted({s for book in books.values() for s in book["seeds"] if s is not None})
-    versions = ", ".join(f"{k} {v}" for k, v in sorted(manifest.get("versions", {}).items()))
+    installed, beside = made_on(manifest, "versions")
+    each = {k: dict.fromkeys(v[k] for v in installed if k in v) for v in installed for k in v}
+    versions = ", ".join(f"{k} {' and '.join(v)}" for k, v in sorted(each.items())) + beside
+    (devices, of_some), (threads, of_few) = (made_on(manifest, k) for k in ("device", "threads"))
     failed = manifest.get("failed", [])
     told = {
         "command": f"`{manifest['command']}`" if manifest.get("command") else "",
@@ -239,7 +253,8 @@ def made(manifest: dict, names: Sequence[str]) -> list[str]:
         "checksum of the weights": all_of("weights"),
         "seeds": ", ".join(map(str, seeds)),
         "versions": versions,
-        "device": f"{manifest.get('device', '')}, {manifest.get('threads', '?')} threads",
+        "device": f"{' and '.join(devices)}{of_some}, "
+        f"{' and '.join(map(str, threads)) or '?'} threads{of_few}",
         "code": all_codes(manifest),
         "made": manifest.get("made", ""),
     }

@@ -29,7 +29,7 @@ import shutil
 import signal
 import threading
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from itertools import product
@@ -64,6 +64,7 @@ KEYS = {"notebook", "preset", "fixed", "grid", "runs", "metric", "against", "nam
         "along"}  # fmt: skip
 MADE_OF = ("weights", "data", "train_data")  # what runs that differ in the seed alone must share
 TOLD = ("lessons",)  # and what they must share as far as they tell it, which older ones don't
+MADE_ON = ("threads", "device", "versions")  # what runs may differ in, and each tells
 FINISHED, FAILED, BUSY = "finished", "failed", "busy"
 Execute = Callable[..., Path]
 
@@ -183,7 +184,7 @@ def read_sweep(root: Path, file: Path) -> Sweep:
     for name in [*fixed, *(n for one in combinations for n in one)]:
         if name not in names:
             raise unknown(f"parameter of {' or '.join(p.stem for p in paths)}", name, names)
-    jobs = []
+    jobs, seen = [], {}
     for path, of in known.items():
         default = {name: parameter.default for name, parameter in of.items()} | chosen[path.stem]
         given = []
@@ -195,7 +196,7 @@ def read_sweep(root: Path, file: Path) -> Sweep:
         varied = [k for k in of if k == "seed" or any(each[k] != full[0][k] for each in full)]
         for values, each in zip(given, full, strict=True):
             values = chosen[path.stem] | values
-            name = f"{path.stem}-{address(path, values, numbers_only=True)}"
+            name = f"{path.stem}-{address(path, values, numbers_only=True, seen=seen)}"
             folder = runs_folder() / "sweeps" / name
             jobs.append(Job(path, values, each, {k: each[k] for k in varied}, folder))
     told = [content.get(key) for key in ("metric", "against", "named", "along")]
@@ -387,7 +388,7 @@ def held(jobs: Sequence[Job], out: Path) -> Kept:
             given = book["parameters"] | varied
             same = all(job.full.get(k) == v for k, v in given.items() if k != "arms")
             if same and {*job.full["arms"]} <= {*given["arms"]} and names <= {r.arm for r in own}:
-                made_of = {key: book.get(key) for key in (*MADE_OF, *TOLD)}
+                made_of = {key: book.get(key) for key in (*MADE_OF, *TOLD, *MADE_ON)}
                 about = made_of | {"parameters": given, "seconds": seconds, "code": code}
                 found[job.folder] = own, about
     return found
@@ -406,13 +407,13 @@ def gather(jobs: Sequence[Job], out: Path, kept: Kept | None = None) -> tuple[li
         own, told = (kept or {}).get(job.folder) or (None, _manifest(job))
         stem = job.notebook.stem
         made_of = {key: told.get(key) for key in (*MADE_OF, *TOLD)}
-        other = first.setdefault((stem, job.settings), {})
+        others = first.setdefault((stem, job.settings), {})
         for key, value in made_of.items():
-            if (key, value) != (*TOLD, None) and other.setdefault(key, value) != value:
-                raise UserError(
-                    f"{job} was run with other {key} than the runs beside it: remove "
-                    f"{job.folder} and start the sweep again."
-                )
+            if key in TOLD and value is None:
+                continue
+            other, theirs = others.setdefault(key, (job, value))
+            if theirs != value:
+                raise _unlike(job, other, key, out, kept or {})
         about.setdefault(stem, []).append((job, told, made_of))
         if own is None:
             own = [
@@ -425,6 +426,15 @@ def gather(jobs: Sequence[Job], out: Path, kept: Kept | None = None) -> tuple[li
     return list(rows.values()), {stem: _about(entries) for stem, entries in about.items()}
 
 
+def _unlike(job: Job, other: Job, key: str, out: Path, kept: Kept) -> UserError:
+    """Either may be the one of old: both are told, with what makes both anew."""
+    said = f"{job} was run with other {key} than {other}"
+    old = next((each for each in (job, other) if each.folder in kept), None)
+    if old is not None:
+        return UserError(f"{said}, and {out} holds {old}: start the sweep again without --keep.")
+    return UserError(f"{said}: remove {job.folder} and {other.folder}, and start the sweep again.")
+
+
 def _about(entries: list[tuple[Job, dict, dict]]) -> dict:
     """What all runs of a notebook share, and the parameters and time of each."""
     jobs, told, made_of = zip(*entries, strict=True)
@@ -432,6 +442,7 @@ def _about(entries: list[tuple[Job, dict, dict]]) -> dict:
     shared = {k: v for k, v in given[0].items() if all(g.get(k) == v for g in given)}
     shared.pop("seed", None)
     known = {key: {m[key] for m in made_of} - {None} for key in made_of[0]}
+    made_on = {key: _distinct(each.get(key) for each in told) for key in MADE_ON}
     return {
         "parameters": shared,
         **{key: values.pop() if len(values) == 1 else None for key, values in known.items()},
@@ -439,7 +450,16 @@ def _about(entries: list[tuple[Job, dict, dict]]) -> dict:
         "seconds": [each["seconds"] for each in told],
         "code": [each.get("code") for each in told],
         "runs": [job.varied for job in jobs],
-    }
+        **{key: values[0] if len(values) == 1 else values
+           for key, values in made_on.items() if values != [None]},
+    }  # fmt: skip
+
+
+def _distinct(told: Iterable[object]) -> list:
+    """What runs tell, each once, None for those that tell nothing. A kept one may tell a list, of
+    all that it was gathered with."""
+    flat = [v for each in told for v in (each if isinstance(each, list) else [each])]
+    return [v for i, v in enumerate(flat) if v not in flat[:i]]
 
 
 def _keep(file: str | None, job: Job, out: Path) -> str | None:

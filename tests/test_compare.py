@@ -57,6 +57,15 @@ def test_what_differs_is_told_by_kind_with_both_values(tmp_path):
     assert "seed" not in text and "python" not in text
 
 
+def test_what_the_runs_of_a_sweep_were_made_on_is_environment(tmp_path):
+    books = [{"05": {"threads": t, "versions": {"torch": v}, "parameters": {"lr": 1}}}
+             for t, v in ((2, "2.9"), ([2, 1], "2.10"))]  # fmt: skip
+    one, other = (folder(tmp_path / name, [row("none", 0.5)], notebooks=book)
+                  for name, book in zip("ab", books, strict=True))  # fmt: skip
+    first = compare(one, other).splitlines()[0]
+    assert first.startswith("They differ in environment (05 threads, 05 torch); ")
+
+
 def test_intervals_side_by_side_say_apart_or_overlap(tmp_path):
     one = folder(tmp_path / "a", [
         row("none", 0.5, (0.4, 0.6)), row("mse", 0.5, (0.4, 0.6)), row("code", 0.5),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -18,7 +19,9 @@ import zmq.asyncio
 from nbformat.v4 import new_code_cell as code
 from nbformat.v4 import new_markdown_cell as text
 from nbformat.v4 import new_notebook
+from PIL import Image
 
+from freqkd_lite import data, gap, runs
 from freqkd_lite.cli import main
 from freqkd_lite.errors import UserError
 from freqkd_lite.execute import (
@@ -285,6 +288,121 @@ def test_the_address_follows_source_parameters_and_results_but_not_outputs(folde
     nbformat.write(notebook, path)
     seen.add(address(path, {}))
     assert len(seen) == 4
+
+
+class Told(data.PairSet):
+    """A set whose content is what a file ROOT/NAME-SPLIT.txt says."""
+
+    has, reads = frozenset({"pairs"}), 0
+
+    def __init__(self, split, size, root=None, limit=None):
+        self.file = Path(root) / f"{self.name}-{split}.txt"
+        if not self.file.is_file():
+            raise UserError(f"{self.file} is missing.")
+        super().__init__(split, size, ["a"])
+
+    def fingerprint(self):
+        Told.reads += 1
+        return self.file.read_text()
+
+
+def two_sets(root: Path, monkeypatch) -> Path:
+    """A data root with two sets of three splits, `here` and `far`."""
+    monkeypatch.setattr(Told, "reads", 0)
+    root.mkdir()
+    for name in ("here", "far"):
+        monkeypatch.setitem(data.REGISTRY, name, type(name, (Told,), {"name": name}))
+        for split in ("train", "val", "test"):
+            (root / f"{name}-{split}.txt").write_text("as it was")
+    return root
+
+
+DATA = """dataset: str = "here"
+distil_dataset: str = ""
+root: str = ""
+height: int = 32
+width: int = 32
+split: str = "val" """
+SEVERAL = dict(dataset="here,far", split="test")
+
+
+@pytest.mark.parametrize("numbers_only", [True, False])
+@pytest.mark.parametrize(
+    ("values", "file", "asks"),
+    [
+        ({}, "here-train", True),
+        ({}, "here-val", True),
+        ({}, "here-test", False),
+        ({}, "far-train", False),
+        ({"split": "test"}, "here-test", True),
+        ({"distil_dataset": "far"}, "far-train", True),
+        ({"distil_dataset": "far"}, "far-val", False),
+        ({"distil_dataset": "here,far"}, "far-train", True),
+        (SEVERAL, "far-test", True),
+        (SEVERAL, "far-val", False),
+    ],
+)
+def test_the_address_follows_the_content_of_the_splits_that_are_read(
+    folder, monkeypatch, values, file, asks, numbers_only
+):
+    content = two_sets(folder.parent / "data", monkeypatch) / f"{file}.txt"
+    path = write(folder, "02_third", [settings(DATA)])
+    # a relative root is the notebook's, which runs in its own folder
+    values = values | {"root": "../data"}
+    first = address(path, values, numbers_only)
+    content.write_text("corrected")
+    changed = address(path, values, numbers_only)
+    assert (changed != first) == asks
+    content.unlink()  # for the notebook to tell
+    assert (address(path, values, numbers_only) not in (first, changed)) == asks
+    content.write_text("as it was")
+    assert address(path, values, numbers_only) == first
+
+
+def test_the_address_knows_a_picture_that_was_replaced_by_another_of_its_name(folder, tmp_path):
+    root = tmp_path / "pairs"
+    for kind in ("visible", "infrared"):
+        (root / kind).mkdir(parents=True)
+        for number in range(10):
+            Image.new("L", (32, 32), number).save(root / kind / f"{number}.png")
+    values = {"dataset": "folder", "root": str(root), "split": "all", "height": 3}
+    path = write(folder, "02_third", [settings(DATA)])
+    first = address(path, values)
+    assert address(path, values) == first
+    Image.new("L", (32, 32), 99).save(root / "infrared" / "4.png")
+    assert address(path, values) != first
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch):
+    """A copy of the package's sources, which checksums are taken of instead."""
+    there = tmp_path / "freqkd_lite"
+    shutil.copytree(runs.PACKAGE, there, ignore=lambda folder, names: [
+        n for n in names if not (Path(folder, n).is_dir() or n.endswith(".py"))])  # fmt: skip
+    monkeypatch.setattr(runs, "PACKAGE", there)
+    runs.code_version.cache_clear()
+    yield there
+    runs.code_version.cache_clear()
+
+
+def test_code_that_decides_a_gap_asks_for_a_new_run_and_a_caption_does_not(folder, package):
+    def seen() -> str:
+        runs.code_version.cache_clear()
+        return address(folder / "00_first.ipynb", {}, numbers_only=True)
+
+    found = {seen()}
+    for words in ("gap/words.py", "pages.py", "summary.py"):
+        with (package / words).open("a") as file:
+            file.write("# new\n")
+        found.add(seen())
+    assert len(found) == 1
+    files = {file for pattern in gap.CODE for file in package.glob(pattern)}
+    assert {f.name for f in files} >= {"changes.py", "similarity.py", "measures.py", "spectrum.py"}
+    for file in files:
+        file.write_text(file.read_text() + "# new\n")
+        before = len(found)
+        found.add(seen())
+        assert len(found) > before, file
 
 
 def test_tidy_removes_machine_time_and_lost_state_and_keeps_outputs(folder, tmp_path):

@@ -231,6 +231,31 @@ def test_eq_by_hand():
     )
 
 
+@pytest.mark.parametrize("length", [0.0, 1e-13, 1.0])
+def test_eq_s_gradient_is_that_of_torch_s_normalize(length):
+    """By autograd through its formula; a channel shorter than 1e-12 is not brought to length 1, so
+    stretching it counts."""
+    student, teacher = noise(2, 3, 6, 8), noise(2, 3, 6, 8, seed=1)
+    student[0, 1] *= length / student[0, 1].norm()
+    low = band_mask(6, 8, 0.5 * math.sqrt(2), "disk").double()
+
+    def by_formula(s):
+        a, b = (
+            torch.nn.functional.normalize(x.flatten(2), dim=2).view(x.shape) for x in (s, teacher)
+        )
+        power = torch.fft.fft2(a - b, norm="ortho").abs().square()
+        below, above = (power * low).mean(), (power * (1 - low)).mean()
+        return below + 0.1 * torch.log1p(above)
+
+    expected = torch.autograd.grad(by_formula(student.requires_grad_()), student)[0]
+    total = build_loss("eq")([student], [teacher]).total
+    found = torch.autograd.grad(total, student)[0]
+    assert total.item() == pytest.approx(by_formula(student).item())
+    for i in range(2):  # the short channel's gradient is huge: each by itself
+        for k in range(3):
+            torch.testing.assert_close(found[i, k], expected[i, k], rtol=1e-7, atol=0)
+
+
 def test_eq_sees_no_gain_of_a_channel():
     teacher = noise(2, 3, 6, 8)
     gains = torch.tensor([1.0, 5.0, 0.2]).reshape(1, 3, 1, 1)

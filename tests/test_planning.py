@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -157,11 +158,22 @@ def test_the_command_prints_the_plan():
         ("kaist_full", ["steps"], "-p 'steps' has no '='"),
         ("kaist_full", ["stepz=3"], "did you mean 'steps'"),
         ("kaist_full", ["steps=many"], "steps='many' can't be used"),
+        ("kaist_full", ["batch=2"], "batch=2 can't be shared .* by 4 .*: make it a multiple of 4"),
+        ("kaist_full", ["accumulate=3"], "batch=32 can't .* accumulate 3 times: .* multiple of 12"),
     ],
 )
 def test_a_wrong_plan_is_told_in_one_sentence(name, given, says):
     with pytest.raises(UserError, match=says):
         read_plan(name, given)
+
+
+def test_a_batch_that_the_plan_s_gpus_can_t_share_is_left_to_those_that_are_there(monkeypatch):
+    assert read_plan("kaist_full", ["batch=24", "accumulate=3"]).settings.batch == 24  # 4 x 3 x 2
+    asked = []
+    run = SimpleNamespace(folder="here", settings=SimpleNamespace(merge_scale=1))
+    monkeypatch.setattr(distil, "distil", lambda settings: asked.append(settings.batch) or run)
+    done = CliRunner().invoke(app, ["distil", "-p", "batch=2"])
+    assert (done.exit_code, done.output, asked) == (0, "here\n", [2])
 
 
 @pytest.mark.parametrize("command", [[], ["plan"], ["distil"]])

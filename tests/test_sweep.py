@@ -6,6 +6,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -13,6 +14,7 @@ import sys
 import threading
 import time
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -26,7 +28,7 @@ from freqkd_lite.results import Row, means, read_results, write_results
 from freqkd_lite.runs import write_json
 from freqkd_lite.sweep import default_out, gather, held, read_sweep, run_all, time_left, write
 from tests.fake_run import fake
-from tests.test_execute import settings
+from tests.test_execute import DATA, Told, settings, two_sets
 from tests.test_execute import write as write_notebook
 
 ROOT = Path(__file__).parent.parent
@@ -124,6 +126,20 @@ def test_what_is_wrong_in_a_sweep_file_is_told_before_anything_runs(root, text, 
     assert not (root / "runs").exists()
 
 
+def test_a_sweep_reads_each_split_once_and_runs_anew_when_the_data_changed(root, monkeypatch):
+    folder = two_sets(root / "data", monkeypatch)
+    write_notebook(root / "notebooks", "05_arms", [settings(f"{PARAMETERS}\n{DATA}")])
+    text = f"""notebook: 05_arms
+fixed: {{root: {folder}, distil_dataset: "here,far"}}
+grid: {{seed: [0, 1, 2], lr: [0.1, 0.2]}}"""
+    made = sweep(root, text)
+    assert Told.reads == 4  # here train, here val, and to distil on here train and far train
+    finish(made)
+    assert all(job.done for job in sweep(root, text).jobs)
+    (folder / "far-train.txt").write_text("corrected")
+    assert not any(job.done for job in sweep(root, text).jobs)
+
+
 def test_results_go_beside_a_file_called_sweep_and_else_into_a_folder_of_its_name():
     assert default_out(Path("results/msrs/sweep.yaml")) == Path("results/msrs")
     assert default_out(Path("mine/rates.yaml")) == Path("mine/rates")
@@ -182,7 +198,7 @@ from freqkd_lite import cli, sweep
 from tests.fake_run import fake
 
 run_all = sweep.run_all
-sweep.run_all = lambda made, workers: run_all(made, workers, fake)
+sweep.run_all = lambda made, workers, kept: run_all(made, workers, fake, kept)
 sys.argv = ["freqkd", "sweep", "sweep.yaml"]
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's `&` has it ignored
@@ -437,7 +453,7 @@ def test_runs_kept_beside_new_ones_must_have_seen_the_same_data(root):
     write_json(file, told)
     made = sweep(root, ARMS + "  - {seed: 2, arms: [none, eq]}\n")
     fake(made.jobs[2].notebook, made.jobs[2].values, made.jobs[2].folder)
-    with pytest.raises(UserError, match="was run with other weights than the runs beside it"):
+    with pytest.raises(UserError, match="with other weights than .* holds .*without --keep"):
         write(made, root / "out", "", [], held(made.jobs, root / "out"))
 
 
@@ -451,7 +467,7 @@ def test_what_one_run_does_not_tell_does_not_part_it_from_the_others(root):
     _, about = gather(made.jobs, root / "out")
     assert about["05_arms"]["lessons"] == "a"
     write_json(file, json.loads(file.read_text()) | {"lessons": "b"})
-    with pytest.raises(UserError, match="was run with other lessons than the runs beside it"):
+    with pytest.raises(UserError, match="was run with other lessons than 05_arms seed=1: remove"):
         gather(made.jobs, root / "out")
 
 
@@ -460,13 +476,102 @@ def test_arms_that_entered_later_are_told_with_the_differences(root):
     assert sweep(root, text).later == ["code"]
 
 
-def test_seeds_that_saw_other_data_are_not_averaged(root):
-    made = sweep(root, "notebook: 05_arms\ngrid: {seed: [0, 1]}")
+def sweep_to_keep(root: Path):
+    """Two seeds whose manifests tell all parameters of the notebook, as those of real ones do."""
+    write_notebook(root / "notebooks", "05_arms", [settings(f"{PARAMETERS}\nsteps: int = 3")])
+    return sweep(root, "notebook: 05_arms\nfixed: {arms: [none, code]}\ngrid: {seed: [0, 1]}")
+
+
+def told_by(job, **about) -> None:
+    file = job.folder / "manifest.json"
+    write_json(file, json.loads(file.read_text()) | about)
+
+
+def test_seeds_that_saw_other_data_are_not_averaged_and_both_folders_are_told(root):
+    made = sweep(root, "notebook: 05_arms\ngrid: {seed: [0, 1, 2, 3]}")
     finish(made)
-    file = made.jobs[1].folder / "manifest.json"
-    write_json(file, json.loads(file.read_text()) | {"data": "other"})
-    with pytest.raises(UserError, match="seed=1 was run with other data than the runs beside it"):
+    for job, content in zip(made.jobs, ("old", "old", "old", "new"), strict=True):
+        told_by(job, data=content)
+    old, _, _, new = made.jobs
+    sentence = (
+        f"05_arms seed=3 was run with other data than 05_arms seed=0: remove {new.folder} and "
+        f"{old.folder}, and start the sweep again."
+    )
+    with pytest.raises(UserError, match=f"^{re.escape(sentence)}$"):
         gather(made.jobs, root / "out")
+
+
+@pytest.mark.parametrize("old", [0, 1])
+def test_a_kept_run_that_saw_other_data_is_told_with_what_makes_it_anew(root, old):
+    made = sweep_to_keep(root)
+    finish(made)
+    for job, content in zip(made.jobs, ("a", "b"), strict=True):
+        told_by(job, data=content)
+    kept, out = made.jobs[old], root / "out"
+    write(replace(made, jobs=[kept]), out, "", [])
+    shutil.rmtree(kept.folder)
+    kept_runs = held(made.jobs, out)
+    assert list(kept_runs) == [kept.folder]
+    sentence = f"and {out} holds {kept}: start the sweep again without --keep"
+    with pytest.raises(UserError, match=re.escape(sentence)):
+        gather(made.jobs, out, kept_runs)
+    fake(kept.notebook, kept.values, kept.folder)
+    told_by(kept, data="ba"[old])
+    assert len(gather(made.jobs, out)[0]) == 4  # as told
+
+
+def made_on(root: Path) -> tuple[dict, list[str]]:
+    """What manifest and page of the results say of what the runs were made on."""
+    book = json.loads((root / "out" / "manifest.json").read_text())["notebooks"]["05_arms"]
+    lines = (root / "out" / "README.md").read_text().splitlines()
+    return (
+        {key: book[key] for key in ("threads", "device", "versions") if key in book},
+        [line for line in lines if line.startswith(("- versions", "- device"))],
+    )
+
+
+def test_the_page_tells_what_the_runs_were_made_on_and_not_what_gathered_them(root):
+    made = sweep_to_keep(root)
+    finish(made)
+    write(made, root / "out", "", [])
+    found, lines = made_on(root)  # none tells, so it is what gathered them
+    assert found == {} and lines[0].endswith(f"torchvision {version('torchvision')}")
+    for job in made.jobs:
+        told_by(job, threads=77, device="abacus", versions={"torch": "0.1", "python": "3.0"})
+    write(made, root / "out", "", [])
+    assert made_on(root) == (
+        {"threads": 77, "device": "abacus", "versions": {"torch": "0.1", "python": "3.0"}},
+        ["- versions: python 3.0, torch 0.1", "- device: abacus, 77 threads"],
+    )
+    told_by(made.jobs[1], threads=1, versions={"torch": "0.2", "python": "3.0"})
+    write(made, root / "out", "", [])
+    found, lines = made_on(root)
+    assert found["threads"] == [77, 1] and found["device"] == "abacus"
+    assert [each["torch"] for each in found["versions"]] == ["0.1", "0.2"]
+    assert lines == [
+        "- versions: python 3.0, torch 0.1 and 0.2", "- device: abacus, 77 and 1 threads",
+    ]  # fmt: skip
+
+
+def test_what_a_kept_run_was_made_on_stays_known_or_unknown(root):
+    made = sweep_to_keep(root)
+    finish(made)
+    first, second = made.jobs
+    write(replace(made, jobs=[first]), root / "out", "", [])
+    shutil.rmtree(first.folder)
+    told_by(second, threads=77, device="abacus")
+    for _ in range(2):  # gathered again, what is known of one run is not taken for the other's
+        write(made, root / "out", "", [], held(made.jobs, root / "out"))
+        found, lines = made_on(root)
+        assert found == {"threads": [None, 77], "device": [None, "abacus"]}
+        some = "(of some runs not known)"
+        assert lines[1:] == [f"- device: abacus {some}, 77 threads {some}"]
+    fake(first.notebook, first.values, first.folder)
+    told_by(first, threads=1, device="abacus")
+    write(made, root / "out", "", [])
+    shutil.rmtree(second.folder)
+    write(made, root / "out", "", [], held(made.jobs, root / "out"))
+    assert made_on(root)[0] == {"threads": [1, 77], "device": "abacus"}
 
 
 def test_means_intervals_and_the_table_against_numbers_worked_by_hand():
