@@ -42,27 +42,24 @@ def test_every_arm_has_the_rate_that_a_search_on_val_found_best(study):
 
 
 def test_the_search_is_alike_for_all_arms_and_as_long_as_the_study(study):
-    """Three rates for each arm of the study, and a fourth where the highest of them was best: there
-    it learns no better, or not at all. But for the anchored loss: it was tried at lower ones, for
-    with its plain weight it learns at none of these. What was only tried has two at least, and of
-    what others published the middle one."""
+    """Three rates for each arm of the study, merged ones too, and a fourth where the highest of
+    them was best; of the anchored loss a lower one, for with its plain weight it learns at none of
+    these. What was only tried has two at least, and of what others published the middle one."""
     search = yaml.safe_load((SEARCH / "sweep.yaml").read_text())
-    asked = {arm for run in search["runs"] for arm in run["arms"]}
+    asked = [arm_settings(arm) for run in search["runs"] for arm in run["arms"] if arm != NONE]
     compared = {without_lr(arm) for run in study["runs"] for arm in run["arms"] if arm != NONE}
     checked = set()
     for arm, points in series(means(read_results(SEARCH)), "probe_ap", "lr").items():
         tried, plain = {p.at for p in points}, split_arm(arm)[0]
         checked.add(without_lr(arm))
-        if plain == "anchor":
-            assert {0.0001, 0.0003} <= tried or {0.0003, 0.001} <= tried, arm
-            continue
         if without_lr(arm) not in compared and LOSSES[plain].__module__ == rivals.__name__:
             assert 0.001 in tried, arm
             continue
         assert {0.001, 0.003} <= tried, arm
-        if without_lr(arm) in compared and "merge_scale" not in arm:
+        if without_lr(arm) in compared:
             assert 0.0003 in tried and best(points).at < 0.01, arm
-            assert best(points).at < 0.003 or with_settings(arm, "lr=0.01") in asked, arm
+            highest = arm_settings(with_settings(arm, "lr=0.01"))
+            assert best(points).at < 0.003 or highest in asked, arm
     assert compared <= checked
     for key in ("distil_dataset", "further"):
         assert study["fixed"][key] == search["fixed"][key]

@@ -85,7 +85,7 @@ def test_a_page_without_kernel_rolls_its_balls(tmp_path):
         assert "cost 2.25, slope -3.00" in before[0]
         # The arrow points down the slope: right on the MSE, left in the coded loss's second valley.
         arrows = [page.evaluate("(l) => l.getAttribute('x2') - l.getAttribute('x1')", line)
-                  for line in root.locator("line").element_handles()]  # fmt: skip
+                  for line in root.locator("line.arrow").element_handles()]  # fmt: skip
         assert arrows[0] > 0 > arrows[1]
         root.get_by_role("button").click()
         after = [float(w.split()[1].rstrip(",")) for w in words.all_inner_texts()]

@@ -41,7 +41,7 @@ function valley(spec, loss) {
   const x = (t) => ((t + 2) / 4) * WIDTH;
   const y = (t) => 8 + HEIGHT * (1 - Math.min(TOP, between(spec.steps, loss.cost, t)) / TOP);
   const ball = node("circle", { r: 7, fill: loss.colour, stroke: "currentColor" });
-  const arrow = node("line", { stroke: "currentColor", "stroke-width": 3 });
+  const arrow = node("line", { class: "arrow", stroke: "currentColor", "stroke-width": 3 });
   const head = node("polyline", { fill: "none", stroke: "currentColor", "stroke-width": 3 });
   const foot = HEIGHT + 10;
   const marks = spec.marks.flatMap(([t, word]) => [
