@@ -197,6 +197,23 @@ print(pathlib.Path.cwd().name)"""
     assert "FREQKD_RUN" not in os.environ
 
 
+def test_what_a_failed_run_left_stays_until_its_next_try_has_ended(folder, tmp_path):
+    """A try that is killed on the way must not take the record of the failure with it."""
+    looks = """import os
+from pathlib import Path
+from freqkd_lite.errors import UserError
+left = Path(os.environ["FREQKD_RUN"]).parent / "run.failed" / "error.txt"
+if bad:
+    raise UserError(f"left: {left.exists()}.")"""
+    path = write(folder, "08_again", [settings("bad: bool = True"), code(looks)])
+    for left in (False, True):
+        with pytest.raises(UserError, match=f"left: {left}"):
+            execute(path, {}, tmp_path / "run")
+        assert f"left: {left}" in (tmp_path / "run.failed" / "error.txt").read_text()
+    execute(path, {"bad": False}, tmp_path / "run")
+    assert not (tmp_path / "run.failed").exists()
+
+
 def test_a_failed_cell_gives_its_own_sentence_and_keeps_what_ran(folder, tmp_path):
     source = "from freqkd_lite.errors import UserError\nraise UserError('No masks: take scenes.')"
     path = write(folder, "02_third", [settings(), code("print('before')"), code(source)])
