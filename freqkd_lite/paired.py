@@ -155,7 +155,12 @@ class Difference:
     among: tuple[float, float] | None = None
 
     def __str__(self) -> str:
-        return "{:+.3f} [{:+.3f}, {:+.3f}]".format(self.value, *self.interval)
+        return f"{self.value:+.3f} {signed(self.interval)}"
+
+
+def signed(interval: tuple[float, float] | None) -> str:
+    """An interval of a difference in square brackets, "" for none."""
+    return "[{:+.3f}, {:+.3f}]".format(*interval) if interval else ""
 
 
 def beats(d: Difference) -> bool:

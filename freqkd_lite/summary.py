@@ -29,7 +29,7 @@ from freqkd_lite.figures.along import (
 )
 from freqkd_lite.figures.arms import colour, name
 from freqkd_lite.notebook import NAMES, style
-from freqkd_lite.paired import FILE, Differences, differences, not_compared
+from freqkd_lite.paired import FILE, Differences, differences, not_compared, signed
 from freqkd_lite.results import Mean, is_part, means, read_results, split_arm
 
 PAGE, FIGURE, TABLE = "README.md", "figure.png", "table.csv"
@@ -277,9 +277,8 @@ def differences_table(kept: Differences) -> list[str]:
     for arm in dict.fromkeys(d.arm for d in found):
         of = [d for d in found if d.arm == arm]
         among = next((d.among for d in of if d.among), None)
-        wide = "[{:+.3f}, {:+.3f}]".format(*among) if among else ""
         called = name(arm) + (" (later)" if arm in kept.later else "")
-        lines.append(f"| {called} | {' | '.join(map(str, of))} | {wide} | {of[0].seeds} |")
+        lines.append(f"| {called} | {' | '.join(map(str, of))} | {signed(among)} | {of[0].seeds} |")
     d = found[0]
     whole = "" if d.groups == d.images else f", of {d.groups} groups that are drawn whole"
     lines += ["", "Paired, with 95 % intervals over images and seeds, which are resampled together "

@@ -18,6 +18,7 @@ from freqkd_lite.paired import (
     Differences,
     beats,
     read_differences,
+    signed,
 )
 from freqkd_lite.results import Mean, means, read_results, split_arm
 
@@ -125,7 +126,7 @@ def looked_at_once(rows: Sequence[Difference]) -> list[str]:
     ahead = sorted((d for d in rows if beats(d) and d.among), key=lambda d: -d.value)
     if not ahead:
         return []
-    told = ", ".join("{} [{:+.3f}, {:+.3f}]".format(name(d.arm), *d.among) for d in ahead)
+    told = ", ".join(f"{name(d.arm)} {signed(d.among)}" for d in ahead)
     left = [name(d.arm) for d in ahead if d.among[0] > 0]
     verb = "stays" if len(left) < 2 else "stay"
     return [f"By intervals that hold for all {len(rows)} arms at once ({told}) "

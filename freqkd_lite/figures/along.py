@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from freqkd_lite.errors import UserError
 from freqkd_lite.figures.arms import colour, name
 from freqkd_lite.notebook import COLOURS, NAMES, style
-from freqkd_lite.paired import Difference, Differences, differences, read_differences
+from freqkd_lite.paired import METRICS, Difference, Differences, differences, read_differences
 from freqkd_lite.results import (
     Mean,
     Row,
@@ -135,6 +135,11 @@ class Along:
         """The metric for people."""
         return NAMES.get(self.metric, self.metric)
 
+    @property
+    def axis(self) -> str:
+        """The setting for people."""
+        return WORDS.get(self.setting, self.setting)
+
     def at_end(self, arm: str) -> bool:
         """Whether an arm is best at the first or the last value that was tried, failed or not."""
         points = self.lines[arm]
@@ -154,16 +159,21 @@ def read(found: Sequence[Mean], metric: str, along: str, failed: Sequence[str] =
 
 def first_less(rows: Sequence[Row], folder: Path, metric: str, along: str) -> Differences | None:
     """Of two arms or three, each one less the first, at each value of the setting that both have,
-    over images and seeds (`paired.differences`); None for one arm and for many."""
+    over images and seeds (`paired.differences`); None for one arm, for many, and for figures that
+    keep no files of images."""
+    of = [row for row in rows if row.metric == metric and row.value is not None]
+    if metric not in METRICS or not all(row.per_image for row in of if not is_part(row.split)):
+        return None
     by_value: dict[float, dict[str, str]] = {}
-    for arm in dict.fromkeys(row.arm for row in rows if row.metric == metric):
+    for arm in dict.fromkeys(row.arm for row in of):
         plain, at = _without(arm, along)
         if at is not None:
             by_value.setdefault(at, {})[plain] = arm
-    first, *others = dict.fromkeys(plain for arms in by_value.values() for plain in arms)
-    found: list[Difference] = []
-    for at in sorted(by_value) if 1 <= len(others) < SAID else ():
-        arms = by_value[at]
+    plains = list(dict.fromkeys(plain for arms in by_value.values() for plain in arms))
+    if not 2 <= len(plains) <= SAID:
+        return None
+    first, found = plains[0], []
+    for _, arms in sorted(by_value.items()):
         if first in arms and len(arms) > 1:
             here = [row for row in rows if row.arm in arms.values()]
             less = differences(here, folder, arms[first], metric)
@@ -184,7 +194,7 @@ def along_figure(kept: Along) -> tuple[Figure, str]:
     more = f" Dotted: {dotted}." if dotted else ""
     if any(p.value is None for points in kept.lines.values() for p in points):
         more += " Crosses: runs that failed."
-    what = f"{kept.words} against {WORDS.get(kept.setting, kept.setting)}, by arm"
+    what = f"{kept.words} against {kept.axis}, by arm"
     return drawn, f"{what}. {'; '.join(said)}.{more}"
 
 
@@ -231,7 +241,7 @@ def _panels(kept: Along) -> Figure:
         last.text(1.03, value, name(arm), transform=where, fontsize=8.5, va="center")
     for ax in axes.flat[max(0, len(kept.lines) - columns) : len(kept.lines)]:
         ax.tick_params(labelbottom=True)
-    drawn.supxlabel(WORDS.get(kept.setting, kept.setting), fontsize=10.5)
+    drawn.supxlabel(kept.axis, fontsize=10.5)
     drawn.supylabel(kept.words, fontsize=10.5)
     return drawn
 
@@ -259,7 +269,7 @@ def _rows(kept: Along) -> Figure:
         ax.plot([], [], label=_short(value), **look[value])
     ax.set_yticks(range(len(arms)), [name(arm) for arm in arms])
     ax.set(ylim=(len(arms) - 0.4, -0.6), xlabel=kept.words)
-    ax.set_title(f"At which {WORDS.get(kept.setting, kept.setting)} is each arm best?")
+    ax.set_title(f"At which {kept.axis} is each arm best?")
     ax.margins(x=0.1)
     ax.grid(axis="y", visible=False)
     for arm, value in kept.levels.items():
@@ -267,7 +277,7 @@ def _rows(kept: Along) -> Figure:
         ax.text(value, 0.01, name(arm), transform=foot, fontsize=8.5, rotation=90, ha="right",
                 va="bottom")  # fmt: skip
     drawn.legend(loc="outside lower center", ncols=len(values) + 1, handletextpad=0.1,
-                 title=f"{WORDS.get(kept.setting, kept.setting)}; ringed: the best of an arm",
+                 title=f"{kept.axis}; ringed: the best of an arm",
                  title_fontsize=9, fontsize=9)  # fmt: skip
     return drawn
 
@@ -303,8 +313,7 @@ def _few(names: Sequence[str], what: str) -> str:
 
 def along_table(kept: Along) -> list[str]:
     """Every arm at its best as Markdown, with what was tried besides."""
-    setting = WORDS.get(kept.setting, kept.setting)
-    lines = ["", f"## Each arm at the {setting} that suits it", "",
+    lines = ["", f"## Each arm at the {kept.axis} that suits it", "",
              f"| arm | {kept.words} | at {kept.setting} | tried besides | an end | failed |",
              "|" + "---|" * 6]  # fmt: skip
     for arm, top in kept.tops.items():
@@ -354,7 +363,7 @@ def ranked(folder: str | Path, losses: Sequence[str]) -> str:
     kept = read_along(Path(folder))
     if not kept:
         return _absent(Path(folder))
-    lines = [f"{kept.words} on {kept.place}, each at the {WORDS.get(kept.setting, kept.setting)} "
+    lines = [f"{kept.words} on {kept.place}, each at the {kept.axis} "
              "that suits it:"]  # fmt: skip
     lines += [f"  {top}  {name(arm)} · {kept.setting}={top.at:g}"
               for arm, top in kept.tops.items() if split_arm(arm)[0] in losses]  # fmt: skip
