@@ -59,9 +59,8 @@ def misses(found: dict) -> list[str]:
 
     def ask(name: str, what: str, value: float, bar: float, most: bool = True) -> None:
         if value > bar if most else value < bar:
-            missed.append(
-                f"{name}: {what} {value:.2f}x, {'at most' if most else 'at least'} {bar}x"
-            )
+            told = f"{value:.2f}" if round(value, 2) != bar else f"{value:.4f}"
+            missed.append(f"{name}: {what} {told}x, {'at most' if most else 'at least'} {bar}x")
 
     if found["what"] == "loss":
         for row in found["rows"]:
@@ -69,7 +68,7 @@ def misses(found: dict) -> list[str]:
             ask(name, "faster", row["faster"], FASTER[row["kind"]], most=False)
             if row["kind"] == "linear":
                 ask(name, "of MSE", row["of_mse"], OF_MSE)
-            if row["error"] > bench_losses.TOLERANCE:
+            if not row["error"] <= bench_losses.TOLERANCE:  # NaN neither
                 missed.append(f"{name}: differs by {row['error']:.0e}")
     if found["what"] == "slider":
         for row in found["rows"]:
@@ -130,7 +129,7 @@ def columns(found: dict) -> tuple[Sequence[str], list[list[str]]]:
         ]  # fmt: skip
     group, base = ("loss", found["base"]) if found["what"] == "step" else ("kind", "student")
     return (group, "ms", f"of {base}", "MB", f"memory of {base}", "difference"), [
-        [name, f"{1e3 * r['seconds']:.0f}", f"{r['ratio']:.3f}", f"{r['memory_bytes'] / 1e6:.0f}",
+        [name, f"{1e3 * r['seconds']:.0f}", spread(r, "ratio", 3), f"{r['memory_bytes'] / 1e6:.0f}",
          f"{r['memory_ratio']:.3f}", f"{r['difference']:.0e}"]
         for name, r in found[group].items()
     ]  # fmt: skip

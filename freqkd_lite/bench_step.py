@@ -32,7 +32,7 @@ from freqkd_lite.distil import (
 from freqkd_lite.features import TINY, Backbone, create_net
 from freqkd_lite.losses import LOSSES, PREPARERS, LossParts, build_loss, needs_anchors, prepare
 from freqkd_lite.teacher_cache import FixedTeacher, Teacher
-from freqkd_lite.turns import ratio, take_turns
+from freqkd_lite.turns import quartiles, ratio, take_turns
 
 EQUAL = 1e-5  # the largest relative difference that counts as equal
 VIT_S = "vit_small_patch14_dinov2.lvd142m"
@@ -149,9 +149,9 @@ def step(
 
     `losses` are names, or names with what `build_loss` returned for them, and `base` among them.
 
-    Returns {"loss": {name: {"seconds", "ratio", "memory_bytes", "memory_ratio", "difference",
-    "equal"}}} beside what was measured on. `difference` is that of the step's own loss from the
-    same in float64 on features computed apart, relative.
+    Returns {"loss": {name: {"seconds", "ratio", "ratio_quartiles", "memory_bytes", "memory_ratio",
+    "difference", "equal"}}} beside what was measured on. `difference` is that of the step's own
+    loss from the same in float64 on features computed apart, relative.
     """
     bench = Bench(model, size, batch, blocks, lora_rank, device)
     if not isinstance(losses, dict):
@@ -171,6 +171,7 @@ def step(
         found[name] = {
             "seconds": median(seconds[name]),
             "ratio": ratio(seconds[name], seconds[base]),
+            "ratio_quartiles": quartiles(seconds[name], seconds[base]),
             "memory_bytes": memory[name],
             "memory_ratio": memory[name] / memory[base],
             "difference": wrong,
@@ -193,9 +194,10 @@ def cache(
     relative to a student's step alone, which finds them in memory; by default as in
     results/distillation, with random weights.
 
-    Returns {"kind": {"student"|"cached"|"computed": {"seconds", "ratio", "memory_bytes",
-    "memory_ratio", "difference", "equal"}}}. `difference` is that of the step's loss from the
-    student's alone, relative; `computed` rounds to half precision too, as a cache does.
+    Returns {"kind": {"student"|"cached"|"computed": {"seconds", "ratio", "ratio_quartiles",
+    "memory_bytes", "memory_ratio", "difference", "equal"}}}. `difference` is that of the step's
+    loss from the student's alone, relative; `computed` rounds to half precision too, as a cache
+    does.
     """
     bench = Bench(model, size, batch, blocks, lora_rank, device)
     with empty_cache() as folder:
@@ -216,6 +218,7 @@ def cache(
         name: {
             "seconds": median(seconds[name]),
             "ratio": ratio(seconds[name], seconds["student"]),
+            "ratio_quartiles": quartiles(seconds[name], seconds["student"]),
             "memory_bytes": memory[name],
             "memory_ratio": memory[name] / memory["student"],
             "difference": relative(values[name], values["student"]),

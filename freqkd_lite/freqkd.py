@@ -109,10 +109,12 @@ class _Spatial(Function):
 
     @staticmethod
     def forward(ctx, student, teacher, form):  # noqa: ANN001, ANN205
-        low, whole = torch.empty_like(student), torch.empty_like(student)
-        each = zip(*map(pieces, (student, teacher, low, whole)), strict=True)
-        found = [_spatial_piece(*maps, form, student.numel()) for maps in each]
-        ctx.save_for_backward(low, whole)
+        maps, gradients = [student, teacher], []
+        if ctx.needs_input_grad[0]:
+            gradients = [torch.empty_like(student) for _ in range(2)]
+        each = zip(*map(pieces, maps + gradients), strict=True)
+        found = [_spatial_piece(form, student.numel(), *few) for few in each]
+        ctx.save_for_backward(*gradients)
         return tuple(torch.stack(values).sum() for values in zip(*found, strict=True))
 
     @staticmethod
@@ -122,24 +124,25 @@ class _Spatial(Function):
         return (of_low * low).add_(of_whole * whole), None, None
 
 
-def _spatial_piece(student: Tensor, teacher: Tensor, low: Tensor, whole: Tensor, form: Quadratic,
-                   elements: int) -> tuple[Tensor, Tensor]:  # fmt: skip
-    """What some images add to both energies, and to their gradients, which go into `low` and
-    `whole`: a channel's length is fixed, so only its turning counts."""
+def _spatial_piece(form: Quadratic, elements: int, student: Tensor, teacher: Tensor,
+                   *gradients: Tensor) -> tuple[Tensor, Tensor]:  # fmt: skip
+    """What some images add to both energies, and to their `gradients`, where given: a channel's
+    length is fixed, so only its turning counts."""
     scale, turned = _spatial_scale(student)
     y = student * scale
     difference = torch.sub(y, teacher * _spatial_scale(teacher)[0])
     energy, back = form(difference)
     total = inner(difference, difference)
     scale = scale * (2 / elements)
-    for pull, out in ((back, low), (difference, whole)):
+    for pull, out in zip((back, difference), gradients, strict=False):
         along = (pull * y).sum((2, 3), keepdim=True).mul_(turned)
         torch.sub(pull, y * along, out=out).mul_(scale)
     return energy / elements, total / elements
 
 
 def _spatial_scale(x: Tensor) -> tuple[Tensor, Tensor]:
-    """What brings each channel to length 1 over space, as `unit_norm` would, and which have one."""
+    """What brings each channel to length 1 over space, as `torch.nn.functional.normalize` would,
+    and which have a length."""
     squared = x.square().sum((2, 3), keepdim=True)
     return squared.clamp_min(EPS**4).rsqrt_(), squared > EPS**4
 

@@ -6,7 +6,7 @@ losses themselves stand apart: `freqkd` holds the method and its variants, `riva
 published, `weighted` and `projected` what this project adds; here are the two plain ones.
 
 Some losses measure something once, before training, on the features of the untrained student:
-`prepare` does, `save_states` keeps it with the run, `build_loss(states=...)` takes it.
+`prepare` does, `pack_states` packs it into a file of the run, `build_loss(states=...)` takes it.
 """
 
 from __future__ import annotations
@@ -354,13 +354,8 @@ def pack_states(states: Sequence[State]) -> bytes:
     return save({name: value.contiguous() for name, value in named.items()})
 
 
-def save_states(states: Sequence[State], path: str | Path) -> None:
-    """Keep what `prepare` returned in a file."""
-    Path(path).write_bytes(pack_states(states))
-
-
 def load_states(path: str | Path) -> list[State]:
-    """What `save_states` kept. `UserError` for a file that is missing or holds something else."""
+    """What `pack_states` packed. `UserError` for a file that is missing or holds something else."""
     try:
         named = load_file(path)
         states: list[State] = [{} for _ in {name.split("/")[0] for name in named}]

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from freqkd_lite.errors import UserError
 from freqkd_lite.losses import State, normalise, register
-from freqkd_lite.weighted import RIDGES
+from freqkd_lite.weighted import RIDGES, ridge_map
 
 
 class ReducedRank:
@@ -43,9 +43,7 @@ class ReducedRank:
         (fit_ss, fit_ts, _), (ss, ts, tt) = self.sums
         found = []
         for ridge in RIDGES:
-            penalty = max(ridge * float(fit_ss.trace()) / len(ss), 1e-12)
-            fit = fit_ss + penalty * torch.eye(len(ss)).to(fit_ss)
-            across = torch.linalg.solve(fit, fit_ts, left=False)
+            across = ridge_map(fit_ss, fit_ts, ridge)
             missed = tt - across @ ts.T - ts @ across.T + across @ ss @ across.T
             found.append((float(missed.trace()), across, missed))
         _, across, missed = min(found, key=lambda each: each[0])

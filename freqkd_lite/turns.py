@@ -54,11 +54,10 @@ def ratio(seconds: Sequence[float], base: Sequence[float]) -> float:
     return median(_ratios(seconds, base))
 
 
-def quartiles(seconds: Sequence[float], base: Sequence[float]) -> tuple[float, float]:
-    """(first, third) over rounds of the ratios of which `ratio` is the median: how far they
+def quartiles(seconds: Sequence[float], base: Sequence[float]) -> list[float]:
+    """[first, third] over rounds of the ratios of which `ratio` is the median: how far they
     spread. Between two rounds they are interpolated, as NumPy does."""
-    first, third = np.quantile(_ratios(seconds, base), (0.25, 0.75))
-    return float(first), float(third)
+    return np.quantile(_ratios(seconds, base), (0.25, 0.75)).tolist()
 
 
 def _ratios(seconds: Sequence[float], base: Sequence[float]) -> list[float]:

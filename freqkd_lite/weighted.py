@@ -22,6 +22,13 @@ RIDGES = (0.01, 0.1, 1.0, 10.0)
 """Penalties of the map across channels, in units of the student's mean power: the best is taken."""
 
 
+def ridge_map(ss: Tensor, ts: Tensor, ridge: float) -> Tensor:
+    """B (C, C) that comes nearest to T ~ B S by least squares, kept short by a penalty of `ridge`:
+    from the sums ss of s s^T and ts of t s^T."""
+    penalty = max(ridge * float(ss.trace()) / len(ss), 1e-12)
+    return torch.linalg.solve(ss + penalty * torch.eye(len(ss)).to(ss), ts, left=False)
+
+
 class Predictability:
     """Prepares `coherence` and `anchor`. Its state holds curves, (1 + rings,) each, whose first
     point is the zero frequency and whose other ones are the rings of `RINGS` that have bins:
@@ -108,11 +115,9 @@ class _Across:
             raise UserError("variant='predicted' needs two batches: one to fit, one to score.")
         shares = []
         for (fit_ss, fit_ts, _), (ss, ts, tt) in zip(*self.sums, strict=True):
-            mean = fit_ss.trace() / len(fit_ss)
             best = torch.zeros((), dtype=torch.float64)
-            for ridge in RIDGES if mean > 0 else ():
-                penalty = ridge * mean * torch.eye(len(fit_ss)).to(fit_ss)
-                across = torch.linalg.solve(fit_ss + penalty, fit_ts, left=False)
+            for ridge in RIDGES:
+                across = ridge_map(fit_ss, fit_ts, ridge)
                 error = tt - 2 * (across * ts).sum() + ((across @ ss) * across).sum()
                 best = torch.maximum(best, (1 - error / tt).nan_to_num().cpu())
             shares.append(best)

@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import math
 import re
 
 import pytest
@@ -42,8 +43,11 @@ def powers(time, memory, tokens=(10, 1000)):
         (linear(kind="elementwise", faster=2.0, of_mse=9.0), []),
         (linear(kind="elementwise", faster=1.9), ["step at 8x2x3x4: faster 1.90x, at least 2.0x"]),
         (linear(error=2e-5), ["step at 8x2x3x4: differs by 2e-05"]),
+        (linear(error=math.nan), ["step at 8x2x3x4: differs by nan"]),
         (stepping(), []),
         (stepping(ratio=1.06), ["code: time 1.06x, at most 1.05x"]),
+        (stepping(ratio=1.0504), ["code: time 1.0504x, at most 1.05x"]),
+        (stepping(ratio_quartiles=[1.0, 1.2]), []),
         (stepping(memory_ratio=1.2), ["code: memory 1.20x, at most 1.1x"]),
         (stepping(equal=False, difference=1e-3), ["code: differs by 1e-03"]),
         (stepping("cache", "cached", ratio=1.08), []),
@@ -68,6 +72,9 @@ def test_a_ratio_is_shown_with_its_quartiles_where_it_has_them():
     assert row[-3:] == ["5.0 (4.6-5.3)", "1.70 (1.60-1.90)", "1e-06"]
     (row,) = report.columns(linear())[1]  # a file that was written before
     assert row[-3:] == ["4.0", "1.70", "1e-06"]
+    for what, name in (("step", "code"), ("cache", "cached")):
+        (row,) = report.columns(stepping(what, name, ratio_quartiles=[0.99, 1.0625]))[1]
+        assert row[:3] == [name, "210", "1.050 (0.990-1.062)"]
 
 
 def test_powers_are_told_and_drawn():

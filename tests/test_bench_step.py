@@ -57,6 +57,9 @@ def test_each_loss_is_checked_and_a_wrong_one_is_told(monkeypatch):
     told = found["loss"]
     assert list(told) == ["mse", "code", "wrong"]
     assert told["mse"]["ratio"] == told["mse"]["memory_ratio"] == 1.0
+    assert told["mse"]["ratio_quartiles"] == [1.0, 1.0]
+    first, third = told["code"]["ratio_quartiles"]
+    assert first <= told["code"]["ratio"] <= third
     assert told["mse"]["equal"] and told["code"]["equal"] and not told["wrong"]["equal"]
     assert told["wrong"]["difference"] == pytest.approx(1e-3, rel=0.01)
     # a step holds at least both networks of 306,240 weights

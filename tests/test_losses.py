@@ -15,8 +15,8 @@ from freqkd_lite.losses import (
     load_states,
     needs_anchors,
     normalise,
+    pack_states,
     prepare,
-    save_states,
 )
 from freqkd_lite.spectrum import band_mask, centred_rectangle, radius, split_bands
 
@@ -256,6 +256,16 @@ def test_eq_s_gradient_is_that_of_torch_s_normalize(length):
             torch.testing.assert_close(found[i, k], expected[i, k], rtol=1e-7, atol=0)
 
 
+def test_eq_s_value_needs_no_gradient():
+    student, teacher = noise(2, 3, 6, 8), noise(2, 3, 6, 8, seed=1)
+    kept = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda x: kept.append(x) or x, lambda x: x):
+        value = build_loss("eq")([student], [teacher]).total
+        assert not kept and not value.requires_grad
+        wanted = build_loss("eq")([student.clone().requires_grad_()], [teacher]).total
+    assert kept and value == wanted.detach()
+
+
 def test_eq_sees_no_gain_of_a_channel():
     teacher = noise(2, 3, 6, 8)
     gains = torch.tensor([1.0, 5.0, 0.2]).reshape(1, 3, 1, 1)
@@ -328,7 +338,7 @@ def test_robust_keeps_a_sample_of_each_batch_and_nothing_else(monkeypatch):
 def test_prepared_states_come_back_from_a_file(tmp_path):
     maps = [noise(3, 2, 6, 8, seed=s) for s in range(4)]
     states = prepare("coherence", [(maps[:2], maps[2:])])
-    save_states(states, tmp_path / "loss.safetensors")
+    (tmp_path / "loss.safetensors").write_bytes(pack_states(states))
     back = load_states(tmp_path / "loss.safetensors")
     assert [sorted(s) for s in back] == [["coherence", "power", "rho", "shuffled"]] * 2
     for one, other in zip(states, back, strict=True):

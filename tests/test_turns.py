@@ -11,9 +11,9 @@ def test_ratios_are_of_one_round_and_their_median():
 
 def test_quartiles_are_of_the_ratios_too():
     # 5, 2, 1, 4 and 30 times as long: a quarter of the way from the least is the second
-    assert quartiles([5.0, 4.0, 1.0, 40.0, 30.0], [1.0, 2.0, 1.0, 10.0, 1.0]) == (2.0, 5.0)
-    assert quartiles([2.0, 4.0], [1.0, 1.0]) == (2.5, 3.5)
-    assert quartiles([6.0], [2.0]) == (3.0, 3.0)
+    assert quartiles([5.0, 4.0, 1.0, 40.0, 30.0], [1.0, 2.0, 1.0, 10.0, 1.0]) == [2.0, 5.0]
+    assert quartiles([2.0, 4.0], [1.0, 1.0]) == [2.5, 3.5]
+    assert quartiles([6.0], [2.0]) == [3.0, 3.0]
 
 
 def test_all_take_turns_in_changing_order_and_the_first_round_is_left_out(monkeypatch):
