@@ -113,31 +113,31 @@ class _Spatial(Function):
         if ctx.needs_input_grad[0]:
             gradients = [torch.empty_like(student) for _ in range(2)]
         each = zip(*map(pieces, maps + gradients), strict=True)
-        found = [_spatial_piece(form, student.numel(), *few) for few in each]
-        ctx.save_for_backward(*gradients)
-        return tuple(torch.stack(values).sum() for values in zip(*found, strict=True))
+        *found, scales = zip(*(_spatial_piece(form, *few) for few in each), strict=True)
+        ctx.save_for_backward(torch.cat(scales), *gradients)
+        return tuple(torch.stack(values).sum() / student.numel() for values in found)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, of_low, of_whole):  # noqa: ANN001, ANN205
-        low, whole = ctx.saved_tensors
-        return (of_low * low).add_(of_whole * whole), None, None
+    def backward(ctx, *of):  # noqa: ANN001, ANN205
+        scale, low, whole = ctx.saved_tensors
+        of_low, of_whole = (2 / low.numel() * gradient * scale for gradient in of)
+        return (low * of_low).addcmul_(whole, of_whole), None, None
 
 
-def _spatial_piece(form: Quadratic, elements: int, student: Tensor, teacher: Tensor,
-                   *gradients: Tensor) -> tuple[Tensor, Tensor]:  # fmt: skip
-    """What some images add to both energies, and to their `gradients`, where given: a channel's
-    length is fixed, so only its turning counts."""
+def _spatial_piece(form: Quadratic, student: Tensor, teacher: Tensor,
+                   *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
+    """Both energies of some images, summed, and what brings a student's channel to length 1. Half
+    the `gradients` of both, where given, are filled with what lies across the channel, for its
+    length is fixed, and only its turning counts; they lack that scale yet."""
     scale, turned = _spatial_scale(student)
     y = student * scale
-    difference = torch.sub(y, teacher * _spatial_scale(teacher)[0])
+    difference = torch.addcmul(y, teacher, _spatial_scale(teacher)[0], value=-1)
     energy, back = form(difference)
-    total = inner(difference, difference)
-    scale = scale * (2 / elements)
     for pull, out in zip((back, difference), gradients, strict=False):
-        along = (pull * y).sum((2, 3), keepdim=True).mul_(turned)
-        torch.sub(pull, y * along, out=out).mul_(scale)
-    return energy / elements, total / elements
+        along = torch.mul(pull, y, out=out).sum((2, 3), keepdim=True).mul_(turned)
+        torch.addcmul(pull, y, along, value=-1, out=out)
+    return energy, inner(difference, difference), scale
 
 
 def _spatial_scale(x: Tensor) -> tuple[Tensor, Tensor]:

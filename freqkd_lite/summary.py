@@ -216,8 +216,8 @@ def all_codes(manifest: dict) -> str:
 
 
 def made_on(manifest: dict, key: str) -> tuple[list, str]:
-    """What the runs of a manifest tell of threads, device or versions, each once, and words for
-    those that tell nothing. Where none does, it is the manifest's own, of what gathered them."""
+    """What the runs of a manifest tell of threads, device, versions or lessons, each once, and
+    words for those that tell nothing. Where none does, it is the manifest's own, of what gathered them."""
     books = [book.get(key) for book in manifest.get("notebooks", {}).values()]
     told = [v for given in books for v in (given if isinstance(given, list) else [given])]
     known = [v for i, v in enumerate(told) if v is not None and v not in told[:i]]
@@ -242,6 +242,7 @@ def made(manifest: dict, names: Sequence[str]) -> list[str]:
     each = {k: dict.fromkeys(v[k] for v in installed if k in v) for v in installed for k in v}
     versions = ", ".join(f"{k} {' and '.join(v)}" for k, v in sorted(each.items())) + beside
     (devices, of_some), (threads, of_few) = (made_on(manifest, k) for k in ("device", "threads"))
+    lessons, of_these = made_on(manifest, "lessons")
     failed = manifest.get("failed", [])
     told = {
         "command": f"`{manifest['command']}`" if manifest.get("command") else "",
@@ -249,7 +250,9 @@ def made(manifest: dict, names: Sequence[str]) -> list[str]:
         "runs that are not finished yet": "; ".join(manifest.get("unfinished", [])),
         "data": ", ".join(names),
         "checksum of the data scored on": all_of("data"),
-        "checksum of the data learned from": all_of("train_data"),
+        "checksum of the labelled data that probes and heads learned from": all_of("train_data"),
+        "checksum of the pairs distilled on":
+            ", ".join(f"`{each}`" for each in lessons) + of_these,
         "checksum of the weights": all_of("weights"),
         "seeds": ", ".join(map(str, seeds)),
         "versions": versions,

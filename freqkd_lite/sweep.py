@@ -383,13 +383,17 @@ def held(jobs: Sequence[Job], out: Path) -> Kept:
         names = {with_settings(arm, job.settings) for arm in job.full["arms"]}
         beside = names | {with_settings("teacher", job.settings)}
         own = [row for row in rows if row.seed == job.seed and row.arm in beside]
-        codes = book.get("code") or [made.get("code")] * len(book["runs"])
-        for varied, seconds, code in zip(book["runs"], book["seconds"], codes, strict=True):
+        runs = range(len(book["runs"]))
+        codes = book.get("code") or [made.get("code") for _ in runs]
+        each = {key: book.get(key) or [None for _ in runs] for key in TOLD}
+        for i, varied, seconds, code in zip(runs, book["runs"], book["seconds"], codes,
+                                            strict=True):  # fmt: skip
             given = book["parameters"] | varied
             same = all(job.full.get(k) == v for k, v in given.items() if k != "arms")
             if same and {*job.full["arms"]} <= {*given["arms"]} and names <= {r.arm for r in own}:
-                made_of = {key: book.get(key) for key in (*MADE_OF, *TOLD, *MADE_ON)}
-                about = made_of | {"parameters": given, "seconds": seconds, "code": code}
+                about = {key: book.get(key) for key in (*MADE_OF, *MADE_ON)}
+                about |= {key: values[i] for key, values in each.items()}
+                about |= {"parameters": given, "seconds": seconds, "code": code}
                 found[job.folder] = own, about
     return found
 
@@ -441,14 +445,16 @@ def _about(entries: list[tuple[Job, dict, dict]]) -> dict:
     given = [each["parameters"] for each in told]
     shared = {k: v for k, v in given[0].items() if all(g.get(k) == v for g in given)}
     shared.pop("seed", None)
-    known = {key: {m[key] for m in made_of} - {None} for key in made_of[0]}
+    known = {key: {m[key] for m in made_of} - {None} for key in MADE_OF}
+    each = {key: [m[key] for m in made_of] for key in TOLD}
     made_on = {key: _distinct(each.get(key) for each in told) for key in MADE_ON}
     return {
         "parameters": shared,
         **{key: values.pop() if len(values) == 1 else None for key, values in known.items()},
         "seeds": list(dict.fromkeys(job.seed for job in jobs)),
-        "seconds": [each["seconds"] for each in told],
-        "code": [each.get("code") for each in told],
+        "seconds": [run["seconds"] for run in told],
+        "code": [run.get("code") for run in told],
+        **{key: values for key, values in each.items() if any(values)},
         "runs": [job.varied for job in jobs],
         **{key: values[0] if len(values) == 1 else values
            for key, values in made_on.items() if values != [None]},

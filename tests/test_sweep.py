@@ -465,7 +465,7 @@ def test_what_one_run_does_not_tell_does_not_part_it_from_the_others(root):
         file = job.folder / "manifest.json"
         write_json(file, json.loads(file.read_text()) | {"lessons": lessons})
     _, about = gather(made.jobs, root / "out")
-    assert about["05_arms"]["lessons"] == "a"
+    assert about["05_arms"]["lessons"] == [None, "a", "a"]
     write_json(file, json.loads(file.read_text()) | {"lessons": "b"})
     with pytest.raises(UserError, match="was run with other lessons than 05_arms seed=1: remove"):
         gather(made.jobs, root / "out")
@@ -572,6 +572,24 @@ def test_what_a_kept_run_was_made_on_stays_known_or_unknown(root):
     shutil.rmtree(second.folder)
     write(made, root / "out", "", [], held(made.jobs, root / "out"))
     assert made_on(root)[0] == {"threads": [1, 77], "device": "abacus"}
+
+
+def test_what_a_kept_run_was_distilled_on_stays_known_or_unknown(root):
+    """Gathered again and again, what one run tells of its pairs is not taken for the other's."""
+    made = sweep_to_keep(root)
+    finish(made)
+    first, second = made.jobs
+    told_by(second, lessons="abc")
+    write(replace(made, jobs=[first]), root / "out", "", [])
+    page = (root / "out" / "README.md").read_text()
+    assert "pairs distilled on" not in page
+    shutil.rmtree(first.folder)
+    for _ in range(2):
+        write(made, root / "out", "", [], held(made.jobs, root / "out"))
+        book = json.loads((root / "out" / "manifest.json").read_text())["notebooks"]["05_arms"]
+        assert book["lessons"] == [None, "abc"]
+        page = (root / "out" / "README.md").read_text()
+        assert "- checksum of the pairs distilled on: `abc` (of some runs not known)\n" in page
 
 
 def test_means_intervals_and_the_table_against_numbers_worked_by_hand():

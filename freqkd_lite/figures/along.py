@@ -185,7 +185,7 @@ def first_less(rows: Sequence[Row], folder: Path, metric: str, along: str) -> Di
 def along_figure(kept: Along) -> tuple[Figure, str]:
     """The metric against the setting: few arms have a panel each, many a row each, the best arm
     first. An arm's best point is ringed; crosses are runs that failed, dotted lines the arms that
-    have no such setting. With a description."""
+    have no such setting, arrows point at what lies below the rows' axis. With a description."""
     style()
     drawn = (_panels if len(kept.lines) <= PANELS else _rows)(kept)
     said = [f"{name(arm)}: " + ", ".join(f"{p} at {p.at:g}" for p in points)
@@ -253,33 +253,45 @@ def _rows(kept: Along) -> Figure:
     look = {v: dict(color=shade, marker=MARKERS[i % len(MARKERS)], ls="")
             for i, (v, shade) in enumerate(zip(values, shades, strict=True))}  # fmt: skip
     drawn, ax = plt.subplots(figsize=(8.2, 1.3 + 0.27 * len(arms)))
-    for value in kept.levels.values():
-        ax.axvline(value, color=COLOURS["floor"], lw=1, ls=":")
+    edge = _edge(kept)
     for y, arm in enumerate(arms):
-        there = [p.value for p in kept.lines[arm] if p.value is not None]
-        ax.plot((min(there), max(there)), (y, y), lw=1, color=COLOURS["floor"], zorder=1)
+        there = [p for p in kept.lines[arm] if p.value is not None]
+        ends = [max(edge, end([p.value for p in there])) for end in (min, max)]
+        ax.plot(ends, (y, y), lw=1, color=COLOURS["floor"], zorder=1)
         for p in kept.lines[arm]:
             if p.value is None:
                 side = ax.get_yaxis_transform()
                 ax.plot(0.02, y, "x", ms=6, mew=2, color=look[p.at]["color"], transform=side)
             else:
-                ax.plot(p.value, y, ms=5.5, **look[p.at])
+                ax.plot(max(edge, p.value), y, ms=5.5, **look[p.at])
+        far = ", ".join(_short(round(p.value, 2)) for p in there if p.value < edge)
+        if far:
+            ax.annotate(f"\N{LEFTWARDS ARROW} {far}", (edge, y), (7, 0), fontsize=8.5,
+                        textcoords="offset points", va="center", backgroundcolor="white",
+                        bbox=dict(fc="white", ec="none", pad=0.5))  # fmt: skip
         _ring(ax, kept.tops[arm].value, y, COLOURS["teacher"])
     for value in values:
         ax.plot([], [], label=_short(value), **look[value])
     ax.set_yticks(range(len(arms)), [name(arm) for arm in arms])
     ax.set(ylim=(len(arms) - 0.4, -0.6), xlabel=kept.words)
-    ax.set_title(f"At which {kept.axis} is each arm best?")
+    ax.set_title(f"At which {kept.axis} is each arm best?", pad=20 if kept.levels else None)
     ax.margins(x=0.1)
     ax.grid(axis="y", visible=False)
-    for arm, value in kept.levels.items():
-        foot = ax.get_xaxis_transform()
-        ax.text(value, 0.01, name(arm), transform=foot, fontsize=8.5, rotation=90, ha="right",
-                va="bottom")  # fmt: skip
+    for i, (arm, value) in enumerate(sorted(kept.levels.items(), key=lambda item: item[1])):
+        ax.axvline(value, color=COLOURS["floor"], lw=1, ls=":")
+        ax.text(value, 1.005, name(arm), transform=ax.get_xaxis_transform(), fontsize=8.5,
+                ha="left" if i else "right", va="bottom")  # fmt: skip
     drawn.legend(loc="outside lower center", ncols=len(values) + 1, handletextpad=0.1,
                  title=f"{kept.axis}; ringed: the best of an arm",
                  title_fontsize=9, fontsize=9)  # fmt: skip
     return drawn
+
+
+def _edge(kept: Along) -> float:
+    """Where the axis of the rows begins: what lies far below every arm's best stands at this edge,
+    with its number, for it would press together all that is to be compared."""
+    told = [top.value for top in kept.tops.values()] + list(kept.levels.values())
+    return min(told) - 0.5 * (max(told) - min(told))
 
 
 def _ring(ax: Axes, x: float, y: float, shade: str) -> None:
