@@ -22,7 +22,7 @@ from freqkd_lite.results import split_arm
 
 NONE = "none"
 OWN = ("lr", "weight_decay", "warmup", "clip", "clip_relative", "steps", "shuffled", "lora_rank",
-       "lora_alpha", "merge_scale", "block_weights")  # fmt: skip
+       "lora_alpha", "merge_scale", "block_weights", "projector")  # fmt: skip
 """Settings that an arm may have of its own."""
 
 

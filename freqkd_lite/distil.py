@@ -78,6 +78,11 @@ class DistilSettings(BaseModel):
     same); 0 draws a fresh crop at each step. Without `crop` the one fixed view is the whole
     picture. `data_options` go to the data set. `checkpoint_every` counts steps; None goes by time.
 
+    `projector` lets a 1x1 convolution, at first the identity, be trained between each of the
+    student's maps and the loss, and leaves it behind (the regressor of FitNets, arXiv 1412.6550):
+    what the student knows need not stand in the teacher's own channels. A student of another width
+    has one in any case.
+
     `shuffled` gives each RGB picture another infrared one of its own set, in an order drawn from
     the seed. `block_weights` are factors of the blocks' losses, 1 each by default.
 
@@ -108,6 +113,7 @@ class DistilSettings(BaseModel):
     loss: str = "code"
     loss_options: dict[str, float | str] = {}
     block_weights: tuple[float, ...] | None = None
+    projector: bool = False
     shuffled: bool = False
     lora_rank: int = Field(16, ge=0)
     lora_alpha: float = Field(16.0, gt=0)
@@ -218,18 +224,21 @@ def first_student(settings: DistilSettings) -> Backbone:
 
 
 class Student(nn.Module):
-    """A backbone, and 1x1 convolutions for those maps whose width is not the teacher's.
+    """A backbone, and 1x1 convolutions for those maps whose width is not the teacher's, or, with
+    `projector`, for all.
 
     Its maps come on the teacher's grids. A convolution of 1x1 and a bilinear map change places
     freely; whichever grid is smaller is the one that is convolved, for a wide teacher's channels
     on the fine grid of an early stage would take gigabytes.
     """
 
-    def __init__(self, backbone: Backbone, blocks: tuple[int, ...], widths: list[tuple[int, int]]):
+    def __init__(self, backbone: Backbone, blocks: tuple[int, ...], widths: list[tuple[int, int]],
+                 projector: bool = False):  # fmt: skip
         super().__init__()
         self.backbone, self.blocks = backbone, blocks
         self.adapters = nn.ModuleList(
-            nn.Identity() if own == theirs else nn.Conv2d(own, theirs, 1) for own, theirs in widths
+            nn.Identity() if own == theirs and not projector else _adapter(own, theirs)
+            for own, theirs in widths
         )
 
     def forward(self, images: Tensor, grids: list[tuple[int, int]]) -> list[Tensor]:
@@ -238,6 +247,15 @@ class Student(nn.Module):
             resize(adapt(m), grid) if m[0, 0].numel() <= math.prod(grid) else adapt(resize(m, grid))
             for adapt, m, grid in zip(self.adapters, maps, grids, strict=True)
         ]
+
+
+def _adapter(own: int, theirs: int) -> nn.Conv2d:
+    """1x1, at first the identity where the widths are the same."""
+    adapter = nn.Conv2d(own, theirs, 1)
+    if own == theirs:
+        nn.init.dirac_(adapter.weight)
+        nn.init.zeros_(adapter.bias)
+    return adapter
 
 
 def resize(maps: Tensor, grid: tuple[int, int]) -> Tensor:
@@ -536,7 +554,7 @@ def _train_into(part: Path, settings: DistilSettings, pairs: data.PairSet, teach
     own = extract(backbone.to(team.device), blank[None].to(team.device), blocks)
     widths = [(m.shape[1], t.shape[1]) for m, t in zip(own, teacher(blank[None]), strict=True)]
     lora = add_lora(backbone, settings) if settings.lora_rank else None
-    student = Student(backbone, blocks, widths).to(team.device).train()
+    student = Student(backbone, blocks, widths, settings.projector).to(team.device).train()
     part.mkdir(parents=True, exist_ok=True)
     checkpoints = Checkpoints(part, run_key(content), settings.checkpoint_every)
     states = None

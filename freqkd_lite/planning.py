@@ -120,7 +120,7 @@ def count(settings: DistilSettings) -> Cost:
         size = sum(p.numel() for p in backbone.parameters())
         if settings.lora_rank:
             add_lora(backbone, settings)
-        student = Student(backbone, blocks, widths).train()
+        student = Student(backbone, blocks, widths, settings.projector).train()
         kept = Kept(student, tuple(targets[-1].shape[-2:]))
         with FlopCounterMode(display=False) as seen, saved_tensors_hooks(kept.add, lambda x: x):
             maps = student(images, [tuple(t.shape[-2:]) for t in targets])

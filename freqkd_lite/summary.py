@@ -217,7 +217,8 @@ def all_codes(manifest: dict) -> str:
 
 def made_on(manifest: dict, key: str) -> tuple[list, str]:
     """What the runs of a manifest tell of threads, device, versions or lessons, each once, and
-    words for those that tell nothing. Where none does, it is the manifest's own, of what gathered them."""
+    words for those that tell nothing. Where none does, it is the manifest's own, of what gathered
+    them."""
     books = [book.get(key) for book in manifest.get("notebooks", {}).values()]
     told = [v for given in books for v in (given if isinstance(given, list) else [given])]
     known = [v for i, v in enumerate(told) if v is not None and v not in told[:i]]
@@ -251,8 +252,7 @@ def made(manifest: dict, names: Sequence[str]) -> list[str]:
         "data": ", ".join(names),
         "checksum of the data scored on": all_of("data"),
         "checksum of the labelled data that probes and heads learned from": all_of("train_data"),
-        "checksum of the pairs distilled on":
-            ", ".join(f"`{each}`" for each in lessons) + of_these,
+        "checksum of the pairs distilled on": ", ".join(f"`{each}`" for each in lessons) + of_these,
         "checksum of the weights": all_of("weights"),
         "seeds": ", ".join(map(str, seeds)),
         "versions": versions,

@@ -236,6 +236,40 @@ def test_a_student_of_another_kind_gets_adapters(tmp_path):
     assert extract(run.student(), torch.rand(1, 3, 64, 64), [4])[0].shape == (1, 512, 2, 2)
 
 
+def test_a_projector_begins_as_the_identity_is_trained_and_left_behind(tmp_path, monkeypatch):
+    """The first loss is that without one, the first step's gradient of the student too; it takes
+    part of what the student would have to learn, and the saved student holds nothing of it."""
+    students, real = [], distil.train
+    monkeypatch.setattr(distil, "train", lambda student, *rest: (students.append(student),
+                                                                 real(student, *rest)))  # fmt: skip
+    values = dict(steps=25, batch=4, lr=2e-3, loss="mse", lora_dropout=0.0, clip=None, flip=0)
+    plain, projected = (
+        distil.distil(small(**values, projector=on), tmp_path, progress=False)
+        for on in (False, True)
+    )
+    first, other = plain.log[0], projected.log[0]
+    assert first["loss"] == pytest.approx(other["loss"], rel=1e-6)
+    assert other["gradient_norm"] > first["gradient_norm"]  # there is more to be moved
+    assert projected.log[-1]["loss"] < plain.log[-1]["loss"]
+    assert not any(parameter.numel() for parameter in students[0].adapters.parameters())
+    for adapter, width in zip(students[1].adapters, (192, 192), strict=True):
+        moved = adapter.weight[..., 0, 0] - torch.eye(width)
+        assert adapter.weight.shape == (width, width, 1, 1) and 0.001 < moved.abs().max() < 0.2
+    states = [load_file(run.folder / "student.safetensors") for run in (plain, projected)]
+    assert states[0].keys() == states[1].keys()
+    assert not all(torch.equal(states[0][key], states[1][key]) for key in states[0])
+
+
+def test_a_projector_and_its_map_commute_with_a_resize():
+    backbone = load_backbone("test_resnet", "random")
+    student = distil.Student(backbone, (1, 4), [(32, 32), (96, 96)], projector=True)
+    images = torch.rand(2, 3, 64, 96)
+    with torch.no_grad():
+        for given, map_ in zip(student(images, [(4, 6), (4, 6)]), backbone(images, (1, 4)),
+                               strict=True):  # fmt: skip
+            torch.testing.assert_close(given, distil.resize(map_, (4, 6)))
+
+
 def test_a_loss_that_is_not_finite_leaves_no_run(tmp_path, monkeypatch):
     bad = torch.tensor(float("nan"), requires_grad=True)
     monkeypatch.setattr(distil, "build_loss", lambda *a, **k: lambda s, t: LossParts(bad, {}))

@@ -50,6 +50,15 @@ def test_operations_with_lora_by_hand():
     assert found.trained == DEPTH * r * wide
 
 
+def test_a_projector_is_counted():
+    """A convolution of D x D and an offset for each of two blocks, at 12 x 16 tokens; its backward
+    pass takes two products more, one of them for the student."""
+    plain, projected = count(tiny(lora_rank=4)), count(tiny(lora_rank=4, projector=True))
+    assert projected.trained - plain.trained == 2 * (D * D + D)
+    tokens = 12 * 16
+    assert projected.student - plain.student == 2 * 3 * 2 * D * D * tokens
+
+
 @pytest.mark.parametrize("rank", [0, 4])
 def test_what_a_step_keeps_is_what_a_real_one_keeps(rank):
     """A real step on the CPU, whose fused attention keeps no scores either."""

@@ -74,7 +74,8 @@ def name(arm: str) -> str:
     stands in it, for names are listed."""
     own = [f"{key}={value}" for key, value in own_settings(arm).items()]
     told = " · ".join([NAMES.get(split_arm(arm)[0], split_arm(arm)[0]), *own])
-    return told.replace("shuffled=True", "shuffled pairs")
+    told = told.replace("shuffled=True", "shuffled pairs")
+    return told.replace("projector=True", "trained projector")
 
 
 def per_image(notebook: str, arrays: Mapping[str, np.ndarray]) -> str:
