@@ -38,6 +38,7 @@ from freqkd_lite.losses import (
     State,
     build_loss,
     load_states,
+    looks_at_strangers,
     needs_anchors,
     pack_states,
     prepare,
@@ -88,10 +89,12 @@ class DistilSettings(BaseModel):
 
     `batch` is what one step sees, of all processes together; each takes its part in `accumulate`
     shares one after the other, and the loss is the mean over shares: what the whole batch would
-    give, but for `unic`, `pkd` and `eq`, which are no means over images. `clip` bounds the
-    gradient's norm (None: no bound); with `clip_relative` it counts in medians of the last 100
-    steps' norms, so that the scale of a loss plays no part. `precision="auto"` measures once,
-    before the first step, whether bfloat16 is faster here, and the run keeps to that.
+    give, but for `unic`, `pkd` and `eq`, which are no means over images, and for a student with
+    batch norm, which norms each share by itself (and keeps the statistics of the first process).
+    `clip` bounds the gradient's norm (None: no bound); with `clip_relative` it counts in medians of
+    the last 100 steps' norms, so that the scale of a loss plays no part. `precision="auto"`
+    measures once, before the first step, whether bfloat16 is faster here, and the run keeps to
+    that.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -305,7 +308,7 @@ def strangers(pairs: data.PairSet, seed: int) -> list[int]:
         parts.setdefault(pairs.part(index), []).append(index)
     for members in parts.values():
         if len(members) < 2:
-            raise UserError(f"shuffled=True needs two pairs or more of {pairs.name}: raise limit.")
+            raise UserError(f"Shuffled pairs need two or more of {pairs.name}: raise limit.")
         order = [members[i] for i in torch.randperm(len(members), generator=draw)]
         for one, other in zip(order, order[1:] + order[:1], strict=True):
             found[one] = other
@@ -365,6 +368,9 @@ def add_lora(backbone: Backbone, settings: DistilSettings) -> nn.Module:
             f"student={backbone.name!r} has no attn.qkv, mlp.fc1, mlp.fc2 for LoRA: "
             "set lora_rank=0 to train the whole network."
         )
+    for module in backbone.net.modules():
+        if hasattr(module, "qkv_bias_separate"):  # else timm multiplies by its weight, past LoRA's
+            module.qkv_bias_separate = True
     return get_peft_model(backbone.net, config)
 
 
@@ -396,14 +402,19 @@ class Untrained:
 def measure_loss(untrained: Untrained, teacher: Teacher, pairs: data.PairSet,
                  settings: DistilSettings, file: Path) -> list[State]:  # fmt: skip
     """What the loss must know before training, from one pass over the pairs in the views of the
-    first steps; kept in `file`, from where a run that goes on reads it."""
+    first steps; kept in `file`, from where a run that goes on reads it. Strangers are of the same
+    set, in the same crop, drawn with another seed than those of a `shuffled` training."""
+    strange = settings.model_copy(update={"shuffled": True, "seed": settings.seed + 1})
 
-    def batches() -> Iterator[tuple[list[Tensor], list[Tensor]]]:
+    def batches() -> Iterator[tuple[list[Tensor], ...]]:
         enough = -(-len(pairs) // settings.batch)
         for views in islice(plan(pairs, settings.model_copy(update={"steps": enough})), enough):
             visible, infrared = load_views(pairs, views, settings)
             targets = [target.to(infrared) for target in teacher(visible)]
-            yield untrained(infrared, targets), targets
+            found = [untrained(infrared, targets), targets]
+            if looks_at_strangers(settings.loss):
+                found.append(untrained(load_views(pairs, views, strange)[1], targets))
+            yield tuple(found)
 
     if not file.is_file():
         states = prepare(settings.loss, batches(), **settings.loss_options)
@@ -549,8 +560,10 @@ def _train_into(part: Path, settings: DistilSettings, pairs: data.PairSet, teach
     untrained = Untrained(backbone, settings, team.device) if any(needs) else None
     if settings.crop_list and settings.cache_limit_gb:
         views = len({view for step in plan(pairs, settings) for view in step})
-        for fixed in (teacher, *([untrained.maps] if needs[1] else ())):
-            fixed.keep(blank, views, settings.cache_limit_gb * 1e9)
+        teacher.keep(blank, views, settings.cache_limit_gb * 1e9)
+        if needs[1]:  # measuring may look at a stranger in the crop of each view
+            views *= 1 + looks_at_strangers(settings.loss)
+            untrained.maps.keep(blank, views, settings.cache_limit_gb * 1e9)
     own = extract(backbone.to(team.device), blank[None].to(team.device), blocks)
     widths = [(m.shape[1], t.shape[1]) for m, t in zip(own, teacher(blank[None]), strict=True)]
     lora = add_lora(backbone, settings) if settings.lora_rank else None

@@ -187,7 +187,10 @@ class MedianDifference:
 
     def update(self, student: Tensor, teacher: Tensor) -> None:
         high = coded_bands(normalise(student) - normalise(teacher), self.cutoff)[1].abs().flatten()
-        sample = high[:: math.ceil(len(high) / self.SAMPLE)]
+        step = math.ceil(len(high) / self.SAMPLE)
+        while math.gcd(step, student.shape[-1]) > 1:  # or some columns would never be looked at
+            step += 1
+        sample = high[::step]
         self._seen.append(sample.to("cpu", copy=True))  # a view would keep the whole band
 
     def state(self) -> State:

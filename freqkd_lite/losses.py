@@ -47,7 +47,9 @@ too: plain MSE stays as anyone would write it, and `weighted_mse` goes through t
 
 
 class Preparer(Protocol):
-    """Looks at the training pairs of one block, batch by batch, and tells what it found."""
+    """Looks at the training pairs of one block, batch by batch, and tells what it found. One whose
+    `update` has a parameter `stranger` gets there the student's maps of other pictures, one beside
+    each of the batch, where they are to be had."""
 
     def update(self, student: Tensor, teacher: Tensor) -> None: ...
 
@@ -319,29 +321,36 @@ def needs_anchors(name: str) -> bool:
     return "anchor" in inspect.signature(_known(name)).parameters
 
 
+def looks_at_strangers(name: str) -> bool:
+    """Whether what is measured for the loss `name` asks what shuffled pairs share, too."""
+    return name in PREPARERS and "stranger" in inspect.signature(PREPARERS[name].update).parameters
+
+
 @torch.no_grad()
 def prepare(
     name: str,
-    batches: Iterable[tuple[Sequence[Tensor], Sequence[Tensor]]],
+    batches: Iterable[tuple[Sequence[Tensor], ...]],
     **options: float | str,
 ) -> list[State]:
     """What the loss `name` must know of the training pairs, one `State` a block, in one pass.
 
     `batches` yields (students, teachers), lists of (N, C, h, w) maps by block, of the untrained
-    student on infrared and the teacher on RGB: the maps that the first steps will see. `options`
-    are the loss's own. It keeps sums or samples, not maps. `UserError` for a loss that needs none
-    (not in `PREPARERS`), or no batch.
+    student on infrared and the teacher on RGB: the maps that the first steps will see; for a loss
+    that `looks_at_strangers` it may yield a third list, of the untrained student on the infrared
+    pictures of other pairs. `options` are the loss's own. It keeps sums or samples, not maps.
+    `UserError` for a loss that needs none (not in `PREPARERS`), or no batch.
     """
     check_options(name, options)
     if name not in PREPARERS:
         raise UserError(f"The loss {name!r} needs no preparing: build it as it is.")
     preparers: list[Preparer] = []
-    for students, teachers in batches:
+    for lists in batches:
         if not preparers:
-            preparers = [PREPARERS[name](**options) for _ in students]
-        _check_maps(students, teachers, None, preparers)
-        for preparer, *both in zip(preparers, students, teachers, strict=True):
-            preparer.update(*map(at_least_float32, both))
+            preparers = [PREPARERS[name](**options) for _ in lists[0]]
+        for other in lists[1:]:
+            _check_maps(lists[0], other, None, preparers)
+        for preparer, *maps in zip(preparers, *lists, strict=True):
+            preparer.update(*map(at_least_float32, maps))
     if not preparers:
         raise UserError(f"The loss {name!r} was prepared on no pairs: give one batch or more.")
     return [preparer.state() for preparer in preparers]

@@ -34,11 +34,12 @@ class Predictability:
     point is the zero frequency and whose other ones are the rings of `RINGS` that have bins:
 
     rho: mean radius. coherence: magnitude-squared coherence of the normalised maps, averaged over
-    images before it is squared, corrected for bias. shuffled: the same with each teacher beside the
-    student of the image before (the first one beside the last of its batch). power: the teacher's
-    mean |T|^2 per image, channel and bin. With variant="predicted" also predicted: the share of the
-    teacher's power that a linear map across channels (ridge) predicts, fitted on every other batch
-    and scored on the rest.
+    images before it is squared, corrected for bias. shuffled: the same with each teacher beside a
+    `stranger`, the student's map of another picture; where none are given, beside that of the image
+    before (the first one beside the last of its batch). power: the teacher's mean |T|^2 per image,
+    channel and bin. With variant="predicted" also predicted: the share of the teacher's power that
+    a linear map across channels (ridge) predicts, fitted on every other batch and scored on the
+    rest.
     """
 
     def __init__(self, variant: str = "plain", **others: float):
@@ -47,13 +48,15 @@ class Predictability:
         self.pairs = self.shuffled = self.last = None
         self.across = _Across() if variant == "predicted" else None
 
-    def update(self, student: Tensor, teacher: Tensor) -> None:
+    def update(self, student: Tensor, teacher: Tensor, stranger: Tensor | None = None) -> None:
         student, teacher = normalise(student), normalise(teacher)
         if self.pairs is None:
             self.pairs, self.shuffled = (CrossSpectrum.empty(*teacher.shape[1:]) for _ in range(2))
-        before = student[-1:] if self.last is None else self.last
         self.pairs.update(teacher, student)
-        if len(student) > 1 or self.last is not None:  # else it would be its own stranger
+        if stranger is not None:
+            self.shuffled.update(teacher, normalise(stranger))
+        elif len(student) > 1 or self.last is not None:  # else it would be its own stranger
+            before = student[-1:] if self.last is None else self.last
             self.shuffled.update(teacher, torch.cat([before, student[:-1]]))
         self.last = student[-1:].clone()
         if self.across:

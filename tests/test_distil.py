@@ -112,7 +112,7 @@ def test_strangers_are_of_the_same_set_and_lie_anywhere_in_it():
         counts[range(12), others] += 1 / 300
     apart = ~torch.eye(7, dtype=torch.bool)
     assert counts[5:, 5:][apart].sub(1 / 6).abs().max() < 0.08  # 3.7 standard errors
-    with pytest.raises(UserError, match="needs two pairs or more of stripes: raise limit"):
+    with pytest.raises(UserError, match="need two or more of stripes: raise limit"):
         one = Two()
         one.names = one.names[:6]  # its second set has one pair
         strangers(one, 0)
@@ -360,9 +360,34 @@ def test_the_untrained_student_of_fixed_views_is_computed_once(tmp_path, monkeyp
     assert students[0] == students[1] == students[2]
     views = len({view for step in distil.plan(Noise("train", (28, 42)), settings) for view in step})
     assert views == 10
-    # ten views of teacher and student once, a blank one of each and one for grids; measuring first
-    # fills the cache, and without one every look is a new one
-    assert computed[1] <= 2 < 20 <= computed[0] <= 23 < 2 * (10 + 20) <= computed[2]
+    # ten views of teacher and student once, a blank one of each and one for grids; strangers are
+    # the same ten; measuring first fills the cache, and without one every look is a new one
+    assert computed[1] <= 2 < 20 <= computed[0] <= 23 < 3 * 10 + 2 * 20 <= computed[2]
+
+
+def test_strangers_are_other_pictures_of_the_set_in_the_same_crop(tmp_path, monkeypatch):
+    """By the pictures' own numbers (`Stripes`): the untrained student sees another infrared picture
+    beside each RGB one, cut and mirrored as that is."""
+    seen = []
+    monkeypatch.setattr(distil, "prepare", lambda name, batches, **options: seen.extend(batches))
+    monkeypatch.setattr(distil, "pack_states", lambda states: b"")
+    monkeypatch.setattr(distil, "load_states", lambda file: [])
+    pairs, settings = Stripes(), small(loss="coherence", batch=4, crop=(14, 28), flip=0.5)
+    looks = [lambda images, *_: [images]] * 2
+    distil.measure_loss(*looks, pairs, settings, tmp_path / "never")
+    infrared, visible, strange = (torch.cat([x[i][0] for x in seen]) for i in range(3))
+    assert len(infrared) == 12 and sorted(infrared[:, 0, 0, 0].int().tolist()) == list(range(12))
+    own, other = (x[:, 0, 0, 0].int() for x in (infrared, strange))
+    assert (own != other).all() and sorted(other.tolist()) == list(range(12))
+    assert not torch.equal(other - own, (other - own)[:1].expand(12))  # in a random order
+    assert other.tolist() != [strangers(pairs, settings.seed)[i] for i in own.tolist()]
+    # with a ramp in the infrared pictures too, crops and mirrors show
+    monkeypatch.setattr(Stripes, "__getitem__", lambda self, i: Pair(
+        str(i), (ramp := torch.arange(42.0) * torch.ones(3, 28, 42)), ramp))  # fmt: skip
+    seen.clear()
+    distil.measure_loss(*looks, pairs, settings, tmp_path / "again")
+    assert all(torch.equal(a, b) and torch.equal(a, c) for (a,), (b,), (c,) in seen)
+    assert len({float(x) for (a,), *_ in seen for x in a[:, 0, 0, 0]}) > 6  # crops differ
 
 
 @pytest.mark.parametrize("loss", ["coherence", "anchor", "robust"])

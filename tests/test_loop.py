@@ -6,10 +6,12 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from safetensors.torch import load_file
+from timm.models import beit, eva
 
 from freqkd_lite import data, distil, precision
 from freqkd_lite.checkpoints import load_tensors
@@ -276,6 +278,17 @@ def test_lora_reaches_attention_and_perceptron_of_other_transformers():
     ]
     parts = ("attn.q_proj", "attn.k_proj", "attn.v_proj", "mlp.fc1_g", "mlp.fc1_x", "mlp.fc2")
     assert sorted(found) == sorted(f"blocks.{i}.{part}" for i in range(12) for part in parts)
+
+
+@pytest.mark.parametrize("kind", [beit.Beit, eva.Eva])
+def test_lora_reaches_an_attention_that_keeps_its_bias_apart(kind):
+    """timm multiplies there by the layer's weight itself, unless it is told to call the layer."""
+    net = kind(img_size=32, patch_size=16, embed_dim=32, depth=1, num_heads=2, qkv_bias=True)
+    lora = add_lora(SimpleNamespace(net=net, name="small"), settings_from(lora_rank=2))
+    trained = {n: p for n, p in lora.named_parameters() if "attn.qkv.lora_B" in n}
+    assert len(trained) == 1
+    lora(torch.rand(2, 3, 32, 32)).square().sum().backward()
+    assert all(p.grad is not None and p.grad.abs().max() > 0 for p in trained.values())
 
 
 @pytest.mark.parametrize("name", ["test_convnext", "test_resnet"])

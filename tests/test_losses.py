@@ -324,13 +324,17 @@ def test_robust_takes_the_median_of_all_batches_before_training():
     assert state["median"].item() == pytest.approx(seen.median().item())
 
 
-def test_robust_keeps_a_sample_of_each_batch_and_nothing_else(monkeypatch):
+@pytest.mark.parametrize("width,step", [
+    (8, 13),  # 1280 / 100, rounded up
+    (10, 17),  # 1600 / 100 is 16, with which every other column would never be seen
+])  # fmt: skip
+def test_robust_keeps_a_sample_of_each_batch_and_nothing_else(monkeypatch, width, step):
     monkeypatch.setattr(freqkd.MedianDifference, "SAMPLE", 100)
     preparer = freqkd.MedianDifference()
-    student, teacher = noise(4, 5, 8, 8), noise(4, 5, 8, 8, seed=1)
+    student, teacher = noise(4, 5, 8, width), noise(4, 5, 8, width, seed=1)
     preparer.update(student, teacher)
     (seen,) = preparer._seen
-    every = (coded(student)[1] - coded(teacher)[1]).abs().flatten()[::13]  # 1280 / 100, rounded up
+    every = (coded(student)[1] - coded(teacher)[1]).abs().flatten()[::step]
     torch.testing.assert_close(seen, every)
     assert seen.untyped_storage().nbytes() == len(every) * 8
 

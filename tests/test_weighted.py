@@ -90,6 +90,18 @@ def test_no_teacher_is_its_own_stranger():
         few.state()
 
 
+def test_a_stranger_that_is_given_stands_beside_the_teacher():
+    """`shuffled` is then the coherence of the teacher's maps and the strangers'."""
+    student, teacher, strange = (noise(6, 4, 6, 8, seed=s) for s in range(3))
+    states = prepare("coherence", [[[x[at]] for x in (student, teacher, strange + teacher)]
+                                   for at in (slice(0, 4), slice(4, 6))])  # fmt: skip
+    for name, other in (("shuffled", strange + teacher), ("coherence", student)):
+        _, rings = measured(normalise(teacher), normalise(other))
+        torch.testing.assert_close(states[0][name][1:].double(), rings[~rings.isnan()])
+    with pytest.raises(UserError, match="2 student and 1 teacher maps"):
+        prepare("coherence", [([X, X], [X, X], [X])])
+
+
 def test_of_a_batch_its_last_image_alone_is_kept():
     preparer = Predictability()
     preparer.update(noise(6, 4, 8, 8), noise(6, 4, 8, 8, seed=1))
