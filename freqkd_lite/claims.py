@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from freqkd_lite.errors import UserError
-from freqkd_lite.figures.ablation import entered, looked_at_once, side, trained
+from freqkd_lite.figures.ablation import ahead_of_all, entered, looked_at_once, side, trained
 from freqkd_lite.figures.arms import name
 from freqkd_lite.losses import LOSSES
 from freqkd_lite.notebook import NAMES
@@ -196,15 +196,18 @@ def finding(results: Path) -> str:
         f"images{groups}, {' or '.join(map(str, seeds))} seeds{left}, learning rates chosen on "
         f"val; [how it was done](results/{STUDY}/README.md)):",
         "",
+        f"- **{ahead_of_all(rows, f'that {mark}')}.**",
         f"- {name(named.arm)}, the comparison named beforehand, {side(named)} that {mark}: "
         f"**{named}**{'; ' if other else ''}{', '.join(other)}.",
-        f"- Exploratory: of {len(rows)} arms, ahead of it by {MARGIN:g} or more and beyond the "
-        f"interval: {told or 'none'}.",
+        f"- Exploratory, one by one: ahead of it by {MARGIN:g} or more and beyond the interval: "
+        f"{told or 'none'}.",
     ]
     lines[-1] = " ".join([lines[-1], *looked_at_once(rows)])
     if ours:
         first = max(ours, key=lambda d: d.value)
-        lines.append(f"- Of this project's own losses {name(first.arm)} comes furthest: {first}.")
+        alone = "one is ahead by itself" if beats(first) else "none is ahead even by itself"
+        lines.append(f"- Of this project's own losses {alone}; {name(first.arm)} comes furthest: "
+                     f"{first}.")  # fmt: skip
     return "\n".join(lines)
 
 

@@ -327,7 +327,7 @@ def write_page(folder: Path) -> str:
     manifest = json.loads((folder / "manifest.json").read_text())
     metric = headline(found, manifest.get("metric"))
     write_table(found, folder / TABLE)
-    said, apart = manifest.get("answer") or answer(found, metric), []
+    said, apart, short = manifest.get("answer") or answer(found, metric), [], ""
     against = manifest.get("against")
     if any(row.arm == against for row in rows):  # a sweep that is not finished may lack it
         less = differences(rows, folder, against, metric)
@@ -336,7 +336,8 @@ def write_page(folder: Path) -> str:
         later = manifest.get("later", [])
         kept = Differences(against, manifest.get("named"), metric, place, less, alone, later)
         kept.write(folder)
-        said, apart = " ".join(verdict(kept)), differences_table(kept)
+        (short, *rest), apart = verdict(kept), differences_table(kept)
+        said = " ".join([short, *rest])
         drawn, alt = arms_figure(kept, found)
     else:
         (folder / FILE).unlink(missing_ok=True)  # of another sweep
@@ -351,7 +352,7 @@ def write_page(folder: Path) -> str:
     drawn.savefig(folder / FIGURE, metadata={"Software": None, "Description": alt})
     plt.close(drawn)
     readme.write_text(page(folder, found, metric, alt, said, apart))
-    return said
+    return short or said
 
 
 def write_pages(results: Path, others: Mapping[str, str] | None = None) -> list[Path]:

@@ -1,10 +1,13 @@
 """The figure of all arms against numbers that it must show."""
 
+from dataclasses import replace
+
 import matplotlib.pyplot as plt
 import pytest
 
 from freqkd_lite.figures.ablation import (
     ablation,
+    ahead_of_all,
     arms_figure,
     looked_at_once,
     near_teacher,
@@ -84,7 +87,8 @@ def test_a_study_is_read_back_as_it_was_kept(tmp_path):
     assert read_differences(tmp_path) == KEPT
     drawn, said = ablation(tmp_path)
     assert said.startswith(
-        "Named beforehand: FreqKD (code) · lr=0.003 is not told from MSE · lr=0.001"
+        "anchored · lr=0.001 is ahead of MSE · lr=0.001 by 0.01 or more; FreqKD (code) · lr=0.003, "
+        "named beforehand, is not told from it, by"
     )
     assert said.endswith("\n5 seeds, 93 images in 40 groups, msrs test.")
     plt.close(drawn[0])
@@ -106,11 +110,15 @@ def test_the_verdict_begins_with_what_was_named_beforehand():
         return " ".join(verdict(kept))
 
     assert said(found, "code") == (
-        "Named beforehand: FreqKD (code) is not told from MSE, by -0.020 [-0.030, +0.001]. "
-        "Ahead of MSE by 0.01 or more, and beyond its interval: anchored +0.020 [+0.001, +0.040]. "
+        "anchored is ahead of MSE by 0.01 or more; FreqKD (code), named beforehand, is not told "
+        "from it, by -0.020 [-0.030, +0.001]. One by one, "
+        "ahead by 0.01 or more and beyond the interval: anchored +0.020 [+0.001, +0.040]. "
         "Below it beyond the interval: bands swapped."
     )
-    assert "or more, and beyond its interval: none." in said(found[:4])
+    assert said(found[:4]).startswith(
+        "No arm is ahead of MSE by 0.01 or more. One by one, ahead by 0.01 or more and beyond the "
+        "interval: none."
+    )
     assert said(found, alone=["eq", "gram"]).endswith(
         "bands swapped. Of no seed that MSE has, so not compared: FreqKD (equations), Gram."
     )
@@ -132,4 +140,13 @@ def test_who_is_ahead_is_judged_once_more_by_what_holds_for_all_at_once():
     assert looked_at_once(rows[3:]) == []  # nobody is ahead
     kept = Differences("mse", "code", "probe_ap", "msrs test", rows)
     assert [d.arm for d in trained(kept)] == ["gram", "pkd", "code"]
+    assert verdict(kept)[0] == (
+        "PKD is ahead of MSE by 0.01 or more once all 3 arms are looked at together; FreqKD (code),"
+        " named beforehand, is below it, by -0.050 [-0.060, -0.040]."
+    )
+    assert ahead_of_all([rows[1], rows[3]], "it").startswith("No arm is ahead of it by 0.01")
+    both = [rows[2], replace(rows[1], among=(0.005, 0.1))]
+    assert ahead_of_all(both, "it") == (
+        "PKD, Gram are ahead of it by 0.01 or more once all 2 arms are looked at together"
+    )
     assert looked_at_once(rows[1:])[0] in verdict(kept)

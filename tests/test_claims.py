@@ -98,7 +98,7 @@ def study(value, low):
     [
         (0.02, 0.005, "interval: **anchored · lr=0.001 +0.020 [+0.005, +0.100]**. By intervals "
          "that hold for all 4 arms at once (anchored · lr=0.001 [-0.010, +0.130]) none stays"),
-        (0.02, -0.001, "of 4 arms, ahead of it by 0.01 or more and beyond the interval: none."),
+        (0.02, -0.001, "one by one: ahead of it by 0.01 or more and beyond the interval: none."),
         (0.009, 0.005, "interval: none."),
     ],
 )  # fmt: skip
@@ -118,7 +118,7 @@ def test_the_finding_is_what_the_differences_say(tmp_path, value, low, words):
     assert (
         "- FreqKD (code) · lr=0.003, the comparison named beforehand, is below that MSE: **-0.040 "
         "[-0.060, -0.020]**; -0.010 [-0.030, +0.020] with merge_scale=0.5, +0.000 [-0.030, +0.040] "
-        "with lr=0.001.\n- Exploratory: of 4 arms"
+        "with lr=0.001.\n- Exploratory, one by one"
     ) in said
 
 
@@ -138,7 +138,7 @@ def test_the_finding_tells_how_much_hangs_on_the_rate(tmp_path):
     kept.write(tmp_path / "distillation_val")
     assert (
         "+0.040] with lr=0.001, on val -0.040 [-0.060, -0.020] with lr=0.003, on val -0.020 "
-        "[-0.030, +0.010] with lr=0.001.\n- Exploratory: of 4 arms"
+        "[-0.030, +0.010] with lr=0.001.\n- Exploratory, one by one"
     ) in finding(tmp_path)
     assert (
         "interval: **anchored · lr=0.001 +0.020 [+0.005, +0.100]** (on val, which chose it, +0.010 "
@@ -204,5 +204,8 @@ def test_an_arm_that_entered_later_and_the_best_of_ours_are_told(tmp_path):
     ) in said
     assert "(Gram · lr=0.001 [+0.010, +0.120]" in said and "Gram · lr=0.001 stays ahead." in said
     # Gram is a rival's, the anchor this project's
-    assert said.endswith("Of this project's own losses anchored · lr=0.001 comes furthest: +0.020 "
-                         "[+0.005, +0.100].")  # fmt: skip
+    assert said.endswith("Of this project's own losses one is ahead by itself; anchored · lr=0.001 "
+                         "comes furthest: +0.020 [+0.005, +0.100].")  # fmt: skip
+    assert "\n- **Gram · lr=0.001 is ahead of that MSE by 0.01 or more once all 5 arms are" in said
+    study(0.02, -0.005).write(tmp_path / "distillation")
+    assert "none is ahead even by itself; anchored" in finding(tmp_path)

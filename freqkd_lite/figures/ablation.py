@@ -88,19 +88,17 @@ def ablation(folder: str | Path) -> tuple[tuple[Figure, str] | None, str]:
 
 
 def verdict(kept: Differences) -> list[str]:
-    """What the differences of trained arms say, in sentences: first the comparison named
-    beforehand, then the others, whether any arm is ahead of the one all are set against by `MARGIN`
-    and beyond its interval, what is left of that for who looks at all at once, and which could not
-    be compared."""
-    rows = trained(kept)
-    said, mark = [], name(kept.against)
+    """What the differences of trained arms say, in sentences: the first answers, the others tell
+    who is ahead one by one, by `MARGIN` or more and beyond its interval, what is left of that for
+    who looks at all at once, who is below, and which could not be compared."""
+    rows, mark = trained(kept), name(kept.against)
+    first = ahead_of_all(rows, mark)
     for d in rows:
         if d.arm == kept.named:
-            said.append(f"Named beforehand: {name(d.arm)} {side(d)} {mark}, by {d}.")
+            first += f"; {name(d.arm)}, named beforehand, {side(d)} it, by {d}"
     told = ", ".join(f"{name(d.arm)} {d}{entered(kept, d)}" for d in rows if beats(d))
-    said.append(
-        f"Ahead of {mark} by {MARGIN:g} or more, and beyond its interval: {told or 'none'}."
-    )
+    said = [f"{first}.", f"One by one, ahead by {MARGIN:g} or more and beyond the interval: "
+            f"{told or 'none'}."]  # fmt: skip
     said += looked_at_once(rows)
     below = [name(d.arm) for d in rows if d.interval[1] < 0]
     said.append(f"Below it beyond the interval: {', '.join(below) or 'none'}.")
@@ -108,6 +106,18 @@ def verdict(kept: Differences) -> list[str]:
         alone = ", ".join(map(name, kept.alone))
         said.append(f"Of no seed that {mark} has, so not compared: {alone}.")
     return said
+
+
+def ahead_of_all(rows: Sequence[Difference], mark: str) -> str:
+    """Whether any arm is ahead of `mark` by `MARGIN` or more and beyond the interval that holds for
+    all of `rows` at once, in a sentence without its end."""
+    ahead = [d for d in rows if d.value >= MARGIN and (d.among or d.interval)[0] > 0]
+    who = ", ".join(name(d.arm) for d in ahead) or "No arm"
+    verb = "are" if len(ahead) > 1 else "is"
+    of_all = ""
+    if len(rows) > 1 and any(d.among for d in rows):
+        of_all = f" once all {len(rows)} arms are looked at together"
+    return f"{who} {verb} ahead of {mark} by {MARGIN:g} or more{of_all}"
 
 
 def entered(kept: Differences, d: Difference) -> str:
