@@ -23,7 +23,7 @@ from freqkd_lite.distil import DistilSettings, Student, add_lora, settings_from
 from freqkd_lite.errors import UserError, unknown
 from freqkd_lite.execute import read_yaml
 from freqkd_lite.features import Backbone, create_net
-from freqkd_lite.losses import normalise
+from freqkd_lite.losses import PREPARERS, looks_at_strangers, needs_anchors, normalise
 from freqkd_lite.processes import Processes
 
 PLANS = Path(__file__).parent / "plans"
@@ -92,7 +92,9 @@ def read_value(text: str) -> object:
 class Cost:
     """Of one picture: operations of the teacher (a multiplication with its addition is two) and of
     the student's forward and backward pass, bytes that the latter keeps in float32, bytes of the
-    teacher's maps in half precision. Of the networks: numbers in all, and trained ones."""
+    teacher's maps in half precision. Of the networks: numbers in all, and trained ones. Where the
+    loss looks at the untrained student: operations of its forward pass, and bytes of its maps in
+    half precision, else 0."""
 
     teacher: int
     student: int
@@ -101,6 +103,8 @@ class Cost:
     teacher_size: int
     student_size: int
     trained: int
+    untrained: int = 0
+    untrained_maps: int = 0
 
 
 def count(settings: DistilSettings) -> Cost:
@@ -117,6 +121,8 @@ def count(settings: DistilSettings) -> Cost:
         teacher_flops = seen.get_total_flops()
         own = (backbone.infos[block]["num_chs"] for block in backbone.check_blocks(blocks))
         widths = list(zip(own, (t.shape[1] for t in targets), strict=True))
+        with FlopCounterMode(display=False) as alone, torch.no_grad():
+            start = backbone(images, blocks)
         size = sum(p.numel() for p in backbone.parameters())
         if settings.lora_rank:
             add_lora(backbone, settings)
@@ -126,7 +132,10 @@ def count(settings: DistilSettings) -> Cost:
             maps = student(images, [tuple(t.shape[-2:]) for t in targets])
             both = zip(maps, targets, strict=True)
             sum(mse_loss(normalise(m), normalise(t)) for m, t in both).backward()
+    looks = settings.loss in PREPARERS or needs_anchors(settings.loss)
     return Cost(
+        untrained=looks * alone.get_total_flops(),
+        untrained_maps=looks * sum(2 * m.numel() for m in start),
         teacher=teacher_flops,
         student=seen.get_total_flops(),
         kept=kept.size,
@@ -187,20 +196,27 @@ class Estimate:
 
 def estimate(plan: Plan, cost: Cost) -> Estimate:
     """Weights are float32; AdamW keeps two numbers and a gradient for each trained one. In bfloat16
-    about half is kept for the backward pass, and a copy of the student's weights."""
-    settings = plan.settings
+    about half is kept for the backward pass, and a copy of the student's weights. What a loss looks
+    at before training is one pass over the pairs; what it holds on to is one network more."""
+    settings, loss = plan.settings, plan.settings.loss
     pictures = settings.steps * settings.batch
     views = min(pictures, plan.pairs * settings.crop_list * (2 if 0 < settings.flip < 1 else 1))
     seen = views if settings.crop_list else pictures
     added = cost.trained - (0 if settings.lora_rank else cost.student_size)  # LoRA's, adapters'
+    anchored = needs_anchors(loss)
     fixed = 4 * (cost.teacher_size + cost.student_size + added) + 12 * cost.trained
+    fixed += 4 * cost.student_size * anchored
+    operations = pictures * cost.student + seen * (cost.teacher + anchored * cost.untrained)
+    if loss in PREPARERS:
+        teacher = 0 if settings.crop_list else cost.teacher  # else its views are counted above
+        operations += plan.pairs * (teacher + (1 + looks_at_strangers(loss)) * cost.untrained)
     return Estimate(
-        operations=float(pictures * cost.student + seen * cost.teacher),
+        operations=float(operations),
         fixed={"fp32": fixed, "bf16": fixed + 2 * cost.student_size},
         each={"fp32": cost.kept, "bf16": cost.kept / 2},
         checkpoints=3 * 12 * cost.trained,  # two are kept while a third is written
         student=4 * cost.student_size,
-        cache=views * cost.maps if settings.crop_list else 0,
+        cache=views * (cost.maps + anchored * cost.untrained_maps) if settings.crop_list else 0,
     )
 
 

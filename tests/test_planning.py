@@ -114,6 +114,33 @@ def test_a_cached_teacher_works_once_for_each_view():
     assert estimate(PLAN.model_copy(update={"settings": short}), COST).cache == 80 * 10**6
 
 
+def test_a_loss_that_looks_at_the_untrained_student_takes_its_forward_pass():
+    """Counted for one picture as the teacher's, which is the same network."""
+    for loss in ("anchor", "coherence", "robust"):
+        found = count(tiny(loss=loss))
+        assert found.untrained == found.teacher and found.untrained_maps == found.maps
+    assert count(tiny(loss="eq")).untrained == 0
+
+
+@pytest.mark.parametrize("loss,crops,operations,kept,maps", [
+    # 100 pairs looked at first: teacher 1, student 1, and once more beside strangers but for robust
+    ("robust", 0, 800 * (3 + 1) + 100 * (1 + 1), 0, 0),
+    ("coherence", 0, 800 * (3 + 1) + 100 * (1 + 2), 0, 0),
+    # the anchor asks the untrained student in each step too, and holds on to it
+    ("anchor", 0, 800 * (3 + 1 + 1) + 100 * (1 + 2), 4e9, 0),
+    # 400 views are computed once, the teacher's of the first pass among them
+    ("coherence", 2, 800 * 3 + 400 + 100 * 2, 0, 400 * 10**6),
+    ("anchor", 2, 800 * 3 + 400 * 2 + 100 * 2, 4e9, 400 * 2 * 10**6),
+])  # fmt: skip
+def test_what_a_loss_looks_at_before_and_while_training(loss, crops, operations, kept, maps):
+    settings = tiny(steps=50, batch=16, crop_list=crops, flip=0.5, loss=loss)
+    plan = PLAN.model_copy(update={"settings": settings})
+    found = estimate(plan, replace(COST, untrained=10**12, untrained_maps=10**6))
+    assert found.operations == operations * 1e12
+    assert found.fixed["fp32"] == estimate(PLAN, COST).fixed["fp32"] + kept
+    assert found.cache == maps
+
+
 def test_kaist_full_is_the_authors_recipe():
     plan = read_plan("kaist_full")
     s = plan.settings
