@@ -61,7 +61,8 @@ def test_one_figure_is_about_one_place():
 def test_the_answer_names_the_best_and_the_ends():
     assert along_answer(read(means(ROWS), "probe_ap", "lr")) == (
         "probe AP, each arm at its best: MSE 0.550 at lr=0.003, FreqKD (code) 0.470 at lr=0.001, "
-        "MSE · shuffled pairs 0.430 at lr=0.01. At an end of what was tried: MSE · shuffled pairs."
+        "MSE · shuffled pairs 0.430 at lr=0.01. At an end of what was tried: MSE · shuffled pairs. "
+        "Tried at one value: FreqKD (code)."
     )
 
 
@@ -170,9 +171,13 @@ def test_arms_are_ranked_at_the_setting_that_suits_each(tmp_path):
     assert ranked(tmp_path, ["code", "mse"]) == (
         "probe AP on msrs val, each at the learning rate that suits it:\n"
         "  0.550  MSE · lr=0.003\n"
-        "  0.470  FreqKD (code) · lr=0.001\n"
-        "  0.430  MSE · shuffled pairs · lr=0.01"
+        "  0.470  FreqKD (code) · lr=0.001"  # shuffled pairs are another comparison
     )
+    options = [row("anchor (variant=root, lr=0.003)", 0.6), row("mse (projector=True, lr=1)", 0.7)]
+    write_results(tmp_path, ROWS + options, manifest(metric="probe_ap", along="lr"))
+    assert ranked(tmp_path, ["anchor", "mse"]).splitlines()[1:] == [
+        "  0.600  anchored · variant=root · lr=0.003", "  0.550  MSE · lr=0.003",
+    ]  # fmt: skip
     assert ranked(tmp_path, ["code"]).endswith("suits it:\n  0.470  FreqKD (code) · lr=0.001")
 
 
@@ -237,10 +242,12 @@ def test_of_many_arms_a_sentence_names_three_and_the_table_all():
     # an arm with one rate that worked and one that failed is best at an end of what was tried
     assert along_answer(kept) == (
         "probe AP, each arm at its best: MSE 0.500 at lr=0.003, PKD 0.360 at lr=0.001, Gram 0.350 "
-        "at lr=0.001, and 4 more arms below. At an end of what was tried: 5 arms. Failed: 4 runs."
+        "at lr=0.001, and 4 more arms below. At an end of what was tried: 5 arms. Tried at "
+        "one value: FreqKD (robust), FreqKD (signed). Failed: 4 runs."
     )
     table = along_table(kept)
     assert table[5:7] == [
         "| MSE | 0.500 | 0.003 | 0.300 at 0.001 | yes |  |",
         "| PKD | 0.360 | 0.001 |  | yes | 0.01 |",
     ] and len(table) == 5 + 7  # fmt: skip
+    assert table[8] == "| FreqKD (robust) | 0.340 | 0.001 |  | one value |  |"

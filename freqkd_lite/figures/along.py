@@ -16,6 +16,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from freqkd_lite.arms import OWN
 from freqkd_lite.errors import UserError
 from freqkd_lite.figures.arms import colour, name
 from freqkd_lite.notebook import COLOURS, NAMES, style
@@ -313,6 +314,8 @@ def along_answer(kept: Along) -> str:
     told += f", and {left} more arms below" if left > 0 else ""
     ends = [name(arm) for arm in tops if kept.at_end(arm)]
     edge = f" At an end of what was tried: {_few(ends, 'arms')}." if ends else ""
+    once = [name(arm) for arm in tops if len(kept.lines[arm]) == 1]
+    edge += f" Tried at one value: {_few(once, 'arms')}." if once else ""
     lost = [f"{name(arm)} at {p.at:g}" for arm, points in kept.lines.items()
             for p in points if p.value is None]  # fmt: skip
     edge += f" Failed: {_few(lost, 'runs')}." if lost else ""
@@ -331,8 +334,9 @@ def along_table(kept: Along) -> list[str]:
     for arm, top in kept.tops.items():
         others = [p for p in kept.lines[arm] if p.value is not None and p.at != top.at]
         lost = [f"{p.at:g}" for p in kept.lines[arm] if p.value is None]
+        end = "yes" if kept.at_end(arm) else ""
         cells = (name(arm), str(top), f"{top.at:g}", ", ".join(f"{p} at {p.at:g}" for p in others),
-                 "yes" if kept.at_end(arm) else "", ", ".join(lost))  # fmt: skip
+                 end if len(kept.lines[arm]) > 1 else "one value", ", ".join(lost))  # fmt: skip
         lines.append("| " + " | ".join(cells) + " |")
     return lines
 
@@ -371,14 +375,16 @@ def along(folder: str | Path) -> tuple[tuple[Figure, str] | None, str]:
 
 def ranked(folder: str | Path, losses: Sequence[str]) -> str:
     """The arms of some losses from best to worst, each at the setting that suited it: a sentence,
-    and a line for each."""
+    and a line for each. Arms with settings of their own besides, as shuffled pairs or another merge
+    scale, are other comparisons and left out; options of a loss are not."""
     kept = read_along(Path(folder))
     if not kept:
         return _absent(Path(folder))
     lines = [f"{kept.words} on {kept.place}, each at the {kept.axis} "
              "that suits it:"]  # fmt: skip
     lines += [f"  {top}  {name(arm)} · {kept.setting}={top.at:g}"
-              for arm, top in kept.tops.items() if split_arm(arm)[0] in losses]  # fmt: skip
+              for arm, top in kept.tops.items()
+              if split_arm(arm)[0] in losses and not {*own_settings(arm)} & {*OWN}]  # fmt: skip
     return "\n".join(lines)
 
 

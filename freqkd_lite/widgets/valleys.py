@@ -34,7 +34,8 @@ def valleys(highs: Sequence[Tensor], t: float = -0.5) -> Valleys:
 
 def costs_of(highs: Sequence[Tensor]) -> dict[str, np.ndarray]:
     """Cost of t x the teacher's high band at `STEPS` under three high-band terms, (steps,) each, in
-    units of that of no high band at all; summed over blocks."""
+    units of that of no high band at all; summed over blocks. The constant of `robust` is what it
+    would measure of a student without a high band, median |h|."""
     blocks = [h.detach().flatten().double() for h in highs]
     if not blocks or not all(h.any() for h in blocks):
         raise UserError("valleys() needs maps with a high band: give split_bands(map)[1] of each.")
