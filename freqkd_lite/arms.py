@@ -11,7 +11,7 @@ Everything else that decides a run, the pairs and their order, is the recipe, th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import yaml
 
@@ -54,8 +54,13 @@ def _number(value: object) -> object:
         return value
 
 
-def check_arms(arms: Sequence[str]) -> None:
-    """`UserError` unless `arms` are "none", with which all others are compared, and losses."""
+def check_arms(arms: Sequence[str], further: Mapping[str, object] | None = None) -> None:
+    """`UserError` unless `arms` are "none", with which all others are compared, and losses; and
+    where `further` settings name another student: "none" is the teacher's own network."""
+    for name in ("student", "student_weights", "student_blocks"):
+        if (further or {}).get(name) is not None:
+            raise UserError(f"further names {name}: here teacher and student begin as one network, "
+                            "so leave it out; freqkd_lite.distil trains others.")  # fmt: skip
     for arm in arms:
         if arm != NONE:
             _changes(arm)

@@ -34,6 +34,10 @@ def test_arms_are_checked_before_anything_is_trained():
         check_arms(["none", "mse (cutoff=0.5)"])
     with pytest.raises(UserError, match="option of the loss 'code'.*cutof"):
         check_arms(["none", "code (cutof=0.5)"])
+    check_arms(["none", "mse"], {"clip": None, "crop_list": 4, "student": None})
+    for other in ("student", "student_weights", "student_blocks"):
+        with pytest.raises(UserError, match=f"^further names {other}: .* so leave it out"):
+            check_arms(["none", "mse"], {other: "resnet18"})
     with pytest.raises(UserError, match="can't be read: write it like"):
         check_arms(["none", "code (cutoff=[0.5)"])
     with pytest.raises(UserError, match="lr='fast' can't be used"):

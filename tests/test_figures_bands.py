@@ -12,7 +12,7 @@ from torch.nn.functional import avg_pool2d
 from freqkd_lite.controls import derangement
 from freqkd_lite.errors import UserError
 from freqkd_lite.figures import bands
-from freqkd_lite.losses import build_loss, normalise
+from freqkd_lite.losses import LOSSES, build_loss, normalise
 from freqkd_lite.spectrum import RINGS, band_mask, centred_rectangle, ring_masks, split_bands
 
 
@@ -361,8 +361,21 @@ def test_gradient_spectra_scale_each_block_to_one_power():
     level[0], level[5] = (0.2 + 1) / 2 * 256 / counts[0], (0.8 + 0) / 2 * 256 / counts[5]
     assert found["mse"] == pytest.approx(level, abs=1e-9)
     assert found["code"][0] == pytest.approx(256 / counts[0])
-    _, alt = bands.gradients(sent)
+    figure, alt = bands.gradients(sent | {"gram": sent["code"]})
     assert f"MSE {np.sqrt(level[0]):.2g} to 0" in alt
+    lines = [{line.get_label(): line.get_ydata() for line in ax.lines if len(line.get_xdata()) == 8}
+             for ax in figure.axes]  # fmt: skip
+    # a panel for each group that has a loss, plain MSE in each
+    assert [list(of) for of in lines] == [["MSE", "FreqKD (code)"], ["MSE", "Gram"]]
+    for of, name in zip(lines, ("FreqKD (code)", "Gram"), strict=True):
+        assert of["MSE"] == pytest.approx(np.sqrt(level), abs=1e-9)
+        assert of[name][0] == pytest.approx(np.sqrt(256 / counts[0]))
+    plt.close(figure)
+
+
+def test_the_gradients_of_every_loss_have_their_place():
+    told = ("mse", "mse_raw", "cosine", "high_only", "step", *sum(bands.SENT.values(), ()))
+    assert sorted(told) == sorted(LOSSES)  # five that are drawn by others, or by MSE itself
 
 
 def test_agreement_is_a_cosine():

@@ -400,11 +400,14 @@ def log_conclusion(deviation: dict[str, float]) -> str:
     )
 
 
-SENT = {"mse": ("MSE", COLOURS["mse"], "-"), "low_only": ("low only", COLOURS["low"], ":"),
-        "code": (NAMES["code"], COLOURS["code"], "-"),
-        "signed": ("FreqKD, with signs", COLOURS["high"], "--"),
-        "coherence": ("coherence", COLOURS["teacher"], ":")}  # fmt: skip
-"""The losses whose gradients are drawn: words, colour and line."""
+SENT = {
+    "FreqKD and its variants": ("code", "signed", "low_only", "eq", "robust", "swapped"),
+    "Weighed by what can be learned": ("lowpass", "coherence", "anchor", "projected"),
+    "What others published": ("unic", "pkd", "cwd", "wavelet", "spectralkd", "gram", "attention"),
+}
+"""The losses whose gradients are drawn, by panel; plain MSE stands in each."""
+LINES = [(COLOURS[of], dash) for dash in ("-", "--")
+         for of in ("code", "high", "low", "real", "cosine", "none")]  # fmt: skip
 
 
 def gradient_spectra(sent: dict[str, Sequence[Tensor]]) -> dict[str, np.ndarray]:
@@ -418,18 +421,27 @@ def gradient_spectra(sent: dict[str, Sequence[Tensor]]) -> dict[str, np.ndarray]
 
 
 def gradients(sent: dict[str, Sequence[Tensor]]) -> tuple[Figure, str]:
-    """How strong a pull each loss sends to each frequency: root of `gradient_spectra` over rho.
-    `sent`: the losses' gradients, keys of `SENT`."""
-    figure, ax = plt.subplots(figsize=(7, 3.8))
-    centres, told = radial_power(next(iter(sent.values()))[0])[0], []
-    for name, power in gradient_spectra(sent).items():
-        words, colour, line = SENT[name]
-        ax.plot(centres, np.sqrt(power), line, color=colour, label=words, marker=".")
-        told.append(f"{words} {np.sqrt(power[0]):.2g} to {np.sqrt(power[-1]):.2g}")
-    ax.axvline(0.5, color=COLOURS["floor"], lw=1, zorder=0)
-    ax.set(title="What does each loss pull at?", xlabel="rho (1 = Nyquist of an axis)",
-           ylabel="gradient per bin (RMS of all = 1)", yscale="log")  # fmt: skip
-    ax.legend(fontsize=9)
+    """How strong a pull each loss sends to each frequency: root of `gradient_spectra` over rho, in
+    the panels of `SENT`. `sent`: the losses' gradients."""
+    panels = {title: ["mse", *(n for n in names if n in sent)] for title, names in SENT.items()}
+    panels = {title: names for title, names in panels.items() if len(names) > 1}
+    figure, axes = plt.subplots(1, len(panels), figsize=(1.2 + 3.1 * len(panels), 4.4),
+                                sharey=True, squeeze=False)  # fmt: skip
+    spectra = {name: np.sqrt(power) for name, power in gradient_spectra(sent).items()}
+    centres = radial_power(next(iter(sent.values()))[0])[0]
+    for ax, (title, names) in zip(axes[0], panels.items(), strict=True):
+        ax.axvline(0.5, color=COLOURS["floor"], lw=1, zorder=0)
+        widths = np.linspace(3.6, 1.2, len(names))  # lines that lie on each other show
+        looks = zip(names, [(COLOURS["mse"], "-"), *LINES], widths, strict=False)
+        for name, (colour, dash), lw in looks:
+            ax.plot(centres, spectra[name], dash, color=colour, label=NAMES[name], lw=lw)
+        ax.set(xlabel="rho (1 = Nyquist of an axis)", yscale="log")
+        ax.set_title(title, fontsize=10)
+        ax.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.17), ncols=2)
+    axes[0, 0].set_ylabel("gradient per bin (RMS of all = 1)")
+    figure.suptitle("What does each loss pull at?", fontweight="bold", fontsize=11.5, x=0.02,
+                    ha="left")  # fmt: skip
+    told = [f"{NAMES[name]} {of[0]:.2g} to {of[-1]:.2g}" for name, of in spectra.items()]
     return figure, (
         "The size of each loss's gradient against rho on the same pairs, scaled to a common total; "
         f"from the lowest ring to the highest: {'; '.join(told)}."
@@ -448,12 +460,12 @@ def agreement(one: Sequence[Tensor], other: Sequence[Tensor]) -> float:
 def gradient_conclusion(
     sent: dict[str, Sequence[Tensor]], high: dict[str, Sequence[Tensor]]
 ) -> str:
-    """How little reaches the high band, and how far the missing sign turns it, in words. `sent`:
-    gradients of whole losses; `high`: of the high band's terms of "code" and "signed" alone."""
-    shares = []
-    for name, blocks in sent.items():
-        share = np.mean([float(energy_above(g, 0.5).mean()) for g in blocks])
-        shares.append(f"{SENT[name][0]} {share:.0%}")
+    """How much reaches the high band, from most to least, and how far the missing sign turns it, in
+    words. `sent`: gradients of whole losses; `high`: of the high band's terms of "code" and
+    "signed" alone."""
+    beyond = {name: np.mean([float(energy_above(g, 0.5).mean()) for g in blocks])
+              for name, blocks in sent.items()}  # fmt: skip
+    shares = [f"{NAMES[name]} {beyond[name]:.0%}" for name in sorted(beyond, key=beyond.get)[::-1]]
     turned = agreement(high["code"], high["signed"])
     words = ("nearly the same way", "partly the same way", "different ways")
     same = words[(turned < 0.9) + (turned < 0.5)]
