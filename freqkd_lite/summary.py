@@ -19,6 +19,7 @@ from matplotlib.figure import Figure
 
 from freqkd_lite import data
 from freqkd_lite.errors import UserError, unknown
+from freqkd_lite.evaluate.groups import BLOCK
 from freqkd_lite.figures.ablation import arms_figure, verdict
 from freqkd_lite.figures.along import (
     along_answer,
@@ -283,10 +284,16 @@ def differences_table(kept: Differences) -> list[str]:
         called = name(arm) + (" (later)" if arm in kept.later else "")
         lines.append(f"| {called} | {' | '.join(map(str, of))} | {signed(among)} | {of[0].seeds} |")
     d = found[0]
-    whole = "" if d.groups == d.images else f", of {d.groups} groups that are drawn whole"
+    whole = "" if d.groups == d.images else (
+        f", of {d.groups} groups that are drawn whole: near copies, and {BLOCK} frames that follow "
+        "each other"
+    )  # fmt: skip
     lines += ["", "Paired, with 95 % intervals over images and seeds, which are resampled together "
               f"({d.images} images{whole}); all at once: intervals that hold together for the "
               "means of all trained arms (max-t)."]  # fmt: skip
+    if min(d.seeds for d in found) < 5:
+        lines[-1] += (" An interval over fewer than five seeds may be too narrow "
+                      "(`evaluate.stats.crossed_bootstrap` says by how much).")  # fmt: skip
     if kept.later:
         lines[-1] += " Later: entered when other arms had been scored on these images."
     return lines
