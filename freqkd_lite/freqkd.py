@@ -143,8 +143,8 @@ def _spatial_piece(form: Quadratic, student: Tensor, teacher: Tensor,
 def _spatial_scale(x: Tensor) -> tuple[Tensor, Tensor]:
     """What brings each channel to length 1 over space, as `torch.nn.functional.normalize` would,
     and which have a length."""
-    squared = x.square().sum((2, 3), keepdim=True)
-    return squared.clamp_min(EPS**4).rsqrt_(), squared > EPS**4
+    length = torch.linalg.vector_norm(x, dim=(2, 3), keepdim=True)
+    return length.clamp_min(EPS**2).reciprocal_(), length > EPS**2
 
 
 @register("eq")
