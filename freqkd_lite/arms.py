@@ -5,6 +5,7 @@
     mse (shuffled=True, lr=0.003)    with settings of its own
     coherence (variant=root)         or with options of the loss
     code (block_weights=[1, 1, 1, 2])
+    mse (projector=True)             through a convolution that is trained and left behind
 
 Everything else that decides a run, the pairs and their order, is the recipe, the same for all arms.
 """
