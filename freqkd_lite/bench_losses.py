@@ -1,9 +1,9 @@
 """How long each loss takes, forward and backward, beside the straightforward way of writing it.
 
 Straightforward: a complex FFT of student and teacher, a mask, an inverse of every band, then the
-formula as it reads. All take turns, and a ratio is the median over rounds of the ratios within a
-round (`turns`), with their quartiles; beside each stands by how much value and gradient differ from
-the straightforward ones.
+formula as it reads. A loss, its straightforward way and plain MSE take turns, and a ratio is the
+median over rounds of the ratios within a round (`turns`), with their quartiles; beside each stands
+by how much value and gradient differ from the straightforward ones.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ def losses(
 ) -> dict:
     """{"rows": [{"shape", "loss", "kind", "ms", "straight_ms", "mse_ms", "faster",
     "faster_quartiles", "of_mse", "of_mse_quartiles", "error"}, ...]}: medians of `repeats` rounds,
-    after two that are not counted.
+    after one that is not counted.
 
     faster: the straightforward way's time over this one's. of_mse: its time over that of plain
     normalised MSE. Both are medians of the ratios within a round, and their quartiles [first,
@@ -156,7 +156,8 @@ def _error(mine: Callable[[], Tensor], straight: Callable[[], Tensor], student: 
     # By sums of magnitudes: of ten million elements a few lie on the kink of |x|, and fall to
     # either side of it by rounding alone.
     off = (gradient - other).abs().sum() / other.abs().sum()
-    return float(np.max([abs(value - expected) / abs(expected), off.item()]))  # NaN if one is
+    of_value = abs(value - expected) / (abs(expected) or 1)
+    return float(np.max([of_value, off.item()]))  # NaN if one is
 
 
 def _built(name: str, student: Tensor, teacher: Tensor, states: list[State] | None) -> Callable:

@@ -205,7 +205,8 @@ def finding(results: Path) -> str:
     lines[-1] = " ".join([lines[-1], *looked_at_once(rows)])
     if ours:
         first = max(ours, key=lambda d: d.value)
-        alone = "one is ahead by itself" if beats(first) else "none is ahead even by itself"
+        ahead = sum(map(beats, ours))
+        alone = f"{ahead or 'none'} {'are' if ahead > 1 else 'is'} ahead, looked at alone"
         lines.append(f"- Of this project's own losses {alone}; {name(first.arm)} comes furthest: "
                      f"{first}.")  # fmt: skip
     return "\n".join(lines)

@@ -300,15 +300,17 @@ def plan(pairs: data.PairSet, settings: DistilSettings) -> Iterator[list[View]]:
 
 def strangers(pairs: data.PairSet, seed: int) -> list[int]:
     """By pair, another one of the same set, whose infrared picture it meets when pairs are
-    `shuffled`: the next in a random order. No neighbour in the set's own, where day and night, and
-    frames of a street, lie together. `UserError` for a set of one pair."""
+    `shuffled`, or when a loss measures what such pairs share: the next in a random order. No
+    neighbour in the set's own, where day and night, and frames of a street, lie together.
+    `UserError` for a set of one pair."""
     draw, found = torch.Generator().manual_seed(seed), [0] * len(pairs)
     parts: dict[int, list[int]] = {}
     for index in range(len(pairs)):
         parts.setdefault(pairs.part(index), []).append(index)
     for members in parts.values():
         if len(members) < 2:
-            raise UserError(f"Shuffled pairs need two or more of {pairs.name}: raise limit.")
+            raise UserError(f"Shuffled pairs, which shuffled=True asks for and a loss may measure, "
+                            f"need two or more of {pairs.name}: raise limit.")  # fmt: skip
         order = [members[i] for i in torch.randperm(len(members), generator=draw)]
         for one, other in zip(order, order[1:] + order[:1], strict=True):
             found[one] = other
@@ -561,8 +563,9 @@ def _train_into(part: Path, settings: DistilSettings, pairs: data.PairSet, teach
     if settings.crop_list and settings.cache_limit_gb:
         views = len({view for step in plan(pairs, settings) for view in step})
         teacher.keep(blank, views, settings.cache_limit_gb * 1e9)
-        if needs[1]:  # measuring may look at a stranger in the crop of each view
-            views *= 1 + looks_at_strangers(settings.loss)
+        if needs[1]:  # measuring may look at a stranger beside each pair
+            once = looks_at_strangers(settings.loss) * -(-len(pairs) // settings.batch)
+            views += min(views, once * settings.batch)
             untrained.maps.keep(blank, views, settings.cache_limit_gb * 1e9)
     own = extract(backbone.to(team.device), blank[None].to(team.device), blocks)
     widths = [(m.shape[1], t.shape[1]) for m, t in zip(own, teacher(blank[None]), strict=True)]
@@ -574,6 +577,8 @@ def _train_into(part: Path, settings: DistilSettings, pairs: data.PairSet, teach
     if settings.loss in PREPARERS:
         with team.in_turn():  # the first one measures
             states = measure_loss(untrained, teacher, pairs, settings, part / MEASURED)
+    if not needs[1]:
+        untrained = None  # what has been measured needs its network no more
     try:
         with (
             (part / "log.jsonl" if team.first else Path(os.devnull)).open("a") as log_file,

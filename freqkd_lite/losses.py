@@ -347,8 +347,10 @@ def prepare(
     for lists in batches:
         if not preparers:
             preparers = [PREPARERS[name](**options) for _ in lists[0]]
-        for other in lists[1:]:
-            _check_maps(lists[0], other, None, preparers)
+        if len(lists) > 2 and not looks_at_strangers(name):
+            raise UserError(f"The loss {name!r} looks at no strangers: yield (students, teachers).")
+        for other, whose in zip(lists[1:], ("teacher", "stranger"), strict=False):
+            _check_maps(lists[0], other, None, preparers, whose)
         for preparer, *maps in zip(preparers, *lists, strict=True):
             preparer.update(*map(at_least_float32, maps))
     if not preparers:
@@ -408,10 +410,11 @@ def _check_maps(
     teachers: Sequence[Tensor],
     factors: Sequence[float] | None,
     states: Sequence[object] | None = None,
+    whose: str = "teacher",
 ) -> None:
     if not students or len(students) != len(teachers):
         raise UserError(
-            f"{len(students)} student and {len(teachers)} teacher maps: give one of each a block."
+            f"{len(students)} student and {len(teachers)} {whose} maps: give one of each a block."
         )
     for given, what in ((factors, "weights has"), (states, "the loss was prepared with")):
         if given is not None and len(given) != len(students):
@@ -421,7 +424,7 @@ def _check_maps(
             raise UserError(f"Block {i}: a batch of no image: give one or more.")
         if student.shape != teacher.shape or student.ndim != 4:
             raise UserError(
-                f"Block {i}: the student's map is {tuple(student.shape)}, the teacher's "
+                f"Block {i}: the student's map is {tuple(student.shape)}, the {whose}'s "
                 f"{tuple(teacher.shape)}: resize and project the student's to (N, C, h, w) of the "
                 "teacher's first."
             )

@@ -207,16 +207,19 @@ def estimate(plan: Plan, cost: Cost) -> Estimate:
     fixed = 4 * (cost.teacher_size + cost.student_size + added) + 12 * cost.trained
     fixed += 4 * cost.student_size * anchored
     operations = pictures * cost.student + seen * (cost.teacher + anchored * cost.untrained)
-    if loss in PREPARERS:
-        teacher = 0 if settings.crop_list else cost.teacher  # else its views are counted above
-        operations += plan.pairs * (teacher + (1 + looks_at_strangers(loss)) * cost.untrained)
+    strangers = plan.pairs * looks_at_strangers(loss)
+    if loss in PREPARERS:  # with fixed crops, what is seen again later is counted above
+        again = (not settings.crop_list) * cost.teacher
+        again += (not (settings.crop_list and anchored)) * cost.untrained
+        operations += plan.pairs * again + strangers * cost.untrained
+    kept = views * cost.maps + anchored * (views + min(views, strangers)) * cost.untrained_maps
     return Estimate(
         operations=float(operations),
         fixed={"fp32": fixed, "bf16": fixed + 2 * cost.student_size},
         each={"fp32": cost.kept, "bf16": cost.kept / 2},
         checkpoints=3 * 12 * cost.trained,  # two are kept while a third is written
         student=4 * cost.student_size,
-        cache=views * (cost.maps + anchored * cost.untrained_maps) if settings.crop_list else 0,
+        cache=kept if settings.crop_list else 0,
     )
 
 

@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 
 from freqkd_lite import data
 from freqkd_lite.errors import UserError, unknown
-from freqkd_lite.evaluate.groups import BLOCK
+from freqkd_lite.evaluate.groups import BLOCK, SEQUENCES
 from freqkd_lite.figures.ablation import arms_figure, verdict
 from freqkd_lite.figures.along import (
     along_answer,
@@ -285,8 +285,8 @@ def differences_table(kept: Differences) -> list[str]:
         lines.append(f"| {called} | {' | '.join(map(str, of))} | {signed(among)} | {of[0].seeds} |")
     d = found[0]
     whole = "" if d.groups == d.images else (
-        f", of {d.groups} groups that are drawn whole: near copies, and {BLOCK} frames that follow "
-        "each other"
+        f", of {d.groups} groups that are drawn whole: near copies"
+        + f", and {BLOCK} frames that follow each other" * (kept.place.split()[0] in SEQUENCES)
     )  # fmt: skip
     lines += ["", "Paired, with 95 % intervals over images and seeds, which are resampled together "
               f"({d.images} images{whole}); all at once: intervals that hold together for the "

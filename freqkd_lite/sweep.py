@@ -385,7 +385,10 @@ def held(jobs: Sequence[Job], out: Path) -> Kept:
         own = [row for row in rows if row.seed == job.seed and row.arm in beside]
         runs = range(len(book["runs"]))
         codes = book.get("code") or [made.get("code") for _ in runs]
-        each = {key: book.get(key) or [None for _ in runs] for key in TOLD}
+        each = {
+            key: book[key] if isinstance(book.get(key), list) else [None for _ in runs]
+            for key in TOLD
+        }  # of old, one value stood for those runs that told it
         for i, varied, seconds, code in zip(runs, book["runs"], book["seconds"], codes,
                                             strict=True):  # fmt: skip
             given = book["parameters"] | varied

@@ -23,8 +23,9 @@ RIDGES = (0.01, 0.1, 1.0, 10.0)
 
 
 def ridge_map(ss: Tensor, ts: Tensor, ridge: float) -> Tensor:
-    """B (C, C) that comes nearest to T ~ B S by least squares, kept short by a penalty of `ridge`:
-    from the sums ss of s s^T and ts of t s^T."""
+    """B (C, C) that comes nearest to T ~ B S by least squares, kept short by a penalty of `ridge`
+    times the mean of ss' diagonal: from the sums over tokens ss of s s^T and ts of t s^T, (C, C)
+    each, float64."""
     penalty = max(ridge * float(ss.trace()) / len(ss), 1e-12)
     return torch.linalg.solve(ss + penalty * torch.eye(len(ss)).to(ss), ts, left=False)
 

@@ -94,7 +94,7 @@ def test_a_study_is_read_back_as_it_was_kept(tmp_path):
     plt.close(drawn[0])
 
 
-def test_the_verdict_begins_with_what_was_named_beforehand():
+def test_the_verdict_begins_with_its_answer():
     def of(arm, value, low, high, klass="mean"):
         return Difference(arm, klass, value, (low, high), 5, 90, 40)
 
@@ -146,6 +146,7 @@ def test_who_is_ahead_is_judged_once_more_by_what_holds_for_all_at_once():
     )
     assert ahead_of_all([rows[1], rows[3]], "it").startswith("No arm is ahead of it by 0.01")
     both = [rows[2], replace(rows[1], among=(0.005, 0.1))]
+    assert ahead_of_all([], "it") == "Nothing is there to be compared with it yet"
     assert ahead_of_all(both, "it") == (
         "PKD, Gram are ahead of it by 0.01 or more once all 2 arms are looked at together"
     )

@@ -226,13 +226,14 @@ def test_many_arms_have_a_row_each_with_the_best_first_and_ringed():
 def test_what_lies_far_below_stands_at_the_edge_with_its_number():
     """The bests and the level reach from .2 to .5, so the axis begins at .2 - .5 * .3 = .05."""
     low = [row("code (lr=0.01)", 0.04), row("code (lr=0.02)", 0.012), row("eq (lr=0.01)", 0.06)]
-    figure, _ = along_figure(read(many(low), "probe_ap", "lr"))
+    figure, alt = along_figure(read(many(low), "probe_ap", "lr"))
+    assert alt.endswith(" Arrows: below the axis.")
     (ax,) = figure.axes
     points = [tuple(line.get_xydata()[0].round(3)) for line in ax.lines
               if line.get_marker() in list("v^osDP") and len(line.get_xdata())]  # fmt: skip
     assert points.count((0.05, 6)) == 2 and (0.06, 5) in points  # FreqKD (code) is last but one
     assert min(x for x, _ in points) == 0.05 > ax.get_xlim()[0]
-    assert [text.get_text() for text in ax.texts] == ["\N{LEFTWARDS ARROW} .04, .01", "undistilled"]
+    assert [text.get_text() for text in ax.texts] == [".04, .01 \N{LEFTWARDS ARROW}", "undistilled"]
     plt.close(figure)
 
 

@@ -204,8 +204,11 @@ def test_an_arm_that_entered_later_and_the_best_of_ours_are_told(tmp_path):
     ) in said
     assert "(Gram · lr=0.001 [+0.010, +0.120]" in said and "Gram · lr=0.001 stays ahead." in said
     # Gram is a rival's, the anchor this project's
-    assert said.endswith("Of this project's own losses one is ahead by itself; anchored · lr=0.001 "
-                         "comes furthest: +0.020 [+0.005, +0.100].")  # fmt: skip
+    assert said.endswith("Of this project's own losses 1 is ahead, looked at alone; anchored · "
+                         "lr=0.001 comes furthest: +0.020 [+0.005, +0.100].")  # fmt: skip
     assert "\n- **Gram · lr=0.001 is ahead of that MSE by 0.01 or more once all 5 arms are" in said
     study(0.02, -0.005).write(tmp_path / "distillation")
-    assert "none is ahead even by itself; anchored" in finding(tmp_path)
+    assert "none is ahead, looked at alone; anchored" in finding(tmp_path)
+    wide = Difference("coherence (lr=0.003)", "mean", 0.05, (-0.01, 0.1), 4, 93, 40)
+    replace(kept, rows=[*kept.rows, wide]).write(tmp_path / "distillation")
+    assert "losses 1 is ahead, looked at alone; coherence weight" in finding(tmp_path)

@@ -237,8 +237,8 @@ def test_a_student_of_another_kind_gets_adapters(tmp_path):
 
 
 def test_a_projector_begins_as_the_identity_is_trained_and_left_behind(tmp_path, monkeypatch):
-    """The first loss is that without one, the first step's gradient of the student too; it takes
-    part of what the student would have to learn, and the saved student holds nothing of it."""
+    """The first loss is that without one; it takes part of what the student would have to learn,
+    and the saved student holds nothing of it."""
     students, real = [], distil.train
     monkeypatch.setattr(distil, "train", lambda student, *rest: (students.append(student),
                                                                  real(student, *rest)))  # fmt: skip
@@ -263,11 +263,19 @@ def test_a_projector_begins_as_the_identity_is_trained_and_left_behind(tmp_path,
 def test_a_projector_and_its_map_commute_with_a_resize():
     backbone = load_backbone("test_resnet", "random")
     student = distil.Student(backbone, (1, 4), [(32, 32), (96, 96)], projector=True)
-    images = torch.rand(2, 3, 64, 96)
+    images, maps = torch.rand(2, 3, 64, 96), []
     with torch.no_grad():
-        for given, map_ in zip(student(images, [(4, 6), (4, 6)]), backbone(images, (1, 4)),
-                               strict=True):  # fmt: skip
-            torch.testing.assert_close(given, distil.resize(map_, (4, 6)))
+        for moved in (0.0, 0.1):
+            for adapter in student.adapters:
+                adapter.weight += moved * torch.randn_like(adapter.weight)
+            found = student(images, [(4, 6), (4, 6)])
+            for adapter, given, map_ in zip(
+                student.adapters, found, backbone(images, (1, 4)), strict=True
+            ):
+                expected = adapter(distil.resize(map_, (4, 6)))
+                torch.testing.assert_close(given, expected, atol=1e-5, rtol=1e-5)
+                maps.append(expected)
+    assert not torch.allclose(maps[0], maps[2], atol=1e-3)
 
 
 def test_a_loss_that_is_not_finite_leaves_no_run(tmp_path, monkeypatch):

@@ -375,7 +375,7 @@ def test_gradient_spectra_scale_each_block_to_one_power():
 
 def test_the_gradients_of_every_loss_have_their_place():
     told = ("mse", "mse_raw", "cosine", "high_only", "step", *sum(bands.SENT.values(), ()))
-    assert sorted(told) == sorted(LOSSES)  # five that are drawn by others, or by MSE itself
+    assert sorted(told) == sorted(LOSSES)  # five are left out: parts of others, or nearly MSE
 
 
 def test_agreement_is_a_cosine():

@@ -590,6 +590,12 @@ def test_what_a_kept_run_was_distilled_on_stays_known_or_unknown(root):
         assert book["lessons"] == [None, "abc"]
         page = (root / "out" / "README.md").read_text()
         assert "- checksum of the pairs distilled on: `abc` (of some runs not known)\n" in page
+    told = json.loads((root / "out" / "manifest.json").read_text())
+    told["notebooks"]["05_arms"]["lessons"] = "abc"  # of an earlier version: of which run?
+    write_json(root / "out" / "manifest.json", told)
+    shutil.rmtree(second.folder)
+    _, about = gather(made.jobs, root / "out", held(made.jobs, root / "out"))
+    assert "lessons" not in about["05_arms"]
 
 
 def test_means_intervals_and_the_table_against_numbers_worked_by_hand():

@@ -98,8 +98,10 @@ def test_a_stranger_that_is_given_stands_beside_the_teacher():
     for name, other in (("shuffled", strange + teacher), ("coherence", student)):
         _, rings = measured(normalise(teacher), normalise(other))
         torch.testing.assert_close(states[0][name][1:].double(), rings[~rings.isnan()])
-    with pytest.raises(UserError, match="2 student and 1 teacher maps"):
+    with pytest.raises(UserError, match="2 student and 1 stranger maps"):
         prepare("coherence", [([X, X], [X, X], [X])])
+    with pytest.raises(UserError, match="'projected' looks at no strangers: yield"):
+        prepare("projected", [([X], [X], [X])])
 
 
 def test_of_a_batch_its_last_image_alone_is_kept():

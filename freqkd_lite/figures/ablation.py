@@ -111,6 +111,8 @@ def verdict(kept: Differences) -> list[str]:
 def ahead_of_all(rows: Sequence[Difference], mark: str) -> str:
     """Whether any arm is ahead of `mark` by `MARGIN` or more and beyond the interval that holds for
     all of `rows` at once, in a sentence without its end."""
+    if not rows:
+        return f"Nothing is there to be compared with {mark} yet"
     ahead = [d for d in rows if d.value >= MARGIN and (d.among or d.interval)[0] > 0]
     who = ", ".join(name(d.arm) for d in ahead) or "No arm"
     verb = "are" if len(ahead) > 1 else "is"

@@ -195,6 +195,8 @@ def along_figure(kept: Along) -> tuple[Figure, str]:
     more = f" Dotted: {dotted}." if dotted else ""
     if any(p.value is None for points in kept.lines.values() for p in points):
         more += " Crosses: runs that failed."
+    if len(kept.lines) > PANELS and _lost(kept, _edge(kept)):
+        more += " Arrows: below the axis."
     what = f"{kept.words} against {kept.axis}, by arm"
     return drawn, f"{what}. {'; '.join(said)}.{more}"
 
@@ -267,9 +269,8 @@ def _rows(kept: Along) -> Figure:
                 ax.plot(max(edge, p.value), y, ms=5.5, **look[p.at])
         far = ", ".join(_short(round(p.value, 2)) for p in there if p.value < edge)
         if far:
-            ax.annotate(f"\N{LEFTWARDS ARROW} {far}", (edge, y), (7, 0), fontsize=8.5,
-                        textcoords="offset points", va="center", backgroundcolor="white",
-                        bbox=dict(fc="white", ec="none", pad=0.5))  # fmt: skip
+            ax.annotate(f"{far} \N{LEFTWARDS ARROW}", (edge, y), (-6, 0), fontsize=8.5,
+                        textcoords="offset points", ha="right", va="center")  # fmt: skip
         _ring(ax, kept.tops[arm].value, y, COLOURS["teacher"])
     for value in values:
         ax.plot([], [], label=_short(value), **look[value])
@@ -277,6 +278,8 @@ def _rows(kept: Along) -> Figure:
     ax.set(ylim=(len(arms) - 0.4, -0.6), xlabel=kept.words)
     ax.set_title(f"At which {kept.axis} is each arm best?", pad=20 if kept.levels else None)
     ax.margins(x=0.1)
+    if _lost(kept, edge):  # room for the numbers
+        ax.set_xlim(left=edge - 0.12 * (max(p.value for p in kept.tops.values()) - edge))
     ax.grid(axis="y", visible=False)
     for i, (arm, value) in enumerate(sorted(kept.levels.items(), key=lambda item: item[1])):
         ax.axvline(value, color=COLOURS["floor"], lw=1, ls=":")
@@ -286,6 +289,10 @@ def _rows(kept: Along) -> Figure:
                  title=f"{kept.axis}; ringed: the best of an arm",
                  title_fontsize=9, fontsize=9)  # fmt: skip
     return drawn
+
+
+def _lost(kept: Along, edge: float) -> bool:
+    return any(p.value is not None and p.value < edge for of in kept.lines.values() for p in of)
 
 
 def _edge(kept: Along) -> float:
@@ -384,7 +391,8 @@ def ranked(folder: str | Path, losses: Sequence[str]) -> str:
              "that suits it:"]  # fmt: skip
     lines += [f"  {top}  {name(arm)} · {kept.setting}={top.at:g}"
               for arm, top in kept.tops.items()
-              if split_arm(arm)[0] in losses and not {*own_settings(arm)} & {*OWN}]  # fmt: skip
+              if split_arm(arm)[0] in losses and not {*own_settings(arm)} & {*OWN} - {"lr"}
+              ]  # fmt: skip
     return "\n".join(lines)
 
 

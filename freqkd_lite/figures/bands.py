@@ -406,8 +406,9 @@ SENT = {
     "What others published": ("unic", "pkd", "cwd", "wavelet", "spectralkd", "gram", "attention"),
 }
 """The losses whose gradients are drawn, by panel; plain MSE stands in each."""
-LINES = [(COLOURS[of], dash) for dash in ("-", "--")
-         for of in ("code", "high", "low", "real", "cosine", "none")]  # fmt: skip
+SPARE = [("#7F7F7F", "-"), ("#009E73", "--"), ("#CC79A7", "--"), ("#7F7F7F", "--"),
+         ("#D55E00", "--"), ("#000000", ":")]  # fmt: skip
+"""Colour and line of losses that have no colour of their own in `COLOURS`."""
 
 
 def gradient_spectra(sent: dict[str, Sequence[Tensor]]) -> dict[str, np.ndarray]:
@@ -422,7 +423,7 @@ def gradient_spectra(sent: dict[str, Sequence[Tensor]]) -> dict[str, np.ndarray]
 
 def gradients(sent: dict[str, Sequence[Tensor]]) -> tuple[Figure, str]:
     """How strong a pull each loss sends to each frequency: root of `gradient_spectra` over rho, in
-    the panels of `SENT`. `sent`: the losses' gradients."""
+    the panels of `SENT`. `sent`: the losses' gradients, of "mse" and of one or more of `SENT`."""
     panels = {title: ["mse", *(n for n in names if n in sent)] for title, names in SENT.items()}
     panels = {title: names for title, names in panels.items() if len(names) > 1}
     figure, axes = plt.subplots(1, len(panels), figsize=(1.2 + 3.1 * len(panels), 4.4),
@@ -431,9 +432,9 @@ def gradients(sent: dict[str, Sequence[Tensor]]) -> tuple[Figure, str]:
     centres = radial_power(next(iter(sent.values()))[0])[0]
     for ax, (title, names) in zip(axes[0], panels.items(), strict=True):
         ax.axvline(0.5, color=COLOURS["floor"], lw=1, zorder=0)
-        widths = np.linspace(3.6, 1.2, len(names))  # lines that lie on each other show
-        looks = zip(names, [(COLOURS["mse"], "-"), *LINES], widths, strict=False)
-        for name, (colour, dash), lw in looks:
+        widths, spare = np.linspace(3.6, 1.2, len(names)), iter(SPARE)
+        for name, lw in zip(names, widths, strict=True):  # lines that lie on each other show
+            colour, dash = (COLOURS[name], "-") if name in COLOURS else next(spare)
             ax.plot(centres, spectra[name], dash, color=colour, label=NAMES[name], lw=lw)
         ax.set(xlabel="rho (1 = Nyquist of an axis)", yscale="log")
         ax.set_title(title, fontsize=10)
