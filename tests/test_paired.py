@@ -99,9 +99,10 @@ def test_arms_that_share_no_seed_with_the_other_are_told(tmp_path):
     assert "eq" not in {d.arm for d in differences(rows, tmp_path, against, "probe_ap")}
     assert not_compared(rows, "eq", "probe_ap") == [against, "code"]
     write_results(tmp_path, rows, manifest(metric="probe_ap", against=against))
-    said = write_page(tmp_path)
-    assert said.endswith("Of no seed that MSE · lr=0.1 · steps=3 has, so not compared: "
-                         "FreqKD (equations).")  # fmt: skip
+    assert write_page(tmp_path) == "No arm is ahead of MSE · lr=0.1 · steps=3 by 0.01 or more."
+    page = (tmp_path / "README.md").read_text()
+    assert ("Of no seed that MSE · lr=0.1 · steps=3 has, so not compared: FreqKD (equations).\n"
+            in page)  # fmt: skip
 
 
 def test_what_cannot_be_paired_is_refused(tmp_path):
