@@ -383,19 +383,18 @@ def held(jobs: Sequence[Job], out: Path) -> Kept:
         names = {with_settings(arm, job.settings) for arm in job.full["arms"]}
         beside = names | {with_settings("teacher", job.settings)}
         own = [row for row in rows if row.seed == job.seed and row.arm in beside]
-        runs = range(len(book["runs"]))
-        codes = book.get("code") or [made.get("code") for _ in runs]
-        each = {
-            key: book[key] if isinstance(book.get(key), list) else [None for _ in runs]
-            for key in TOLD
+        runs = len(book["runs"])
+        codes = book.get("code") or [made.get("code")] * runs
+        by_run = {
+            key: book[key] if isinstance(book.get(key), list) else [None] * runs for key in TOLD
         }  # of old, one value stood for those runs that told it
-        for i, varied, seconds, code in zip(runs, book["runs"], book["seconds"], codes,
-                                            strict=True):  # fmt: skip
+        each = zip(book["runs"], book["seconds"], codes, strict=True)
+        for i, (varied, seconds, code) in enumerate(each):
             given = book["parameters"] | varied
             same = all(job.full.get(k) == v for k, v in given.items() if k != "arms")
             if same and {*job.full["arms"]} <= {*given["arms"]} and names <= {r.arm for r in own}:
                 about = {key: book.get(key) for key in (*MADE_OF, *MADE_ON)}
-                about |= {key: values[i] for key, values in each.items()}
+                about |= {key: values[i] for key, values in by_run.items()}
                 about |= {"parameters": given, "seconds": seconds, "code": code}
                 found[job.folder] = own, about
     return found
@@ -449,15 +448,15 @@ def _about(entries: list[tuple[Job, dict, dict]]) -> dict:
     shared = {k: v for k, v in given[0].items() if all(g.get(k) == v for g in given)}
     shared.pop("seed", None)
     known = {key: {m[key] for m in made_of} - {None} for key in MADE_OF}
-    each = {key: [m[key] for m in made_of] for key in TOLD}
-    made_on = {key: _distinct(each.get(key) for each in told) for key in MADE_ON}
+    by_run = {key: [m[key] for m in made_of] for key in TOLD}
+    made_on = {key: _distinct(run.get(key) for run in told) for key in MADE_ON}
     return {
         "parameters": shared,
         **{key: values.pop() if len(values) == 1 else None for key, values in known.items()},
         "seeds": list(dict.fromkeys(job.seed for job in jobs)),
         "seconds": [run["seconds"] for run in told],
         "code": [run.get("code") for run in told],
-        **{key: values for key, values in each.items() if any(values)},
+        **{key: values for key, values in by_run.items() if any(values)},
         "runs": [job.varied for job in jobs],
         **{key: values[0] if len(values) == 1 else values
            for key, values in made_on.items() if values != [None]},
