@@ -117,12 +117,11 @@ def count(settings: DistilSettings) -> Cost:
         images = torch.zeros(1, 3, *(settings.crop or settings.size))
         with FlopCounterMode(display=False) as seen:
             targets = teacher(images, settings.blocks)
-        blocks = settings.student_blocks or settings.blocks
+        blocks = backbone.check_blocks(settings.student_blocks or settings.blocks)
         teacher_flops = seen.get_total_flops()
-        own = (backbone.infos[block]["num_chs"] for block in backbone.check_blocks(blocks))
-        widths = list(zip(own, (t.shape[1] for t in targets), strict=True))
         with FlopCounterMode(display=False) as alone, torch.no_grad():
             start = backbone(images, blocks)
+        widths = [(m.shape[1], t.shape[1]) for m, t in zip(start, targets, strict=True)]
         size = sum(p.numel() for p in backbone.parameters())
         if settings.lora_rank:
             add_lora(backbone, settings)
