@@ -100,27 +100,36 @@ def maps(shape: Sequence[int], device: str = "cpu") -> tuple[Tensor, Tensor]:
 def losses(
     names: Sequence[str] = LINEAR + ELEMENTWISE,
     shapes: Sequence[Sequence[int]] = SHAPES,
-    repeats: int = 15,
+    repeats: int = 5,
+    visits: int = 3,
     device: str = "cpu",
 ) -> dict:
     """{"rows": [{"shape", "loss", "kind", "ms", "straight_ms", "mse_ms", "faster",
-    "faster_quartiles", "of_mse", "of_mse_quartiles", "error"}, ...]}: medians of `repeats` rounds,
-    after one that is not counted.
+    "faster_quartiles", "of_mse", "of_mse_quartiles", "error"}, ...]}: medians of `visits` times
+    `repeats` rounds. From visit to visit all other rows are measured, for a machine may be another
+    for half a minute; a visit's first round is not counted.
 
     faster: the straightforward way's time over this one's. of_mse: its time over that of plain
     normalised MSE. Both are medians of the ratios within a round, and their quartiles [first,
-    third] tell how far those spread. error: the larger of the relative differences of value and
+    third] tell how far those spread. error: the largest of the relative differences of value and
     gradient, the latter by sums of magnitudes.
     """
-    rows = []
-    for shape in shapes:
-        student, teacher = maps(shape, device)
-        rows += [_row(name, student, teacher, repeats) for name in names]
+    rows: dict[tuple, list[Visit]] = {}
+    for _ in range(visits):
+        for shape in map(tuple, shapes):
+            student, teacher = maps(shape, device)
+            for name in names:
+                found = _visit(name, student, teacher, repeats)
+                rows.setdefault((shape, name), []).append(found)
     return {"schema": "freqkd-bench/1", "what": "loss", "device": device, "repeats": repeats,
-            "cores": os.cpu_count(), "threads": torch.get_num_threads(), "rows": rows}  # fmt: skip
+            "visits": visits, "cores": os.cpu_count(), "threads": torch.get_num_threads(),
+            "rows": [_row(*of, found) for of, found in rows.items()]}  # fmt: skip
 
 
-def _row(name: str, student: Tensor, teacher: Tensor, repeats: int) -> dict:
+Visit = tuple[dict[str, list[float]], float]  # seconds by round of "mse", "mine", "straight"; error
+
+
+def _visit(name: str, student: Tensor, teacher: Tensor, repeats: int) -> Visit:
     """One loss, its straightforward way and MSE by turns. They have the memory to themselves, as a
     loss has in training: beside the gradients of ten others, kept to be compared, the allocator
     gives pages back or keeps them as it happens, which moved times by a third."""
@@ -134,18 +143,22 @@ def _row(name: str, student: Tensor, teacher: Tensor, repeats: int) -> dict:
         }.items()
     }
     error = _error(steps["mine"], steps["straight"], student)
-    _, took = take_turns(steps, repeats, student.device)
-    ms = {run: round(1e3 * median(seconds), 2) for run, seconds in took.items()}
-    mine, straight, mse = took["mine"], took["straight"], took["mse"]
+    return take_turns(steps, repeats, student.device)[1], error
+
+
+def _row(shape: tuple[int, ...], name: str, visits: list[Visit]) -> dict:
+    mse, mine, straight = ([seconds for took, _ in visits for seconds in took[run]]
+                           for run in ("mse", "mine", "straight"))  # fmt: skip
     return {
-        "shape": list(student.shape), "loss": name,
+        "shape": list(shape), "loss": name,
         "kind": "linear" if name in LINEAR else "elementwise",
-        "ms": ms["mine"], "straight_ms": ms["straight"], "mse_ms": ms["mse"],
+        **{key: round(1e3 * median(seconds), 2)
+           for key, seconds in (("ms", mine), ("straight_ms", straight), ("mse_ms", mse))},
         "faster": round(ratio(straight, mine), 2),
         "faster_quartiles": [round(value, 2) for value in quartiles(straight, mine)],
         "of_mse": round(ratio(mine, mse), 2),
         "of_mse_quartiles": [round(value, 2) for value in quartiles(mine, mse)],
-        "error": error,
+        "error": float(np.max([error for _, error in visits])),  # NaN if one is
     }  # fmt: skip
 
 
@@ -156,8 +169,12 @@ def _error(mine: Callable[[], Tensor], straight: Callable[[], Tensor], student: 
     # By sums of magnitudes: of ten million elements a few lie on the kink of |x|, and fall to
     # either side of it by rounding alone.
     off = (gradient - other).abs().sum() / other.abs().sum()
-    of_value = abs(value - expected) / (abs(expected) or 1)
-    return float(np.max([of_value, off.item()]))  # NaN if one is
+    return float(np.max([relative(value, expected), off.item()]))  # NaN if one is
+
+
+def relative(value: float, expected: float) -> float:
+    """How far a value is from the expected one, as a share of that, unless that is 0."""
+    return abs(value - expected) / (abs(expected) or 1)
 
 
 def _built(name: str, student: Tensor, teacher: Tensor, states: list[State] | None) -> Callable:

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
 
+from freqkd_lite.bench_losses import relative
 from freqkd_lite.distil import (
     DistilSettings,
     Student,
@@ -35,6 +36,7 @@ from freqkd_lite.teacher_cache import FixedTeacher, Teacher
 from freqkd_lite.turns import quartiles, ratio, take_turns
 
 EQUAL = 1e-5  # the largest relative difference that counts as equal
+AGAIN = "the same again"
 VIT_S = "vit_small_patch14_dinov2.lvd142m"
 SMALLEST = dict(model=TINY, batch=2, blocks=(1, 3, 5, 7))
 """A step of the walk's network on two pictures, of which the loss is the largest share."""
@@ -113,6 +115,20 @@ class Bench:
 
         return take
 
+    def alone(self, loss_of: LossOf, maps: list[Tensor], targets: list[Tensor],
+              anchors: Anchors | None = None) -> Step:  # fmt: skip
+        """The loss's part of such a step, on `maps` of the student's: value and gradient."""
+        maps = [m.detach().requires_grad_() for m in maps]
+
+        def take() -> float:
+            for m in maps:
+                m.grad = None
+            total = loss_of(maps, targets, *([anchors(targets)] if anchors else [])).total
+            total.backward()
+            return total.item()
+
+        return take
+
     def expected(self, loss_of: LossOf, targets: list[Tensor], anchored: bool = False) -> float:
         """The loss in float64, of features computed apart. The student is untrained still, so its
         own ones, in half precision as a cache keeps them, are the anchors."""
@@ -149,29 +165,44 @@ def step(
 
     `losses` are names, or names with what `build_loss` returned for them, and `base` among them.
 
-    Returns {"loss": {name: {"seconds", "ratio", "ratio_quartiles", "memory_bytes", "memory_ratio",
-    "difference", "equal"}}} beside what was measured on. `difference` is that of the step's own
-    loss from the same in float64 on features computed apart, relative.
+    Returns {"loss": {name: {"seconds", "ratio", "ratio_quartiles", "loss_seconds", "by_loss",
+    "memory_bytes", "memory_ratio", "difference", "equal"}}} beside what was measured on. A second
+    step of the base's, `AGAIN`, tells what chance does to a ratio. by_loss: the same ratio with
+    less chance, since a step's rest is one work for all: 1 + how much more a loss takes than
+    `base`'s, both timed alone on the step's features, over the base's step. `difference` is that of
+    the step's own loss from the same in float64 on features computed apart, relative.
     """
     bench = Bench(model, size, batch, blocks, lora_rank, device)
     if not isinstance(losses, dict):
         chosen = losses or list(LOSSES)
         losses = {name: bench.loss(name) for name in dict.fromkeys([base, *chosen])}
     anchored = {name for name in losses if name in LOSSES and needs_anchors(name)}
+    losses = losses | {AGAIN: losses[base]}
+    if base in anchored:
+        anchored.add(AGAIN)
+    targets = [t.to(bench.device) for t in bench.teacher(bench.visible)]
+    with torch.no_grad():
+        maps = bench.maps(targets)
     with empty_cache() if anchored else nullcontext():
         untrained = bench.untrained() if anchored else None
-        steps = {name: bench.step(loss_of, anchors=untrained if name in anchored else None)
-                 for name, loss_of in losses.items()}  # fmt: skip
+        steps, alone = {}, {}
+        for name, loss_of in losses.items():
+            anchors = untrained if name in anchored else None
+            steps[name] = bench.step(loss_of, anchors=anchors)
+            alone[name] = bench.alone(loss_of, maps, targets, anchors)
         values, seconds = take_turns(steps, rounds, bench.device)
+        _, own = take_turns(alone, rounds, bench.device)
         memory = {name: bench.peak_memory(take) for name, take in steps.items()}
-    targets = bench.teacher(bench.visible)
     found = {}
     for name, loss_of in losses.items():
         wrong = relative(values[name], bench.expected(loss_of, targets, name in anchored))
+        more = median(mine - plain for mine, plain in zip(own[name], own[base], strict=True))
         found[name] = {
             "seconds": median(seconds[name]),
             "ratio": ratio(seconds[name], seconds[base]),
             "ratio_quartiles": quartiles(seconds[name], seconds[base]),
+            "loss_seconds": median(own[name]),
+            "by_loss": 1 + more / median(seconds[base]),
             "memory_bytes": memory[name],
             "memory_ratio": memory[name] / memory[base],
             "difference": wrong,
@@ -296,10 +327,6 @@ def patch_of(model: str) -> int:
     """Pixels that a token of `model` is wide; its weights are not made."""
     with torch.device("meta"):
         return Backbone(create_net(model), model, "none", None).patch
-
-
-def relative(value: float, expected: float) -> float:
-    return abs(value - expected) / abs(expected) if expected else abs(value)
 
 
 def exponent(tokens: list[int], values: list[float]) -> float:

@@ -23,17 +23,19 @@ TOOK = {  # seconds, by round: one to compare gradients (of MSE none), one to wa
 }
 
 
-def test_ratios_are_medians_of_those_within_a_round(monkeypatch):
+def clock(monkeypatch, took):
+    """Each call takes the next of its seconds of `took`; returns the list that their order goes
+    into."""
     now, order = [0.0], []
+    takes = {run: iter(seconds) for run, seconds in took.items()}
 
     def taking(run, build):
-        taken = iter(TOOK[run])
 
         def built(name, *others):
             call = build(name, *others)
 
             def timed():
-                now[0] += next(taken)
+                now[0] += next(takes[run])
                 order.append(run)
                 return call()
 
@@ -46,7 +48,13 @@ def test_ratios_are_medians_of_those_within_a_round(monkeypatch):
         monkeypatch.setattr(bench, kind, lambda name, *of, real=real, prefix=prefix:
                             taking(prefix + name, real)(name, *of))  # fmt: skip
     monkeypatch.setattr(turns, "perf_counter", lambda: now[0])
-    found = bench.losses(("step", "code"), shapes=((2, 6, 8, 10),), repeats=3)
+    return order
+
+
+def test_ratios_are_medians_of_those_within_a_round(monkeypatch):
+    took = TOOK | {"mse": TOOK["mse"] + TOOK["mse"]}
+    order = clock(monkeypatch, took)
+    found = bench.losses(("step", "code"), shapes=((2, 6, 8, 10),), repeats=3, visits=1)
     step, code = found["rows"]
     assert (step["mse_ms"], step["ms"], step["straight_ms"]) == (10e3, 20e3, 45e3)
     assert step["faster"] == 1.5  # of 5, 1.5 and 1.5; medians of times would say 2.25
@@ -65,10 +73,35 @@ def test_ratios_are_medians_of_those_within_a_round(monkeypatch):
     assert rows[0][header.index("of MSE")] == "1.00 (1.00-2.00)"
 
 
+def test_a_row_is_measured_at_several_times_with_all_others_between(monkeypatch):
+    """The rounds of the test above, in three visits, each of which compares and warms up anew."""
+    took = {run: [seconds for last in times[-3:] for seconds in (*times[:-3], last)]
+            for run, times in TOOK.items()}  # fmt: skip
+    took["mse"] = [seconds for last in TOOK["mse"][-3:] for seconds in (99, last) * 2]
+    order = clock(monkeypatch, took)
+    errors = iter((1e-7, 0.0, 3e-7, 0.0, 2e-7, math.nan))
+
+    def compared(mine, straight, student):
+        mine(), straight()
+        return next(errors)
+
+    monkeypatch.setattr(bench, "_error", compared)
+    found = bench.losses(("step", "code"), shapes=((2, 6, 8, 10),), repeats=1, visits=3)
+    step, code = found["rows"]
+    assert [name for name in order if name != "mse" and "straight" not in name] == (
+        (["step"] * 3 + ["code"] * 3) * 3
+    )
+    assert (step["ms"], step["faster"], step["of_mse"]) == (20e3, 1.5, 1.0)
+    assert step["faster_quartiles"] == [1.5, 3.25] and step["of_mse_quartiles"] == [1.0, 2.0]
+    assert (code["ms"], code["faster"]) == (40e3, 2.25)
+    assert step["error"] == 3e-7 and math.isnan(code["error"])  # the worst
+    assert (found["repeats"], found["visits"]) == (1, 3)
+
+
 @pytest.mark.parametrize("name", bench.LINEAR + bench.ELEMENTWISE)
 @pytest.mark.parametrize("h,w", [(8, 10), (8, 12), (9, 12), (37, 46)])
 def test_every_loss_equals_its_straightforward_twin(name, h, w):
-    (row,) = bench.losses((name,), shapes=((2, 16, h, w),), repeats=1)["rows"]
+    (row,) = bench.losses((name,), shapes=((2, 16, h, w),), repeats=1, visits=1)["rows"]
     assert row["error"] < bench.TOLERANCE
 
 
@@ -95,7 +128,7 @@ def test_an_error_is_seen_in_value_and_gradient(monkeypatch, value, pull, error)
         return pull * x + (value - pull) * x.detach()
 
     monkeypatch.setattr(bench, "straightforward", wrong)
-    found = bench.losses(("step",), shapes=((2, 4, 6, 8),), repeats=1)
+    found = bench.losses(("step",), shapes=((2, 4, 6, 8),), repeats=1, visits=1)
     assert found["rows"][0]["error"] == pytest.approx(error, rel=0.01, nan_ok=True)
     assert any("differs by" in missed for missed in misses(found))
 
@@ -108,7 +141,7 @@ def test_a_loss_is_timed_with_no_gradient_of_another_in_memory(monkeypatch):
         return timed(*of)
 
     monkeypatch.setattr(bench, "take_turns", counting)
-    bench.losses(("step", "code", "signed"), shapes=(shape,), repeats=1)
+    bench.losses(("step", "code", "signed"), shapes=(shape,), repeats=1, visits=1)
     assert len(alive) == 3 and max(alive) <= 3  # student, teacher, and the student's last gradient
 
 

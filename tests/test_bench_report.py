@@ -26,6 +26,12 @@ def stepping(what="step", name="code", **changed):
     return {"what": what, "base": "mse", group: {name: row | changed}}
 
 
+def timed_alone(**changed):
+    """A row of a step whose loss was timed alone too."""
+    return stepping(**{"ratio_quartiles": [1.0, 1.1], "loss_seconds": 0.0123, "by_loss": 1.05}
+                    | changed)  # fmt: skip
+
+
 def powers(time, memory, tokens=(10, 1000)):
     rows = [{"grid": [n // 10, 10], "tokens": n, "seconds": 1e-3 * n**time,
              "pictures_per_second": 1e3 * n**-time, "memory_bytes": 1e6 * n**memory}
@@ -48,6 +54,9 @@ def powers(time, memory, tokens=(10, 1000)):
         (stepping(ratio=1.06), ["code: time 1.06x, at most 1.05x"]),
         (stepping(ratio=1.0504), ["code: time 1.0504x, at most 1.05x"]),
         (stepping(ratio_quartiles=[1.0, 1.2]), []),
+        (timed_alone(ratio=1.2, ratio_quartiles=[1.0, 1.3]), []),  # chance, by the loss's own time
+        (timed_alone(by_loss=1.06), ["code: time 1.06x, at most 1.05x"]),
+        (timed_alone(ratio_quartiles=[1.08, 1.3]), ["code: time 1.08x, at most 1.05x"]),
         (stepping(memory_ratio=1.2), ["code: memory 1.20x, at most 1.1x"]),
         (stepping(equal=False, difference=1e-3), ["code: differs by 1e-03"]),
         (stepping("cache", "cached", ratio=1.08), []),
@@ -75,6 +84,14 @@ def test_a_ratio_is_shown_with_its_quartiles_where_it_has_them():
     for what, name in (("step", "code"), ("cache", "cached")):
         (row,) = report.columns(stepping(what, name, ratio_quartiles=[0.99, 1.0625]))[1]
         assert row[:3] == [name, "210", "1.050 (0.990-1.062)"]
+
+
+def test_a_loss_alone_has_columns_where_it_was_timed():
+    header, (row,) = report.columns(timed_alone(by_loss=1.0312))
+    assert header[:5] == ("loss", "ms", "of mse", "loss alone, ms", "of mse by that")
+    assert row[:5] == ["code", "210", "1.050 (1.000-1.100)", "12.3", "1.031"]
+    assert "alone" not in " ".join(report.columns(stepping())[0])
+    assert "alone" not in " ".join(report.columns(stepping("cache", "cached"))[0])
 
 
 def test_powers_are_told_and_drawn():

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from freqkd_lite import bench_step, losses, teacher_cache
-from freqkd_lite.bench_step import exponent, peak_memory, relative
+from freqkd_lite.bench_step import AGAIN, exponent, peak_memory, relative
 
 CPU = torch.device("cpu")
 SMALL = dict(model="test_vit", size=(32, 48), batch=2, blocks=(1, 4), lora_rank=2, rounds=2)
@@ -55,7 +55,7 @@ def test_each_loss_is_checked_and_a_wrong_one_is_told(monkeypatch):
     found = bench_step.step(["code", "wrong"], **SMALL)
     assert json.loads(json.dumps(found)) == found
     told = found["loss"]
-    assert list(told) == ["mse", "code", "wrong"]
+    assert list(told) == ["mse", "code", "wrong", AGAIN]
     assert told["mse"]["ratio"] == told["mse"]["memory_ratio"] == 1.0
     assert told["mse"]["ratio_quartiles"] == [1.0, 1.0]
     assert told["mse"]["equal"] and told["code"]["equal"] and not told["wrong"]["equal"]
@@ -66,17 +66,53 @@ def test_each_loss_is_checked_and_a_wrong_one_is_told(monkeypatch):
     assert told["code"]["memory_ratio"] == of_code / of_mse >= 1
 
 
-def test_ratios_and_quartiles_are_of_the_base_in_the_same_round(monkeypatch):
-    real, took = bench_step.take_turns, {"mse": [1.0, 2.0, 4.0], "code": [2.0, 2.0, 4.0]}
-    monkeypatch.setattr(bench_step, "take_turns", lambda *of: (real(*of)[0], took))
-    told = bench_step.step(["code"], **SMALL | {"rounds": 1})["loss"]["code"]
-    assert (told["ratio"], told["ratio_quartiles"]) == (1.0, [1.0, 1.5])  # of 2, 1 and 1
+def test_ratios_are_of_the_base_in_the_same_round_and_by_the_loss_alone(monkeypatch):
+    real, calls = bench_step.take_turns, []
+    whole = {"mse": [10.0, 20.0, 40.0], "code": [20.0, 20.0, 40.0], AGAIN: [10.0, 10.0, 10.0]}
+    alone = {"mse": [1.0, 3.0, 2.0], "code": [4.0, 4.0, 4.0], AGAIN: [1.0, 2.0, 2.0]}
+
+    def timed(steps, *of):
+        calls.append(real(steps, *of)[0])
+        return calls[-1], (whole, alone)[len(calls) - 1]
+
+    monkeypatch.setattr(bench_step, "take_turns", timed)
+    told = bench_step.step(["code"], **SMALL | {"rounds": 1})["loss"]
+    code = told["code"]
+    assert (code["ratio"], code["ratio_quartiles"]) == (1.0, [1.0, 1.5])  # of 2, 1 and 1
+    # 3, 1 and 2 more than MSE takes in the same round, over the base's step of 20
+    assert code["loss_seconds"] == 4.0 and code["by_loss"] == 1.1
+    assert told[AGAIN]["ratio"] == 0.5 and told[AGAIN]["by_loss"] == told["mse"]["by_loss"] == 1.0
+    in_steps, by_themselves = calls
+    assert by_themselves.keys() == in_steps.keys() == whole.keys()
+    assert by_themselves == pytest.approx(in_steps)  # the loss alone is that of the step
+
+
+def test_a_loss_alone_computes_the_gradient_too():
+    bench = bench_step.Bench("test_vit", (32, 48), 2, (1, 4), 2, "cpu")
+    targets, seen = bench.teacher(bench.visible), []
+
+    def spy(maps, targets):
+        seen.append(maps)
+        return losses.build_loss("mse")(maps, targets)
+
+    maps = [x.detach() for x in bench.maps(targets)]
+    take = bench.alone(spy, maps, targets)
+    assert take() == take()
+    for x, own, target in zip(maps, seen[-1], targets, strict=True):
+        x = x.requires_grad_()
+        losses.mse(x, target)["all"].backward()
+        assert torch.equal(own.grad, x.grad)  # of the last call alone, not a sum of two
+
+
+def test_a_base_that_holds_on_to_an_anchor_has_it_again():
+    told = bench_step.step(["mse"], base="anchor", **SMALL | {"rounds": 1})["loss"]
+    assert list(told) == ["anchor", "mse", AGAIN] and told[AGAIN]["equal"]
 
 
 def test_prepared_losses_take_their_turn():
     """A step's loss, single precision, is that in float64 of what was measured on the batch."""
     told = bench_step.step(["coherence", "robust"], **SMALL | {"rounds": 1})["loss"]
-    assert list(told) == ["mse", "coherence", "robust"]
+    assert list(told) == ["mse", "coherence", "robust", AGAIN]
     assert all(row["equal"] for row in told.values())
 
 
@@ -88,7 +124,7 @@ def test_anchors_are_computed_once_and_read_and_wrong_ones_are_told(monkeypatch)
     monkeypatch.setattr(bench_step, "Untrained", lambda *of: made.append(real(*of)) or made[-1])
     found = bench_step.step(["anchor"], **SMALL)
     assert json.loads(json.dumps(found)) == found
-    assert list(found["loss"]) == ["mse", "anchor"]
+    assert list(found["loss"]) == ["mse", "anchor", AGAIN]
     assert all(row["equal"] for row in found["loss"].values())
     assert len(views) == SMALL["batch"]  # each once, whatever the number of steps
     assert len(made) == 1 and "backbone" not in vars(made[0].maps)  # its network is gone
@@ -104,7 +140,7 @@ def test_anchors_are_computed_once_and_read_and_wrong_ones_are_told(monkeypatch)
 
 def test_a_step_of_every_loss_is_measured():
     told = bench_step.step(**SMALL | {"rounds": 1})["loss"]
-    assert told.keys() == losses.LOSSES.keys()
+    assert told.keys() == {*losses.LOSSES, AGAIN}
     assert all(row["equal"] for row in told.values())
 
 
