@@ -89,6 +89,8 @@ class Folder:
 
 def _difference(one: Folder, other: Folder, a: Mean, b: Mean) -> tuple[str, bool | None]:
     """(difference b - a with its interval where there is one, whether the two are told apart)."""
+    if a.value is None and b.value is None:
+        return "equal", False
     if a.value is None or b.value is None:
         return "", None
     told = f"{b.value - a.value:+.3f}"

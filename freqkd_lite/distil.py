@@ -12,7 +12,7 @@ import math
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import islice
@@ -37,6 +37,7 @@ from freqkd_lite.losses import (
     LossParts,
     State,
     build_loss,
+    check_options,
     load_states,
     looks_at_strangers,
     needs_anchors,
@@ -153,6 +154,7 @@ def settings_from(**values: object) -> DistilSettings:
         raise UserError(
             f"{name}={first['input']!r} can't be used: {first['msg'].lower()}."
         ) from error
+    check_options(settings.loss, settings.loss_options)
     for name in settings.dataset.split(","):
         data.check_options(name.strip(), settings.data_options)
     own = settings.student_blocks or settings.blocks
@@ -416,6 +418,11 @@ def measure_loss(untrained: Untrained, teacher: Teacher, pairs: data.PairSet,
             found = [untrained(infrared, targets), targets]
             if looks_at_strangers(settings.loss):
                 found.append(untrained(load_views(pairs, views, strange)[1], targets))
+            if not all(m.isfinite().all() for maps in found for m in maps):
+                raise UserError(
+                    "Features that the loss looks at before training are not finite: look at the "
+                    f"weights, and at these pairs ({_names(pairs, views, strange)})."
+                )
             yield tuple(found)
 
     if not file.is_file():
@@ -460,14 +467,9 @@ def train(student: Student, teacher: Teacher, pairs: data.PairSet, settings: Dis
         team.share_gradients(weights)
         norm = nn.utils.clip_grad_norm_(weights, clip_at(norms, settings)).item()
         if not math.isfinite(total + norm):
-            seen = [view.index for view in views]
-            if settings.shuffled:
-                others = strangers(pairs, settings.seed)
-                seen += [others[index] for index in seen]
-            names = ", ".join(dict.fromkeys(pairs.names[index] for index in seen))
             raise UserError(
                 f"The loss or its gradient is not finite at step {step}: lower lr={settings.lr}, "
-                f"or look at the pairs of this batch ({names})."
+                f"or look at the pairs of this batch ({_names(pairs, views, settings)})."
             )
         rate = learning_rate(step, settings)
         for group in optimiser.param_groups:
@@ -479,6 +481,15 @@ def train(student: Student, teacher: Teacher, pairs: data.PairSet, settings: Dis
              "lr": rate, "gradient_norm": norm})  # fmt: skip
         if team.first:
             checkpoints.after(step + 1, student, optimiser)
+
+
+def _names(pairs: data.PairSet, views: Sequence[View], settings: DistilSettings) -> str:
+    """The pairs whose pictures a batch holds."""
+    seen = [view.index for view in views]
+    if settings.shuffled:
+        others = strangers(pairs, settings.seed)
+        seen += [others[index] for index in seen]
+    return ", ".join(dict.fromkeys(pairs.names[index] for index in seen))
 
 
 def clip_at(norms: list[float], settings: DistilSettings) -> float:

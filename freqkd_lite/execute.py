@@ -74,6 +74,14 @@ def read_yaml(path: Path, where: str) -> object:
         raise UserError(f"{where} is no valid YAML{at}: mend it there.") from None
 
 
+def read_value(text: str) -> object:
+    """A value written on a command line, as YAML; what is none is the text itself."""
+    try:
+        return yaml.load(text, _Loader)
+    except yaml.YAMLError:
+        return text
+
+
 def find_notebooks(folder: Path) -> list[Path]:
     """The notebooks of a folder in the order of the argument."""
     found = sorted(folder.glob("[0-9][0-9]_*.ipynb"))
@@ -116,11 +124,7 @@ class Parameter:
     def read(self, text: str, notebook: str) -> object:
         """The value written as `text` on a command line."""
         try:
-            value = yaml.load(text, _Loader)
-        except yaml.YAMLError:
-            value = text
-        try:
-            return self.check(value, notebook)
+            return self.check(read_value(text), notebook)
         except UserError:
             return self.check(text, notebook)
 
@@ -268,6 +272,7 @@ def execute(path: Path, values: dict, out: Path, progress: bool = False, **entri
     The notebook finds its folder in the environment variable FREQKD_RUN.
     """
     check_kernel()
+    asked, out = out, out.absolute()  # for the kernel works in the notebook's folder
     failed, start = out.with_name(out.name + ".failed"), time.monotonic()
     with whole_folder(out) as beside:
         saved = dict(os.environ)
@@ -309,7 +314,7 @@ def execute(path: Path, values: dict, out: Path, progress: bool = False, **entri
         mine = manifest(notebook=path.stem, parameters=values, seconds=seconds, **entries)
         write_json(own_manifest, mine | told | {"seconds": seconds})
     shutil.rmtree(failed, ignore_errors=True)
-    return out
+    return asked
 
 
 def _checksum(paths: Iterable[Path]) -> str:
@@ -361,7 +366,10 @@ def address(path: Path, values: dict, numbers_only: bool = False, seen: dict | N
 
     cells = nbformat.read(path, 4).cells
     chosen = {name: known.default for name, known in parameters(path).items()} | values
-    weights = find_weights(chosen.get("model", ""), chosen.get("weights"))
+    given = chosen.get("weights")
+    if given and given != "random":  # relative to the notebook's folder, as it will find them
+        given = path.parent.absolute() / Path(given).expanduser()
+    weights = None if given == "random" else find_weights(chosen.get("model", ""), given)
     content = {
         "parameters": chosen,
         "data": _data(path, chosen, {} if seen is None else seen),

@@ -100,6 +100,8 @@ class Backbone(nn.Module):
                 intermediates_only=True,
                 **extra,
             )
+        except torch.OutOfMemoryError:
+            raise
         except (AssertionError, RuntimeError) as error:  # windows, fixed positions
             own = "x".join(map(str, self.net.pretrained_cfg["input_size"][1:]))
             said = str(error).partition("\n")[0]

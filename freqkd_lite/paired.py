@@ -22,13 +22,11 @@ from freqkd_lite.errors import UserError, unknown
 from freqkd_lite.evaluate.detection import Matches
 from freqkd_lite.evaluate.probe import ap_draws
 from freqkd_lite.evaluate.stats import at_once, crossed_bootstrap, multiplicities
-from freqkd_lite.results import Row, check_one_place, is_part, split_arm
+from freqkd_lite.results import UNTRAINED, Row, check_one_place, is_part, split_arm
 from freqkd_lite.runs import write_json
 
 DRAWS = 1000
 FILE = "differences.json"
-UNTRAINED = ("none", "teacher")
-"""Arms that are not distilled: what is set beside the others and does not compete with them."""
 MARGIN = 0.01
 """What counts as beating the arm that all are compared with, in units of the figure."""
 

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-import yaml
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
@@ -21,7 +20,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from freqkd_lite.distil import DistilSettings, Student, add_lora, settings_from
 from freqkd_lite.errors import UserError, unknown
-from freqkd_lite.execute import read_yaml
+from freqkd_lite.execute import read_value, read_yaml
 from freqkd_lite.features import Backbone, create_net
 from freqkd_lite.losses import PREPARERS, looks_at_strangers, needs_anchors, normalise
 from freqkd_lite.processes import Processes
@@ -80,14 +79,6 @@ def read_plan(
     return plan
 
 
-def read_value(text: str) -> object:
-    """A value written on a command line, as YAML; what is none is the text itself."""
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError:
-        return text
-
-
 @dataclass(frozen=True)
 class Cost:
     """Of one picture: operations of the teacher (a multiplication with its addition is two) and of
@@ -126,7 +117,7 @@ def count(settings: DistilSettings) -> Cost:
         if settings.lora_rank:
             add_lora(backbone, settings)
         student = Student(backbone, blocks, widths, settings.projector).train()
-        kept = Kept(student, tuple(targets[-1].shape[-2:]))
+        kept = Kept(student, tuple(start[-1].shape[-2:]))
         with FlopCounterMode(display=False) as seen, saved_tensors_hooks(kept.add, lambda x: x):
             maps = student(images, [tuple(t.shape[-2:]) for t in targets])
             both = zip(maps, targets, strict=True)
@@ -170,19 +161,30 @@ class Kept:
 
 @dataclass(frozen=True)
 class Estimate:
-    """Of a whole run. Operations; bytes of one GPU without pictures, and of each picture that it
-    has at once; bytes on disk of checkpoints, of the student and of a teacher cache."""
+    """Of a whole run. Operations in the run's precision; those in float32, of features for a cache;
+    those that one process does alone in float32, before training; bytes of one GPU without
+    pictures, and of each picture that it has at once; bytes on disk of checkpoints, of the student
+    and of a teacher cache."""
 
     operations: float
+    exact: float
+    alone: float
     fixed: dict[str, float]
     each: dict[str, float]
     checkpoints: int
     student: int
     cache: int
 
-    def hours(self, teraflops: float, gpus: int) -> float:
-        """With GPUs that reach `USE` of a peak of so many TFLOP/s."""
-        return self.operations / (teraflops * 1e12 * USE * gpus) / 3600
+    @property
+    def in_all(self) -> float:
+        """Operations."""
+        return self.operations + self.exact + self.alone
+
+    def hours(self, peak: float, fp32: float, gpus: int) -> float:
+        """With GPUs that reach `USE` of a peak of so many TFLOP/s in the run's precision, and of
+        one of `fp32`."""
+        seconds = self.operations / peak / gpus + self.exact / fp32 / gpus + self.alone / fp32
+        return seconds / (1e12 * USE) / 3600
 
     def shares(self, plan: Plan, memory_gb: float, used: str) -> int | None:
         """In how many shares a GPU of this memory must take its part of a batch; None where even
@@ -200,25 +202,31 @@ def estimate(plan: Plan, cost: Cost) -> Estimate:
     settings, loss = plan.settings, plan.settings.loss
     pictures = settings.steps * settings.batch
     views = min(pictures, plan.pairs * settings.crop_list * (2 if 0 < settings.flip < 1 else 1))
-    seen = views if settings.crop_list else pictures
     added = cost.trained - (0 if settings.lora_rank else cost.student_size)  # LoRA's, adapters'
     anchored = needs_anchors(loss)
     fixed = 4 * (cost.teacher_size + cost.student_size + added) + 12 * cost.trained
     fixed += 4 * cost.student_size * anchored
-    operations = pictures * cost.student + seen * (cost.teacher + anchored * cost.untrained)
     strangers = plan.pairs * looks_at_strangers(loss)
-    if loss in PREPARERS:  # with fixed crops, what is seen again later is counted above
-        again = (not settings.crop_list) * cost.teacher
-        again += (not (settings.crop_list and anchored)) * cost.untrained
-        operations += plan.pairs * again + strangers * cost.untrained
     kept = views * cost.maps + anchored * (views + min(views, strangers)) * cost.untrained_maps
+    kept = min(kept, settings.cache_limit_gb * 1e9) if settings.crop_list else 0
+    # Of what a cache takes each is computed once, the rest, as without one, whenever it is seen.
+    whole = views * (cost.maps + anchored * cost.untrained_maps)
+    fits = min(1.0, kept / whole) if kept else 0.0
+    seen = fits * views + (1 - fits) * pictures
+    features = seen * (cost.teacher + anchored * cost.untrained)
+    alone = strangers * cost.untrained
+    if loss in PREPARERS:  # what is kept and seen again is counted above
+        again = (1 - fits) * cost.teacher + (1 - fits * anchored) * cost.untrained
+        alone += plan.pairs * again
     return Estimate(
-        operations=float(operations),
+        operations=float(pictures * cost.student + (not settings.crop_list) * features),
+        exact=float(bool(settings.crop_list) * features),
+        alone=float(alone),
         fixed={"fp32": fixed, "bf16": fixed + 2 * cost.student_size},
         each={"fp32": cost.kept, "bf16": cost.kept / 2},
         checkpoints=3 * 12 * cost.trained,  # two are kept while a third is written
         student=4 * cost.student_size,
-        cache=kept if settings.crop_list else 0,
+        cache=round(kept),
     )
 
 
@@ -236,7 +244,7 @@ def tell(name: str, plan: Plan, cost: Cost) -> str:
         f"Steps   {settings.steps:,} of {settings.batch} pictures of {height}x{width} pixels: "
         f"{plan.pairs:,} pairs {seen:.3g} times",
         f"Work    a picture {cost.teacher / 1e9:,.0f} GFLOP teacher, {cost.student / 1e9:,.0f} "
-        f"GFLOP student; {found.operations / 1e18:.3g} EFLOP in all",
+        f"GFLOP student; {found.in_all / 1e18:.3g} EFLOP in all",
         f"Memory  {found.fixed['fp32'] / 1e9:.1f} GB a GPU and {found.each['fp32'] / 1e9:.2f} GB "
         "a picture that it has at once in fp32,",
         f"        about {found.fixed['bf16'] / 1e9:.1f} and {found.each['bf16'] / 1e9:.2f} GB in "
@@ -251,7 +259,7 @@ def tell(name: str, plan: Plan, cost: Cost) -> str:
         cells = []
         for used, peak in (("fp32", fp32), ("bf16", bf16)):
             shares = found.shares(plan, memory, used)
-            cells.append(f"{found.hours(peak, plan.gpus):6.1f} {shares or 'too small':>12}")
+            cells.append(f"{found.hours(peak, fp32, plan.gpus):6.1f} {shares or 'too small':>12}")
         lines.append(f"{f'{gpu}, {memory} GB':27}  {'  '.join(cells)}")
     lines += [
         f"Counted by torch. Hours at {USE:.0%} of the data sheets' dense peak, a guess, and",

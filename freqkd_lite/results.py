@@ -20,6 +20,10 @@ from freqkd_lite.errors import UserError
 from freqkd_lite.runs import write_json
 
 SCHEMA = "freqkd-results/1"
+UNTRAINED = ("none", "teacher")
+"""Arms that are not distilled: what is set beside the others and does not compete with them."""
+ROUNDING = 1e-3
+"""By how much less a figure of such an arm differs between processors."""
 
 
 class Row(BaseModel):
@@ -125,9 +129,9 @@ def over_seeds(values: Iterable[float]) -> tuple[float, tuple[float, float] | No
 @dataclass(frozen=True)
 class Mean:
     """One figure over its `rows`, which differ in the seed alone: over several seeds the mean and
-    its t interval. A single one, or one that no seed changes (an arm that is not trained), has its
-    row's own interval. `over` is what the interval is over, "seeds" or "images", "" without one.
-    `value` is None where no row has one."""
+    its t interval. A single one, or one that no seed changes (an arm that is not trained, up to
+    `ROUNDING`), has its row's own interval. `over` is what the interval is over, "seeds" or
+    "images", "" without one. `value` is None where no row has one."""
 
     arm: str
     data: str
@@ -141,8 +145,8 @@ class Mean:
 
     @property
     def seeds(self) -> int:
-        """How many rows have a value."""
-        return sum(row.value is not None for row in self.rows)
+        """How many of them have a value."""
+        return len({row.seed for row in self.rows if row.value is not None})
 
 
 def means(rows: Iterable[Row]) -> list[Mean]:
@@ -155,7 +159,8 @@ def means(rows: Iterable[Row]) -> list[Mean]:
     for key, group in groups.items():
         values = [row.value for row in group if row.value is not None]
         value, interval = over_seeds(values) if values else (None, None)
-        trained = len(set(values)) > 1
+        least = ROUNDING if split_arm(key[0])[0] in UNTRAINED else 0
+        trained = bool(values) and max(values) - min(values) > least
         interval = interval if trained else group[0].interval
         over = ("seeds" if trained else "images") if interval else ""
         found.append(Mean(*key, value, interval, over, tuple(group)))

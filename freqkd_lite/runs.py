@@ -30,7 +30,7 @@ VERSIONS = ("torch", "torchvision", "timm", "peft", "accelerate", "torchmetrics"
 def runs_folder(folder: str | Path | None = None) -> Path:
     """Where runs are kept: the argument, else FREQKD_RUNS, else the user's cache folder."""
     chosen = folder or os.environ.get("FREQKD_RUNS") or Path.home() / ".cache" / "freqkd" / "runs"
-    return Path(chosen).expanduser()
+    return Path(chosen).expanduser().absolute()  # notebooks run in a folder of their own
 
 
 @cache

@@ -51,10 +51,12 @@ from freqkd_lite.execute import (
     spell,
 )
 from freqkd_lite.results import (
+    UNTRAINED,
     Row,
     means,
     own_settings,
     read_results,
+    split_arm,
     with_settings,
     write_results,
 )
@@ -405,8 +407,10 @@ def gather(jobs: Sequence[Job], out: Path, kept: Kept | None = None) -> tuple[li
     images are copied to `out`/per_image. An arm carries what varies besides the seed: `code
     (lr=0.001)`.
 
-    A row that two runs share, that of an arm which is not trained, is taken once. `UserError` if
-    two runs that should differ in seed and arms alone had other data or weights."""
+    A row that two runs share is taken once. One of an arm which is not trained is the last run's:
+    earlier ones may be of a version that drew other intervals, or of another processor, which
+    rounds otherwise. `UserError` if two runs that should differ in seed and arms alone had other
+    data or weights."""
     about, first = {}, {}
     rows: dict[str, Row] = {}
     for job in jobs:
@@ -428,7 +432,9 @@ def gather(jobs: Sequence[Job], out: Path, kept: Kept | None = None) -> tuple[li
                 for row in read_results(job.folder)
             ]  # fmt: skip
         for row in own:
-            rows.setdefault(row.model_dump_json(exclude={"per_image"}), row)
+            untrained = split_arm(row.arm)[0] in UNTRAINED
+            apart = {"per_image"} | ({"value", "interval"} if untrained else set())
+            rows[row.model_dump_json(exclude=apart)] = row
     return list(rows.values()), {stem: _about(entries) for stem, entries in about.items()}
 
 

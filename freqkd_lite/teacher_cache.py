@@ -111,7 +111,8 @@ class FixedTeacher(Teacher):
         maps = self._stored(file)
         if maps is None:
             maps = self._compute(image)
-            self._store(file, maps)
+            if all(m.isfinite().all() for m in maps):
+                self._store(file, maps)
         return maps
 
     @torch.no_grad()
@@ -119,7 +120,9 @@ class FixedTeacher(Teacher):
         with torch.autocast(self.device.type, enabled=False):
             found = super().__call__(image[None])
         maps = [m[0].half().cpu() for m in found]
-        if not all(m.isfinite().all() for m in maps):
+        # What is not finite before it is rounded stops the step, which can name the pictures.
+        if any((m.isfinite() != own[0].cpu().isfinite()).any()
+               for m, own in zip(maps, found, strict=True)):  # fmt: skip
             raise UserError(
                 f"Features of {self.name} don't fit half precision: set crop_list=0, which keeps "
                 "float32 and computes them at each step."

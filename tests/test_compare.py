@@ -40,6 +40,13 @@ def test_runs_that_are_alike_are_called_so_in_the_first_line(tmp_path):
     assert lines[1:] == [f"A  {one}", f"B  {other}"]
 
 
+def test_a_figure_that_neither_has_is_equal_and_one_that_one_lacks_is_not(tmp_path):
+    one = folder(tmp_path / "a", [row("none", None), row("code", 0.5)])
+    assert compare(one, one).splitlines()[0].endswith("all 2 results that both have are equal.")
+    other = folder(tmp_path / "b", [row("none", 0.4), row("code", 0.5)])
+    assert "equal." not in compare(one, other).splitlines()[0]
+
+
 def test_what_differs_is_told_by_kind_with_both_values(tmp_path):
     one = folder(tmp_path / "a", [row("none", 0.5)])
     other = folder(

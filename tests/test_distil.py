@@ -294,6 +294,8 @@ def test_a_loss_that_is_not_finite_leaves_no_run(tmp_path, monkeypatch):
         (dict(lr=-1), "lr=-1"),
         (dict(loss="cod"), "did you mean 'code'"),
         (dict(loss="none"), "no loss called 'none'"),
+        (dict(loss_options={"cutof": 0.4}), "called 'cutof': did you mean 'cutoff'"),
+        (dict(loss_options={"cutoff": "4e-1"}), "cutoff='4e-1' can't be used: give a finite"),
         (
             dict(blocks=(1, 3), block_weights=(1,)),
             r"block_weights=\[1.0\]: give a number .*=\[1, 3\]",

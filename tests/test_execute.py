@@ -470,6 +470,15 @@ def test_the_command_s_help_fits_a_terminal(freqkd):
     assert any(line.split()[:1] == ["run"] for line in lines)
 
 
+def test_a_notebook_writes_into_a_folder_that_is_given_relative(folder, freqkd):
+    """Its kernel works in the notebooks' folder, not in the command's."""
+    cell = "import os, pathlib\npathlib.Path(os.environ['FREQKD_RUN'], 'own.txt').write_text('x')"
+    write(folder, "02_third", [settings(), code(cell)])
+    assert freqkd("run", "02_third", "--out", "here")[0] == 0
+    assert (folder.parent / "here" / "own.txt").read_text() == "x"
+    assert not list(folder.glob(".here*"))
+
+
 def test_the_command_runs_a_notebook_and_says_where_it_lies(folder, freqkd):
     status, out, _ = freqkd("run", "00_first", "-p", "seed=4", "--out", "here")
     assert (status, out) == (0, "here\n")

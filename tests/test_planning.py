@@ -92,9 +92,9 @@ COST = Cost(teacher=10**12, student=3 * 10**12, kept=4 * 10**9, maps=10**6, teac
 
 def test_hours_and_bytes_by_hand():
     found = estimate(PLAN, COST)
-    assert found.operations == 50 * 16 * 4e12
+    assert found.operations == found.in_all == 50 * 16 * 4e12
     # 3.2e15 operations on 2 GPUs at 40 % of 100 TFLOP/s: 40 seconds
-    assert found.hours(100.0, 2) == pytest.approx(40 / 3600)
+    assert found.hours(100.0, 10.0, 2) == pytest.approx(40 / 3600)
     assert found.fixed["fp32"] == 4e9 + 4e9 + 16e8  # both networks; gradient, moments, LoRA's own
     assert found.checkpoints == 3 * (4 + 8) * 10**8 and found.student == 4e9
     # 8 pictures a GPU, 32 GB at once and 9.6 fixed; 0.9 of the memory may be taken
@@ -109,7 +109,17 @@ def test_hours_and_bytes_by_hand():
 def test_a_cached_teacher_works_once_for_each_view():
     settings = tiny(steps=50, batch=16, crop_list=2, flip=0.5)  # 100 pairs, 2 crops, mirrored
     found = estimate(PLAN.model_copy(update={"settings": settings}), COST)
-    assert found.operations == 800 * 3e12 + 400 * 1e12 and found.cache == 400 * 10**6
+    assert found.in_all == 800 * 3e12 + 400 * 1e12 and found.cache == 400 * 10**6
+    # a cache's features are float32 in any run: 400 at 10 TFLOP/s, the student's 2,400 at 100
+    assert (found.operations, found.exact) == (800 * 3e12, 400 * 1e12)
+    assert found.hours(100.0, 10.0, 2) == pytest.approx((2400 / 100 + 400 / 10) / 2 / 0.4 / 3600)
+    # with room for a quarter of them 100 are computed once and the other three quarters each time
+    small = settings.model_copy(update={"cache_limit_gb": 0.1})
+    found = estimate(PLAN.model_copy(update={"settings": small}), COST)
+    assert found.exact == (100 + 600) * 1e12 and found.cache == 100 * 10**6
+    none = settings.model_copy(update={"cache_limit_gb": 0})
+    found = estimate(PLAN.model_copy(update={"settings": none}), COST)
+    assert found.exact == 800 * 1e12 and found.cache == 0
     short = settings.model_copy(update={"steps": 5})
     assert estimate(PLAN.model_copy(update={"settings": short}), COST).cache == 80 * 10**6
 
@@ -137,7 +147,13 @@ def test_what_a_loss_looks_at_before_and_while_training(loss, crops, operations,
     settings = tiny(steps=50, batch=16, crop_list=crops, flip=0.5, loss=loss)
     plan = PLAN.model_copy(update={"settings": settings})
     found = estimate(plan, replace(COST, untrained=10**12, untrained_maps=10**6))
-    assert found.operations == operations * 1e12
+    assert found.in_all == operations * 1e12
+    # one process looks at the pairs, in float32, while the others wait
+    first = found.alone / 1e12
+    assert first == {("robust", 0): 200, ("coherence", 0): 300, ("anchor", 0): 300,
+                     ("coherence", 2): 200, ("anchor", 2): 100}[loss, crops]  # fmt: skip
+    rest = (found.operations / 100 + found.exact / 10) / 2 / 1e12
+    assert found.hours(100.0, 10.0, 2) == pytest.approx((rest + first / 10) / 0.4 / 3600)
     assert found.fixed["fp32"] == estimate(PLAN, COST).fixed["fp32"] + kept
     assert found.cache == maps
 
@@ -152,6 +168,25 @@ def test_kaist_full_is_the_authors_recipe():
     assert s.teacher == "vit_large_patch14_reg4_dinov2.lvd142m"
     assert (s.lr, s.weight_decay, s.warmup, s.clip, s.flip) == (2e-4, 1e-4, 500, 1.0, 0.5)
     assert (s.precision, s.device, s.dataset) == ("auto", "cuda", "folder")
+
+
+@pytest.mark.parametrize("given,size,trained", [
+    ({}, 304_370_688, 24 * 64 * (1024 + 3072 + 2 * (1024 + 4096))),  # LoRA on qkv, fc1 and fc2
+    (dict(student="vit_small_patch14_dinov2.lvd142m", student_blocks=(1, 4, 7, 9, 11)),
+     22_056_192, 12 * 64 * (384 + 1152 + 2 * (384 + 1536)) + 5 * 1024 * (384 + 1)),
+    # torchvision tells 25,557,032 weights, 2,049,000 of them of the classifier, which is left out
+    (dict(student="resnet50", blocks=(7, 15, 23), student_blocks=(2, 3, 4), lora_rank=0),
+     23_508_032, 23_508_032 + 1024 * (512 + 2048 + 2)),  # one stage is as wide
+])  # fmt: skip
+def test_the_named_networks_at_full_size_by_hand(given, size, trained):
+    """ViT-L/14 with registers teaches its copy, a ViT-S/14 and a ResNet-50 at 518x644 pixels: 37 x
+    46 patches of 588 numbers, 5 tokens more, width 1024, 24 blocks."""
+    recipe = read_plan("kaist_full").settings.model_dump(exclude_unset=True)
+    found = count(settings_from(**recipe | given))
+    tokens, width = 37 * 46 + 5, 1024
+    block = 2 * tokens * width * 12 * width + 4 * tokens**2 * width
+    assert found.teacher == 2 * 37 * 46 * 588 * width + 24 * block
+    assert (found.student_size, found.trained) == (size, trained)
 
 
 REDUCED = ["teacher=test_vit", "blocks=[0, 1, 3, 4, 5]", "size=[32, 48]"]
@@ -194,6 +229,7 @@ def test_the_command_prints_the_plan():
         ("kaist_ful", [], "no plan called 'kaist_ful': did you mean 'kaist_full'"),
         ("kaist_full", ["steps"], "-p 'steps' has no '='"),
         ("kaist_full", ["stepz=3"], "did you mean 'steps'"),
+        ("kaist_full", ["loss_options={cutof: 0.4}"], "did you mean 'cutoff'"),
         ("kaist_full", ["steps=many"], "steps='many' can't be used"),
         ("kaist_full", ["batch=2"], "batch=2 can't be shared .* by 4 .*: make it a multiple of 4"),
         ("kaist_full", ["accumulate=3"], "batch=32 can't .* accumulate 3 times: .* multiple of 12"),
@@ -202,6 +238,13 @@ def test_the_command_prints_the_plan():
 def test_a_wrong_plan_is_told_in_one_sentence(name, given, says):
     with pytest.raises(UserError, match=says):
         read_plan(name, given)
+
+
+def test_numbers_on_the_command_line_are_read_as_in_files():
+    given = ["lr=1e-3", "loss_options={cutoff: 4e-1}", "root=[a"]
+    settings = read_plan("kaist_full", given).settings
+    assert (settings.lr, settings.loss_options) == (0.001, {"cutoff": 0.4})
+    assert settings.root == "[a"  # no YAML, so the text itself
 
 
 def test_a_batch_that_the_plan_s_gpus_can_t_share_is_left_to_those_that_are_there(monkeypatch):

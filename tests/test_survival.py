@@ -416,6 +416,19 @@ def test_a_loss_that_is_not_finite_names_the_batch(tmp_path):
     assert all(value.isfinite().all() for value in weights.values())
 
 
+@pytest.mark.parametrize("crops", [0, 1])
+def test_a_picture_that_is_not_finite_is_named_with_a_cache_and_by_what_looks_before(
+    tmp_path, monkeypatch, crops
+):
+    monkeypatch.setenv("FREQKD_CACHE", str(tmp_path / "cache"))
+    own = dict(data_options={"bad": 4}, crop_list=crops)
+    with pytest.raises(UserError, match=r"not finite at step \d+: lower lr.*\(.*noise4"):
+        distil.distil(settings_from(**VIT | own), tmp_path, False)
+    before = "looks at before training are not finite: .*noise4"
+    with pytest.raises(UserError, match=before):
+        distil.distil(settings_from(**VIT | own | dict(loss="coherence")), tmp_path, False)
+
+
 def test_what_only_saves_time_is_no_part_of_the_address(tmp_path):
     first = distil.distil(settings_from(**SHORT), tmp_path, False)
     for change in (

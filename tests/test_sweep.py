@@ -342,6 +342,17 @@ runs: [{arms: [none, "mse (lr=0.1)"]}, {arms: [none, code]}]""",
     ]  # fmt: skip
     assert about["05_arms"]["parameters"] == {"lr": 0.01, "steps": 3}
     assert len({row.per_image for row in found}) == 4  # one a run
+    # a later version drew other intervals, and its processor rounds otherwise
+    later = made.jobs[-1].folder
+    told = [row.model_copy(update={"value": 0.3001, "interval": (0.1, 0.4)})
+            if row.arm == "none" else row for row in read_results(later)]  # fmt: skip
+    write_results(later, told, json.loads((later / "manifest.json").read_text()))
+    found = gather(made.jobs, root / "out")[0]
+    assert [(row.seed, row.value, row.interval) for row in found if row.arm == "none"] == [
+        (0, 0.3, None), (1, 0.3001, (0.1, 0.4)),
+    ]  # fmt: skip
+    (none,) = (m for m in means(found) if m.arm == "none")
+    assert (none.seeds, none.over, none.interval) == (2, "", None)  # no interval over seeds
 
 
 def test_what_is_done_is_gathered_without_running_anything(root, monkeypatch, capsys):
@@ -624,6 +635,12 @@ def test_means_intervals_and_the_table_against_numbers_worked_by_hand():
     # an arm that no seed changes has no spread over seeds: its interval is that over images
     (untrained,) = means(rows(0, 0.9, interval=(0.8, 0.95)) + rows(1, 0.9, interval=(0.81, 0.96)))
     assert (untrained.interval, untrained.over, untrained.seeds) == ((0.8, 0.95), "images", 2)
+    # nor has the undistilled arm where processors round otherwise, and a row told twice is one seed
+    twice = rows(0, 0.9, "none", interval=(0.8, 0.95)) * 2 + rows(1, 0.9009, "none")
+    (untrained,) = means(twice)
+    assert (untrained.interval, untrained.over, untrained.seeds) == ((0.8, 0.95), "images", 2)
+    (trained,) = means(rows(0, 0.9) + rows(1, 0.9009))
+    assert trained.over == "seeds"
     # day and night apart stand in the table, not in the answer
     parts = [replace(m, split=f"val/{light}") for m in (code_, none) for light in ("day", "night")]
     both = [code_, *parts, none]

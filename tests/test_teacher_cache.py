@@ -190,6 +190,18 @@ def test_features_too_large_for_half_precision_are_refused(monkeypatch):
         teacher(torch.ones(1, 3, 16, 16))
 
 
+def test_features_that_are_not_finite_are_given_and_not_kept(monkeypatch, tmp_path, cache):
+    """The step that takes them can name the pictures, the teacher can't."""
+    monkeypatch.setenv("FREQKD_CACHE", str(tmp_path))
+    teacher = FixedTeacher("test_vit", "random", (1, 4))
+    teacher.keep(torch.zeros(3, 32, 48), 2, 1e9)
+    kept = sorted(tmp_path.rglob("*.safetensors"))
+    image = torch.ones(1, 3, 32, 48)
+    image[0, 0, 0, 0] = float("inf")
+    assert not any(m.isfinite().all() for m in teacher(image))
+    assert sorted(tmp_path.rglob("*.safetensors")) == kept
+
+
 def test_half_written_files_of_killed_processes_go_after_a_day(tmp_path):
     for name, age in (("old.part", 90_000), ("new.part", 10), ("old.safetensors", 90_000)):
         (tmp_path / name).write_bytes(b"12345")

@@ -13,14 +13,13 @@ from freqkd_lite.figures.arms import colour, name
 from freqkd_lite.notebook import COLOURS, NAMES, style
 from freqkd_lite.paired import (
     MARGIN,
-    UNTRAINED,
     Difference,
     Differences,
     beats,
     read_differences,
     signed,
 )
-from freqkd_lite.results import Mean, means, read_results, split_arm
+from freqkd_lite.results import UNTRAINED, Mean, means, read_results, split_arm
 
 
 def near_teacher(found: Sequence[Mean], arm: str) -> tuple[float, float] | None:
