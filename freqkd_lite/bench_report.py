@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from freqkd_lite import bench_losses, bench_step
+from freqkd_lite.bench_step import AGAIN, exponent
 from freqkd_lite.errors import UserError, unknown
 from freqkd_lite.notebook import style
 from freqkd_lite.report_page import ReportPage
@@ -99,11 +100,20 @@ def answer(found: dict) -> str:
     """Whether the part's bars hold, in a sentence."""
     if found["what"] == "tokens":
         time, memory = found["time_exponent"], found["memory_exponent"]
-        return f"Time grows as tokens to the power of {time:.2f}, memory of {memory:.2f}."
+        rows, ends = found["grid"], []
+        for two, of in ((rows[:2], "smallest"), (rows[-2:], "largest")):
+            slope = exponent([row["tokens"] for row in two], [row["seconds"] for row in two])
+            ends.append(f"{slope:.2f} between the {of} two")
+        return (f"Time grows as tokens to the power of {time:.2f} ({', '.join(ends)}), memory of "
+                f"{memory:.2f}.")  # fmt: skip
+    by_loss = ""
+    if found["what"] == "step" and "by_loss" in next(iter(found["loss"].values())):
+        by_loss = " by what the loss alone takes, nor above that in three of four whole steps"
     asked = {
         "loss": f"linear losses at least {FASTER['linear']:.0f}x faster than the straightforward "
         f"way and at most {OF_MSE}x MSE, elementwise ones at least {FASTER['elementwise']:.0f}x",
-        "step": f"a step at most {STEP}x one with {found.get('base')}, memory at most {MEMORY}x",
+        "step": f"a step at most {STEP}x one with {found.get('base')}{by_loss}, memory at most "
+        f"{MEMORY}x",
         "cache": f"a step with cached teacher at most {CACHED}x the student's alone, memory at "
         f"most {MEMORY}x",
         "slider": f"in 95 % of moves a widget's picture within {FRAMES} ms, the kernel's within "
@@ -111,10 +121,19 @@ def answer(found: dict) -> str:
     }[found["what"]]
     if found["what"] != "slider":
         asked += ", equal to 1e-5"
-    missed = misses(found)
+    missed, chance = misses(found), f" {_whole_steps(found)}" if by_loss else ""
     if not missed:
-        return f"The bar holds: {asked}."
-    return f"The bar does not hold ({asked}). {'; '.join(missed)}."
+        return f"The bar holds: {asked}.{chance}"
+    return f"The bar does not hold ({asked}). {'; '.join(missed)}.{chance}"
+
+
+def _whole_steps(found: dict) -> str:
+    """Which medians of whole steps lie above the bar, beside that of the base against itself."""
+    above = [f"{name} {row['ratio']:.3f}" for name, row in found["loss"].items()
+             if row["ratio"] > STEP and name != AGAIN]  # fmt: skip
+    again = spread(found["loss"][AGAIN], "ratio", 3)
+    return (f"Medians of whole steps above it: {', '.join(above) or 'none'}; a second step with "
+            f"{found['base']} has {again} of the first.")  # fmt: skip
 
 
 def columns(found: dict) -> tuple[Sequence[str], list[list[str]]]:
@@ -270,6 +289,8 @@ def device_of(found: dict) -> str:
 
 def subject(found: dict) -> str:
     """What a part was measured on and of, for people."""
+    if found["what"] == "tokens" and "model" in found:
+        return f"{device_of(found)}; {found['model']} with {found['loss']}, one picture"
     if "batch" not in found:
         return device_of(found)
     size = "x".join(map(str, found["size"]))

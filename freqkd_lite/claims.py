@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from freqkd_lite.errors import UserError
@@ -110,32 +110,48 @@ OURS = ("freqkd_lite.weighted", "freqkd_lite.projected")
 """Where the losses stand that this project adds."""
 
 
-def _plain_arms(rows: list[Row], metric: str) -> dict[str, Mean] | None:
+def _plain_arms(rows: list[Row], metric: str) -> tuple[dict[str, Mean], list[Mean]] | None:
     """The figures of `PLAIN` arms on a whole split of MSRS, of several learning rates the one with
-    most seeds; None where one of them has none, or two have as many."""
+    most seeds, and those at the others; None where one of them has none, or two have as many."""
     rows = pick(rows, metric=metric, klass="mean", data="msrs")
     chosen = means(row for row in rows if not is_part(row.split))
     told = [(*split_arm(m.arm), m) for m in chosen]
     found = {arm: [m for of, own, m in told if of == arm and re.fullmatch(r"(lr=[^,]+)?", own)]
              for arm in PLAIN}  # fmt: skip
     most = {arm: max((m.seeds for m in of), default=0) for arm, of in found.items()}
-    chosen = {arm: [m for m in of if m.seeds == most[arm]] for arm, of in found.items()}
-    return {arm: m[0] for arm, m in chosen.items()} if {1} == {*map(len, chosen.values())} else None
+    first = {arm: [m for m in of if m.seeds == most[arm]] for arm, of in found.items()}
+    if {1} != {*map(len, first.values())}:
+        return None
+    rest = [m for of in found.values() for m in of if m not in (of[0] for of in first.values())]
+    return {arm: m for arm, (m,) in first.items()}, rest
 
 
-def _needs(what: str, stands_in: str = "") -> Callable[[dict[str, list[Row]]], tuple[str, str]]:
+def _told(metric: str, found: dict[str, list[Row]], folders: Sequence[str]) -> str:
+    """A metric of `PLAIN` arms on MSRS from the first folder that has it; "" where none has."""
+    arms = next(filter(None, (_plain_arms(found.get(of, []), metric) for of in folders)), None)
+    if not arms:
+        return ""
+
+    def seeds(m: Mean) -> str:
+        return "one seed" if m.seeds == 1 else f"{m.seeds} seeds"
+
+    chosen, rest = arms
+    inner = ", ".join(f"{name(m.arm)} {_span(m)}" for m in chosen.values())
+    more = "".join(f", {name(m.arm)} {_span(m)} ({seeds(m)})" for m in rest)
+    return f"{inner} ({seeds(chosen['code'])}){more}"
+
+
+def _needs(what: str, stands_in: bool = False) -> Callable[[dict[str, list[Row]]], tuple[str, str]]:
     """A claim whose data or weights can't be had here, with MSRS beside it where that helps."""
 
     def judge(found: dict[str, list[Row]]) -> tuple[str, str]:
-        arms = next(filter(None, (_plain_arms(found.get(folder, []), stands_in)
-                                  for folder in (STUDY, "msrs"))), None)  # fmt: skip
-        if not stands_in or not arms:
+        measured = [f"{words}: {told}" for words, told in (
+            ("the probe's mean AP", _told("probe_ap", found, (STUDY, "msrs"))),
+            ("a detector's mAP50, on val", _told("map50", found, ("msrs", "msrs_first"))),
+        ) if stands_in and told]  # fmt: skip
+        if not measured:
             return "nothing on this data set", f"not run: needs {what}"
-        inner = ", ".join(f"{name(m.arm)} {_span(m)}" for m in arms.values())
-        seeds = arms["code"].seeds
-        count = "one seed" if seeds == 1 else f"{seeds} seeds"
-        measured = f"on MSRS instead, the probe's mean AP: {inner} ({count}, short runs)"
-        return measured, f"not run: needs {what}"
+        return f"on MSRS instead, short runs; {'; '.join(measured)}", f"not run: needs {what}"
 
     return judge
 
@@ -143,7 +159,7 @@ def _needs(what: str, stands_in: str = "") -> Callable[[dict[str, list[Row]]], t
 CLAIMS = (
     Claim("gap_ratio", "RGB and IR features part more at high frequency", "2.4x", judge_gap),
     Claim("loss", "MSE on the low band + 0.1 log-MSE on the high", "the method", judge_loss),
-    Claim("kaist_map50", "KAIST detection, mAP50", "64.1 (+2.4)", _needs("KAIST", "probe_ap")),
+    Claim("kaist_map50", "KAIST detection, mAP50", "64.1 (+2.4)", _needs("KAIST", stands_in=True)),
     Claim("flir_map50", "FLIR ADAS detection, mAP50", "+2.1", _needs("FLIR ADAS aligned")),
     Claim("mfnet_miou", "MFNet segmentation, mIoU", "+1.85", _needs("MFNet's label maps")),
     Claim("resnet50_map50", "ResNet-50 student, mAP50", "+1.0", _needs("KAIST and ResNet-50")),
@@ -190,6 +206,10 @@ def finding(results: Path) -> str:
     other += [f"on val {d} with {split_arm(d.arm)[1]}" for d in val
               if split_arm(d.arm)[0] == split_arm(named.arm)[0]]  # fmt: skip
     groups = f" in {named.groups} groups" if named.groups < named.images else ""
+    later = sum(d.arm in kept.later for d in rows)
+    left += f", {later} of {len(rows)} arms entered when others had been scored" if later else ""
+    taught = [replace(d, value=-d.value, interval=(-d.interval[1], -d.interval[0]))
+              for d in kept.rows if (d.arm, d.klass) == ("none", "mean")]  # fmt: skip
     lines = [
         f"**What our study says** of a probe's mean AP on {kept.place.replace('msrs', 'MSRS')}, "
         f"less that of the {mark} which weighs all frequencies alike ({named.images} "
@@ -197,9 +217,10 @@ def finding(results: Path) -> str:
         f"val; [how it was done](results/{STUDY}/README.md)):",
         "",
         f"- **{ahead_of_all(rows, f'that {mark}')}.**",
+        *(f"- That {mark} {side(d)} the student before distillation: **{d}**." for d in taught),
         f"- {name(named.arm)}, the comparison named beforehand, {side(named)} that {mark}: "
         f"**{named}**{'; ' if other else ''}{', '.join(other)}.",
-        f"- Exploratory, one by one: ahead of it by {MARGIN:g} or more and beyond the interval: "
+        f"- Exploratory, one by one: ahead of it by {MARGIN:g} or more with an interval above 0: "
         f"{told or 'none'}.",
     ]
     lines[-1] = " ".join([lines[-1], *looked_at_once(rows)])

@@ -162,7 +162,7 @@ def signed(interval: tuple[float, float] | None) -> str:
 
 
 def beats(d: Difference) -> bool:
-    """Whether an arm is ahead by `MARGIN` or more, and beyond the interval."""
+    """Whether an arm is ahead by `MARGIN` or more, with an interval above 0."""
     return d.value >= MARGIN and d.interval[0] > 0
 
 

@@ -137,10 +137,28 @@ def test_a_few_arms_are_set_against_the_first_over_images_and_seeds(tmp_path):
         assert [d for d in wanted if d.klass == "mean"] == of
     kept = read(means(rows), "probe_ap", "steps", gaps=less.rows)
     code30, gram30, code60 = less.rows
-    assert along_answer(kept).endswith(
-        f" FreqKD (code) less MSE, over images and seeds: {code30} at 30, {code60} at 60."
-        f" Gram less MSE, over images and seeds: {gram30} at 30."
+
+    def apart(at, d):
+        return at if d.interval[0] > 0 or d.interval[1] < 0 else ""
+
+    at = (
+        ", ".join(filter(None, (apart("30", code30), apart("60", code60)))) or "none of these steps"
     )
+    assert along_answer(kept).startswith(
+        f"FreqKD (code) less MSE, over images and seeds: {code30} at 30, {code60} at 60; told "
+        f"apart at {at}. Gram less MSE, over images and seeds: {gram30} at 30; told apart at "
+        f"{apart('30', gram30) or 'none of these steps'}. probe AP, each arm at its best: "
+    )
+    assert apart("30", code30) == "30" and not apart("60", code60)  # the test sees both
+    figure, alt = along_figure(kept)
+    left, right = figure.axes
+    assert [line.get_label() for line in left.lines if line.get_label()[0] != "_"] == [
+        "MSE", "FreqKD (code)", "Gram",
+    ]  # fmt: skip
+    spans = [tuple(line.get_ydata()) for line in right.lines if line.get_linewidth() == 2.5]
+    assert spans == [d.interval for d in (code30, code60, gram30)]
+    assert right.get_ylabel() == "less that of MSE" and "Right, with paired intervals: F" in alt
+    plt.close(figure)
     with pytest.raises(UserError, match="No arm has a setting 'warmup'"):
         write_results(tmp_path, rows, manifest(metric="probe_ap", along="warmup"))
         write_page(tmp_path)
@@ -169,16 +187,17 @@ def test_arms_are_ranked_at_the_setting_that_suits_each(tmp_path):
     assert ranked(tmp_path, ["mse"]).endswith("holds no results: there is nothing to show.")
     write_results(tmp_path, ROWS, manifest(metric="probe_ap", along="lr"))
     assert ranked(tmp_path, ["code", "mse"]) == (
-        "probe AP on msrs val, each at the learning rate that suits it:\n"
-        "  0.550  MSE · lr=0.003\n"
-        "  0.470  FreqKD (code) · lr=0.001"  # shuffled pairs are another comparison
+        "probe AP on msrs val, each at the learning rate that suits it best of those tried:\n"
+        "  0.550  MSE · lr=0.003 (of 3)\n"
+        "  0.470  FreqKD (code) · lr=0.001 (of 1)"  # shuffled pairs are another comparison
     )
     options = [row("anchor (variant=root, lr=0.003)", 0.6), row("mse (projector=True, lr=1)", 0.7)]
     write_results(tmp_path, ROWS + options, manifest(metric="probe_ap", along="lr"))
     assert ranked(tmp_path, ["anchor", "mse"]).splitlines()[1:] == [
-        "  0.600  anchored · variant=root · lr=0.003", "  0.550  MSE · lr=0.003",
+        "  0.700  MSE · trained projector · lr=1 (of 1)",
+        "  0.600  anchored · variant=root · lr=0.003 (of 1)", "  0.550  MSE · lr=0.003 (of 3)",
     ]  # fmt: skip
-    assert ranked(tmp_path, ["code"]).endswith("suits it:\n  0.470  FreqKD (code) · lr=0.001")
+    assert ranked(tmp_path, ["code"]).endswith("tried:\n  0.470  FreqKD (code) · lr=0.001 (of 1)")
 
 
 def test_a_page_of_such_a_sweep_opens_with_it(tmp_path):

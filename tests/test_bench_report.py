@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from freqkd_lite import bench_report as report
+from freqkd_lite.bench_step import AGAIN
 from freqkd_lite.cli_bench import bench
 from freqkd_lite.errors import UserError
 
@@ -27,9 +28,12 @@ def stepping(what="step", name="code", **changed):
 
 
 def timed_alone(**changed):
-    """A row of a step whose loss was timed alone too."""
-    return stepping(**{"ratio_quartiles": [1.0, 1.1], "loss_seconds": 0.0123, "by_loss": 1.05}
-                    | changed)  # fmt: skip
+    """A row of a step whose loss was timed alone too, and the base's again."""
+    own = {"ratio_quartiles": [1.0, 1.1], "loss_seconds": 0.0123, "by_loss": 1.05}
+    found = stepping(**own | changed)
+    again = {"ratio": 1.02, "ratio_quartiles": [0.96, 1.125], "by_loss": 1.0, "memory_ratio": 1.0}
+    found["loss"][AGAIN] = stepping(**own | again)["loss"]["code"]
+    return found
 
 
 def powers(time, memory, tokens=(10, 1000)):
@@ -87,16 +91,30 @@ def test_a_ratio_is_shown_with_its_quartiles_where_it_has_them():
 
 
 def test_a_loss_alone_has_columns_where_it_was_timed():
-    header, (row,) = report.columns(timed_alone(by_loss=1.0312))
+    found = timed_alone(by_loss=1.0312, ratio=1.0712)
+    assert report.answer(found) == (
+        "The bar holds: a step at most 1.05x one with mse by what the loss alone takes, nor above "
+        "that in three of four whole steps, memory at most 1.1x, equal to 1e-5. Medians of whole "
+        "steps above it: code 1.071; a second step with mse has 1.020 (0.960-1.125) of the first."
+    )
+    assert "above it: none; a second" in report.answer(timed_alone())
+    header, (row, again) = report.columns(found)
+    assert again[0] == AGAIN
     assert header[:5] == ("loss", "ms", "of mse", "loss alone, ms", "of mse by that")
-    assert row[:5] == ["code", "210", "1.050 (1.000-1.100)", "12.3", "1.031"]
+    assert row[:5] == ["code", "210", "1.071 (1.000-1.100)", "12.3", "1.031"]
     assert "alone" not in " ".join(report.columns(stepping())[0])
     assert "alone" not in " ".join(report.columns(stepping("cache", "cached"))[0])
 
 
 def test_powers_are_told_and_drawn():
     found = powers(1.25, 0.5) | {"manifest": {"cpu": "A CPU"}, "threads": 2}
-    assert report.answer(found) == ("Time grows as tokens to the power of 1.25, memory of 0.50.")
+    assert report.answer(found) == (
+        "Time grows as tokens to the power of 1.25 (1.25 between the smallest two, 1.25 between "
+        "the largest two), memory of 0.50."
+    )
+    bent = powers(1.0, 1.0, (10, 100, 1000))
+    bent["grid"][2]["seconds"] *= 10  # from 1 to 2
+    assert "1.00 between the smallest two, 2.00 between the largest" in report.answer(bent)
     drawn, alt = report.figure([found])
     speed, memory = drawn.axes
     for ax, key, scale in ((speed, "pictures_per_second", 1), (memory, "memory_bytes", 1e-6)):

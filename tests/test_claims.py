@@ -71,12 +71,19 @@ def test_msrs_stands_beside_kaist_and_never_for_it(tmp_path):
     write_results(tmp_path / "msrs", rows, {})
     _, _, measured, verdict = table(tmp_path)[2]
     assert "MSE 0.60 [0.50, 0.70]" in measured and verdict == "not run: needs KAIST"
-    assert "(one seed, short runs)" in measured
+    assert measured.startswith("on MSRS instead, short runs; the probe's mean AP: undistilled")
+    assert measured.endswith("(one seed)")
     rows += [r.model_copy(update={"seed": 1, "value": r.value + 0.02}) for r in rows]
     write_results(tmp_path / "msrs", rows, {})
     # .60 and .62: mean .61, half width 12.706 * .014142 / sqrt(2) = .12706
     assert "MSE 0.61 [0.48, 0.74]" in table(tmp_path)[2][2]
-    assert "(2 seeds, short runs)" in table(tmp_path)[2][2]
+    assert table(tmp_path)[2][2].endswith("(2 seeds)")
+    # a detector's own figure stands beside it, from the first folder that has one
+    found = [r.model_copy(update={"metric": "map50", "value": r.value - 0.3}) for r in rows[:6]]
+    write_results(tmp_path / "msrs_first", found, {})
+    told = table(tmp_path)[2][2]
+    assert "; a detector's mAP50, on val: undistilled 0.20 [0.40, 0.60], MSE 0.30" in told
+    assert table(tmp_path)[3][2] == "nothing on this data set"  # MSRS stands in for KAIST alone
 
 
 def study(value, low):
@@ -96,10 +103,10 @@ def study(value, low):
 @pytest.mark.parametrize(
     ("value", "low", "words"),
     [
-        (0.02, 0.005, "interval: **anchored · lr=0.001 +0.020 [+0.005, +0.100]**. By intervals "
+        (0.02, 0.005, "above 0: **anchored · lr=0.001 +0.020 [+0.005, +0.100]**. By intervals "
          "that hold for all 4 arms at once (anchored · lr=0.001 [-0.010, +0.130]) none stays"),
-        (0.02, -0.001, "one by one: ahead of it by 0.01 or more and beyond the interval: none."),
-        (0.009, 0.005, "interval: none."),
+        (0.02, -0.001, "one by one: ahead of it by 0.01 or more with an interval above 0: none."),
+        (0.009, 0.005, "above 0: none."),
     ],
 )  # fmt: skip
 def test_the_finding_is_what_the_differences_say(tmp_path, value, low, words):
@@ -115,6 +122,13 @@ def test_the_finding_is_what_the_differences_say(tmp_path, value, low, words):
         in said
     )
     assert words in said
+    alone = "together (anchored · lr=0.001 is when looked at by itself).**"
+    assert (alone in said) == ("itself" in said) == ((value, low) == (0.02, 0.005))
+    # undistilled it is -0.1 [-0.2, -0.05] away
+    assert (
+        ".**\n- That MSE is above the student before distillation: **+0.100 [+0.050, +0.200]**.\n"
+        in said
+    )
     assert (
         "- FreqKD (code) · lr=0.003, the comparison named beforehand, is below that MSE: **-0.040 "
         "[-0.060, -0.020]**; -0.010 [-0.030, +0.020] with merge_scale=0.5, +0.000 [-0.030, +0.040] "
@@ -141,7 +155,7 @@ def test_the_finding_tells_how_much_hangs_on_the_rate(tmp_path):
         "[-0.030, +0.010] with lr=0.001.\n- Exploratory, one by one"
     ) in finding(tmp_path)
     assert (
-        "interval: **anchored · lr=0.001 +0.020 [+0.005, +0.100]** (on val, which chose it, +0.010 "
+        "above 0: **anchored · lr=0.001 +0.020 [+0.005, +0.100]** (on val, which chose it, +0.010 "
         "[-0.020, +0.040]). By"
     ) in finding(tmp_path)
     replace(kept, against="eq").write(tmp_path / "distillation_val")  # another mark
@@ -160,13 +174,16 @@ def test_the_study_counts_before_shorter_results(tmp_path):
     write_results(tmp_path / "msrs", [row(a, 0.9) for a in ("none", "mse", "code")], {})
     measured = table(tmp_path)[2][2]
     assert "undistilled 0.40, MSE · lr=0.003 0.50, FreqKD (code) · lr=0.01 0.45 (one" in measured
+    assert measured.count("MSE") == 1  # neither shuffled pairs nor another merge scale
     # a second rate with as many seeds leaves it open which one counts, with fewer it does not
     other = row("code (lr=0.003)", 0.48)
     write_results(tmp_path / "distillation", [*rows, other], {})
     assert "MSE 0.90" in table(tmp_path)[2][2]
     more = other.model_copy(update={"seed": 1, "value": 0.48})
     write_results(tmp_path / "distillation", [*rows, other, more], {})
-    assert "FreqKD (code) · lr=0.003 0.48" in table(tmp_path)[2][2]
+    measured = table(tmp_path)[2][2]
+    assert "FreqKD (code) · lr=0.003 0.48" in measured
+    assert measured.endswith(" (2 seeds), FreqKD (code) · lr=0.01 0.45 (one seed)")
     write_results(tmp_path / "distillation", rows[:2], {})
     assert "MSE 0.90" in table(tmp_path)[2][2]
 
@@ -199,10 +216,11 @@ def test_an_arm_that_entered_later_and_the_best_of_ours_are_told(tmp_path):
     (tmp_path / "distillation" / "manifest.json").write_text("{}")
     said = finding(tmp_path)
     assert (
-        "interval: **Gram · lr=0.001 +0.050 [+0.020, +0.100]** (entered when others had been "
+        "above 0: **Gram · lr=0.001 +0.050 [+0.020, +0.100]** (entered when others had been "
         "scored), **anchored · lr=0.001 +0.020"
     ) in said
     assert "(Gram · lr=0.001 [+0.010, +0.120]" in said and "Gram · lr=0.001 stays ahead." in said
+    assert "2 runs" not in said and ", 4 seeds, 1 of 5 arms entered when others had been" in said
     # Gram is a rival's, the anchor this project's
     assert said.endswith("Of this project's own losses 1 is ahead, looked at alone; anchored · "
                          "lr=0.001 comes furthest: +0.020 [+0.005, +0.100].")  # fmt: skip

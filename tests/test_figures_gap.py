@@ -236,6 +236,9 @@ def test_the_ratio_is_called_no_sign_only_when_a_control_reaches_it(pair):
     assert f"belongs to: {NAMES['shift4']}" in text and f"You guessed {NAMES['real']}" in text
     assert "no sign of a gap" in text and NAMES["shift4"] in text.splitlines()[2]
     assert NAMES["grey"] not in text.splitlines()[2]  # its ratio is 1, far below
+    # strangers hold infrared, so their ratio is no evidence
+    strange = gap.control_conclusion(measured | {"shuffled": measured["shift4"]})
+    assert NAMES["shuffled"] not in strange.splitlines()[2]
     del measured["shift4"]
     text = gap.control_conclusion(measured, NAMES["real"])
     assert "the ratio would tell them apart" in text and "You guessed it" in text

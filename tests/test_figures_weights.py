@@ -62,3 +62,9 @@ def test_figures_draw_the_numbers_and_say_them():
     assert [bar.get_width() for bar in bars] == pytest.approx(list(shares.values()))
     assert [bar.get_linestyle() for bar in bars] == ["solid", "solid", "--"]
     assert f"the coherence {shares['coherence']:.0%}" in alt
+    # plain MSE weighs the teacher's power alone, here 4 up to the cutoff and 1 beyond it
+    low, high = ((radius(12, 16) <= 0.5).sum().item(), (radius(12, 16) > 0.5).sum().item())
+    plain = high / (4 * low + high)
+    assert draw.plain_share([TWO], 12, 16) == pytest.approx(plain)
+    assert figure.axes[1].lines[0].get_xdata()[0] == pytest.approx(plain)
+    assert f"plain MSE {plain:.0%}." in alt

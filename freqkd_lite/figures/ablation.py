@@ -9,7 +9,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
-from freqkd_lite.figures.arms import colour, name
+from freqkd_lite.figures.arms import colour, name, same_terms
 from freqkd_lite.notebook import COLOURS, NAMES, style
 from freqkd_lite.paired import (
     MARGIN,
@@ -29,8 +29,9 @@ def near_teacher(found: Sequence[Mean], arm: str) -> tuple[float, float] | None:
 
 
 def arms_figure(kept: Differences, found: Sequence[Mean]) -> tuple[Figure, str]:
-    """Left, each arm's figure less that of the arm all are set against, with its paired interval;
-    right, how near its students came to the teacher per band. With a description."""
+    """Left, each arm's figure less that of the arm all are set against, with its paired interval,
+    and thinner the one that holds for all arms at once; right, how near its students came to the
+    teacher per band, in the last matched block. With a description."""
     rows = sorted((d for d in kept.rows if d.klass == "mean"), key=lambda d: -d.value)
     # the arm itself takes its place among the others, at 0
     arms = [d.arm for d in rows if d.value > 0] + [kept.against]
@@ -41,12 +42,15 @@ def arms_figure(kept: Differences, found: Sequence[Mean]) -> tuple[Figure, str]:
     left.axvline(0, color=COLOURS["floor"], lw=1.2)
     left.axvline(MARGIN, color=COLOURS["floor"], lw=1.2, ls=":")
     by_arm, said = {d.arm: d for d in rows}, []
+    most = max((d.seeds for d in rows), default=0)
     for y, arm in enumerate(arms):
         d, near = by_arm.get(arm), near_teacher(found, arm)
         if d:
-            named = arm == kept.named
-            left.plot(d.interval, (y, y), lw=4 if named else 2, color=colour(arm))
-            left.plot(d.value, y, "o", ms=7, color=colour(arm))
+            named, few = arm == kept.named, d.seeds < most
+            if d.among:
+                left.plot(d.among, (y, y), lw=0.8, color=colour(arm))
+            left.plot(d.interval, (y, y), lw=4.5 if named else 2.5, color=colour(arm))
+            left.plot(d.value, y, "o", ms=7, color=colour(arm), mfc="white" if few else None)
         else:
             left.plot(0, y, "D", ms=7, color=colour(arm))
         if near:
@@ -59,16 +63,21 @@ def arms_figure(kept: Differences, found: Sequence[Mean]) -> tuple[Figure, str]:
         right.plot([], [], "o", color=COLOURS[band], label=f"{band} band")
     below = -0.7 / drawn.get_figheight()  # under the axis' name, however tall the figure is
     right.legend(loc="upper center", bbox_to_anchor=(0.5, below), ncols=2)
-    left.set_yticks(range(len(arms)), [name(arm) for arm in arms])
+    few = [f"hollow: fewer than {most} seeds"] * any(d.seeds < most for d in rows)
+    marks = "; ".join([*few, *["† entered later"] * bool(kept.later)])
+    note = f"thick: by itself; thin: all at once; dotted: {MARGIN:g}\n{marks}"
+    left.annotate(note, (0, below), xycoords="axes fraction", va="top", fontsize=8.5)
+    left.set_yticks(range(len(arms)), [name(a) + " †" * (a in kept.later) for a in arms])
     metric = NAMES.get(kept.metric, kept.metric)
     less = f"{metric} less that of {name(kept.against)}"
     left.set(ylim=(len(arms) - 0.5, -0.5), xlabel=less, title="Which lesson helps?")
-    right.set(xlabel="divergence from the teacher", title="Which is learned?")
+    right.set(xlabel="divergence from the teacher, last block", title="Which is learned?")
     for ax in (left, right):
         ax.grid(axis="y", visible=False)
     return drawn, (
         f"{metric} of each arm less that of {name(kept.against)}, with 95 % intervals over "
-        f"images and seeds, and its divergence from the teacher by band. {'. '.join(said)}."
+        "images and seeds, and its divergence from the teacher by band in the last matched block. "
+        f"{'. '.join(said)}."
     )
 
 
@@ -88,7 +97,7 @@ def ablation(folder: str | Path) -> tuple[tuple[Figure, str] | None, str]:
 
 def verdict(kept: Differences) -> list[str]:
     """What the differences of trained arms say, in sentences: the first answers, the others tell
-    who is ahead one by one, by `MARGIN` or more and beyond its interval, what is left of that for
+    who is ahead one by one, by `MARGIN` or more with an interval above 0, what is left of that for
     who looks at all at once, who is below, and which could not be compared."""
     rows, mark = trained(kept), name(kept.against)
     first = ahead_of_all(rows, mark)
@@ -96,11 +105,11 @@ def verdict(kept: Differences) -> list[str]:
         if d.arm == kept.named:
             first += f"; {name(d.arm)}, named beforehand, {side(d)} it, by {d}"
     told = ", ".join(f"{name(d.arm)} {d}{entered(kept, d)}" for d in rows if beats(d))
-    said = [f"{first}.", f"One by one, ahead by {MARGIN:g} or more and beyond the interval: "
+    said = [f"{first}.", f"One by one, ahead by {MARGIN:g} or more with an interval above 0: "
             f"{told or 'none'}."]  # fmt: skip
     said += looked_at_once(rows)
     below = [name(d.arm) for d in rows if d.interval[1] < 0]
-    said.append(f"Below it beyond the interval: {', '.join(below) or 'none'}.")
+    said.append(f"Below it with an interval below 0: {', '.join(below) or 'none'}.")
     if kept.alone:
         alone = ", ".join(map(name, kept.alone))
         said.append(f"Of no seed that {mark} has, so not compared: {alone}.")
@@ -108,8 +117,8 @@ def verdict(kept: Differences) -> list[str]:
 
 
 def ahead_of_all(rows: Sequence[Difference], mark: str) -> str:
-    """Whether any arm is ahead of `mark` by `MARGIN` or more and beyond the interval that holds for
-    all of `rows` at once, in a sentence without its end."""
+    """Whether any arm is ahead of `mark` by `MARGIN` or more with an interval above 0 that holds
+    for all of `rows` at once, in a sentence without its end, and who is by itself."""
     if not rows:
         return f"Nothing is there to be compared with {mark} yet"
     ahead = [d for d in rows if d.value >= MARGIN and (d.among or d.interval)[0] > 0]
@@ -118,6 +127,8 @@ def ahead_of_all(rows: Sequence[Difference], mark: str) -> str:
     of_all = ""
     if len(rows) > 1 and any(d.among for d in rows):
         of_all = f" once all {len(rows)} arms are looked at together"
+        alone = ", ".join(name(d.arm) for d in rows if beats(d) and d not in ahead)
+        of_all += f" ({alone} is when looked at by itself)" if alone else ""
     return f"{who} {verb} ahead of {mark} by {MARGIN:g} or more{of_all}"
 
 
@@ -148,4 +159,19 @@ def side(d: Difference) -> str:
     """Where an arm's interval lies, in words."""
     if d.interval[0] > 0:
         return "is above"
-    return "is below" if d.interval[1] < 0 else "is not told from"
+    return "is below" if d.interval[1] < 0 else "cannot be told from"
+
+
+def less(folder: str | Path, losses: Sequence[str]) -> str:
+    """Of a study the arms of some losses, each less the arm that all are set against, from best to
+    worst: a sentence, and a line for each. Other merge scales and shuffled pairs are left out."""
+    kept, folder = read_differences(folder), Path(folder)
+    if kept is None:
+        return f"{folder.parent.name}/{folder.name} holds no study: there is nothing to show."
+    rows = [d for d in trained(kept) if split_arm(d.arm)[0] in losses and same_terms(d.arm)]
+    metric = NAMES.get(kept.metric, kept.metric)
+    lines = [f"{metric} on {kept.place}, less that of {name(kept.against)}, with paired 95 % "
+             "intervals:"]  # fmt: skip
+    lines += [f"  {d}  {name(d.arm)}, {d.seeds} seeds{entered(kept, d)}"
+              for d in sorted(rows, key=lambda d: -d.value)]  # fmt: skip
+    return "\n".join(lines)

@@ -16,9 +16,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from freqkd_lite.arms import OWN
 from freqkd_lite.errors import UserError
-from freqkd_lite.figures.arms import colour, name
+from freqkd_lite.figures.arms import colour, name, same_terms
 from freqkd_lite.notebook import COLOURS, NAMES, style
 from freqkd_lite.paired import METRICS, Difference, Differences, differences, read_differences
 from freqkd_lite.results import (
@@ -184,11 +183,14 @@ def first_less(rows: Sequence[Row], folder: Path, metric: str, along: str) -> Di
 
 
 def along_figure(kept: Along) -> tuple[Figure, str]:
-    """The metric against the setting: few arms have a panel each, many a row each, the best arm
-    first. An arm's best point is ringed; crosses are runs that failed, dotted lines the arms that
-    have no such setting, arrows point at what lies below the rows' axis. With a description."""
+    """The metric against the setting: two or three arms that can be set against each other stand
+    in one panel, their paired differences beside it; few have a panel each, many a row each, the
+    best arm first. An arm's best point is ringed; crosses are runs that failed, dotted lines the
+    arms that have no such setting, arrows point at what lies below the rows' axis. With a
+    description."""
     style()
-    drawn = (_panels if len(kept.lines) <= PANELS else _rows)(kept)
+    draw = _beside if kept.gaps else _panels if len(kept.lines) <= PANELS else _rows
+    drawn = draw(kept)
     said = [f"{name(arm)}: " + ", ".join(f"{p} at {p.at:g}" for p in points)
             for arm, points in kept.lines.items()]  # fmt: skip
     dotted = ", ".join(f"{name(arm)} {value:.3f}" for arm, value in kept.levels.items())
@@ -197,6 +199,7 @@ def along_figure(kept: Along) -> tuple[Figure, str]:
         more += " Crosses: runs that failed."
     if len(kept.lines) > PANELS and _lost(kept, _edge(kept)):
         more += " Arrows: below the axis."
+    more += f" Right, with paired intervals: {_apart(kept)}" if kept.gaps else ""
     what = f"{kept.words} against {kept.axis}, by arm"
     return drawn, f"{what}. {'; '.join(said)}.{more}"
 
@@ -205,9 +208,61 @@ def _values(kept: Along) -> list[float]:
     return sorted({p.at for points in kept.lines.values() for p in points})
 
 
+def _beside(kept: Along) -> Figure:
+    """Left the arms' curves, right each one less the first, paired over images and seeds."""
+    drawn, (left, right) = plt.subplots(1, 2, figsize=(8.2, 3.5), sharex=True)
+    values = _values(kept)
+    for arm, value in kept.levels.items():
+        left.axhline(value, color=COLOURS["floor"], lw=1, ls=":")
+        left.text(values[0], value, name(arm), fontsize=8.5, va="bottom")
+    for arm, points in kept.lines.items():
+        _curve(left, points, colour(arm), name(arm))
+    right.axhline(0, color=COLOURS["floor"], lw=1.2)
+    first, *others = kept.lines
+    for i, arm in enumerate(others):
+        of = [(at, d) for plain, at, d in _gaps(kept) if plain == arm]
+        shift = 1 + 0.06 * (i - (len(others) - 1) / 2)
+        for at, d in of:
+            right.plot((at * shift,) * 2, d.interval, lw=2.5, color=colour(arm))
+        right.plot([at * shift for at, _ in of], [d.value for _, d in of], "o-", ms=6, lw=1,
+                   color=colour(arm), label=name(arm))  # fmt: skip
+    for ax in (left, right):
+        _ticks(ax, values)
+        ax.set_xlabel(kept.axis)
+        ax.legend(fontsize=8.5, loc="upper center", bbox_to_anchor=(0.5, -0.22))
+    left.set(title="How far does each come?", ylabel=f"{kept.words}, {kept.place}")
+    right.set(title="Do they meet?", ylabel=f"less that of {name(first)}")
+    return drawn
+
+
+def _curve(ax: Axes, points: Sequence[Point], shade: str, label: str | None = None) -> None:
+    """An arm's points, pale dots for its seeds where there are several, and their interval where
+    there are three, for that of two is wider than any panel; the best point ringed."""
+    there = [p for p in points if p.value is not None]
+    ax.plot([p.at for p in there], [p.value for p in there], "o-", ms=5, color=shade, label=label)
+    for p in points:
+        if p.value is None:
+            foot = ax.get_xaxis_transform()
+            ax.plot(p.at, 0.06, "x", ms=7, mew=2, color=shade, transform=foot)
+    for p in there:
+        seeds = list(p.by_seed.values())
+        if len(seeds) > 1:
+            ax.plot([p.at] * len(seeds), seeds, "o", ms=3, alpha=0.5, color=shade)
+        if len(seeds) > 2 and p.interval:
+            ax.plot((p.at, p.at), p.interval, lw=1.5, color=shade)
+    _ring(ax, best(points).at, best(points).value, shade)
+
+
+def _ticks(ax: Axes, values: Sequence[float]) -> None:
+    if min(values) > 0:
+        ax.set_xscale("log")
+    ax.set_xticks(values, [_short(v) for v in values], fontsize=8)
+    ax.margins(x=0.12, y=0.12)
+    ax.minorticks_off()
+
+
 def _panels(kept: Along) -> Figure:
-    """A panel an arm: pale dots for the seeds where there are several, and their interval where
-    there are three, for that of two is wider than any panel."""
+    """A panel an arm."""
     columns = min(COLUMNS, len(kept.lines))
     rows = -(-len(kept.lines) // columns)
     shape = (max(4.2, 1.0 + 2.1 * columns), 0.9 + 1.85 * rows)
@@ -219,25 +274,9 @@ def _panels(kept: Along) -> Figure:
     for ax, (arm, points) in zip(axes.flat, kept.lines.items(), strict=False):
         for value in kept.levels.values():
             ax.axhline(value, color=COLOURS["floor"], lw=1, ls=":")
-        there = [p for p in points if p.value is not None]
-        ax.plot([p.at for p in there], [p.value for p in there], "o-", ms=5, color=colour(arm))
-        for p in points:
-            if p.value is None:
-                foot = ax.get_xaxis_transform()
-                ax.plot(p.at, 0.06, "x", ms=7, mew=2, color=colour(arm), transform=foot)
-        for p in there:
-            seeds = list(p.by_seed.values())
-            if len(seeds) > 1:
-                ax.plot([p.at] * len(seeds), seeds, "o", ms=3, alpha=0.5, color=colour(arm))
-            if len(seeds) > 2 and p.interval:
-                ax.plot((p.at, p.at), p.interval, lw=1.5, color=colour(arm))
-        _ring(ax, best(points).at, best(points).value, colour(arm))
+        _curve(ax, points, colour(arm))
         ax.set_title(textwrap.fill(name(arm), 22), fontsize=9.5)
-        if min(values) > 0:
-            ax.set_xscale("log")
-        ax.set_xticks(values, [_short(v) for v in values], fontsize=8)
-        ax.margins(x=0.12, y=0.12)
-        ax.minorticks_off()
+        _ticks(ax, values)
     last = axes[0, columns - 1]
     for arm, value in kept.levels.items():
         where = last.get_yaxis_transform()
@@ -326,7 +365,8 @@ def along_answer(kept: Along) -> str:
     lost = [f"{name(arm)} at {p.at:g}" for arm, points in kept.lines.items()
             for p in points if p.value is None]  # fmt: skip
     edge += f" Failed: {_few(lost, 'runs')}." if lost else ""
-    return f"{kept.words}, each arm at its best: {told}.{edge}{_apart(kept)}"
+    at_best = f"{kept.words}, each arm at its best: {told}.{edge}"
+    return " ".join(filter(None, (_apart(kept), at_best)))
 
 
 def _few(names: Sequence[str], what: str) -> str:
@@ -348,16 +388,26 @@ def along_table(kept: Along) -> list[str]:
     return lines
 
 
+def _gaps(kept: Along) -> list[tuple[str, float, Difference]]:
+    """(arm, setting, its difference from the first arm there)."""
+    return [(*_without(d.arm, kept.setting), d) for d in kept.gaps]
+
+
 def _apart(kept: Along) -> str:
-    """By how much each of a few arms is ahead of the first, at each value that both have."""
+    """By how much each of a few arms is ahead of the first, at each value that both have, and at
+    how many of them the two can be told apart."""
     one, *others = kept.lines
-    said = ""
+    said = []
     for other in others:
-        of = [(_without(d.arm, kept.setting), d) for d in kept.gaps]
-        told = ", ".join(f"{d} at {at:g}" for (plain, at), d in of if plain == other)
-        if told:
-            said += f" {name(other)} less {name(one)}, over images and seeds: {told}."
-    return said
+        of = [(at, d) for plain, at, d in _gaps(kept) if plain == other]
+        if not of:
+            continue
+        told = ", ".join(f"{d} at {at:g}" for at, d in of)
+        apart = [f"{at:g}" for at, d in of if d.interval[0] > 0 or d.interval[1] < 0]
+        at = f"at {', '.join(apart)}" if apart else f"at none of these {kept.setting}"
+        both = f"{name(other)} less {name(one)}, over images and seeds"
+        said.append(f"{both}: {told}; told apart {at}.")
+    return " ".join(said)
 
 
 def read_along(folder: Path) -> Along | None:
@@ -382,17 +432,18 @@ def along(folder: str | Path) -> tuple[tuple[Figure, str] | None, str]:
 
 def ranked(folder: str | Path, losses: Sequence[str]) -> str:
     """The arms of some losses from best to worst, each at the setting that suited it: a sentence,
-    and a line for each. Arms with settings of their own besides, as shuffled pairs or another merge
-    scale, are other comparisons and left out; options of a loss are not."""
+    and a line for each, with how many settings were tried. Other merge scales
+    and shuffled pairs are left out."""
     kept = read_along(Path(folder))
     if not kept:
         return _absent(Path(folder))
-    lines = [f"{kept.words} on {kept.place}, each at the {kept.axis} "
-             "that suits it:"]  # fmt: skip
-    lines += [f"  {top}  {name(arm)} · {kept.setting}={top.at:g}"
-              for arm, top in kept.tops.items()
-              if split_arm(arm)[0] in losses and not {*own_settings(arm)} & {*OWN} - {"lr"}
-              ]  # fmt: skip
+    chosen = {arm: top for arm, top in kept.tops.items()
+              if split_arm(arm)[0] in losses and same_terms(arm)}  # fmt: skip
+    tried = {arm: len(kept.lines[arm]) for arm in chosen}
+    lines = [f"{kept.words} on {kept.place}, each at the {kept.axis} that suits it best of those "
+             "tried:"]  # fmt: skip
+    lines += [f"  {top}  {name(arm)} · {kept.setting}={top.at:g} (of {tried[arm]})"
+              for arm, top in chosen.items()]  # fmt: skip
     return "\n".join(lines)
 
 

@@ -21,6 +21,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 from torch import Tensor
 
+from freqkd_lite.arms import OWN
 from freqkd_lite.errors import UserError, unknown
 from freqkd_lite.evaluate.detection import DetectionScore
 from freqkd_lite.evaluate.probe import ProbeResult
@@ -62,6 +63,12 @@ class Score:
 
 
 Scores = Mapping[str, Mapping[str, Score]]  # arm -> class or "mean" -> Score
+
+
+def same_terms(arm: str) -> bool:
+    """Whether an arm differs from others by its loss, learning rate and projector alone: another
+    merge scale, or shuffled pairs, are other comparisons."""
+    return not {*own_settings(arm)} & ({*OWN} - {"lr", "projector"})
 
 
 def colour(arm: str) -> str:
@@ -273,7 +280,7 @@ def gain_conclusion(gains: Mapping[str, tuple[float, Span]], metric: str, over: 
     """Who gained on `over`, in words, from paired differences with their intervals."""
     lines = []
     for arm, (value, (low, high)) in gains.items():
-        word = _side((low, high), ("above", "not told from", "below"))
+        word = _side((low, high), ("above", "not to be told from", "below"))
         lines.append(f"{metric} of {name(arm)} is {word} that of {over}: {value:+.3f} "
                      f"[{low:+.3f}, {high:+.3f}].")  # fmt: skip
     return "\n".join(lines)

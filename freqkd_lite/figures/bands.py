@@ -34,7 +34,7 @@ CHAIN = (
     ("data", "pairs of\npictures", "00"),
     ("features", "maps of\ntokens", "01"),
     ("spectrum", "low band,\nhigh band", "02  03"),
-    ("losses", "one cost", "04"),
+    ("losses", "one cost", "04  10"),
     ("distil", "a student of\ninfrared", "05"),
     ("evaluate", "AP and IoU\nwith intervals", "06  07"),
 )
@@ -309,7 +309,7 @@ def valleys(
                     fontsize=9)  # fmt: skip
     ax.set(title="What does the high-band term punish?", ylim=(-0.3, 5),
            xlabel="t: the student's high band is t times the teacher's",
-           ylabel="cost (no high band = 1)")  # fmt: skip
+           ylabel="cost (MSE without high band = 1)")  # fmt: skip
     ax.set_xticks(range(-2, 3), ["-2", "-1\nnegated", "0\nnone", "1\nthe teacher's", "2"])
     ax.legend(loc="upper right", fontsize=9)
     at = {k: [f"{value_at(costs[k], t, x):.2f} at {x}" for x in (-1, 0, 1)] for k in named}
@@ -406,8 +406,8 @@ SENT = {
     "What others published": ("unic", "pkd", "cwd", "wavelet", "spectralkd", "gram", "attention"),
 }
 """The losses whose gradients are drawn, by panel; plain MSE stands in each."""
-SPARE = [("#7F7F7F", "-"), ("#009E73", "--"), ("#CC79A7", "--"), ("#7F7F7F", "--"),
-         ("#D55E00", "--"), ("#000000", ":")]  # fmt: skip
+SPARE = [("#7F7F7F", "-"), ("#CC79A7", "--"), ("#000000", ":"), ("#8C564B", "-."),
+         ("#D55E00", "--"), ("#009E73", "--")]  # fmt: skip
 """Colour and line of losses that have no colour of their own in `COLOURS`."""
 
 

@@ -147,10 +147,9 @@ def control_conclusion(measured: dict[str, Levels], guess: str | None = None) ->
              f"({ratios[largest][0]:.1f})."]  # fmt: skip
     if guess:
         lines[0] += " You guessed it." if guess == NAMES[largest] else f" You guessed {guess}."
-    as_large = [
-        NAMES[name] for name in measured
-        if name != "real" and _differ(ratios["real"][1], ratios[name][1]) != "above"
-    ]  # fmt: skip
+    without = [name for name in measured if name not in ("real", "shuffled")]  # infrared
+    as_large = [NAMES[name] for name in without
+                if _differ(ratios["real"][1], ratios[name][1]) != "above"]  # fmt: skip
     lines[0] += (f"\nThat of infrared is {ratios['real'][0]:.2f} {_span(ratios['real'][1])}; the "
                  "paper states 2.4, for its own pairs and model.")  # fmt: skip
     lines.append(

@@ -48,6 +48,12 @@ def high_shares(states: Sequence[State], h: int, w: int, cutoff: float = 0.5) ->
     return {name: float(np.mean(values)) for name, values in shares.items()}
 
 
+def plain_share(states: Sequence[State], h: int, w: int, cutoff: float = 0.5) -> float:
+    """The same share under plain MSE: that of the teacher's power; mean over blocks."""
+    powers = [on_grid(state, state["power"], h, w) for state in states]
+    return float(np.mean([float(p[radius(h, w) > cutoff].sum() / p.sum()) for p in powers]))
+
+
 def measured(states: Sequence[State], blocks: Sequence[int]) -> tuple[Figure, str]:
     """Coherence over rho, each block and what shuffled pairs share; beside it the teacher's power
     per bin, on a logarithmic axis."""
@@ -82,27 +88,34 @@ def compared(
              for name in ANSWERS}  # fmt: skip
     bare = torch.stack([on_grid(s, s["coherence"], h, w) for s in states]).mean(0).flatten()
     ax.fill_between(rho[order], bare[order].clamp_min(0), color=COLOURS["floor"], alpha=0.5, lw=0,
-                    label="measured coherence")  # fmt: skip
+                    label="coherence as measured")  # fmt: skip
     for name, line in lines.items():
         colour, dash = LOOKS[name]
         ax.plot(rho[order], line.flatten()[order], dash, color=colour, label=ANSWERS[name])
     ax.set(title="Three weights", xlabel="rho (1 = Nyquist of an axis)",
-           ylabel="weight, largest = 1", ylim=(0, 1.35), yticks=(0, 0.5, 1))  # fmt: skip
+           ylabel="weight, largest = 1; area: coherence", ylim=(0, 1.35),
+           yticks=(0, 0.5, 1))  # fmt: skip
     ax.legend(fontsize=8.5, ncols=2, loc="upper center")
     shares = high_shares(states, h, w, cutoff)
+    plain = plain_share(states, h, w, cutoff)
     bars = right.barh([ANSWERS[n].replace(" ", "\n") for n in shares], list(shares.values()),
                       color=[LOOKS[n][0] for n in shares])  # fmt: skip
+    right.axvline(plain, color=COLOURS["mse"], lw=1.5, ls=":")
+    right.annotate(f"plain MSE {plain:.0%}", (plain, 1), (3, 3), xycoords=("data", "axes fraction"),
+                   textcoords="offset points", fontsize=8.5, color=COLOURS["mse"])  # fmt: skip
     for name, bar in zip(shares, bars, strict=True):
         right.annotate(f"{shares[name]:.0%}", (bar.get_width(), bar.get_y() + bar.get_height() / 2),
                        (3, 0), textcoords="offset points", va="center", fontsize=9)  # fmt: skip
         if guess == ANSWERS[name]:
             bar.set(edgecolor=COLOURS["guess"], linestyle="--", linewidth=1.5)
-    right.set(title=f"Cost beyond {cutoff:g}", xlim=(0, 1.15), xticks=(0, 0.5, 1))
+    right.set(xlim=(0, 1.15), xticks=(0, 0.5, 1), xlabel="share of a blank student's cost")
+    right.set_title(f"Cost beyond {cutoff:g}", pad=18)
     right.grid(False)
     told = ", ".join(f"{ANSWERS[n]} {share:.0%}" for n, share in shares.items())
     return figure, (
         "Left: the measured coherence as an area, and three weights over rho, each with its "
-        f"largest value 1. Right: share of the cost beyond rho {cutoff:g}: {told}."
+        f"largest value 1. Right: share of the cost beyond rho {cutoff:g}: {told}; "
+        f"plain MSE {plain:.0%}."
     )
 
 
