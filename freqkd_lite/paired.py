@@ -230,6 +230,7 @@ def _less(scored: Scored, against: str, klasses: Sequence[str]) -> list[Differen
             found.append(Difference(arm, klass, value, interval, *about))
             if klass == "mean" and not fixed:
                 drawn[arm] = value, draws
+    # Arms of fewer seeds draw these apart from the others, so that intervals are rather too wide.
     wider = at_once(*zip(*drawn.values(), strict=True)) if drawn else []
     among = dict(zip(drawn, wider, strict=True))
     return [replace(d, among=among.get(d.arm)) if d.klass == "mean" else d for d in found]

@@ -382,6 +382,7 @@ def held(jobs: Sequence[Job], out: Path) -> Kept:
         book = made.get("notebooks", {}).get(job.notebook.stem)
         if job.done or not book or "arms" not in job.full:
             continue
+        defaults = parameters(job.notebook)
         names = {with_settings(arm, job.settings) for arm in job.full["arms"]}
         beside = names | {with_settings("teacher", job.settings)}
         own = [row for row in rows if row.seed == job.seed and row.arm in beside]
@@ -394,6 +395,9 @@ def held(jobs: Sequence[Job], out: Path) -> Kept:
         for i, (varied, seconds, code) in enumerate(each):
             given = book["parameters"] | varied
             same = all(job.full.get(k) == v for k, v in given.items() if k != "arms")
+            # What was not told then, for the parameter is younger, had its default.
+            same &= all(job.full[k] == defaults[k].default for k in job.full.keys() - given.keys()
+                        - {"root", "guess"})  # fmt: skip
             if same and {*job.full["arms"]} <= {*given["arms"]} and names <= {r.arm for r in own}:
                 about = {key: book.get(key) for key in (*MADE_OF, *MADE_ON)}
                 about |= {key: values[i] for key, values in by_run.items()}

@@ -439,6 +439,18 @@ def test_results_of_another_run_are_not_kept(root, change):
     assert (made.jobs[1].folder in kept) is (change[0] != "{lr: 0.01}")
 
 
+def test_a_parameter_that_results_do_not_tell_had_its_default(root):
+    """It is younger than they are."""
+    elsewhere(root, root / "out")
+    file = root / "out" / "manifest.json"
+    told = json.loads(file.read_text())
+    del told["notebooks"]["05_arms"]["parameters"]["steps"]
+    write_json(file, told)
+    assert len(held(sweep(root, ARMS).jobs, root / "out")) == 2
+    other = ARMS.replace("{lr: 0.01}", "{lr: 0.01, steps: 5}")
+    assert held(sweep(root, other).jobs, root / "out") == {}
+
+
 def test_an_arm_whose_rows_were_removed_is_made_again(root):
     rows = [row for row in elsewhere(root, root / "out") if (row.arm, row.seed) != ("mse", 0)]
     manifest = json.loads((root / "out" / "manifest.json").read_text())

@@ -385,29 +385,37 @@ def logs(elements: Tensor, width: int) -> tuple[Figure, str]:
     )
 
 
-def log_conclusion(deviation: dict[str, float]) -> str:
-    """How much the log changes, in words, from `log_deviation`."""
+def log_conclusion(deviation: dict[str, float], wide: dict[str, float] | None = None) -> str:
+    """How much the log changes, in words, from `log_deviation`; `wide`: that of the same elements
+    as a network of 1024 channels would have them."""
     term = deviation["term"]
     words = ("does next to nothing", "changes it by a few percent", "does change it")
     bends = words[(abs(term) >= 0.02) + (abs(term) >= 0.15)]
     side = "lower" if term > 0 else "higher"
+    at_width = "" if wide is None else (
+        f"\nSpread over 1024 channels it would be {abs(wide['term']):.1%} "
+        f"{'lower' if wide['term'] > 0 else 'higher'}, by elements scaled with the root of the "
+        "widths; that is no measurement of such a network."
+    )  # fmt: skip
     return (
         f"Elements have an RMS of {deviation['rms']:.3f}. There log(1 + a) is "
         f"{deviation['element']:.1%} below a; at the 99th percentile, "
         f"{deviation['element p99']:.1%}.\n"
         f"The term as a whole is {abs(term):.1%} {side} with the log than without: here the log "
-        f"{bends}."
+        f"{bends}.{at_width}"
     )
 
 
 SENT = {
-    "FreqKD and its variants": ("code", "signed", "low_only", "eq", "robust", "swapped"),
-    "Weighed by what can be learned": ("lowpass", "coherence", "anchor", "projected"),
-    "What others published": ("unic", "pkd", "cwd", "wavelet", "spectralkd", "gram", "attention"),
-}
+    "FreqKD and its variants": ("code", "signed", "low_only", "high_only", "eq", "robust",
+                                "swapped"),
+    "Weighed, or by what can be learned": ("step", "lowpass", "coherence", "anchor", "projected"),
+    "What others published": ("mse_raw", "unic", "pkd", "cwd", "wavelet", "spectralkd", "gram",
+                              "attention"),
+}  # fmt: skip
 """The losses whose gradients are drawn, by panel; plain MSE stands in each."""
 SPARE = [("#7F7F7F", "-"), ("#CC79A7", "--"), ("#000000", ":"), ("#8C564B", "-."),
-         ("#D55E00", "--"), ("#009E73", "--")]  # fmt: skip
+         ("#D55E00", "--"), ("#009E73", "--"), ("#17BECF", "-.")]  # fmt: skip
 """Colour and line of losses that have no colour of their own in `COLOURS`."""
 
 
