@@ -79,7 +79,7 @@ def misses(found: dict) -> list[str]:
                 missed.append(f"{told}: {row['p95_ms']:.0f} ms, at most {bar}")
     for group, bar, only in (("loss", STEP, None), ("kind", CACHED, "cached")):
         for name, row in found[group].items() if isinstance(found.get(group), dict) else ():
-            if only in (None, name):
+            if only in (None, name) and name != AGAIN:  # which tells of chance alone
                 ask(name, "time", _time(row), bar)
                 ask(name, "memory", row["memory_ratio"], MEMORY)
             if not row["equal"]:
@@ -88,7 +88,7 @@ def misses(found: dict) -> list[str]:
 
 
 def _time(row: dict) -> float:
-    """What a step's bar is asked of: the time by what the loss takes alone, of which chance takes
+    """What a step's bar is asked of: the time by what the loss takes alone, on which chance bears
     less; but that of whole steps, if three of four rounds say more. Files of earlier versions have
     whole steps alone, and so has a cache, for which the median counts."""
     if "by_loss" not in row:
@@ -108,7 +108,9 @@ def answer(found: dict) -> str:
                 f"{memory:.2f}.")  # fmt: skip
     by_loss = ""
     if found["what"] == "step" and "by_loss" in next(iter(found["loss"].values())):
-        by_loss = " by what the loss alone takes, nor above that in three of four whole steps"
+        by_loss = (
+            " by what the loss alone takes, whole steps above it in less than three of four rounds"
+        )
     asked = {
         "loss": f"linear losses at least {FASTER['linear']:.0f}x faster than the straightforward "
         f"way and at most {OF_MSE}x MSE, elementwise ones at least {FASTER['elementwise']:.0f}x",
@@ -132,8 +134,8 @@ def _whole_steps(found: dict) -> str:
     above = [f"{name} {row['ratio']:.3f}" for name, row in found["loss"].items()
              if row["ratio"] > STEP and name != AGAIN]  # fmt: skip
     again = spread(found["loss"][AGAIN], "ratio", 3)
-    return (f"Medians of whole steps above it: {', '.join(above) or 'none'}; a second step with "
-            f"{found['base']} has {again} of the first.")  # fmt: skip
+    return (f"Medians of whole steps above {STEP}x: {', '.join(above) or 'none'}; a second step "
+            f"with {found['base']} has {again} of the first.")  # fmt: skip
 
 
 def columns(found: dict) -> tuple[Sequence[str], list[list[str]]]:

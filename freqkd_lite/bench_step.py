@@ -117,8 +117,8 @@ class Bench:
 
     def alone(self, loss_of: LossOf, maps: list[Tensor], targets: list[Tensor],
               anchors: Anchors | None = None) -> Step:  # fmt: skip
-        """The loss's part of such a step, on `maps` of the student's: value and gradient."""
-        maps = [m.detach().requires_grad_() for m in maps]
+        """The loss's part of such a step, on `maps` of the student's, leaves that several losses
+        share, so that one's gradients at most are in memory: value and gradient."""
 
         def take() -> float:
             for m in maps:
@@ -182,7 +182,7 @@ def step(
         anchored.add(AGAIN)
     targets = [t.to(bench.device) for t in bench.teacher(bench.visible)]
     with torch.no_grad():
-        maps = bench.maps(targets)
+        maps = [m.requires_grad_() for m in bench.maps(targets)]
     with empty_cache() if anchored else nullcontext():
         untrained = bench.untrained() if anchored else None
         steps, alone = {}, {}
@@ -192,6 +192,7 @@ def step(
             alone[name] = bench.alone(loss_of, maps, targets, anchors)
         values, seconds = take_turns(steps, rounds, bench.device)
         _, own = take_turns(alone, rounds, bench.device)
+        del alone, maps
         memory = {name: bench.peak_memory(take) for name, take in steps.items()}
     found = {}
     for name, loss_of in losses.items():

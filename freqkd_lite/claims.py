@@ -138,7 +138,7 @@ def _told(metric: str, found: dict[str, list[Row]], folders: Sequence[str]) -> s
     chosen, rest = arms
     inner = ", ".join(f"{name(m.arm)} {_span(m)}" for m in chosen.values())
     more = "".join(f", {name(m.arm)} {_span(m)} ({seeds(m)})" for m in rest)
-    return f"{inner} ({seeds(chosen['code'])}){more}"
+    return f"on {chosen['code'].split}, {inner} ({seeds(chosen['code'])}){more}"
 
 
 def _needs(what: str, stands_in: bool = False) -> Callable[[dict[str, list[Row]]], tuple[str, str]]:
@@ -147,7 +147,7 @@ def _needs(what: str, stands_in: bool = False) -> Callable[[dict[str, list[Row]]
     def judge(found: dict[str, list[Row]]) -> tuple[str, str]:
         measured = [f"{words}: {told}" for words, told in (
             ("the probe's mean AP", _told("probe_ap", found, (STUDY, "msrs"))),
-            ("a detector's mAP50, on val", _told("map50", found, ("msrs", "msrs_first"))),
+            ("a detector's mAP50", _told("map50", found, ("msrs", "msrs_first"))),
         ) if stands_in and told]  # fmt: skip
         if not measured:
             return "nothing on this data set", f"not run: needs {what}"

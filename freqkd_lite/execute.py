@@ -55,6 +55,9 @@ ENGINE = "freqkd"  # papermill's name of `_Engine`
 AGAIN = 1.0  # seconds
 
 
+FOLDERS = {"FREQKD_RUNS", "FREQKD_CACHE", "FREQKD_DATA", "FREQKD_WEIGHTS"}
+
+
 class _Loader(yaml.SafeLoader):
     """YAML that reads 1e-4 as a number, as version 1.2 of the language does."""
 
@@ -278,6 +281,8 @@ def execute(path: Path, values: dict, out: Path, progress: bool = False, **entri
         saved = dict(os.environ)
         # Progress bars would be stored as widgets without a use; this run has its own.
         os.environ.update(FREQKD_RUN=str(beside), TQDM_DISABLE="1")
+        for name in FOLDERS & os.environ.keys():  # the kernel works in the notebook's folder
+            os.environ[name] = str(Path(os.environ[name]).expanduser().absolute())
         problem = None
         try:
             papermill.execute_notebook(

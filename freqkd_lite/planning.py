@@ -207,17 +207,15 @@ def estimate(plan: Plan, cost: Cost) -> Estimate:
     fixed = 4 * (cost.teacher_size + cost.student_size + added) + 12 * cost.trained
     fixed += 4 * cost.student_size * anchored
     strangers = plan.pairs * looks_at_strangers(loss)
-    kept = views * cost.maps + anchored * (views + min(views, strangers)) * cost.untrained_maps
-    kept = min(kept, settings.cache_limit_gb * 1e9) if settings.crop_list else 0
+    whole = views * cost.maps + anchored * (views + min(views, strangers)) * cost.untrained_maps
+    kept = min(whole, settings.cache_limit_gb * 1e9) if settings.crop_list else 0
     # Of what a cache takes each is computed once, the rest, as without one, whenever it is seen.
-    whole = views * (cost.maps + anchored * cost.untrained_maps)
-    fits = min(1.0, kept / whole) if kept else 0.0
-    seen = fits * views + (1 - fits) * pictures
+    fits = kept / whole if kept else 0.0
+    seen, alone = fits * views + (1 - fits) * pictures, 0
+    if loss in PREPARERS:  # and what the pass before training leaves in the cache, there
+        alone = plan.pairs * (cost.teacher + cost.untrained) + strangers * cost.untrained
+        seen -= fits * min(plan.pairs, views)
     features = seen * (cost.teacher + anchored * cost.untrained)
-    alone = strangers * cost.untrained
-    if loss in PREPARERS:  # what is kept and seen again is counted above
-        again = (1 - fits) * cost.teacher + (1 - fits * anchored) * cost.untrained
-        alone += plan.pairs * again
     return Estimate(
         operations=float(pictures * cost.student + (not settings.crop_list) * features),
         exact=float(bool(settings.crop_list) * features),

@@ -411,12 +411,13 @@ def gather(jobs: Sequence[Job], out: Path, kept: Kept | None = None) -> tuple[li
     images are copied to `out`/per_image. An arm carries what varies besides the seed: `code
     (lr=0.001)`.
 
-    A row that two runs share is taken once. One of an arm which is not trained is the last run's:
-    earlier ones may be of a version that drew other intervals, or of another processor, which
-    rounds otherwise. `UserError` if two runs that should differ in seed and arms alone had other
-    data or weights."""
+    A row that two runs share is taken once. One of an arm which is not trained is the last run's,
+    and a new one's before those kept: earlier ones may be of a version that drew other intervals,
+    or of another processor, which rounds otherwise. `UserError` if two runs that should differ in
+    seed and arms alone had other data or weights."""
     about, first = {}, {}
     rows: dict[str, Row] = {}
+    new: set[str] = set()
     for job in jobs:
         own, told = (kept or {}).get(job.folder) or (None, _manifest(job))
         stem = job.notebook.stem
@@ -438,7 +439,12 @@ def gather(jobs: Sequence[Job], out: Path, kept: Kept | None = None) -> tuple[li
         for row in own:
             untrained = split_arm(row.arm)[0] in UNTRAINED
             apart = {"per_image"} | ({"value", "interval"} if untrained else set())
-            rows[row.model_dump_json(exclude=apart)] = row
+            key = row.model_dump_json(exclude=apart)
+            if job.folder not in (kept or {}):
+                new.add(key)
+            elif key in new:
+                continue
+            rows[key] = row
     return list(rows.values()), {stem: _about(entries) for stem, entries in about.items()}
 
 

@@ -125,7 +125,7 @@ def test_a_study_is_read_back_as_it_was_kept(tmp_path):
     drawn, said = ablation(tmp_path)
     assert said.startswith(
         "anchored · lr=0.001 is ahead of MSE · lr=0.001 by 0.01 or more; FreqKD (code) · lr=0.003, "
-        "named beforehand, cannot be told from it, by"
+        "named beforehand, cannot be told from it: -"
     )
     assert said.endswith("\n5 seeds, 93 images in 40 groups, msrs test.")
     plt.close(drawn[0])
@@ -148,7 +148,7 @@ def test_the_verdict_begins_with_its_answer():
 
     assert said(found, "code") == (
         "anchored is ahead of MSE by 0.01 or more; FreqKD (code), named beforehand, cannot be told "
-        "from it, by -0.020 [-0.030, +0.001]. One by one, "
+        "from it: -0.020 [-0.030, +0.001]. One by one, "
         "ahead by 0.01 or more with an interval above 0: anchored +0.020 [+0.001, +0.040]. "
         "Below it with an interval below 0: bands swapped."
     )
@@ -178,9 +178,9 @@ def test_who_is_ahead_is_judged_once_more_by_what_holds_for_all_at_once():
     kept = Differences("mse", "code", "probe_ap", "msrs test", rows)
     assert [d.arm for d in trained(kept)] == ["gram", "pkd", "code"]
     assert verdict(kept)[0] == (
-        "PKD is ahead of MSE by 0.01 or more once all 3 arms are looked at together (Gram is when "
-        "looked at by itself); FreqKD (code),"
-        " named beforehand, is below it, by -0.050 [-0.060, -0.040]."
+        "PKD is ahead of MSE by 0.01 or more once all 3 arms are looked at together (looked at "
+        "alone, Gram is); FreqKD (code),"
+        " named beforehand, is below it: -0.050 [-0.060, -0.040]."
     )
     assert ahead_of_all([rows[1], rows[3]], "it").startswith("No arm is ahead of it by 0.01")
     both = [rows[2], replace(rows[1], among=(0.005, 0.1))]

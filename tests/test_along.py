@@ -141,13 +141,11 @@ def test_a_few_arms_are_set_against_the_first_over_images_and_seeds(tmp_path):
     def apart(at, d):
         return at if d.interval[0] > 0 or d.interval[1] < 0 else ""
 
-    at = (
-        ", ".join(filter(None, (apart("30", code30), apart("60", code60)))) or "none of these steps"
-    )
+    at = ", ".join(filter(None, (apart("30", code30), apart("60", code60)))) or "none of these"
     assert along_answer(kept).startswith(
         f"FreqKD (code) less MSE, over images and seeds: {code30} at 30, {code60} at 60; told "
         f"apart at {at}. Gram less MSE, over images and seeds: {gram30} at 30; told apart at "
-        f"{apart('30', gram30) or 'none of these steps'}. probe AP, each arm at its best: "
+        f"{apart('30', gram30) or 'none of these'}. probe AP, each arm at its best: "
     )
     assert apart("30", code30) == "30" and not apart("60", code60)  # the test sees both
     figure, alt = along_figure(kept)

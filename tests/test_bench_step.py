@@ -96,7 +96,7 @@ def test_a_loss_alone_computes_the_gradient_too():
         return losses.build_loss("mse")(maps, targets)
 
     maps = [x.detach() for x in bench.maps(targets)]
-    take = bench.alone(spy, maps, targets)
+    take = bench.alone(spy, [x.clone().requires_grad_() for x in maps], targets)
     assert take() == take()
     for x, own, target in zip(maps, seen[-1], targets, strict=True):
         x = x.requires_grad_()

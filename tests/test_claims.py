@@ -71,7 +71,9 @@ def test_msrs_stands_beside_kaist_and_never_for_it(tmp_path):
     write_results(tmp_path / "msrs", rows, {})
     _, _, measured, verdict = table(tmp_path)[2]
     assert "MSE 0.60 [0.50, 0.70]" in measured and verdict == "not run: needs KAIST"
-    assert measured.startswith("on MSRS instead, short runs; the probe's mean AP: undistilled")
+    assert measured.startswith(
+        "on MSRS instead, short runs; the probe's mean AP: on val, undistilled"
+    )
     assert measured.endswith("(one seed)")
     rows += [r.model_copy(update={"seed": 1, "value": r.value + 0.02}) for r in rows]
     write_results(tmp_path / "msrs", rows, {})
@@ -82,7 +84,7 @@ def test_msrs_stands_beside_kaist_and_never_for_it(tmp_path):
     found = [r.model_copy(update={"metric": "map50", "value": r.value - 0.3}) for r in rows[:6]]
     write_results(tmp_path / "msrs_first", found, {})
     told = table(tmp_path)[2][2]
-    assert "; a detector's mAP50, on val: undistilled 0.20 [0.40, 0.60], MSE 0.30" in told
+    assert "; a detector's mAP50: on val, undistilled 0.20 [0.40, 0.60], MSE 0.30" in told
     assert table(tmp_path)[3][2] == "nothing on this data set"  # MSRS stands in for KAIST alone
 
 
@@ -122,8 +124,8 @@ def test_the_finding_is_what_the_differences_say(tmp_path, value, low, words):
         in said
     )
     assert words in said
-    alone = "together (anchored · lr=0.001 is when looked at by itself).**"
-    assert (alone in said) == ("itself" in said) == ((value, low) == (0.02, 0.005))
+    alone = "together (looked at alone, anchored · lr=0.001 is).**"
+    assert (alone in said) == ("(looked at alone" in said) == ((value, low) == (0.02, 0.005))
     # undistilled it is -0.1 [-0.2, -0.05] away
     assert (
         ".**\n- That MSE is above the student before distillation: **+0.100 [+0.050, +0.200]**.\n"

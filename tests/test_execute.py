@@ -470,6 +470,29 @@ def test_the_command_s_help_fits_a_terminal(freqkd):
     assert any(line.split()[:1] == ["run"] for line in lines)
 
 
+def test_folders_that_are_given_relative_are_the_caller_s_in_the_kernel_too(folder, monkeypatch):
+    monkeypatch.chdir(folder.parent)
+    monkeypatch.setenv("FREQKD_RUNS", "runs")
+    monkeypatch.setenv("FREQKD_DATA", "data")
+    cell = "import os\nprint(os.environ['FREQKD_RUNS'], os.environ['FREQKD_DATA'])"
+    path = write(folder, "02_third", [settings(), code(cell)])
+    out = execute(path, {}, Path("here"))
+    assert out == Path("here")
+    said = nbformat.read(out / "notebook.ipynb", 4).cells[-1].outputs[0].text
+    assert said == f"{folder.parent / 'runs'} {folder.parent / 'data'}\n"
+    assert os.environ["FREQKD_RUNS"] == "runs" and runs.runs_folder() == folder.parent / "runs"
+
+
+def test_relative_weights_are_those_that_the_notebook_finds_in_its_folder(folder, monkeypatch):
+    path = write(folder, "02_third", [settings('model: str = "tiny"\nweights: str = ""')])
+    monkeypatch.chdir(folder.parent)
+    (folder / "w.safetensors").write_bytes(b"one")
+    first = address(path, {"weights": "w.safetensors"})
+    (folder / "w.safetensors").write_bytes(b"two")
+    assert address(path, {"weights": "w.safetensors"}) != first
+    assert address(path, {"weights": "random"}) not in (first, address(path, {}))
+
+
 def test_a_notebook_writes_into_a_folder_that_is_given_relative(folder, freqkd):
     """Its kernel works in the notebooks' folder, not in the command's."""
     cell = "import os, pathlib\npathlib.Path(os.environ['FREQKD_RUN'], 'own.txt').write_text('x')"

@@ -65,6 +65,15 @@ def test_a_teacher_stays_frozen_inside_a_trained_module():
     assert not any(p.requires_grad for p in teacher.parameters())
 
 
+def test_memory_that_runs_out_is_not_told_as_a_wrong_size(backbone, monkeypatch):
+    def full(*of, **named):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(backbone.net, "forward_intermediates", full)
+    with pytest.raises(torch.OutOfMemoryError):
+        backbone(torch.zeros(1, 3, 168, 224), (1,))
+
+
 def test_weights_come_from_the_path_then_the_folder(tmp_path, monkeypatch):
     name = "vit_tiny_patch16_224"
     torch.manual_seed(1)

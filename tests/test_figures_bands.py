@@ -329,7 +329,7 @@ def test_the_words_about_the_log_follow_the_elements_size():
     assert all("lower with the log" in text for text in texts)
     deviation = {"rms": 0.04, "element": 0.02, "element p99": 0.05, "term": 0.084}
     told = bands.log_conclusion(deviation, deviation | {"term": 0.037})
-    assert "1024 channels it would be 3.7% lower, by elements scaled with the root" in told
+    assert "With 1024 channels the term would be 3.7% lower, if elements shrink" in told
     assert told.endswith("no measurement of such a network.") and "8.4% lower with" in told
 
 

@@ -18,7 +18,7 @@ from freqkd_lite.checkpoints import load_tensors
 from freqkd_lite.distil import Student, add_lora, clip_at, settings_from
 from freqkd_lite.errors import UserError
 from freqkd_lite.features import Backbone, create_net, load_backbone
-from freqkd_lite.processes import Processes
+from freqkd_lite.processes import PATIENCE, Processes
 from tests.survivor import CNN, VIT, Noise
 from tests.test_survival import result, stopped
 
@@ -305,3 +305,19 @@ def test_efficientnet_with_its_own_weights_learns(tmp_path):
     made = run(tmp_path, **values)
     assert made.manifest["models"]["student"]["source"].startswith("tf_efficientnet_lite0")
     assert made.log[-1]["loss"] < made.log[0]["loss"]
+
+
+def test_processes_wait_longer_for_the_first_one_than_torch_would(monkeypatch):
+    """Looking at all pairs before training can take hours, and torch gives up in minutes."""
+    asked = {}
+
+    class State:
+        num_processes, process_index, device = 2, 1, torch.device("cpu")
+
+        def __init__(self, **given):
+            asked.update(given)
+
+    monkeypatch.setitem(sys.modules, "accelerate", SimpleNamespace(PartialState=State))
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    assert Processes().count == 2
+    assert asked == {"cpu": True, "timeout": PATIENCE} and PATIENCE.total_seconds() >= 12 * 3600

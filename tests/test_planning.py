@@ -151,7 +151,7 @@ def test_what_a_loss_looks_at_before_and_while_training(loss, crops, operations,
     # one process looks at the pairs, in float32, while the others wait
     first = found.alone / 1e12
     assert first == {("robust", 0): 200, ("coherence", 0): 300, ("anchor", 0): 300,
-                     ("coherence", 2): 200, ("anchor", 2): 100}[loss, crops]  # fmt: skip
+                     ("coherence", 2): 300, ("anchor", 2): 300}[loss, crops]  # fmt: skip
     rest = (found.operations / 100 + found.exact / 10) / 2 / 1e12
     assert found.hours(100.0, 10.0, 2) == pytest.approx((rest + first / 10) / 0.4 / 3600)
     assert found.fixed["fp32"] == estimate(PLAN, COST).fixed["fp32"] + kept

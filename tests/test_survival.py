@@ -429,6 +429,16 @@ def test_a_picture_that_is_not_finite_is_named_with_a_cache_and_by_what_looks_be
         distil.distil(settings_from(**VIT | own | dict(loss="coherence")), tmp_path, False)
 
 
+def test_only_pictures_that_were_looked_at_are_named(tmp_path):
+    """`robust` looks at no strangers: of the batch that holds the bad pair, its two alone."""
+    settings = settings_from(**VIT | dict(data_options={"bad": 4}, loss="robust"))
+    views = distil.plan(Noise("train", (32, 48)), settings)
+    bad = next(batch for batch in views if 4 in [view.index for view in batch])
+    names = ", ".join(f"noise{view.index}" for view in bad)
+    with pytest.raises(UserError, match=rf"not finite: .*\({names}\)"):
+        distil.distil(settings, tmp_path, False)
+
+
 def test_what_only_saves_time_is_no_part_of_the_address(tmp_path):
     first = distil.distil(settings_from(**SHORT), tmp_path, False)
     for change in (

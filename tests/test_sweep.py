@@ -351,6 +351,11 @@ runs: [{arms: [none, "mse (lr=0.1)"]}, {arms: [none, code]}]""",
     assert [(row.seed, row.value, row.interval) for row in found if row.arm == "none"] == [
         (0, 0.3, None), (1, 0.3001, (0.1, 0.4)),
     ]  # fmt: skip
+    # and a kept run's counts after those that are new, wherever it stands
+    kept = {later: (told, json.loads((later / "manifest.json").read_text()))}
+    shutil.rmtree(later)
+    seen = [row for row in gather(made.jobs, root / "out", kept)[0] if row.arm == "none"]
+    assert [(row.seed, row.value) for row in seen] == [(0, 0.3), (1, 0.3)]
     (none,) = (m for m in means(found) if m.arm == "none")
     assert (none.seeds, none.over, none.interval) == (2, "", None)  # no interval over seeds
 

@@ -65,7 +65,8 @@ def arms_figure(kept: Differences, found: Sequence[Mean]) -> tuple[Figure, str]:
     right.legend(loc="upper center", bbox_to_anchor=(0.5, below), ncols=2)
     few = [f"hollow: fewer than {most} seeds"] * any(d.seeds < most for d in rows)
     marks = "; ".join([*few, *["† entered later"] * bool(kept.later)])
-    note = f"thick: by itself; thin: all at once; dotted: {MARGIN:g}\n{marks}"
+    wide = "thick: by itself; thin: all at once; " * any(d.among for d in rows)
+    note = f"{wide}dotted: {MARGIN:g}\n{marks}"
     left.annotate(note, (0, below), xycoords="axes fraction", va="top", fontsize=8.5)
     left.set_yticks(range(len(arms)), [name(a) + " †" * (a in kept.later) for a in arms])
     metric = NAMES.get(kept.metric, kept.metric)
@@ -76,8 +77,9 @@ def arms_figure(kept: Differences, found: Sequence[Mean]) -> tuple[Figure, str]:
         ax.grid(axis="y", visible=False)
     return drawn, (
         f"{metric} of each arm less that of {name(kept.against)}, with 95 % intervals over "
-        "images and seeds, and its divergence from the teacher by band in the last matched block. "
-        f"{'. '.join(said)}."
+        "images and seeds (drawn thinner those of all arms at once; hollow marks, arms of fewer "
+        "seeds; a dagger, arms that entered later), and its divergence from the teacher by band in "
+        f"the last matched block. {'. '.join(said)}."
     )
 
 
@@ -103,7 +105,7 @@ def verdict(kept: Differences) -> list[str]:
     first = ahead_of_all(rows, mark)
     for d in rows:
         if d.arm == kept.named:
-            first += f"; {name(d.arm)}, named beforehand, {side(d)} it, by {d}"
+            first += f"; {name(d.arm)}, named beforehand, {side(d)} it: {d}"
     told = ", ".join(f"{name(d.arm)} {d}{entered(kept, d)}" for d in rows if beats(d))
     said = [f"{first}.", f"One by one, ahead by {MARGIN:g} or more with an interval above 0: "
             f"{told or 'none'}."]  # fmt: skip
@@ -127,8 +129,9 @@ def ahead_of_all(rows: Sequence[Difference], mark: str) -> str:
     of_all = ""
     if len(rows) > 1 and any(d.among for d in rows):
         of_all = f" once all {len(rows)} arms are looked at together"
-        alone = ", ".join(name(d.arm) for d in rows if beats(d) and d not in ahead)
-        of_all += f" ({alone} is when looked at by itself)" if alone else ""
+        beside = [name(d.arm) for d in rows if beats(d) and d not in ahead]
+        alone, are = ", ".join(beside), "are" if len(beside) > 1 else "is"
+        of_all += f" (looked at alone, {alone} {are})" if alone else ""
     return f"{who} {verb} ahead of {mark} by {MARGIN:g} or more{of_all}"
 
 

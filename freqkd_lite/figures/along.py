@@ -395,7 +395,7 @@ def _gaps(kept: Along) -> list[tuple[str, float, Difference]]:
 
 def _apart(kept: Along) -> str:
     """By how much each of a few arms is ahead of the first, at each value that both have, and at
-    how many of them the two can be told apart."""
+    which of them the two can be told apart."""
     one, *others = kept.lines
     said = []
     for other in others:
@@ -404,7 +404,7 @@ def _apart(kept: Along) -> str:
             continue
         told = ", ".join(f"{d} at {at:g}" for at, d in of)
         apart = [f"{at:g}" for at, d in of if d.interval[0] > 0 or d.interval[1] < 0]
-        at = f"at {', '.join(apart)}" if apart else f"at none of these {kept.setting}"
+        at = f"at {', '.join(apart)}" if apart else "at none of these"
         both = f"{name(other)} less {name(one)}, over images and seeds"
         said.append(f"{both}: {told}; told apart {at}.")
     return " ".join(said)

@@ -393,9 +393,9 @@ def log_conclusion(deviation: dict[str, float], wide: dict[str, float] | None = 
     bends = words[(abs(term) >= 0.02) + (abs(term) >= 0.15)]
     side = "lower" if term > 0 else "higher"
     at_width = "" if wide is None else (
-        f"\nSpread over 1024 channels it would be {abs(wide['term']):.1%} "
-        f"{'lower' if wide['term'] > 0 else 'higher'}, by elements scaled with the root of the "
-        "widths; that is no measurement of such a network."
+        f"\nWith 1024 channels the term would be {abs(wide['term']):.1%} "
+        f"{'lower' if wide['term'] > 0 else 'higher'}, if elements shrink as the root of the width "
+        "grows; that is no measurement of such a network."
     )  # fmt: skip
     return (
         f"Elements have an RMS of {deviation['rms']:.3f}. There log(1 + a) is "

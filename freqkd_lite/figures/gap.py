@@ -156,7 +156,7 @@ def control_conclusion(measured: dict[str, Levels], guess: str | None = None) ->
         f"Beyond noise, the ratio is no smaller for: {', '.join(as_large)}. "
         "So a ratio is no sign of a gap between RGB and infrared."
         if as_large
-        else "No control reaches the ratio of infrared: here the ratio would tell them apart."
+        else "No pairs without infrared reach its ratio: here the ratio would tell them apart."
     )
     for name, ring in (("Low", 0), ("High", -1)):
         means = {k: level.mean() for k, level in measured.items()}
