@@ -204,8 +204,8 @@ def opening(name: str, dataset: str = "scenes") -> None:
     if timings.is_file():
         seconds = json.loads(timings.read_text())["seconds"].get(name)
         if seconds is not None:
-            minutes = max(1, round(seconds / 60))
-            print(f"With its defaults this takes about {minutes} min on 2 cores (measured).")
+            takes = f"{round(seconds)} s" if seconds < 90 else f"{round(seconds / 60)} min"
+            print(f"With its defaults this takes about {takes} on 2 cores (measured).")
     note = getattr(data.REGISTRY.get(dataset), "note", "")
     if note:
         print(note)

@@ -118,9 +118,10 @@ def check_one_place(found: Iterable[Row | Mean], metric: str, remedy: str) -> No
 
 
 def over_seeds(values: Iterable[float]) -> tuple[float, tuple[float, float] | None]:
-    """Mean over seeds and its 95 % t interval (None for a single seed)."""
+    """Mean over seeds and its 95 % t interval; None for a single seed, and for what no seed
+    changes, which has no spread that could be told."""
     values = list(values)
-    if len(values) < 2:
+    if len({*values}) < 2:
         return values[0], None
     half = stdtrit(len(values) - 1, 0.975) * stdev(values) / len(values) ** 0.5
     return mean(values), (mean(values) - half, mean(values) + half)

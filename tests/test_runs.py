@@ -81,4 +81,4 @@ def test_the_interval_over_seeds_is_students():
     # by hand: mean 2, s = 1, n = 3, t(.975, 2) = 4.302653, half = 4.302653 / sqrt(3) = 2.484138
     mean, (low, high) = over_seeds([1.0, 2.0, 3.0])
     assert (mean, low, high) == pytest.approx((2, 2 - 2.484138, 2 + 2.484138), abs=1e-5)
-    assert over_seeds([4.0]) == (4.0, None)
+    assert over_seeds([4.0]) == over_seeds([4.0, 4.0, 4.0]) == (4.0, None)
