@@ -72,7 +72,7 @@ def arms_figure(kept: Differences, found: Sequence[Mean]) -> tuple[Figure, str]:
     metric = NAMES.get(kept.metric, kept.metric)
     less = f"{metric} less that of {name(kept.against)}"
     left.set(ylim=(len(arms) - 0.5, -0.5), xlabel=less, title="Which lesson helps?")
-    right.set(xlabel="divergence from the teacher, last block", title="Which is learned?")
+    right.set(xlabel="divergence, last block", title="Which is learned?")
     for ax in (left, right):
         ax.grid(axis="y", visible=False)
     return drawn, (
