@@ -178,7 +178,7 @@ def test_a_gain_is_named_only_where_its_interval_leaves_out_zero():
     gains = {"mse": (0.1, (0.05, 0.2)), "code": (0.1, (-0.01, 0.2)), "cosine": (-0.1, (-0.2, -0.1))}
     above, even, below = arms.gain_conclusion(gains, "mAP50", "undistilled").splitlines()
     assert above == "mAP50 of MSE is above that of undistilled: +0.100 [+0.050, +0.200]."
-    assert "not told from" in even and "cosine is below" in below
+    assert "not to be told from" in even and "cosine is below" in below
 
 
 def result(**draws):
