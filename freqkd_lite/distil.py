@@ -416,14 +416,14 @@ def measure_loss(untrained: Untrained, teacher: Teacher, pairs: data.PairSet,
             visible, infrared = load_views(pairs, views, settings)
             targets = [target.to(infrared) for target in teacher(visible)]
             found = [untrained(infrared, targets), targets]
-            names = _names(pairs, views, settings)
+            looked = [settings]
             if looks_at_strangers(settings.loss):
                 found.append(untrained(load_views(pairs, views, strange)[1], targets))
-                names = list(dict.fromkeys([*names, *_names(pairs, views, strange)]))
+                looked.append(strange)
             if not all(m.isfinite().all() for maps in found for m in maps):
                 raise UserError(
                     "Features that the loss looks at before training are not finite: look at the "
-                    f"weights, and at these pairs ({', '.join(names)})."
+                    f"weights, and at these pairs ({_names(pairs, views, *looked)})."
                 )
             yield tuple(found)
 
@@ -471,7 +471,7 @@ def train(student: Student, teacher: Teacher, pairs: data.PairSet, settings: Dis
         if not math.isfinite(total + norm):
             raise UserError(
                 f"The loss or its gradient is not finite at step {step}: lower lr={settings.lr}, "
-                f"or look at the pairs of this batch ({', '.join(_names(pairs, views, settings))})."
+                f"or look at the pairs of this batch ({_names(pairs, views, settings)})."
             )
         rate = learning_rate(step, settings)
         for group in optimiser.param_groups:
@@ -485,13 +485,15 @@ def train(student: Student, teacher: Teacher, pairs: data.PairSet, settings: Dis
             checkpoints.after(step + 1, student, optimiser)
 
 
-def _names(pairs: data.PairSet, views: Sequence[View], settings: DistilSettings) -> list[str]:
-    """The pairs whose pictures a batch holds."""
-    seen = [view.index for view in views]
-    if settings.shuffled:
-        others = strangers(pairs, settings.seed)
-        seen += [others[index] for index in seen]
-    return list(dict.fromkeys(pairs.names[index] for index in seen))
+def _names(pairs: data.PairSet, views: Sequence[View], *looked: DistilSettings) -> str:
+    """The pairs whose pictures a batch holds, read as each of some settings says."""
+    own = [view.index for view in views]
+    seen = list(own)
+    for settings in looked:
+        if settings.shuffled:
+            others = strangers(pairs, settings.seed)
+            seen += [others[index] for index in own]
+    return ", ".join(dict.fromkeys(pairs.names[index] for index in seen))
 
 
 def clip_at(norms: list[float], settings: DistilSettings) -> float:

@@ -403,13 +403,6 @@ def address(path: Path, values: dict, numbers_only: bool = False, seen: dict | N
     )
 
 
-def spell(seconds: float) -> str:
-    """A duration in the words of a person: '40 s', '3 min', '2.5 h'."""
-    if seconds >= 5400:
-        return f"{seconds / 3600:.1f} h"
-    return f"{max(1, round(seconds))} s" if seconds < 90 else f"{round(seconds / 60)} min"
-
-
 def measured_times(root: Path) -> dict[str, float]:
     """Seconds that each notebook took when the committed outputs were made; {} if unknown."""
     file = root / TIMES

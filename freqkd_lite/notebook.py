@@ -20,7 +20,7 @@ from freqkd_lite import data, memory
 from freqkd_lite.data.base import digest
 from freqkd_lite.errors import UserError
 from freqkd_lite.results import Row, write_results
-from freqkd_lite.runs import manifest
+from freqkd_lite.runs import manifest, spell
 
 # Okabe and Ito's colours, which people with any kind of colour vision can tell apart. The same
 # thing has the same colour in every notebook.
@@ -204,8 +204,7 @@ def opening(name: str, dataset: str = "scenes") -> None:
     if timings.is_file():
         seconds = json.loads(timings.read_text())["seconds"].get(name)
         if seconds is not None:
-            takes = f"{round(seconds)} s" if seconds < 90 else f"{round(seconds / 60)} min"
-            print(f"With its defaults this takes about {takes} on 2 cores (measured).")
+            print(f"With its defaults this takes about {spell(seconds)} on 2 cores (measured).")
     note = getattr(data.REGISTRY.get(dataset), "note", "")
     if note:
         print(note)

@@ -31,10 +31,9 @@ from freqkd_lite.execute import (
     hidden_errors,
     measured_times,
     read_preset,
-    spell,
     tidy,
 )
-from freqkd_lite.runs import PACKAGE, runs_folder, write_json
+from freqkd_lite.runs import PACKAGE, runs_folder, spell, write_json
 
 TEMPLATE = PACKAGE / "page_template"
 PRIORITY = ["text/html", "image/svg+xml", "image/png", "image/jpeg", "text/markdown", "text/plain"]

@@ -33,6 +33,13 @@ def runs_folder(folder: str | Path | None = None) -> Path:
     return Path(chosen).expanduser().absolute()  # notebooks run in a folder of their own
 
 
+def spell(seconds: float) -> str:
+    """A duration in the words of a person: '40 s', '3 min', '2.5 h'."""
+    if seconds >= 5400:
+        return f"{seconds / 3600:.1f} h"
+    return f"{max(1, round(seconds))} s" if seconds < 90 else f"{round(seconds / 60)} min"
+
+
 @cache
 def code_version(patterns: tuple[str, ...] = CORE) -> str:
     """A checksum of the package's own source files, 16 hex digits."""

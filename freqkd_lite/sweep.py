@@ -48,7 +48,6 @@ from freqkd_lite.execute import (
     parameters,
     read_preset,
     read_yaml,
-    spell,
 )
 from freqkd_lite.results import (
     UNTRAINED,
@@ -60,7 +59,7 @@ from freqkd_lite.results import (
     with_settings,
     write_results,
 )
-from freqkd_lite.runs import manifest, run_key, runs_folder
+from freqkd_lite.runs import manifest, run_key, runs_folder, spell
 
 KEYS = {"notebook", "preset", "fixed", "grid", "runs", "metric", "against", "named", "later",
         "along"}  # fmt: skip
