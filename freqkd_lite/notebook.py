@@ -16,11 +16,12 @@ import matplotlib.pyplot as plt
 from IPython.display import Image, display
 from matplotlib.figure import Figure
 
-from freqkd_lite import data, memory
+from freqkd_lite import data
 from freqkd_lite.data.base import digest
+from freqkd_lite.distil import memory
 from freqkd_lite.errors import UserError
-from freqkd_lite.results import Row, write_results
-from freqkd_lite.runs import manifest, spell
+from freqkd_lite.results.rows import Row, write_results
+from freqkd_lite.store import manifest, spell
 
 # Okabe and Ito's colours, which people with any kind of colour vision can tell apart. The same
 # thing has the same colour in every notebook.

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from freqkd_lite.errors import UserError
-from freqkd_lite.runs import whole_folder, write_json
+from freqkd_lite.store import whole_folder, write_json
 
 
 def fake(path: Path, values: dict, out: Path, **entries) -> Path:

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import torch
 
-from freqkd_lite import data, distil
+from freqkd_lite import data
 from freqkd_lite.data.base import Pair, PairSet
+from freqkd_lite.distil import train as distil
 from freqkd_lite.errors import Interrupted, UserError
 
 torch.set_num_threads(1)  # before any operation: a fork that inherits OpenMP's threads can hang

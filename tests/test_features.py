@@ -6,13 +6,7 @@ import torch
 from safetensors.torch import save_file
 
 from freqkd_lite.errors import UserError
-from freqkd_lite.features import (
-    create_net,
-    crop_to_patch,
-    extract,
-    load_backbone,
-    sha256_file,
-)
+from freqkd_lite.features import create_net, crop_to_patch, extract, load_backbone, sha256_file
 
 
 @pytest.fixture(scope="module")

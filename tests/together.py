@@ -11,7 +11,8 @@ import os
 import sys
 from pathlib import Path
 
-from freqkd_lite import data, distil
+from freqkd_lite import data
+from freqkd_lite.distil import train as distil
 from freqkd_lite.errors import Interrupted, UserError
 from tests.survivor import Noise
 

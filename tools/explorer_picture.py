@@ -14,7 +14,7 @@ from pathlib import Path
 
 from PIL import Image, ImageChops
 
-from freqkd_lite.bench import browser, free_port, serving
+from freqkd_lite.bench.slider import browser, free_port, serving
 from freqkd_lite.errors import UserError
 
 ROOT = Path(__file__).parent.parent

@@ -20,14 +20,14 @@ import torch
 from torch import Tensor
 
 from freqkd_lite import data
-from freqkd_lite.data.scenes import GENERATOR_VERSION
 from freqkd_lite.errors import UserError
 from freqkd_lite.evaluate.stats import percentiles
 from freqkd_lite.features import Backbone, extract, load_backbone
-from freqkd_lite.figures.gap import BANDS, EDGES, Levels, levels
-from freqkd_lite.results import Row, write_results
-from freqkd_lite.runs import manifest
+from freqkd_lite.results.rows import Row, write_results
+from freqkd_lite.scenes.world import GENERATOR_VERSION
 from freqkd_lite.spectrum import raw_mse, ring_counts, ring_sums
+from freqkd_lite.store import manifest
+from freqkd_lite.viz.gap import BANDS, EDGES, Levels, levels
 
 MODEL, BLOCKS, LIGHTS = "vit_small_patch14_dinov2.lvd142m", (2, 5, 8, 11), ("day", "night")
 

@@ -21,8 +21,8 @@ from freqkd_lite.errors import UserError
 from freqkd_lite.evaluate.probe import patch_labels, probe
 from freqkd_lite.evaluate.segmentation import segment
 from freqkd_lite.features import TINY, TINY_WEIGHTS, Backbone, extract, load_backbone
-from freqkd_lite.results import Row, pick, write_results
-from freqkd_lite.runs import manifest
+from freqkd_lite.results.rows import Row, pick, write_results
+from freqkd_lite.store import manifest
 
 DINO = "vit_small_patch14_dinov2.lvd142m"
 GRID, PATCH = (12, 16), 14

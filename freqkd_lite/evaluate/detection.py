@@ -25,7 +25,7 @@ from tqdm.auto import trange
 from freqkd_lite.distil import learning_rate
 from freqkd_lite.errors import UserError, unknown
 from freqkd_lite.evaluate.stats import Resampled, multiplicities
-from freqkd_lite.runs import no_bar
+from freqkd_lite.store import no_bar
 
 LEVELS = (0.5, 1.0, 2.0)  # strides of the pyramid in patches: 7, 14 and 28 px at patch 14
 CENTRE = 1.5  # a positive point is nearer than this to its box's centre, in strides, as in FCOS

@@ -18,18 +18,18 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from freqkd_lite.changes import steps
-from freqkd_lite.controls import LIGHTS, PAIRINGS, Views, spread
 from freqkd_lite.data import PairSet, require
 from freqkd_lite.errors import Interrupted, UserError, unknown
 from freqkd_lite.features import Backbone, load_backbone, sha256_state
-from freqkd_lite.figures.gap import EDGES
 from freqkd_lite.gap import measures, store
 from freqkd_lite.gap import tables as gap_tables
+from freqkd_lite.gap.changes import steps
 from freqkd_lite.gap.coherence import CHANNELS, GROUPS, Coherences
+from freqkd_lite.gap.controls import LIGHTS, PAIRINGS, Views, spread
 from freqkd_lite.gap.store import Arrays
-from freqkd_lite.runs import code_version, run_key, runs_folder
 from freqkd_lite.spectrum import BANDS, band_counts
+from freqkd_lite.store import code_version, run_key, runs_folder
+from freqkd_lite.viz.gap import EDGES
 
 SCHEMA = "freqkd-gap/1"
 DEFAULT_MODEL = "vit_small_patch14_dinov2.lvd142m"

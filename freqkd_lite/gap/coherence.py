@@ -16,8 +16,8 @@ import torch
 from scipy.special import stdtrit
 from torch import Tensor
 
-from freqkd_lite.coherence import CrossSpectrum
 from freqkd_lite.gap import store
+from freqkd_lite.spectrum.coherence import CrossSpectrum
 
 GROUPS = 10
 CHANNELS = 96  # of a map's, evenly spread: coherence is an average over channels

@@ -14,9 +14,9 @@ from freqkd_lite.errors import UserError
 from freqkd_lite.gap import SCHEMA, report
 from freqkd_lite.gap.words import BAND, answer, shifts
 from freqkd_lite.notebook import style
-from freqkd_lite.results import Row, write_results
-from freqkd_lite.runs import manifest, write_json
-from freqkd_lite.summary import write_page
+from freqkd_lite.results.rows import Row, write_results
+from freqkd_lite.results.summary import write_page
+from freqkd_lite.store import manifest, write_json
 
 RATIOS = {"normalised": "divergence_ratio", "mse": "raw_mse_ratio", "cosine": "cosine_ratio"}
 

@@ -13,11 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from freqkd_lite.changes import grey_copy
 from freqkd_lite.errors import UserError
-from freqkd_lite.figures.gap import EDGES, log_rings
+from freqkd_lite.gap.changes import grey_copy
 from freqkd_lite.gap.store import Arrays
-from freqkd_lite.similarity import band_hsic, mmd
 from freqkd_lite.spectrum import (
     BANDS,
     band_counts,
@@ -30,6 +28,8 @@ from freqkd_lite.spectrum import (
     spectral_slope,
     split_bands,
 )
+from freqkd_lite.spectrum.similarity import band_hsic, mmd
+from freqkd_lite.viz.gap import EDGES, log_rings
 
 TOKENS = 150  # of a map, evenly spread: MMD's cost grows with the square of their number
 CUTOFF = 0.5  # rho of pixels, beyond which a picture's energy is told

@@ -7,9 +7,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
-from freqkd_lite import controls
-from freqkd_lite.figures import study
-from freqkd_lite.figures.gap import by_block
+from freqkd_lite.gap import controls
 from freqkd_lite.gap.measures import TOKENS
 from freqkd_lite.gap.words import (
     BAND,
@@ -22,7 +20,7 @@ from freqkd_lite.gap.words import (
     bands_said,
     beyond_real,
     blocks_said,
-    caution,  # noqa: F401  (the demo says it)
+    caution,  # noqa: F401
     coherences,
     measured,
     misalignment,
@@ -36,7 +34,9 @@ from freqkd_lite.gap.words import (
     verdict,
 )
 from freqkd_lite.notebook import style
-from freqkd_lite.report_page import ReportPage
+from freqkd_lite.results.report_page import ReportPage
+from freqkd_lite.viz import study
+from freqkd_lite.viz.gap import by_block
 
 
 def small_table(found: dict) -> tuple[list[str], list[list[object]]]:

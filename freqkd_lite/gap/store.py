@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from freqkd_lite.errors import UserError
-from freqkd_lite.runs import write_whole
+from freqkd_lite.store import write_whole
 
 Arrays = dict[str, np.ndarray]
 

@@ -11,13 +11,13 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from freqkd_lite.controls import LIGHTS
 from freqkd_lite.errors import UserError
 from freqkd_lite.evaluate.stats import multiplicities, percentiles
-from freqkd_lite.figures.gap import EDGES
+from freqkd_lite.gap.controls import LIGHTS
 from freqkd_lite.gap.store import Arrays
-from freqkd_lite.similarity import cka
 from freqkd_lite.spectrum import BANDS, METRICS
+from freqkd_lite.spectrum.similarity import cka
+from freqkd_lite.viz.gap import EDGES
 
 DRAWS = 1000  # of the bootstrap over images
 

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from freqkd_lite.controls import LIGHTS
-from freqkd_lite.figures.gap import kinship
+from freqkd_lite.gap.controls import LIGHTS
 from freqkd_lite.notebook import NAMES
+from freqkd_lite.viz.gap import kinship
 
 QUESTION = "Do RGB and infrared part more at high frequency?"
 BAND = "disk25_75"  # the bands of the authors' analysis, which the answer is about

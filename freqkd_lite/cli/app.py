@@ -1,0 +1,215 @@
+"""The command `freqkd`. Whatever a user gets wrong is answered in one sentence, exit status 2."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from typer.core import TyperGroup
+
+from freqkd_lite.cli import distil as cli_distil
+from freqkd_lite.cli import gap as cli_gap
+from freqkd_lite.cli.bench import bench
+from freqkd_lite.cli.data import data
+from freqkd_lite.distil import memory
+from freqkd_lite.errors import Interrupted, UserError
+
+
+class Commands(TyperGroup):
+    """Typer ends without a word on Ctrl-C; here whoever was stopped may say how to go on."""
+
+    def invoke(self, ctx):
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as stop:
+            raise Interrupted(str(stop) or KEPT) from None
+
+
+KEPT = "Stopped: what is finished is kept; the same command goes on from there."
+# Imports stand inside the commands: torch takes seconds, and `--help` should not.
+app = typer.Typer(
+    cls=Commands,
+    name="freqkd",
+    help="FreqKD, interactive and checked: run its notebooks and keep what they measured.",
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+app.add_typer(data, name="data")
+app.add_typer(bench, name="bench")
+Preset = Annotated[str, typer.Option(help="Settings from notebooks/presets/NAME.yaml.")]
+
+
+def project() -> Path:
+    """The clone that the user stands in, else the one that this package was installed from."""
+    here = Path.cwd()
+    for folder in (here, *here.parents, Path(__file__).resolve().parents[2]):
+        if (folder / "notebooks").is_dir():
+            os.environ.setdefault("FREQKD_RUNS", str(folder / "runs"))
+            return folder
+    raise UserError("There is no folder 'notebooks' here or above: run this inside a clone.")
+
+
+@app.command()
+def run(
+    notebook: Annotated[str, typer.Argument(help="A notebook's name, such as 05_distillation.")],
+    preset: Preset = "default",
+    p: Annotated[list[str] | None, typer.Option("-p", help="A parameter as name=value.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the run (default: in runs/).")] = None,
+) -> None:
+    """Run one notebook with other parameters, into its own folder."""
+    root = project()
+    from freqkd_lite.runner import execute
+    from freqkd_lite.store import runs_folder
+
+    path, values = execute.choose(root / "notebooks", notebook, preset, p or [])
+    key = execute.address(path, values)
+    out = out or runs_folder() / "notebooks" / f"{path.stem}-{preset}-{key[:8]}"
+    command = ["freqkd", "run", path.stem, "--preset", preset, *(f"-p {item}" for item in p or [])]
+    execute.execute(path, values, out, progress=True, preset=preset, command=" ".join(command))
+    typer.echo(out)
+
+
+@app.command()
+def sweep(
+    file: Annotated[Path, typer.Argument(help="YAML: notebook, preset, fixed, grid, runs, ...")],
+    workers: Annotated[int, typer.Option(min=1, help="Runs at a time, each a process.")] = 1,
+    out: Annotated[
+        Path | None, typer.Option(help="Results (default: beside sweep.yaml, or FILE's stem).")
+    ] = None,
+    gather: Annotated[bool, typer.Option("--gather", help="Run nothing: gather what is done.")] = (
+        False
+    ),
+    keep: Annotated[bool, typer.Option("--keep", help="Keep what results hold from elsewhere.")] = (
+        False
+    ),
+) -> None:
+    """Run a notebook with many parameters; go on where it stopped."""
+    root = project()
+    from freqkd_lite.runner import sweep as sweeps
+
+    chosen, out = sweeps.read_sweep(root, file), out or sweeps.default_out(file)
+    kept = sweeps.held(chosen.jobs, out) if keep else {}
+    failed = sweeps.failures(chosen.jobs) if gather else sweeps.run_all(chosen, workers, kept=kept)
+    inside = file.resolve().is_relative_to(root)
+    command = f"freqkd sweep {file.resolve().relative_to(root) if inside else file.name}"
+    table = sweeps.write(chosen, out, command, failed, kept)
+    typer.echo(f"{table}\n{out / 'README.md'}" if table else "No run is finished: no results.")
+    for job, said in failed:
+        typer.echo(f"freqkd: {job} failed: {said}", err=True)
+    if failed:
+        raise typer.Exit(1)
+
+
+@app.command()
+def compare(
+    one: Annotated[Path, typer.Argument(help="A run or results folder (with manifest.json).")],
+    other: Annotated[Path, typer.Argument(help="Another one.")],
+) -> None:
+    """Say what differs between two runs, and in their results."""
+    from freqkd_lite.results.compare import compare as tell
+
+    typer.echo(tell(one, other))
+
+
+@app.command()
+def walk(preset: Preset = "default") -> None:
+    """Run every notebook that is not finished yet, and write the pages."""
+    root = project()
+    from freqkd_lite.runner import pages
+
+    typer.echo(f"Look at {pages.walk(root, preset)}")
+
+
+@app.command()
+def refresh(
+    notebooks: Annotated[list[str] | None, typer.Argument(help="Those alone, by name.")] = None,
+) -> None:
+    """Run notebooks and keep the outputs in notebooks/."""
+    root = project()
+    from freqkd_lite.runner import pages
+
+    pages.refresh(root, notebooks or ())
+
+
+@app.command("pages")
+def pages_command(preset: Preset = "default") -> None:
+    """Write the finished notebooks of the last walk as pages."""
+    root = project()
+    from freqkd_lite.runner import pages
+
+    typer.echo(f"Look at {pages.write_finished(root, preset)}")
+
+
+@app.command()
+def report() -> None:
+    """Rebuild README's tables and the pages in results/."""
+    made = rebuild(project())
+    typer.echo(f"Rebuilt: finding, claims and notebooks in README.md, {made} pages in results/")
+
+
+def rebuild(root: Path) -> int:
+    """What follows from the results files of a checkout; how many pages there are of them."""
+    from freqkd_lite.bench import report as bench_report
+    from freqkd_lite.gap import folder as gap_folder
+    from freqkd_lite.results import claims, summary
+    from freqkd_lite.runner import pages
+
+    results = root / "results"
+    benches = {}
+    for file in sorted(results.glob(f"*/{bench_report.PAGE}")):
+        if file.with_name("loss.json").is_file():
+            bench_report.write_page(file.parent)
+            benches[file.parent.name] = bench_report.summed_up(
+                bench_report.read_all(file.parent).values()
+            )
+    for measured in sorted(results.glob("*/gap.json")):
+        gap_folder.draw(measured.parent)
+    made = summary.write_pages(results, benches)
+    claims.write_into(root / "README.md", results)
+    pages.write_table(root)
+    return len(made) + len(benches)
+
+
+@app.command()
+def scan(files: list[Path]) -> None:
+    """Look into executed notebooks for errors that hide."""
+    import nbformat
+
+    from freqkd_lite.runner.execute import hidden_errors
+
+    found = [f"{file}: {e}" for file in files for e in hidden_errors(nbformat.read(file, 4))]
+    for line in found:
+        typer.echo(line, err=True)
+    typer.echo(f"{len(files)} notebooks scanned, {len(found)} hidden errors")
+    if found:
+        raise typer.Exit(1)
+
+
+cli_gap.register(app)
+cli_distil.register(app)
+
+
+def main() -> None:
+    """Entry point of the command `freqkd`."""
+    memory.keep()
+    try:
+        app()
+    except UserError as error:
+        print(f"freqkd: {error}", file=sys.stderr)
+        sys.exit(2)
+    except (Interrupted, KeyboardInterrupt) as stop:
+        print(f"freqkd: {str(stop) or KEPT}", file=sys.stderr)
+        sys.exit(130)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        where = f" at {error.filename}" if error.filename else ""
+        print(f"freqkd: The disk is full{where}: make room, then give the same command again; "
+              "what is finished is kept.", file=sys.stderr)  # fmt: skip
+        sys.exit(2)

@@ -1,0 +1,111 @@
+"""`freqkd data`: what sets there are, whether one is ready, and how to get it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import textwrap
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from freqkd_lite.errors import UserError, unknown
+
+data = typer.Typer(
+    help="Data sets: which there are, whether one is ready, how to get it.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+Root = Annotated[Path | None, typer.Option(help="Folder of the data (default: FREQKD_DATA).")]
+Name = Annotated[str, typer.Argument(help="A data set's name, see `freqkd data list`.")]
+
+
+@data.command("list")
+def list_command() -> None:
+    """One line for each data set: what it has, and where it lies here."""
+    from freqkd_lite.data.catalogue import CATALOGUE, find
+
+    for name, entry in CATALOGUE.items():
+        typer.echo(f"{name:10} {entry.has:27} {find(name)}")
+
+
+@data.command()
+def describe(name: Name) -> None:
+    """What a data set is, its licence, whom to cite, and how to get it."""
+    from freqkd_lite.data.catalogue import find, how_to_get, loader
+
+    entry = _entry(name)
+    rows = {
+        "what": entry.about, "has": entry.has, "size": entry.size, "licence": entry.licence,
+        "cite": entry.cite, "origin": entry.origin, "get it": how_to_get(name),
+        "loader": loader(name), "here": find(name),
+    }  # fmt: skip
+    if entry.source is not None:
+        rows["checked"] = entry.source.verified
+    width = min(shutil.get_terminal_size().columns, 100)
+    for what, text in rows.items():
+        typer.echo(
+            textwrap.fill(
+                f"{what:8}{text}", width, subsequent_indent=" " * 8, break_on_hyphens=False
+            )
+        )
+
+
+@data.command()
+def check(
+    name: Name,
+    root: Root = None,
+    visible: Annotated[Path | None, typer.Option(help="Visible images, for `folder`.")] = None,
+    infrared: Annotated[Path | None, typer.Option(help="Infrared images, for `folder`.")] = None,
+    boxes: Annotated[Path | None, typer.Option(help="Boxes, for `folder`.")] = None,
+    split: Annotated[str, typer.Option(help="One split only.")] = "all",
+    limit: Annotated[int | None, typer.Option(help="Look at the first so many.")] = None,
+    html: Annotated[Path | None, typer.Option(help="Also write a page with pictures.")] = None,
+) -> None:
+    """Look at every picture and box of a set; exit status 1 if it can't be loaded."""
+    from freqkd_lite.data import REGISTRY
+    from freqkd_lite.data import check as checks
+
+    if name not in REGISTRY:
+        text = f"{name} has no loader of its own to check it with: {_entry(name).loader}."
+        raise UserError(text)
+    given = {"visible": visible, "infrared": infrared, "boxes": boxes}
+    # With a root, paths stand relative to it; a person at a shell means them from here.
+    options = {key: path.absolute() for key, path in given.items() if path is not None}
+    report = checks.check(name, root, split, limit, sheet=html is not None, **options)
+    typer.echo(checks.as_text(report))
+    if html is not None:
+        typer.echo(f"\nLook at {checks.write_page(report, html)}")
+    if report.problems:
+        raise typer.Exit(1)
+
+
+@data.command()
+def get(
+    name: Name,
+    root: Root = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False,
+) -> None:
+    """Download a set that its publisher lets anyone have; goes on where it was cut."""
+    from freqkd_lite.data import download
+
+    entry = _entry(name)
+    if entry.source is None:
+        raise UserError(f"{name} can't be downloaded by a command: {entry.how}")
+    place = root or Path(os.environ.get("FREQKD_DATA") or Path.home() / ".local/share/freqkd")
+    if not (place / name).exists():
+        typer.echo(f"{name}: {entry.size}, from {entry.origin}\nLicence: {entry.licence}")
+        typer.echo(f"Cite: {entry.cite}\nTo: {place / name}")
+        if not yes and not typer.confirm("Download?"):
+            raise typer.Exit(1)
+    where = download.get(name, entry.source, place)
+    typer.echo(f"{where} is complete. {entry.source.verified}")
+
+
+def _entry(name: str):
+    from freqkd_lite.data.catalogue import CATALOGUE
+
+    if name not in CATALOGUE:
+        raise unknown("data set", name, CATALOGUE)
+    return CATALOGUE[name]

@@ -1,0 +1,132 @@
+"""The commands `freqkd gap` and `freqkd demo`."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from typer import Option
+
+from freqkd_lite.errors import UserError
+
+Visible = Annotated[Path | None, Option(metavar="DIR", help="RGB pictures.")]
+Infrared = Annotated[Path | None, Option(metavar="DIR", help="Infrared ones, same names.")]
+Model = Annotated[str | None, Option(metavar="NAME", help="timm's name [DINOv2 ViT-S/14].")]
+Weights = Annotated[str | None, Option(metavar="PATH", help="Safetensors, or 'random'.")]
+Data = Annotated[str | None, Option(metavar="NAME", help="A known set, or several: A,B.")]
+Root = Annotated[Path | None, Option(metavar="DIR", help="Where that set lies.")]
+
+
+def _source(visible: Path | None, infrared: Path | None, data: str | None) -> tuple[str, dict]:
+    """Name and options of the data set that the options ask for."""
+    if data is None and visible and infrared:
+        return "folder", {"visible": str(visible), "infrared": str(infrared)}
+    if data is not None and not (visible or infrared):
+        return data, {}
+    raise UserError("Give --visible DIR and --infrared DIR, or --data NAME instead of both.")
+
+
+def _pixels(text: str) -> tuple[int, int]:
+    """(height, width) from HxW."""
+    height, _, width = text.lower().partition("x")
+    if not (height.isdigit() and width.isdigit()):
+        raise UserError(f"--size {text} can't be read: write height x width, such as 252x336.")
+    return int(height), int(width)
+
+
+def _numbers(text: str | None, option: str) -> list[int] | None:
+    if text is None:
+        return None
+    if not all(part.strip().isdigit() for part in text.split(",")):
+        raise UserError(f"{option} {text} can't be read: write numbers such as 2,5,8,11.")
+    return [int(part) for part in text.split(",")]
+
+
+def _names(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def gap(
+    visible: Visible = None,
+    infrared: Infrared = None,
+    data: Data = None,
+    root: Root = None,
+    split: Annotated[str, Option(metavar="NAME", help="Of the set.")] = "all",
+    model: Model = None,
+    weights: Weights = None,
+    layers: Annotated[
+        str | None, Option(metavar="LIST", help="Blocks from 0 [2,5,8,11 of 12].")
+    ] = None,
+    size: Annotated[str, Option(metavar="HxW", help="Pixels.")] = "252x336",
+    pairs: Annotated[int | None, Option(help="So many, evenly spread [all].")] = None,
+    controls: Annotated[str, Option(metavar="LIST", help="By name, or all.")] = "shuffled",
+    control_pairs: Annotated[int, Option(help="Pairs that controls are measured on.")] = 100,
+    bands: Annotated[str, Option(metavar="LIST", help="More bands, such as disk50.")] = "",
+    json: Annotated[Path | None, Option(metavar="FILE", help="Write the numbers.")] = None,
+    html: Annotated[Path | None, Option(metavar="FILE", help="Write a report.")] = None,
+    out: Annotated[Path | None, Option(metavar="DIR", help="Write both, and results.")] = None,
+) -> None:
+    """How far RGB and infrared features part, at low and high frequency."""
+    from freqkd_lite import store as runs
+    from freqkd_lite.data import open_sets
+    from freqkd_lite.features import crop_to_patch, load_backbone
+    from freqkd_lite.gap import DEFAULT_MODEL, measure
+    from freqkd_lite.gap import folder as gap_folder
+    from freqkd_lite.gap import report as gap_report
+    from freqkd_lite.gap.controls import BY_CHOICE
+    from freqkd_lite.spectrum import BANDS
+
+    name, options = _source(visible, infrared, data)
+    asked, blocks = _pixels(size), _numbers(layers, "--layers")
+    backbone = load_backbone(model or DEFAULT_MODEL, weights).freeze()
+    fitted = crop_to_patch(asked, backbone.patch)
+    found_pairs = open_sets(name, split, fitted, root, **options)
+    for line in found_pairs.repairs:
+        typer.echo(line, err=True)
+    wanted = dict.fromkeys(["real", *(BY_CHOICE if controls == "all" else _names(controls))])
+    all_bands = tuple(dict.fromkeys([*BANDS, *_names(bands)]))
+    found = measure(found_pairs, backbone, blocks, tuple(wanted), pairs, bands=all_bands,
+                    control_pairs=control_pairs)  # fmt: skip
+    typer.echo(gap_report.terminal(found))
+    if json:
+        json.parent.mkdir(parents=True, exist_ok=True)
+        runs.write_json(json, found)
+    if html:
+        typer.echo(f"\nLook at {gap_report.write_page(found, html, command_line())}")
+    if out:
+        typer.echo(f"\nLook at {gap_folder.write(found, out, command_line())}")
+
+
+def demo(
+    visible: Visible = None,
+    infrared: Infrared = None,
+    model: Model = None,
+    weights: Weights = None,
+    out: Annotated[Path, Option(metavar="DIR", help="For the report.")] = Path("demo"),
+    steps: Annotated[int, Option(min=1, help="Of the distillation.")] = 60,
+    loss: Annotated[str, Option(metavar="NAME", help="Such as code or mse.")] = "code",
+    pictures: Annotated[bool, Option(help="Show the data's own pictures.")] = True,
+) -> None:
+    """Check, gap, a short distillation, and a report on them, in one go."""
+    from freqkd_lite.runner.demo import demo as run_demo
+
+    if visible is None or infrared is None:
+        raise UserError("Give both --visible DIR and --infrared DIR.")
+    page = run_demo(visible, infrared, model, weights, out, steps, loss, pictures, command_line())
+    typer.echo(f"Look at {page}")
+
+
+def command_line() -> str:
+    """The command as the user gave it, of absolute paths the last two parts: a report is shown to
+    others, whom the folders above don't concern."""
+    short = ["/".join(Path(a).parts[-2:]) if Path(a).is_absolute() else a for a in sys.argv[1:]]
+    return shlex.join(["freqkd", *short])
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the application."""
+    app.command()(gap)
+    app.command()(demo)

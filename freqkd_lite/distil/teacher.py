@@ -1,0 +1,199 @@
+"""The teacher, computed once: its features of fixed views are kept on disk and read again.
+
+A view is what the teacher sees: one picture, resized, cropped, perhaps flipped. Each has a file of
+its own, fp16, named by the checksum of the view's pixels, which stands for image, size, crop and
+flip; a folder holds those of one teacher, its blocks and what computed them (versions, code,
+threads). Files are written beside and renamed, so any number of processes may share a cache, and
+they hold a checksum, which is checked each time that they are read.
+
+With the cache or without, features are computed one view at a time and rounded to fp16. So a run
+has the same bits whether they are read or computed; the cache never decides a result.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+
+import timm
+import torch
+from torch import Tensor
+
+from freqkd_lite.distil.checkpoints import Refused, load_tensors, save_tensors
+from freqkd_lite.errors import UserError
+from freqkd_lite.features import Backbone, find_weights, load_backbone, sha256_file
+from freqkd_lite.store import code_version, run_key
+
+DAY = 86_400  # seconds after which a half-written file has no writer any more
+
+
+def cache_folder() -> Path:
+    """Where teacher features are kept: FREQKD_CACHE, else the user's cache folder."""
+    base = os.environ.get("FREQKD_CACHE") or Path.home() / ".cache" / "freqkd"
+    return Path(base).expanduser() / "teacher"
+
+
+class Teacher:
+    """A frozen backbone that is loaded when it is first needed; random weights follow `seed`.
+
+    It computes on `device`, to which its images are brought.
+    """
+
+    device = torch.device("cpu")
+
+    def __init__(self, name: str, weights: str | None, blocks: Sequence[int], seed: int = 0):
+        self.name, self.weights, self.blocks, self.seed = name, weights, tuple(blocks), seed
+        self.path = None if weights == "random" else find_weights(name, weights)
+
+    @cached_property
+    def backbone(self) -> Backbone:
+        # Loading late must not change a run's dropout.
+        with torch.random.fork_rng(range(torch.cuda.device_count())):
+            torch.manual_seed(self.seed)
+            return load_backbone(self.name, self.weights).freeze()
+
+    @cached_property
+    def checksum(self) -> str:
+        """SHA-256 of the weights; of a file it is known without loading them."""
+        return sha256_file(self.path) if self.path else self.backbone.checksum
+
+    @property
+    def source(self) -> str:
+        return self.path.name if self.path else self.backbone.source
+
+    @torch.no_grad()
+    def __call__(self, images: Tensor) -> list[Tensor]:
+        """Maps (N, C, h, w) of the blocks for images (N, 3, H, W) in [0, 1], in the precision that
+        surrounds the call."""
+        return self.backbone.to(self.device)(images.to(self.device), self.blocks)
+
+
+class FixedTeacher(Teacher):
+    """A teacher of fixed views. After `keep`, it reads features from disk and stores new ones."""
+
+    folder: Path | None = None
+    full = False
+
+    def keep(self, blank: Tensor, views: int, limit: float) -> None:
+        """Use the cache from here on, until it holds `limit` bytes of all teachers together.
+
+        Says before anything is written what `views` views like `blank` (3, H, W) take. At the
+        limit, or on a full disk, training goes on without storing more, and that is said too.
+        """
+        about = {"weights": self.checksum, "blocks": self.blocks, "made by": made_by(self.device)}
+        folder = cache_folder() / f"{self.name}-{run_key(about)}"
+        file = view_file(folder, blank)
+        stored = self._stored(file)
+        maps = stored or self._compute(blank)
+        size = views * sum(m.numel() * m.element_size() for m in maps)
+        self.folder, self.limit = folder, limit
+        self.used, self.since = tidy(folder.parent), 0
+        print(f"Teacher cache {folder}: the {views} views of this run take {told(size)} at most; "
+              f"{told(self.used)} of {told(limit)} are used.", flush=True)  # fmt: skip
+        if not stored:
+            self._store(file, maps)
+
+    def __call__(self, images: Tensor) -> list[Tensor]:
+        """Maps (N, C, h, w), computed or read one by one: computed in float32 whatever surrounds
+        the call, rounded to fp16, given as float32."""
+        each = [self._maps(image) for image in images]
+        # Each by itself, for autocast refuses to stack tensors in half precision.
+        return [torch.stack([m.float() for m in maps]) for maps in zip(*each, strict=True)]
+
+    def _maps(self, image: Tensor) -> list[Tensor]:
+        if self.folder is None:
+            return self._compute(image)
+        file = view_file(self.folder, image)
+        maps = self._stored(file)
+        if maps is None:
+            maps = self._compute(image)
+            if all(m.isfinite().all() for m in maps):
+                self._store(file, maps)
+        return maps
+
+    @torch.no_grad()
+    def _compute(self, image: Tensor) -> list[Tensor]:
+        with torch.autocast(self.device.type, enabled=False):
+            found = super().__call__(image[None])
+        maps = [m[0].half().cpu() for m in found]
+        # What is not finite before it is rounded stops the step, which can name the pictures.
+        if any((m.isfinite() != own[0].cpu().isfinite()).any()
+               for m, own in zip(maps, found, strict=True)):  # fmt: skip
+            raise UserError(
+                f"Features of {self.name} don't fit half precision: set crop_list=0, which keeps "
+                "float32 and computes them at each step."
+            )
+        return maps
+
+    def _stored(self, file: Path) -> list[Tensor] | None:
+        try:
+            tensors, _ = load_tensors(file)
+            return [tensors[str(block)] for block in self.blocks]
+        except FileNotFoundError:
+            return None
+        except Refused as reason:
+            print(f"The teacher cache's {file} is computed anew: {reason}.", flush=True)
+            return None
+
+    def _store(self, file: Path, maps: list[Tensor]) -> None:
+        if self.full:
+            return
+        size = sum(m.numel() * m.element_size() for m in maps)
+        if self.since > self.limit / 100:  # other processes write as well
+            self.used, self.since = tidy(self.folder.parent), 0
+        if self.used + size > self.limit:
+            return self._stop(f"has reached cache_limit_gb={self.limit / 1e9:g}")
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            blocks = map(str, self.blocks)
+            save_tensors(file, dict(zip(blocks, maps, strict=True)), durable=False)
+        except OSError as error:  # a full or read-only disk costs time, not the run
+            return self._stop(f"can't be written ({error.strerror})")
+        self.used, self.since = self.used + size, self.since + size
+
+    def _stop(self, reason: str) -> None:
+        self.full = True
+        print(f"The teacher cache {self.folder.parent} {reason}: training goes on and computes "
+              "what is not there; remove what you don't need or raise the limit.",
+              flush=True)  # fmt: skip
+
+
+def view_file(folder: Path, image: Tensor) -> Path:
+    """The file of a view (3, H, W), named after its pixels."""
+    pixels = image.contiguous().numpy()
+    name = hashlib.sha256(str(pixels.shape).encode() + pixels.tobytes()).hexdigest()
+    return folder / name[:2] / f"{name}.safetensors"
+
+
+def made_by(device: torch.device) -> dict[str, object]:
+    """What may change a feature's last bits, beside weights and pixels."""
+    code = code_version(("features.py", "teacher_cache.py"))
+    versions = {"torch": torch.__version__, "timm": timm.__version__}
+    place = (
+        {"threads": torch.get_num_threads()} if device.type == "cpu" else {"device": device.type}
+    )
+    return versions | {"code": code} | place
+
+
+def tidy(folder: Path) -> int:
+    """Bytes in use; removes the half-written files of processes that were killed."""
+    used = 0
+    for file in folder.rglob("*"):
+        try:
+            found = file.lstat()
+            if file.suffix == ".part" and time.time() - found.st_mtime > DAY:
+                file.unlink()
+            elif not file.is_dir():
+                used += found.st_size
+        except FileNotFoundError:  # another process was quicker
+            continue
+    return used
+
+
+def told(size: float) -> str:
+    """Bytes for people."""
+    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"

@@ -1,0 +1,112 @@
+"""The registry's view of the procedural scenes: splits are disjoint ranges of seeds."""
+
+from __future__ import annotations
+
+import os
+import uuid
+import zipfile
+from dataclasses import asdict, astuple, fields
+from functools import cache, lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torchvision import tv_tensors
+
+from freqkd_lite.data.base import Pair, PairSet, digest, register
+from freqkd_lite.errors import UserError, unknown
+from freqkd_lite.scenes import world as scenes
+from freqkd_lite.scenes.world import GENERATOR_VERSION, MASK_CLASSES, Scene, SceneSettings
+
+# First seed and number of scenes. freqkd_tiny was trained on "pretrain", which nothing else uses.
+SPLITS = {
+    "train": (0, 400),
+    "val": (100_000, 200),
+    "test": (200_000, 400),
+    "pretrain": (1_000_000, 100_000),
+}
+
+
+@cache
+def scene_cache() -> Path:
+    """Where drawn scenes are kept, apart for each version of the generator's source."""
+    base = Path(os.environ.get("FREQKD_CACHE") or Path.home() / ".cache" / "freqkd").expanduser()
+    return base / "scenes" / digest([Path(scenes.__file__).read_text()])
+
+
+@lru_cache(maxsize=1000)
+def cached_scene(seed: int, size: tuple[int, int], settings: SceneSettings) -> Scene:
+    """`render_scene`, kept in memory and on disk (0.2 MB a scene): several notebooks want the
+    same ones. A file that is torn or altered fails the archive's checksum and is drawn anew."""
+    path = scene_cache() / f"{seed}-{digest([size, astuple(settings)])}.npz"
+    try:
+        with np.load(path) as stored:
+            kept = {f.name: stored[f.name] for f in fields(Scene)}
+        return Scene(**{k: str(v) if v.ndim == 0 else v for k, v in kept.items()})
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        scene = scenes.render_scene(seed, size, settings)
+    beside = path.with_suffix(f".{uuid.uuid4().hex[:8]}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with beside.open("wb") as stream:
+            np.savez(stream, **asdict(scene))
+        beside.replace(path)
+    except OSError:  # a full or read-only disk costs time, not the scene
+        beside.unlink(missing_ok=True)
+    return scene
+
+
+def _image(pixels) -> Tensor:
+    image = torch.from_numpy(pixels.copy()).float() / 255
+    return image.expand(3, -1, -1).clone() if image.ndim == 2 else image.permute(2, 0, 1)
+
+
+def as_pair(scene: Scene, name: str, size: tuple[int, int]) -> Pair:
+    """A rendered scene as a `Pair`."""
+    boxes = tv_tensors.BoundingBoxes(
+        torch.from_numpy(scene.boxes).reshape(-1, 4), format="XYXY", canvas_size=size
+    )
+    return Pair(
+        name=name,
+        visible=_image(scene.visible).contiguous(),
+        infrared=_image(scene.infrared),
+        boxes=boxes,
+        labels=torch.from_numpy(scene.labels),
+        mask=torch.from_numpy(scene.mask.copy()).long(),
+        light=scene.time,
+    )
+
+
+@register("scenes")
+class Scenes(PairSet):
+    name = "scenes"
+    has = frozenset({"pairs", "boxes", "masks", "splits"})
+    mask_classes = MASK_CLASSES
+    note = "Scenes are drawn by this project: they show the method, they prove nothing about it."
+
+    def __init__(
+        self,
+        split: str,
+        size: tuple[int, int],
+        root: object = None,
+        limit: int | None = None,
+        settings: SceneSettings | None = None,
+    ):
+        if root is not None:
+            raise UserError("scenes are drawn, not read: leave root empty.")
+        if split not in SPLITS:
+            raise unknown("split of scenes", split, SPLITS)
+        first, count = SPLITS[split]
+        if limit is not None and limit > count:
+            raise UserError(f"limit={limit}: the {split!r} split of scenes has {count} scenes.")
+        self.settings = settings or SceneSettings()
+        self._seeds = range(first, first + (limit or count))
+        super().__init__(split, size, [f"scene{seed:07d}" for seed in self._seeds])
+
+    def __getitem__(self, index: int) -> Pair:
+        scene = cached_scene(self._seeds[index], self.size, self.settings)
+        return as_pair(scene, self.names[index], self.size)
+
+    def fingerprint(self) -> str:
+        return digest([GENERATOR_VERSION, self._seeds, self.size, self.settings])

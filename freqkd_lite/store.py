@@ -1,0 +1,156 @@
+"""Run folders: addressed by their content, and either whole or not there."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+import os
+import platform
+import shutil
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from freqkd_lite.errors import UserError
+
+PACKAGE = Path(__file__).parent
+# What decides the numbers of a distillation; a change in any of these files asks for a new run.
+CORE = (
+    "data/*.py",
+    "scenes/*.py",
+    "features.py",
+    "spectrum/*.py",
+    "losses/*.py",
+    "distil/*.py",
+    "gap/changes.py",
+    "gap/controls.py",
+)
+VERSIONS = ("torch", "torchvision", "timm", "peft", "accelerate", "torchmetrics", "numpy", "scipy")
+
+
+def runs_folder(folder: str | Path | None = None) -> Path:
+    """Where runs are kept: the argument, else FREQKD_RUNS, else the user's cache folder."""
+    chosen = folder or os.environ.get("FREQKD_RUNS") or Path.home() / ".cache" / "freqkd" / "runs"
+    return Path(chosen).expanduser().absolute()  # notebooks run in a folder of their own
+
+
+def spell(seconds: float) -> str:
+    """A duration in the words of a person: '40 s', '3 min', '2.5 h'."""
+    if seconds >= 5400:
+        return f"{seconds / 3600:.1f} h"
+    return f"{max(1, round(seconds))} s" if seconds < 90 else f"{round(seconds / 60)} min"
+
+
+@cache
+def code_version(patterns: tuple[str, ...] = CORE) -> str:
+    """A checksum of the package's own source files, 16 hex digits."""
+    digest = hashlib.sha256()
+    for pattern in patterns:
+        for path in sorted(PACKAGE.glob(pattern)):
+            digest.update(path.name.encode() + path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def run_key(content: dict) -> str:
+    """The address of a run: 16 hex digits that change when anything in `content` does."""
+    text = json.dumps(content, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def no_bar(progress: bool) -> bool:
+    """Whether a progress bar stays away: unasked for, or TQDM_DISABLE is set, which tqdm itself
+    heeds only where `disable` is not given. A bar in an executed notebook would stand at 0 %."""
+    return not progress or bool(os.environ.get("TQDM_DISABLE"))
+
+
+def manifest(**entries: object) -> dict:
+    """What a reader needs to repeat a run: versions, device, precision, time, and `entries`."""
+    import torch  # takes seconds, which commands that only look up runs should not
+
+    return {
+        "schema": "freqkd-manifest/1",
+        "made": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "code": code_version(),
+        "versions": {"python": platform.python_version()}
+        | {name: importlib.metadata.version(name) for name in VERSIONS},
+        "device": "cpu" if not torch.cuda.is_available() else torch.cuda.get_device_name(0),
+        "threads": torch.get_num_threads(),
+        "precision": "fp32",
+        **entries,
+    }
+
+
+def write_whole(path: Path, content: bytes, durable: bool = True) -> None:
+    """Write beside and rename, so that a reader sees the old file, the new one, or none.
+
+    `durable` waits for the disk, which a loss of power asks for and a killed process does not.
+    """
+    beside = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}.part")
+    try:
+        with beside.open("wb") as stream:
+            stream.write(content)
+            if durable:
+                stream.flush()
+                os.fsync(stream.fileno())
+        os.replace(beside, path)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
+
+
+def write_json(path: Path, content: object) -> None:
+    """JSON with a stable layout, whole or not at all."""
+    text = json.dumps(content, indent=1, sort_keys=True, default=str) + "\n"
+    write_whole(path, text.encode())
+
+
+@contextmanager
+def sole_maker(folder: Path) -> Iterator[None]:
+    """Lets one process at a time make `folder`; another one says that it waits, and waits.
+
+    The system itself lets go of the lock of a process that was killed.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder.with_name(f".{folder.name}.lock"))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        print(f"Another process is making {folder}: waiting until it has ended.", flush=True)
+        lock.acquire(poll_interval=0.2)
+    try:
+        yield
+    finally:
+        # Still held: whoever waits for the removed file sees that, and opens a new one.
+        Path(lock.lock_file).unlink(missing_ok=True)
+        lock.release()
+
+
+@contextmanager
+def whole_folder(path: str | Path) -> Iterator[Path]:
+    """Yields a temporary neighbour of `path`, which takes its name only when the body succeeds.
+
+    A folder that is already there is replaced at the end; after an error nothing is left.
+    """
+    path = Path(path)
+    if path.is_file():
+        raise UserError(f"{path} is a file where a run folder should be: move it or name another.")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
+    beside.mkdir()
+    try:
+        yield beside
+        if path.exists():
+            old = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.old")
+            os.replace(path, old)
+            os.replace(beside, path)
+            shutil.rmtree(old)
+        else:
+            os.replace(beside, path)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)

@@ -1,0 +1,481 @@
+"""Runs that are killed, interrupted or starved of disk end as if nothing had happened.
+
+The oracle is an uninterrupted run: weights and log must be the same, byte for byte. FREQKD_KILLS
+sets how many random kills there are (20).
+"""
+
+import errno
+import json
+import multiprocessing
+import os
+import random
+import shutil
+import signal
+import subprocess
+import time
+from multiprocessing import forkserver
+
+import pytest
+import torch
+
+from freqkd_lite import data
+from freqkd_lite import store as runs
+from freqkd_lite.distil import checkpoints, settings_from
+from freqkd_lite.distil import teacher as teacher_cache
+from freqkd_lite.distil import train as distil
+from freqkd_lite.distil.checkpoints import Checkpoints, Refused, load_tensors, save_tensors
+from freqkd_lite.errors import Interrupted, UserError
+from freqkd_lite.store import sole_maker
+from tests.survivor import CNN, VIT, Noise, child
+
+KILLS = int(os.environ.get("FREQKD_KILLS", "20"))
+CACHED = VIT | dict(crop=(16, 32), crop_list=2)
+PATIENCE = 300  # seconds until a child that does nothing is called hung
+
+
+@pytest.fixture(autouse=True)
+def noise(monkeypatch):
+    monkeypatch.setitem(data.REGISTRY, "noise", Noise)
+
+
+@pytest.fixture(scope="module")
+def start(tmp_path_factory):
+    """Starts `child` in a process forked from one that has imported torch with one thread."""
+    context = multiprocessing.get_context("forkserver")
+    # A process has one such server, for life: that of other tests has not imported what these need,
+    # and its environment is another.
+    forkserver._forkserver._stop()
+    # peft takes seconds to import, which every child would spend that trains with LoRA
+    context.set_forkserver_preload(["tests.survivor", "peft"])
+    kept = os.environ.get("FREQKD_CACHE"), os.environ.get("OMP_NUM_THREADS")
+    os.environ.update(FREQKD_CACHE=str(tmp_path_factory.mktemp("cache")), OMP_NUM_THREADS="1")
+    started = []
+
+    def run(values, folder, last=0, wait=True):
+        folder.mkdir(exist_ok=True)
+        process = context.Process(target=child, args=(values, folder, folder / "said.txt", last))
+        process.start()
+        started.append(process)
+        if wait:
+            process.join(PATIENCE)
+            assert process.exitcode is not None, "a child hangs"
+        return process
+
+    yield run
+    for process in started:
+        if process.is_alive():
+            process.kill()
+            process.join()
+    forkserver._forkserver._stop()
+    for name, value in zip(("FREQKD_CACHE", "OMP_NUM_THREADS"), kept, strict=True):
+        os.environ.pop(name) if value is None else os.environ.__setitem__(name, value)
+
+
+def result(folder):
+    """What an uninterrupted run must have in common with any other: files, byte for byte."""
+    (run,) = folder.glob("distil-*")
+    left = {path.name for path in folder.iterdir()} - {run.name, "said.txt"}
+    assert not left, f"{left} beside the finished run"
+    told = json.loads((run / "manifest.json").read_text())
+    for differs in ("made", "seconds", "restarts"):
+        told.pop(differs)
+    files = {path.name: path.read_bytes() for path in run.iterdir()}
+    assert set(files) == {"student.safetensors", "log.jsonl", "manifest.json"}
+    return files["student.safetensors"], files["log.jsonl"], told
+
+
+@pytest.fixture(scope="module")
+def whole(start, tmp_path_factory):
+    """The uninterrupted run of some values, its time, and the changes that it made to files."""
+    made = {}
+
+    def get(values):
+        key = json.dumps(values)
+        if key not in made:
+            folder = tmp_path_factory.mktemp("whole")
+            begun = time.monotonic()
+            assert start(values, folder).exitcode == 0, (folder / "said.txt").read_text()
+            seconds = time.monotonic() - begun
+            said = (folder / "said.txt").read_text().splitlines()
+            events = [line for line in said if line.startswith(("open ", "os."))]
+            made[key] = result(folder), seconds, events
+        return made[key]
+
+    return get
+
+
+def test_kills_at_random_moments_leave_the_run_as_it_is(start, whole, tmp_path):
+    """Children are killed at moments drawn between no time and a whole run's, each again and
+    again until one ends by itself; more than ten kills in a row would only test patience."""
+    draw, kills, number = random.Random(0), 0, 0
+    start(VIT, tmp_path / "warm")  # the fork server itself takes seconds to start
+    while kills < KILLS:
+        values = (VIT, CNN, CACHED)[number % 3]
+        expected, seconds, _ = whole(values)
+        folder = tmp_path / str(number)
+        for attempt in range(11):
+            process = start(values, folder, wait=False)
+            process.join(PATIENCE if attempt == 10 else draw.uniform(0, 1.2) * seconds)
+            if not process.is_alive():
+                break
+            process.kill()
+            process.join()
+            kills += process.exitcode == -signal.SIGKILL
+        assert process.exitcode == 0, (folder / "said.txt").read_text()
+        assert result(folder) == expected
+        number += 1
+
+
+SHORT = VIT | dict(steps=3, checkpoint_every=1)
+
+
+def test_a_kill_before_any_change_of_a_file_leaves_the_run_as_it_is(start, whole, tmp_path):
+    """Before each opening, renaming and removing in the life of a run: among them the moment
+    between a checkpoint's writing and its renaming, and those at the end."""
+    expected, _, events = whole(SHORT)
+    kinds = [f"{e.split()[0]} {e.rsplit('.', 1)[-1]}" for e in events]
+    assert kinds.count("os.rename part") >= 6  # three checkpoints, weights, manifest, the folder
+    assert len(events) > 20
+    for last in range(1, len(events) + 1):
+        folder = tmp_path / str(last)
+        assert start(SHORT, folder, last).exitcode == -signal.SIGKILL
+        assert start(SHORT, folder).exitcode == 0, (folder / "said.txt").read_text()
+        assert result(folder) == expected, events[last - 1]
+        shutil.rmtree(folder)
+
+
+def test_of_two_processes_one_trains_and_the_other_waits(start, whole, tmp_path):
+    expected, _, _ = whole(VIT)
+    both = [start(VIT, tmp_path, wait=False) for _ in range(2)]
+    for process in both:
+        process.join(PATIENCE)
+        assert process.exitcode == 0
+    assert result(tmp_path) == expected
+    (told,) = tmp_path.glob("distil-*/manifest.json")
+    assert json.loads(told.read_text())["restarts"] == []
+
+
+def test_a_process_says_that_it_waits(start, whole, tmp_path):
+    expected, _, _ = whole(SHORT)
+    # The folder's name is its content's, so that of another process is known before it starts.
+    name = distil.distil(settings_from(**SHORT), tmp_path / "other", False).folder.name
+    mine = tmp_path / "mine"
+    with sole_maker(mine / name):
+        process = start(SHORT, mine, wait=False)
+        said = until(lambda: (mine / "said.txt").is_file() and (mine / "said.txt").read_text())
+        assert f"Another process is making {mine / name}: waiting" in said
+        assert process.is_alive() and not (mine / name).exists()
+    process.join(PATIENCE)
+    assert process.exitcode == 0 and result(mine) == expected
+
+
+def test_two_processes_share_one_cache(start, whole, tmp_path):
+    """Of a teacher that no other test has; each ends as it does without a cache."""
+    arms = [CACHED | dict(seed=9, loss=loss) for loss in ("mse", "cosine")]
+    expected = [whole(arm | dict(cache_limit_gb=0))[0] for arm in arms]
+    processes = [start(arm, tmp_path / arm["loss"], wait=False) for arm in arms]
+    for process, arm, one in zip(processes, arms, expected, strict=True):
+        process.join(PATIENCE)
+        assert process.exitcode == 0 and result(tmp_path / arm["loss"]) == one
+
+
+def until(found):
+    """What `found` gives once it gives anything."""
+    deadline = time.monotonic() + PATIENCE
+    while not (value := found()):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    return value
+
+
+LONG = VIT | dict(steps=100_000, checkpoint_every=2)
+
+
+def test_ctrl_c_says_what_is_saved_and_how_to_go_on(start, tmp_path):
+    process = start(LONG, tmp_path, wait=False)
+    until(lambda: list(tmp_path.glob(".distil-*.part/checkpoint-*.safetensors")))
+    os.kill(process.pid, signal.SIGINT)
+    process.join(PATIENCE)
+    assert process.exitcode == 130
+    (part,) = tmp_path.glob(".distil-*.part")
+    steps = Checkpoints(part, "").steps
+    said = f"Interrupted: {steps} of 100000 steps are saved in {part}. Run the same again to go on."
+    assert steps and said in (tmp_path / "said.txt").read_text().splitlines()
+    assert {p.name for p in tmp_path.iterdir()} == {part.name, "said.txt"}  # no lock is left
+
+
+def test_a_notebook_s_interrupt_says_the_same(tmp_path):
+    from jupyter_client.manager import start_new_kernel
+
+    manager, client = start_new_kernel(kernel_name="python3")
+    try:
+        client.execute(
+            "from freqkd_lite import data, distil\nfrom tests import survivor\n"
+            "data.REGISTRY['noise'] = survivor.Noise\n"
+            f"distil.distil(distil.settings_from(**{LONG}), {str(tmp_path)!r}, False)"
+        )
+        until(lambda: list(tmp_path.glob(".distil-*.part/checkpoint-*.safetensors")))
+        manager.interrupt_kernel()
+        reply = client.get_shell_msg(timeout=PATIENCE)["content"]
+        while "ename" not in reply:  # what came before
+            reply = client.get_shell_msg(timeout=PATIENCE)["content"]
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel(now=True)
+    assert reply["ename"] == "Interrupted"
+    assert "of 100000 steps are saved in" in reply["evalue"] and len(reply["traceback"]) == 1
+
+
+# What follows runs in this process; a stop comes at a chosen step.
+
+
+def stopped(monkeypatch, folder, step, values=VIT):
+    """A run that Ctrl-C stops at `step`; returns its working folder and what it said."""
+    real = distil.learning_rate
+
+    def interrupt(now, settings):
+        if now == step:
+            raise KeyboardInterrupt
+        return real(now, settings)
+
+    with monkeypatch.context() as patch, pytest.raises(Interrupted) as caught:
+        patch.setattr(distil, "learning_rate", interrupt)
+        distil.distil(settings_from(**values), folder, False)
+    return next(iter(folder.glob(".distil-*.part")), None), str(caught.value)
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory):
+    """The uninterrupted run of this process."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(data.REGISTRY, "noise", Noise)
+        folder = tmp_path_factory.mktemp("plain")
+        distil.distil(settings_from(**VIT), folder, False)
+    return result(folder)
+
+
+def test_a_stopped_run_goes_on_from_its_last_checkpoint(monkeypatch, tmp_path, plain):
+    part, said = stopped(monkeypatch, tmp_path, step=10)
+    assert said == f"9 of 12 steps are saved in {part}. Run the same again to go on."
+    assert [p.name for p in Checkpoints(part, "").saved()] == [
+        "checkpoint-00000009.safetensors", "checkpoint-00000006.safetensors",
+    ]  # fmt: skip
+    assert len((part / "log.jsonl").read_text().splitlines()) == 10
+    seen = []
+    real = distil.learning_rate
+    monkeypatch.setattr(distil, "learning_rate", lambda i, s: seen.append(i) or real(i, s))
+    torch.rand(5)  # what happened before must not matter
+    run = distil.distil(settings_from(**VIT), tmp_path, False)
+    assert seen == [9, 10, 11] and run.manifest["restarts"] == [9]
+    assert result(tmp_path) == plain
+
+
+def test_a_stop_before_the_first_checkpoint_leaves_nothing(monkeypatch, tmp_path):
+    part, said = stopped(monkeypatch, tmp_path, step=2)
+    assert part is None and list(tmp_path.iterdir()) == []
+    assert said == "Nothing is saved. Run the same again to go on."
+
+
+def flip(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def relabel(**changes):
+    def change(path):
+        tensors, about = load_tensors(path)
+        tensors = {name: value.clone() for name, value in tensors.items()}
+        save_tensors(path, tensors, **(about | changes))
+
+    return change
+
+
+DAMAGE = {
+    "flipped": (flip, "its checksum does not match"),
+    "cut": (lambda p: os.truncate(p, p.stat().st_size // 2), "it is torn"),
+    "empty": (lambda p: os.truncate(p, 0), "it is torn"),
+    "foreign": (relabel(key="0123"), "it belongs to the run 0123, not to"),
+    "schema": (relabel(schema="freqkd-checkpoint/9"), "its schema is freqkd-checkpoint/9, not"),
+    "no log": (lambda p: os.truncate(p.parent / "log.jsonl", 700), "of its 9 steps"),
+}
+
+
+@pytest.mark.parametrize("kind", DAMAGE)
+def test_a_damaged_checkpoint_is_refused_and_the_one_before_is_used(
+    monkeypatch, tmp_path, plain, capsys, kind
+):
+    part, _ = stopped(monkeypatch, tmp_path, step=10)
+    damage, reason = DAMAGE[kind]
+    damage(part / "checkpoint-00000009.safetensors")
+    run = distil.distil(settings_from(**VIT), tmp_path, False)
+    said = capsys.readouterr().out
+    assert f"{part / 'checkpoint-00000009.safetensors'} is refused" in said and reason in said
+    assert run.manifest["restarts"] == ([] if kind == "no log" else [6])
+    assert result(tmp_path) == plain
+
+
+def test_without_a_sound_checkpoint_a_run_begins_anew(monkeypatch, tmp_path, plain, capsys):
+    part, _ = stopped(monkeypatch, tmp_path, step=10)
+    for path in Checkpoints(part, "").saved():
+        flip(path)
+    distil.distil(settings_from(**VIT), tmp_path, False)
+    assert capsys.readouterr().out.count("is refused") == 2
+    assert result(tmp_path) == plain
+
+
+def test_any_flipped_bit_of_a_file_of_tensors_is_found(tmp_path):
+    path = tmp_path / "t.safetensors"
+    tensors = {"a": torch.arange(6.0).reshape(2, 3), "b": torch.tensor([1, 2], dtype=torch.uint8)}
+    save_tensors(path, tensors, step="12", key="k")
+    read, about = load_tensors(path)
+    assert about == {"step": "12", "key": "k"} and torch.equal(read["a"], tensors["a"])
+    del read
+    content = path.read_bytes()
+    for place in range(len(content)):
+        changed = bytearray(content)
+        changed[place] ^= 1 << place % 8
+        path.write_bytes(changed)
+        with pytest.raises(Refused):
+            load_tensors(path)
+
+
+def test_checkpoints_go_by_time_unless_they_cost_too_much(monkeypatch, tmp_path):
+    """With a clock of our own: 20 s after the last one, and after 50 times what that one took."""
+    (tmp_path / "log.jsonl").touch()
+    now, cost = [0.0], [0.125]  # no rounding in binary
+    monkeypatch.setattr(checkpoints.time, "monotonic", lambda: now[0])
+
+    def save(path, *args, **kwargs):
+        path.touch()
+        now[0] += cost[0]
+
+    monkeypatch.setattr(checkpoints, "save_tensors", save)
+    weights = torch.nn.Linear(1, 1)
+    optimiser = torch.optim.AdamW(weights.parameters())
+    kept = Checkpoints(tmp_path, "k")
+    at = []
+    for step in range(1, 200):
+        now[0] += 1.0
+        before = kept.steps
+        cost[0] = 0.125 if step < 60 else 1.0
+        kept.after(step, weights, optimiser)
+        at += [step] if kept.steps != before else []
+    # 20 steps of 1 s each; from 60 on each takes 1 s, so the next comes 50 s later
+    assert at == [20, 40, 60, 110, 160]
+
+
+def test_a_full_disk_ends_in_a_sentence_and_a_folder_that_resumes(monkeypatch, tmp_path, plain):
+    calls = []
+
+    def full(descriptor):
+        calls.append(descriptor)
+        if len(calls) >= 6:  # two a checkpoint, so it is the third one
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch, pytest.raises(UserError) as caught:
+        patch.setattr(os, "fsync", full)
+        distil.distil(settings_from(**VIT), tmp_path, False)
+    (part,) = tmp_path.glob(".distil-*.part")
+    assert str(caught.value) == (
+        f"The disk of {tmp_path} is full. 6 of 12 steps are saved in {part}. Make room and run "
+        "the same again to go on."
+    )
+    assert not list(part.glob("*.part"))
+    assert distil.distil(settings_from(**VIT), tmp_path, False).manifest["restarts"] == [6]
+    assert result(tmp_path) == plain
+
+
+def test_a_really_full_disk_does_so_too(tmp_path, plain):
+    """A tmpfs that holds checkpoints, and not the student's weights beside them."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=900k", "tmpfs", str(disk)]
+    if not shutil.which("mount") or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("no tmpfs can be mounted here, which takes root")
+    try:
+        with pytest.raises(UserError, match=r"is full\. 12 of 12 steps are saved in"):
+            distil.distil(settings_from(**VIT), disk, False)
+        remount = ["mount", "-o", "remount,size=16m", str(disk)]
+        subprocess.run(remount, check=True, capture_output=True)
+        assert distil.distil(settings_from(**VIT), disk, False).manifest["restarts"] == [12]
+        assert result(disk) == plain
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_a_loss_that_is_not_finite_names_the_batch(tmp_path):
+    """A pair of the third batch is bad; an epoch has five, so none before holds it."""
+    step, views = 2, list(distil.plan(Noise("train", (32, 48)), settings_from(**VIT)))
+    bad = {"bad": views[step][1].index}
+    settings = settings_from(**VIT | dict(data_options=bad, checkpoint_every=1))
+    names = ", ".join(f"noise{view.index}" for view in views[step])
+    with pytest.raises(UserError, match=rf"not finite at step {step}: lower lr.*\({names}\)"):
+        distil.distil(settings, tmp_path, False)
+    (part,) = tmp_path.glob(".distil-*.part")  # the steps before are kept
+    (newest, *_), log = Checkpoints(part, "").saved(), (part / "log.jsonl").read_text()
+    assert len(log.splitlines()) == Checkpoints(part, "").steps == step
+    weights, _ = load_tensors(newest)
+    assert all(value.isfinite().all() for value in weights.values())
+
+
+@pytest.mark.parametrize("crops", [0, 1])
+def test_a_picture_that_is_not_finite_is_named_with_a_cache_and_by_what_looks_before(
+    tmp_path, monkeypatch, crops
+):
+    monkeypatch.setenv("FREQKD_CACHE", str(tmp_path / "cache"))
+    own = dict(data_options={"bad": 4}, crop_list=crops)
+    with pytest.raises(UserError, match=r"not finite at step \d+: lower lr.*\(.*noise4"):
+        distil.distil(settings_from(**VIT | own), tmp_path, False)
+    before = "looks at before training are not finite: .*noise4"
+    with pytest.raises(UserError, match=before):
+        distil.distil(settings_from(**VIT | own | dict(loss="coherence")), tmp_path, False)
+
+
+def test_only_pictures_that_were_looked_at_are_named(tmp_path):
+    """`robust` looks at no strangers: of the batch that holds the bad pair, its two alone."""
+    settings = settings_from(**VIT | dict(data_options={"bad": 4}, loss="robust"))
+    views = distil.plan(Noise("train", (32, 48)), settings)
+    bad = next(batch for batch in views if 4 in [view.index for view in batch])
+    names = ", ".join(f"noise{view.index}" for view in bad)
+    with pytest.raises(UserError, match=rf"not finite: .*\({names}\)"):
+        distil.distil(settings, tmp_path, False)
+
+
+def test_what_only_saves_time_is_no_part_of_the_address(tmp_path):
+    first = distil.distil(settings_from(**SHORT), tmp_path, False)
+    for change in (
+        dict(checkpoint_every=2),
+        dict(cache_limit_gb=1),
+        dict(data_options={"bad": -1}),
+    ):
+        assert (
+            distil.distil(settings_from(**SHORT | change), tmp_path, False).folder == first.folder
+        )
+    other = settings_from(**SHORT | dict(crop_list=1, cache_limit_gb=0))
+    assert distil.distil(other, tmp_path, False).folder != first.folder
+    models = first.manifest["models"]
+    assert models["teacher"] == models["student"]  # the student begins as its teacher's copy
+    assert models["teacher"]["model"] == "test_vit" and models["teacher"]["source"] == "random"
+    assert len(models["teacher"]["checksum"]) == 64
+
+
+def test_the_lock_of_a_killed_process_does_not_block(tmp_path):
+    (tmp_path / ".run.lock").touch()  # what a killed process leaves
+    with sole_maker(tmp_path / "run"):
+        assert (tmp_path / ".run.lock").exists()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_write_that_fails_leaves_the_old_file(monkeypatch, tmp_path):
+    path = tmp_path / "a.json"
+    runs.write_json(path, {"a": 1})
+
+    def torn(*args):
+        raise OSError(errno.ENOSPC, "full")
+
+    with monkeypatch.context() as patch, pytest.raises(OSError):
+        patch.setattr(os, "replace", torn)
+        runs.write_json(path, {"a": 2})
+    assert json.loads(path.read_text()) == {"a": 1} and list(tmp_path.iterdir()) == [path]
+    assert teacher_cache.tidy(tmp_path) == path.stat().st_size

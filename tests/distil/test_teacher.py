@@ -1,0 +1,221 @@
+"""The teacher's features on disk: never trusted unchecked, and never deciding a result."""
+
+import os
+import re
+import time
+
+import pytest
+import torch
+
+from freqkd_lite import data
+from freqkd_lite.distil import plan, settings_from
+from freqkd_lite.distil import teacher as teacher_cache
+from freqkd_lite.distil import train as distil
+from freqkd_lite.distil.checkpoints import load_tensors
+from freqkd_lite.distil.teacher import FixedTeacher, Teacher, tidy, view_file
+from freqkd_lite.errors import UserError
+from freqkd_lite.features import create_net, load_backbone
+from tests.survivor import VIT, Noise
+
+CACHED = VIT | dict(crop=(16, 32), crop_list=2)
+# test_vit has width 64; a crop of 16x32 has 1x2 patches of 16; two blocks, two bytes an element.
+BYTES = 2 * 64 * 1 * 2 * 2
+
+
+@pytest.fixture(autouse=True)
+def cache(monkeypatch, tmp_path):
+    monkeypatch.setitem(data.REGISTRY, "noise", Noise)
+    monkeypatch.setenv("FREQKD_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "teacher"
+
+
+def weights_of(run):
+    return (run.folder / "student.safetensors").read_bytes(), run.log
+
+
+def train(folder, **changes):
+    return weights_of(distil.distil(settings_from(**CACHED | changes), folder, False))
+
+
+@pytest.fixture(scope="module")
+def without(tmp_path_factory):
+    """The run that never had a cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(data.REGISTRY, "noise", Noise)
+        return train(tmp_path_factory.mktemp("without"), cache_limit_gb=0)
+
+
+def files(cache):
+    return sorted(cache.rglob("*.safetensors"))
+
+
+def counted(monkeypatch):
+    """Counts the views that the teacher itself computes."""
+    seen = []
+    real = FixedTeacher._compute
+    monkeypatch.setattr(
+        FixedTeacher, "_compute", lambda self, image: seen.append(1) or real(self, image)
+    )
+    return seen
+
+
+def views_of(**changes):
+    settings = settings_from(**CACHED | changes)
+    return [view for step in plan(Noise("train", (32, 48)), settings) for view in step]
+
+
+def test_a_run_is_the_same_without_with_an_empty_and_with_a_full_cache(
+    monkeypatch, tmp_path, cache, without, capsys
+):
+    from safetensors.torch import save_file
+
+    torch.manual_seed(0)
+    save_file(create_net("test_vit").state_dict(), tmp_path / "w.safetensors")
+    own = dict(teacher_weights=str(tmp_path / "w.safetensors"))  # a file: known without loading
+    seen = counted(monkeypatch)
+    expected = train(tmp_path / "none", cache_limit_gb=0, **own)
+    assert not cache.exists() and len(seen) == 24 + 1  # 12 steps of 2, and the blank one
+    distinct = len(set(views_of()))
+    assert distinct < 24  # some come twice
+    assert train(tmp_path / "empty", **own) == expected
+    assert len(seen) == 25 + distinct + 1 == 25 + len(files(cache))
+    said = capsys.readouterr().out
+    size = f"{distinct * BYTES / 1e6:.1f} MB"
+    assert f"the {distinct} views of this run take {size} at most" in said
+    assert said.count("Teacher cache") == 1
+
+    def never(*args, **kwargs):
+        raise AssertionError("the teacher was loaded")
+
+    monkeypatch.setattr(teacher_cache, "load_backbone", never)
+    assert train(tmp_path / "full", **own) == expected
+    assert len(seen) == 25 + distinct + 1
+
+
+def test_features_are_the_backbone_s_own_rounded_to_half(cache):
+    teacher = FixedTeacher("test_vit", "random", (1, 4), seed=3)
+    images = torch.rand(3, 3, 32, 48)
+    torch.manual_seed(3)
+    backbone = load_backbone("test_vit", "random").freeze()
+    expected = [m.half().float() for m in backbone(images, (1, 4))]
+    for _ in range(3):  # without a cache, into it, out of it
+        for got, want in zip(teacher(images), expected, strict=True):
+            torch.testing.assert_close(got, want, rtol=1e-3, atol=1e-4)  # one rounding step
+        teacher.keep(torch.zeros(3, 32, 48), 3, 1e9)
+    plain = Teacher("test_vit", "random", (1, 4), seed=3)
+    for got, want in zip(plain(images), backbone(images, (1, 4)), strict=True):
+        assert torch.equal(got, want)
+
+
+def test_a_flipped_byte_is_found_and_computed_anew(monkeypatch, tmp_path, cache, without, capsys):
+    assert train(tmp_path / "a") == without
+    sound = {path: path.read_bytes() for path in files(cache)}
+    damaged = files(cache)[1::3]
+    for number, path in enumerate(damaged):
+        content = bytearray(path.read_bytes())
+        content[number * 97 % len(content)] ^= 4
+        path.write_bytes(content)
+    capsys.readouterr()
+    seen = counted(monkeypatch)
+    assert train(tmp_path / "b") == without
+    said = capsys.readouterr().out
+    assert len(seen) == len(damaged) > 3
+    for path in damaged:
+        assert len(re.findall(rf"{path} is computed anew: its? \w+", said)) == 1
+    assert {path: path.read_bytes() for path in files(cache)} == sound  # and mended
+
+
+def test_the_limit_is_kept_and_training_goes_on(tmp_path, cache, without, capsys):
+    limit = 10 * BYTES
+    assert train(tmp_path / "a", cache_limit_gb=limit / 1e9) == without
+    said = capsys.readouterr().out
+    assert said.count("has reached cache_limit_gb=") == 1 and "training goes on" in said
+    stored = sum(t.numel() * 2 for path in files(cache) for t in load_tensors(path)[0].values())
+    assert BYTES < stored <= limit and len(files(cache)) == stored // BYTES
+    # what is there counts for the next run, with other blocks as well
+    assert f"of {limit / 1e6:.1f} MB are used" in said
+    train(tmp_path / "b", cache_limit_gb=limit / 1e9, blocks=(0, 3))
+    assert len(files(cache)) <= stored // BYTES + 1
+
+
+def test_a_full_disk_costs_time_only(monkeypatch, tmp_path, cache, without, capsys):
+    def full(*args, **kwargs):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(teacher_cache, "save_tensors", full)
+    assert train(tmp_path / "a") == without
+    assert capsys.readouterr().out.count("can't be written (No space left on device)") == 1
+
+
+def test_each_thing_that_decides_a_feature_has_a_part_in_its_address(tmp_path, cache):
+    def addresses(**changes):
+        values = dict(name="test_vit", weights="random", blocks=(1, 4), seed=0) | changes
+        teacher = FixedTeacher(*values.values())
+        teacher.keep(torch.zeros(3, 32, 48), 1, 1e9)
+        return teacher.folder
+
+    assert addresses() == addresses()
+    others = [addresses(), addresses(blocks=(1, 3)), addresses(seed=1), addresses(name="test_vit2")]
+    assert len(set(others)) == 4
+    image = torch.rand(3, 32, 48)
+    brighter = image.clone()
+    brighter[1, 2, 3] += 1e-6
+    kinds = [image, brighter, image.flip(-1), image[:, :16], image[:, :, :24], image[:, 1:17]]
+    assert len({view_file(cache, kind) for kind in kinds}) == len(kinds)
+    assert view_file(cache, image[:, 2:18]) == view_file(cache, image[:, 2:18].clone())
+
+
+def test_crops_come_from_the_list_and_flips_from_chance():
+    views = views_of(steps=300, seed=5)
+    crops = {}
+    for view in views:
+        crops.setdefault(view.index, set()).add((view.top, view.left))
+        assert 0 <= view.top <= 16 and 0 <= view.left <= 16
+    assert all(len(found) == 2 for found in crops.values()) and len(crops) == 10
+    assert len({corner for found in crops.values() for corner in found}) > 10
+    assert {view.flip for view in views} == {False, True}
+    assert len(set(views)) == 10 * 2 * 2  # pairs, crops, flips: all that there is to store
+    assert {v[1:3] for v in views_of(crop=None)} == {(0, 0)}
+    fresh = {view[:3] for view in views_of(crop_list=0, steps=300)}
+    assert len(fresh) > 300
+
+
+def test_a_crop_larger_than_the_picture_is_refused():
+    with pytest.raises(UserError, match=r"crop=\(16, 64\) is larger than size=\(32, 48\)"):
+        views_of(crop=(16, 64))
+
+
+def test_features_too_large_for_half_precision_are_refused(monkeypatch):
+    teacher = FixedTeacher("test_vit", "random", (1, 4))
+    monkeypatch.setattr(teacher.backbone, "forward", lambda images, blocks: [images * 1e6])
+    with pytest.raises(UserError, match="set crop_list=0"):
+        teacher(torch.ones(1, 3, 16, 16))
+
+
+def test_features_that_are_not_finite_are_given_and_not_kept(monkeypatch, tmp_path, cache):
+    """The step that takes them can name the pictures, the teacher can't."""
+    monkeypatch.setenv("FREQKD_CACHE", str(tmp_path))
+    teacher = FixedTeacher("test_vit", "random", (1, 4))
+    teacher.keep(torch.zeros(3, 32, 48), 2, 1e9)
+    kept = sorted(tmp_path.rglob("*.safetensors"))
+    image = torch.ones(1, 3, 32, 48)
+    image[0, 0, 0, 0] = float("inf")
+    assert not any(m.isfinite().all() for m in teacher(image))
+    assert sorted(tmp_path.rglob("*.safetensors")) == kept
+
+
+def test_half_written_files_of_killed_processes_go_after_a_day(tmp_path):
+    for name, age in (("old.part", 90_000), ("new.part", 10), ("old.safetensors", 90_000)):
+        (tmp_path / name).write_bytes(b"12345")
+        os.utime(tmp_path / name, (time.time() - age,) * 2)
+    assert tidy(tmp_path) == 10
+    assert {path.name for path in tmp_path.iterdir()} == {"new.part", "old.safetensors"}
+
+
+def test_a_student_in_bfloat16_has_the_same_targets(tmp_path, cache, without):
+    """Half-precision tensors can't be stacked under autocast; the teacher is float32 there too."""
+    computed = train(tmp_path / "computed", precision="bf16", cache_limit_gb=0)
+    assert train(tmp_path / "kept", precision="bf16") == computed
+    assert train(tmp_path / "read", precision="bf16") == computed
+    first, second = computed[1][0]["loss"], without[1][0]["loss"]
+    assert first != second and first == pytest.approx(second, rel=0.01)

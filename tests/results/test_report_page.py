@@ -1,0 +1,110 @@
+"""The report page: what a reader of its HTML finds, by another parser than the one that checks."""
+
+import base64
+import io
+import re
+from html.parser import HTMLParser
+
+import matplotlib.pyplot as plt
+import pytest
+from PIL import Image
+
+from freqkd_lite.errors import UserError
+from freqkd_lite.results.report_page import ReportPage
+from freqkd_lite.runner.pages import problems
+
+
+class Reader(HTMLParser):
+    """The text under each tag, and the attributes of each picture."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.text, self.pictures, self.stack = {}, [], []
+        self.feed(html)
+
+    def handle_starttag(self, tag, attrs):
+        if tag == "img":
+            self.pictures.append(dict(attrs))
+        elif tag not in ("meta", "link"):
+            self.stack.append((tag, dict(attrs).get("class")))
+            self.text.setdefault(tag, []).append("")
+
+    def handle_endtag(self, tag):
+        assert self.stack.pop()[0] == tag  # every tag is closed in its place
+
+    def handle_data(self, data):
+        if self.stack:
+            self.text[self.stack[-1][0]][-1] += data
+
+
+def page():
+    made = ReportPage("Do <they> agree?", "Yes & no: 2 of 3.")
+    made.section("Found")
+    made.text("One.", "Two <b>.")
+    made.bullets(["first", "second"])
+    made.bullets([])
+    made.table(("pair", "px"), [("a<b.png", 2.34567), ("c.png", None)], "Offsets")
+    made.code("freqkd gap\n  --size 2x3")
+    return made
+
+
+def test_what_was_put_in_is_read_out_escaped_and_in_order():
+    html = page().html()
+    read = Reader(html)
+    assert not read.stack
+    assert read.text["title"] == read.text["h1"] == ["Do <they> agree?"]
+    assert read.text["p"] == ["Yes & no: 2 of 3.", "One.", "Two <b>."]
+    assert read.text["li"] == ["first", "second"] and len(read.text["ul"]) == 1
+    assert read.text["th"] == ["pair", "px"]
+    assert read.text["td"] == ["a<b.png", "2.35", "c.png", ""]
+    assert read.text["pre"] == ["freqkd gap\n  --size 2x3"]
+    order = [html.index(x) for x in ("Yes &amp; no", ">Found<", ">One.<", ">first<", ">px<")]
+    assert order == sorted(order)
+    assert re.findall(r'class="number">([^<]*)<', html) == ["px", "2.35", ""]
+    assert problems(html) == []
+    assert "prefers-color-scheme: dark" in html and "width=device-width" in html
+
+
+def test_a_long_list_is_folded_and_whole():
+    made = ReportPage("t", "a")
+    made.bullets([f"n{k}" for k in range(20)])
+    made.bullets([f"m{k}" for k in range(21)])
+    read = Reader(made.html())
+    assert read.text["summary"] == ["all 21"] and read.text["li"][-1] == "m20"
+    assert len(read.text["li"]) == 41 and not read.stack
+    assert made.html().index("n19") < made.html().index("<details>") < made.html().index("m0")
+
+
+def test_a_column_stands_right_if_it_holds_numbers_or_intervals_alone():
+    made = ReportPage("t", "a")
+    made.table(("a", "b", "c", "d"), [("1", "0.5", "[1, 2e-05]", 1), ("mean", "", "", "-3.")])
+    assert re.findall(r'<th scope="col" class="number">(.)<', made.html()) == ["b", "c", "d"]
+
+
+def test_pictures_are_inside_twice_as_fine_as_they_are_shown():
+    made = page()
+    made.figure(plt.figure(figsize=(2, 1)), 'A "flat"\n   line.')
+    drawn = Image.new("RGB", (30, 20), "red")
+    made.figure(drawn, "A red field.", caption="Red")
+    first, second = Reader(made.html()).pictures
+    assert (first["width"], first["alt"]) == ("192", 'A "flat" line.')
+    assert (second["width"], second["alt"]) == ("30", "A red field.")
+    inside = [Image.open(io.BytesIO(base64.b64decode(p["src"].split(",", 1)[1])))
+              for p in (first, second)]  # fmt: skip
+    assert inside[0].size == (384, 192)
+    assert inside[1].tobytes() == drawn.tobytes()
+    assert not plt.get_fignums()
+
+
+def test_write_refuses_what_a_reader_could_not_use(tmp_path):
+    made = page()
+    assert made.write(tmp_path / "new" / "page.html").read_text() == made.html()
+    assert [f.name for f in (tmp_path / "new").iterdir()] == ["page.html"]
+    with pytest.raises(UserError, match="is a folder"):
+        made.write(tmp_path)
+    with pytest.raises(ValueError, match="cells"):
+        made.table(("a", "b"), [("one",)])
+    made.figure(Image.new("L", (4, 4)), "")
+    with pytest.raises(UserError, match="without a description"):
+        made.write(tmp_path / "page.html")
+    assert not (tmp_path / "page.html").exists()

@@ -1,0 +1,520 @@
+"""Running notebooks: what is refused before anything runs, what is kept, what hides."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import nbformat
+import papermill
+import pytest
+import zmq
+import zmq.asyncio
+from nbformat.v4 import new_code_cell as code
+from nbformat.v4 import new_markdown_cell as text
+from nbformat.v4 import new_notebook
+from PIL import Image
+
+from freqkd_lite import data, gap
+from freqkd_lite import store as runs
+from freqkd_lite.cli.app import main
+from freqkd_lite.errors import UserError
+from freqkd_lite.runner.execute import (
+    ENGINE,
+    _Client,
+    address,
+    choose,
+    execute,
+    hidden_errors,
+    parameters,
+    read_preset,
+    tidy,
+)
+
+PARAMETERS = """seed: int = 3
+rate: float = 1e-3
+arms: list[str] = ["mse", "code"]
+size: list[int] = [168, 224]
+root: str | None = None
+fast: bool = True"""
+HIDDEN = """import ipywidgets
+from IPython.display import display
+slider, out = ipywidgets.IntSlider(), ipywidgets.Output()
+with_output = out.capture()(lambda change: 1 / 0)
+slider.observe(with_output, "value")
+display(out)
+slider.value = 5"""
+
+
+def settings(source: str = PARAMETERS):
+    return code(source, metadata={"tags": ["parameters"]})
+
+
+def write(folder: Path, name: str, cells: list) -> Path:
+    path = folder / f"{name}.ipynb"
+    about = {"kernelspec": {"name": "python3", "language": "python", "display_name": "Python 3"}}
+    nbformat.write(new_notebook(cells=cells, metadata=about), path)
+    return path
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    books = tmp_path / "notebooks"
+    (books / "presets").mkdir(parents=True)
+    write(books, "00_first", [text("# First\n\n> Why?"), settings("seed: int = 0")])
+    write(books, "01_second", [text("# Second"), settings()])
+    return books
+
+
+def preset(folder: Path, content: str) -> str:
+    (folder / "presets" / "small.yaml").write_text(content)
+    return "small"
+
+
+def test_parameters_are_those_that_papermill_finds(folder):
+    path = folder / "01_second.ipynb"
+    theirs = papermill.inspect_notebook(path)
+    ours = parameters(path)
+    # papermill 2.7 overlooks a type with a bar in it; it sees the rest as we do.
+    assert set(ours) - set(theirs) <= {"root"} and len(ours) == 6
+    for name, parameter in theirs.items():
+        assert parameter["inferred_type_name"] == ours[name].annotation
+    assert ours["size"].default == [168, 224] and ours["rate"].default == 0.001
+
+
+@pytest.mark.parametrize(
+    "source", ["seed = 3", "seed: int = 1\ntwice: int = 2 * seed", "import os", "x: Tensor = 3"]
+)
+def test_parameters_that_are_no_typed_literals_are_refused(folder, source):
+    path = write(folder, "02_third", [settings(source)])
+    with pytest.raises(UserError, match="02_third.ipynb holds .*write name: type = value"):
+        parameters(path)
+
+
+def test_a_notebook_without_parameters_cell_is_refused(folder):
+    write(folder, "02_third", [code("seed = 3")])
+    with pytest.raises(UserError, match="02_third.ipynb has 0 cells tagged 'parameters'"):
+        read_preset(folder, "default")
+
+
+def test_preset_gives_common_values_where_the_parameter_exists_and_own_ones_win(folder):
+    common, second = "common: {seed: 7, rate: 1e-4}", "01_second: {seed: 8, size: [14, 28]}"
+    assert read_preset(folder, preset(folder, f"{common}\n{second}")) == read_preset(
+        folder, name := preset(folder, f"{second}\n{common}")
+    )
+    assert read_preset(folder, name) == {
+        "00_first": {"seed": 7},
+        "01_second": {"seed": 8, "rate": 0.0001, "size": [14, 28]},
+    }
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        ("common: {sead: 1}", "section common of presets/small.yaml called 'sead'.*'seed'"),
+        ("00_first: {rate: 1.0}", "section 00_first of presets/small.yaml called 'rate'"),
+        ("01_secnd: {seed: 1}", "section of presets/small.yaml called '01_secnd'.*'01_second'"),
+        ("01_second: {seed: 1.5}", "seed of 01_second is 1.5, which is no int: .*like 3"),
+        ("01_second: {fast: 1}", "fast of 01_second is 1, which is no bool"),
+        ("01_second: {size: [1, a]}", "size of 01_second"),
+        ("01_second: 3", "Section 01_second of presets/small.yaml holds no"),
+        ("- a", "holds no|section"),
+        ("a: [", "presets/small.yaml is no valid YAML at line"),
+    ],
+)
+def test_a_wrong_preset_is_refused_with_the_nearest_name(folder, content, sentence):
+    with pytest.raises(UserError, match=sentence):
+        read_preset(folder, preset(folder, content))
+
+
+def test_committed_presets_hold_and_scenes_is_the_default_spelled_out():
+    books = Path(__file__).parents[2] / "notebooks"
+    names = {path.stem for path in (books / "presets").glob("*.yaml")}
+    assert names >= {"scenes", "msrs", "roadscene", "hituav", "folder", "smoke"}
+    for name in names:
+        given = read_preset(books, name)
+        for stem, values in given.items():
+            known = parameters(books / f"{stem}.ipynb")
+            if name == "scenes":
+                assert values == {key: known[key].default for key in values}
+
+
+def test_unknown_preset_and_notebook_are_told_with_the_nearest(folder):
+    preset(folder, "")
+    with pytest.raises(UserError, match="preset called 'smal': did you mean 'small'"):
+        read_preset(folder, "smal")
+    with pytest.raises(UserError, match="notebook called '01_sceond': did you mean '01_second'"):
+        choose(folder, "01_sceond", "default", [])
+
+
+def test_command_line_values_take_the_parameter_s_type_and_go_before_the_preset(folder):
+    name = preset(folder, "01_second: {seed: 8, fast: true}")
+    given = ["seed=9", "rate=2e-5", "size=[14, 28]", "root=2024", "fast=false", "arms=[mse]"]
+    path, values = choose(folder, "notebooks/01_second.ipynb", name, given)
+    assert path.stem == "01_second"
+    assert values == {
+        "seed": 9, "rate": 2e-5, "size": [14, 28], "root": "2024", "fast": False, "arms": ["mse"],
+    }  # fmt: skip
+    assert choose(folder, "01_second", "default", ["root=null"])[1] == {"root": None}
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ("sed=3", "parameter of 01_second called 'sed': did you mean 'seed'"),
+        ("seed", "-p 'seed' has no '='"),
+        ("seed=many", "seed of 01_second is 'many', which is no int"),
+        ("seed=true", "which is no int"),
+        ("rate=[1]", "which is no float"),
+    ],
+)
+def test_a_wrong_command_line_parameter_is_refused(folder, given, sentence):
+    with pytest.raises(UserError, match=sentence):
+        choose(folder, "01_second", "default", [given])
+
+
+def test_a_run_has_notebook_manifest_and_what_the_notebook_wrote(folder, tmp_path):
+    source = """import json, os, pathlib, sys
+out = pathlib.Path(os.environ["FREQKD_RUN"])
+(out / "results.json").write_text(json.dumps({"twice": 2 * seed, "python": sys.executable}))
+(out / "manifest.json").write_text(json.dumps({"data": "abc"}))
+print(pathlib.Path.cwd().name)"""
+    path = write(folder, "02_third", [settings(), code(source)])
+    run = execute(path, {"seed": 21}, tmp_path / "run", preset="small")
+    assert {p.name for p in run.iterdir()} == {"notebook.ipynb", "manifest.json", "results.json"}
+    results = json.loads((run / "results.json").read_text())
+    assert results == {"twice": 42, "python": sys.executable}
+    about = json.loads((run / "manifest.json").read_text())
+    assert about["data"] == "abc" and about["parameters"] == {"seed": 21}
+    assert about["preset"] == "small" and about["seconds"] > 0 and "torch" in about["versions"]
+    last = nbformat.read(run / "notebook.ipynb", 4).cells[-1]
+    assert last.outputs[0].text == "notebooks\n"
+    assert "FREQKD_RUN" not in os.environ
+
+
+def test_what_a_failed_run_left_stays_until_its_next_try_has_ended(folder, tmp_path):
+    """A try that is killed on the way must not take the record of the failure with it."""
+    looks = """import os
+from pathlib import Path
+from freqkd_lite.errors import UserError
+left = Path(os.environ["FREQKD_RUN"]).parent / "run.failed" / "error.txt"
+if bad:
+    raise UserError(f"left: {left.exists()}.")"""
+    path = write(folder, "08_again", [settings("bad: bool = True"), code(looks)])
+    for left in (False, True):
+        with pytest.raises(UserError, match=f"left: {left}"):
+            execute(path, {}, tmp_path / "run")
+        assert f"left: {left}" in (tmp_path / "run.failed" / "error.txt").read_text()
+    execute(path, {"bad": False}, tmp_path / "run")
+    assert not (tmp_path / "run.failed").exists()
+
+
+def test_a_failed_cell_gives_its_own_sentence_and_keeps_what_ran(folder, tmp_path):
+    source = "from freqkd_lite.errors import UserError\nraise UserError('No masks: take scenes.')"
+    path = write(folder, "02_third", [settings(), code("print('before')"), code(source)])
+    with pytest.raises(UserError, match="^Cell 2 of 02_third failed: No masks: take scenes. "):
+        execute(path, {}, tmp_path / "run")
+    kept = nbformat.read(tmp_path / "run.failed" / "notebook.ipynb", 4)
+    assert any(o.get("text") == "before\n" for c in kept.cells for o in c.get("outputs", []))
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_error_that_hides_in_widget_state_is_found_and_fails_the_run(folder, tmp_path):
+    path = write(folder, "02_third", [settings(), code(HIDDEN)])
+    # papermill itself is content with this notebook ...
+    done = papermill.execute_notebook(path, None, progress_bar=False, engine_name=ENGINE)
+    assert not any(o.output_type == "error" for c in done.cells[1:] for o in c.outputs)
+    # ... and the error is there all the same.
+    assert hidden_errors(done) == ["a widget's callback: ZeroDivisionError: division by zero"]
+    with pytest.raises(UserError, match="02_third hides an error: .*ZeroDivisionError"):
+        execute(path, {}, tmp_path / "run")
+    assert hidden_errors(nbformat.read(folder / "00_first.ipynb", 4)) == []
+
+
+def test_a_reply_whose_arrival_was_swallowed_is_found_all_the_same(monkeypatch):
+    """A message comes while one waits for it, and a send through a shadow of the socket reads the
+    sign of it: the one who waits sleeps on, until somebody looks again."""
+    monkeypatch.setattr("freqkd_lite.runner.execute.AGAIN", 0.01)
+
+    async def story():
+        with zmq.asyncio.Context() as context:
+            mine, theirs = context.socket(zmq.DEALER), zmq.Context.instance().socket(zmq.DEALER)
+            port = theirs.bind_to_random_port("tcp://127.0.0.1")
+            mine.connect(f"tcp://127.0.0.1:{port}")
+            await mine.send(b"hello")
+            theirs.recv()
+            waiting = asyncio.ensure_future(mine.poll(None))
+            await asyncio.sleep(0.05)
+            theirs.send(b"reply")
+            shadow = zmq.Socket.shadow(mine.underlying)
+            while not shadow.getsockopt(zmq.EVENTS) & zmq.POLLIN:  # the loop does not run meanwhile
+                time.sleep(0.01)
+            await asyncio.sleep(0.3)
+            assert not waiting.done()  # the trap is there
+            client = _Client.__new__(_Client)
+            client.kc = SimpleNamespace(shell_channel=SimpleNamespace(socket=mine))
+            looking = asyncio.ensure_future(client._look_again())
+            assert await asyncio.wait_for(waiting, 5)
+            looking.cancel()
+            assert await mine.recv() == b"reply"
+            for socket in (mine, theirs):
+                socket.close(0)
+
+    asyncio.run(story())
+
+
+def test_many_outputs_in_widgets_do_not_stop_a_run(folder, tmp_path):
+    """With papermill's own engine each of three such runs hung on a busy machine."""
+    source = """import ipywidgets
+out = ipywidgets.Output()
+with out:
+    for i in range(60): display(i)
+out"""
+    path = write(folder, "02_third", [settings(), *(code(source) for _ in range(6))])
+    done = nbformat.read(execute(path, {}, tmp_path / "run") / "notebook.ipynb", 4)
+    widgets = done.metadata["widgets"]["application/vnd.jupyter.widget-state+json"]["state"]
+    kept = [w["state"].get("outputs") for w in widgets.values()]
+    assert [len(outputs) for outputs in kept if outputs] == [60] * 6
+
+
+def test_a_printed_traceback_counts_as_a_hidden_error():
+    said = "Traceback (most recent call last):\n  ...\nKeyError: 'low'\n"
+    cell = code("", outputs=[nbformat.v4.new_output("stream", name="stderr", text=said)])
+    assert hidden_errors(new_notebook(cells=[cell])) == ["cell 0: KeyError: 'low'"]
+
+
+def test_the_address_follows_source_parameters_and_results_but_not_outputs(folder):
+    path = folder / "00_first.ipynb"
+    first = address(path, {})
+    notebook = nbformat.read(path, 4)
+    notebook.cells[1].outputs = [nbformat.v4.new_output("stream", text="old")]
+    nbformat.write(notebook, path)
+    times = folder.parent / "results" / "default" / "minutes.json"
+    times.parent.mkdir(parents=True)
+    times.write_text("{}")
+    assert address(path, {}) == first
+    seen = {first, address(path, {"seed": 1})}
+    (times.parent / "results.json").write_text("{}")
+    seen.add(address(path, {}))
+    notebook.cells[0].source += "!"
+    nbformat.write(notebook, path)
+    seen.add(address(path, {}))
+    assert len(seen) == 4
+
+
+class Told(data.PairSet):
+    """A set whose content is what a file ROOT/NAME-SPLIT.txt says."""
+
+    has, reads = frozenset({"pairs"}), 0
+
+    def __init__(self, split, size, root=None, limit=None):
+        self.file = Path(root) / f"{self.name}-{split}.txt"
+        if not self.file.is_file():
+            raise UserError(f"{self.file} is missing.")
+        super().__init__(split, size, ["a"])
+
+    def fingerprint(self):
+        Told.reads += 1
+        return self.file.read_text()
+
+
+def two_sets(root: Path, monkeypatch) -> Path:
+    """A data root with two sets of three splits, `here` and `far`."""
+    monkeypatch.setattr(Told, "reads", 0)
+    root.mkdir()
+    for name in ("here", "far"):
+        monkeypatch.setitem(data.REGISTRY, name, type(name, (Told,), {"name": name}))
+        for split in ("train", "val", "test"):
+            (root / f"{name}-{split}.txt").write_text("as it was")
+    return root
+
+
+DATA = """dataset: str = "here"
+distil_dataset: str = ""
+root: str = ""
+height: int = 32
+width: int = 32
+split: str = "val" """
+SEVERAL = dict(dataset="here,far", split="test")
+
+
+@pytest.mark.parametrize("numbers_only", [True, False])
+@pytest.mark.parametrize(
+    ("values", "file", "asks"),
+    [
+        ({}, "here-train", True),
+        ({}, "here-val", True),
+        ({}, "here-test", False),
+        ({}, "far-train", False),
+        ({"split": "test"}, "here-test", True),
+        ({"distil_dataset": "far"}, "far-train", True),
+        ({"distil_dataset": "far"}, "far-val", False),
+        ({"distil_dataset": "here,far"}, "far-train", True),
+        (SEVERAL, "far-test", True),
+        (SEVERAL, "far-val", False),
+    ],
+)
+def test_the_address_follows_the_content_of_the_splits_that_are_read(
+    folder, monkeypatch, values, file, asks, numbers_only
+):
+    content = two_sets(folder.parent / "data", monkeypatch) / f"{file}.txt"
+    path = write(folder, "02_third", [settings(DATA)])
+    # a relative root is the notebook's, which runs in its own folder
+    values = values | {"root": "../data"}
+    first = address(path, values, numbers_only)
+    content.write_text("corrected")
+    changed = address(path, values, numbers_only)
+    assert (changed != first) == asks
+    content.unlink()  # for the notebook to tell
+    assert (address(path, values, numbers_only) not in (first, changed)) == asks
+    content.write_text("as it was")
+    assert address(path, values, numbers_only) == first
+
+
+def test_the_address_knows_a_picture_that_was_replaced_by_another_of_its_name(folder, tmp_path):
+    root = tmp_path / "pairs"
+    for kind in ("visible", "infrared"):
+        (root / kind).mkdir(parents=True)
+        for number in range(10):
+            Image.new("L", (32, 32), number).save(root / kind / f"{number}.png")
+    values = {"dataset": "folder", "root": str(root), "split": "all", "height": 3}
+    path = write(folder, "02_third", [settings(DATA)])
+    first = address(path, values)
+    assert address(path, values) == first
+    Image.new("L", (32, 32), 99).save(root / "infrared" / "4.png")
+    assert address(path, values) != first
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch):
+    """A copy of the package's sources, which checksums are taken of instead."""
+    there = tmp_path / "freqkd_lite"
+    shutil.copytree(runs.PACKAGE, there, ignore=lambda folder, names: [
+        n for n in names if not (Path(folder, n).is_dir() or n.endswith(".py"))])  # fmt: skip
+    monkeypatch.setattr(runs, "PACKAGE", there)
+    runs.code_version.cache_clear()
+    yield there
+    runs.code_version.cache_clear()
+
+
+def test_code_that_decides_a_gap_asks_for_a_new_run_and_a_caption_does_not(folder, package):
+    def seen() -> str:
+        runs.code_version.cache_clear()
+        return address(folder / "00_first.ipynb", {}, numbers_only=True)
+
+    found = {seen()}
+    for words in ("gap/words.py", "pages.py", "summary.py"):
+        with (package / words).open("a") as file:
+            file.write("# new\n")
+        found.add(seen())
+    assert len(found) == 1
+    files = {file for pattern in gap.CODE for file in package.glob(pattern)}
+    assert {f.name for f in files} >= {"changes.py", "similarity.py", "measures.py", "spectrum.py"}
+    for file in files:
+        file.write_text(file.read_text() + "# new\n")
+        before = len(found)
+        found.add(seen())
+        assert len(found) > before, file
+
+
+def test_tidy_removes_machine_time_and_lost_state_and_keeps_outputs(folder, tmp_path):
+    shown = {
+        "text/plain": f"<Fader at 0x7f33aa00bb10 in {tmp_path}/x>",
+        "text/html": "<b>live</b>",
+        "application/vnd.jupyter.widget-view+json": {"model_id": "a"},
+    }
+    alone = {"application/vnd.jupyter.widget-view+json": {"model_id": "b"}, "text/plain": "Slider"}
+    outputs = [nbformat.v4.new_output("display_data", data=data) for data in (shown, alone)]
+    cell = code("x", outputs=outputs, metadata={"papermill": {"duration": 3}, "tags": ["keep"]})
+    notebook = new_notebook(cells=[cell], metadata={"papermill": {}, "widgets": {"state": {}}})
+    tidied = [tidy(nbformat.from_dict(notebook), tmp_path) for _ in range(2)]
+    assert tidied[0] == tidied[1]
+    assert set(tidied[0].metadata) == {"kernelspec", "language_info"}
+    assert tidied[0].cells[0].metadata == {"tags": ["keep"]}
+    data = tidied[0].cells[0].outputs[0].data
+    assert data == {"text/plain": "<Fader at 0x0 in ./x>", "text/html": "<b>live</b>"}
+    assert "application/vnd.jupyter.widget-view+json" in tidied[0].cells[0].outputs[1].data
+
+
+@pytest.fixture
+def freqkd(folder: Path, monkeypatch, capsys):
+    """The command, called as its entry point is: gives exit status, output and errors."""
+
+    def call(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["freqkd", *arguments])
+        with pytest.raises(SystemExit) as end:
+            main()
+        return (end.value.code or 0, *capsys.readouterr())
+
+    monkeypatch.chdir(folder.parent)
+    monkeypatch.setenv("FREQKD_RUNS", str(folder.parent / "runs"))
+    monkeypatch.setenv("COLUMNS", "80")
+    return call
+
+
+def test_the_command_says_what_is_wrong_in_one_sentence(folder, freqkd):
+    said = "freqkd: There is no parameter of 01_second called 'sed': did you mean 'seed'?\n"
+    assert freqkd("run", "01_second", "-p", "sed=3") == (2, "", said)
+    assert not (folder.parent / "runs").exists()
+
+
+def test_the_command_s_help_fits_a_terminal(freqkd):
+    status, out, _ = freqkd("--help")
+    lines = out.splitlines()
+    assert status == 0 and 10 < len(lines) <= 24 and max(map(len, lines)) <= 80
+    assert any(line.split()[:1] == ["run"] for line in lines)
+
+
+def test_folders_that_are_given_relative_are_the_caller_s_in_the_kernel_too(folder, monkeypatch):
+    monkeypatch.chdir(folder.parent)
+    monkeypatch.setenv("FREQKD_RUNS", "runs")
+    monkeypatch.setenv("FREQKD_DATA", "data")
+    cell = "import os\nprint(os.environ['FREQKD_RUNS'], os.environ['FREQKD_DATA'])"
+    path = write(folder, "02_third", [settings(), code(cell)])
+    out = execute(path, {}, Path("here"))
+    assert out == Path("here")
+    said = nbformat.read(out / "notebook.ipynb", 4).cells[-1].outputs[0].text
+    assert said == f"{folder.parent / 'runs'} {folder.parent / 'data'}\n"
+    assert os.environ["FREQKD_RUNS"] == "runs" and runs.runs_folder() == folder.parent / "runs"
+
+
+def test_relative_weights_are_those_that_the_notebook_finds_in_its_folder(folder, monkeypatch):
+    path = write(folder, "02_third", [settings('model: str = "tiny"\nweights: str = ""')])
+    monkeypatch.chdir(folder.parent)
+    (folder / "w.safetensors").write_bytes(b"one")
+    first = address(path, {"weights": "w.safetensors"})
+    (folder / "w.safetensors").write_bytes(b"two")
+    assert address(path, {"weights": "w.safetensors"}) != first
+    assert address(path, {"weights": "random"}) not in (first, address(path, {}))
+
+
+def test_a_notebook_writes_into_a_folder_that_is_given_relative(folder, freqkd):
+    """Its kernel works in the notebooks' folder, not in the command's."""
+    cell = "import os, pathlib\npathlib.Path(os.environ['FREQKD_RUN'], 'own.txt').write_text('x')"
+    write(folder, "02_third", [settings(), code(cell)])
+    assert freqkd("run", "02_third", "--out", "here")[0] == 0
+    assert (folder.parent / "here" / "own.txt").read_text() == "x"
+    assert not list(folder.glob(".here*"))
+
+
+def test_the_command_runs_a_notebook_and_says_where_it_lies(folder, freqkd):
+    status, out, _ = freqkd("run", "00_first", "-p", "seed=4", "--out", "here")
+    assert (status, out) == (0, "here\n")
+    about = json.loads((folder.parent / "here" / "manifest.json").read_text())
+    assert about["command"] == "freqkd run 00_first --preset default -p seed=4"
+
+
+def test_the_scan_command_fails_on_a_hidden_error(folder, freqkd):
+    said = "Traceback (most recent call last):\nKeyError: 1"
+    output = nbformat.v4.new_output("stream", text=said)
+    path = write(folder, "02_third", [settings(), code("", outputs=[output])])
+    status, out, err = freqkd("scan", "notebooks/00_first.ipynb", str(path))
+    assert (status, out) == (1, "2 notebooks scanned, 1 hidden errors\n")
+    assert err == f"{path}: cell 1: KeyError: 1\n"
+    assert freqkd("scan", "notebooks/00_first.ipynb")[0] == 0

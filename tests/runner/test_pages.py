@@ -1,0 +1,217 @@
+"""Pages: offline, described, linked; and the walk that makes them once."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import re
+import struct
+import zlib
+from pathlib import Path
+
+import nbformat
+import pytest
+from bs4 import BeautifulSoup
+from nbformat.v4 import new_code_cell as code
+from nbformat.v4 import new_markdown_cell as text
+from nbformat.v4 import new_notebook, new_output
+
+from freqkd_lite.errors import UserError
+from freqkd_lite.runner.pages import problems, refresh, walk, write_index, write_page
+
+FORMULA = r"Let $x = x_{\text{low}} + x_{\text{high}}$ and" + "\n\n$$\\rho = \\sqrt{f_y^2}$$"
+
+
+def png() -> str:
+    """A grey picture of 40 by 20 pixels, made by hand."""
+
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return (
+            struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        )
+
+    head = chunk(b"IHDR", struct.pack(">2I5B", 40, 20, 8, 0, 0, 0, 0))
+    rows = chunk(b"IDAT", zlib.compress((b"\0" + b"\x80" * 40) * 20))
+    return base64.b64encode(b"\x89PNG\r\n\x1a\n" + head + rows + chunk(b"IEND", b"")).decode()
+
+
+def picture(alt: str | None) -> dict:
+    about = {} if alt is None else {"image/png": {"alt": alt}}
+    return new_output("display_data", data={"image/png": png(), "text/plain": "F"}, metadata=about)
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch) -> Path:
+    """A project of two small notebooks, the first already executed."""
+    monkeypatch.setenv("FREQKD_RUNS", str(tmp_path / "runs"))
+    (tmp_path / "notebooks").mkdir()
+    both = {
+        "text/html": '<div id="live">live form</div>',
+        "text/plain": "Fader()",
+        "application/vnd.jupyter.widget-view+json": {"model_id": "gone"},
+    }
+    settings = code("seed: int = 0", metadata={"tags": ["parameters"]})
+    first = [
+        text(f"# 00 · Start here\n\n> What *survives*?\n\n{FORMULA}"),
+        settings,
+        code("show(1 < 2)", outputs=[picture('Two "curves" < three')]),
+        code("fader()", outputs=[new_output("display_data", data=both)]),
+    ]
+    log = "import os, pathlib\nlog = pathlib.Path('log.txt')\n"
+    log += "log.write_text((log.read_text() if log.exists() else '') + str(seed))"
+    second = [text("# 01 · Gap\n\n> Where?"), code(**settings), code(log)]
+    for name, cells in {"00_start": first, "01_gap": second}.items():
+        nbformat.write(new_notebook(cells=cells), tmp_path / "notebooks" / f"{name}.ipynb")
+    return tmp_path
+
+
+def page(root: Path) -> str:
+    made = write_page(root, root / "notebooks" / "00_start.ipynb", "00_start", root / "pages")
+    return made.read_text()
+
+
+def test_a_page_asks_the_network_for_nothing_and_is_whole(root):
+    html = page(root)
+    assert problems(html) == []
+    assert "cdn" not in html.lower() and "require.js" not in html and "MathJax" not in html
+    (image,) = BeautifulSoup(html, "html.parser").find_all("img")
+    assert image["alt"] == 'Two "curves" < three'
+    assert f"base64,{png()}" in html
+    assert '<div id="live">live form</div>' in html and "Fader()" not in html
+
+
+def test_formulas_become_mathml_and_no_dollar_is_left(root):
+    html = page(root)
+    assert html.count("<math") == 2 and len(re.findall('<math[^>]*display="block"', html)) == 1
+    assert "<mtext>low</mtext>" in html and "<msqrt>" in html and "$" not in html
+
+
+def test_pages_are_linked_and_listed_with_question_and_measured_minutes(root):
+    times = root / "results" / "default" / "minutes.json"
+    times.parent.mkdir(parents=True)
+    times.write_text('{"seconds": {"00_start": 44.4, "01_gap": 170}}')
+    html = page(root)
+    assert 'rel="next"' in html and 'href="01_gap.html"' in html and 'rel="prev"' not in html
+    index = write_index(root, root / "pages").read_text()
+    assert problems(index) == []
+    assert "What survives?" in index and "44 s" in index and "3 min" in index
+    # Only what was made is a link.
+    assert 'href="00_start.html"' in index and 'href="01_gap.html"' not in index
+
+
+@pytest.mark.parametrize(
+    ("html", "said"),
+    [
+        (
+            '<h1>a</h1><script src="https://x.org/require.js"></script>',
+            "needs the network for http",
+        ),
+        ('<h1>a</h1><link rel="stylesheet" href="//x.org/a.css">', "needs the network for //x"),
+        ("<h1>a</h1><style>@import 'https://x.org/a.css'</style>", "for a style"),
+        ("<h1>a</h1><script>import {a} from 'https://x.org/a.js'</script>", "for a script"),
+        ('<h1>a</h1><img src="data:,">', "without a description"),
+        ('<h1>a</h1><img src="data:," alt="No description has been provided">', "without a desc"),
+        ("<h1>a</h1><h1>b</h1>", "has 2 first-level"),
+        ("<p>a</p>", "has 0 first-level"),
+    ],
+)
+def test_each_problem_of_a_page_is_found(html, said):
+    assert len(problems(html)) == 1 and said in problems(html)[0]
+
+
+def test_links_in_text_and_namespaces_are_no_problem():
+    html = '<h1>a</h1><a href="https://x.org">paper</a><script>ns = "http://www.w3.org/2000/svg"'
+    assert problems(html + "</script>") == []
+
+
+def test_a_picture_without_description_is_refused(root):
+    path = root / "notebooks" / "00_start.ipynb"
+    notebook = nbformat.read(path, 4)
+    notebook.cells[2].outputs = [picture(None)]
+    nbformat.write(notebook, path)
+    with pytest.raises(UserError, match="page of 00_start has a picture without a description"):
+        page(root)
+
+
+def test_the_walk_runs_each_notebook_once_until_it_changes(root, capsys):
+    first = root / "notebooks" / "00_start.ipynb"
+    nbformat.write(
+        new_notebook(cells=[text("# Start"), *nbformat.read(first, 4).cells[1:2]]), first
+    )
+    log = root / "notebooks" / "log.txt"
+    index = walk(root)
+    assert (index, log.read_text()) == (root / "pages" / "index.html", "0")
+    assert (
+        root / "pages" / "01_gap.html"
+    ).exists() and "you can look already" in capsys.readouterr().out
+    walk(root)
+    assert log.read_text() == "0" and capsys.readouterr().out.count("nothing changed") == 2
+    (root / "notebooks" / "presets").mkdir()
+    (root / "notebooks" / "presets" / "smoke.yaml").write_text("01_gap: {seed: 5}")
+    assert walk(root, "smoke") == root / "pages" / "smoke" / "index.html"
+    assert log.read_text() == "05"
+    # A run without its manifest did not finish: it is made again.
+    (made,) = (root / "runs" / "walk-default").glob("01_gap-*/manifest.json")
+    made.unlink()
+    refresh(root)
+    assert log.read_text() == "050"
+    kept = nbformat.read(root / "notebooks" / "01_gap.ipynb", 4)
+    assert [cell.get("execution_count") for cell in kept.cells] == [None, 1, 2]
+    assert "papermill" not in kept.metadata and (root / "results/default/minutes.json").exists()
+    # New outputs and times are no change of content.
+    walk(root)
+    assert log.read_text() == "050"
+    # One alone: the other keeps its outputs, its time and its page.
+    times = root / "results/default/minutes.json"
+    before = json.loads(times.read_text())
+    before["seconds"] = {"00_start": -1, "01_gap": -2}
+    times.write_text(json.dumps(before))
+    first.write_text(first.read_text().replace("# Start", "# Begin"))
+    other = root / "notebooks" / "01_gap.ipynb"
+    other.write_text(other.read_text().replace('"# Gap', '"# Wide gap'))
+    refresh(root, ["00_start"])
+    after = json.loads(times.read_text())["seconds"]
+    assert log.read_text() == "050"
+    assert set(after) == {"00_start", "01_gap"}
+    assert after["01_gap"] == -2 and after["00_start"] > 0
+    assert (root / "pages" / "01_gap.html").exists()
+
+
+def test_a_notebook_that_lacks_its_data_does_not_stop_the_walk(root, capsys):
+    (root / "notebooks" / "presets").mkdir()
+    (root / "notebooks" / "presets" / "smoke.yaml").write_text("00_start: {seed: -1}")
+    path = root / "notebooks" / "00_start.ipynb"
+    cells = [text("# Start"), *nbformat.read(path, 4).cells[1:2], code("assert seed >= 0, 'bad'")]
+    nbformat.write(new_notebook(cells=cells), path)
+    with pytest.raises(UserError, match="^00_start did not run, .*smoke/index.html"):
+        walk(root, "smoke")
+    said = capsys.readouterr().out
+    assert "not run: Cell" in said and "AssertionError: bad" in said and "1 notebooks in" in said
+    pages = root / "pages" / "smoke"
+    assert (pages / "01_gap.html").exists() and not (pages / "00_start.html").exists()
+    assert list((root / "runs" / "walk-smoke").glob("00_start-*.failed/error.txt"))
+
+
+def test_the_page_works_in_a_browser_from_a_file(root):
+    sync = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    browser = next(
+        (p for p in ("/usr/bin/chromium", "/usr/bin/chromium-browser") if Path(p).exists()), None
+    )
+    if browser is None:
+        pytest.skip("there is no chromium here, so no page is opened")
+    made = write_page(root, root / "notebooks" / "00_start.ipynb", "00_start", root / "pages")
+    asked, said = [], []
+    with sync.sync_playwright() as play:
+        sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []
+        shown = play.chromium.launch(executable_path=browser, args=sandbox)
+        tab = shown.new_page(viewport={"width": 390, "height": 800})
+        tab.on("request", lambda request: asked.append(request.url))
+        tab.on("console", lambda message: said.append(message.text))
+        tab.goto(made.as_uri())
+        sizes = tab.evaluate("[...document.images].map(i => [i.naturalWidth, i.naturalHeight])")
+        wide = tab.evaluate("document.documentElement.scrollWidth")
+        fraction = tab.evaluate("document.querySelector('math').getBoundingClientRect().height")
+        shown.close()
+    assert sizes == [[40, 20]] and wide == 390 and 5 < fraction < 60
+    assert not said and all(url.startswith(("file:", "data:")) for url in asked)

@@ -1,0 +1,229 @@
+"""The procedural scenes: exact boxes, two modalities that share a world and nothing else."""
+
+import hashlib
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from freqkd_lite.errors import UserError
+from freqkd_lite.scenes import world as scenes
+from freqkd_lite.scenes.world import CLASSES, MASK_CLASSES, SceneSettings, render_scene
+
+STILL = SceneSettings(parallax=0.0)
+PEOPLE = MASK_CLASSES.index("person")
+
+
+def instance_map(seed, size=scenes.SIZE):
+    """Instances of the infrared frame, and the classes of instances 1, 2, ..."""
+    world, numbers, *_ = scenes._render_instances(seed, size)
+    owner = world.table[:, scenes.OWNER].astype(int)
+    return owner[numbers[::2, ::2]], world.labels
+
+
+def loose_bounds(instances):
+    """Tight boxes by a plain walk over the pixels: {instance: [x0, y0, x1, y1]}, end exclusive."""
+    found: dict[int, list[int]] = {}
+    for y, line in enumerate(instances.tolist()):
+        for x, i in enumerate(line):
+            if i:
+                box = found.setdefault(i, [x, y, x + 1, y + 1])
+                box[0], box[1] = min(box[0], x), min(box[1], y)
+                box[2], box[3] = max(box[2], x + 1), max(box[3], y + 1)
+    return found
+
+
+def same(a, b, *names):
+    return all(np.array_equal(getattr(a, name), getattr(b, name)) for name in names)
+
+
+def test_a_seed_is_one_scene():
+    a, b, c = render_scene(3), render_scene(3), render_scene(4)
+    assert same(a, b, "visible", "infrared", "mask", "boxes", "labels")
+    assert not same(a, c, "mask")
+
+
+def test_masks_and_boxes_are_the_same_on_every_machine():
+    digest = hashlib.sha256()
+    for seed in (0, 1, 2, 7, 100_003, 200_011):
+        scene = render_scene(seed)
+        digest.update(scene.mask.tobytes())
+        digest.update(scene.boxes.astype("<f4").tobytes() + scene.labels.astype("<i8").tobytes())
+    assert scenes.GENERATOR_VERSION == 1, "a new version needs a new checksum here"
+    assert digest.hexdigest() == "82c438a9404b9d9045140c7413f58d6ecaec56534f1851a906cf7f3adfb76824"
+
+
+@pytest.mark.parametrize("seed", [0, 1, 3, 5, 8])
+def test_boxes_are_the_bounds_of_what_can_be_seen(seed):
+    scene = render_scene(seed)
+    instances, classes = instance_map(seed)
+    bounds = loose_bounds(instances)
+    assert scene.boxes.tolist() == [bounds[i] for i in sorted(bounds)]
+    assert [classes[i - 1] for i in sorted(bounds)] == scene.labels.tolist()
+    assert scene.mask.shape == scenes.SIZE and scene.mask.max() < len(MASK_CLASSES)
+    for i in bounds:  # the mask names the class of the object, and nothing drawn goes unlabelled
+        assert set(scene.mask[instances == i]) == {MASK_CLASSES.index(CLASSES[classes[i - 1]])}
+        assert (instances == i).sum() >= 12
+    assert ((scene.mask >= PEOPLE) == (instances > 0)).all()
+
+
+def test_settings_change_pixels_and_never_the_world():
+    plain = render_scene(5)
+    for name, value in (("parallax", 4.0), ("blur", 2.0), ("paint", 0.3),
+                        ("thermal_contrast", 0.5), ("noise", 0.1)):  # fmt: skip
+        other = render_scene(5, settings=SceneSettings(**{name: value}))
+        assert same(plain, other, "mask", "boxes", "labels"), name
+        of_infrared = name in ("blur", "thermal_contrast", "noise")
+        assert same(plain, other, "infrared") != of_infrared, name
+        assert same(plain, other, "visible") == of_infrared, name
+
+
+@pytest.mark.parametrize("shift", [2, 5])
+def test_parallax_moves_the_nearest_object_by_so_many_pixels_and_the_sky_not_at_all(shift):
+    tried = 0
+    for seed in range(20):
+        world, numbers, other, keep, *_ = scenes._render_instances(seed, parallax=shift)
+        kept = np.flatnonzero(keep)[1:]
+        if not len(kept):
+            continue
+        nearest = min(kept, key=lambda i: world.depths[i - 1])
+        if world.labels[nearest - 1] != CLASSES.index("person"):
+            continue  # only people are flat; the far end of a car moves less
+        tried += 1
+        owner = world.table[:, scenes.OWNER]
+        before, after = (owner[n[::2, ::2]] == nearest for n in (numbers, other))
+        assert np.array_equal(before[:, :-shift], after[:, shift:]), seed
+        far = [np.isin(n, np.flatnonzero(world.table[:, scenes.DEPTH] > 250))[::2, ::2]
+               for n in (numbers, other)]  # fmt: skip
+        nothing_near = ~(owner[numbers[::2, ::2]] > 0) & ~(owner[other[::2, ::2]] > 0)
+        assert (far[0] & far[1])[nothing_near].sum() > 0.8 * far[0][nothing_near].sum()
+    assert tried >= 4
+
+
+def one_wall(seed):
+    """A brick wall that fills the picture at 10 m, on it a painted board; overcast day."""
+    world = scenes._World(seed)
+    world.night, world.weather, world.horizon, world.centre = False, "overcast", 0.5, 0.5
+    wall = (0.5, 0.4, 0.3)
+    world.quad(-900, -900, 900, 900, 400, wall, 0)
+    world.quad(-50, -50, 50, 50, 10, wall, 3.0, "brick")
+    world.quad(-1, -9, 1, 9, 9.9, (0.1, 0.2, 0.9), 3.0, "brick", under=wall)
+    return world.freeze()
+
+
+def test_paint_and_print_exist_in_rgb_alone(monkeypatch):
+    monkeypatch.setattr(scenes, "_build", one_wall)
+    painted, half, bare = (render_scene(1, settings=replace(STILL, paint=p)) for p in (1, 0.5, 0))
+    assert np.array_equal(painted.infrared, bare.infrared)
+    centre, left = np.s_[40:120, 106:118], np.s_[40:120, 4:16]
+
+    def edge(scene):
+        return abs(scene.visible[centre].mean((0, 1)) - scene.visible[left].mean((0, 1))).max()
+
+    assert edge(painted) > 60 and 20 < edge(half) < edge(painted)
+    assert edge(bare) < 1  # the board is gone
+    assert painted.visible[left].std((0, 1)).max() > 5  # bricks and mortar
+    assert bare.visible.std((0, 1)).max() < 2.5  # a flat wall but for the camera's own noise
+
+
+@pytest.mark.parametrize("seed", [0, 4, 10])  # wet by day, wet by night, dry
+def test_infrared_never_depends_on_paint(seed):
+    a, b = (render_scene(seed, settings=replace(STILL, paint=p)) for p in (0, 2))
+    assert same(a, b, "infrared", "mask", "boxes") and not same(a, b, "visible")
+
+
+def test_print_on_a_wet_street_has_no_reflection_without_paint(monkeypatch):
+    def wet_wall(seed):
+        world = one_wall(seed)
+        world.shapes, world.rows = world.shapes[:1], world.rows[:1]
+        world.weather, world.height = "wet", 2.0
+        tar, blue = (0.3, 0.3, 0.3), (0.1, 0.2, 0.9)
+        world.ground([(-99, 1.2), (99, 1.2), (99, 300), (-99, 300)], tar, 0)
+        for x, under in ((0.0, (0.5, 0.4, 0.3)), (3.0, None)):  # one is painted, one is blue
+            world.quad(x - 1, 0, x + 1, 1.5, 10, blue, 3.0, under=under)
+        return world.freeze()
+
+    monkeypatch.setattr(scenes, "_build", wet_wall)
+    bare = render_scene(1, settings=replace(STILL, paint=0)).visible.astype(int)
+    world = wet_wall(1)
+    foot = int(84 + world.focal * 2.0 / 10)  # row where the boards meet the road
+    columns = (int(112 + world.focal * x / 10) for x in (0.0, 3.0))
+    below = (bare[foot + 3 : foot + 12, c - 5 : c + 5].mean((0, 1)) for c in columns)
+    painted, blue = (colour[2] - colour[0] for colour in below)
+    assert blue > painted + 10
+
+
+def test_night_is_darker_than_day_and_half_of_the_scenes():
+    light = {"day": [], "night": []}
+    for seed in range(24):
+        scene = render_scene(seed, (84, 112))
+        light[scene.time].append(scene.visible.mean())
+    assert 6 <= len(light["night"]) <= 18
+    assert max(light["night"]) < min(light["day"])
+
+
+def test_at_night_people_are_warmer_than_what_surrounds_them():
+    gaps = []
+    for seed in range(14):
+        scene = render_scene(seed)
+        if scene.time == "day":
+            continue
+        people = scene.mask == PEOPLE
+        for (x0, y0, x1, y1), label in zip(scene.boxes.astype(int), scene.labels, strict=True):
+            if label == 0:
+                around = np.s_[max(y0 - 4, 0) : y1 + 4, max(x0 - 4, 0) : x1 + 4]
+                grey, body = scene.infrared[around].astype(float), people[around]
+                if body.any() and not body.all():
+                    gaps.append(grey[body].mean() - grey[~body].mean())
+    assert len(gaps) > 10 and np.mean(gaps) > 40 and np.mean(np.array(gaps) > 0) > 0.95
+
+
+def test_thermal_contrast_scales_differences():
+    full, half = (
+        render_scene(9, settings=SceneSettings(thermal_contrast=c, noise=0)).infrared.astype(float)
+        for c in (1.0, 0.5)
+    )
+    inside = (full > 0) & (full < 255) & (half > 0)
+    assert np.allclose(half[inside] - 64, (full[inside] - 64) / 2, atol=1.01)
+
+
+def test_another_size_is_the_same_world():
+    for seed in (0, 1, 3):
+        (small, _), (large, _) = instance_map(seed, (84, 112)), instance_map(seed)
+        a, b = loose_bounds(small), loose_bounds(large)
+        both = [i for i in b if i in a and b[i][3] - b[i][1] > 20]
+        assert both
+        for i in both:  # half the size, to the pixel
+            assert np.abs(2 * np.array(a[i]) - np.array(b[i])).max() <= 2
+
+
+def test_scenes_hold_the_promised_mix():
+    counts, heights = np.zeros(3), []
+    for seed in range(40):
+        instances, classes = instance_map(seed, (84, 112))
+        for i, (_, y0, _, y1) in loose_bounds(instances).items():
+            counts[classes[i - 1]] += 1
+            heights += [2 * (y1 - y0)] if classes[i - 1] == 0 else []
+    people, bicycles, cars = counts / 40
+    assert 1.5 < people < 5 and 0.4 < bicycles < 1.6 and 0.6 < cars < 2
+    assert min(heights) < 16 and max(heights) > 70
+
+
+@pytest.mark.parametrize(
+    "name, value",
+    [("parallax", 17), ("blur", -0.1), ("paint", "1"), ("paint", 2.5), ("noise", 0.6),
+     ("thermal_contrast", float("nan")), ("noise", True)],
+)  # fmt: skip
+def test_a_bad_setting_is_named(name, value):
+    with pytest.raises(UserError, match=f"{name} must be a number from"):
+        SceneSettings(**{name: value})
+
+
+@pytest.mark.parametrize(
+    "args, name",
+    [((-1,), "seed"), ((1.5,), "seed"), ((1, (16, 224)), "size"), ((1, 168), "size"),
+     ((1, (168.0, 224.0)), "size")],
+)  # fmt: skip
+def test_bad_arguments_are_named(args, name):
+    with pytest.raises(UserError, match=f"{name} must be"):
+        render_scene(*args)

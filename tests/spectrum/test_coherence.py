@@ -1,0 +1,216 @@
+"""`coherence` against closed forms, a slow loop over NumPy's FFT, and SciPy on one axis."""
+
+import io
+import math
+
+import numpy as np
+import pytest
+import scipy.signal
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from freqkd_lite.errors import UserError
+from freqkd_lite.spectrum import divergence, frequencies, ring_sums
+from freqkd_lite.spectrum.coherence import CrossSpectrum, coherence
+
+GRIDS = [(1, 1), (1, 8), (1, 9), (7, 1), (6, 8), (7, 5), (8, 9)]
+
+
+def noise(*shape, seed=0, dtype=torch.float64):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
+
+
+def mixed(c, *shape, seed=0):
+    """Maps a, b of equal spectra whose waves correlate by c: coherence c^2."""
+    a, own = noise(*shape, seed=seed), noise(*shape, seed=seed + 1)
+    return a, c * a + math.sqrt(1 - c**2) * own
+
+
+def slow(a, b):
+    """Corrected coherence (C, h, w) and weights by loops over channels and bins of NumPy's FFT."""
+    spectra = [np.fft.fft2(x.numpy()) for x in (a, b)]
+    n, channels, h, w = spectra[0].shape
+    value, weight = np.full((channels, h, w), np.nan), np.zeros((channels, h, w))
+    for c in range(channels):
+        for y in range(h):
+            for x in range(w):
+                s, t = (spectrum[:, c, y, x] for spectrum in spectra)
+                p, q = (abs(s) ** 2).sum(), (abs(t) ** 2).sum()
+                raw = abs((s * t.conj()).sum()) ** 2 / (p * q)
+                floor = sum(abs(s[i]) ** 2 * abs(t[i]) ** 2 for i in range(n)) / (p * q)
+                value[c, y, x] = (raw - floor) / (1 - floor)
+                weight[c, y, x] = math.sqrt(p * q)
+    return value, weight
+
+
+@pytest.mark.parametrize("h,w", GRIDS)
+def test_map_rings_and_channels_are_those_of_the_slow_loop(h, w):
+    a, b = mixed(0.6, 5, 3, h, w)
+    a = a * torch.tensor([3.0, 1.0, 0.2])[:, None, None]  # so that weights matter
+    value, weight = slow(a, b)
+    found = CrossSpectrum.empty(3, h, w).update(a, b)
+    np.testing.assert_allclose(found.channels().numpy(), value, atol=1e-9)
+    mean = (value * weight).sum(0) / weight.sum(0)
+    edges = (0.0, 0.4, 0.9, 1.4143)
+    area, rings = coherence(a, b, edges)
+    np.testing.assert_allclose(area.numpy(), mean, atol=1e-9)
+    rho = 2 * np.hypot(np.fft.fftfreq(h)[:, None], np.fft.fftfreq(w))
+    for i, (inner, outer) in enumerate(zip(edges, edges[1:], strict=False)):
+        inside = (rho > inner) & (rho <= outer)
+        if not inside.any():
+            assert rings[i].isnan()
+            continue
+        expected = (value * weight)[:, inside].sum() / weight[:, inside].sum()
+        assert rings[i].item() == pytest.approx(expected, abs=1e-9)
+
+
+def test_uncorrected_it_is_scipys_coherence():
+    n, length = 12, 16
+    a, b = mixed(0.5, n, 1, 1, length)
+    _, expected = scipy.signal.coherence(
+        a.flatten().numpy(), b.flatten().numpy(), window="boxcar", nperseg=length, noverlap=0,
+        detrend=False,
+    )  # fmt: skip
+    real, imaginary, p, q, both = CrossSpectrum.empty(1, 1, length).update(a, b).sums[:, 0, 0]
+    raw = (real**2 + imaginary**2) / (p * q)
+    np.testing.assert_allclose(raw.numpy(), expected, atol=1e-12)
+    floor = both / (p * q)
+    corrected = coherence(a, b)[0][0, : length // 2 + 1]
+    torch.testing.assert_close(corrected, (raw - floor) / (1 - floor))
+
+
+@pytest.mark.parametrize("c", [0.3, 0.6, 0.9])
+def test_coherence_c_with_equal_spectra_is_divergence_one_less_c(c):
+    a, b = mixed(c, 400, 4, 12, 16)
+    area, rings = coherence(a, b)
+    assert rings.numpy() == pytest.approx(c**2, abs=0.02)
+    assert area.mean().item() == pytest.approx(c**2, abs=0.005)
+    level = divergence(ring_sums(a, b))
+    assert level.numpy() == pytest.approx(1 - rings.sqrt().numpy(), abs=0.02)
+
+
+@pytest.mark.parametrize("n", [3, 6, 20])
+def test_bias_of_unrelated_pairs_is_taken_away_however_powers_vary(n):
+    """Uncorrected, unrelated pairs score 1/n; with powers that vary from image to image in the
+    same way for both, as contrast does, more. The estimate is 0 on average for both."""
+    for power in (torch.ones(n), torch.logspace(0, 1.5, n)):
+        a, b = (noise(n, 4000, 2, 4, seed=s) * power.sqrt()[:, None, None, None] for s in (1, 2))
+        found = CrossSpectrum.empty(4000, 2, 4).update(a, b)
+        real, imaginary, p, q, _ = found.sums
+        raw = ((real**2 + imaginary**2) / (p * q)).mean()
+        if power[0] == power[-1]:
+            assert raw.item() == pytest.approx(1 / n, rel=0.02)
+        else:
+            assert raw > 1.2 / n
+        values = found.channels()
+        error = values.std() / math.sqrt(4000 * 6)  # 8 bins, of which 2 twice
+        assert abs(values.mean()) < 4 * error
+        assert values.min() < 0  # not clipped
+
+
+@pytest.mark.parametrize("c", [0.5, 0.8])
+def test_bias_between_nothing_and_all_is_the_stated_one(c):
+    """For complex normal waves: Carter's E[raw] = C + (1 - C)^2 / n and E[q] = (1 + C) / n to
+    first order in 1/n, so E[(raw - q) / (1 - q)] = C - 2 C (1 - C) / n."""
+    n = 24
+    a, b = mixed(c, n, 20000, 1, 8, seed=5)
+    inner = CrossSpectrum.empty(20000, 1, 8).update(a, b).channels()[:, 0, 1:4]  # complex bins
+    bias = inner.mean().item() - c**2
+    assert bias == pytest.approx(-2 * c**2 * (1 - c**2) / n, rel=0.2)
+
+
+@pytest.mark.parametrize("h,w", [(6, 8), (7, 9)])
+def test_a_circular_shift_is_wholly_coherent_and_a_phase_ramp(h, w):
+    a = noise(4, 3, h, w)
+    shift = (1, -2)
+    b = a.roll(shift, (2, 3))  # b(y, x) = a(y - 1, x + 2)
+    found = CrossSpectrum.empty(3, h, w).update(a, b)
+    assert found.map().numpy() == pytest.approx(1)
+    fy, fx = frequencies(h, w)
+    ramp = 2 * math.pi * (shift[0] * fy + shift[1] * fx)
+    turn = torch.exp(1j * found.phase()) / torch.exp(1j * ramp)
+    torch.testing.assert_close(turn, torch.ones_like(turn))
+    assert (divergence(ring_sums(a, b)) > 0.3).any()  # which sees the shift
+
+
+def test_any_fixed_filter_is_wholly_coherent_and_changing_ones_are_not():
+    a = noise(300, 2, 8, 8)
+    response = torch.fft.fft2(noise(2, 8, 8, seed=3))
+    b = torch.fft.ifft2(torch.fft.fft2(a) * response).real
+    assert coherence(a, b)[0].numpy() == pytest.approx(1)
+    assert coherence(a, -2 * a)[0].numpy() == pytest.approx(1)
+    signs = torch.where(noise(300, 1, 1, 1, seed=4) > 0, 1.0, -1.0)
+    assert coherence(a, signs * a)[0].abs().max() < 0.1  # each pair is a filter: squared first, 1
+
+
+@settings(deadline=None, max_examples=25)
+@given(h=st.integers(1, 9), w=st.integers(1, 9), cuts=st.lists(st.integers(1, 6), max_size=3),
+       seed=st.integers(0, 99))  # fmt: skip
+def test_batches_partial_sums_and_saved_states_give_the_same(h, w, cuts, seed):
+    a, b = mixed(0.5, 7, 2, h, w, seed=seed)
+    whole = CrossSpectrum.empty(2, h, w).update(a, b)
+    bounds = [0, *sorted(set(cuts)), 7]
+    parts = CrossSpectrum.empty(2, h, w)
+    for start, stop in zip(bounds, bounds[1:], strict=False):
+        part = CrossSpectrum.empty(2, h, w).update(a[start:stop], b[start:stop])
+        parts = parts + part if start % 2 else parts.update(a[start:stop], b[start:stop])
+    torch.testing.assert_close(parts.sums, whole.sums)
+    assert parts.images == whole.images == 7
+    file = io.BytesIO()
+    torch.save(vars(parts), file)
+    file.seek(0)
+    again = CrossSpectrum(**torch.load(file, weights_only=True))
+    torch.testing.assert_close(again.map(), whole.map(), atol=1e-6, rtol=1e-6, equal_nan=True)
+
+
+def test_state_does_not_grow_and_partial_sums_are_left_as_they_are():
+    a, b = mixed(0.5, 4, 2, 5, 6)
+    one = CrossSpectrum.empty(2, 5, 6).update(a, b)
+    before, shape = one.sums.clone(), one.sums.shape
+    total = one + one
+    assert total.images == 8 and torch.equal(one.sums, before) and one.images == 4
+    torch.testing.assert_close(total.sums, 2 * before)
+    assert one.update(a, b).sums.shape == shape == (5, 2, 5, 4)
+
+
+def test_half_and_single_precision_agree_with_double():
+    a, b = mixed(0.7, 20, 3, 6, 10)
+    exact = coherence(a, b)
+    for dtype, tolerance in ((torch.float32, 1e-5), (torch.float16, 5e-3)):
+        found = coherence(a.to(dtype), b.to(dtype))
+        assert found[0].dtype == torch.float64
+        torch.testing.assert_close(found[0], exact[0], atol=tolerance, rtol=0)
+        torch.testing.assert_close(found[1], exact[1], atol=tolerance, rtol=0)
+
+
+def test_what_has_no_power_has_no_weight():
+    a, b = mixed(0.5, 30, 2, 4, 4)
+    silent = torch.zeros(30, 1, 4, 4, dtype=torch.float64)
+    expected = coherence(a, b)
+    found = CrossSpectrum.empty(3, 4, 4).update(
+        torch.cat([a, silent], 1), torch.cat([b, b[:, :1]], 1)
+    )
+    assert found.channels()[2].isnan().all() and found.channels()[:2].isfinite().all()
+    torch.testing.assert_close(found.map(), expected[0])
+    torch.testing.assert_close(found.against_rho(), expected[1], equal_nan=True)
+    a[1:] = 0  # one image alone has power: |A B*|^2 / (|A|^2 |B|^2) says nothing
+    assert CrossSpectrum.empty(2, 4, 4).update(a, b * (a != 0)).map().isnan().all()
+
+
+@pytest.mark.parametrize(
+    "call,says",
+    [
+        (lambda: coherence(noise(1, 2, 4, 4), noise(1, 2, 4, 4)), "1 pairs"),
+        (lambda: CrossSpectrum.empty(2, 4, 4).map(), "0 pairs"),
+        (lambda: coherence(noise(2, 4, 4), noise(2, 4, 4)), r"\(N, C, H, W\)"),
+        (lambda: coherence(noise(3, 2, 4, 4), noise(3, 2, 4, 5)), r"b is .*5\).*\(N, 2, 4, 4\)"),
+        (lambda: coherence(noise(3, 2, 4, 4), noise(2, 2, 4, 4)), "3 images but b 2"),
+        (lambda: coherence(noise(2, 1, 2, 2).long(), noise(2, 1, 2, 2)), "int64"),
+        (lambda: CrossSpectrum.empty(2, 4, 4) + CrossSpectrum.empty(2, 4, 5), "2x4x4 and 2x4x5"),
+        (lambda: coherence(noise(2, 1, 4, 4), noise(2, 1, 4, 4), (1, 0)), "edges"),
+    ],
+)
+def test_bad_input_is_refused_in_a_sentence(call, says):
+    with pytest.raises(UserError, match=says):
+        call()

@@ -1,0 +1,387 @@
+"""The fader in a browser: a page from a file, without network or kernel, moved by hand and key."""
+
+import base64
+import shutil
+
+import numpy as np
+import pytest
+
+from freqkd_lite.widgets import fader
+from freqkd_lite.widgets.embed import module
+from tests.widgets.test_fader import MAP, pair_of
+
+playwright = pytest.importorskip("playwright.sync_api", reason="no Playwright: no browser tests")
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium: the fader's page is not run")
+
+READ = """(canvas) => {
+  const { width, height } = canvas, copy = new OffscreenCanvas(width, height);
+  const context = copy.getContext("2d", { willReadFrequently: true });
+  context.drawImage(canvas, 0, 0);
+  return [height, width, ...context.getImageData(0, 0, width, height).data];
+}"""
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with playwright.sync_playwright() as play:
+        browser = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def faders():
+    return fader(pair_of(42, 56), cutoff=0.2), fader(features=(MAP, MAP[::-1].copy()), shape="disk")
+
+
+@pytest.fixture
+def page(browser, faders, tmp_path):
+    """A page with two faders; the test fails for any request or message of the browser."""
+    html = "".join(shown.page_html() for shown in faders)
+    file = tmp_path / "page.html"
+    file.write_text(f"<!doctype html><meta charset='utf-8'><title>x</title><body>{html}")
+    context = browser.new_context(offline=True, viewport={"width": 1000, "height": 900})
+    page, said, asked = context.new_page(), [], []
+    page.on("console", lambda message: said.append(message.text))
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(file.as_uri())
+    page.locator(".freqkd-fader").nth(1).wait_for()
+    yield page
+    assert said == []
+    assert [url for url in asked if not url.startswith(("data:", file.as_uri()))] == []
+    context.close()
+
+
+def settle(page):
+    page.evaluate("() => new Promise((go) => requestAnimationFrame(() => setTimeout(go)))")
+
+
+def check(page, shown, which, cutoff, swap):
+    """Every pixel on the screen, within 2 grey levels of what split_bands gives."""
+    settle(page)
+    root = page.locator(".freqkd-fader").nth(which)
+    for i, want in enumerate(shown.panels(cutoff, swap)):
+        h, w, *pixels = root.locator("figure > canvas").nth(i).evaluate(READ)
+        got = np.array(pixels).reshape(h, w, 4)
+        assert abs(got[..., :3] - want.astype(int)).max() <= 2
+        assert (got[..., 3] == 255).all()
+    assert root.locator("output").inner_text() == f"{cutoff:.2f}"
+    step = shown._spec["steps"][shown.cutoffs.index(cutoff)]
+    captions = root.locator("figcaption").all_inner_texts()
+    assert captions[0].startswith(f"{step['shares'][int(swap)][0]} % of ")
+    assert captions[1].startswith(f"{step['shares'][int(not swap)][1]} % of ")
+    spoken = root.locator("input[type=range]").get_attribute("aria-valuetext")
+    assert spoken.startswith(f"{cutoff:.2f} of the Nyquist frequency") and "cycles per" in spoken
+
+
+def test_the_slider_follows_the_mouse(page, faders):
+    check(page, faders[0], 0, 0.2, False)
+    slider = page.get_by_role("slider").first
+    box = slider.bounding_box()
+    y = box["y"] + box["height"] / 2
+    page.mouse.move(box["x"] + 0.2 * box["width"], y)
+    page.mouse.down()
+    seen = set()
+    for share in (0.3, 0.5, 0.7, 0.4):
+        page.mouse.move(box["x"] + share * box["width"], y, steps=4)
+        index = int(slider.input_value())
+        assert abs(index / 99 - share) < 0.05
+        check(page, faders[0], 0, faders[0].cutoffs[index], False)
+        seen.add(index)
+    page.mouse.up()
+    assert len(seen) == 4
+    check(page, faders[1], 1, 0.5, False)  # the other one stays
+
+
+def test_keyboard_and_swap(page, faders):
+    slider, box = page.get_by_role("slider").first, page.get_by_role("checkbox").first
+    words = [c.get_attribute("aria-label") for c in page.get_by_role("img").all()[:3]]
+    assert words[0].startswith("Low band of RGB, RGB and infrared of one scene. 0.20 of")
+    page.keyboard.press("Tab")
+    assert slider.evaluate("(e) => e === document.activeElement && e.matches(':focus-visible')")
+    assert slider.evaluate("(e) => getComputedStyle(e).outlineStyle") == "solid"
+    for key, cutoff in (("ArrowRight", 0.21), ("ArrowDown", 0.2), ("Home", 0.01), ("End", 1.0)):
+        page.keyboard.press(key)
+        check(page, faders[0], 0, cutoff, False)
+    page.keyboard.press("Tab")
+    page.keyboard.press("Space")
+    assert box.is_checked()
+    check(page, faders[0], 0, 1.0, True)
+    after = [c.get_attribute("aria-label") for c in page.get_by_role("img").all()[:3]]
+    assert after[0].startswith("Low band of infrared") and after[1].startswith("High band of RGB")
+    assert slider.get_attribute("aria-label") == (
+        "Cutoff, as a share of the Nyquist frequency of an axis"
+    )
+
+
+def test_features_on_a_disk_reach_the_corner(page, faders):
+    page.get_by_role("slider").nth(1).focus()
+    page.keyboard.press("End")
+    settle(page)
+    root = page.locator(".freqkd-fader").nth(1)
+    assert root.locator("output").inner_text() == "1.414"
+    page.keyboard.press("Home")
+    for _ in range(30):
+        page.keyboard.press("ArrowRight")
+    root.get_by_role("checkbox").check()
+    check(page, faders[1], 1, 0.31, True)
+    canvas = root.locator("figure > canvas").first
+    assert canvas.evaluate("(e) => getComputedStyle(e).imageRendering") == "pixelated"
+
+
+def test_no_width_overflows(page):
+    for width in (480, 700, 1200):
+        page.set_viewport_size({"width": width, "height": 900})
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_without_scripts_the_picture_stays(browser, faders, tmp_path):
+    file = tmp_path / "page.html"
+    file.write_text(f"<!doctype html><meta charset='utf-8'><body>{faders[0].page_html()}")
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(file.as_uri())
+    picture = page.get_by_role("img")
+    assert picture.count() == 1 and picture.bounding_box()["width"] > 600
+    assert "Low band of RGB" in picture.get_attribute("alt")
+    context.close()
+
+
+# A model of anywidget's kind without a kernel: `saved` is what Python would have heard, and when.
+MODEL = """(values) => {
+  const heard = new Map(), saved = [];
+  return {
+    values, heard, saved,
+    get: (name) => values[name],
+    set: (name, value) => {
+      if (values[name] === value) return;
+      values[name] = value;
+      heard.get("change:" + name)?.();
+    },
+    on: (name, call) => heard.set(name, call),
+    off: (name) => heard.delete(name),
+    save_changes: () => saved.push([performance.now(), values.cutoff, values.swap]),
+  };
+}"""
+
+# A fader on that model. `until` waits for a state and gives up after 20 s; `waiting` holds what
+# still runs later.
+STAGE = f"""async ([module, state, pixels]) => {{
+  const {{ default: widget }} = await import("data:text/javascript;base64," + module);
+  const bytes = Uint8Array.from(atob(pixels), (c) => c.charCodeAt(0));
+  const model = ({MODEL})({{ ...state, _pixels: new DataView(bytes.buffer) }});
+  const waiting = new Set();
+  for (const [ask, cancel] of [["setTimeout", "clearTimeout"],
+    ["requestAnimationFrame", "cancelAnimationFrame"],
+    ["requestIdleCallback", "cancelIdleCallback"]]) {{
+    const [asked, cancelled] = [window[ask], window[cancel]];
+    window[ask] = (call, ...rest) => {{
+      const id = asked((...given) => {{ waiting.delete(ask + id); call(...given); }}, ...rest);
+      waiting.add(ask + id);
+      return id;
+    }};
+    window[cancel] = (id) => {{ waiting.delete(ask + id); cancelled(id); }};
+  }}
+  const el = document.createElement("div");
+  document.body.append(el);
+  const stop = widget.render({{ model, el }});
+  const slider = el.querySelector("input[type=range]");
+  const box = el.querySelector("[type=checkbox]");
+  const stage = {{ model, waiting, el, stop, slider, box, drawn: 0 }};
+  const put = CanvasRenderingContext2D.prototype.putImageData;
+  CanvasRenderingContext2D.prototype.putImageData = function (...a) {{
+    stage.drawn += el.contains(this.canvas);
+    return put.apply(this, a);
+  }};
+  stage.frame = () => new Promise((go) => requestAnimationFrame(() => setTimeout(go)));
+  stage.move = (index) => {{
+    slider.value = index;
+    slider.dispatchEvent(new Event("input"));
+  }};
+  stage.until = async (reached) => {{
+    for (const end = performance.now() + 20000; !reached();) {{
+      if (performance.now() > end) throw Error("never: " + reached);
+      await stage.frame();
+    }}
+  }};
+  window.stage = stage;
+}}"""
+
+
+SCRIPT = base64.b64encode(module("fader").encode()).decode()
+
+
+@pytest.fixture
+def blank(browser):
+    context = browser.new_context(offline=True)
+    yield context.new_page()
+    context.close()
+
+
+@pytest.fixture
+def stage(blank, faders):
+    """A page with `window.stage`: a fader on a model that notes what Python would hear."""
+    shown = faders[0]
+    state = {name: getattr(shown, name) for name in ("_spec", "cutoff", "swap")}
+    blank.evaluate(STAGE, [SCRIPT, state, base64.b64encode(shown._pixels).decode()])
+    return blank
+
+
+def test_events_are_coalesced_and_the_last_state_reaches_python(stage):
+    """Many events make one picture; a drag is told of a few times a second, and its end always."""
+    found = stage.evaluate("""async () => {
+      const { model, frame, move, until } = stage, { values, saved } = model;
+      for (let i = 0; i < 60; i++) move(i);
+      await frame();
+      const drawn = stage.drawn;
+      await until(() => values.cutoff === 0.6);
+      const first = saved.length;
+      for (let i = 0; i < 45; i++) { // a drag of some 0.7 s
+        move(i % 2 ? 70 + i / 5 : 20 + i / 5);
+        await frame();
+      }
+      move(90);
+      await until(() => values.cutoff === 0.91);
+      stage.box.checked = true; // both at once, within one frame
+      move(3);
+      stage.box.dispatchEvent(new Event("change"));
+      await until(() => values.cutoff === 0.04);
+      return { drawn, first, saved };
+    }""")
+    assert found["drawn"] == 3 and found["first"] == 1
+    times, *states = zip(*found["saved"], strict=True)
+    assert len(times) >= 3 and np.diff(times).min() > 195  # timers are early by their grain at most
+    assert [*zip(*states, strict=True)][-2:] == [(0.91, False), (0.04, True)]
+
+
+def test_echoes_are_ignored_and_python_is_followed(stage):
+    """What the kernel echoes during a drag does not pull the slider back, nor what comes before
+    Python has heard of it; set from Python after that, the widget follows and says nothing."""
+    found = stage.evaluate("""async () => {
+      const { model, slider, box, frame, move, until } = stage, { values, saved } = model;
+      slider.dispatchEvent(new Event("pointerdown"));
+      move(80);
+      await until(() => values.cutoff === 0.81);
+      model.set("cutoff", 0.3); // an old position comes back while the slider is held
+      await frame();
+      const out = { held: Number(slider.value) };
+      slider.dispatchEvent(new Event("pointerup"));
+      move(70);
+      await new Promise((go) => requestAnimationFrame(() => {
+        model.set("cutoff", 0.35); // and one while Python has not heard yet
+        go();
+      }));
+      await frame();
+      out.pending = Number(slider.value);
+      await until(() => values.cutoff === 0.71);
+      const told = saved.length;
+      stage.drawn = 0;
+      model.set("cutoff", 0.4);
+      model.set("swap", true);
+      await until(() => stage.drawn);
+      await frame();
+      return { ...out, followed: [Number(slider.value), box.checked, stage.drawn],
+        asked: [...stage.waiting].filter((what) => what.startsWith("setTimeout")).length,
+        told: saved.length - told, values: [values.cutoff, values.swap] };
+    }""")
+    assert found == {"held": 80, "pending": 70, "followed": [39, True, 3], "asked": 0, "told": 0,
+                     "values": [0.4, True]}  # fmt: skip
+
+
+@pytest.mark.parametrize("drawn", [True, False])
+def test_a_stopped_widget_tells_its_last_state_and_nothing_stays_behind(stage, drawn):
+    found = stage.evaluate(
+        """async (drawn) => {
+      const { model, el, frame, move, until, waiting } = stage, { values, saved } = model;
+      move(50);
+      await until(() => values.cutoff === 0.51);
+      const before = saved.length;
+      move(4);
+      const end = () => {
+        stage.drawn = 0;
+        stage.stop();
+        return { told: saved.length - before, last: saved.at(-1)[1], waiting: [...waiting] };
+      };
+      const out = drawn // on the screen, and Python has not heard of it; or not even that
+        ? await new Promise((go) => requestAnimationFrame(() => go(end()))) : end();
+      await frame();
+      return { ...out, late: stage.drawn, listeners: model.heard.size, left: el.childNodes.length };
+    }""",
+        drawn,
+    )
+    assert found == {"told": 1, "last": 0.05, "waiting": [], "late": 0, "listeners": 0, "left": 0}
+
+
+# `ahead` over a split that notes what it is asked, with idle time given by hand.
+AHEAD = """async ([module, size, cutoffs, first, bytes]) => {
+  const m = await import("data:text/javascript;base64," + module), [h, w] = size;
+  const waiting = [];
+  window.requestIdleCallback = (call) => waiting.push(call);
+  window.cancelIdleCallback = (id) => { waiting[id - 1] = null; };
+  const idle = (looks) => { // `looks` looks at the clock find time left
+    let left = looks;
+    waiting.pop()?.({ timeRemaining: () => (left-- > 0 ? 40 : 3) });
+  };
+  const channels = Array.from({ length: 3 }, (_, c) =>
+    Float64Array.from({ length: h * w }, (_, p) => Math.sin(p * p * (c + 1)) / 3));
+  const at = (split, cutoff) => split({ cutoff, shape: "rectangle", edge: "hard" });
+  const split = m.splitter(channels, h, w), asked = [];
+  const low = m.ahead((c) => { asked.push(c); return at(split, c); }, cutoffs, first, bytes);
+  const direct = m.splitter(channels, h, w);
+  const off = (i) => {
+    const want = at(direct, cutoffs[i]), got = low.at(i);
+    return Math.max(...got.flatMap((part, c) =>
+      [...part].map((value, p) => Math.abs(value - Math.fround(want[c][p])))));
+  };
+  return (GIVEN)();
+}"""
+
+
+def ahead(page, script, bytes=4 * 3 * 12 * 14):
+    cutoffs = [(i + 1) / 20 for i in range(20)]
+    return page.evaluate(AHEAD.replace("GIVEN", script), [SCRIPT, [12, 14], cutoffs, 7, bytes])
+
+
+def test_what_is_computed_ahead_is_the_split_itself(blank):
+    """While the page is idle, nearest first, as many as there is time for; each but once."""
+    found = ahead(
+        blank,
+        """() => {
+      idle(0); // something is being drawn
+      const busy = asked.length, again = waiting.length;
+      low.at(15);
+      idle(4);
+      const order = [...asked];
+      idle(100);
+      const worst = Math.max(...cutoffs.map((_, i) => off(i)));
+      return { busy, again, order, worst, count: asked.length, waiting: waiting.length };
+    }""",
+    )
+    assert found.pop("worst") == 0
+    assert found == {"busy": 0, "again": 1, "order": [0.8, 0.4, 0.35, 0.45, 0.3], "count": 20,
+                     "waiting": 0}  # fmt: skip
+
+
+def test_beyond_its_limit_nothing_is_computed_ahead_or_kept(blank):
+    found = ahead(blank, """() => {
+      const worst = Math.max(...cutoffs.map((_, i) => off(i)));
+      low.at(3);
+      return { waiting: waiting.length, worst: worst < 1e-7, asked: asked.length };
+    }""", bytes=3_200_001)  # fmt: skip
+    assert found == {"waiting": 0, "worst": True, "asked": 21}
+    assert ahead(blank, "() => waiting.length", bytes=3_200_000) == 1  # 64 MB for 20 steps
+
+
+def test_computing_ahead_stops(blank):
+    found = ahead(
+        blank,
+        """() => {
+      idle(2);
+      low.stop();
+      idle(100);
+      return asked.length;
+    }""",
+    )
+    assert found == 2

@@ -1,0 +1,251 @@
+"""The widgets that pick and compare, without a kernel: numbers against the features themselves."""
+
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from freqkd_lite.data import Pair
+from freqkd_lite.errors import UserError
+from freqkd_lite.features import extract, load_backbone
+from freqkd_lite.gap import knobs
+from freqkd_lite.results.rows import Row, pick, read_results
+from freqkd_lite.scenes.world import SceneSettings, render_scene
+from freqkd_lite.widgets import own_gap, patch_similarity
+from freqkd_lite.widgets.own_gap import said
+from tests.widgets.test_fader import needs_node, run_node
+
+RESULTS = Path(__file__).parents[2] / "results" / "scenes_gap"
+REAL = read_results(RESULTS)
+
+
+# ---- the grid of knobs
+
+
+def test_a_point_of_the_grid_is_the_divergence_of_scenes_drawn_so():
+    """The grid takes pictures apart by modality and products by ring; here each point is drawn,
+    read and transformed by itself, with NumPy."""
+    values = {"parallax": (0.0, 0.7, 6.0), "paint": (1.0,), "blur": (0.6, 4.0),
+              "thermal_contrast": (0.3, 1.0)}  # fmt: skip
+    edges, size, seeds = (0.0, 0.5, 1.0, 1.4143), (84, 112), (0, 3)
+    backbone = load_backbone().freeze()
+    grid = knobs.measure(backbone, 5, seeds, size, edges, values)
+    assert grid.curves.shape == (3, 1, 2, 2, 3)
+    fy, fx = np.meshgrid(np.fft.fftfreq(6), np.fft.fftfreq(8), indexing="ij")
+    rho = np.hypot(fy, fx) / 0.5
+    for i, j, k in ((0, 0, 1), (2, 0, 1), (1, 1, 0)):
+        settings = SceneSettings(
+            parallax=values["parallax"][i], blur=values["blur"][j],
+            thermal_contrast=values["thermal_contrast"][k],
+        )  # fmt: skip
+        sums = np.zeros((2, 3))
+        for seed in seeds:
+            scene = render_scene(seed, size, settings)
+            infrared = np.repeat(scene.infrared[..., None], 3, 2)
+            a, b = (
+                np.fft.fft2(extract(backbone, torch.from_numpy(x / 255.0).permute(2, 0, 1)[None]
+                                    .float(), [5])[0][0].double().numpy())
+                for x in (scene.visible, infrared)
+            )  # fmt: skip
+            for ring in range(3):
+                inside = (rho > edges[ring] + 1e-9) & (rho <= edges[ring + 1] + 1e-9)
+                sums[0, ring] += (abs(a - b) ** 2)[:, inside].sum()
+                sums[1, ring] += (abs(a) ** 2 + abs(b) ** 2)[:, inside].sum()
+        np.testing.assert_allclose(grid.curves[i, 0, j, k], sums[0] / sums[1], atol=2e-5)
+
+
+def test_the_grid_keeps_its_shape_on_disk_and_gives_two_knobs_in_either_order(tmp_path):
+    values = {"parallax": (0.0, 0.7), "paint": (1.0,), "blur": (0.6, 1.0, 2.0),
+              "thermal_contrast": (1.0,)}  # fmt: skip
+    curves = np.arange(2 * 1 * 3 * 1 * 4).reshape(2, 1, 3, 1, 4) / 8
+    grid = knobs.KnobGrid(values, (0, 0.4, 0.7, 1.0, 1.4143), curves, {"block": 3})
+    knobs.write(grid, tmp_path / "grid.json", command="x")
+    again = knobs.read(tmp_path / "grid.json")
+    assert again.values == values and again.edges == grid.edges
+    assert again.about == {"block": 3, "command": "x"}
+    np.testing.assert_array_equal(again.curves, curves.round(3))
+    np.testing.assert_array_equal(grid.table("parallax", "blur"), curves[:, 0, :, 0])
+    np.testing.assert_array_equal(grid.table("blur", "parallax"), curves[:, 0, :, 0].swapaxes(0, 1))
+    # the knob that is not asked for stands at its default, 0.7
+    np.testing.assert_array_equal(grid.table("blur", "paint")[:, 0], curves[1, 0, :, 0])
+    with pytest.raises(UserError, match="did you mean 'blur'"):
+        grid.table("blurr", "paint")
+    with pytest.raises(UserError, match="Both knobs are 'blur'"):
+        grid.table("blur", "blur")
+    (tmp_path / "grid.json").write_text(json.dumps({"schema": "x"}))
+    with pytest.raises(UserError, match="has schema 'x'"):
+        knobs.read(tmp_path / "grid.json")
+    with pytest.raises(UserError, match=r"run tools/scene_knobs\.py"):
+        knobs.read(tmp_path / "none.json")
+
+
+def test_the_stored_grid_is_by_the_network_of_the_real_pairs():
+    grid = knobs.read()
+    about = json.loads((RESULTS / "manifest.json").read_text())
+    assert grid.values == knobs.KNOBS and grid.about["weights"] == about["weights"]
+    assert grid.about["block"] in about["blocks"] and list(grid.edges) == about["rings"]
+    assert grid.about["size"] == [about["parameters"][k] for k in ("height", "width")]
+    assert grid.about["generator"] == about["generator"]
+    lights = [render_scene(seed, (32, 32)).time for seed in grid.about["scenes"][:2]]
+    assert set(lights) == {"day", "night"}
+    assert grid.curves.shape == (7, 5, 5, 5, 8) and (grid.curves > 0).all()
+    # at the default point, where scenes_gap measured other scenes of the same kind
+    name = f"block{grid.about['block']}/ring"
+    rows = pick(REAL, arm="scenes", split="train/all", metric="divergence")
+    scenes = [row.value for row in rows if row.klass.startswith(name)]
+    assert abs(grid.table("parallax", "blur")[1, 1] - scenes).max() < 0.08
+
+
+# ---- make your own gap
+
+
+@pytest.mark.parametrize("pair", [("parallax", "blur"), ("thermal_contrast", "paint")])
+def test_every_point_shows_its_own_curve_and_pictures(pair):
+    shown = own_gap(REAL, pair, seed=3)
+    spec, grid = shown._spec, knobs.read()
+    values = [knobs.KNOBS[name] for name in pair]
+    assert [knob["values"] for knob in spec["knobs"]] == [tuple(v) for v in values]
+    cuts, index = spec["cuts"], 0
+    for i, a in enumerate(values[0]):
+        for j, b in enumerate(values[1]):
+            shown.first, shown.second = a, b
+            curve = grid.table(*pair)[i, j]
+            np.testing.assert_allclose(spec["curves"][index], curve, atol=5e-4)
+            np.testing.assert_array_equal(shown.curve({pair[0]: a, pair[1]: b}), curve)
+            if (i, j) in ((0, 0), (len(values[0]) - 1, 2)):
+                scene = render_scene(3, (168, 224), SceneSettings(**{pair[0]: a, pair[1]: b}))
+                for want, at in zip((scene.visible, scene.infrared), spec["shown"][index],
+                                    strict=True):  # fmt: skip
+                    jpeg = Image.open(io.BytesIO(shown._pictures[cuts[at] : cuts[at + 1]]))
+                    assert abs(np.asarray(jpeg).astype(int) - want).mean() < 6
+            index += 1
+    assert index == len(spec["curves"]) == len(spec["said"]) and cuts[-1] == len(shown._pictures)
+
+
+def test_the_real_curve_is_that_of_the_results():
+    spec = own_gap(REAL)._spec
+    rows = {r.klass: r for r in REAL
+            if r.arm == "msrs" and r.split == "train/all" and r.metric == "divergence"}  # fmt: skip
+    for ring in range(8):
+        row = rows[f"block{knobs.read().about['block']}/ring{ring}"]
+        assert spec["plot"]["real"][ring] == round(row.value, 3)
+        assert spec["plot"]["low"][ring] == round(row.interval[0], 3)
+        assert spec["plot"]["high"][ring] == round(row.interval[1], 3)
+    real = np.array([[0.4, 0.8], [0.3, 0.7], [0.5, 0.9]])
+    words = said(np.array([0.44, 0.6]), real)
+    assert "0.44 in the slowest ring, 0.60 in the fastest (real pairs 0.40, 0.80)" in words
+    assert "by 0.12 on average, outside its interval in 1 of 2 rings" in words
+
+
+def test_own_gap_refuses_what_was_not_measured():
+    shown = own_gap(REAL)
+    assert (shown.first, shown.second) == (0.7, 0.6)
+    with pytest.raises(UserError, match="parallax=2 was not measured: give one of 0, 0.7, 1.5"):
+        shown.first = 2.0
+    assert shown.first == 0.7
+    with pytest.raises(UserError, match="did you mean 'paint'"):
+        own_gap(REAL, ("parallax", "print"))
+    with pytest.raises(UserError, match="name two"):
+        own_gap(REAL, ("parallax",))
+    with pytest.raises(UserError, match="lack real pairs at block 8 in 8 rings"):
+        own_gap([Row(claim="x", arm="msrs", seed=None, data="x", split="train/all",
+                     metric="divergence", klass="block8/ring0", value=1.0)])  # fmt: skip
+
+
+# ---- click a patch
+
+MAPS = torch.from_numpy(np.random.default_rng(4).normal(size=(3, 20, 4, 6)))
+MAPS[2] = MAPS[0] + 0.3 * MAPS[2]
+Y, X = np.mgrid[:56, :84] / 84
+PICTURES = [torch.from_numpy(np.stack(x)).float() for x in ((X, Y, X * Y), 3 * (1 - X * X,))]
+PAIR = Pair("street", *PICTURES, light="day")
+
+
+def cosines(patch, from_infrared):
+    """(2, h, w) by torch's own function."""
+    flat = (MAPS - MAPS.mean((2, 3), keepdim=True)).flatten(2)
+    found = []
+    for student in flat[1:]:
+        asked, other = (student, flat[0]) if from_infrared else (flat[0], student)
+        found.append(torch.nn.functional.cosine_similarity(asked[:, patch, None], other, dim=0))
+    return torch.stack(found).reshape(2, 4, 6).numpy()
+
+
+def test_similarity_is_torch_s_cosine_without_the_mean_patch():
+    shown = patch_similarity(PAIR, *MAPS)
+    assert shown.patch == 2 * 6 + 3
+    for patch in range(24):
+        for side in (False, True):
+            want = cosines(patch, side)
+            np.testing.assert_allclose(shown.similarity(patch, side), want, atol=1e-9)
+            for words, x in zip(shown.said(patch, side), want.reshape(2, -1), strict=True):
+                rank = sorted(x, reverse=True).index(x[patch]) + 1
+                assert words == f"Same place: cosine {x[patch]:.2f}, rank {rank} of 24"
+    best = [np.mean([cosines(p, False)[i].argmax() == p for p in range(24)]) for i in (0, 1)]
+    assert shown.first == pytest.approx(best) and best[1] > best[0]
+
+
+@needs_node
+def test_the_module_s_similarity_is_torch_s():
+    shown = patch_similarity(PAIR, *MAPS)
+    got = run_node(
+        """(m, {spec, bytes}) => {
+          const vectors = m.vectorsOf(spec, new DataView(Uint8Array.from(bytes).buffer));
+          return [...Array(spec.count).keys()].map((at) => [false, true].map((side) =>
+            m.answers(spec, vectors, at, side).map((map) => [m.rank(map, at), ...map])));
+        }""",
+        {"spec": shown._spec, "bytes": list(shown._vectors)},
+        "patch",
+    )
+    for patch, sides in enumerate(got):
+        for side, found in zip((False, True), sides, strict=True):
+            want = cosines(patch, side).reshape(2, -1)
+            for (rank, *values), x in zip(found, want, strict=True):
+                np.testing.assert_allclose(values, x, atol=2e-4)
+                assert rank == sorted(x, reverse=True).index(x[patch]) + 1
+
+
+def test_many_patches_are_sent_in_fewer_dimensions_and_the_loss_is_told():
+    """Maps of 12 strong directions and some noise: what is left out is small, and is measured."""
+    random = np.random.default_rng(0)
+    basis = random.normal(size=(384, 12))
+    shared = basis @ random.normal(size=(12, 1200))
+    maps = [torch.from_numpy(shared + basis @ random.normal(size=(12, 1200)) * 0.3
+                             + 0.5 * random.normal(size=(384, 1200))).reshape(384, 30, 40)
+            for _ in range(3)]  # fmt: skip
+    picture = torch.rand(3, 420, 560, generator=torch.Generator().manual_seed(0))
+    shown = patch_similarity(Pair("big", picture, picture), *maps)
+    assert shown._spec["width"] == 41 and len(shown._vectors) <= 300_000
+    vectors = np.frombuffer(shown._vectors, "<i2").reshape(3, 1200, 41) / 32767
+    off = abs(vectors[1] @ vectors[0][7] - shown.similarity(7)[0].ravel()).max()
+    assert off < 0.2
+    told = float(shown._spec["footnote"].split("off by ")[1].split(" ")[0])
+    assert off <= told + 0.005
+
+
+def test_bad_patches_and_maps_are_one_sentence():
+    shown = patch_similarity(PAIR, *MAPS, patch=(0, 5))
+    assert shown.patch == 5
+    with pytest.raises(UserError, match="patch=24 lies outside: give 0 to 23"):
+        shown.patch = 24
+    with pytest.raises(UserError, match=r"patch=\(4, 0\) lies outside the 4x6"):
+        patch_similarity(PAIR, *MAPS, patch=(4, 0))
+    with pytest.raises(UserError, match="give three"):
+        patch_similarity(PAIR, MAPS[0], MAPS[1], MAPS[2][:, :3])
+    with pytest.raises(UserError, match="56x84 pixels, which 3x6 square patches"):
+        patch_similarity(PAIR, *MAPS[:, :, :3])
+
+
+@pytest.mark.parametrize("kind", ["gap", "patch"])
+def test_they_have_three_forms_and_fit_a_page(kind):
+    shown = own_gap(REAL) if kind == "gap" else patch_similarity(PAIR, *MAPS)
+    data, metadata = shown._repr_mimebundle_()
+    assert {"application/vnd.jupyter.widget-view+json", "text/html", "image/png"} <= set(data)
+    assert len(data["text/html"]) < 600_000 and metadata["image/png"]["alt"] == data["text/plain"]
+    assert "{" not in data["text/plain"] and shown.page_html() == shown.page_html()
+    strip = shown.filmstrip()
+    assert strip.width > 600 and len(set(strip.tobytes())) > 20

@@ -1,0 +1,325 @@
+"""The widgets in a browser: a page from a file with the network off, and JupyterLab."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from freqkd_lite.bench import report as bench_report
+from freqkd_lite.bench import slider as bench
+from freqkd_lite.gap import knobs
+from freqkd_lite.widgets import fader, own_gap, patch_similarity
+from freqkd_lite.widgets.patch import STATES
+from freqkd_lite.widgets.valleys import valleys
+from tests.widgets.test_fader import pair_of
+from tests.widgets.test_fader_browser import CHROMIUM, READ, browser, playwright, settle  # noqa: F401
+from tests.widgets.test_widgets import MAPS, PAIR, REAL
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium: the widgets' pages not run")
+
+
+@pytest.fixture
+def opened(browser, tmp_path):  # noqa: F811
+    """Opens widgets on a page without network; the test fails for any request or message."""
+    said, asked, contexts = [], [], []
+
+    def open_page(*widgets, **options):
+        html = "".join(widget.page_html() for widget in widgets)
+        file = tmp_path / "page.html"
+        file.write_text(f"<!doctype html><meta charset='utf-8'><title>x</title><body>{html}")
+        view = {"viewport": {"width": 1000, "height": 900}} | options
+        contexts.append(browser.new_context(offline=True, **view))
+        page = contexts[-1].new_page()
+        page.on("console", lambda message: said.append(message.text))
+        page.on("pageerror", lambda error: said.append(str(error)))
+        page.on("request", lambda request: asked.append(request.url))
+        page.goto(file.as_uri())
+        page.locator(".freqkd, .freqkd-valleys").nth(len(widgets) - 1).wait_for()
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert said == []
+    assert [url for url in asked if not url.startswith(("data:", "blob:", "file:"))] == []
+
+
+# Every position of the sliders, the last one fastest, and what is on the screen a frame later.
+SWEEP = """async () => {
+  const read = (canvas) => {
+    const { width, height } = canvas, copy = new OffscreenCanvas(width, height);
+    const context = copy.getContext("2d", { willReadFrequently: true });
+    context.drawImage(canvas, 0, 0);
+    return [...context.getImageData(0, 0, width, height).data];
+  };
+  const frame = () => new Promise((go) => requestAnimationFrame(() => setTimeout(go)));
+  const sliders = [...document.querySelectorAll("input[type=range]")], found = [];
+  const walk = async (depth) => {
+    if (depth < sliders.length) {
+      for (let i = 0; i <= Number(sliders[depth].max); i++) {
+        sliders[depth].value = i;
+        sliders[depth].dispatchEvent(new Event("input", { bubbles: true }));
+        await walk(depth + 1);
+      }
+      return;
+    }
+    await frame();
+    const small = [...document.querySelectorAll("figure > canvas")].filter((c) => c.width < 50);
+    found.push({
+      said: document.querySelector(".readout").innerText,
+      numbers: [...document.querySelectorAll("output")].map((o) => o.textContent),
+      line: [...document.querySelectorAll("svg polyline")].at(-1).getAttribute("points"),
+      pixels: small.map(read),
+    });
+  };
+  await walk(0);
+  return found;
+}"""
+
+
+# Where everything on each widget stands, over all positions of its sliders or all its patches:
+# each arrangement that was seen.
+STILL = """async () => {
+  const parts = "input, canvas, svg, figure, .title, .readout, .footnote";
+  const widgets = [...document.querySelectorAll(".freqkd, .freqkd-valleys")].map((root) => {
+    const moves = [];
+    for (const node of root.querySelectorAll("input[type=range]"))
+      for (let at = Number(node.min); at <= Number(node.max); at += Number(node.step))
+        moves.push(() => {
+          node.value = at;
+          node.dispatchEvent(new Event("input", { bubbles: true }));
+        });
+    const asked = root.querySelector("canvas.ask");
+    for (let i = 0; asked && i < 48; i++) moves.push(() => {
+      const { left, top, width, height } = asked.getBoundingClientRect();
+      asked.dispatchEvent(new PointerEvent("pointerdown", {
+        clientX: left + (((i % 8) + 0.5) * width) / 8,
+        clientY: top + ((Math.floor(i / 8) + 0.5) * height) / 6 }));
+    });
+    return { root, moves, seen: new Set(), said: new Set() };
+  });
+  for (let i = 0; widgets.some(({ moves }) => i < moves.length); i++) {
+    for (const { moves } of widgets) moves[i]?.();
+    await new Promise((go) => requestAnimationFrame(go));
+    for (const { root, seen, said } of widgets) {
+      const origin = root.getBoundingClientRect();
+      seen.add(JSON.stringify([root, ...root.querySelectorAll(parts)].map((part) => {
+        const { x, y, width, height } = part.getBoundingClientRect();
+        return [x - origin.x, y - origin.y, width, height].map((v) => v.toFixed(1));
+      })));
+      said.add(root.innerText);
+    }
+  }
+  return widgets.map(({ root, seen, said }) => [root.className, [...seen], said.size]);
+}"""
+
+
+def pixels(canvas):
+    h, w, *values = canvas.evaluate(READ)
+    return np.array(values).reshape(h, w, 4)[..., :3]
+
+
+@pytest.mark.parametrize(
+    "band",
+    [
+        {"shape": "rectangle", "edge": "hard", "transform": "fft"},
+        {"shape": "disk", "edge": "soft", "transform": "dct"},
+    ],
+)
+def test_every_cutoff_of_a_fader_in_a_page(opened, band):
+    shown = fader(pair_of(12, 16), **band)
+    page = opened(shown)
+    states = page.evaluate(SWEEP)
+    assert len(states) == len(shown.cutoffs)
+    for cutoff, step, state in zip(shown.cutoffs, shown._spec["steps"], states, strict=True):
+        for got, want in zip(state["pixels"], shown.panels(cutoff, False), strict=True):
+            got = np.array(got).reshape(12, 16, 4)[..., :3]
+            assert abs(got - want.astype(int)).max() <= 2, cutoff
+        assert step["parting"] in state["said"] and state["numbers"] == [step["number"]]
+    # the line of the curve stands where the slider's thumb does
+    line = page.locator(".curve > line").last.evaluate("(e) => e.getBoundingClientRect().x")
+    box = page.get_by_role("slider").bounding_box()
+    assert abs(line - (box["x"] + box["width"] - 8)) < 1.5
+
+
+def test_a_fast_drag_ends_on_its_last_value_and_never_goes_back(opened):
+    """The pointer runs one way while pictures are made: each is of a later cutoff than the one
+    before, and the last one is what the slider says."""
+    shown = fader(pair_of(84, 112), cutoff=0.05)
+    page = opened(shown)
+    page.evaluate("""() => {
+      window.drawn = [];
+      const put = CanvasRenderingContext2D.prototype.putImageData, root = ".freqkd-fader";
+      CanvasRenderingContext2D.prototype.putImageData = function (...a) {
+        const out = put.apply(this, a);
+        queueMicrotask(() => {
+          window.drawn.push(document.querySelector(`${root} output`).textContent);
+        });
+        return out;
+      };
+    }""")
+    box = page.get_by_role("slider").bounding_box()
+    y = box["y"] + box["height"] / 2
+    page.mouse.move(box["x"] + 0.08 * box["width"], y)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 0.9 * box["width"], y, steps=60)
+    settle(page)
+    drawn = [float(text) for text in page.evaluate("() => window.drawn")]
+    index = int(page.get_by_role("slider").input_value())
+    page.mouse.up()
+    assert drawn == sorted(drawn) and drawn[-1] == shown.cutoffs[index] and len(set(drawn)) > 3
+    for i, want in enumerate(shown.panels(shown.cutoffs[index], False)):
+        got = pixels(page.locator("figure > canvas").nth(i))
+        assert abs(got - want.astype(int)).max() <= 2
+
+
+@pytest.mark.parametrize("names", [("parallax", "blur"), ("thermal_contrast", "paint")])
+def test_every_point_of_own_gap(opened, names):
+    shown = own_gap(REAL, names, seed=3)
+    page = opened(shown)
+    page.locator("[data-ready]").wait_for()
+    states = iter(page.evaluate(SWEEP))
+    values = [knobs.KNOBS[name] for name in names]
+    index = 0
+    for i, a in enumerate(values[0]):
+        for j, b in enumerate(values[1]):
+            state, point = next(states), dict(zip(names, (a, b), strict=True))
+            assert state["said"] == shown._spec["said"][index]
+            knob = shown._spec["knobs"]
+            assert state["numbers"] == [knob[0]["texts"][i], knob[1]["texts"][j]]
+            y = np.array([float(p.split(",")[1]) for p in state["line"].split(" ")])
+            np.testing.assert_allclose(1.12 * (1 - y / 208), shown.curve(point), atol=1e-3)
+            index += 1
+    # the last point is still on the screen: its pictures, as far as JPEG keeps them
+    for k, want in enumerate(shown.scene(point)):
+        got = pixels(page.locator("figure > canvas").nth(k))
+        assert abs(got - np.asarray(want.convert("RGB")).astype(int)).mean() < 6
+    page.get_by_role("slider").first.focus()  # and by key
+    page.keyboard.press("Home")
+    page.keyboard.press("ArrowRight")
+    settle(page)
+    assert page.locator("output").first.inner_text() == shown._spec["knobs"][0]["texts"][1]
+
+
+def check_patch(page, shown, patch, side):
+    settle(page)
+    said = shown.said(patch, side)
+    assert page.locator("figcaption").all_inner_texts()[1:] == said
+    spoken = page.get_by_role("slider").get_attribute("aria-valuetext")
+    place = f"Row {patch // 6 + 1} of 4, column {patch % 6 + 1} of 6"
+    assert spoken == f"{place}. {STATES[0]}: {said[0]}. {STATES[1]}: {said[1]}."
+    cell = shown._spec["cell"]
+    y, x = np.mgrid[:4, :6]
+    row, column = divmod(patch, 6)
+    frame = abs(y - row) + abs(x - column) < 2  # its edge lies a pixel beyond the patch
+    for i, want in enumerate(shown.panels(patch, side)):
+        off = abs(pixels(page.locator("figure > canvas").nth(i)) - want.astype(int))
+        off = off.reshape(4, cell, 6, cell, 3).mean((1, 3, 4))
+        assert off[~frame].max() < 6
+
+
+def test_a_patch_by_click_drag_and_key(opened):
+    shown = patch_similarity(PAIR, *MAPS)
+    page = opened(shown)
+    page.locator("[data-ready]").wait_for()
+    check_patch(page, shown, 15, False)
+    box = page.get_by_role("slider").bounding_box()
+
+    def at(row, column):
+        return (box["x"] + (column + 0.5) * box["width"] / 6,
+                box["y"] + (row + 0.5) * box["height"] / 4)  # fmt: skip
+
+    page.mouse.click(*at(0, 5))
+    check_patch(page, shown, 5, False)
+    page.mouse.move(*at(3, 3))  # not held: nothing is asked
+    check_patch(page, shown, 5, False)
+    page.mouse.down()
+    page.mouse.move(*at(2, 1), steps=4)
+    page.mouse.up()
+    check_patch(page, shown, 13, False)
+    page.get_by_role("checkbox").check()
+    check_patch(page, shown, 13, True)
+    page.get_by_role("slider").focus()
+    for key, patch in (("ArrowUp", 7), ("ArrowLeft", 6), ("ArrowLeft", 6), ("End", 11),
+                       ("ArrowDown", 17), ("ArrowRight", 17), ("Home", 12)):  # fmt: skip
+        page.keyboard.press(key)
+        check_patch(page, shown, patch, True)
+
+
+def test_no_width_overflows_and_no_words_fade_in_the_dark(opened):
+    page = opened(own_gap(REAL), patch_similarity(PAIR, *MAPS), fader(pair_of()))
+    for width in (360, 700, 1200):
+        page.set_viewport_size({"width": width, "height": 900})
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+@pytest.mark.parametrize("width", [1200, 700, 390])
+def test_nothing_moves_while_a_slider_does(opened, width):
+    """Words and numbers change with the slider; what stands around them does not."""
+    maps = MAPS[0], MAPS[1]
+    page = opened(
+        fader(pair_of(12, 16)), fader(features=maps), own_gap(REAL),
+        patch_similarity(PAIR, *MAPS), valleys([torch.as_tensor(maps[0])[None]]),
+        viewport={"width": width, "height": 900},
+    )  # fmt: skip
+    for name, seen, said in page.evaluate(STILL):
+        assert said > 10 and len(seen) == 1, name
+
+
+def test_the_bench_waits_until_the_picture_is_drawn(opened):
+    """Pictures of the fader take 30 ms more here: so must what is measured, from the first drag."""
+    page = opened(fader(pair_of(42, 56)), patch_similarity(PAIR, *MAPS))
+    page.evaluate("""() => {
+      const put = CanvasRenderingContext2D.prototype.putImageData;
+      CanvasRenderingContext2D.prototype.putImageData = function (...a) {
+        for (const end = performance.now() + 10; performance.now() < end;);
+        return put.apply(this, a);
+      };
+    }""")
+    rows = bench._drag_all(page, "exported page", ["fader", "patch_similarity"], 20)
+    assert [row["what"] for row in rows] == ["fader, first drag", "fader", "patch_similarity"]
+    assert all(row["n"] > 4 and row["p95_ms"] >= row["median_ms"] for row in rows)
+    assert min(row["median_ms"] for row in rows[:2]) >= 30
+    lines = bench_report.text({"what": "slider", "rows": 4 * rows}).splitlines()[1:]
+    assert len(lines) == 13 and max(map(len, lines)) <= 80
+
+
+CELL = """
+from freqkd_lite.widgets import fader
+from tests.widgets.test_fader import pair_of
+shown = fader(pair_of(24, 32), cutoff=0.2)
+shown"""
+
+
+def test_the_slider_follows_the_mouse_in_jupyterlab_and_python_hears_of_it(
+    browser, tmp_path, monkeypatch  # noqa: F811
+):  # fmt: skip
+    pytest.importorskip("jupyterlab", reason="no JupyterLab: the lab is not run")
+    root = str(Path(__file__).parents[2])
+    monkeypatch.setenv("PYTHONPATH", root)
+    shown = fader(pair_of(24, 32), cutoff=0.2)
+    with bench.lab(browser, tmp_path, CELL) as page:
+        page.locator(".freqkd-fader").wait_for(timeout=120_000)
+        slider = page.get_by_role("slider", name="Cutoff")
+        for share in (0.7, 0.35):
+            box = slider.bounding_box()
+            y = box["y"] + box["height"] / 2
+            now = int(slider.input_value()) / 99
+            page.mouse.move(box["x"] + 8 + now * (box["width"] - 16), y)
+            page.mouse.down()
+            page.mouse.move(box["x"] + share * box["width"], y, steps=12)
+            page.mouse.up()
+            settle(page)
+            cutoff = shown.cutoffs[int(slider.input_value())]
+            assert abs(cutoff - share) < 0.06
+            for i, want in enumerate(shown.panels(cutoff, False)):
+                got = pixels(page.locator(".freqkd-fader figure > canvas").nth(i))
+                assert abs(got - want.astype(int)).max() <= 2
+        page.keyboard.press("Escape")
+        page.locator(".jp-CodeCell .cm-content").first.click()
+        page.keyboard.press("Control+End")
+        page.keyboard.type("\nprint('heard', shown.cutoff)")
+        page.keyboard.press("Control+Enter")
+        heard = page.locator(".jp-OutputArea pre", has_text="heard").first
+        heard.wait_for(timeout=60_000)
