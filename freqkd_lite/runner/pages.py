@@ -60,7 +60,9 @@ class PageExporter(HTMLExporter):
     def __init__(self) -> None:
         config = Config({"NbConvertBase": {"display_data_priority": PRIORITY}})
         super().__init__(
-            config=config, template_name=TEMPLATE.name, extra_template_basedirs=[str(TEMPLATE.parent)]
+            config=config,
+            template_name=TEMPLATE.name,
+            extra_template_basedirs=[str(TEMPLATE.parent)],
         )
         self.register_filter("markdown2html", self._markdown)
 
