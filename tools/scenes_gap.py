@@ -37,7 +37,7 @@ def draw(pairs: data.PairSet, light: str, count: int, seed: int) -> list[data.Pa
     found: list[data.Pair] = []
     for index in torch.randperm(len(pairs), generator=torch.Generator().manual_seed(seed)):
         pair = pairs[int(index)]
-        if pair.light == light:
+        if pair.time_of_day == light:
             found.append(pair)
         if len(found) == count:
             return found

@@ -32,7 +32,7 @@ class Pair:
     boxes: tv_tensors.BoundingBoxes | None = None
     labels: Tensor | None = None
     mask: Tensor | None = None
-    light: str = ""
+    time_of_day: str = ""
 
 
 class PairSet(Dataset):
@@ -114,7 +114,7 @@ def at_size(pair: Pair, size: tuple[int, int]) -> Pair:
         k: None if v is None else (v if k == "boxes" else v.as_subclass(Tensor).clone())
         for k, v in out.items()
     }
-    return Pair(name=pair.name, labels=labels, light=pair.light, **plain)
+    return Pair(name=pair.name, labels=labels, time_of_day=pair.time_of_day, **plain)
 
 
 def data_root(

@@ -163,7 +163,9 @@ class FilePairs(PairSet):
         boxes = seen.boxes
         if boxes is not None:
             boxes = tv_tensors.BoundingBoxes(boxes, format="XYXY", canvas_size=seen.size)
-        pair = Pair(record.name, visible, infrared, boxes, seen.labels, light=record.light)
+        pair = Pair(
+            record.name, visible, infrared, boxes, seen.labels, time_of_day=record.time_of_day
+        )
         return at_size(pair, self.size)
 
     def fingerprint(self) -> str:
@@ -172,7 +174,7 @@ class FilePairs(PairSet):
         for record, seen in zip(self.records, self._seen, strict=True):
             files = [path and checksum(path) for path in (record.visible, record.infrared)]
             boxes = seen.boxes is not None and (seen.boxes.tolist(), seen.labels.tolist())
-            parts.append((record.name, record.light, files, boxes))
+            parts.append((record.name, record.time_of_day, files, boxes))
         return digest(parts)
 
 

@@ -27,7 +27,7 @@ class Record:
     name: str
     visible: Path | None
     infrared: Path
-    light: str = ""
+    time_of_day: str = ""
 
 
 def name_of(file: str) -> str:

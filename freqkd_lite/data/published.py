@@ -51,8 +51,10 @@ class Msrs(Published):
         if not listing.is_file():
             raise UserError(f"{listing} is missing: it lists the names of train, val and test.")
         records, names = matched(home / "vi", home / "ir", ledger, options.unpaired)
-        light = {"D": "day", "N": "night"}
-        records = [replace(record, light=light.get(record.name[-1], "")) for record in records]
+        times = {"D": "day", "N": "night"}
+        records = [
+            replace(record, time_of_day=times.get(record.name[-1], "")) for record in records
+        ]
         boxes = open_boxes(home / "boxes_ir", names, CLASSES, ledger)
         return Collection(records, read_splits(listing, names, ledger), boxes)
 

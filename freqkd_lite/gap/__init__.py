@@ -104,7 +104,7 @@ def stream(
             return Views(*about, {"infrared": picture})("infrared")
 
         views = Views(*about, images, before, place=batch.start, **more)
-        views.lights = [pair.light for pair in chosen]
+        views.lights = [pair.time_of_day for pair in chosen]
         yield batch, views
         kept = (-1, [])
         if views.seen("infrared"):

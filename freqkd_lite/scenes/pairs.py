@@ -74,7 +74,7 @@ def as_pair(scene: Scene, name: str, size: tuple[int, int]) -> Pair:
         boxes=boxes,
         labels=torch.from_numpy(scene.labels),
         mask=torch.from_numpy(scene.mask.copy()).long(),
-        light=scene.time,
+        time_of_day=scene.time,
     )
 
 

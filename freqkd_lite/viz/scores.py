@@ -307,7 +307,7 @@ def class_conclusion(results: Mapping[str, Resampled]) -> str:
 def by_light(
     probes: Mapping[str, ProbeResult], lights: Sequence[str]
 ) -> dict[str, dict[str, ProbeResult]]:
-    """The probes judged by day and by night apart, from each test image's `Pair.light`; a time
+    """The probes judged by day and by night apart, from each image's `Pair.time_of_day`; a time
     without any object, and images whose time is not known, are left out."""
     apart = {}
     for light in sorted(set(lights) - {""}):

@@ -85,7 +85,7 @@ def fader(
     band_mask(1, 1, shape=shape, edge=edge, transform=transform)  # names what is unknown
     about = "RGB and infrared of one scene"
     if isinstance(pair, Pair):
-        about = f"{pair.name}{f' ({pair.light})' if pair.light else ''}"
+        about = f"{pair.name}{f' ({pair.time_of_day})' if pair.time_of_day else ''}"
         pair = (pair.visible, pair.infrared)
     if features is not None:
         maps = _check_features(features)

@@ -130,7 +130,7 @@ class PatchSimilarity(PageWidget):
             f"({names[0]}) and {self.first[1]:.0%} ({names[1]}; by chance {1 / self.count:.1%}). "
             f"Each map's mean patch is taken off first.{reduced}",
             "cuts": [0, *accumulate(map(len, jpegs))],
-            "about": f"{pair.name}{f' ({pair.light})' if pair.light else ''}",
+            "about": f"{pair.name}{f' ({pair.time_of_day})' if pair.time_of_day else ''}",
         }
         vectors = torch.stack(sent).mul(32767).round().short().numpy().astype("<i2").tobytes()
         super().__init__(_spec=spec, _vectors=vectors, _pictures=b"".join(jpegs), patch=patch,

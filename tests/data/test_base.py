@@ -33,7 +33,7 @@ def msrs(tmp_path):
 def test_a_box_follows_its_picture_through_a_resize(msrs):
     pair = data.load("msrs", "train", size=(20, 40), root=msrs)[0]
     assert pair.boxes.tolist() == [[10.0, 5.0, 20.0, 15.0]]
-    assert pair.labels.tolist() == [2] and pair.light == "day"
+    assert pair.labels.tolist() == [2] and pair.time_of_day == "day"
     hot = pair.infrared[0] > 0.5
     rows, columns = torch.nonzero(hot, as_tuple=True)
     assert (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1) == (10, 5, 20, 15)
@@ -42,7 +42,7 @@ def test_a_box_follows_its_picture_through_a_resize(msrs):
 
 
 def test_night_is_read_off_the_name(msrs):
-    assert data.load("msrs", "val", size=(20, 40), root=msrs)[0].light == "night"
+    assert data.load("msrs", "val", size=(20, 40), root=msrs)[0].time_of_day == "night"
 
 
 def test_the_root_may_be_the_set_itself_or_an_environment_variable(msrs, monkeypatch):
@@ -175,7 +175,7 @@ def test_a_scene_arrives_as_floats_with_its_labels():
     scene, pair = render_scene(1), pairs[1]
     assert torch.equal((pair.visible * 255).round().byte().permute(1, 2, 0),
                        torch.from_numpy(scene.visible))  # fmt: skip
-    assert (pair.mask.numpy() == scene.mask).all() and pair.light == scene.time
+    assert (pair.mask.numpy() == scene.mask).all() and pair.time_of_day == scene.time
     assert torch.equal(data.stack(pairs, "infrared")[1], pair.infrared)
     with pytest.raises(UserError, match="did you mean 'visible'"):
         data.stack(pairs, "visble")

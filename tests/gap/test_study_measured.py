@@ -262,7 +262,9 @@ class Lit(Fields):
 
     def __getitem__(self, index):
         pair = super().__getitem__(index)
-        return Pair(pair.name, pair.visible, pair.infrared, light=("day", "night", "")[index % 3])
+        return Pair(
+            pair.name, pair.visible, pair.infrared, time_of_day=("day", "night", "")[index % 3]
+        )
 
 
 def test_day_and_night_are_the_real_pairs_of_their_time(backbone):

@@ -230,7 +230,7 @@ def test_components_are_those_of_a_known_mixture():
 
 
 def test_the_bundle_has_three_forms():
-    shown = fader(Pair("street", *map(torch.as_tensor, pair_of()), light="night"))
+    shown = fader(Pair("street", *map(torch.as_tensor, pair_of()), time_of_day="night"))
     data, metadata = shown._repr_mimebundle_()
     assert set(data) >= {
         "application/vnd.jupyter.widget-view+json", "text/html", "image/png", "text/plain",

@@ -162,7 +162,7 @@ MAPS = torch.from_numpy(np.random.default_rng(4).normal(size=(3, 20, 4, 6)))
 MAPS[2] = MAPS[0] + 0.3 * MAPS[2]
 Y, X = np.mgrid[:56, :84] / 84
 PICTURES = [torch.from_numpy(np.stack(x)).float() for x in ((X, Y, X * Y), 3 * (1 - X * X,))]
-PAIR = Pair("street", *PICTURES, light="day")
+PAIR = Pair("street", *PICTURES, time_of_day="day")
 
 
 def cosines(patch, from_infrared):
