@@ -8,6 +8,7 @@ from freqkd_lite.data.base import (
     PairSet,
     check_options,
     load,
+    mismatched,
     register,
     require,
     stack,
@@ -20,5 +21,6 @@ from freqkd_lite.scenes import pairs as scene_pairs  # noqa: F401  (importing re
 
 __all__ = [
     "CLASSES", "REGISTRY", "Pair", "PairSet", "Problem", "Record", "Survey", "check_options",
-    "load", "match", "open_sets", "register", "require", "stack", "survey",
+    "load", "match", "mismatched", "open_sets", "register", "require",
+    "stack", "survey",
 ]  # fmt: skip

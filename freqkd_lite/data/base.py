@@ -73,6 +73,25 @@ def digest(parts: Iterable[object]) -> str:
     return hashlib.sha256("\n".join(map(str, parts)).encode()).hexdigest()[:16]
 
 
+def mismatched(parts: Sequence[int], seed: int = 0) -> list[int]:
+    """For each pair the place of another one, whose infrared picture it gets in mismatched pairs.
+
+    `parts` says which set each pair belongs to (`PairSet.part`): its partner is of the same set.
+    It is the next one in a random order, so that every pair is a partner once, and neighbours in
+    the set (frames of one street, or of one night) are no likelier than others. `UserError` where
+    a set has one pair.
+    """
+    draw, partner = torch.Generator().manual_seed(seed), [0] * len(parts)
+    for part in dict.fromkeys(parts):
+        places = [place for place, other in enumerate(parts) if other == part]
+        if len(places) < 2:
+            raise UserError("Mismatched pairs need two or more pairs of each set: raise limit.")
+        order = [places[i] for i in torch.randperm(len(places), generator=draw)]
+        for place, following in zip(order, order[1:] + order[:1], strict=True):
+            partner[place] = following
+    return partner
+
+
 def centre_window(image: tuple[int, int], size: tuple[int, int]) -> tuple[int, int, int, int]:
     """Top, left, height, width of the largest window of `size`'s aspect in the middle of a picture
     of (height, width) pixels."""

@@ -302,22 +302,9 @@ def plan(pairs: data.PairSet, settings: DistilSettings) -> Iterator[list[View]]:
 
 
 def strangers(pairs: data.PairSet, seed: int) -> list[int]:
-    """By pair, another one of the same set, whose infrared picture it meets when pairs are
-    `shuffled`, or when a loss measures what such pairs share: the next in a random order. No
-    neighbour in the set's own, where day and night, and frames of a street, lie together.
-    `UserError` for a set of one pair."""
-    draw, found = torch.Generator().manual_seed(seed), [0] * len(pairs)
-    parts: dict[int, list[int]] = {}
-    for index in range(len(pairs)):
-        parts.setdefault(pairs.part(index), []).append(index)
-    for members in parts.values():
-        if len(members) < 2:
-            raise UserError(f"Shuffled pairs, which shuffled=True asks for and a loss may measure, "
-                            f"need two or more of {pairs.name}: raise limit.")  # fmt: skip
-        order = [members[i] for i in torch.randperm(len(members), generator=draw)]
-        for one, other in zip(order, order[1:] + order[:1], strict=True):
-            found[one] = other
-    return found
+    """By pair, the one whose infrared picture it meets in mismatched pairs, see
+    `data.mismatched`."""
+    return data.mismatched([pairs.part(i) for i in range(len(pairs))], seed)
 
 
 def load_views(

@@ -43,16 +43,6 @@ def spread(total: int, count: int) -> list[int]:
     return [i * total // count for i in range(count)]
 
 
-def derangement(count: int, seed: int = 0) -> Tensor:
-    """A random order (count,) that leaves no index in its place: one cycle through all of them."""
-    if count < 2:
-        raise UserError(f"pairs={count} can't be shuffled: use 2 or more.")
-    cycle = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
-    order = torch.empty_like(cycle)
-    order[cycle] = cycle.roll(-1)
-    return order
-
-
 class Views:
     """What one batch of pairs looks like to a backbone.
 

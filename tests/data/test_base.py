@@ -211,3 +211,15 @@ def test_a_scene_from_the_disk_is_the_scene_and_a_torn_file_is_drawn_anew(tmp_pa
     file.write_bytes(content[:100])
     assert same(get())
     scene_pairs.cached_scene.cache_clear()
+
+
+@pytest.mark.parametrize("parts", [[0, 0], [0] * 7, [0] * 5 + [1] * 43, [1, 0, 1, 0]])
+def test_mismatched_pairs_are_others_of_the_same_set_and_each_is_one_once(parts):
+    for seed in range(20):
+        partner = data.mismatched(parts, seed)
+        assert sorted(partner) == list(range(len(parts)))
+        assert all(i != j and parts[i] == parts[j] for i, j in enumerate(partner))
+    orders = {tuple(data.mismatched([0] * 7, seed)) for seed in range(20)}
+    assert len(orders) > 10 and data.mismatched(parts, 3) == data.mismatched(parts, 3)
+    with pytest.raises(UserError, match="two or more"):
+        data.mismatched([*parts, 5])

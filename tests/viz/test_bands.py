@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch.nn.functional import avg_pool2d
 
+from freqkd_lite.data import mismatched
 from freqkd_lite.errors import UserError
-from freqkd_lite.gap.controls import derangement
 from freqkd_lite.losses import LOSSES, build_loss, normalise
 from freqkd_lite.notebook import COLOURS
 from freqkd_lite.spectrum import RINGS, band_mask, centred_rectangle, ring_masks, split_bands
@@ -84,7 +84,7 @@ def test_the_thumbnail_shows_whose_low_band_it_is():
 def test_shuffled_pairs_change_what_the_thumbnail_shows():
     rgb, heat = soft(5), soft(6)
     real = thumbnails(heat, rgb, rgb, heat)
-    shuffled = thumbnails(heat, rgb, rgb, heat[derangement(12)])
+    shuffled = thumbnails(heat, rgb, rgb, heat[mismatched([0] * 12)])
     assert "shows: heat" in real and "neither more than the other" in shuffled
     assert wordless(real) != wordless(shuffled)
 
