@@ -1,11 +1,15 @@
-"""A guess is optional, is compared in words, and wrong ones are refused."""
+"""`predict`, `show` and `save`, as notebooks use them."""
+
+import json
+from types import SimpleNamespace
 
 import matplotlib.pyplot as plt
 import pytest
 
 from freqkd_lite import notebook
 from freqkd_lite.errors import UserError
-from freqkd_lite.notebook import predict, show, versus
+from freqkd_lite.notebook import opening, parameters, predict, save, show
+from freqkd_lite.results.rows import Row, at_hand, read_results
 
 
 @pytest.fixture
@@ -15,61 +19,73 @@ def shown(monkeypatch):
     return calls
 
 
-def test_an_unanswered_guess_lets_everything_run():
-    guess = predict("Which?", ["RGB", "heat"])
-    assert not guess.given and guess.compare("RGB") == "No guess was made; this run says: RGB."
+def test_a_guess_is_optional_and_is_what_the_widget_holds(shown):
+    guess = predict("Which?", ["RGB", "heat"], answer="")
+    assert guess.value is None and "RGB" in guess.compare("RGB")
+    guess.widget.value = "heat"
+    assert guess.value == "heat"
+    right, wrong = guess.compare("heat"), guess.compare("RGB")
+    assert right.count("heat") == 1 and "heat" in wrong and "RGB" in wrong
 
 
-def test_the_widget_s_answer_is_the_guess():
-    guess = predict("Which?", ["RGB", "heat"])
-    guess._widget.value = "heat"
-    assert guess.value == "heat" and guess.compare("heat").endswith("That is it.")
-    assert guess.compare("RGB").endswith("That is something else.")
-
-
-def test_a_number_counts_only_once_it_is_touched():
+def test_a_number_counts_only_once_it_is_touched(shown):
     guess = predict("How much?", between=(0, 1))
-    assert not guess.given
-    guess._widget.box.value = 0.25
+    assert guess.value is None
+    guess.widget.value = 0.25
     assert guess.value == 0.25
-    assert guess.compare(0.5).startswith("You guessed 0.25; this run says 0.5.")
+    assert "25%" in guess.compare(0.5, "{:.0%}") and "50%" in guess.compare(0.5, "{:.0%}")
     assert predict("How much?", between=(0, 1), answer=0.7).value == 0.7
 
 
-def test_wrong_answers_are_refused():
-    with pytest.raises(UserError, match="none of the choices: a, b"):
-        predict("Which?", ["a", "b"], answer="c")
-    with pytest.raises(UserError, match="between 0 and 1"):
-        predict("How much?", between=(0, 1), answer=2)
-    with pytest.raises(UserError, match="either choices"):
-        predict("What?")
+@pytest.mark.parametrize(
+    "asked",
+    [
+        dict(choices=["a", "b"], answer="c"),
+        dict(between=(0, 1), answer=2),
+        dict(),
+        dict(choices=["a"], between=(0, 1)),
+    ],
+)
+def test_wrong_answers_are_refused(asked):
+    with pytest.raises(UserError):
+        predict("Which?", **asked)
 
 
-def test_the_guess_has_a_form_without_a_kernel(shown):
-    predict("Is a < b?", ["yes", "no"])
+def test_a_page_without_widgets_still_shows_the_choices(shown):
+    predict("Which <one>?", ["RGB", "heat"])
     bundle = shown[0][0][0]
-    assert "Is a &lt; b?" in bundle["text/html"] and "yes" in bundle["text/html"]
-    assert "http" not in bundle["text/html"]
+    assert "application/vnd.jupyter.widget-view+json" in bundle
+    assert "<li>heat</li>" in bundle["text/html"] and "&lt;one&gt;" in bundle["text/html"]
 
 
-def test_a_figure_carries_its_description(shown):
-    figure, axes = plt.subplots()
-    axes.plot([0, 1])
-    show(figure, "a line from 0 to 1")
-    ((image,), options) = shown[0]
-    assert image.data.startswith(b"\x89PNG")
-    assert options["metadata"]["image/png"]["alt"] == "a line from 0 to 1"
+def test_a_figure_is_displayed_as_png_with_its_alternative_text(shown):
+    show(plt.figure(figsize=(1, 1)), "A blank square.")
     assert not plt.get_fignums()
+    ((image,), options) = shown[0]
+    assert options["metadata"]["image/png"]["alt"] == image.alt == "A blank square."
+    assert image.data[:8] == b"\x89PNG\r\n\x1a\n"
 
 
-def test_versus_follows_the_numbers():
-    words = ("above", "level with", "below")
-    assert versus(2, 1, 0.5, words) == "above" and versus(1, 2, 0.5, words) == "below"
-    assert versus(1, 1.4, 0.5, words) == "level with"
+def test_save_finds_the_parameters_and_writes_rows_and_manifest(tmp_path, monkeypatch):
+    names = {"__annotations__": {"seed": int, "root": str, "guess": str, "blocks": list}}
+    names |= dict(seed=3, root="/data", guess="RGB", blocks=[1, 2], other="not annotated")
+    monkeypatch.setattr(notebook, "get_ipython", lambda: SimpleNamespace(user_ns=names))
+    monkeypatch.setenv("FREQKD_RUN", str(tmp_path / "run"))
+    opening("")
+    row = Row(claim="walk", seed=3, data="scenes", split="val", metric="ap", value=0.5, arm="mse")
+    with pytest.raises(UserError):
+        save([row])
+    opening("05_distillation")
+    assert parameters() == {"seed": 3, "blocks": [1, 2]}
+    save(iter([row]), weights="abc")
+    about = json.loads((tmp_path / "run" / "manifest.json").read_text())
+    assert about["notebook"] == "05_distillation" and about["weights"] == "abc"
+    assert about["parameters"] == {"seed": 3, "blocks": [1, 2]}
+    assert read_results(tmp_path / "run") == [row]
 
 
-def test_results_that_are_not_here_are_told(tmp_path, capsys):
+def test_where_no_results_are_at_hand_a_note_is_printed(tmp_path, capsys):
     (tmp_path / "results" / "a").mkdir(parents=True)
-    assert notebook.at_hand(tmp_path / "results" / "a") and capsys.readouterr().out == ""
-    assert not notebook.at_hand(tmp_path / "results" / "b")
-    assert capsys.readouterr().out.startswith("results/b is not here, so nothing is shown of it")
+    assert at_hand(tmp_path / "results" / "a") and capsys.readouterr().out == ""
+    assert not at_hand(tmp_path / "results" / "b")
+    assert "results/b" in capsys.readouterr().out

@@ -21,10 +21,10 @@ from freqkd_lite.bench import losses as bench_losses
 from freqkd_lite.bench import step as bench_step
 from freqkd_lite.bench.step import AGAIN, exponent
 from freqkd_lite.errors import UserError, unknown
-from freqkd_lite.notebook import style
 from freqkd_lite.results.report_page import ReportPage
 from freqkd_lite.results.summary import aligned
 from freqkd_lite.store import code_version, manifest, write_json, write_whole
+from freqkd_lite.viz.style import style
 
 PARTS: dict[str, Callable[..., dict]] = {
     "loss": bench_losses.losses,

@@ -13,10 +13,10 @@ import matplotlib.pyplot as plt
 from freqkd_lite.errors import UserError
 from freqkd_lite.gap import SCHEMA, report
 from freqkd_lite.gap.words import BAND, answer, shifts
-from freqkd_lite.notebook import style
 from freqkd_lite.results.rows import Row, write_results
 from freqkd_lite.results.summary import write_page
 from freqkd_lite.store import manifest, write_json
+from freqkd_lite.viz.style import style
 
 RATIOS = {"normalised": "divergence_ratio", "mse": "raw_mse_ratio", "cosine": "cosine_ratio"}
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from freqkd_lite.gap.controls import LIGHTS
-from freqkd_lite.notebook import NAMES
+from freqkd_lite.names import NAMES
 from freqkd_lite.viz.gap import kinship
 
 QUESTION = "Do RGB and infrared part more at high frequency?"

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from freqkd_lite.errors import UserError
 from freqkd_lite.losses import LOSSES
-from freqkd_lite.notebook import NAMES
+from freqkd_lite.names import NAMES
 from freqkd_lite.results.paired import MARGIN, Difference, Differences, beats, read_differences
 from freqkd_lite.results.rows import (
     Mean,

@@ -7,6 +7,7 @@ interval was bootstrapped, files with one entry an image.
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -80,6 +81,20 @@ def read_results(folder: str | Path) -> list[Row]:
         ]
     except ValidationError as error:
         raise UserError(f"{path}: {error.errors()[0]['msg']} in a row: write it again.") from error
+
+
+def results_folder(notebook: str) -> Path:
+    """Where a notebook writes: the run folder (FREQKD_RUN) if there is one, else runs/NOTEBOOK."""
+    return Path(os.environ.get("FREQKD_RUN") or Path("..") / "runs" / notebook)
+
+
+def at_hand(folder: str | Path) -> bool:
+    """Whether a folder of committed results exists; prints a note where it doesn't, as with a
+    notebook taken out of its clone."""
+    folder = Path(folder)
+    if not folder.is_dir():
+        print(f"{folder.parent.name}/{folder.name} is missing: to see it, run this in a clone.")
+    return folder.is_dir()
 
 
 def pick(rows: Iterable[Row], **fields: object) -> list[Row]:

@@ -20,11 +20,12 @@ from matplotlib.figure import Figure
 from freqkd_lite import data
 from freqkd_lite.errors import UserError, unknown
 from freqkd_lite.evaluate.groups import BLOCK, SEQUENCES
-from freqkd_lite.notebook import NAMES, style
+from freqkd_lite.names import NAMES
 from freqkd_lite.results.paired import FILE, Differences, differences, not_compared, signed
 from freqkd_lite.results.rows import Mean, is_part, means, read_results, split_arm
 from freqkd_lite.viz.comparison import arms_figure, verdict
 from freqkd_lite.viz.scores import colour, name
+from freqkd_lite.viz.style import style
 from freqkd_lite.viz.sweep_curve import (
     along_answer,
     along_figure,

@@ -24,12 +24,12 @@ from freqkd_lite.gap import DEFAULT_MODEL, default_layers, measure
 from freqkd_lite.gap import report as gap_report
 from freqkd_lite.gap.controls import Views, pairing, spread
 from freqkd_lite.losses import normalise
-from freqkd_lite.notebook import style
 from freqkd_lite.results.report_page import ReportPage
 from freqkd_lite.results.rows import SCHEMA, Row, as_json
 from freqkd_lite.store import manifest, write_json
 from freqkd_lite.viz.scores import name
 from freqkd_lite.viz.students import before_and_after, side_by_side
+from freqkd_lite.viz.style import style
 
 QUESTION = "Did a student of infrared come nearer to its RGB teacher?"
 SIZE, CROP = (252, 336), (140, 168)  # pixels

@@ -17,7 +17,7 @@ from torch.nn.functional import mse_loss
 
 from freqkd_lite.data import Pair, PairSet
 from freqkd_lite.errors import UserError
-from freqkd_lite.notebook import COLOURS, NAMES, versus
+from freqkd_lite.names import NAMES
 from freqkd_lite.spectrum import (
     band_energies,
     band_mask,
@@ -27,6 +27,7 @@ from freqkd_lite.spectrum import (
     radius,
 )
 from freqkd_lite.spectrum import band_overlap as overlap
+from freqkd_lite.viz.style import COLOURS, versus
 
 SIDES = ("RGB", "heat")
 COSTS = {"nothing": 0.0, "as much as no high band at all": 1.0, "four times as much as that": 4.0}

@@ -9,7 +9,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
-from freqkd_lite.notebook import COLOURS, NAMES, style
+from freqkd_lite.names import NAMES
 from freqkd_lite.results.paired import (
     MARGIN,
     Difference,
@@ -20,6 +20,7 @@ from freqkd_lite.results.paired import (
 )
 from freqkd_lite.results.rows import UNTRAINED, Mean, means, read_results, split_arm
 from freqkd_lite.viz.scores import colour, name, same_terms
+from freqkd_lite.viz.style import COLOURS, style
 
 
 def near_teacher(found: Sequence[Mean], arm: str) -> tuple[float, float] | None:

@@ -17,9 +17,10 @@ from torch import Tensor
 
 from freqkd_lite.errors import UserError
 from freqkd_lite.evaluate.stats import multiplicities, percentiles
-from freqkd_lite.notebook import COLOURS, NAMES, versus
+from freqkd_lite.names import NAMES
 from freqkd_lite.results.rows import Row, pick
 from freqkd_lite.spectrum import CORNER, divergence, ring_counts
+from freqkd_lite.viz.style import COLOURS, versus
 
 # Edges for the authors' analysis bands: ring 0 is 0 < rho <= .25, ring 2 is rho >= .75 (a bin on
 # an edge belongs to the ring below it, hence the small step).

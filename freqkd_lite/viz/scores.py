@@ -27,7 +27,7 @@ from freqkd_lite.evaluate.detection import DetectionScore
 from freqkd_lite.evaluate.probe import ProbeResult
 from freqkd_lite.evaluate.segmentation import SegmentationResult
 from freqkd_lite.evaluate.stats import Resampled, paired_bootstrap, percentiles
-from freqkd_lite.notebook import COLOURS, NAMES, results_folder
+from freqkd_lite.names import NAMES
 from freqkd_lite.results.rows import (
     Row,
     is_part,
@@ -35,10 +35,12 @@ from freqkd_lite.results.rows import (
     own_settings,
     pick,
     read_results,
+    results_folder,
     split_arm,
 )
 from freqkd_lite.spectrum import RINGS, split_bands
 from freqkd_lite.viz.gap import Levels
+from freqkd_lite.viz.style import COLOURS
 
 ERASED = ("erasing the low band", "erasing the high band")
 REGIONS = ("interior", "border", "both", "neither")

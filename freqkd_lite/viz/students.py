@@ -13,9 +13,9 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from freqkd_lite.notebook import COLOURS
 from freqkd_lite.spectrum import at_least_float32
 from freqkd_lite.viz.scores import colour, name
+from freqkd_lite.viz.style import COLOURS
 
 
 def before_and_after(found: dict, arms: Mapping[str, str]) -> tuple[Figure, str]:

@@ -8,7 +8,8 @@ import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from freqkd_lite.notebook import COLOURS, NAMES
+from freqkd_lite.names import NAMES
+from freqkd_lite.viz.style import COLOURS
 
 
 def misalignment(

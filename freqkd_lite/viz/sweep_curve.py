@@ -17,7 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from freqkd_lite.errors import UserError
-from freqkd_lite.notebook import COLOURS, NAMES, style
+from freqkd_lite.names import NAMES
 from freqkd_lite.results.paired import (
     METRICS,
     Difference,
@@ -37,6 +37,7 @@ from freqkd_lite.results.rows import (
     with_settings,
 )
 from freqkd_lite.viz.scores import colour, name, same_terms
+from freqkd_lite.viz.style import COLOURS, style
 
 COLUMNS = 3
 PANELS = 6  # arms that have a panel each; more have a row each

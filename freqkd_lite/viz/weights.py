@@ -15,8 +15,8 @@ from torch import Tensor
 
 from freqkd_lite.losses import State
 from freqkd_lite.losses.coherence import on_grid, weight_curve
-from freqkd_lite.notebook import COLOURS
 from freqkd_lite.spectrum import radius
+from freqkd_lite.viz.style import COLOURS
 
 ANSWERS = {
     "coherence": "the coherence",

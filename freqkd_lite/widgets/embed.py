@@ -17,7 +17,7 @@ from pathlib import Path
 import anywidget
 from PIL import Image, ImageColor
 
-from freqkd_lite.notebook import COLOURS
+from freqkd_lite.viz.style import COLOURS
 
 # A plain object plays anywidget's model; several copies of one output each find their own place.
 _PAGE = """<div data-freqkd="{key}">{picture}</div>

@@ -22,7 +22,6 @@ from torchvision.transforms.v2 import functional
 
 from freqkd_lite.data import Pair
 from freqkd_lite.errors import UserError
-from freqkd_lite.notebook import COLOURS
 from freqkd_lite.spectrum import (
     CUTOFF_LIMITS,
     band_mask,
@@ -30,6 +29,7 @@ from freqkd_lite.spectrum import (
     power_spectrum,
     split_bands,
 )
+from freqkd_lite.viz.style import COLOURS
 from freqkd_lite.widgets import drawing
 from freqkd_lite.widgets.drawing import write
 from freqkd_lite.widgets.embed import PageWidget, encode, few_colours, module

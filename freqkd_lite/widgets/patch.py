@@ -17,7 +17,7 @@ from torch import Tensor
 
 from freqkd_lite.data import Pair
 from freqkd_lite.errors import UserError
-from freqkd_lite.notebook import COLOURS
+from freqkd_lite.viz.style import COLOURS
 from freqkd_lite.widgets import drawing
 from freqkd_lite.widgets.drawing import write
 from freqkd_lite.widgets.embed import PageWidget, encode, module

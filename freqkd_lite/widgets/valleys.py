@@ -16,7 +16,8 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor, log1p
 
 from freqkd_lite.errors import UserError
-from freqkd_lite.notebook import COLOURS, NAMES
+from freqkd_lite.names import NAMES
+from freqkd_lite.viz.style import COLOURS
 from freqkd_lite.widgets.embed import PageWidget
 
 STEPS = np.linspace(-2, 2, 161)

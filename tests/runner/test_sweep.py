@@ -278,12 +278,13 @@ def test_the_command_with_real_notebooks_keeps_the_broken_run_and_skips_the_othe
 
 
 NOTEBOOK = """from freqkd_lite.errors import UserError
-from freqkd_lite.notebook import save
+from freqkd_lite.notebook import opening, save
 from freqkd_lite.results.rows import Row
 if lr < 0:
     raise UserError("lr is below 0.")
 row = Row(claim="walk", arm="code", seed=seed, data="msrs", split="val", metric="ap", value=lr)
-print(save("06_real", [row], {"seed": seed, "lr": lr}))"""
+opening("06_real")
+save([row])"""
 
 
 def test_the_time_left_is_the_mean_pace_over_the_workers():

@@ -12,9 +12,9 @@ from torch.nn.functional import avg_pool2d
 from freqkd_lite.data import mismatched
 from freqkd_lite.errors import UserError
 from freqkd_lite.losses import LOSSES, build_loss, normalise
-from freqkd_lite.notebook import COLOURS
 from freqkd_lite.spectrum import RINGS, band_mask, centred_rectangle, ring_masks, split_bands
 from freqkd_lite.viz import bands
+from freqkd_lite.viz.style import COLOURS
 
 
 @pytest.fixture(autouse=True)

@@ -10,7 +10,7 @@ import torch
 from freqkd_lite.data import mismatched
 from freqkd_lite.errors import UserError
 from freqkd_lite.gap import controls
-from freqkd_lite.notebook import NAMES
+from freqkd_lite.names import NAMES
 from freqkd_lite.results.rows import Row
 from freqkd_lite.spectrum import band_divergence, raw_mse, ring_counts, ring_sums, split_bands
 from freqkd_lite.viz import gap

@@ -13,7 +13,7 @@ from freqkd_lite.evaluate.probe import LogisticProbe, measure
 from freqkd_lite.evaluate.segmentation import iou_by_border_distance
 from freqkd_lite.evaluate.stats import Resampled
 from freqkd_lite.losses import LOSSES
-from freqkd_lite.notebook import NAMES
+from freqkd_lite.names import NAMES
 from freqkd_lite.results.rows import Row, write_results
 from freqkd_lite.spectrum import ring_sums, split_bands
 from freqkd_lite.viz import scores as arms
