@@ -1,6 +1,13 @@
-"""How methods, controls and metrics are called in figures and tables: one name each."""
+"""How methods, controls and metrics are called in figures and tables, and how a method is written.
+
+A method is a loss, or "none" (the undistilled student), with settings of its own in brackets:
+"mse", "freqkd_code (lr=0.003)", "mse (mismatched=True, lr=0.003)".
+"""
 
 from __future__ import annotations
+
+import re
+from collections.abc import Mapping
 
 NAMES = {
     # what is seen, and by whom
@@ -59,3 +66,58 @@ NAMES |= {
     "eq": NAMES["freqkd_paper"],
     "shuffled": NAMES["mismatched"],
 }
+
+OLD_KEYS = {
+    "against": "reference",
+    "named": "preregistered",
+    "later": "post_hoc",
+    "along": "curve",
+    "arms": "methods",
+}
+"""Keys of older sweep files, manifests and parameters, and what each is called now."""
+OLD_NAMES = {"code": "freqkd_code", "eq": "freqkd_paper", "shuffled": "mismatched"}
+"""Names that older sweep files and results have, and what each is called now."""
+
+
+def split_method(method: str) -> tuple[str, str]:
+    """("mse", "lr=0.003, steps=60") of "mse (lr=0.003, steps=60)", ("mse", "") of "mse"."""
+    return re.fullmatch(r"(.*?)(?: \((\w+=.*)\))?", method).groups("")
+
+
+def own_settings(method: str) -> dict[str, str]:
+    """{"lr": "0.003", "steps": "60"} of "mse (lr=0.003, steps=60)", {} of "mse"."""
+    parts = re.split(r", (?=\w+=)", split_method(method)[1])  # not at the commas of a list
+    return dict(part.split("=", 1) for part in parts if part)
+
+
+def join_method(loss: str, settings: Mapping[str, object]) -> str:
+    """The inverse of `split_method` and `own_settings`."""
+    text = ", ".join(f"{key}={value}" for key, value in settings.items())
+    return f"{loss} ({text})" if text else loss
+
+
+def with_settings(method: str, more: str) -> str:
+    """The method with further settings such as "steps=60"; unchanged without any."""
+    loss, own = split_method(method)
+    text = ", ".join(part for part in (own, more) if part)
+    return f"{loss} ({text})" if text else loss
+
+
+def up_to_date(method: str) -> str:
+    """The method with today's names: "freqkd_code (mismatched=True)" of "code (shuffled=True)"."""
+    settings = {OLD_NAMES.get(key, key): value for key, value in own_settings(method).items()}
+    loss = split_method(method)[0]
+    return join_method(OLD_NAMES.get(loss, loss), settings)
+
+
+def method_name(method: str) -> str:
+    """The method's name for people, with its own settings: "FreqKD (code) · lr=0.003".
+
+    No comma stands in it, because names stand in lists.
+    """
+    loss, settings = split_method(method)[0], own_settings(method)
+    parts = [NAMES.get(loss, loss)]
+    for key, value in settings.items():
+        flag = {"mismatched": "mismatched pairs", "projector": "trained projector"}.get(key)
+        parts.append(flag if flag and value == "True" else f"{key}={value}")
+    return " · ".join(parts)

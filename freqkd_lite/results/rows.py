@@ -8,19 +8,22 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean, stdev
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from scipy.special import stdtrit
 
 from freqkd_lite.errors import UserError
+from freqkd_lite.names import own_settings, split_method, with_settings
 from freqkd_lite.store import write_json
 
 SCHEMA = "freqkd-results/1"
+FIELDS = {"arm": "method", "class": "klass"}
+split_arm = split_method  # until every room says method
+__all__ = ["own_settings", "with_settings"]
 UNTRAINED = ("none", "teacher")
 """Arms that are not distilled: what is set beside the others and does not compete with them."""
 ROUNDING = 1e-3
@@ -31,10 +34,10 @@ class Row(BaseModel):
     """One measured number. `interval` is the 95 % interval that `note` or the manifest explains
     (by default a percentile bootstrap over images), `n` what it was averaged over."""
 
-    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+    model_config = ConfigDict(extra="forbid")
 
     claim: str
-    arm: str
+    method: str
     seed: int | None
     data: str
     split: str
@@ -44,6 +47,17 @@ class Row(BaseModel):
     interval: tuple[float, float] | None = None
     n: int | None = None
     per_image: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _accept_old_names(cls, given: dict) -> dict:
+        """Older files say `arm` for `method`; a file says `class` for `klass`."""
+        new = {FIELDS.get(key, key): value for key, value in given.items()}
+        return new
+
+    @property
+    def arm(self) -> str:  # until every room says method
+        return self.method
 
 
 def as_json(rows: Iterable[Row]) -> list[dict]:
@@ -75,10 +89,7 @@ def read_results(folder: str | Path) -> list[Row]:
     if content.get("schema") != SCHEMA:
         raise UserError(f"{path} has schema {content.get('schema')!r}, expected {SCHEMA!r}.")
     try:
-        return [
-            Row(**{"klass" if k == "class" else k: v for k, v in row.items()})
-            for row in content["rows"]
-        ]
+        return [Row(**row) for row in content["rows"]]
     except ValidationError as error:
         raise UserError(f"{path}: {error.errors()[0]['msg']} in a row: write it again.") from error
 
@@ -100,24 +111,6 @@ def at_hand(folder: str | Path) -> bool:
 def pick(rows: Iterable[Row], **fields: object) -> list[Row]:
     """The rows whose fields equal the given ones."""
     return [row for row in rows if all(getattr(row, k) == v for k, v in fields.items())]
-
-
-def split_arm(arm: str) -> tuple[str, str]:
-    """("mse", "lr=0.003, steps=60") of "mse (lr=0.003, steps=60)", ("mse", "") of "mse"."""
-    return re.fullmatch(r"(.*?)(?: \((\w+=.*)\))?", arm).groups("")
-
-
-def own_settings(arm: str) -> dict[str, str]:
-    """{"lr": "0.003", "steps": "60"} of "mse (lr=0.003, steps=60)", {} of "mse"."""
-    parts = re.split(r", (?=\w+=)", split_arm(arm)[1])  # and not at the commas of a list
-    return dict(part.split("=", 1) for part in parts if part)
-
-
-def with_settings(arm: str, more: str) -> str:
-    """The arm with further settings; the same without any."""
-    plain, own = split_arm(arm)
-    told = ", ".join(part for part in (own, more) if part)
-    return f"{plain} ({told})" if told else plain
 
 
 def is_part(split: str) -> bool:
@@ -175,7 +168,7 @@ def means(rows: Iterable[Row]) -> list[Mean]:
     for key, group in groups.items():
         values = [row.value for row in group if row.value is not None]
         value, interval = over_seeds(values) if values else (None, None)
-        least = ROUNDING if split_arm(key[0])[0] in UNTRAINED else 0
+        least = ROUNDING if split_method(key[0])[0] in UNTRAINED else 0
         trained = bool(values) and max(values) - min(values) > least
         interval = interval if trained else group[0].interval
         over = ("seeds" if trained else "images") if interval else ""

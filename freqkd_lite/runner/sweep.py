@@ -431,7 +431,7 @@ def gather(jobs: Sequence[Job], out: Path, kept: Kept | None = None) -> tuple[li
         about.setdefault(stem, []).append((job, told, made_of))
         if own is None:
             own = [
-                row.model_copy(update={"arm": with_settings(row.arm, job.settings),
+                row.model_copy(update={"method": with_settings(row.arm, job.settings),
                                        "per_image": _keep(row.per_image, job, out)})
                 for row in read_results(job.folder)
             ]  # fmt: skip

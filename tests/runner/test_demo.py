@@ -195,7 +195,7 @@ def test_a_demo_that_was_stopped_goes_on_and_ends_as_if_it_had_not(
     (shown,) = (e["value"] for e in report["gap"]["cka"] if (e["pairing"], e["band"], e["level"])
                 == ("real", "disk25_75", "low") and e["block"] == 1)  # fmt: skip
     assert f"<td>{gap_words.number(shown)}, " in page  # what is measured is shown
-    rows = {(r["arm"], r["metric"], r["class"]): r for r in report["rows"]}
+    rows = {(r["method"], r["metric"], r["class"]): r for r in report["rows"]}
     for row in report["rows"]:
         Row(**{"klass" if k == "class" else k: v for k, v in row.items()})
     after = next(e for e in report["distilled"]["summary"]
