@@ -16,6 +16,7 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from freqkd_lite.errors import UserError, unknown
+from freqkd_lite.store import sha256_file
 
 TINY = "freqkd_tiny"
 TINY_WEIGHTS = Path(__file__).parent / "assets" / "freqkd_tiny.safetensors"
@@ -39,12 +40,6 @@ def freqkd_tiny(pretrained: bool = False, **kwargs: object) -> VisionTransformer
     return build_model_with_cfg(
         VisionTransformer, TINY, pretrained, feature_cfg=dict(out_indices=3), **(args | kwargs)
     )
-
-
-def sha256_file(path: str | Path) -> str:
-    """The SHA-256 of a file, as hex."""
-    with open(path, "rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def sha256_state(state: dict[str, Tensor]) -> str:

@@ -10,9 +10,8 @@ import platform
 import shutil
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -20,17 +19,9 @@ from filelock import FileLock, Timeout
 from freqkd_lite.errors import UserError
 
 PACKAGE = Path(__file__).parent
-# What decides the numbers of a distillation; a change in any of these files asks for a new run.
-CORE = (
-    "data/*.py",
-    "scenes/*.py",
-    "features.py",
-    "spectrum/*.py",
-    "losses/*.py",
-    "distil/*.py",
-    "gap/changes.py",
-    "gap/controls.py",
-)
+RECIPE = 1
+"""Part of every run's address, beside settings and checksums of data and weights: raise it when the
+same settings would give other numbers (tests/distil/test_recipe.py guards the training)."""
 VERSIONS = ("torch", "torchvision", "timm", "peft", "accelerate", "torchmetrics", "numpy", "scipy")
 
 
@@ -47,20 +38,28 @@ def spell(seconds: float) -> str:
     return f"{max(1, round(seconds))} s" if seconds < 90 else f"{round(seconds / 60)} min"
 
 
-@cache
-def code_version(patterns: tuple[str, ...] = CORE) -> str:
-    """A checksum of the package's own source files, 16 hex digits."""
-    digest = hashlib.sha256()
-    for pattern in patterns:
-        for path in sorted(PACKAGE.glob(pattern)):
-            digest.update(path.name.encode() + path.read_bytes())
-    return digest.hexdigest()[:16]
+def sha256(*parts: str | bytes) -> str:
+    """The SHA-256 of texts and bytes one after the other, 64 hex digits."""
+    checksum = hashlib.sha256()
+    for part in parts:
+        checksum.update(part.encode() if isinstance(part, str) else part)
+    return checksum.hexdigest()
+
+
+def sha256_file(path: str | Path) -> str:
+    """The SHA-256 of a file, 64 hex digits."""
+    with open(path, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def digest(parts: Iterable[object]) -> str:
+    """16 hex digits that change when the text of any of `parts` does."""
+    return sha256("\n".join(map(str, parts)))[:16]
 
 
 def run_key(content: dict) -> str:
     """The address of a run: 16 hex digits that change when anything in `content` does."""
-    text = json.dumps(content, sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return digest([json.dumps(content, sort_keys=True, default=str)])
 
 
 def no_bar(progress: bool) -> bool:
@@ -76,7 +75,7 @@ def manifest(**entries: object) -> dict:
     return {
         "schema": "freqkd-manifest/1",
         "made": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "code": code_version(),
+        "recipe": RECIPE,
         "versions": {"python": platform.python_version()}
         | {name: importlib.metadata.version(name) for name in VERSIONS},
         "device": "cpu" if not torch.cuda.is_available() else torch.cuda.get_device_name(0),

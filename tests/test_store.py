@@ -6,7 +6,7 @@ import pytest
 
 from freqkd_lite.errors import UserError
 from freqkd_lite.results.rows import Row, over_seeds, pick, read_results, write_results
-from freqkd_lite.store import manifest, run_key, whole_folder
+from freqkd_lite.store import RECIPE, manifest, run_key, whole_folder
 
 ROW = Row(claim="walk", arm="mse", seed=1, data="scenes", split="test", metric="ap",
           klass="car", value=0.5, interval=(0.4, 0.6), n=40)  # fmt: skip
@@ -46,7 +46,7 @@ def test_the_manifest_names_versions_and_what_it_is_given():
 
     entry = manifest(command="x")
     assert entry["versions"]["torch"] == version("torch") and entry["command"] == "x"
-    assert len(entry["code"]) == 16 and entry["precision"] == "fp32"
+    assert entry["recipe"] == RECIPE and entry["precision"] == "fp32"
 
 
 def test_rows_survive_a_round_trip(tmp_path):

@@ -23,7 +23,7 @@ from freqkd_lite.bench.step import AGAIN, exponent
 from freqkd_lite.errors import UserError, unknown
 from freqkd_lite.results.report_page import ReportPage
 from freqkd_lite.results.summary import aligned
-from freqkd_lite.store import code_version, manifest, write_json, write_whole
+from freqkd_lite.store import manifest, write_json, write_whole
 from freqkd_lite.viz.style import style
 
 PARTS: dict[str, Callable[..., dict]] = {
@@ -34,13 +34,6 @@ PARTS: dict[str, Callable[..., dict]] = {
     "cache-smallest": partial(bench_step.cache, **bench_step.SMALLEST, rounds=7),
     "tokens": bench_step.tokens,
 }
-CODE = ("features.py", "spectrum.py", "filters.py", "losses.py", "freqkd.py", "rivals.py",
-        "coherence.py", "weighted.py", "projected.py", "checkpoints.py", "distil.py",
-        "teacher_cache.py", "precision.py", "memory.py", "turns.py",
-        "bench_losses.py", "bench_step.py")  # fmt: skip
-"""What decides a part's numbers: files made by another code, or on another processor, are measured
-again."""
-
 FASTER = {"linear": 4.0, "elementwise": 2.0}  # at least, than the straightforward way
 OF_MSE, STEP, CACHED, MEMORY = 1.7, 1.05, 1.08, 1.1  # at most
 FRAMES, KERNEL = 33, 150  # ms, at most, of 95 %: two frames of a screen, and what feels immediate
@@ -219,7 +212,7 @@ def run_all(out: Path, device: str = "cpu", options: dict[str, dict] | None = No
     out.mkdir(parents=True, exist_ok=True)
     for part, measure in PARTS.items():
         file, given = out / f"{part}{named}.json", (options or {}).get(part, {})
-        made = {"code": code_version(CODE), "options": json.loads(json.dumps(given)),
+        made = {"options": json.loads(json.dumps(given)),
                 "cpu": cpu_model()}  # fmt: skip
         if file.is_file() and made.items() <= read(file)["manifest"].items():
             say(f"{part}: kept, {file}")

@@ -85,20 +85,16 @@ def sweep(
     gather: Annotated[bool, typer.Option("--gather", help="Run nothing: gather what is done.")] = (
         False
     ),
-    keep: Annotated[bool, typer.Option("--keep", help="Keep what results hold from elsewhere.")] = (
-        False
-    ),
 ) -> None:
     """Run a notebook with many parameters; go on where it stopped."""
     root = project()
     from freqkd_lite.runner import sweep as sweeps
 
     chosen, out = sweeps.read_sweep(root, file), out or sweeps.default_out(file)
-    kept = sweeps.held(chosen.jobs, out) if keep else {}
-    failed = sweeps.failures(chosen.jobs) if gather else sweeps.run_all(chosen, workers, kept=kept)
+    failed = sweeps.failures(chosen.jobs) if gather else sweeps.run_all(chosen, workers)
     inside = file.resolve().is_relative_to(root)
     command = f"freqkd sweep {file.resolve().relative_to(root) if inside else file.name}"
-    table = sweeps.write(chosen, out, command, failed, kept)
+    table = sweeps.write(chosen, out, command, failed)
     typer.echo(f"{table}\n{out / 'README.md'}" if table else "No run is finished: no results.")
     for job, said in failed:
         typer.echo(f"freqkd: {job} failed: {said}", err=True)

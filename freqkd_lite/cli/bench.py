@@ -77,7 +77,5 @@ def slider(
     """From the pointer's event to a widget's picture, in Chromium."""
     from freqkd_lite.bench import report as bench_report
     from freqkd_lite.bench import slider as benches
-    from freqkd_lite.store import code_version
 
-    made = {"code": code_version(("widgets/*", "bench.py", "explore.py"))}
-    _tell(benches.slider(moves) | {"manifest": bench_report.about("slider", **made)}, json)
+    _tell(benches.slider(moves) | {"manifest": bench_report.about("slider")}, json)

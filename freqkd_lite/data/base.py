@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import inspect
 import os
 from collections.abc import Callable, Iterable, Sequence
@@ -66,11 +65,6 @@ class PairSet(Dataset):
     def fingerprint(self) -> str:
         """A checksum of everything that decides what the pairs are, as 16 hex digits."""
         raise NotImplementedError
-
-
-def digest(parts: Iterable[object]) -> str:
-    """The first 16 hex digits of the SHA-256 of the parts' text."""
-    return hashlib.sha256("\n".join(map(str, parts)).encode()).hexdigest()[:16]
 
 
 def mismatched(parts: Sequence[int], seed: int = 0) -> list[int]:

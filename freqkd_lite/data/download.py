@@ -6,7 +6,6 @@ so that no program ever meets a set with pictures missing.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -20,6 +19,7 @@ import requests
 from tqdm import tqdm
 
 from freqkd_lite.errors import UserError
+from freqkd_lite.store import sha256_file
 
 CHECKSUMS = Path(__file__).parent / "checksums"
 TRIES = 6  # a transfer that breaks is taken up again after 1, 2, 4, 8 and 16 seconds
@@ -45,12 +45,6 @@ def known(name: str) -> dict[str, str]:
     """Path in the set -> SHA-256, of the files whose contents this package knows."""
     lines = (CHECKSUMS / f"{name}.sha256").read_text().splitlines()
     return {path: checksum for checksum, path in (line.split("  ", 1) for line in lines)}
-
-
-def sha256(path: Path) -> str:
-    """The SHA-256 of a file, 64 hex digits, read in pieces."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def fetch(
@@ -88,7 +82,7 @@ def fetch(
             f"{url} broke off {TRIES} times (last: {why}): run the same command again, it goes on "
             "from what is here."
         )
-    if checksum and sha256(part) != checksum:
+    if checksum and sha256_file(part) != checksum:
         part.unlink()
         raise UserError(
             f"{url} sent other bytes than this package knows (SHA-256 should be {checksum}), and "
@@ -176,7 +170,7 @@ def wrong_files(folder: Path, name: str, every: bool) -> list[str]:
     for path, checksum in known(name).items():
         file = folder / path
         if file.is_file():
-            wrong += [] if sha256(file) == checksum else [f"{path} differs"]
+            wrong += [] if sha256_file(file) == checksum else [f"{path} differs"]
         elif every:
             wrong.append(f"{path} is missing")
     return wrong
@@ -228,7 +222,7 @@ def _get(
             theirs = {mine: place for place, mine in source.folders.items()}
             for path, checksum in known(name).items():
                 target = work / path
-                if target.is_file() and sha256(target) == checksum:
+                if target.is_file() and sha256_file(target) == checksum:
                     bar.update(target.stat().st_size)
                     continue
                 target.parent.mkdir(parents=True, exist_ok=True)

@@ -6,7 +6,6 @@ a set is loaded, so that a run of hours does not end at a bad file; `survey` lis
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -24,12 +23,12 @@ from freqkd_lite.data.base import (
     at_size,
     centre_window,
     crop_boxes,
-    digest,
 )
 from freqkd_lite.data.faults import Ledger, Problem
 from freqkd_lite.data.images import STRETCHED, image_header, read_image
 from freqkd_lite.data.matching import Record
 from freqkd_lite.errors import UserError, unknown
+from freqkd_lite.store import digest, sha256_file
 
 
 class Options(BaseModel):
@@ -180,8 +179,7 @@ class FilePairs(PairSet):
 
 @cache
 def _checksum(path: Path, size: int, modified: int) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    return sha256_file(path)
 
 
 def checksum(path: Path) -> str:

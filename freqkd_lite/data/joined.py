@@ -6,8 +6,9 @@ from bisect import bisect_right
 from itertools import accumulate
 from pathlib import Path
 
-from freqkd_lite.data.base import Pair, PairSet, digest, load
+from freqkd_lite.data.base import Pair, PairSet, load
 from freqkd_lite.errors import UserError
+from freqkd_lite.store import digest
 
 
 class Joined(PairSet):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from freqkd_lite.data.faults import Ledger, Problem, read_json, read_text
 from freqkd_lite.data.images import SUFFIXES
 from freqkd_lite.errors import UserError
+from freqkd_lite.store import sha256
 
 # Parts of file names that tell the spectrum and not the scene: "0001_rgb" and "0001_thermal" match.
 SPECTRUM = "visible|vis|vi|rgb|colou?r|infrared|ir|thermal|lwir|previewdata"
@@ -165,7 +165,7 @@ def read_splits(source: Path, names: Names, ledger: Ledger) -> dict[str, list[st
 def share_out(names: Iterable[str], shares: dict[str, float], seed: int) -> dict[str, list[str]]:
     """Splits by seed: names in the order of the SHA-256 of seed and name, cut at the shares. It
     needs no random generator, so it is the same on every machine."""
-    order = sorted(names, key=lambda name: hashlib.sha256(f"{seed}:{name}".encode()).digest())
+    order = sorted(names, key=lambda name: sha256(f"{seed}:{name}"))
     splits, done = {}, 0.0
     for split, share in shares.items():
         first, done = round(done * len(order)), done + share

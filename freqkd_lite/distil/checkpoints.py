@@ -7,7 +7,6 @@ seed and the step.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import time
@@ -19,7 +18,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from freqkd_lite.features import sha256_state
-from freqkd_lite.store import write_whole
+from freqkd_lite.store import sha256, write_whole
 
 SCHEMA = "freqkd-checkpoint/1"
 PAUSE = 20.0  # seconds of training that a kill may cost
@@ -33,7 +32,7 @@ class Refused(ValueError):
 def seal(tensors: dict[str, Tensor], about: dict[str, str]) -> str:
     """A checksum of everything in a file: names, types, shapes, bytes and what is said of them."""
     text = json.dumps([sha256_state(tensors), about], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return sha256(text)
 
 
 def save_tensors(path: Path, tensors: dict[str, Tensor], durable: bool = True,

@@ -12,7 +12,6 @@ has the same bits whether they are read or computed; the cache never decides a r
 
 from __future__ import annotations
 
-import hashlib
 import os
 import time
 from collections.abc import Sequence
@@ -25,8 +24,8 @@ from torch import Tensor
 
 from freqkd_lite.distil.checkpoints import Refused, load_tensors, save_tensors
 from freqkd_lite.errors import UserError
-from freqkd_lite.features import Backbone, find_weights, load_backbone, sha256_file
-from freqkd_lite.store import code_version, run_key
+from freqkd_lite.features import Backbone, find_weights, load_backbone
+from freqkd_lite.store import RECIPE, run_key, sha256, sha256_file
 
 DAY = 86_400  # seconds after which a half-written file has no writer any more
 
@@ -165,18 +164,17 @@ class FixedTeacher(Teacher):
 def view_file(folder: Path, image: Tensor) -> Path:
     """The file of a view (3, H, W), named after its pixels."""
     pixels = image.contiguous().numpy()
-    name = hashlib.sha256(str(pixels.shape).encode() + pixels.tobytes()).hexdigest()
+    name = sha256(str(pixels.shape), pixels.tobytes())
     return folder / name[:2] / f"{name}.safetensors"
 
 
 def made_by(device: torch.device) -> dict[str, object]:
     """What may change a feature's last bits, beside weights and pixels."""
-    code = code_version(("features.py", "teacher_cache.py"))
     versions = {"torch": torch.__version__, "timm": timm.__version__}
     place = (
         {"threads": torch.get_num_threads()} if device.type == "cpu" else {"device": device.type}
     )
-    return versions | {"code": code} | place
+    return versions | {"recipe": RECIPE} | place
 
 
 def tidy(folder: Path) -> int:

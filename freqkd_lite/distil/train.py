@@ -48,7 +48,7 @@ from freqkd_lite.losses import (
     prepare,
 )
 from freqkd_lite.store import (
-    code_version,
+    RECIPE,
     manifest,
     no_bar,
     run_key,
@@ -505,7 +505,7 @@ def _precision(student: Student, teacher: Teacher, pairs: data.PairSet, settings
 def distil(settings: DistilSettings, runs: str | Path | None = None, progress: bool = True) -> Run:
     """Train a student as `settings` say, or return the finished run of the same content.
 
-    Content is the settings, the data's and weights' checksums and the code. The folder holds
+    Content is the settings, the checksums of data and weights, and `RECIPE`. The folder holds
     student.safetensors (merged), log.jsonl and manifest.json; it appears whole or not at all.
     While the run lasts, its state lies beside it in .NAME.part, from where a stopped run goes on:
     on a CPU with the same number of threads its weights are those of an uninterrupted one, bit for
@@ -528,7 +528,7 @@ def distil(settings: DistilSettings, runs: str | Path | None = None, progress: b
         "settings": settings.model_dump(mode="json", exclude=NOT_ADDRESSED),
         "data": pairs.fingerprint(),
         "weights": {"teacher": teacher.checksum, "student": backbone.checksum},
-        "code": code_version(),
+        "recipe": RECIPE,
     }
     folder = runs_folder(runs) / f"distil-{settings.loss}-{run_key(content)}"
     part = folder.with_name(f".{folder.name}.part")

@@ -7,7 +7,6 @@ was stopped goes on where it was. Every metric, band and interval follows from t
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -28,16 +27,11 @@ from freqkd_lite.gap.coherence import CHANNELS, GROUPS, Coherences
 from freqkd_lite.gap.controls import LIGHTS, PAIRINGS, Views, spread
 from freqkd_lite.gap.store import Arrays
 from freqkd_lite.spectrum import BANDS, band_counts
-from freqkd_lite.store import code_version, run_key, runs_folder
+from freqkd_lite.store import RECIPE, run_key, runs_folder
 from freqkd_lite.viz.gap import EDGES
 
 SCHEMA = "freqkd-gap/1"
 DEFAULT_MODEL = "vit_small_patch14_dinov2.lvd142m"
-# What decides the numbers that are kept; a change in any of these files asks for new ones.
-CODE = (
-    "data/*.py", "features.py", "spectrum.py", "similarity.py", "coherence.py", "losses.py",
-    "changes.py", "controls.py", "gap/__init__.py", "gap/measures.py", "gap/coherence.py",
-)  # fmt: skip
 CONTROL_PAIRS = 100  # of the pairs, on which everything but the first pairing is measured
 COHERENT = ("real", "shuffled")  # pairings whose coherence is told
 # Pairings whose CKA and MMD are told: of all of them they would cost a fifth of the forward passes.
@@ -153,12 +147,11 @@ def measure(
         "student": student and sha256_state(student.net.state_dict()),
         "data": pairs.fingerprint(), "size": pairs.size, "layers": layers, "order": order,
         "few": few, "batch": batch, "bands": bands, "rings": EDGES, "seed": seed,
-        "code": code_version(CODE),
+        "recipe": RECIPE,
     }  # fmt: skip
-    sources = {name: inspect.getsource(PAIRINGS[name]) for name in names} | {PICTURES: ""}
     folders = {
-        name: runs_folder(runs) / f"gap-{name}-{run_key(content | {'pairing': source})}"
-        for name, source in sources.items()
+        name: runs_folder(runs) / f"gap-{name}-{run_key(content | {'pairing': name})}"
+        for name in (*names, PICTURES)
     }
     coherent = {name: Coherences(folders[name] / "coherence")
                 for name in (PICTURES, *(n for n in names if n in COHERENT))}  # fmt: skip

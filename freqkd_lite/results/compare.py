@@ -9,10 +9,10 @@ from pathlib import Path
 
 from freqkd_lite.errors import UserError
 from freqkd_lite.evaluate.stats import percentiles
-from freqkd_lite.features import sha256_file
 from freqkd_lite.results.paired import Figures, gives, resample
 from freqkd_lite.results.rows import Mean, means, read_results
 from freqkd_lite.results.summary import aligned, number, span
+from freqkd_lite.store import sha256_file
 
 KINDS = ("parameters", "code", "environment", "weights", "data")
 # What every run has of its own, and what says the same as something else in the manifest.
@@ -29,7 +29,7 @@ def _kind(parts: Sequence[str]) -> str | None:
         return None
     if {"versions", "device", "threads", "precision"} & set(parts):
         return "environment"
-    for kind, names in (("code", {"code"}), ("weights", {"weights"}),
+    for kind, names in (("code", {"code", "recipe"}), ("weights", {"weights"}),
                         ("data", {"data", "train_data"})):  # fmt: skip
         if names & set(parts):
             return kind

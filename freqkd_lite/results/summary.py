@@ -208,15 +208,6 @@ def markdown_table(found: Sequence[Mean], metric: str) -> list[str]:
     return lines
 
 
-def all_codes(manifest: dict) -> str:
-    """The checksums of the code that made the runs, of several with how many each made."""
-    books = manifest.get("notebooks", {}).values()
-    runs = Counter(code for book in books for code in book.get("code", ()) if code)
-    if len(runs) < 2:
-        return f"`{next(iter(runs), manifest.get('code', ''))}`"
-    return ", ".join(f"`{code}` ({count} runs)" for code, count in runs.items())
-
-
 def made_on(manifest: dict, key: str) -> tuple[list, str]:
     """What the runs of a manifest tell of threads, device, versions or lessons, each once, and
     words for those that tell nothing. Where none does, it is the manifest's own, of what gathered
@@ -260,7 +251,7 @@ def made(manifest: dict, names: Sequence[str]) -> list[str]:
         "versions": versions,
         "device": f"{' and '.join(devices)}{of_some}, "
         f"{' and '.join(map(str, threads)) or '?'} threads{of_few}",
-        "code": all_codes(manifest),
+        "recipe": str(manifest.get("recipe", "")),
         "made": manifest.get("made", ""),
     }
     lines = ["", "## How it was made", ""]

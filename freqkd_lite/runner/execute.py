@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import asyncio
-import hashlib
 import importlib.metadata
 import json
 import os
@@ -31,24 +30,19 @@ from pydantic import TypeAdapter, ValidationError
 
 from freqkd_lite.errors import UserError, unknown
 from freqkd_lite.store import (
-    CORE,
     PACKAGE,
+    RECIPE,
     VERSIONS,
-    code_version,
+    digest,
     manifest,
     run_key,
+    sha256_file,
     whole_folder,
     write_json,
 )
 
 NOTEBOOK, MANIFEST, ERROR = "notebook.ipynb", "manifest.json", "error.txt"
 TYPES = {t.__name__: t for t in (int, float, str, bool, list, tuple, dict)} | {"Literal": Literal}
-# What runs and shows notebooks decides no number in them.
-SHELL = {"cli.py", "compare.py", "execute.py", "pages.py", "summary.py", "sweep.py"}
-# The code that decides them: all of `gap.CODE` too, whose import takes seconds.
-NUMBERS = (*CORE, "arms.py", "results.py", "evaluate/*.py", "figures/*.py", "controls.py",
-           "changes.py", "similarity.py", "gap/__init__.py", "gap/measures.py",
-           "gap/coherence.py")  # fmt: skip
 TIMES = Path("results/default/minutes.json")
 TRACEBACK = "Traceback (most recent call last)"
 ENGINE = "freqkd"  # papermill's name of `_Engine`
@@ -323,10 +317,7 @@ def execute(path: Path, values: dict, out: Path, progress: bool = False, **entri
 
 
 def _checksum(paths: Iterable[Path]) -> str:
-    digest = hashlib.sha256()
-    for path in sorted(paths):
-        digest.update(path.name.encode() + path.read_bytes())
-    return digest.hexdigest()[:16]
+    return digest(f"{path.name} {sha256_file(path)}" for path in sorted(paths))
 
 
 def _fingerprint(names: str, split: str, root: Path | None) -> str | None:
@@ -360,14 +351,14 @@ def _data(path: Path, chosen: dict, seen: dict) -> dict[str, str | None]:
 
 
 def address(path: Path, values: dict, numbers_only: bool = False, seen: dict | None = None) -> str:
-    """The key of an executed notebook: its source, its parameters, the data's content, the weights,
-    and all else that what it shows may follow from: the package, the committed results, what is
+    """The key of an executed notebook: its source, its parameters, the content of data and weights,
+    and all else that its page follows from: the package's files, the committed results, what is
     installed.
 
-    `numbers_only` leaves out what changes no measured number, so that a long sweep outlives a new
-    caption: Markdown, results, the package's shell, and libraries that compute nothing. Addresses
-    that are asked for together may share `seen`, so that data are read once."""
-    from freqkd_lite.features import find_weights, sha256_file  # torch takes seconds
+    `numbers_only` is a sweep's: `RECIPE` stands for the package, and what changes no measured
+    number is left out (Markdown, results, libraries that compute nothing). Addresses that are
+    asked for together may share `seen`, so that data are read once."""
+    from freqkd_lite.features import find_weights  # torch takes seconds
 
     cells = nbformat.read(path, 4).cells
     chosen = {name: known.default for name, known in parameters(path).items()} | values
@@ -386,7 +377,7 @@ def address(path: Path, values: dict, numbers_only: bool = False, seen: dict | N
             content
             | {
                 "source": [cell.source for cell in cells if cell.cell_type == "code"],
-                "package": code_version(NUMBERS),
+                "recipe": RECIPE,
                 "installed": {name: importlib.metadata.version(name) for name in VERSIONS},
             }
         )
@@ -396,7 +387,7 @@ def address(path: Path, values: dict, numbers_only: bool = False, seen: dict | N
         content
         | {
             "source": [(cell.cell_type, cell.source) for cell in cells],
-            "package": _checksum(p for p in shipped if p.is_file() and p.name not in SHELL),
+            "package": _checksum(p for p in shipped if p.is_file()),
             "results": _checksum(p for p in results.glob("**/*.json") if p.name != TIMES.name),
             "installed": {d.name: d.version for d in importlib.metadata.distributions()},
         }

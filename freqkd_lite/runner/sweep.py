@@ -15,9 +15,6 @@
 A run is addressed by what decides its numbers and kept in runs/sweeps/, so that a sweep that was
 killed goes on where it stopped, and two that want the same run share it: whoever holds its lock
 does it. The system frees the lock of a process that ends, however it ends.
-
-A results folder may hold runs that were made elsewhere, or by another state of the code. `Kept` are
-those that a sweep takes from there instead of repeating them; the code of each stands beside it.
 """
 
 from __future__ import annotations
@@ -121,10 +118,6 @@ class Sweep:
     along: str | None
     later: list[str]
     jobs: list[Job]
-
-
-Kept = dict[Path, tuple[list[Row], dict]]
-"""Rows and manifest of runs that a results folder holds, by the folder of their jobs."""
 
 
 # ---------------------------------------------------------------------------------------- reading
@@ -322,15 +315,11 @@ def time_left(seconds: Sequence[float], remaining: int, workers: int) -> str:
     return f", about {spell(sum(seconds) / len(seconds) * rounds)} to go"
 
 
-def run_all(
-    sweep: Sweep, workers: int = 1, do: Execute = execute, kept: Kept | None = None
-) -> list[tuple[Job, str]]:
-    """Do what is neither finished nor `kept`, and tell how it goes; the jobs that failed, with
-    their sentences."""
-    jobs, failed = [job for job in sweep.jobs if job.folder not in (kept or {})], []
+def run_all(sweep: Sweep, workers: int = 1, do: Execute = execute) -> list[tuple[Job, str]]:
+    """Do what is not finished, and tell how it goes; the jobs that failed, with their sentences."""
+    jobs, failed = sweep.jobs, []
     done = [job for job in jobs if job.done]
-    beside = f", {len(kept)} kept from the results" if kept else ""
-    print(f"{len(sweep.jobs)} runs, {len(done)} finished before{beside}", flush=True)
+    print(f"{len(jobs)} runs, {len(done)} finished before", flush=True)
     todo = [job for job in jobs if not job.done]
     todo.sort(key=lambda job: job.failure() is not None)  # new ones need not wait for such again
     if workers > 1 and "OMP_NUM_THREADS" not in os.environ:
@@ -368,57 +357,17 @@ def _manifest(job: Job) -> dict:
 # -------------------------------------------------------------------------------------- gathering
 
 
-def held(jobs: Sequence[Job], out: Path) -> Kept:
-    """What `out` holds of jobs that are not finished here. A run of `out` is a job's where it had
-    all of the job's arms, and every other parameter that was kept with it is the job's too; its
-    rows are those of the job's seed and arms, which must be there. Runs of notebooks that know no
-    arms can't be told apart and are not in the answer."""
-    if not (out / "results.json").is_file():
-        return {}
-    made = json.loads((out / MANIFEST).read_text())
-    rows, found = read_results(out), {}
-    for job in jobs:
-        book = made.get("notebooks", {}).get(job.notebook.stem)
-        if job.done or not book or "arms" not in job.full:
-            continue
-        defaults = parameters(job.notebook)
-        names = {with_settings(arm, job.settings) for arm in job.full["arms"]}
-        beside = names | {with_settings("teacher", job.settings)}
-        own = [row for row in rows if row.seed == job.seed and row.arm in beside]
-        runs = len(book["runs"])
-        codes = book.get("code") or [made.get("code")] * runs
-        by_run = {
-            key: book[key] if isinstance(book.get(key), list) else [None] * runs for key in TOLD
-        }  # of old, one value stood for those runs that told it
-        each = zip(book["runs"], book["seconds"], codes, strict=True)
-        for i, (varied, seconds, code) in enumerate(each):
-            given = book["parameters"] | varied
-            same = all(job.full.get(k) == v for k, v in given.items() if k != "arms")
-            # What was not told then, for the parameter is younger, had its default.
-            same &= all(job.full[k] == defaults[k].default for k in job.full.keys() - given.keys()
-                        - {"root", "guess"})  # fmt: skip
-            if same and {*job.full["arms"]} <= {*given["arms"]} and names <= {r.arm for r in own}:
-                about = {key: book.get(key) for key in (*MADE_OF, *MADE_ON)}
-                about |= {key: values[i] for key, values in by_run.items()}
-                about |= {"parameters": given, "seconds": seconds, "code": code}
-                found[job.folder] = own, about
-    return found
+def gather(jobs: Sequence[Job], out: Path) -> tuple[list[Row], dict]:
+    """The rows of finished jobs and, by notebook, what made them; files of images are copied to
+    `out`/per_image. An arm carries what varies besides the seed: `code (lr=0.001)`.
 
-
-def gather(jobs: Sequence[Job], out: Path, kept: Kept | None = None) -> tuple[list[Row], dict]:
-    """The rows of finished jobs, and of those in `kept`, and, by notebook, what made them; files of
-    images are copied to `out`/per_image. An arm carries what varies besides the seed: `code
-    (lr=0.001)`.
-
-    A row that two runs share is taken once. One of an arm which is not trained is the last run's,
-    and a new one's before those kept: earlier ones may be of a version that drew other intervals,
-    or of another processor, which rounds otherwise. `UserError` if two runs that should differ in
-    seed and arms alone had other data or weights."""
+    A row that two runs share is taken once. One of an arm which is not trained is the last run's:
+    earlier ones may be of another processor, which rounds otherwise. `UserError` if two runs that
+    should differ in seed and arms alone had other data or weights."""
     about, first = {}, {}
     rows: dict[str, Row] = {}
-    new: set[str] = set()
     for job in jobs:
-        own, told = (kept or {}).get(job.folder) or (None, _manifest(job))
+        told = _manifest(job)
         stem = job.notebook.stem
         made_of = {key: told.get(key) for key in (*MADE_OF, *TOLD)}
         others = first.setdefault((stem, job.settings), {})
@@ -427,33 +376,18 @@ def gather(jobs: Sequence[Job], out: Path, kept: Kept | None = None) -> tuple[li
                 continue
             other, theirs = others.setdefault(key, (job, value))
             if theirs != value:
-                raise _unlike(job, other, key, out, kept or {})
+                raise UserError(
+                    f"{job} was run with other {key} than {other}: remove {job.folder} and "
+                    f"{other.folder}, and start the sweep again."
+                )
         about.setdefault(stem, []).append((job, told, made_of))
-        if own is None:
-            own = [
-                row.model_copy(update={"method": with_settings(row.arm, job.settings),
-                                       "per_image": _keep(row.per_image, job, out)})
-                for row in read_results(job.folder)
-            ]  # fmt: skip
-        for row in own:
+        for row in read_results(job.folder):
+            named = with_settings(row.arm, job.settings)
+            row = row.model_copy(update={"method": named, "per_image": _keep(row.per_image, job, out)})
             untrained = split_arm(row.arm)[0] in UNTRAINED
             apart = {"per_image"} | ({"value", "interval"} if untrained else set())
-            key = row.model_dump_json(exclude=apart)
-            if job.folder not in (kept or {}):
-                new.add(key)
-            elif key in new:
-                continue
-            rows[key] = row
+            rows[row.model_dump_json(exclude=apart)] = row
     return list(rows.values()), {stem: _about(entries) for stem, entries in about.items()}
-
-
-def _unlike(job: Job, other: Job, key: str, out: Path, kept: Kept) -> UserError:
-    """Either may be the one of old: both are told, with what makes both anew."""
-    said = f"{job} was run with other {key} than {other}"
-    old = next((each for each in (job, other) if each.folder in kept), None)
-    if old is not None:
-        return UserError(f"{said}, and {out} holds {old}: start the sweep again without --keep.")
-    return UserError(f"{said}: remove {job.folder} and {other.folder}, and start the sweep again.")
 
 
 def _about(entries: list[tuple[Job, dict, dict]]) -> dict:
@@ -470,7 +404,6 @@ def _about(entries: list[tuple[Job, dict, dict]]) -> dict:
         **{key: values.pop() if len(values) == 1 else None for key, values in known.items()},
         "seeds": list(dict.fromkeys(job.seed for job in jobs)),
         "seconds": [run["seconds"] for run in told],
-        "code": [run.get("code") for run in told],
         **{key: values for key, values in by_run.items() if any(values)},
         "runs": [job.varied for job in jobs],
         **{key: values[0] if len(values) == 1 else values
@@ -500,25 +433,18 @@ def _keep(file: str | None, job: Job, out: Path) -> str | None:
     return f"per_image/{target.name}"
 
 
-def write(sweep: Sweep, out: Path, command: str, failed: Sequence[tuple[Job, str]],
-          kept: Kept | None = None) -> str | None:  # fmt: skip
-    """Results, table, figure and page of the finished runs and those `kept`, in place of what `out`
-    held; returns the table as text, None when no run is finished. `UserError` where `out` holds
-    runs of the sweep that would be lost."""
+def write(sweep: Sweep, out: Path, command: str, failed: Sequence[tuple[Job, str]]) -> str | None:
+    """Results, table, figure and page of the finished runs, in place of what `out` held; returns
+    the table as text, None when no run is finished."""
     from freqkd_lite.results.summary import headline, printed, write_page  # torch takes seconds
 
-    kept = kept or {}
-    done = [job for job in sweep.jobs if job.done or job.folder in kept]
+    done = [job for job in sweep.jobs if job.done]
     if not done:
         return None
-    lost = held([job for job in sweep.jobs if job not in done], out)
-    if lost:
-        raise UserError(f"{out} holds {len(lost)} runs of this sweep that are not finished here: "
-                        "add --keep to keep them, or remove its results.json first.")  # fmt: skip
     locks = runs_folder() / "sweeps" / ".locks"
     locks.mkdir(parents=True, exist_ok=True)
     with FileLock(locks / f"{run_key({'out': str(out.resolve())})}.lock"):
-        rows, about = gather(done, out, kept)
+        rows, about = gather(done, out)
         metric = headline(means(rows), sweep.metric)
         lost = [f"{job}: {_reason(job, said)}" for job, said in failed]
         ran = [job for job, _ in failed]

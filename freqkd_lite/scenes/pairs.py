@@ -14,10 +14,11 @@ import torch
 from torch import Tensor
 from torchvision import tv_tensors
 
-from freqkd_lite.data.base import Pair, PairSet, digest, register
+from freqkd_lite.data.base import Pair, PairSet, register
 from freqkd_lite.errors import UserError, unknown
 from freqkd_lite.scenes import world as scenes
 from freqkd_lite.scenes.world import GENERATOR_VERSION, MASK_CLASSES, Scene, SceneSettings
+from freqkd_lite.store import digest
 
 # First seed and number of scenes. freqkd_tiny was trained on "pretrain", which nothing else uses.
 SPLITS = {
@@ -30,9 +31,9 @@ SPLITS = {
 
 @cache
 def scene_cache() -> Path:
-    """Where drawn scenes are kept, apart for each version of the generator's source."""
+    """Where drawn scenes are kept, apart for each version of the generator."""
     base = Path(os.environ.get("FREQKD_CACHE") or Path.home() / ".cache" / "freqkd").expanduser()
-    return base / "scenes" / digest([Path(scenes.__file__).read_text()])
+    return base / "scenes" / f"v{GENERATOR_VERSION}"
 
 
 @lru_cache(maxsize=1000)

@@ -8,7 +8,6 @@ host, which removes scripts, the picture (in the HTML too, where the script woul
 from __future__ import annotations
 
 import base64
-import hashlib
 import html
 import io
 import json
@@ -17,6 +16,7 @@ from pathlib import Path
 import anywidget
 from PIL import Image, ImageColor
 
+from freqkd_lite.store import sha256
 from freqkd_lite.viz.style import COLOURS
 
 # A plain object plays anywidget's model; several copies of one output each find their own place.
@@ -77,7 +77,7 @@ class PageWidget(anywidget.AnyWidget):
         module = str(self._esm)
         # Nothing inside a script may end it.
         state_json, buffers_json = (json.dumps(x).replace("<", "\\u003c") for x in (state, buffers))
-        key = hashlib.sha256((module + state_json + buffers_json).encode()).hexdigest()[:12]
+        key = sha256(module, state_json, buffers_json)[:12]
         source = base64.b64encode(encode(picture, "JPEG", quality=72)).decode()
         return _PAGE.format(
             key=key,

@@ -15,8 +15,9 @@ from PIL import Image
 from freqkd_lite import data
 from freqkd_lite.data import download
 from freqkd_lite.data.catalogue import CATALOGUE
-from freqkd_lite.data.download import Source, fetch, get, ours, sha256, unpack
+from freqkd_lite.data.download import Source, fetch, get, ours, unpack
 from freqkd_lite.errors import UserError
+from freqkd_lite.store import sha256_file
 
 BODY = bytes(range(256)) * 1200  # 307,200 bytes, so that a cut one has several blocks
 
@@ -292,7 +293,7 @@ def test_an_archive_ends_in_the_layout_that_load_expects(server, hituav, tmp_pat
     where = get("hituav", hituav, tmp_path / "data", progress=False, wait=lambda _: None)
     found = sorted(os.listdir(where))
     assert found == ["LICENSE", "annotations", "origin.json", "test", "train", "val"]
-    assert sha256(where / "train" / "0_train.png") == digest(picture(0))
+    assert sha256_file(where / "train" / "0_train.png") == digest(picture(0))
     assert json.loads((where / "origin.json").read_text())["checked"] == 1
     pair = data.load("hituav", "train", size=(30, 40), root=tmp_path / "data")[0]
     assert pair.visible is None and pair.boxes.tolist() == [[4.0, 5.0, 14.0, 17.0]]

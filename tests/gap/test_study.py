@@ -15,7 +15,6 @@ from typer.testing import CliRunner
 from freqkd_lite import gap
 from freqkd_lite.cli.app import app
 from freqkd_lite.data import Pair, PairSet
-from freqkd_lite.data.base import digest
 from freqkd_lite.errors import UserError
 from freqkd_lite.features import Backbone
 from freqkd_lite.gap import controls
@@ -23,6 +22,7 @@ from freqkd_lite.gap import measures as gap_measures
 from freqkd_lite.gap import report as gap_report
 from freqkd_lite.runner.pages import problems
 from freqkd_lite.spectrum import split_bands
+from freqkd_lite.store import digest
 
 GRID, CHANNELS = (12, 16), 5
 

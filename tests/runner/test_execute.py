@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import shutil
 import sys
 import time
 from pathlib import Path
@@ -21,7 +20,7 @@ from nbformat.v4 import new_markdown_cell as text
 from nbformat.v4 import new_notebook
 from PIL import Image
 
-from freqkd_lite import data, gap
+from freqkd_lite import data
 from freqkd_lite import store as runs
 from freqkd_lite.cli.app import main
 from freqkd_lite.errors import UserError
@@ -389,38 +388,6 @@ def test_the_address_knows_a_picture_that_was_replaced_by_another_of_its_name(fo
     assert address(path, values) == first
     Image.new("L", (32, 32), 99).save(root / "infrared" / "4.png")
     assert address(path, values) != first
-
-
-@pytest.fixture
-def package(tmp_path: Path, monkeypatch):
-    """A copy of the package's sources, which checksums are taken of instead."""
-    there = tmp_path / "freqkd_lite"
-    shutil.copytree(runs.PACKAGE, there, ignore=lambda folder, names: [
-        n for n in names if not (Path(folder, n).is_dir() or n.endswith(".py"))])  # fmt: skip
-    monkeypatch.setattr(runs, "PACKAGE", there)
-    runs.code_version.cache_clear()
-    yield there
-    runs.code_version.cache_clear()
-
-
-def test_code_that_decides_a_gap_asks_for_a_new_run_and_a_caption_does_not(folder, package):
-    def seen() -> str:
-        runs.code_version.cache_clear()
-        return address(folder / "00_first.ipynb", {}, numbers_only=True)
-
-    found = {seen()}
-    for words in ("gap/words.py", "pages.py", "summary.py"):
-        with (package / words).open("a") as file:
-            file.write("# new\n")
-        found.add(seen())
-    assert len(found) == 1
-    files = {file for pattern in gap.CODE for file in package.glob(pattern)}
-    assert {f.name for f in files} >= {"changes.py", "similarity.py", "measures.py", "spectrum.py"}
-    for file in files:
-        file.write_text(file.read_text() + "# new\n")
-        before = len(found)
-        found.add(seen())
-        assert len(found) > before, file
 
 
 def test_tidy_removes_machine_time_and_lost_state_and_keeps_outputs(folder, tmp_path):

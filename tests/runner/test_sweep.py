@@ -28,7 +28,6 @@ from freqkd_lite.results.rows import Row, means, read_results, write_results
 from freqkd_lite.runner.sweep import (
     default_out,
     gather,
-    held,
     read_sweep,
     run_all,
     time_left,
@@ -208,7 +207,7 @@ from freqkd_lite.runner import sweep
 from tests.fake_run import fake
 
 run_all = sweep.run_all
-sweep.run_all = lambda made, workers, kept: run_all(made, workers, fake, kept)
+sweep.run_all = lambda made, workers: run_all(made, workers, fake)
 sys.argv = ["freqkd", "sweep", "sweep.yaml"]
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's `&` has it ignored
@@ -362,11 +361,6 @@ runs: [{arms: [none, "mse (lr=0.1)"]}, {arms: [none, code]}]""",
     assert [(row.seed, row.value, row.interval) for row in found if row.arm == "none"] == [
         (0, 0.3, None), (1, 0.3001, (0.1, 0.4)),
     ]  # fmt: skip
-    # and a kept run's counts after those that are new, wherever it stands
-    kept = {later: (told, json.loads((later / "manifest.json").read_text()))}
-    shutil.rmtree(later)
-    seen = [row for row in gather(made.jobs, root / "out", kept)[0] if row.arm == "none"]
-    assert [(row.seed, row.value) for row in seen] == [(0, 0.3), (1, 0.3)]
     (none,) = (m for m in means(found) if m.arm == "none")
     assert (none.seeds, none.over, none.interval) == (2, "", None)  # no interval over seeds
 
@@ -391,111 +385,6 @@ def test_what_is_done_is_gathered_without_running_anything(root, monkeypatch, ca
     assert not made.jobs[1].folder.exists()
 
 
-ARMS = """notebook: 05_arms
-fixed: {lr: 0.01}
-runs:
-  - {seed: 0, arms: [none, code, mse]}
-  - {seed: 1, arms: [none, code, mse]}
-"""
-
-
-def elsewhere(root, out, code="old"):
-    """Two runs as another machine left them: results alone, of which the run folders are gone."""
-    cells = [settings(f"{PARAMETERS}\nsteps: int = 3")]  # all that the fake tells
-    write_notebook(root / "notebooks", "05_arms", cells)
-    made = sweep(root, ARMS)
-    finish(made)
-    for job in made.jobs:
-        file = job.folder / "manifest.json"
-        write_json(file, json.loads(file.read_text()) | {"code": code})
-    write(made, out, "", [])
-    shutil.rmtree(root / "runs")
-    (root / "log.txt").unlink()
-    return read_results(out)
-
-
-def test_runs_that_results_hold_are_kept_and_only_the_others_made(root, capsys):
-    before = elsewhere(root, root / "out")
-    # one arm less, and one run more
-    more = ARMS.replace("[none, code, mse]", "[none, code]") + "  - {seed: 2, arms: [none, eq]}\n"
-    made = sweep(root, more)
-    kept = held(made.jobs, root / "out")
-    assert [job.folder in kept for job in made.jobs] == [True, True, False]
-    assert run_all(made, 1, fake, kept=kept) == []
-    assert "3 runs, 0 finished before, 2 kept from the results" in capsys.readouterr().out
-    assert logged(root, "end") == [2]
-    write(made, root / "out", "", [], kept)
-    found = read_results(root / "out")
-    wanted = [row for row in before if row.arm != "mse"]
-    assert found[: len(wanted)] == wanted
-    assert [(row.arm, row.seed) for row in found[len(wanted) :]] == [("none", 2), ("eq", 2)]
-    for row in found:
-        assert (root / "out" / row.per_image).read_text() == f"seed {row.seed}"
-    about = json.loads((root / "out" / "manifest.json").read_text())["notebooks"]["05_arms"]
-    assert about["code"] == ["old", "old", None] and about["seeds"] == [0, 1, 2]
-    assert about["seconds"] == [20.0, 20.0, 20.0] and about["parameters"]["lr"] == 0.01
-    # and once more: what was kept from elsewhere is kept again, code and all
-    again = held(made.jobs[:2], root / "out")
-    assert [about["code"] for _, about in again.values()] == ["old", "old"]
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        ("{lr: 0.01}", "{lr: 0.02}"),  # another parameter
-        ("seed: 0", "seed: 5"),
-        ("seed: 0, arms: [none, code, mse]", "seed: 0, arms: [none, eq]"),  # it had no such arm
-    ],
-)
-def test_results_of_another_run_are_not_kept(root, change):
-    elsewhere(root, root / "out")
-    made = sweep(root, ARMS.replace(*change))
-    kept = held(made.jobs, root / "out")
-    assert made.jobs[0].folder not in kept
-    assert (made.jobs[1].folder in kept) is (change[0] != "{lr: 0.01}")
-
-
-def test_a_parameter_that_results_do_not_tell_had_its_default(root):
-    """It is younger than they are."""
-    elsewhere(root, root / "out")
-    file = root / "out" / "manifest.json"
-    told = json.loads(file.read_text())
-    del told["notebooks"]["05_arms"]["parameters"]["steps"]
-    write_json(file, told)
-    assert len(held(sweep(root, ARMS).jobs, root / "out")) == 2
-    other = ARMS.replace("{lr: 0.01}", "{lr: 0.01, steps: 5}")
-    assert held(sweep(root, other).jobs, root / "out") == {}
-
-
-def test_an_arm_whose_rows_were_removed_is_made_again(root):
-    rows = [row for row in elsewhere(root, root / "out") if (row.arm, row.seed) != ("mse", 0)]
-    manifest = json.loads((root / "out" / "manifest.json").read_text())
-    write_results(root / "out", rows, manifest)
-    made = sweep(root, ARMS)
-    assert [job.folder in held(made.jobs, root / "out") for job in made.jobs] == [False, True]
-
-
-def test_results_that_would_be_lost_are_not_written_over(root):
-    before = elsewhere(root, root / "out")
-    made = sweep(root, ARMS + "  - {seed: 2, arms: [none, eq]}\n")
-    fake(made.jobs[2].notebook, made.jobs[2].values, made.jobs[2].folder)
-    with pytest.raises(UserError, match="out holds 2 runs of this sweep .*: add --keep to keep"):
-        write(made, root / "out", "", [])
-    assert read_results(root / "out") == before
-
-
-def test_runs_kept_beside_new_ones_must_have_seen_the_same_data(root):
-    elsewhere(root, root / "out")
-    file = root / "out" / "manifest.json"
-    told = json.loads(file.read_text())
-    told["notebooks"]["05_arms"]["weights"] = "others"
-    write_json(file, told)
-    made = sweep(root, ARMS + "  - {seed: 2, arms: [none, eq]}\n")
-    fake(made.jobs[2].notebook, made.jobs[2].values, made.jobs[2].folder)
-    with pytest.raises(UserError, match="with other weights than .* holds .*without --keep"):
-        write(made, root / "out", "", [], held(made.jobs, root / "out"))
-
-
 def test_what_one_run_does_not_tell_does_not_part_it_from_the_others(root):
     """An older run knows no `lessons`: the others are compared among themselves."""
     made = sweep(root, "notebook: 05_arms\ngrid: {seed: [0, 1, 2]}")
@@ -513,12 +402,6 @@ def test_what_one_run_does_not_tell_does_not_part_it_from_the_others(root):
 def test_arms_that_entered_later_are_told_with_the_differences(root):
     text = "notebook: 05_arms\nfixed: {arms: [none, code, mse]}\nagainst: mse\nlater: [code]"
     assert sweep(root, text).later == ["code"]
-
-
-def sweep_to_keep(root: Path):
-    """Two seeds whose manifests tell all parameters of the notebook, as those of real ones do."""
-    write_notebook(root / "notebooks", "05_arms", [settings(f"{PARAMETERS}\nsteps: int = 3")])
-    return sweep(root, "notebook: 05_arms\nfixed: {arms: [none, code]}\ngrid: {seed: [0, 1]}")
 
 
 def told_by(job, **about) -> None:
@@ -540,25 +423,6 @@ def test_seeds_that_saw_other_data_are_not_averaged_and_both_folders_are_told(ro
         gather(made.jobs, root / "out")
 
 
-@pytest.mark.parametrize("old", [0, 1])
-def test_a_kept_run_that_saw_other_data_is_told_with_what_makes_it_anew(root, old):
-    made = sweep_to_keep(root)
-    finish(made)
-    for job, content in zip(made.jobs, ("a", "b"), strict=True):
-        told_by(job, data=content)
-    kept, out = made.jobs[old], root / "out"
-    write(replace(made, jobs=[kept]), out, "", [])
-    shutil.rmtree(kept.folder)
-    kept_runs = held(made.jobs, out)
-    assert list(kept_runs) == [kept.folder]
-    sentence = f"and {out} holds {kept}: start the sweep again without --keep"
-    with pytest.raises(UserError, match=re.escape(sentence)):
-        gather(made.jobs, out, kept_runs)
-    fake(kept.notebook, kept.values, kept.folder)
-    told_by(kept, data="ba"[old])
-    assert len(gather(made.jobs, out)[0]) == 4  # as told
-
-
 def made_on(root: Path) -> tuple[dict, list[str]]:
     """What manifest and page of the results say of what the runs were made on."""
     book = json.loads((root / "out" / "manifest.json").read_text())["notebooks"]["05_arms"]
@@ -570,7 +434,7 @@ def made_on(root: Path) -> tuple[dict, list[str]]:
 
 
 def test_the_page_tells_what_the_runs_were_made_on_and_not_what_gathered_them(root):
-    made = sweep_to_keep(root)
+    made = sweep(root, "notebook: 05_arms\nfixed: {arms: [none, code]}\ngrid: {seed: [0, 1]}")
     finish(made)
     write(made, root / "out", "", [])
     found, lines = made_on(root)  # none tells, so it is what gathered them
@@ -590,51 +454,6 @@ def test_the_page_tells_what_the_runs_were_made_on_and_not_what_gathered_them(ro
     assert lines == [
         "- versions: python 3.0, torch 0.1 and 0.2", "- device: abacus, 77 and 1 threads",
     ]  # fmt: skip
-
-
-def test_what_a_kept_run_was_made_on_stays_known_or_unknown(root):
-    made = sweep_to_keep(root)
-    finish(made)
-    first, second = made.jobs
-    write(replace(made, jobs=[first]), root / "out", "", [])
-    shutil.rmtree(first.folder)
-    told_by(second, threads=77, device="abacus")
-    for _ in range(2):  # gathered again, what is known of one run is not taken for the other's
-        write(made, root / "out", "", [], held(made.jobs, root / "out"))
-        found, lines = made_on(root)
-        assert found == {"threads": [None, 77], "device": [None, "abacus"]}
-        some = "(of some runs not known)"
-        assert lines[1:] == [f"- device: abacus {some}, 77 threads {some}"]
-    fake(first.notebook, first.values, first.folder)
-    told_by(first, threads=1, device="abacus")
-    write(made, root / "out", "", [])
-    shutil.rmtree(second.folder)
-    write(made, root / "out", "", [], held(made.jobs, root / "out"))
-    assert made_on(root)[0] == {"threads": [1, 77], "device": "abacus"}
-
-
-def test_what_a_kept_run_was_distilled_on_stays_known_or_unknown(root):
-    """Gathered again and again, what one run tells of its pairs is not taken for the other's."""
-    made = sweep_to_keep(root)
-    finish(made)
-    first, second = made.jobs
-    told_by(second, lessons="abc")
-    write(replace(made, jobs=[first]), root / "out", "", [])
-    page = (root / "out" / "README.md").read_text()
-    assert "pairs distilled on" not in page
-    shutil.rmtree(first.folder)
-    for _ in range(2):
-        write(made, root / "out", "", [], held(made.jobs, root / "out"))
-        book = json.loads((root / "out" / "manifest.json").read_text())["notebooks"]["05_arms"]
-        assert book["lessons"] == [None, "abc"]
-        page = (root / "out" / "README.md").read_text()
-        assert "- checksum of the pairs distilled on: `abc` (of some runs not known)\n" in page
-    told = json.loads((root / "out" / "manifest.json").read_text())
-    told["notebooks"]["05_arms"]["lessons"] = "abc"  # of an earlier version: of which run?
-    write_json(root / "out" / "manifest.json", told)
-    shutil.rmtree(second.folder)
-    _, about = gather(made.jobs, root / "out", held(made.jobs, root / "out"))
-    assert "lessons" not in about["05_arms"]
 
 
 def test_means_intervals_and_the_table_against_numbers_worked_by_hand():
