@@ -383,7 +383,9 @@ def gather(jobs: Sequence[Job], out: Path) -> tuple[list[Row], dict]:
         about.setdefault(stem, []).append((job, told, made_of))
         for row in read_results(job.folder):
             named = with_settings(row.arm, job.settings)
-            row = row.model_copy(update={"method": named, "per_image": _keep(row.per_image, job, out)})
+            row = row.model_copy(
+                update={"method": named, "per_image": _keep(row.per_image, job, out)}
+            )
             untrained = split_arm(row.arm)[0] in UNTRAINED
             apart = {"per_image"} | ({"value", "interval"} if untrained else set())
             rows[row.model_dump_json(exclude=apart)] = row
