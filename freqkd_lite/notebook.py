@@ -39,7 +39,7 @@ def opening(name: str, dataset: str = "scenes") -> None:
     seconds = json.loads(TIMES.read_text())["seconds"].get(name) if TIMES.is_file() else None
     if seconds is not None:
         print(f"With its defaults this takes about {spell(seconds)} on 2 cores (measured).")
-    note = getattr(data.REGISTRY.get(dataset), "note", "")
+    note = data.note_of(dataset)
     if note:
         print(note)
 

@@ -19,6 +19,7 @@ NBVAL = ["--nbval", "--nbval-current-env", "--nbval-cell-timeout", "600"]
 NBVAL += ["--nbval-sanitize-with", "tests/nbval.cfg", "-o", "addopts=-q", "notebooks"]
 STAGES = {
     "style": [str(BIN / "ruff"), "check", "."],
+    "layers": [str(BIN / "lint-imports"), "--no-logo", "--no-cache"],
     "format": [str(BIN / "ruff"), "format", "--check", "--diff", "-q", "."],
     # Files share the cores, so each takes one thread.
     "unit tests": [*PYTEST, "-n", "auto", "--dist", "loadfile"],

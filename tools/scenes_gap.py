@@ -115,7 +115,7 @@ def main() -> None:
         command=command, parameters=options, model=MODEL, blocks=BLOCKS, rings=EDGES,
         weights=load_backbone(MODEL).checksum, generator=GENERATOR_VERSION,
         data={arm: fingerprint for arm, (_, fingerprint) in measured.items()},
-        notes={arm: data.REGISTRY[arm].note for arm in measured},
+        notes={arm: data.note_of(arm) for arm in measured},
     )  # fmt: skip
     path = write_results(args.out, [row for out, _ in measured.values() for row in out], about)
     print(f"Wrote {path}")

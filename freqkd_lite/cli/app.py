@@ -15,7 +15,6 @@ from freqkd_lite.cli import distil as cli_distil
 from freqkd_lite.cli import gap as cli_gap
 from freqkd_lite.cli.bench import bench
 from freqkd_lite.cli.data import data
-from freqkd_lite.distil import memory
 from freqkd_lite.errors import Interrupted, UserError
 
 
@@ -193,7 +192,6 @@ cli_distil.register(app)
 
 def main() -> None:
     """Entry point of the command `freqkd`."""
-    memory.keep()
     try:
         app()
     except UserError as error:

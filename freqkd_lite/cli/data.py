@@ -65,7 +65,8 @@ def check(
 ) -> None:
     """Look at every picture and box of a set; exit status 1 if it can't be loaded."""
     from freqkd_lite.data import REGISTRY
-    from freqkd_lite.data import check as checks
+    from freqkd_lite.data.check import check as look
+    from freqkd_lite.viz import check as shown
 
     if name not in REGISTRY:
         text = f"{name} has no loader of its own to check it with: {_entry(name).loader}."
@@ -73,10 +74,10 @@ def check(
     given = {"visible": visible, "infrared": infrared, "boxes": boxes}
     # With a root, paths stand relative to it; a person at a shell means them from here.
     options = {key: path.absolute() for key, path in given.items() if path is not None}
-    report = checks.check(name, root, split, limit, sheet=html is not None, **options)
-    typer.echo(checks.as_text(report))
+    report = look(name, root, split, limit, **options)
+    typer.echo(shown.as_text(report))
     if html is not None:
-        typer.echo(f"\nLook at {checks.write_page(report, html)}")
+        typer.echo(f"\nLook at {shown.write_page(report, html)}")
     if report.problems:
         raise typer.Exit(1)
 

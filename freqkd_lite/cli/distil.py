@@ -28,8 +28,9 @@ def distil(preset: Plan = "kaist_full", p: Given = None) -> None:
     was stopped goes on when the same command is given again.
     """
     from freqkd_lite.distil import distil as run
-    from freqkd_lite.distil import planning
+    from freqkd_lite.distil import memory, planning
 
+    memory.keep()
     made = run(planning.read_plan(preset, p or [], shared=False).settings)
     typer.echo(made.folder)
     if made.settings.merge_scale != 1:

@@ -72,6 +72,7 @@ def gap(
     """How far RGB and infrared features part, at low and high frequency."""
     from freqkd_lite import store as runs
     from freqkd_lite.data import open_sets
+    from freqkd_lite.distil import memory
     from freqkd_lite.features import crop_to_patch, load_backbone
     from freqkd_lite.gap import DEFAULT_MODEL, measure
     from freqkd_lite.gap import folder as gap_folder
@@ -79,6 +80,7 @@ def gap(
     from freqkd_lite.gap.controls import BY_CHOICE
     from freqkd_lite.spectrum import BANDS
 
+    memory.keep()
     name, options = _source(visible, infrared, data)
     asked, blocks = _pixels(size), _numbers(layers, "--layers")
     backbone = load_backbone(model or DEFAULT_MODEL, weights).freeze()
@@ -111,8 +113,10 @@ def demo(
     pictures: Annotated[bool, Option(help="Show the data's own pictures.")] = True,
 ) -> None:
     """Check, gap, a short distillation, and a report on them, in one go."""
+    from freqkd_lite.distil import memory
     from freqkd_lite.runner.demo import demo as run_demo
 
+    memory.keep()
     if visible is None or infrared is None:
         raise UserError("Give both --visible DIR and --infrared DIR.")
     page = run_demo(visible, infrared, model, weights, out, steps, loss, pictures, command_line())

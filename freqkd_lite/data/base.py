@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -158,24 +159,37 @@ def data_root(
 
 
 COMMON = ("split", "size", "root", "limit")
-REGISTRY: dict[str, Callable[..., PairSet]] = {}
+# Every data set by name: a class that takes `COMMON` and then its own options, or where it is, so
+# that only the ones in use are imported.
+REGISTRY: dict[str, str | type[PairSet]] = {
+    "scenes": "freqkd_lite.scenes.pairs:Scenes",
+    "msrs": "freqkd_lite.data.published:Msrs",
+    "roadscene": "freqkd_lite.data.published:RoadScene",
+    "hituav": "freqkd_lite.data.published:HitUav",
+    "llvip": "freqkd_lite.data.published:Llvip",
+    "folder": "freqkd_lite.data.folder:Folder",
+}
 
 
-def register(name: str) -> Callable:
-    """Add a data set to the registry: a callable of `COMMON` and then its own options."""
+def find_set(name: str) -> type[PairSet]:
+    """The class of a data set; `UserError` for a name that is not registered."""
+    if name not in REGISTRY:
+        raise unknown("data set", name, REGISTRY)
+    found = REGISTRY[name]
+    if isinstance(found, str):
+        module, _, kind = found.partition(":")
+        found = getattr(importlib.import_module(module), kind)
+    return found
 
-    def add(build: Callable[..., PairSet]) -> Callable[..., PairSet]:
-        REGISTRY[name] = build
-        return build
 
-    return add
+def note_of(name: str) -> str:
+    """What must be said beside any result on a data set; nothing for one that is not registered."""
+    return find_set(name).note if name in REGISTRY else ""
 
 
 def check_options(name: str, options: Iterable[str]) -> None:
     """`UserError` for a data set that is not registered, or an option that it does not take."""
-    if name not in REGISTRY:
-        raise unknown("data set", name, REGISTRY)
-    build = REGISTRY[name]
+    build = find_set(name)
     if hasattr(build, "Options"):
         taken = list(build.Options.model_fields)
     else:
@@ -206,7 +220,7 @@ def load(
         raise UserError(f"size={size} is smaller than one patch: use at least 16 x 16 pixels.")
     if limit is not None and limit < 1:
         raise UserError(f"limit={limit} leaves no pairs: use 1 or more, or None for all.")
-    return REGISTRY[name](split=split, size=size, root=root, limit=limit, **options)
+    return find_set(name)(split=split, size=size, root=root, limit=limit, **options)
 
 
 def require(pairs: PairSet, *needs: str, notebook: str = "this step") -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
-from freqkd_lite.data import REGISTRY
+from freqkd_lite.data import REGISTRY, find_set
 from freqkd_lite.data.download import Source
 from freqkd_lite.data.faults import Ledger
 from freqkd_lite.data.files import FilePairs
@@ -171,16 +171,16 @@ def loader(name: str) -> str:
     """How `freqkd_lite.data` reads a set."""
     if name not in REGISTRY:
         return f"none of its own: {CATALOGUE[name].loader}"
-    layout = REGISTRY[name].layout
+    layout = find_set(name).layout
     return f"load({name!r})" + (f": {layout}" if layout else "")
 
 
 def find(name: str) -> str:
     """Whether a set lies where `load` looks without a root: how many pictures and where."""
-    kind = REGISTRY.get(name)
-    if kind is None:
+    if name not in REGISTRY:
         return "no loader of its own, use `folder`"
-    if not (isinstance(kind, type) and issubclass(kind, FilePairs)):
+    kind = find_set(name)
+    if not issubclass(kind, FilePairs):
         return "always here"
     if name == "folder":
         return "where you say"

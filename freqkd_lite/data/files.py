@@ -23,6 +23,7 @@ from freqkd_lite.data.base import (
     at_size,
     centre_window,
     crop_boxes,
+    find_set,
 )
 from freqkd_lite.data.faults import Ledger, Problem
 from freqkd_lite.data.images import STRETCHED, image_header, read_image
@@ -208,8 +209,8 @@ def survey(
     `pixels` also decodes every picture. A record whose head can't be read has no entry in
     `inspected`. Raises `UserError` only for an unknown name or option.
     """
-    kind = REGISTRY.get(name)
-    if not (isinstance(kind, type) and issubclass(kind, FilePairs)):
+    kind = find_set(name)
+    if not issubclass(kind, FilePairs):
         raise unknown("data set in files", name, [n for n in REGISTRY if n != "scenes"])
     checked = kind.Options.of(name, options)
     ledger = Ledger(collect=True, repair=checked.repair)

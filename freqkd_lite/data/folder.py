@@ -22,7 +22,6 @@ from pathlib import Path
 import yaml
 
 from freqkd_lite.data.annotations import open_boxes
-from freqkd_lite.data.base import register
 from freqkd_lite.data.faults import Ledger, read_text
 from freqkd_lite.data.files import Collection, FilePairs, Options
 from freqkd_lite.data.matching import SHARES, matched, read_splits, share_out
@@ -80,7 +79,6 @@ def _at_root(root: Path) -> dict[str, object]:
     return options
 
 
-@register("folder")
 class Folder(FilePairs):
     name = "folder"
     layout = "visible=..., infrared=..., boxes=...: COCO, YOLO or VOC boxes; or root=..."

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from freqkd_lite.data.annotations import Coco, open_boxes
-from freqkd_lite.data.base import CLASSES, data_root, register
+from freqkd_lite.data.base import CLASSES, data_root
 from freqkd_lite.data.faults import Ledger
 from freqkd_lite.data.files import Collection, FilePairs, Options
 from freqkd_lite.data.matching import SHARES, Names, Record, matched, read_splits, share_out
@@ -32,7 +32,6 @@ class Published(FilePairs):
         raise NotImplementedError
 
 
-@register("msrs")
 class Msrs(Published):
     """Aligned street scenes of 640x480 by day and night (Tang et al., PIAFusion, Information Fusion
     2022, from MFNet); boxes: github.com/Lele-3/MSRS-detection-label."""
@@ -59,7 +58,6 @@ class Msrs(Published):
         return Collection(records, read_splits(listing, names, ledger), boxes)
 
 
-@register("roadscene")
 class RoadScene(Published):
     """221 aligned pairs of many sizes, cut from FLIR's video (Xu et al., FusionDN, AAAI 2020)."""
 
@@ -93,7 +91,6 @@ def by_folder(records: list[Record]) -> dict[str, list[str]]:
     return splits
 
 
-@register("hituav")
 class HitUav(Published):
     """Infrared from a drone, with boxes and without visible pictures (Suo et al., Scientific Data
     2023). The boxes that it calls DontCare are left out and counted."""
@@ -122,7 +119,6 @@ class HitUav(Published):
         return Collection(records, by_folder(records), boxes)
 
 
-@register("llvip")
 class Llvip(Published):
     """Pairs of street scenes by night, from above (Jia et al., LLVIP, ICCV workshops 2021)."""
 

@@ -298,7 +298,7 @@ def page(
     names = list(dict.fromkeys(m.data for m in found))
     manifest = json.loads((folder / "manifest.json").read_text())
     sets = [part for n in names for part in n.split("+")]  # joined sets: "roadscene+msrs"
-    notes = [note for n in sets if (note := getattr(data.REGISTRY.get(n), "note", ""))]
+    notes = [note for n in sets if (note := data.note_of(n))]
     alt = re.sub(r"([\[\]])", r"\\\1", alt)
     lines = [MARK, f"# Results: {folder.name}", "", said, *notes, ""]
     lines += [f"![{alt}]({FIGURE})", *apart, "", *markdown_table(found, metric), ""]

@@ -27,6 +27,7 @@ from freqkd_lite.losses import normalise
 from freqkd_lite.results.report_page import ReportPage
 from freqkd_lite.results.rows import SCHEMA, Row, as_json
 from freqkd_lite.store import manifest, write_json
+from freqkd_lite.viz import check as shown
 from freqkd_lite.viz.scores import name
 from freqkd_lite.viz.students import before_and_after, side_by_side
 from freqkd_lite.viz.style import style
@@ -111,7 +112,7 @@ def demo(
     options = {k: os.fspath(v) for k, v in (("visible", visible), ("infrared", infrared))}
     _say(1, "checking the pairs")
     checked = check(options)
-    print(checked.answer, flush=True)
+    print(shown.answer(checked), flush=True)
     teacher = load_backbone(model or DEFAULT_MODEL, weights).freeze()
     settings = recipe(options, teacher, weights, loss, steps)
     everything, held = (data.load("folder", s, settings.size, **options) for s in ("all", "val"))
@@ -148,14 +149,15 @@ def demo(
     gap_report.add_levels(page, found)
     gap_report.add_pictures(page, found)
     page.section("The pairs")
-    page.text(f"{checked.answer}.")
-    page.bullets(checked.notices)
-    page.table(("what", "found"), checked.facts())
+    page.text(f"{shown.answer(checked)}.")
+    page.bullets(shown.notices(checked))
+    page.table(("what", "found"), shown.facts(checked))
     page.section("How it was done")
     gap_report.add_methods(page, found)
     page.bullets(_methods(run, learned, len(held)))
     page.code(command)
-    said = [checked.answer, *checked.notices, *map(": ".join, checked.facts())]
+    facts = map(": ".join, shown.facts(checked))
+    said = [shown.answer(checked), *shown.notices(checked), *facts]
     out.mkdir(parents=True, exist_ok=True)
     write_json(out / "report.json", {
         "schema": SCHEMA, "rows": as_json(rows(found, learned, loss)),

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torchvision import tv_tensors
 
-from freqkd_lite.data.base import Pair, PairSet, register
+from freqkd_lite.data.base import Pair, PairSet
 from freqkd_lite.errors import UserError, unknown
 from freqkd_lite.scenes import world as scenes
 from freqkd_lite.scenes.world import GENERATOR_VERSION, MASK_CLASSES, Scene, SceneSettings
@@ -79,7 +79,6 @@ def as_pair(scene: Scene, name: str, size: tuple[int, int]) -> Pair:
     )
 
 
-@register("scenes")
 class Scenes(PairSet):
     name = "scenes"
     has = frozenset({"pairs", "boxes", "masks", "splits"})

@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 from pathlib import Path
 
 import numpy as np
@@ -10,23 +9,11 @@ import pytest
 import torch
 from PIL import Image
 from scipy import ndimage
-from typer.testing import CliRunner
 
-from freqkd_lite.cli.app import app
-from freqkd_lite.data import check as checks
 from freqkd_lite.data.alignment import BEYOND, CLEAR, Offset, offset
-from freqkd_lite.data.check import (
-    Report,
-    as_text,
-    check,
-    colour_name,
-    dhash,
-    near_copies,
-    write_page,
-)
+from freqkd_lite.data.check import check, dhash, near_copies, shared_shift, spread
 from freqkd_lite.data.images import read_image
 from freqkd_lite.errors import UserError
-from freqkd_lite.runner.pages import problems
 
 
 def scene(seed, height=180, width=240):
@@ -101,9 +88,8 @@ def test_a_known_shift_of_real_infrared_moves_the_estimate_by_itself(folder):
         pytest.skip(f"FREQKD_DATA holds no {folder}")
     errors, inside = [], np.s_[12:-12, 12:-12]
     for name in [path.stem for path in sorted((root / "vi").iterdir())[::60]]:
-        visible, infrared = (read_image(next((root / part).glob(f"{name}.*")), kind)[:, :, :400]
-                             .mean(0).numpy() for part, kind in (("vi", "visible"),
-                                                                 ("ir", "infrared")))  # fmt: skip
+        files = [next((root / part).glob(f"{name}.*")) for part in ("vi", "ir")]
+        visible, infrared = (read_image(file, "infrared")[0, :, :400].numpy() for file in files)
         before = offset(visible[inside], infrared[inside])
         for down, right in ((0, 3), (-5.7, 6.3), (0.5, 0.25)):
             turned = ndimage.shift(infrared, (down, right), order=5, mode="mirror")
@@ -114,32 +100,17 @@ def test_a_known_shift_of_real_infrared_moves_the_estimate_by_itself(folder):
     assert np.median(np.abs(errors)) < 0.1 and np.abs(errors).max() < 0.7
 
 
-def test_what_pairs_share_is_told_apart_from_how_they_differ_and_from_noise():
-    """By hand: lengths 0, 5, 5, 2 and a pair that is not clear. The median shift is (0, 1)."""
-    report = Report("folder", "x", 5, 5, True, {"all": 5}, "", [], [])
-    report.offsets = [
-        Offset(0, 0, 9, 0.5), Offset(3, 4, 9, 1.5), Offset(-3, 4, 9, 1.0), Offset(0, -2, 9, 1.0),
-        Offset(50, 50, CLEAR - 1, 30),
-    ]  # fmt: skip
+def test_what_pairs_share_and_how_they_differ_and_noise_are_three_numbers():
+    """By hand: lengths 0, 5, 5, 2 and a pair that is not clear. The median shift is (0, 2)."""
+    unclear = Offset(50, 50, CLEAR - 1, 30)
+    offsets = [Offset(0, 0, 9, 0.5), Offset(3, 4, 9, 1.5), Offset(-3, 4, 9, 1), Offset(0, -2, 9, 1)]
     # Right: 0, 3, -3, 0. Down: 0, 4, 4, -2, whose median is 2. From (0, 2) the four lie 2, 13**.5,
-    # 13**.5 and 4 off, median 3.6; 2.08 times the noise of 1.0 is passed by the two of length 5.
+    # 13**.5 and 4 off, median 13**.5; 2.08 times the noise of 1.0 is passed by the two of length 5.
     assert abs(BEYOND - 2.079) < 1e-3
-    assert report.misaligned == [
-        ("misaligned", "2.0 px: the infrared lies 0.0 px right and 2.0 px down (median; clear in "
-                       "4 of 5 pairs measured)"),
-        ("single pairs", "half of them within 3.6 px of that; measuring alone moves one by 1.0 px; "
-                         "50 % are off by more than noise"),
-    ]  # fmt: skip
-    report.offsets = report.offsets[-1:]
-    assert report.misaligned == [("misaligned", "not to be told: clear in 0 of 1 pairs measured")]
-
-
-@pytest.mark.parametrize(("unclear", "told"), [(2, False), (3, True)])
-def test_pairs_whose_edges_do_not_meet_are_told_once_they_are_most(unclear, told):
-    report = Report("folder", "x", 5, 5, True, {"all": 5}, "", [], [])
-    report.offsets = [Offset(0, 0, CLEAR - (k < unclear), 0.5) for k in range(5)]
-    assert bool(report.notices) == told
-    assert not told or report.notices[0].startswith("In 3 of 5 pairs no shift brings the edges")
+    found = shared_shift([*offsets, unclear])
+    assert (found.measured, found.clear, found.right, found.down) == (5, 4, 0, 2)
+    assert (found.spread, found.noise, found.beyond) == (pytest.approx(13**0.5), 1, 0.5)
+    assert (shared_shift([unclear]).measured, shared_shift([unclear]).clear) == (1, 0)
 
 
 def test_dhash_by_hand():
@@ -157,15 +128,8 @@ def test_near_copies_are_found_across_splits_only_and_in_every_spectrum():
     # "e" is in both splits, and no near copy of itself
     splits = {"train": ["a", "e"], "test": ["b", "c", "d", "e"], "all": list("abcde")}
     found = near_copies(hashes, splits)
-    assert [(n.bits, n.first, n.second) for n in found] == [
-        (1, "a", "e"), (6, "a", "b"), (6, "e", "b")
-    ]  # fmt: skip
+    assert [(n.bits, n.first + n.second) for n in found] == [(1, "ae"), (6, "ab"), (6, "eb")]
     assert found[0].splits == ("train", "test")
-
-
-def test_of_many_classes_the_colours_begin_anew():
-    names = [colour_name(k) for k in range(9)]
-    assert len(set(names[:6])) == 6 and names[6:] == names[:3]
 
 
 def save(path, picture):
@@ -190,155 +154,70 @@ def pairs(tmp_path):
     return tmp_path
 
 
-def test_a_good_set_is_ready_with_its_numbers(pairs):
+def test_a_good_set_has_its_numbers_and_no_problems(pairs):
     report = check("folder", pairs)
-    assert report.answer == "6 pairs, ready" and report.problems == [] == report.notices
+    assert report.total == 6 and report.problems == report.identical == report.near == []
     assert report.sizes == {(180, 240): 6} and report.empty == 1
-    assert report.classes == {"person": 3, "car": 2}
-    assert len(report.shifts) == 6
-    assert np.median(report.shifts, axis=0) == pytest.approx([2, -1, 0], abs=0.2)
-    text = as_text(report)
-    assert text.startswith("6 pairs, ready\n")
-    assert re.search(r"misaligned +2\.[1-3] px: the .*clear in 6 of 6", text)
-    assert re.search(r"infrared lies (1\.9|2\.[01]) px right and (0\.9|1\.[01]) px up", text)
-    assert re.search(r"single pairs +half of them within 0\.[01] px .* 100 % are off", text)
-    assert "240x180: 6" in text and "person 3, car 2; 1 pictures without" in text
+    assert report.classes == {"person": 3, "car": 2} and report.labels == ("person", "car")
+    shift = shared_shift(report.offsets.values())
+    assert shift.clear == 6 and (shift.right, shift.down) == pytest.approx((2, -1), abs=0.1)
+    assert shift.spread < 0.1 and shift.beyond == 1
+    assert report.coloured == report.even == []
 
 
-def test_copies_and_near_copies_are_told_but_do_not_stop(pairs):
+def test_copies_and_near_copies_are_found_but_are_no_problem(pairs):
     for folder in ("rgb", "thermal"):
         body = (pairs / folder / "n0.png").read_bytes()
         (pairs / folder / "n1.png").write_bytes(body)  # an exact copy within train
         brighter = np.asarray(Image.open(pairs / folder / "n2.png")) * 0.9 / 255
         save(pairs / folder / "n4.png", brighter)  # a near copy in test
     report = check("folder", pairs)
-    assert report.answer == "6 pairs, ready; 2 to know"
     copies = {(one.name, two.name, one.parent.name) for one, two in report.identical}
     assert copies == {("n0.png", "n1.png", "rgb"), ("n0.png", "n1.png", "thermal")}
-    assert [(n.first, n.second) for n in report.near] == [("n2", "n4")]
-    assert "1 of 3 pictures in test nearly equal one in train" in as_text(report)
+    assert [(n.first, n.second) for n in report.near] == [("n2", "n4")] and not report.problems
 
 
-def test_pairs_that_do_not_belong_together_are_told(pairs):
-    for k in range(6):
-        save(pairs / "thermal" / f"n{k}.png", scene(50 + k))
+def test_infrared_in_colours_and_of_one_grey_is_found(pairs):
+    rainbow = np.stack([scene(1), 1 - scene(1), np.roll(scene(1), 40, 1)], -1)
+    save(pairs / "thermal" / "n1.png", rainbow)
+    kelvin = 290 + scene(2).astype(np.float32)
+    kelvin[:, :30] = -9999  # missing: the percentiles then leave nothing of the scene
+    (pairs / "thermal" / "n2.png").unlink()
+    Image.fromarray(kelvin).save(pairs / "thermal" / "n2.tif")
     report = check("folder", pairs)
-    assert any("no shift brings the edges together" in line for line in report.notices)
+    assert [path.name for path in report.coloured] == ["n1.png"]
+    assert [path.name for path in report.even] == ["n2.tif"]
 
 
-def test_every_fault_is_listed_and_counted(pairs):
+def test_every_fault_is_listed_by_kind(pairs):
     (pairs / "rgb" / "n1.png").write_bytes((pairs / "rgb" / "n1.png").read_bytes()[:900])
     (pairs / "thermal" / "n2.png").write_text("no picture")
     save(pairs / "thermal" / "n3.png", scene(3, 90, 120))
     (pairs / "labels" / "n4.txt").write_text("0 0.99 0.2 0.1 0.2\n")
     report = check("folder", pairs)
-    kinds = sorted(problem.kind for problem in report.problems)
-    assert kinds == ["box outside", "different sizes", "unreadable", "unreadable"]
-    assert report.answer.startswith("4 problems: 2 unreadable, ")
-    text = as_text(report)
-    assert "n1.png can't be read" in text and "n2.png can't be read" in text
-    assert len(report.offsets) == 3  # n0, n4, n5
+    assert sorted((p.kind, p.file.name) for p in report.problems) == [
+        ("box outside", "n4.txt"),
+        ("different sizes", "n3.png"),
+        ("unreadable", "n1.png"),
+        ("unreadable", "n2.png"),
+    ]
+    assert sorted(report.offsets) == ["n0", "n4", "n5"]
 
 
 def test_only_what_was_asked_for_is_looked_at(pairs):
     assert check("folder", pairs, split="test").sizes.total() == 3
     report = check("folder", pairs, limit=2)
-    assert report.answer == "6 pairs, 2 of them looked at, ready" and report.sizes.total() == 2
-    with pytest.raises(UserError, match="split of folder called 'tset': did you mean 'test'"):
-        check("folder", pairs, split="tset")
-    with pytest.raises(UserError, match="limit=0"):
-        check("folder", pairs, limit=0)
-    with pytest.raises(UserError, match="elsewhere does not exist"):
+    assert (report.total, report.names, report.sizes.total()) == (6, ["n0", "n1"], 2)
+    for wrong, token in ((dict(split="tset"), "'test'"), (dict(limit=0), "limit=0")):
+        with pytest.raises(UserError, match=token):
+            check("folder", pairs, **wrong)
+    with pytest.raises(UserError, match="elsewhere"):
         check("folder", pairs / "elsewhere")
 
 
 def test_a_choice_is_spread_over_the_whole_set():
-    assert checks._spread(list("abcdefgh"), 4) == set("aceg")
-    assert checks._spread(list("abc"), 9) == set("abc")
-
-
-def test_long_lists_are_cut_in_the_terminal_but_not_unreadable_files(tmp_path):
-    from freqkd_lite.data import Problem
-
-    found = [Problem(kind, tmp_path, f"{kind} {k}") for kind in ("unreadable", "box outside")
-             for k in range(30)]  # fmt: skip
-    report = Report("folder", "x", 9, 9, True, {"all": 9}, "", found, [])
-    text = as_text(report)
-    assert "- unreadable 29" in text and "- box outside 20" not in text and "and 10 more" in text
-    assert "box outside 29" in write_page(report, tmp_path / "page.html").read_text()
-
-
-def test_the_page_is_readable_offline_and_describes_its_pictures(pairs):
-    page = write_page(check("folder", pairs, sheet=True), pairs / "page.html").read_text()
-    assert problems(page) == []
-    assert page.index("6 pairs, ready") < page.index("Numbers") < page.index("Contact sheet")
-    assert page.count('src="data:image/jpeg;base64,') == 12
-    assert 'alt="The infrared picture of n1 with boxes: 1 car."' in page
-    assert "Boxes: person orange, car sky blue." in page
-    assert "n0: 1 person; 2.2 px off" in page
-
-
-def test_boxes_are_drawn_where_they_are(pairs, monkeypatch):
-    monkeypatch.setattr(checks, "WIDTH", 480)  # twice the size
-    report = check("folder", pairs, sheet=True)
-    jpeg, _ = report.samples[0].pictures[0]
-    import io
-
-    picture = np.asarray(Image.open(io.BytesIO(jpeg)), dtype=int)
-    # The scene is grey, so red stands above blue only where the orange outline is, JPEG or not.
-    ys, xs = np.nonzero(picture[..., 0] - picture[..., 2] > 60)
-    assert (xs.min(), ys.min(), xs.max(), ys.max()) == pytest.approx((24, 36, 72, 108), abs=2)
-
-
-def run(*arguments):
-    return CliRunner().invoke(app, ["data", *map(str, arguments)])
-
-
-def test_check_ends_with_status_1_where_loading_would_refuse(pairs):
-    good = run("check", "folder", "--root", pairs, "--html", pairs / "page.html")
-    assert good.exit_code == 0 and good.output.startswith("6 pairs, ready\n")
-    assert (pairs / "page.html").is_file()
-    two = ("--visible", pairs / "rgb", "--infrared", pairs / "thermal")
-    assert run("check", "folder", *two).output.startswith("6 pairs, ready\n")
-    assert "boxes" not in run("check", "folder", *two).output
-    (pairs / "rgb" / "n1.png").write_bytes(b"")
-    bad = run("check", "folder", "--root", pairs)
-    assert bad.exit_code == 1 and bad.output.startswith("1 problem: 1 unreadable")
-
-
-def test_names_that_can_not_be_checked_are_answered():
-    with pytest.raises(UserError, match="kaist has no loader of its own to check it with.*folder"):
-        raise run("check", "kaist").exception
-    with pytest.raises(UserError, match="'rodscene': did you mean 'roadscene'"):
-        raise run("check", "rodscene").exception
-    with pytest.raises(UserError, match="llvip can't be downloaded by a command: Accept"):
-        raise run("get", "llvip").exception
-
-
-def test_list_and_describe_say_what_is_here_and_where_to_ask(monkeypatch, tmp_path):
-    monkeypatch.setenv("FREQKD_DATA", str(tmp_path))
-    for k in range(2):
-        save(tmp_path / "roadscene" / "vi" / f"FLIR_{k}.jpg", scene(k))
-        save(tmp_path / "roadscene" / "ir" / f"FLIR_{k}.jpg", scene(k))
-    lines = {line.split()[0]: line for line in run("list").output.splitlines()}
-    assert lines["roadscene"].endswith(f"2 in {tmp_path / 'roadscene'}")
-    assert lines["msrs"].endswith("not here") and lines["scenes"].endswith("always here")
-    for name, ask in {"kaist": "rgbt-ped-detection", "flir": "adas-dataset-form"}.items():
-        text = run("describe", name).output
-        assert ask in text and "`folder`" in text
-    assert "CC BY 4.0" in run("describe", "hituav").output
-
-
-def test_get_asks_and_does_nothing_without_a_yes(monkeypatch, tmp_path):
-    from freqkd_lite.data import download
-
-    asked = []
-    monkeypatch.setattr(download, "get", lambda *a: asked.append(a) or tmp_path / "roadscene")
-    answer = CliRunner().invoke(app, ["data", "get", "roadscene", "--root", str(tmp_path)], "n\n")
-    assert answer.exit_code == 1 and not asked
-    assert "8.7 MB" in answer.output and "Licence: none stated" in answer.output
-    done = run("get", "roadscene", "--root", tmp_path, "--yes")
-    assert done.exit_code == 0 and len(asked) == 1 and "442 files are compared" in done.output
+    assert spread("abcdefgh", 4) == list("aceg")
+    assert spread("abc", 9) == list("abc")
 
 
 @pytest.mark.parametrize("name, pictures", [("msrs", 361), ("roadscene", 221)])
@@ -347,6 +226,7 @@ def test_real_pairs_are_ready_and_their_shift_is_clear(name, pictures):
     if not os.path.isdir(os.path.join(os.environ.get("FREQKD_DATA", ""), folder)):
         pytest.skip(f"FREQKD_DATA holds no {folder}")
     report = check(name, limit=12)
-    assert (report.records, report.problems) == (pictures, [])
-    middle = np.hypot(*np.median(report.shifts[:, :2], axis=0))
-    assert len(report.shifts) >= 10 and middle < 4
+    assert (report.total, report.problems) == (pictures, [])
+    assert report.coloured == report.even == []
+    shift = shared_shift(report.offsets.values())
+    assert shift.clear >= 10 and np.hypot(shift.right, shift.down) < 4

@@ -1,0 +1,214 @@
+"""What `freqkd data check` found, as text for a terminal and as one page with a contact sheet."""
+
+from __future__ import annotations
+
+import io
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw
+from torch import Tensor
+
+from freqkd_lite.data.alignment import BEYOND, CLEAR
+from freqkd_lite.data.check import NEAR, Report, shared_shift, spread
+from freqkd_lite.data.images import read_image
+from freqkd_lite.errors import UserError
+
+SHEET = 12  # pairs on the contact sheet
+SHOWN = 20  # lines of one kind in the terminal; the page shows all
+WIDTH = 400  # pixels of a picture on the sheet
+COLOURS = {  # of Okabe and Ito
+    "orange": "#e69f00",
+    "sky blue": "#56b4e9",
+    "green": "#009e73",
+    "yellow": "#f0e442",
+    "purple": "#cc79a7",
+    "vermilion": "#d55e00",
+}
+
+
+def answer(report: Report) -> str:
+    """The first line: whether the set can be used."""
+    paired = report.survey.collection.records[0].visible is not None
+    what = f"{report.total} {'pairs' if paired else 'infrared images without visible ones'}"
+    if len(report.names) < report.total:
+        what += f", {len(report.names)} of them looked at"
+    if report.problems:
+        kinds = Counter(problem.kind for problem in report.problems)
+        listed = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
+        plural = "" if len(report.problems) == 1 else "s"
+        return f"{len(report.problems)} problem{plural}: {listed} ({what})"
+    also = len(notices(report))
+    return f"{what}, ready" + (f"; {also} to know" if also else "")
+
+
+def notices(report: Report) -> list[str]:
+    """What loading does not refuse and a person should know before a run, a line each."""
+    lines = []
+    if report.identical:
+        lines.append(f"{len(report.identical)} files are exact copies of others.")
+    copied = {(near.splits, near.second) for near in report.near}
+    for (one, two), count in Counter(splits for splits, _ in copied).items():
+        lines.append(
+            f"{count} of {len(report.splits[two])} pictures in {two} nearly equal one in {one}: "
+            f"results on {two} will look better than they are."
+        )
+    shift = shared_shift(report.offsets.values())
+    if shift.measured and shift.clear < shift.measured / 2:
+        lines.append(
+            f"In {shift.measured - shift.clear} of {shift.measured} pairs no shift brings the "
+            "edges together: do the two pictures show the same scene?"
+        )
+    if report.coloured:
+        lines.append(
+            f"{len(report.coloured)} infrared pictures are in colours (first: "
+            f"{report.coloured[0]}): export them in grey, for colours are no temperatures."
+        )
+    if report.even:
+        lines.append(
+            f"{len(report.even)} infrared pictures are nearly of one grey (first: "
+            f"{report.even[0]}): is there a value for missing data, such as -9999?"
+        )
+    return lines
+
+
+def facts(report: Report) -> list[tuple[str, str]]:
+    """The numbers, as (what, value)."""
+    sizes = [f"{w}x{h}: {n}" for (h, w), n in report.sizes.most_common(5)]
+    more = len(report.sizes) - len(sizes)
+    rows = [
+        ("splits", ", ".join(f"{split} {len(names)}" for split, names in report.splits.items())),
+        ("sizes", ", ".join(sizes) + (f" and {more} other sizes" if more else "")),
+    ]
+    if report.labels is not None:
+        counts = ", ".join(f"{name} {n}" for name, n in report.classes.most_common()) or "none"
+        rows.append(("boxes", f"{counts}; pictures without: {report.empty}"))
+    shift = shared_shift(report.offsets.values())
+    if shift.clear:
+        length = np.hypot(shift.right, shift.down)
+        rows += [
+            ("shift", f"{length:.1f} px: infrared lies {_way(shift.right, shift.down)} of visible"),
+            ("measured", f"median of {shift.clear} pairs with a clear peak, of {shift.measured}"),
+            ("single pairs", f"{shift.spread:.1f} px from that (median), noise {shift.noise:.1f}"),
+            ("beyond noise", f"{100 * shift.beyond:.0f} % of the pairs"),
+        ]
+    elif shift.measured:
+        rows.append(("shift", f"not clear in any of {shift.measured} pairs"))
+    rows.append(("copies", str(len(report.identical) or "none")))
+    if sum(map(bool, report.splits.values())) > 1:
+        rows.append(("near copies", f"{len(report.near) or 'none'} across splits"))
+    return rows
+
+
+def _way(right: float, down: float) -> str:
+    sides = "right" if right >= 0 else "left", "down" if down >= 0 else "up"
+    return f"{abs(right):.1f} px {sides[0]} and {abs(down):.1f} px {sides[1]}"
+
+
+def _lists(report: Report) -> dict[str, list[str]]:
+    """Everything that was found, by heading: each kind of problem first."""
+    kinds: dict[str, list[str]] = {}
+    for problem in report.problems:
+        kinds.setdefault(problem.kind, []).append(problem.sentence)
+    return kinds | {
+        "repaired or left out": report.survey.repairs,
+        "copies": [f"{two} is a copy of {one}." for one, two in report.identical],
+        "near copies": [
+            f"{near.first} ({near.splits[0]}) and {near.second} ({near.splits[1]}) differ in "
+            f"{near.bits} of 64 bits."
+            for near in report.near
+        ],
+    }
+
+
+def as_text(report: Report) -> str:
+    """The report for a terminal; its first line is the answer. Unreadable files are all listed, of
+    the rest the first `SHOWN` of each kind."""
+    lines = [answer(report), ""]
+    lines += [f"{what:12} {value}" for what, value in facts(report)]
+    for heading, entries in ({"to know": notices(report)} | _lists(report)).items():
+        shown = entries if heading == "unreadable" else entries[:SHOWN]
+        lines += ["", f"{heading}:", *(f"- {entry}" for entry in shown)] if entries else []
+        if len(entries) > len(shown):
+            lines.append(f"- and {len(entries) - len(shown)} more: --html FILE lists them all")
+    return "\n".join(lines)
+
+
+def write_page(report: Report, path: str | Path) -> Path:
+    """The report as one HTML page with a contact sheet; returns its path."""
+    from freqkd_lite.results.report_page import ReportPage
+
+    page = ReportPage(f"The data set {report.survey.name}", f"{answer(report)}.")
+    page.bullets(notices(report))
+    page.section("Numbers")
+    page.table(("what", "found"), facts(report))
+    page.section("Contact sheet")
+    names = [n for n in spread(report.names, SHEET) if n in report.survey.inspected]
+    colours = [f"{name} {colour_name(k)}" for k, name in enumerate(report.labels or ())]
+    key = f" Boxes: {', '.join(colours)}." if colours else ""
+    page.text(f"{len(names)} of {len(report.names)}, evenly spread.{key}")
+    page.sheet([sample(report, name) for name in names])
+    for heading, entries in _lists(report).items():
+        if entries:
+            page.section(f"{heading.capitalize()} ({len(entries)})")
+            page.bullets(entries)
+    page.section("How this was found")
+    page.bullets(_methods(report))
+    return page.write(path)
+
+
+def sample(report: Report, name: str) -> tuple[str, list[tuple[bytes, str]]]:
+    """A row of the contact sheet: a caption, and JPEG pictures with their descriptions."""
+    seen, shift = report.survey.inspected[name], report.offsets.get(name)
+    record = next(r for r in report.survey.collection.records if r.name == name)
+    inside = ""
+    if report.labels is not None:
+        counts = Counter(report.labels[k] for k in seen.labels.tolist())
+        inside = ", ".join(f"{n} {label}" for label, n in counts.most_common()) or "no boxes"
+    pictures = []
+    for modality in ("visible", "infrared"):
+        try:
+            if path := getattr(record, modality):
+                picture = _small(read_image(path, modality), seen.boxes, seen.labels)
+                boxes = inside and f" with boxes: {inside}"
+                pictures.append((picture, f"The {modality} picture of {name}{boxes}."))
+        except UserError:  # it is among the problems
+            continue
+    off = f"{shift.pixels:.1f} px off" if shift and shift.clear else shift and "shift unclear"
+    return ", ".join(filter(None, [name, inside, off])), pictures
+
+
+def _small(image: Tensor, boxes: Tensor | None, labels: Tensor | None) -> bytes:
+    """A small JPEG of a picture (3, H, W) in [0, 1] with its boxes."""
+    picture = Image.fromarray((image.permute(1, 2, 0).numpy() * 255).round().astype(np.uint8))
+    scale = WIDTH / picture.width
+    picture = picture.resize((WIDTH, round(picture.height * scale)))
+    draw = ImageDraw.Draw(picture)
+    for box, label in zip(boxes, labels, strict=True) if boxes is not None else ():
+        colour = COLOURS[colour_name(int(label))]
+        draw.rectangle([float(edge) * scale for edge in box], outline=colour, width=2)
+    buffer = io.BytesIO()
+    picture.save(buffer, format="jpeg", quality=80)
+    return buffer.getvalue()
+
+
+def colour_name(label: int) -> str:
+    """The colour of a class's boxes on the sheet; after the last one they begin anew."""
+    return list(COLOURS)[label % len(COLOURS)]
+
+
+def _methods(report: Report) -> list[str]:
+    lines = [
+        "Every picture looked at was decoded, and its boxes compared with its size.",
+        "Copies have the same SHA-256. Near copies differ in at most "
+        f"{NEAR} of 64 bits of the difference hash, in each spectrum.",
+    ]
+    if report.offsets:
+        lines.append(
+            f"Shift: phase correlation of edges, one for the whole picture, clear from a peak of "
+            f"{CLEAR:g} standard deviations; things at another distance may lie elsewhere "
+            "(parallax). Noise: half the difference of the shifts of a chessboard's white and "
+            f"black fields; noise alone passes {BEYOND:.1f} times its median in 5 % of pairs."
+        )
+    return lines + list(filter(None, [report.survey.collection.note]))
