@@ -1,8 +1,8 @@
-"""Other people's ways to distil feature maps, each as one loss under its published name.
+"""Published ways to distil feature maps, each as one loss under its published name.
 
-All act on the maps as they are, (N, C, h, w); what a method normalises, it does itself. Where a
-paper adds parts that need labels, more networks or prompts, they are left out, and it is said.
-Normalised MSE and cosine, with which all are compared, stand in `losses`.
+All act on the maps as they are, (N, C, h, w); what a method normalises, it does itself. Parts that
+need labels, more networks or prompts are left out, and the docstring says so. Normalised MSE and
+cosine, with which all are compared, are in `losses.base`.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def pkd(student: Tensor, teacher: Tensor) -> dict[str, Tensor]:
     return {"all": mse_loss(standard(student), standard(teacher)) / 2}
 
 
-@register("cwd", by_image=True)
+@register("cwd")
 def cwd(student: Tensor, teacher: Tensor, *, temperature: float = 4.0) -> dict[str, Tensor]:
     """CWD (Shu et al., ICCV 2021): each channel becomes a distribution over space by a softmax at
     `temperature`; temperature^2 x KL(teacher || student), averaged over images and channels."""
@@ -72,9 +72,10 @@ def haar(x: Tensor) -> tuple[Tensor, Tensor]:
     return (a + b + c + d) / 2, torch.stack([a - b + c - d, a + b - c - d, a - b - c + d], 1) / 2
 
 
-@register("wavelet", by_image=True)
-def wavelet(student: Tensor, teacher: Tensor, *, levels: float = 3.0,
-            high_weight: float = 1.0) -> dict[str, Tensor]:  # fmt: skip
+@register("wavelet")
+def wavelet(
+    student: Tensor, teacher: Tensor, *, levels: float = 3.0, high_weight: float = 1.0
+) -> dict[str, Tensor]:
     """FreeKD-like (Zhang et al., CVPR 2024): L1 between the maps' wavelet bands, the coarse one and
     `high_weight` x the mean over `levels` of the details (Haar here). Its frequency prompts and
     relational weights, trained with a detector, are left out. It stops where a side is 1."""
@@ -90,7 +91,7 @@ def wavelet(student: Tensor, teacher: Tensor, *, levels: float = 3.0,
     return {"low": difference.abs().mean(), "high": high_weight * high}
 
 
-@register("spectralkd", by_image=True)
+@register("spectralkd")
 def spectralkd(student: Tensor, teacher: Tensor) -> dict[str, Tensor]:
     """SpectralKD (Tian et al., arXiv 2412.19055): MSE of the real and imaginary parts of the maps'
     spectra, rfft2 over space (orthonormal here). By Parseval that is half of raw MSE, but for the
@@ -100,7 +101,7 @@ def spectralkd(student: Tensor, teacher: Tensor) -> dict[str, Tensor]:
     return {"all": spectrum.square().mean()}
 
 
-@register("gram", by_image=True)
+@register("gram")
 def gram(student: Tensor, teacher: Tensor) -> dict[str, Tensor]:
     """Gram anchoring (DINOv3, Simeoni et al., arXiv 2508.10104): MSE between the matrices of
     cosines of every token with every other one. A rotation of the channels costs nothing."""
@@ -111,7 +112,7 @@ def gram(student: Tensor, teacher: Tensor) -> dict[str, Tensor]:
     return {"all": mse_loss(*cosines)}
 
 
-@register("attention", by_image=True)
+@register("attention")
 def attention(student: Tensor, teacher: Tensor) -> dict[str, Tensor]:
     """Attention transfer (Zagoruyko and Komodakis, ICLR 2017): a map of where a block is active,
     the mean of squares over channels, to L2 norm 1 over space; the L2 distance of the two, mean
