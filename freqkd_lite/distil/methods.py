@@ -4,7 +4,6 @@
     mse                              the loss of that name
     mse (shuffled=True, lr=0.003)    with settings of its own
     coherence (variant=root)         or with options of the loss
-    code (block_weights=[1, 1, 1, 2])
     mse (projector=True)             through a convolution that is trained and left behind
 
 Everything else that decides a run, the pairs and their order, is the recipe, the same for all arms.
@@ -17,21 +16,20 @@ from collections.abc import Mapping, Sequence
 import yaml
 
 from freqkd_lite.distil.train import DistilSettings, settings_from
-from freqkd_lite.errors import UserError, unknown
-from freqkd_lite.losses import LOSSES, check_options
+from freqkd_lite.errors import UserError
+from freqkd_lite.losses import check_options, loss_name
 from freqkd_lite.results.rows import split_arm
 
 NONE = "none"
 OWN = ("lr", "weight_decay", "warmup", "clip", "clip_relative", "steps", "shuffled", "lora_rank",
-       "lora_alpha", "merge_scale", "block_weights", "projector")  # fmt: skip
+       "lora_alpha", "merge_scale", "projector")  # fmt: skip
 """Settings that an arm may have of its own."""
 
 
 def _changes(arm: str) -> tuple[str, dict, dict]:
     """(loss, settings, options of the loss) of an arm that is trained."""
     loss, text = split_arm(arm)
-    if loss not in LOSSES:
-        raise unknown("arm", loss, [NONE, *LOSSES])
+    loss = loss_name(loss)
     try:
         given = yaml.safe_load("{" + text.replace("=", ": ") + "}")
     except yaml.YAMLError:

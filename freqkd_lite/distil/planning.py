@@ -22,7 +22,7 @@ from freqkd_lite.distil.processes import Processes
 from freqkd_lite.distil.train import DistilSettings, Student, add_lora, settings_from
 from freqkd_lite.errors import UserError, unknown
 from freqkd_lite.features import Backbone, create_net
-from freqkd_lite.losses import PREPARERS, looks_at_strangers, needs_anchors, normalise
+from freqkd_lite.losses import CALIBRATORS, needs_anchors, needs_mismatched, normalise
 from freqkd_lite.runner.execute import read_value, read_yaml
 
 PLANS = Path(__file__).parent.parent / "plans"
@@ -122,7 +122,7 @@ def count(settings: DistilSettings) -> Cost:
             maps = student(images, [tuple(t.shape[-2:]) for t in targets])
             both = zip(maps, targets, strict=True)
             sum(mse_loss(normalise(m), normalise(t)) for m, t in both).backward()
-    looks = settings.loss in PREPARERS or needs_anchors(settings.loss)
+    looks = settings.loss in CALIBRATORS or needs_anchors(settings.loss)
     return Cost(
         untrained=looks * alone.get_total_flops(),
         untrained_maps=looks * sum(2 * m.numel() for m in start),
@@ -206,13 +206,13 @@ def estimate(plan: Plan, cost: Cost) -> Estimate:
     anchored = needs_anchors(loss)
     fixed = 4 * (cost.teacher_size + cost.student_size + added) + 12 * cost.trained
     fixed += 4 * cost.student_size * anchored
-    strangers = plan.pairs * looks_at_strangers(loss)
+    strangers = plan.pairs * needs_mismatched(loss)
     whole = views * cost.maps + anchored * (views + min(views, strangers)) * cost.untrained_maps
     kept = min(whole, settings.cache_limit_gb * 1e9) if settings.crop_list else 0
     # Of what a cache takes each is computed once, the rest, as without one, whenever it is seen.
     fits = kept / whole if kept else 0.0
     seen, alone = fits * views + (1 - fits) * pictures, 0
-    if loss in PREPARERS:  # and what the pass before training leaves in the cache, there
+    if loss in CALIBRATORS:  # and what the pass before training leaves in the cache, there
         alone = plan.pairs * (cost.teacher + cost.untrained) + strangers * cost.untrained
         seen -= fits * min(plan.pairs, views)
     features = seen * (cost.teacher + anchored * cost.untrained)

@@ -35,17 +35,17 @@ from freqkd_lite.distil.teacher import FixedTeacher, Teacher
 from freqkd_lite.errors import Interrupted, UserError, unknown
 from freqkd_lite.features import TINY, Backbone, create_net, extract, load_backbone
 from freqkd_lite.losses import (
-    LOSSES,
-    PREPARERS,
+    CALIBRATORS,
     LossParts,
-    State,
+    Statistics,
     build_loss,
+    calibrate,
     check_options,
-    load_states,
-    looks_at_strangers,
+    load_statistics,
+    loss_name,
     needs_anchors,
-    pack_states,
-    prepare,
+    needs_mismatched,
+    pack_statistics,
 )
 from freqkd_lite.store import (
     RECIPE,
@@ -62,7 +62,7 @@ from freqkd_lite.store import (
 # places, two only save time, and the last one counts when the student is read.
 NOT_ADDRESSED = {"root", "data_options", "teacher_weights", "student_weights",
                  "checkpoint_every", "cache_limit_gb", "merge_scale"}  # fmt: skip
-MEASURED = "loss.safetensors"  # what a loss measured before training (`losses.prepare`)
+MEASURED = "loss.safetensors"  # what a loss measured before training (`losses.calibrate`)
 FILES = {"student.safetensors", "log.jsonl", "manifest.json", MEASURED}
 
 
@@ -87,12 +87,13 @@ class DistilSettings(BaseModel):
     has one in any case.
 
     `shuffled` gives each RGB picture another infrared one of its own set, in an order drawn from
-    the seed. `block_weights` are factors of the blocks' losses, 1 each by default.
+    the seed.
 
     `batch` is what one step sees, of all processes together; each takes its part in `accumulate`
     shares one after the other, and the loss is the mean over shares: what the whole batch would
-    give, but for `unic`, `pkd` and `eq`, which are no means over images, and for a student with
-    batch norm, which norms each share by itself (and keeps the statistics of the first process).
+    give, but for `unic`, `pkd` and `freqkd_paper`, which are no means over images, and for a
+    student with batch norm, which norms each share by itself (and keeps the statistics of the first
+    process).
     `clip` bounds the gradient's norm (None: no bound); with `clip_relative` it counts in medians of
     the last 100 steps' norms, so that the scale of a loss plays no part. `precision="auto"`
     measures once, before the first step, whether bfloat16 is faster here, and the run keeps to
@@ -115,9 +116,8 @@ class DistilSettings(BaseModel):
     student_weights: str | None = None
     blocks: tuple[int, ...] = (1, 3, 5, 7)
     student_blocks: tuple[int, ...] | None = None
-    loss: str = "code"
+    loss: str = "freqkd_code"
     loss_options: dict[str, float | str] = {}
-    block_weights: tuple[float, ...] | None = None
     projector: bool = False
     shuffled: bool = False
     lora_rank: int = Field(16, ge=0)
@@ -145,8 +145,8 @@ def settings_from(**values: object) -> DistilSettings:
     for name in values:
         if name not in DistilSettings.model_fields:
             raise unknown("setting of a distillation", name, DistilSettings.model_fields)
-    if values.get("loss", "code") not in LOSSES:
-        raise unknown("loss", values["loss"], LOSSES)
+    if "loss" in values:
+        values["loss"] = loss_name(values["loss"])
     try:
         settings = DistilSettings(**values)
     except ValidationError as error:
@@ -163,12 +163,6 @@ def settings_from(**values: object) -> DistilSettings:
         raise UserError(
             f"student_blocks={list(own)} must be as many as blocks={list(settings.blocks)}, for "
             "the first is matched to the first and so on: name one of the student's for each."
-        )
-    factors = settings.block_weights
-    if factors and (len(factors) != len(settings.blocks) or min(factors) < 0 or not any(factors)):
-        raise UserError(
-            f"block_weights={list(factors)}: give a number of 0 or more for each of "
-            f"blocks={list(settings.blocks)}, not all 0."
         )
     return settings
 
@@ -194,9 +188,8 @@ class Run:
         """The run's own loss on maps (N, C, h, w) by block, with what it measured before training;
         `untrained` are the maps of the student as it began, for losses that hold on to them."""
         file, name = self.folder / MEASURED, self.settings.loss
-        states = load_states(file) if file.is_file() else None
-        loss_of = build_loss(name, weights=self.settings.block_weights, states=states,
-                             **self.settings.loss_options)  # fmt: skip
+        statistics = load_statistics(file) if file.is_file() else None
+        loss_of = build_loss(name, statistics=statistics, **self.settings.loss_options)
         return loss_of(students, teachers, *([untrained] if needs_anchors(name) else []))
 
     def student(self) -> Backbone:
@@ -392,7 +385,7 @@ class Untrained:
 
 
 def measure_loss(untrained: Untrained, teacher: Teacher, pairs: data.PairSet,
-                 settings: DistilSettings, file: Path) -> list[State]:  # fmt: skip
+                 settings: DistilSettings, file: Path) -> list[Statistics]:  # fmt: skip
     """What the loss must know before training, from one pass over the pairs in the views of the
     first steps; kept in `file`, from where a run that goes on reads it. Strangers are of the same
     set, in the same crop, drawn with another seed than those of a `shuffled` training."""
@@ -405,7 +398,7 @@ def measure_loss(untrained: Untrained, teacher: Teacher, pairs: data.PairSet,
             targets = [target.to(infrared) for target in teacher(visible)]
             found = [untrained(infrared, targets), targets]
             looked = [settings]
-            if looks_at_strangers(settings.loss):
+            if needs_mismatched(settings.loss):
                 found.append(untrained(load_views(pairs, views, strange)[1], targets))
                 looked.append(strange)
             if not all(m.isfinite().all() for maps in found for m in maps):
@@ -416,19 +409,18 @@ def measure_loss(untrained: Untrained, teacher: Teacher, pairs: data.PairSet,
             yield tuple(found)
 
     if not file.is_file():
-        states = prepare(settings.loss, batches(), **settings.loss_options)
-        write_whole(file, pack_states(states))
-    return load_states(file)
+        statistics = calibrate(settings.loss, batches(), **settings.loss_options)
+        write_whole(file, pack_statistics(statistics))
+    return load_statistics(file)
 
 
 def train(student: Student, teacher: Teacher, pairs: data.PairSet, settings: DistilSettings,
           checkpoints: Checkpoints, log: Callable[[dict], None], team: Processes,
-          states: list[State] | None = None, untrained: Untrained | None = None,
+          statistics: list[Statistics] | None = None, untrained: Untrained | None = None,
           ) -> None:  # fmt: skip
     """The loop itself: `settings.steps` steps of AdamW on the label-free loss, with what the loss
-    measured before (`states`) and the untrained student, where it needs them."""
-    loss_of = build_loss(settings.loss, weights=settings.block_weights, states=states,
-                         **settings.loss_options)  # fmt: skip
+    measured before (`statistics`) and the untrained student, where it needs them."""
+    loss_of = build_loss(settings.loss, statistics=statistics, **settings.loss_options)
     anchored = needs_anchors(settings.loss)
     weights = [p for p in student.parameters() if p.requires_grad]
     optimiser = torch.optim.AdamW(weights, lr=settings.lr, weight_decay=settings.weight_decay)
@@ -561,13 +553,13 @@ def _train_into(part: Path, settings: DistilSettings, pairs: data.PairSet, teach
     """Train in the working folder; the manifest, written last, says that it is complete."""
     blocks = backbone.check_blocks(settings.student_blocks or settings.blocks)
     blank = torch.zeros(3, *(settings.crop or pairs.size))
-    needs = settings.loss in PREPARERS, needs_anchors(settings.loss)
+    needs = settings.loss in CALIBRATORS, needs_anchors(settings.loss)
     untrained = Untrained(backbone, settings, team.device) if any(needs) else None
     if settings.crop_list and settings.cache_limit_gb:
         views = len({view for step in plan(pairs, settings) for view in step})
         teacher.keep(blank, views, settings.cache_limit_gb * 1e9)
         if needs[1]:  # measuring may look at a stranger beside each pair
-            once = looks_at_strangers(settings.loss) * -(-len(pairs) // settings.batch)
+            once = needs_mismatched(settings.loss) * -(-len(pairs) // settings.batch)
             views += min(views, once * settings.batch)
             untrained.maps.keep(blank, views, settings.cache_limit_gb * 1e9)
     own = extract(backbone.to(team.device), blank[None].to(team.device), blocks)
@@ -576,10 +568,10 @@ def _train_into(part: Path, settings: DistilSettings, pairs: data.PairSet, teach
     student = Student(backbone, blocks, widths, settings.projector).to(team.device).train()
     part.mkdir(parents=True, exist_ok=True)
     checkpoints = Checkpoints(part, run_key(content), settings.checkpoint_every)
-    states = None
-    if settings.loss in PREPARERS:
+    statistics = None
+    if settings.loss in CALIBRATORS:
         with team.in_turn():  # the first one measures
-            states = measure_loss(untrained, teacher, pairs, settings, part / MEASURED)
+            statistics = measure_loss(untrained, teacher, pairs, settings, part / MEASURED)
     if not needs[1]:
         untrained = None  # what has been measured needs its network no more
     try:
@@ -599,7 +591,7 @@ def _train_into(part: Path, settings: DistilSettings, pairs: data.PairSet, teach
                 bar.set_postfix_str(f"loss {entry['loss']:.4f}", refresh=False)
                 bar.update(entry["step"] + 1 - bar.n)
 
-            train(student, teacher, pairs, settings, checkpoints, log, team, states, untrained)
+            train(student, teacher, pairs, settings, checkpoints, log, team, statistics, untrained)
         if not team.first:
             return
         student.cpu()

@@ -22,6 +22,7 @@ from torch import Tensor
 from torch.nn.functional import mse_loss
 
 from freqkd_lite.errors import UserError, unknown
+from freqkd_lite.names import OLD_NAMES
 from freqkd_lite.spectrum import at_least_float32
 
 BlockLoss = Callable[..., dict[str, Tensor]]
@@ -34,9 +35,6 @@ EPS = 1e-6
 LOSSES: dict[str, BlockLoss] = {}
 CALIBRATORS: dict[str, Callable[..., Calibrator]] = {}
 """The losses that need calibration, and what does it: f(**options of the loss) for each block."""
-
-OLD_NAMES = {"code": "freqkd_code", "eq": "freqkd_paper"}
-"""Losses by the names they had in earlier sweep files and results."""
 
 
 class Calibrator(Protocol):
@@ -76,7 +74,8 @@ def register(
 
 
 def loss_name(name: str) -> str:
-    """The name of a loss as it is now (`OLD_NAMES`). `UserError` for an unknown one."""
+    """The name of a loss as it is now: older sweep files say `code` and `eq`. `UserError` for an
+    unknown one."""
     name = OLD_NAMES.get(name, name)
     if name not in LOSSES:
         raise unknown("loss", name, LOSSES)

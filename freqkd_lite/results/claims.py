@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from freqkd_lite.errors import UserError
-from freqkd_lite.losses import LOSSES
+from freqkd_lite.losses import LOSSES, loss_name
 from freqkd_lite.names import NAMES
 from freqkd_lite.results.paired import MARGIN, Difference, Differences, beats, read_differences
 from freqkd_lite.results.rows import (
@@ -197,7 +197,7 @@ def finding(results: Path) -> str:
     told = ", ".join(
         f"**{name(d.arm)} {d}**{beside.get(d.arm, '')}{entered(kept, d)}" for d in ahead
     )
-    ours = [d for d in rows if LOSSES[split_arm(d.arm)[0]].__module__ in OURS]
+    ours = [d for d in rows if LOSSES[loss_name(split_arm(d.arm)[0])].__module__ in OURS]
     own, other = own_settings(named.arm).items(), []
     for d in rows:  # the same loss with other settings
         theirs = [f"{k}={v}" for k, v in own_settings(d.arm).items() if (k, v) not in own]

@@ -408,8 +408,8 @@ def log_conclusion(deviation: dict[str, float], wide: dict[str, float] | None = 
 
 
 SENT = {
-    "FreqKD and its variants": ("code", "signed", "low_only", "high_only", "eq", "robust",
-                                "swapped"),
+    "FreqKD and its variants": ("freqkd_code", "signed", "low_only", "high_only",
+                                "freqkd_paper", "robust", "swapped"),
     "Weighed, or by what can be learned": ("step", "lowpass", "coherence", "anchor", "projected"),
     "What others published": ("mse_raw", "unic", "pkd", "cwd", "wavelet", "spectralkd", "gram",
                               "attention"),
@@ -471,16 +471,16 @@ def gradient_conclusion(
     sent: dict[str, Sequence[Tensor]], high: dict[str, Sequence[Tensor]]
 ) -> str:
     """How much reaches the high band, from most to least, and how far the missing sign turns it, in
-    words. `sent`: gradients of whole losses; `high`: of the high band's terms of "code" and
+    words. `sent`: gradients of whole losses; `high`: of the high band's terms of "freqkd_code" and
     "signed" alone."""
     beyond = {name: np.mean([float(energy_above(g, 0.5).mean()) for g in blocks])
               for name, blocks in sent.items()}  # fmt: skip
     shares = [f"{NAMES[name]} {beyond[name]:.0%}" for name in sorted(beyond, key=beyond.get)[::-1]]
-    turned = agreement(high["code"], high["signed"])
+    turned = agreement(high["freqkd_code"], high["signed"])
     words = ("nearly the same way", "partly the same way", "different ways")
     same = words[(turned < 0.9) + (turned < 0.5)]
-    part = np.mean([float(h.norm() / g.norm())
-                    for h, g in zip(high["code"], sent["code"], strict=True)])  # fmt: skip
+    both = zip(high["freqkd_code"], sent["freqkd_code"], strict=True)
+    part = np.mean([float(h.norm() / g.norm()) for h, g in both])
     return (
         f"Of its gradient's energy each sends beyond rho 0.5: {', '.join(shares)}.\n"
         f"FreqKD's high term brings a gradient of {part:.1%} of the whole one's size. With and "

@@ -13,7 +13,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from freqkd_lite.losses import State
+from freqkd_lite.losses import Statistics
 from freqkd_lite.losses.coherence import on_grid, weight_curve
 from freqkd_lite.spectrum import radius
 from freqkd_lite.viz.style import COLOURS
@@ -27,7 +27,7 @@ LOOKS = {"coherence": (COLOURS["low"], "-"), "gls": (COLOURS["high"], "-"),
          "step": (COLOURS["code"], "--")}  # fmt: skip
 
 
-def weights_of(state: State, h: int, w: int, cutoff: float = 0.5) -> dict[str, Tensor]:
+def weights_of(state: Statistics, h: int, w: int, cutoff: float = 0.5) -> dict[str, Tensor]:
     """The three weights of a block at each bin (h, w), each with its largest value 1: the measured
     coherence, the inverse of the power that can't be predicted, and FreqKD's step of 1 and 0.1."""
     found = {"coherence": on_grid(state, weight_curve(state), h, w),
@@ -36,7 +36,9 @@ def weights_of(state: State, h: int, w: int, cutoff: float = 0.5) -> dict[str, T
     return {name: weight / weight.max() for name, weight in found.items()}
 
 
-def high_shares(states: Sequence[State], h: int, w: int, cutoff: float = 0.5) -> dict[str, float]:
+def high_shares(
+    states: Sequence[Statistics], h: int, w: int, cutoff: float = 0.5
+) -> dict[str, float]:
     """By weight the share of the cost that lies beyond the cutoff for a student that gives nothing:
     sum of weight x teacher's power over those bins, of that over all; mean over blocks."""
     high, shares = radius(h, w) > cutoff, {name: [] for name in ANSWERS}
@@ -48,20 +50,20 @@ def high_shares(states: Sequence[State], h: int, w: int, cutoff: float = 0.5) ->
     return {name: float(np.mean(values)) for name, values in shares.items()}
 
 
-def plain_share(states: Sequence[State], h: int, w: int, cutoff: float = 0.5) -> float:
+def plain_share(states: Sequence[Statistics], h: int, w: int, cutoff: float = 0.5) -> float:
     """The same share under plain MSE: that of the teacher's power; mean over blocks."""
     powers = [on_grid(state, state["power"], h, w) for state in states]
     return float(np.mean([float(p[radius(h, w) > cutoff].sum() / p.sum()) for p in powers]))
 
 
-def measured(states: Sequence[State], blocks: Sequence[int]) -> tuple[Figure, str]:
+def measured(states: Sequence[Statistics], blocks: Sequence[int]) -> tuple[Figure, str]:
     """Coherence over rho, each block and what shuffled pairs share; beside it the teacher's power
     per bin, on a logarithmic axis."""
     figure, (ax, right) = plt.subplots(1, 2, figsize=(7.5, 3.4))
     shades = plt.cm.viridis(np.linspace(0.1, 0.85, len(states)))
     for state, block, colour in zip(states, blocks, shades, strict=True):
         ax.plot(state["rho"], state["coherence"], color=colour, label=f"block {block}")
-        ax.plot(state["rho"], state["shuffled"], color=colour, lw=1, ls=":")
+        ax.plot(state["rho"], state["mismatched"], color=colour, lw=1, ls=":")
         right.plot(state["rho"], state["power"], color=colour)
     ax.plot([], [], color=COLOURS["none"], lw=1, ls=":", label="shuffled pairs")
     ax.set(title="What can be followed", xlabel="rho (1 = Nyquist of an axis)",
@@ -77,7 +79,7 @@ def measured(states: Sequence[State], blocks: Sequence[int]) -> tuple[Figure, st
 
 
 def compared(
-    states: Sequence[State], h: int, w: int, cutoff: float = 0.5, guess: str | None = None
+    states: Sequence[Statistics], h: int, w: int, cutoff: float = 0.5, guess: str | None = None
 ) -> tuple[Figure, str]:
     """The three weights over the measured coherence, each as the mean over blocks with its largest
     value 1; and by weight the share of the cost beyond the cutoff, the guess framed."""

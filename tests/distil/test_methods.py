@@ -4,7 +4,7 @@ import pytest
 
 from freqkd_lite.distil.methods import arm_settings, check_arms
 from freqkd_lite.errors import UserError
-from freqkd_lite.results.rows import own_settings, split_arm, with_settings
+from freqkd_lite.results.rows import split_arm, with_settings
 from freqkd_lite.viz.scores import colour, name
 
 
@@ -52,10 +52,6 @@ def test_a_name_is_taken_apart_and_put_together():
     assert with_settings("mse", "steps=60") == "mse (steps=60)"
     assert with_settings("mse (lr=0.003)", "steps=60") == "mse (lr=0.003, steps=60)"
     assert name("code (lr=0.003)") == "FreqKD (code) · lr=0.003"
-    weighed = "mse (shuffled=True, block_weights=[1, 0.5], lr=0.003)"
-    assert name(weighed) == "MSE · shuffled pairs · block_weights=[1, 0.5] · lr=0.003"
-    assert own_settings(weighed)["block_weights"] == "[1, 0.5]"
-    assert arm_settings(weighed, blocks=[3, 4]).block_weights == (1, 0.5)
     assert colour("code (lr=0.003)") == colour("code") != colour("mse (lr=0.003)")
 
 

@@ -294,16 +294,10 @@ def test_a_loss_that_is_not_finite_leaves_no_run(tmp_path, monkeypatch):
         (dict(stepz=3), "called 'stepz': did you mean 'steps'"),
         (dict(steps="many"), "steps='many'"),
         (dict(lr=-1), "lr=-1"),
-        (dict(loss="cod"), "did you mean 'code'"),
+        (dict(loss="cod"), "freqkd_code"),
         (dict(loss="none"), "no loss called 'none'"),
         (dict(loss_options={"cutof": 0.4}), "called 'cutof': did you mean 'cutoff'"),
         (dict(loss_options={"cutoff": "4e-1"}), "cutoff='4e-1' can't be used: give a finite"),
-        (
-            dict(blocks=(1, 3), block_weights=(1,)),
-            r"block_weights=\[1.0\]: give a number .*=\[1, 3\]",
-        ),
-        (dict(blocks=(1, 3), block_weights=(0, 0)), "not all 0"),
-        (dict(blocks=(1, 3), block_weights=(1, -1)), "a number of 0 or more for each"),
         (dict(student_blocks=(1, 2)), r"student_blocks=\[1, 2\] must be as many as blocks=\[1, 3"),
     ],
 )
@@ -340,19 +334,6 @@ def noisy(**changes):
     return small(dataset="noise", batch=5, flip=0.0, **changes)
 
 
-def test_blocks_count_as_often_as_their_weights_say(tmp_path):
-    """A block with weight 0 alone: the run is that of the other block."""
-    chosen = (None, (2, 0), (0, 0.5))
-    runs = (distil.distil(small(block_weights=w), tmp_path, progress=False) for w in chosen)
-    first = [run.log[0]["loss"] for run in runs]
-    assert first[0] == pytest.approx(first[1] / 2 + 2 * first[2], rel=1e-5)
-    run = distil.distil(small(block_weights=(2, 0)), tmp_path, progress=False)
-    maps = [torch.rand(2, 192, 2, 3), torch.rand(2, 192, 2, 3)]
-    other = [m.flip(0) for m in maps]
-    whole = run.loss(maps, other, maps).total
-    assert whole == pytest.approx(2 * losses.build_loss("code")(maps[:1], other[:1]).total.item())
-
-
 def test_the_untrained_student_of_fixed_views_is_computed_once(tmp_path, monkeypatch):
     """With `crop_list` what it makes of a view is kept: the same student again, from the disk, and
     without a cache at all."""
@@ -381,9 +362,9 @@ def test_strangers_are_other_pictures_of_the_set_in_the_same_crop(tmp_path, monk
     """By the pictures' own numbers (`Stripes`): the untrained student sees another infrared picture
     beside each RGB one, cut and mirrored as that is."""
     seen = []
-    monkeypatch.setattr(distil, "prepare", lambda name, batches, **options: seen.extend(batches))
-    monkeypatch.setattr(distil, "pack_states", lambda states: b"")
-    monkeypatch.setattr(distil, "load_states", lambda file: [])
+    monkeypatch.setattr(distil, "calibrate", lambda name, batches, **options: seen.extend(batches))
+    monkeypatch.setattr(distil, "pack_statistics", lambda states: b"")
+    monkeypatch.setattr(distil, "load_statistics", lambda file: [])
     pairs, settings = Stripes(), small(loss="coherence", batch=4, crop=(14, 28), flip=0.5)
     looks = [lambda images, *_: [images]] * 2
     distil.measure_loss(*looks, pairs, settings, tmp_path / "never")
@@ -412,7 +393,7 @@ def test_a_loss_that_looks_before_training_keeps_what_it_saw(tmp_path, monkeypat
     net = load_backbone(settings.teacher, weights).freeze()
     maps = [(extract(net, pair.infrared[None], (1, 3)), extract(net, pair.visible[None], (1, 3)))
             for pair in pairs]  # fmt: skip
-    kept = losses.load_states(run.folder / "loss.safetensors")
+    kept = losses.load_statistics(run.folder / "loss.safetensors")
     if loss != "robust":  # power is a mean over pairs, in whatever order
         for block, state in enumerate(kept):
             power = torch.stack([

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from freqkd_lite.errors import UserError
-from freqkd_lite.losses import build_loss, normalise, prepare
+from freqkd_lite.losses import build_loss, calibrate, normalise
 from freqkd_lite.losses.coherence import Predictability, on_grid, weight_curve
 from freqkd_lite.spectrum import RINGS, radius, ring_masks
 from freqkd_lite.spectrum.coherence import coherence as measured
@@ -13,7 +13,7 @@ from freqkd_lite.spectrum.coherence import coherence as measured
 STATE = {
     "rho": torch.tensor([0.0, 0.5, 1.0]),
     "coherence": torch.tensor([0.64, 0.36, -0.01]),
-    "shuffled": torch.tensor([0.28, 0.36, 0.0]),
+    "mismatched": torch.tensor([0.28, 0.36, 0.0]),
     "power": torch.tensor([4.0, 2.0, 0.5]),
 }
 
@@ -49,16 +49,16 @@ def test_a_perfect_measurement_finds_the_share_that_was_put_in():
     Many channels, so that the normalisation is nearly one factor for all tokens."""
     h, w = 8, 10
     rho = radius(h, w)
-    preparer = Predictability()
+    calibrator = Predictability()
     for seed in range(8):
         shared = noise(8, 96, h, w, seed=seed)
         extra = filtered_noise((0.1 + rho**2).sqrt(), 8, 96, h, w, seed=100 + seed)
-        preparer.update(shared, shared + extra)
-    state = preparer.state()
+        calibrator.update(shared, shared + extra)
+    state = calibrator.statistics()
     expected = [(1 / (1.1 + rho[ring] ** 2)).mean() for ring in ring_masks(h, w, RINGS)]
     assert state["rho"][0] == 0 and len(state["rho"]) == 9
     assert state["coherence"][1:].tolist() == pytest.approx([float(c) for c in expected], abs=0.03)
-    assert state["shuffled"][1:].abs().max() < 0.02
+    assert state["mismatched"][1:].abs().max() < 0.02
 
 
 def test_two_passes_over_batches_are_one_over_all():
@@ -67,69 +67,59 @@ def test_two_passes_over_batches_are_one_over_all():
     whole.update(student, teacher)
     for at in (slice(0, 2), slice(2, 5), slice(5, 6)):
         parts.update(student[at], teacher[at])
-    one, other = whole.state(), parts.state()
+    one, other = whole.statistics(), parts.statistics()
     for name in ("rho", "coherence", "power"):
         torch.testing.assert_close(one[name], other[name])
     _, rings = measured(normalise(teacher), normalise(student))
     torch.testing.assert_close(one["coherence"][1:].double(), rings[~rings.isnan()])
 
 
-def test_no_teacher_is_its_own_stranger():
+def test_no_teacher_is_its_own_mismatched_partner():
     """Teachers equal their students, image by image unlike. One image a batch: were the first one
-    set beside itself, strangers would share a quarter of their waves or so."""
-    preparer = Predictability()
+    set beside itself, mismatched pairs would share a quarter of their waves or so."""
+    calibrator = Predictability()
     for seed in range(4):
         x = noise(1, 64, 8, 8, seed=seed)
-        preparer.update(x, x)
-    assert preparer.shuffled.images == 3
-    assert abs(preparer.state()["shuffled"][1:].mean()) < 0.05
+        calibrator.update(x, x)
+    assert calibrator.mismatched.images == 3
+    assert abs(calibrator.statistics()["mismatched"][1:].mean()) < 0.05
     few = Predictability()
     for seed in range(2):
         few.update(noise(1, 4, 8, 8, seed=seed), noise(1, 4, 8, 8, seed=seed))
-    with pytest.raises(UserError, match="So few pairs"):
-        few.state()
+    with pytest.raises(UserError, match="more pairs"):
+        few.statistics()
 
 
-def test_a_stranger_that_is_given_stands_beside_the_teacher():
-    """`shuffled` is then the coherence of the teacher's maps and the strangers'."""
+def test_mismatched_maps_that_are_given_stand_beside_the_teacher():
+    """`mismatched` is then the coherence of the teacher's maps and these."""
     student, teacher, strange = (noise(6, 4, 6, 8, seed=s) for s in range(3))
-    states = prepare("coherence", [[[x[at]] for x in (student, teacher, strange + teacher)]
+    statistics = calibrate("coherence", [[[x[at]] for x in (student, teacher, strange + teacher)]
                                    for at in (slice(0, 4), slice(4, 6))])  # fmt: skip
-    for name, other in (("shuffled", strange + teacher), ("coherence", student)):
+    for name, other in (("mismatched", strange + teacher), ("coherence", student)):
         _, rings = measured(normalise(teacher), normalise(other))
-        torch.testing.assert_close(states[0][name][1:].double(), rings[~rings.isnan()])
-    with pytest.raises(UserError, match="2 student and 1 stranger maps"):
-        prepare("coherence", [([X, X], [X, X], [X])])
-    with pytest.raises(UserError, match="'projected' looks at no strangers: yield"):
-        prepare("projected", [([X], [X], [X])])
-
-
-def test_of_a_batch_its_last_image_alone_is_kept():
-    preparer = Predictability()
-    preparer.update(noise(6, 4, 8, 8), noise(6, 4, 8, 8, seed=1))
-    assert preparer.last.untyped_storage().nbytes() == 4 * 8 * 8 * 8
+        torch.testing.assert_close(statistics[0][name][1:].double(), rings[~rings.isnan()])
 
 
 def test_a_weight_where_the_teacher_has_no_power_is_refused():
     blind = {"rho": torch.tensor([0.0, 0.5, 1.0]), "coherence": torch.tensor([0.5, 0.0, 0.0]),
-             "shuffled": torch.zeros(3), "power": torch.tensor([0.0, 2.0, 1.0])}  # fmt: skip
+             "mismatched": torch.zeros(3), "power": torch.tensor([0.0, 2.0, 1.0])}  # fmt: skip
     maps = [noise(2, 3, 4, 4)], [noise(2, 3, 4, 4, seed=1)]
-    with pytest.raises(UserError, match="no power on 4 x 4 tokens"):
-        build_loss("coherence", states=[blind])(*maps)
+    with pytest.raises(UserError, match="4 x 4 tokens"):
+        build_loss("coherence", statistics=[blind])(*maps)
 
 
-def test_shuffled_pairs_share_their_layout_alone():
+def test_mismatched_pairs_share_their_layout_alone():
     """All pictures have one layout, of power L(f), beside what is each pair's own, of power 1; the
-    teacher adds noise of power 1. So pairs share L + 1 and shuffled ones L."""
+    teacher adds noise of power 1. So pairs share L + 1 and mismatched ones L."""
     layout, own, extra = (noise(n, 64, 8, 8, seed=n + s) for n, s in ((1, 0), (64, 1), (64, 2)))
-    preparer = Predictability()
+    calibrator = Predictability()
     for i in range(0, 64, 8):
         student = layout + own[i : i + 8]
-        preparer.update(student, student + extra[i : i + 8])
-    state = preparer.state()
+        calibrator.update(student, student + extra[i : i + 8])
+    state = calibrator.statistics()
     power = abs(np.fft.fft2(layout.numpy(), norm="ortho")[0]) ** 2
     weight = np.sqrt((power + 1) * (power + 2))
-    for name, common in (("coherence", power + 1), ("shuffled", power)):
+    for name, common in (("coherence", power + 1), ("mismatched", power)):
         expected = (common**2 / weight).sum() / weight.sum()
         assert state[name][1:].mean().item() == pytest.approx(expected, abs=0.02), name
 
@@ -138,21 +128,19 @@ def test_across_channels_finds_what_no_single_channel_tells():
     """Each teacher channel is a mix of all of the student's, so that channel by channel little is
     coherent, and a map across them predicts all but the noise."""
     mix = torch.linalg.qr(noise(32, 32, seed=9))[0]
-    preparer = Predictability(variant="predicted")
+    calibrator = Predictability(variant="predicted")
     for seed in range(6):
         student = noise(8, 32, 8, 8, seed=seed)
         mixed = torch.einsum("dc,nchw->ndhw", mix, student)
-        preparer.update(student, mixed + 0.5 * noise(8, 32, 8, 8, seed=50 + seed))
-    state = preparer.state()
+        calibrator.update(student, mixed + 0.5 * noise(8, 32, 8, 8, seed=50 + seed))
+    state = calibrator.statistics()
     assert state["coherence"][1:].mean() < 0.1
     # 1 / (1 + .25) for the mix; the fit costs the more the fewer bins a ring has
     assert state["predicted"][4:].mean().item() == pytest.approx(0.8, abs=0.05)
     unrelated = Predictability(variant="predicted")
     for seed in range(6):
         unrelated.update(noise(8, 32, 8, 8, seed=seed), noise(8, 32, 8, 8, seed=50 + seed))
-    assert unrelated.state()["predicted"].max() < 0.02
-    with pytest.raises(UserError, match="was not measured"):
-        weight_curve(STATE, "predicted")
+    assert unrelated.statistics()["predicted"].max() < 0.02
 
 
 def test_across_channels_counts_every_bin_of_the_whole_spectrum():
@@ -161,12 +149,12 @@ def test_across_channels_counts_every_bin_of_the_whole_spectrum():
     h, w = 8, 12
     apart = torch.zeros(h, w)
     apart[:, [0, w // 2]] = 1
-    preparer = Predictability(variant="predicted")
+    calibrator = Predictability(variant="predicted")
     for seed in range(8):
         student = noise(8, 8, h, w, seed=seed)
         other = filtered_noise(apart, 8, 8, h, w, seed=50 + seed)
-        preparer.update(student, filtered_noise(1 - apart, 8, 8, h, w, seed=seed) + other)
-    found = preparer.state()["predicted"][1:]
+        calibrator.update(student, filtered_noise(1 - apart, 8, 8, h, w, seed=seed) + other)
+    found = calibrator.statistics()["predicted"][1:]
     shares = [float(1 - apart[ring].mean()) for ring in ring_masks(h, w, RINGS) if ring.any()]
     assert found.tolist() == pytest.approx([p**2 for p in shares], abs=0.06)
 
@@ -177,11 +165,13 @@ def test_the_scaled_weight_charges_an_absent_student_what_mse_does():
     gain = (1 / (0.2 + rho)).sqrt()
     teacher = filtered_noise(gain, 16, 48, h, w)
     student = teacher + filtered_noise(gain, 16, 48, h, w, seed=1)
-    states = prepare("coherence", [([student], [teacher])])
+    statistics = calibrate("coherence", [([student], [teacher])])
     absent = torch.zeros_like(teacher)
     mse = build_loss("mse")([absent], [teacher]).total
     for variant in ("plain", "gls", "root"):
-        cost = build_loss("coherence", states=states, variant=variant)([absent], [teacher]).total
+        cost = build_loss("coherence", statistics=statistics, variant=variant)(
+            [absent], [teacher]
+        ).total
         assert cost.item() == pytest.approx(mse.item(), rel=0.03), variant
 
 
@@ -195,9 +185,9 @@ def test_measured_weights_keep_their_level():
     spectrum = torch.fft.fft2(normalise(teacher), norm="ortho").abs().square()
     by_hand = (spectrum * on_grid(STATE, STATE["coherence"].clamp_min(0), h, w)).mean()
 
-    def cost(*states, **options):
-        loss = build_loss("coherence", states=states, **options)
-        return loss([absent] * len(states), [teacher] * len(states)).parts
+    def cost(*statistics, **options):
+        loss = build_loss("coherence", statistics=statistics, **options)
+        return loss([absent] * len(statistics), [teacher] * len(statistics)).parts
 
     found = cost(STATE, half, level="measured")
     assert found["block0/all"].item() == pytest.approx(by_hand.item())
@@ -218,7 +208,7 @@ def test_coherence_charges_each_wave_its_weight(variant, at):
         angle = 2 * np.pi * k * x / 16
         wave = torch.stack([angle.cos(), angle.sin()])[None]
         base = torch.stack([(2 * np.pi * x / 16).cos(), (2 * np.pi * x / 16).sin()])[None]
-        loss = build_loss("coherence", states=[STATE], variant=variant)
+        loss = build_loss("coherence", statistics=[STATE], variant=variant)
         both = torch.cat([base, -wave], 1), torch.cat([base, wave], 1)
         return loss([both[0]], [both[1]]).total.item()
 
@@ -229,19 +219,19 @@ def test_coherence_charges_each_wave_its_weight(variant, at):
 def test_the_anchor_pulls_as_far_as_the_weight_says():
     teacher, start = noise(2, 5, 6, 8), noise(2, 5, 6, 8, seed=1)
     flat = {**STATE, "coherence": torch.full((3,), 0.25)}
-    loss = build_loss("anchor", states=[flat])
+    loss = build_loss("anchor", statistics=[flat])
     t, s0 = normalise(teacher), normalise(start)
     expected = (0.25 * (t - s0)).square().mean()
     assert loss([start], [teacher], [start]).total.item() == pytest.approx(expected.item())
     expected = (0.75 * (t - s0)).square().mean()
     assert loss([teacher], [teacher], [start]).total.item() == pytest.approx(expected.item())
-    root = build_loss("anchor", states=[flat], variant="root")  # half of the way each
+    root = build_loss("anchor", statistics=[flat], variant="root")  # half of the way each
     assert root([start], [teacher], [start]).total.item() == pytest.approx(
         (0.5 * (t - s0)).square().mean().item()
     )
     # With weight 1 the untrained student does not matter: it is MSE. More than 1 counts as 1.
     for of in (1.0, 1.2):
-        whole = build_loss("anchor", states=[{**STATE, "coherence": torch.full((3,), of)}])
+        whole = build_loss("anchor", statistics=[{**STATE, "coherence": torch.full((3,), of)}])
         student = noise(2, 5, 6, 8, seed=2)
         mse = build_loss("mse")([student], [teacher]).total.item()
         assert whole([student], [teacher], [start]).total.item() == pytest.approx(mse)
@@ -251,12 +241,12 @@ def test_the_anchor_splits_by_frequency():
     """Full weight up to rho = .5 and none beyond .75: the target is the teacher's low waves and
     the untrained student's high ones."""
     state = {"rho": torch.tensor([0.0, 0.5, 0.75]), "coherence": torch.tensor([1.0, 1.0, 0.0]),
-             "shuffled": torch.zeros(3), "power": torch.ones(3)}  # fmt: skip
+             "mismatched": torch.zeros(3), "power": torch.ones(3)}  # fmt: skip
     teacher, start, student = (noise(1, 3, 8, 8, seed=s) for s in range(3))
     t, s0, s = (np.fft.fft2(normalise(x).numpy(), norm="ortho") for x in (teacher, start, student))
     weight = np.interp(radius(8, 8).numpy(), [0, 0.5, 0.75], [1, 1, 0])
     expected = (abs(s - weight * t - (1 - weight) * s0) ** 2).mean()
-    found = build_loss("anchor", states=[state])([student], [teacher], [start]).total
+    found = build_loss("anchor", statistics=[state])([student], [teacher], [start]).total
     assert found.item() == pytest.approx(expected)
 
 
@@ -264,20 +254,25 @@ X = noise(2, 3, 4, 4)
 
 
 @pytest.mark.parametrize(
-    "call,says",
+    "name,statistics,options,names",
     [
-        (lambda: build_loss("coherence", states=[STATE], variant="gsl"), "did you mean 'gls'"),
-        (lambda: build_loss("coherence", states=[STATE], level="mes"), "did you mean 'mse'"),
-        (lambda: build_loss("anchor", states=[STATE], variant="gls"), "no share between 0 and 1"),
-        (lambda: build_loss("anchor", states=[STATE])([X], [X]), "needs anchors"),
-        (lambda: build_loss("coherence", states=[{**STATE, "coherence": torch.zeros(3)}]),
-         "0 at all frequencies"),
-        (lambda: build_loss("coherence", states=[{"median": torch.tensor(0.3)}]),
-         "states holds median, which tells no weight: give what prepare"),
-        (lambda: prepare("coherence", [([X[:1]], [X[:1]])]), "So few pairs tell nothing"),
-        (lambda: prepare("coherence", [([X], [X])], variant="predicted"), "needs two batches"),
+        ("coherence", STATE, dict(variant="gsl"), "'gls'"),
+        ("coherence", STATE, dict(level="mes"), "'mse'"),
+        ("anchor", STATE, dict(variant="gls"), "variant='gls'"),
+        ("coherence", {**STATE, "coherence": torch.zeros(3)}, {}, "0 at all frequencies"),
+        ("coherence", {"median": torch.tensor(0.3)}, {}, "holds median"),
+        ("coherence", STATE, dict(variant="predicted"), "variant='predicted'"),
     ],
-)  # fmt: skip
-def test_what_does_not_fit_is_told(call, says):
-    with pytest.raises(UserError, match=says):
-        call()
+)
+def test_bad_statistics_and_options_name_what_to_change(name, statistics, options, names):
+    with pytest.raises(UserError, match=names):
+        build_loss(name, statistics=[statistics], **options)
+
+
+def test_what_calibration_needs_is_named():
+    with pytest.raises(UserError, match="anchors"):
+        build_loss("anchor", statistics=[STATE])([X], [X])
+    with pytest.raises(UserError, match="more pairs"):
+        calibrate("coherence", [([X[:1]], [X[:1]])])
+    with pytest.raises(UserError, match="two batches"):
+        calibrate("coherence", [([X], [X])], variant="predicted")

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from freqkd_lite.errors import UserError
-from freqkd_lite.losses import build_loss, normalise, prepare
+from freqkd_lite.losses import build_loss, calibrate, normalise
 from freqkd_lite.losses.coherence import RIDGES
 from freqkd_lite.losses.subspace import ReducedRank
 
@@ -29,18 +29,18 @@ def pairs(count, seed, extra=0.0):
     return student, torch.einsum("ck,nkhw->nchw", AXES, along)
 
 
-def prepared(batches):
-    return prepare("projected", (([s], [t]) for s, t in batches))
+def calibrated(batches):
+    return calibrate("projected", (([s], [t]) for s, t in batches))
 
 
 def test_the_map_finds_the_directions_that_are_shared_and_no_others():
-    (state,) = prepared(pairs(8, 10 * i, extra=1.0) for i in range(16))
+    (state,) = calibrated(pairs(8, 10 * i, extra=1.0) for i in range(16))
     kept = state["directions"][:, state["r2"] >= 0.1].double()
     assert kept.shape == (CHANNELS, SHARED)
     # The cosines of the angles between the two subspaces.
     cosines = torch.linalg.svdvals(kept.T @ AXES[:, :SHARED])
     assert cosines.min() > 0.99
-    # Of powers 1 and 1 half can be told; along the other directions there is power 1, not told.
+    # Of powers 1 and 1 half is predictable; along the other directions there is power 1, and none is.
     assert state["r2"][:SHARED].tolist() == pytest.approx([0.5] * SHARED, abs=0.04)
     assert abs(state["r2"][SHARED:]).max() < 0.03
     _, teacher = pairs(64, 1000, extra=1.0)
@@ -53,22 +53,22 @@ def test_the_map_finds_the_directions_that_are_shared_and_no_others():
 def test_scores_are_of_pairs_that_were_not_fitted():
     """Unrelated, and few: in the fit's own half 24 channels explain a large part of 96 tokens."""
     student, teacher = noise(4, CHANNELS, 6, 8), noise(4, CHANNELS, 6, 8, seed=1)
-    (state,) = prepared([(student, teacher)])
+    (state,) = calibrated([(student, teacher)])
     assert state["r2"].max() < 0.1
     own = normalise(teacher)[::2].movedim(1, 0).flatten(1)
     seen = normalise(student)[::2].movedim(1, 0).flatten(1)
     missed = own - own @ torch.linalg.pinv(seen) @ seen
     assert 1 - missed.square().sum() / own.square().sum() > 0.2
-    with pytest.raises(UserError, match="least=0.1 leaves no direction"):
-        build_loss("projected", states=[state])
+    with pytest.raises(UserError, match="least=0.1"):
+        build_loss("projected", statistics=[state])
 
 
 def test_where_all_is_shared_it_is_mse():
     teacher = noise(6, CHANNELS, 6, 8)
-    states = prepared([(teacher, teacher)])
+    statistics = calibrated([(teacher, teacher)])
     student = noise(6, CHANNELS, 6, 8, seed=3).requires_grad_()
     gradients = []
-    for loss in (build_loss("projected", states=states), build_loss("mse")):
+    for loss in (build_loss("projected", statistics=statistics), build_loss("mse")):
         total = loss([student], [teacher]).total
         gradients.append((total.item(), torch.autograd.grad(total, student)[0]))
     (one, slope), (mse, plain) = gradients
@@ -78,9 +78,9 @@ def test_where_all_is_shared_it_is_mse():
 
 def test_a_student_that_gives_nothing_pays_as_under_mse_and_only_what_is_shared_counts():
     batches = [pairs(8, 10 * i) for i in range(12)]
-    states = prepared(batches)
+    statistics = calibrated(batches)
     _, teacher = pairs(16, 1000)
-    losses = build_loss("projected", states=states), build_loss("mse")
+    losses = build_loss("projected", statistics=statistics), build_loss("mse")
     of_none, mse = (loss([torch.zeros_like(teacher)], [teacher]).total.item() for loss in losses)
     assert of_none == pytest.approx(mse, rel=0.05)
     # By hand: the teacher's parts along the axes that were put in, of tokens of length 1.
@@ -101,20 +101,20 @@ def test_pairs_count_alike_however_they_are_batched():
     whole.update(student, teacher)
     for at in (slice(0, 1), slice(1, 4), slice(4, 7)):
         parts.update(student[at], teacher[at])
-    one, other = whole.state(), parts.state()
+    one, other = whole.statistics(), parts.statistics()
     for key in ("r2", "power"):
         torch.testing.assert_close(one[key], other[key])
     # power: of the pairs 1, 3 and 5, which score
     scored = normalise(teacher)[1::2].square().mean((0, 2, 3)).sum()
     assert one["power"].sum().item() == pytest.approx(scored.item())
-    with pytest.raises(UserError, match="One pair tells nothing"):
-        prepared([(student[:1], teacher[:1])])
+    with pytest.raises(UserError, match="One pair"):
+        calibrated([(student[:1], teacher[:1])])
 
 
 def test_of_the_ridges_the_one_that_predicts_most_on_the_other_pairs_is_taken():
     """Few tokens and much noise: a weak ridge fits that. By NumPy, ridge for ridge."""
     student, teacher = pairs(4, 70, extra=20.0)
-    (state,) = prepared([(student, teacher)])
+    (state,) = calibrated([(student, teacher)])
     halves = [[normalise(x)[half::2].movedim(1, 0).flatten(1).numpy() for x in (student, teacher)]
               for half in (0, 1)]  # fmt: skip
     (fit_s, fit_t), (s, t) = halves

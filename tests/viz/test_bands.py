@@ -281,7 +281,7 @@ def test_the_words_about_valleys_follow_the_curve():
 
 def test_the_package_has_a_second_valley_and_the_one_with_signs_has_not():
     teacher = noise(12, 2, 32, 12, 16)
-    negated = build_loss("code")([-teacher], [teacher]).parts
+    negated = build_loss("freqkd_code")([-teacher], [teacher]).parts
     assert negated["block0/high"] == 0 and negated["block0/low"] > 0
     high = split_bands(normalise(teacher), mask=centred_rectangle(12, 16))[1]
     by_hand = 0.1 * (torch.log1p(0 * high) - torch.log1p(high.abs())).square().mean()
@@ -358,15 +358,15 @@ def wave_maps(k, size=1.0, n=16):
 
 def test_gradient_spectra_scale_each_block_to_one_power():
     low, high = wave_maps(1), wave_maps(7)
-    sent = {"mse": [low + 2 * high, 100 * low], "code": [low, low]}
+    sent = {"mse": [low + 2 * high, 100 * low], "freqkd_code": [low, low]}
     found = bands.gradient_spectra(sent)
     # rings: rho .125 in the first, .875 in the one up to .875; energies 1/5 and 4/5, then 1 and 0
     counts = [int(ring.sum()) for ring in ring_masks(16, 16, RINGS)]
     level = np.zeros(8)
     level[0], level[5] = (0.2 + 1) / 2 * 256 / counts[0], (0.8 + 0) / 2 * 256 / counts[5]
     assert found["mse"] == pytest.approx(level, abs=1e-9)
-    assert found["code"][0] == pytest.approx(256 / counts[0])
-    figure, alt = bands.gradients(sent | {"gram": sent["code"]})
+    assert found["freqkd_code"][0] == pytest.approx(256 / counts[0])
+    figure, alt = bands.gradients(sent | {"gram": sent["freqkd_code"]})
     assert f"MSE {np.sqrt(level[0]):.2g} to 0" in alt
     lines = [{line.get_label(): line.get_ydata() for line in ax.lines if len(line.get_xdata()) == 8}
              for ax in figure.axes]  # fmt: skip
@@ -395,11 +395,11 @@ def test_agreement_is_a_cosine():
 
 def test_the_gradients_words_follow_the_numbers():
     low, high = wave_maps(1), wave_maps(7)
-    sent = {"mse": [low + high], "code": [low]}
-    text = bands.gradient_conclusion(sent, {"code": [0.1 * high], "signed": [high]})
+    sent = {"mse": [low + high], "freqkd_code": [low]}
+    text = bands.gradient_conclusion(sent, {"freqkd_code": [0.1 * high], "signed": [high]})
     assert "MSE 50%, FreqKD (code) 0%" in text and "10.0% of the whole" in text
     assert "nearly the same way (cosine 1.00)" in text
-    text = bands.gradient_conclusion(sent, {"code": [high], "signed": [-high]})
+    text = bands.gradient_conclusion(sent, {"freqkd_code": [high], "signed": [-high]})
     assert "different ways (cosine -1.00)" in text
-    text = bands.gradient_conclusion(sent, {"code": [high], "signed": [high + low]})
+    text = bands.gradient_conclusion(sent, {"freqkd_code": [high], "signed": [high + low]})
     assert "partly the same way (cosine 0.71)" in text

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from freqkd_lite.distil.methods import NONE, arm_settings
-from freqkd_lite.losses import LOSSES
+from freqkd_lite.losses import LOSSES, loss_name
 from freqkd_lite.losses import baselines as rivals
 from freqkd_lite.results.rows import means, read_results, split_arm, with_settings
 from freqkd_lite.viz.sweep_curve import best, series
@@ -53,7 +53,7 @@ def test_the_search_is_alike_for_all_arms_and_as_long_as_the_study(study):
     for arm, points in series(means(read_results(SEARCH)), "probe_ap", "lr").items():
         tried, plain = {p.at for p in points}, split_arm(arm)[0]
         checked.add(without_lr(arm))
-        of_others = LOSSES[plain].__module__ == rivals.__name__
+        of_others = LOSSES[loss_name(plain)].__module__ == rivals.__name__
         asked_for = {a.lr for a in asked if a == arm_settings(with_settings(arm, f"lr={a.lr}"))}
         if without_lr(arm) not in compared and of_others:
             assert {0.0003, 0.001, 0.003} <= asked_for, arm

@@ -86,8 +86,8 @@ def test_a_run_that_failed_has_a_cross_and_is_no_end():
             "05_arms arms=['none', 'mse (lr=0.01)', 'eq (lr=0.01)'] seed=0: failed"]  # fmt: skip
     failed = failed_arms(said)
     assert failed == ["none", "code (lr=0.01)", "none", "mse (lr=0.01)", "eq (lr=0.01)"]
-    weighed = "05 arms=['none', 'mse (block_weights=[1, 2], lr=0.1)'] seed=0: x"
-    assert failed_arms([weighed]) == ["none", "mse (block_weights=[1, 2], lr=0.1)"]
+    weighed = "05 arms=['none', 'mse (blocks=[1, 2], lr=0.1)'] seed=0: x"
+    assert failed_arms([weighed]) == ["none", "mse (blocks=[1, 2], lr=0.1)"]
     rows = [*ROWS, row("code (lr=0.003)", 0.5)]
     kept = read(means(rows), "probe_ap", "lr", failed)
     told = along_answer(kept)

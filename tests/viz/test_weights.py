@@ -17,7 +17,7 @@ def closed_figures():
 def state(coherence, power, shuffled=0.0):
     points = (0.0, 0.5, 0.5001, 1.0)
     return {"rho": torch.tensor(points), "coherence": torch.tensor(coherence),
-            "power": torch.tensor(power), "shuffled": torch.full((4,), shuffled)}  # fmt: skip
+            "power": torch.tensor(power), "mismatched": torch.full((4,), shuffled)}  # fmt: skip
 
 
 TWO = state([0.5, 0.5, 0.25, 0.25], [4.0, 4.0, 1.0, 1.0])
