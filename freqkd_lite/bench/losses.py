@@ -19,13 +19,13 @@ from torch import Tensor
 from torch.nn.functional import mse_loss
 
 from freqkd_lite.bench.turns import quartiles, ratio, take_turns
-from freqkd_lite.losses import PREPARERS, State, build_loss, prepare
+from freqkd_lite.losses import CALIBRATORS, Statistics, build_loss, calibrate
 from freqkd_lite.losses.coherence import on_grid
 from freqkd_lite.spectrum import band_mask, centred_rectangle, radius
 
 SHAPES = ((8, 384, 32, 40), (8, 1024, 37, 46))
-LINEAR = ("step", "lowpass", "coherence", "low_only", "eq")
-ELEMENTWISE = ("code", "signed", "robust")
+LINEAR = ("step", "lowpass", "coherence", "low_only", "freqkd_paper")
+ELEMENTWISE = ("freqkd_code", "signed", "robust")
 TOLERANCE = 1e-5
 """The largest relative difference from the straightforward way that is equality in float32."""
 
@@ -49,7 +49,9 @@ def weighted_mse(student: Tensor, teacher: Tensor, weight: Tensor) -> Tensor:
     return mse_loss(own, theirs)
 
 
-def straightforward(name: str, student: Tensor, teacher: Tensor, state: State | None) -> Tensor:
+def straightforward(
+    name: str, student: Tensor, teacher: Tensor, state: Statistics | None
+) -> Tensor:
     """The loss `name` with its defaults, as its formula reads, on one block."""
     h, w = student.shape[-2:]
     if name == "lowpass":
@@ -59,7 +61,7 @@ def straightforward(name: str, student: Tensor, teacher: Tensor, state: State | 
             on_grid(state, state[key].clamp_min(0), h, w) for key in ("coherence", "power")
         )
         return weighted_mse(student, teacher, weight * power.sum() / (weight * power).sum())
-    if name == "eq":
+    if name == "freqkd_paper":
         maps = [x / x.norm(dim=(2, 3), keepdim=True).clamp_min(1e-12) for x in (student, teacher)]
         mask = band_mask(h, w, 0.5 * math.sqrt(2), "disk")
     else:
@@ -69,7 +71,7 @@ def straightforward(name: str, student: Tensor, teacher: Tensor, state: State | 
         (s_low,), (t_low,) = (filtered(x, mask) for x in maps)
         return mse_loss(s_low, t_low)
     (s_low, s_high), (t_low, t_high) = (filtered(x, mask, ~mask) for x in maps)
-    if name == "eq":
+    if name == "freqkd_paper":
         # log(1 + x) as it reads would lose the fifth digit: channels of length 1 have a small MSE.
         high = torch.log1p(mse_loss(s_high, t_high))
     elif name == "robust":
@@ -133,7 +135,7 @@ def _visit(name: str, student: Tensor, teacher: Tensor, repeats: int) -> Visit:
     """One loss, its straightforward way and MSE by turns. They have the memory to themselves, as a
     loss has in training: beside the gradients of ten others, kept to be compared, the allocator
     gives pages back or keeps them as it happens, which moved times by a third."""
-    states = prepare(name, [([student], [teacher])]) if name in PREPARERS else None
+    states = calibrate(name, [([student], [teacher])]) if name in CALIBRATORS else None
     steps = {
         run: _step(call, student)
         for run, call in {
@@ -177,12 +179,16 @@ def relative(value: float, expected: float) -> float:
     return abs(value - expected) / (abs(expected) or 1)
 
 
-def _built(name: str, student: Tensor, teacher: Tensor, states: list[State] | None) -> Callable:
-    loss = build_loss(name, states=states)
+def _built(
+    name: str, student: Tensor, teacher: Tensor, states: list[Statistics] | None
+) -> Callable:
+    loss = build_loss(name, statistics=states)
     return lambda: loss([student], [teacher]).total
 
 
-def _straight(name: str, student: Tensor, teacher: Tensor, states: list[State] | None) -> Callable:
+def _straight(
+    name: str, student: Tensor, teacher: Tensor, states: list[Statistics] | None
+) -> Callable:
     return lambda: straightforward(name, student, teacher, states[0] if states else None)
 
 

@@ -33,7 +33,7 @@ from freqkd_lite.distil import (
 )
 from freqkd_lite.distil.teacher import FixedTeacher, Teacher
 from freqkd_lite.features import TINY, Backbone, create_net
-from freqkd_lite.losses import LOSSES, PREPARERS, LossParts, build_loss, needs_anchors, prepare
+from freqkd_lite.losses import CALIBRATORS, LOSSES, LossParts, build_loss, calibrate, needs_anchors
 
 EQUAL = 1e-5  # the largest relative difference that counts as equal
 AGAIN = "the same again"
@@ -81,14 +81,14 @@ class Bench:
 
     def loss(self, name: str) -> LossOf:
         """The loss `name`, prepared on the batch where it must be."""
-        if name not in PREPARERS:
+        if name not in CALIBRATORS:
             return build_loss(name)
         targets = [t.to(self.device) for t in self.teacher(self.visible)]
         with torch.no_grad():
             maps = self.maps(targets)
         # Noise predicts hardly any direction of channels: take what there is.
         options = {"least": 0.0} if name == "projected" else {}
-        return build_loss(name, states=prepare(name, [(maps, targets)], **options), **options)
+        return build_loss(name, statistics=calibrate(name, [(maps, targets)], **options), **options)
 
     def untrained(self) -> Anchors:
         """The untrained student, whose features of the batch are in the cache from here on. Its

@@ -57,7 +57,7 @@ def plain_share(states: Sequence[Statistics], h: int, w: int, cutoff: float = 0.
 
 
 def measured(states: Sequence[Statistics], blocks: Sequence[int]) -> tuple[Figure, str]:
-    """Coherence over rho, each block and what shuffled pairs share; beside it the teacher's power
+    """Coherence over rho, each block and what mismatched pairs share; beside it the teacher's power
     per bin, on a logarithmic axis."""
     figure, (ax, right) = plt.subplots(1, 2, figsize=(7.5, 3.4))
     shades = plt.cm.viridis(np.linspace(0.1, 0.85, len(states)))
@@ -65,14 +65,14 @@ def measured(states: Sequence[Statistics], blocks: Sequence[int]) -> tuple[Figur
         ax.plot(state["rho"], state["coherence"], color=colour, label=f"block {block}")
         ax.plot(state["rho"], state["mismatched"], color=colour, lw=1, ls=":")
         right.plot(state["rho"], state["power"], color=colour)
-    ax.plot([], [], color=COLOURS["none"], lw=1, ls=":", label="shuffled pairs")
+    ax.plot([], [], color=COLOURS["none"], lw=1, ls=":", label="mismatched pairs")
     ax.set(title="What can be followed", xlabel="rho (1 = Nyquist of an axis)",
            ylabel="coherence, teacher and infrared", ylim=(-0.05, 1))  # fmt: skip
     ax.legend(fontsize=8.5)
     right.set(title="What there is", xlabel="rho", ylabel="teacher's power per bin", yscale="log")
     ends = "; ".join(
         f"block {block}: {s['coherence'][1]:.2f} to {s['coherence'][-1]:.2f}, "
-        f"shuffled {s['shuffled'][1]:.2f} to {s['shuffled'][-1]:.2f}"
+        f"mismatched {s['mismatched'][1]:.2f} to {s['mismatched'][-1]:.2f}"
         for s, block in zip(states, blocks, strict=True)
     )
     return figure, f"Coherence from the lowest to the highest ring of rho. {ends}."

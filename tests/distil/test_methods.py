@@ -32,7 +32,7 @@ def test_arms_are_checked_before_anything_is_trained():
         check_arms(["none", "mse (batch=4)"])
     with pytest.raises(UserError, match="The loss 'mse' takes no options: leave out cutoff"):
         check_arms(["none", "mse (cutoff=0.5)"])
-    with pytest.raises(UserError, match="option of the loss 'code'.*cutof"):
+    with pytest.raises(UserError, match="option of the loss 'freqkd_code'.*cutof"):
         check_arms(["none", "code (cutof=0.5)"])
     check_arms(["none", "mse"], {"clip": None, "crop_list": 4, "student": None})
     for other in ("student", "student_weights", "student_blocks"):

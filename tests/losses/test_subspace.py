@@ -40,7 +40,7 @@ def test_the_map_finds_the_directions_that_are_shared_and_no_others():
     # The cosines of the angles between the two subspaces.
     cosines = torch.linalg.svdvals(kept.T @ AXES[:, :SHARED])
     assert cosines.min() > 0.99
-    # Of powers 1 and 1 half is predictable; along the other directions there is power 1, and none is.
+    # Of powers 1 and 1 half is predictable; along the other directions nothing is.
     assert state["r2"][:SHARED].tolist() == pytest.approx([0.5] * SHARED, abs=0.04)
     assert abs(state["r2"][SHARED:]).max() < 0.03
     _, teacher = pairs(64, 1000, extra=1.0)

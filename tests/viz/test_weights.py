@@ -14,10 +14,10 @@ def closed_figures():
     plt.close("all")
 
 
-def state(coherence, power, shuffled=0.0):
+def state(coherence, power, mismatched=0.0):
     points = (0.0, 0.5, 0.5001, 1.0)
     return {"rho": torch.tensor(points), "coherence": torch.tensor(coherence),
-            "power": torch.tensor(power), "mismatched": torch.full((4,), shuffled)}  # fmt: skip
+            "power": torch.tensor(power), "mismatched": torch.full((4,), mismatched)}  # fmt: skip
 
 
 TWO = state([0.5, 0.5, 0.25, 0.25], [4.0, 4.0, 1.0, 1.0])
@@ -54,7 +54,7 @@ def test_the_words_follow_the_shares():
 
 def test_figures_draw_the_numbers_and_say_them():
     figure, alt = draw.measured([TWO], [3])
-    assert "block 3: 0.50 to 0.25, shuffled 0.00 to 0.00" in alt
+    assert "block 3: 0.50 to 0.25, mismatched 0.00 to 0.00" in alt
     assert figure.axes[0].lines[0].get_ydata() == pytest.approx([0.5, 0.5, 0.25, 0.25])
     figure, alt = draw.compared([TWO], 12, 16, guess="FreqKD's step")
     shares = draw.high_shares([TWO], 12, 16)
