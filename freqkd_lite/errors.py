@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
 
 
 class UserError(ValueError):
@@ -30,3 +34,14 @@ def unknown(what: str, given: object, valid: Iterable[str]) -> UserError:
     near = difflib.get_close_matches(str(given), valid, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]!r}?" if near else f"choose one of {', '.join(valid)}."
     return UserError(f"There is no {what} called {str(given)!r}: {hint}")
+
+
+def invalid(error: ValidationError, where: str = "") -> UserError:
+    """The first fault that pydantic found as a `UserError`, in the file or place `where`."""
+    first = error.errors(include_url=False)[0]
+    name = ".".join(map(str, first["loc"]))
+    message = first["msg"].removeprefix("Value error, ")
+    at = f"{where}: " if where else ""
+    if first["type"] == "missing":
+        return UserError(f"{at}{name} is missing: add it.")
+    return UserError(f"{at}{name}={first['input']!r} can't be used: {message.lower()}.")

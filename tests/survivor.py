@@ -11,7 +11,7 @@ import torch
 
 from freqkd_lite import data
 from freqkd_lite.data.base import Pair, PairSet
-from freqkd_lite.distil import train as distil
+from freqkd_lite.distil import distil, settings_from
 from freqkd_lite.errors import Interrupted, UserError
 
 torch.set_num_threads(1)  # before any operation: a fork that inherits OpenMP's threads can hang
@@ -69,7 +69,7 @@ def child(values: dict, folder: Path, out: Path, last: int = 0) -> None:
     events = Events(folder, last)
     status = 0
     try:
-        distil.distil(distil.settings_from(**values), folder, progress=False)
+        distil(settings_from(**values), folder, progress=False)
     except (UserError, Interrupted) as error:
         print(f"{type(error).__name__}: {error}")
         status = 130 if isinstance(error, Interrupted) else 2

@@ -12,11 +12,11 @@ import sys
 from pathlib import Path
 
 from freqkd_lite import data
-from freqkd_lite.distil import train as distil
+from freqkd_lite.distil import distil, settings_from, train
 from freqkd_lite.errors import Interrupted, UserError
 from tests.survivor import Noise
 
-LEARNING_RATE = distil.learning_rate
+LEARNING_RATE = train.learning_rate
 
 
 def interrupted(step: int):
@@ -35,9 +35,9 @@ def main(folder: Path, jobs: list[dict]) -> None:
     said = []
     for job in jobs:
         stop, place = job.pop("stop", -1), job.pop("folder")
-        distil.learning_rate = interrupted(stop)
+        train.learning_rate = interrupted(stop)
         try:
-            said.append(distil.distil(distil.settings_from(**job), folder / place, False).folder)
+            said.append(distil(settings_from(**job), folder / place, False).folder)
         except (UserError, Interrupted) as error:
             said.append(f"{type(error).__name__}: {error}")
     rank = os.environ["RANK"]

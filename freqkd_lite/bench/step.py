@@ -25,13 +25,13 @@ from freqkd_lite.bench.losses import relative
 from freqkd_lite.bench.turns import quartiles, ratio, take_turns
 from freqkd_lite.distil import (
     DistilSettings,
+    InitialStudent,
     Student,
-    Untrained,
     add_lora,
     first_student,
     settings_from,
 )
-from freqkd_lite.distil.teacher import FixedTeacher, Teacher
+from freqkd_lite.distil.teacher import CachedTeacher, Teacher
 from freqkd_lite.features import TINY, Backbone, create_net
 from freqkd_lite.losses import CALIBRATORS, LOSSES, LossParts, build_loss, calibrate, needs_anchors
 
@@ -93,7 +93,7 @@ class Bench:
     def untrained(self) -> Anchors:
         """The untrained student, whose features of the batch are in the cache from here on. Its
         network is let go: a run that finds all its views in the cache loads none."""
-        found = Untrained(self.student.backbone, self.settings, self.device)
+        found = InitialStudent(self.settings, self.device)
         keep(found.maps, self.infrared)
         del found.maps.backbone
         return lambda targets: found(self.infrared, targets)
@@ -233,7 +233,7 @@ def cache(
     """
     bench = Bench(model, size, batch, blocks, lora_rank, device)
     with empty_cache() as folder:
-        cached, computed = (FixedTeacher(model, "random", blocks) for _ in range(2))
+        cached, computed = (CachedTeacher(model, "random", blocks) for _ in range(2))
         cached.device = computed.device = bench.device
         loss_of = build_loss(loss)
         keep(cached, bench.visible)
@@ -317,10 +317,10 @@ def empty_cache() -> Iterator[Path]:
         yield Path(folder)
 
 
-def keep(teacher: FixedTeacher, images: Tensor) -> None:
+def keep(teacher: CachedTeacher, images: Tensor) -> None:
     """Have the features of `images` (N, 3, H, W) in the cache."""
     with redirect_stdout(sys.stderr):  # what a cache says would stand before a bench's JSON
-        teacher.keep(images[0], len(images), 1e12)
+        teacher.use_cache(images[0], len(images), 1e12)
         teacher(images)
 
 

@@ -12,8 +12,6 @@ from typing import TypeVar
 import numpy as np
 import torch
 
-from freqkd_lite.distil.precision import wait
-
 Value = TypeVar("Value")
 
 
@@ -62,3 +60,9 @@ def quartiles(seconds: Sequence[float], base: Sequence[float]) -> list[float]:
 
 def _ratios(seconds: Sequence[float], base: Sequence[float]) -> list[float]:
     return [one / other for one, other in zip(seconds, base, strict=True)]
+
+
+def wait(device: torch.device) -> None:
+    """Until the device has done what it was given; a GPU computes while Python goes on."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

@@ -1,44 +1,71 @@
-"""The commands `freqkd plan` and `freqkd distil`: a distillation at full scale."""
+"""The command `freqkd distil`: a distillation from a YAML file of settings."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Annotated
 
 import typer
-from typer import Option
+from typer import Argument, Option
 
-Plan = Annotated[str, Option("--preset", metavar="NAME", help="Of freqkd_lite/plans/NAME.yaml.")]
+from freqkd_lite.errors import UserError, unknown
+
+PLANS = Path(__file__).parent.parent / "plans"
+
+File = Annotated[Path | None, Argument(metavar="[FILE.yaml]", help="Settings of your own.")]
+Preset = Annotated[str, Option(metavar="NAME", help="Without a file: freqkd_lite/plans/NAME.yaml.")]
 Given = Annotated[
     list[str] | None, Option("-p", metavar="NAME=VALUE", help="A setting, as in lora_rank=16.")
 ]
 
 
-def plan(preset: Plan = "kaist_full", p: Given = None) -> None:
-    """Say what a distillation takes: memory, disk, hours by GPU."""
-    from freqkd_lite.distil import planning
+def read_plan(name: str | Path, given: Iterable[str] = ()) -> dict:
+    """The content of plans/NAME.yaml, or of a file, in which each `name=value` of `given` replaces
+    a setting. Settings stand below `settings`, or are all that the file holds."""
+    from freqkd_lite.runner.execute import read_value, read_yaml
 
-    chosen = planning.read_plan(preset, p or [])
-    typer.echo(planning.tell(preset, chosen, planning.count(chosen.settings)))
+    file = Path(name)
+    if file.suffix not in (".yaml", ".yml"):
+        files = {path.stem: path for path in PLANS.glob("*.yaml")}
+        if str(name) not in files:
+            raise unknown("plan", name, files)
+        file = files[str(name)]
+    if not file.is_file():
+        raise UserError(f"{file} does not exist: give a YAML file of settings.")
+    content = read_yaml(file, file.name)
+    if not isinstance(content, dict):
+        raise UserError(f"{file.name} holds no settings: write lines like 'steps: 80'.")
+    plan = dict(content) if "settings" in content else {"settings": content}
+    plan["settings"] = dict(plan["settings"])
+    for item in given:
+        key, equals, text = item.partition("=")
+        if not equals:
+            raise UserError(f"-p {item!r} has no '=': write it as name=value.")
+        plan["settings"][key] = read_value(text)
+    return plan
 
 
-def distil(preset: Plan = "kaist_full", p: Given = None) -> None:
-    """Distil at full scale; accelerate launch -m freqkd_lite runs it too.
+def distil(file: File = None, preset: Preset = "kaist_full", p: Given = None) -> None:
+    """Distil with the settings of a file or a preset.
 
     On four GPUs: accelerate launch --multi_gpu --num_processes 4 -m freqkd_lite distil. A run that
     was stopped goes on when the same command is given again.
     """
-    from freqkd_lite.distil import distil as run
-    from freqkd_lite.distil import memory, planning
+    settings = read_plan(file or preset, p or [])["settings"]
+    from freqkd_lite import distil as package
+    from freqkd_lite.distil import memory
 
     memory.keep()
-    made = run(planning.read_plan(preset, p or [], shared=False).settings)
-    typer.echo(made.folder)
-    if made.settings.merge_scale != 1:
-        typer.echo(f"Its student.safetensors is the trained one; Run.student() takes it at "
-                   f"merge_scale={made.settings.merge_scale}, as asked.")  # fmt: skip
+    run = package.distil(package.settings_from(**settings))
+    typer.echo(run.folder)
+    if run.settings.merge_scale != 1:
+        typer.echo(
+            "Its student.safetensors holds the trained weights; Run.student() merges them at "
+            f"merge_scale={run.settings.merge_scale}."
+        )
 
 
 def register(app: typer.Typer) -> None:
-    """Add the commands to the application."""
-    app.command()(plan)
+    """Add the command to the application."""
     app.command()(distil)

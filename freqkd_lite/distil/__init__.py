@@ -1,49 +1,28 @@
 """Stage 1: an infrared student learns, without labels, what its RGB teacher sees."""
 
-from freqkd_lite.distil.train import (
-    FILES,
-    LORA_TARGETS,
-    MEASURED,
-    NOT_ADDRESSED,
-    DistilSettings,
-    Run,
-    Student,
-    Untrained,
-    View,
-    add_lora,
-    batches,
-    clip_at,
-    distil,
-    first_student,
-    learning_rate,
-    load_views,
-    measure_loss,
-    plan,
-    resize,
-    settings_from,
-    strangers,
-)
+from freqkd_lite.distil.run import Run, distil
+from freqkd_lite.distil.sampling import View, batches, load_views, mismatched_partners, plan
+from freqkd_lite.distil.settings import DistilSettings, settings_from
+from freqkd_lite.distil.student import Student, add_lora, first_student, resize
+from freqkd_lite.distil.teacher import CachedTeacher, Teacher
+from freqkd_lite.distil.train import InitialStudent, learning_rate
 
 __all__ = [
     "add_lora",
     "batches",
-    "clip_at",
+    "CachedTeacher",
     "distil",
     "DistilSettings",
-    "FILES",
     "first_student",
+    "InitialStudent",
     "learning_rate",
     "load_views",
-    "LORA_TARGETS",
-    "measure_loss",
-    "MEASURED",
-    "NOT_ADDRESSED",
+    "mismatched_partners",
     "plan",
     "resize",
     "Run",
     "settings_from",
-    "strangers",
     "Student",
-    "Untrained",
+    "Teacher",
     "View",
 ]

@@ -2,7 +2,7 @@
 
     none                             the undistilled student
     mse                              the loss of that name
-    mse (shuffled=True, lr=0.003)    with settings of its own
+    mse (mismatched=True, lr=0.003)    with settings of its own
     coherence (variant=root)         or with options of the loss
     mse (projector=True)             through a convolution that is trained and left behind
 
@@ -15,13 +15,14 @@ from collections.abc import Mapping, Sequence
 
 import yaml
 
-from freqkd_lite.distil.train import DistilSettings, settings_from
+from freqkd_lite.distil.settings import DistilSettings, settings_from
 from freqkd_lite.errors import UserError
 from freqkd_lite.losses import check_options, loss_name
+from freqkd_lite.names import OLD_NAMES
 from freqkd_lite.results.rows import split_arm
 
 NONE = "none"
-OWN = ("lr", "weight_decay", "warmup", "clip", "clip_relative", "steps", "shuffled", "lora_rank",
+OWN = ("lr", "weight_decay", "warmup", "clip", "steps", "mismatched", "lora_rank",
        "lora_alpha", "merge_scale", "projector")  # fmt: skip
 """Settings that an arm may have of its own."""
 
@@ -34,7 +35,7 @@ def _changes(arm: str) -> tuple[str, dict, dict]:
         given = yaml.safe_load("{" + text.replace("=", ": ") + "}")
     except yaml.YAMLError:
         raise UserError(f"The arm {arm!r} can't be read: write it like mse (lr=0.003).") from None
-    given = {name: _number(value) for name, value in given.items()}
+    given = {OLD_NAMES.get(name, name): _number(value) for name, value in given.items()}
     settings = {name: value for name, value in given.items() if name in OWN}
     options = {name: value for name, value in given.items() if name not in OWN}
     for name in options:

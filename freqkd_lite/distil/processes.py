@@ -1,9 +1,9 @@
-"""Who takes a run's steps: this process alone, or several that `accelerate launch` started.
+"""The processes that train a run together: this one alone, or those that accelerate started:
 
-On CPUs as on GPUs the command is `accelerate launch --multi_gpu --num_processes 2 -m freqkd_lite
-distil ...`; accelerate's `--cpu` starts a single process. On a CPU in float32, losses of two
-processes stay within 1e-5, relative, of those of one with the same batch: their sums are the same,
-in another order.
+    accelerate launch --multi_gpu --num_processes 2 -m freqkd_lite distil ...
+
+(on CPUs too; accelerate's `--cpu` starts a single one). Losses of two processes are those of one
+with the same batch, up to the order of sums: within 1e-5, relative, in float32.
 """
 
 from __future__ import annotations
@@ -20,29 +20,23 @@ from torch import Tensor, nn
 from freqkd_lite.errors import UserError
 
 Item = TypeVar("Item")
-PATIENCE = timedelta(days=1)
-"""How long processes wait for one that works alone, as the first one does when it looks at all
-pairs before training; torch's own 10 to 30 minutes are too short for that."""
+PATIENCE = timedelta(days=1)  # a pass over all pairs before training is one process's
 
 
 class Processes:
-    """The processes of a run; number 0 writes its files.
-
-    Attributes: `count`, `rank` (this one's number), `device` (what it computes on). One process
-    needs none of accelerate, and all that is asked of it here costs nothing.
-    """
+    """`count` processes, of which this one is number `rank` and computes on `device`. The first one
+    writes the files."""
 
     def __init__(self, device: str = "cpu"):
         if device == "cuda" and not torch.cuda.is_available():
             raise UserError("device='cuda', but torch sees no GPU here: set device to cpu.")
         self.count, self.rank, self.device = 1, 0, torch.device(device)
-        if "LOCAL_RANK" in os.environ:  # set by whatever launches several processes
+        if "LOCAL_RANK" in os.environ:  # set by accelerate launch
             from accelerate import PartialState
 
             state = PartialState(cpu=device == "cpu", timeout=PATIENCE)
-            self.count, self.rank, self.device = (
-                state.num_processes, state.process_index, state.device
-            )  # fmt: skip
+            self.count, self.rank = state.num_processes, state.process_index
+            self.device = state.device
 
     @property
     def first(self) -> bool:
@@ -57,12 +51,12 @@ class Processes:
         return broadcast_object_list([value])[0]
 
     @contextmanager
-    def in_turn(self) -> Iterator[None]:
-        """Lets one process after the other into the body, the first one first."""
-        for _ in range(self.rank):
+    def first_one_first(self) -> Iterator[None]:
+        """Lets the first process into the body, and the others when it has left."""
+        if not self.first:
             self.agree()
         yield
-        for _ in range(self.rank, self.count):
+        if self.first:
             self.agree()
 
     def mean(self, value: Tensor) -> Tensor:
@@ -74,20 +68,19 @@ class Processes:
         return reduce(value, "mean")
 
     def share_gradients(self, weights: Iterable[nn.Parameter]) -> None:
-        """Each gradient becomes its mean over processes. They hold the same weights, for they
-        began with the same ones; weights that no loss reached have no gradient in any."""
+        """Each gradient becomes its mean over processes."""
         for weight in weights:
             if weight.grad is not None:
                 weight.grad = self.mean(weight.grad)
 
     def shares(self, batch: Sequence[Item], times: int) -> list[Sequence[Item]]:
-        """This process's part of a batch, in `times` equal shares that follow each other."""
-        each = len(batch) // (self.count * times)
-        starts = range(self.rank * times * each, (self.rank + 1) * times * each, each)
-        return [batch[start : start + each] for start in starts]
+        """This process's part of a batch, in `times` equal shares."""
+        size = len(batch) // (self.count * times)
+        first = self.rank * times
+        return [batch[i * size : (i + 1) * size] for i in range(first, first + times)]
 
     def check_batch(self, batch: int, times: int) -> None:
-        """Means of means are the batch's mean only where all shares are of one size."""
+        """`UserError` unless all shares of a batch are of one size."""
         if batch % (self.count * times):
             raise UserError(
                 f"batch={batch} can't be shared equally by {self.count} processes that accumulate "
@@ -95,7 +88,7 @@ class Processes:
             )
 
     def seed(self, seed: int, step: int) -> None:
-        """Random numbers of their own for each process and step, so that a run that goes on needs
-        no state of theirs. One process on a CPU keeps its sequence, which a checkpoint holds."""
+        """Random numbers of its own for each process and step. One process on a CPU keeps its
+        sequence, whose state a checkpoint holds."""
         if self.count > 1 or self.device.type != "cpu":
             torch.manual_seed((seed * 1_000_003 + step * self.count + self.rank) % 2**63)

@@ -1,13 +1,12 @@
-"""The teacher, computed once: its features of fixed views are kept on disk and read again.
+"""The teacher: a frozen backbone, and one whose features of fixed views are cached on disk.
 
-A view is what the teacher sees: one picture, resized, cropped, perhaps flipped. Each has a file of
-its own, fp16, named by the checksum of the view's pixels, which stands for image, size, crop and
-flip; a folder holds those of one teacher, its blocks and what computed them (versions, code,
-threads). Files are written beside and renamed, so any number of processes may share a cache, and
-they hold a checksum, which is checked each time that they are read.
+A view is what the teacher sees: one picture, resized, cropped, perhaps flipped. Its features lie in
+a file of their own, in fp16, named by the checksum of the view's pixels, in a folder for teacher,
+blocks and what may change the last bits (versions, threads, device). Any number of processes may
+share a cache. Each file holds its own checksum, which is checked whenever it is read.
 
-With the cache or without, features are computed one view at a time and rounded to fp16. So a run
-has the same bits whether they are read or computed; the cache never decides a result.
+Features are computed one view at a time and rounded to fp16, with a cache or without, so a run has
+the same bits in both cases.
 """
 
 from __future__ import annotations
@@ -22,12 +21,12 @@ import timm
 import torch
 from torch import Tensor
 
-from freqkd_lite.distil.checkpoints import Refused, load_tensors, save_tensors
+from freqkd_lite.distil.checkpoint import Refused, load_tensors, save_tensors
 from freqkd_lite.errors import UserError
 from freqkd_lite.features import Backbone, find_weights, load_backbone
 from freqkd_lite.store import RECIPE, run_key, sha256, sha256_file
 
-DAY = 86_400  # seconds after which a half-written file has no writer any more
+DAY = 86_400  # seconds after which a half-written file is abandoned
 
 
 def cache_folder() -> Path:
@@ -37,10 +36,7 @@ def cache_folder() -> Path:
 
 
 class Teacher:
-    """A frozen backbone that is loaded when it is first needed; random weights follow `seed`.
-
-    It computes on `device`, to which its images are brought.
-    """
+    """A frozen backbone on `device`, loaded when first needed; random weights follow `seed`."""
 
     device = torch.device("cpu")
 
@@ -50,14 +46,14 @@ class Teacher:
 
     @cached_property
     def backbone(self) -> Backbone:
-        # Loading late must not change a run's dropout.
+        # Forked, so that the time of loading does not change a run's dropout.
         with torch.random.fork_rng(range(torch.cuda.device_count())):
             torch.manual_seed(self.seed)
             return load_backbone(self.name, self.weights).freeze()
 
     @cached_property
     def checksum(self) -> str:
-        """SHA-256 of the weights; of a file it is known without loading them."""
+        """SHA-256 of the weights, known from a file without loading the network."""
         return sha256_file(self.path) if self.path else self.backbone.checksum
 
     @property
@@ -66,22 +62,24 @@ class Teacher:
 
     @torch.no_grad()
     def __call__(self, images: Tensor) -> list[Tensor]:
-        """Maps (N, C, h, w) of the blocks for images (N, 3, H, W) in [0, 1], in the precision that
-        surrounds the call."""
+        """Maps (N, C, h, w) of the blocks for images (N, 3, H, W) in [0, 1]."""
         return self.backbone.to(self.device)(images.to(self.device), self.blocks)
 
 
-class FixedTeacher(Teacher):
-    """A teacher of fixed views. After `keep`, it reads features from disk and stores new ones."""
+class CachedTeacher(Teacher):
+    """A teacher of fixed views. After `use_cache`, it reads features from disk and stores new ones.
+
+    Its maps are computed in float32 (under autocast too), rounded to fp16, and given as float32.
+    """
 
     folder: Path | None = None
     full = False
 
-    def keep(self, blank: Tensor, views: int, limit: float) -> None:
+    def use_cache(self, blank: Tensor, views: int, limit: float) -> None:
         """Use the cache from here on, until it holds `limit` bytes of all teachers together.
 
-        Says before anything is written what `views` views like `blank` (3, H, W) take. At the
-        limit, or on a full disk, training goes on without storing more, and that is said too.
+        Prints first what `views` views like `blank` (3, H, W) take. At the limit, or on a full
+        disk, training goes on without storing more, and prints that.
         """
         about = {"weights": self.checksum, "blocks": self.blocks, "made by": made_by(self.device)}
         folder = cache_folder() / f"{self.name}-{run_key(about)}"
@@ -91,16 +89,17 @@ class FixedTeacher(Teacher):
         size = views * sum(m.numel() * m.element_size() for m in maps)
         self.folder, self.limit = folder, limit
         self.used, self.since = tidy(folder.parent), 0
-        print(f"Teacher cache {folder}: the {views} views of this run take {told(size)} at most; "
-              f"{told(self.used)} of {told(limit)} are used.", flush=True)  # fmt: skip
+        print(
+            f"Teacher cache {folder}: the {views} views of this run take at most "
+            f"{in_bytes(size)}; {in_bytes(self.used)} of {in_bytes(limit)} are used.",
+            flush=True,
+        )
         if not stored:
             self._store(file, maps)
 
     def __call__(self, images: Tensor) -> list[Tensor]:
-        """Maps (N, C, h, w), computed or read one by one: computed in float32 whatever surrounds
-        the call, rounded to fp16, given as float32."""
         each = [self._maps(image) for image in images]
-        # Each by itself, for autocast refuses to stack tensors in half precision.
+        # float first: autocast refuses to stack tensors in half precision.
         return [torch.stack([m.float() for m in maps]) for maps in zip(*each, strict=True)]
 
     def _maps(self, image: Tensor) -> list[Tensor]:
@@ -119,13 +118,13 @@ class FixedTeacher(Teacher):
         with torch.autocast(self.device.type, enabled=False):
             found = super().__call__(image[None])
         maps = [m[0].half().cpu() for m in found]
-        # What is not finite before it is rounded stops the step, which can name the pictures.
-        if any((m.isfinite() != own[0].cpu().isfinite()).any()
-               for m, own in zip(maps, found, strict=True)):  # fmt: skip
-            raise UserError(
-                f"Features of {self.name} don't fit half precision: set crop_list=0, which keeps "
-                "float32 and computes them at each step."
-            )
+        for rounded, exact in zip(maps, found, strict=True):
+            # Maps that are not finite before rounding stop the step, which names the pictures.
+            if (rounded.isfinite() != exact[0].cpu().isfinite()).any():
+                raise UserError(
+                    f"Features of {self.name} don't fit half precision: set crop_list=0, which "
+                    "keeps float32 and computes them at each step."
+                )
         return maps
 
     def _stored(self, file: Path) -> list[Tensor] | None:
@@ -135,7 +134,7 @@ class FixedTeacher(Teacher):
         except FileNotFoundError:
             return None
         except Refused as reason:
-            print(f"The teacher cache's {file} is computed anew: {reason}.", flush=True)
+            print(f"{file} in the teacher cache is computed again: {reason}.", flush=True)
             return None
 
     def _store(self, file: Path, maps: list[Tensor]) -> None:
@@ -156,9 +155,11 @@ class FixedTeacher(Teacher):
 
     def _stop(self, reason: str) -> None:
         self.full = True
-        print(f"The teacher cache {self.folder.parent} {reason}: training goes on and computes "
-              "what is not there; remove what you don't need or raise the limit.",
-              flush=True)  # fmt: skip
+        print(
+            f"The teacher cache {self.folder.parent} {reason}: training goes on and computes what "
+            "is not there; remove what you don't need or raise the limit.",
+            flush=True,
+        )
 
 
 def view_file(folder: Path, image: Tensor) -> Path:
@@ -170,11 +171,10 @@ def view_file(folder: Path, image: Tensor) -> Path:
 
 def made_by(device: torch.device) -> dict[str, object]:
     """What may change a feature's last bits, beside weights and pixels."""
-    versions = {"torch": torch.__version__, "timm": timm.__version__}
-    place = (
-        {"threads": torch.get_num_threads()} if device.type == "cpu" else {"device": device.type}
-    )
-    return versions | {"recipe": RECIPE} | place
+    place: dict[str, object] = {"device": device.type}
+    if device.type == "cpu":
+        place = {"threads": torch.get_num_threads()}
+    return {"torch": torch.__version__, "timm": timm.__version__, "recipe": RECIPE} | place
 
 
 def tidy(folder: Path) -> int:
@@ -192,6 +192,6 @@ def tidy(folder: Path) -> int:
     return used
 
 
-def told(size: float) -> str:
-    """Bytes for people."""
+def in_bytes(size: float) -> str:
+    """A size in MB or GB."""
     return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"

@@ -20,10 +20,11 @@ import torch
 
 from freqkd_lite import data
 from freqkd_lite import store as runs
-from freqkd_lite.distil import checkpoints, settings_from
+from freqkd_lite.distil import checkpoint as checkpoints
+from freqkd_lite.distil import plan, settings_from, train
+from freqkd_lite.distil import run as distil
 from freqkd_lite.distil import teacher as teacher_cache
-from freqkd_lite.distil import train as distil
-from freqkd_lite.distil.checkpoints import Checkpoints, Refused, load_tensors, save_tensors
+from freqkd_lite.distil.checkpoint import Checkpoints, Refused, load_tensors, save_tensors
 from freqkd_lite.errors import Interrupted, UserError
 from freqkd_lite.store import sole_maker
 from tests.survivor import CNN, VIT, Noise, child
@@ -231,7 +232,7 @@ def test_a_notebook_s_interrupt_says_the_same(tmp_path):
 
 def stopped(monkeypatch, folder, step, values=VIT):
     """A run that Ctrl-C stops at `step`; returns its working folder and what it said."""
-    real = distil.learning_rate
+    real = train.learning_rate
 
     def interrupt(now, settings):
         if now == step:
@@ -239,7 +240,7 @@ def stopped(monkeypatch, folder, step, values=VIT):
         return real(now, settings)
 
     with monkeypatch.context() as patch, pytest.raises(Interrupted) as caught:
-        patch.setattr(distil, "learning_rate", interrupt)
+        patch.setattr(train, "learning_rate", interrupt)
         distil.distil(settings_from(**values), folder, False)
     return next(iter(folder.glob(".distil-*.part")), None), str(caught.value)
 
@@ -262,8 +263,8 @@ def test_a_stopped_run_goes_on_from_its_last_checkpoint(monkeypatch, tmp_path, p
     ]  # fmt: skip
     assert len((part / "log.jsonl").read_text().splitlines()) == 10
     seen = []
-    real = distil.learning_rate
-    monkeypatch.setattr(distil, "learning_rate", lambda i, s: seen.append(i) or real(i, s))
+    real = train.learning_rate
+    monkeypatch.setattr(train, "learning_rate", lambda i, s: seen.append(i) or real(i, s))
     torch.rand(5)  # what happened before must not matter
     run = distil.distil(settings_from(**VIT), tmp_path, False)
     assert seen == [9, 10, 11] and run.manifest["restarts"] == [9]
@@ -406,7 +407,7 @@ def test_a_really_full_disk_does_so_too(tmp_path, plain):
 
 def test_a_loss_that_is_not_finite_names_the_batch(tmp_path):
     """A pair of the third batch is bad; an epoch has five, so none before holds it."""
-    step, views = 2, list(distil.plan(Noise("train", (32, 48)), settings_from(**VIT)))
+    step, views = 2, list(plan(Noise("train", (32, 48)), settings_from(**VIT)))
     bad = {"bad": views[step][1].index}
     settings = settings_from(**VIT | dict(data_options=bad, checkpoint_every=1))
     names = ", ".join(f"noise{view.index}" for view in views[step])
@@ -435,7 +436,7 @@ def test_a_picture_that_is_not_finite_is_named_with_a_cache_and_by_what_looks_be
 def test_only_pictures_that_were_looked_at_are_named(tmp_path):
     """`robust` looks at no strangers: of the batch that holds the bad pair, its two alone."""
     settings = settings_from(**VIT | dict(data_options={"bad": 4}, loss="robust"))
-    views = distil.plan(Noise("train", (32, 48)), settings)
+    views = plan(Noise("train", (32, 48)), settings)
     bad = next(batch for batch in views if 4 in [view.index for view in batch])
     names = ", ".join(f"noise{view.index}" for view in bad)
     with pytest.raises(UserError, match=rf"not finite: .*\({names}\)"):

@@ -9,10 +9,10 @@ import torch
 
 from freqkd_lite import data
 from freqkd_lite.distil import plan, settings_from
+from freqkd_lite.distil import run as distil
 from freqkd_lite.distil import teacher as teacher_cache
-from freqkd_lite.distil import train as distil
-from freqkd_lite.distil.checkpoints import load_tensors
-from freqkd_lite.distil.teacher import FixedTeacher, Teacher, tidy, view_file
+from freqkd_lite.distil.checkpoint import load_tensors
+from freqkd_lite.distil.teacher import CachedTeacher, Teacher, tidy, view_file
 from freqkd_lite.errors import UserError
 from freqkd_lite.features import create_net, load_backbone
 from tests.survivor import VIT, Noise
@@ -52,9 +52,9 @@ def files(cache):
 def counted(monkeypatch):
     """Counts the views that the teacher itself computes."""
     seen = []
-    real = FixedTeacher._compute
+    real = CachedTeacher._compute
     monkeypatch.setattr(
-        FixedTeacher, "_compute", lambda self, image: seen.append(1) or real(self, image)
+        CachedTeacher, "_compute", lambda self, image: seen.append(1) or real(self, image)
     )
     return seen
 
@@ -81,7 +81,7 @@ def test_a_run_is_the_same_without_with_an_empty_and_with_a_full_cache(
     assert len(seen) == 25 + distinct + 1 == 25 + len(files(cache))
     said = capsys.readouterr().out
     size = f"{distinct * BYTES / 1e6:.1f} MB"
-    assert f"the {distinct} views of this run take {size} at most" in said
+    assert f"the {distinct} views of this run take at most {size}" in said
     assert said.count("Teacher cache") == 1
 
     def never(*args, **kwargs):
@@ -93,7 +93,7 @@ def test_a_run_is_the_same_without_with_an_empty_and_with_a_full_cache(
 
 
 def test_features_are_the_backbone_s_own_rounded_to_half(cache):
-    teacher = FixedTeacher("test_vit", "random", (1, 4), seed=3)
+    teacher = CachedTeacher("test_vit", "random", (1, 4), seed=3)
     images = torch.rand(3, 3, 32, 48)
     torch.manual_seed(3)
     backbone = load_backbone("test_vit", "random").freeze()
@@ -101,7 +101,7 @@ def test_features_are_the_backbone_s_own_rounded_to_half(cache):
     for _ in range(3):  # without a cache, into it, out of it
         for got, want in zip(teacher(images), expected, strict=True):
             torch.testing.assert_close(got, want, rtol=1e-3, atol=1e-4)  # one rounding step
-        teacher.keep(torch.zeros(3, 32, 48), 3, 1e9)
+        teacher.use_cache(torch.zeros(3, 32, 48), 3, 1e9)
     plain = Teacher("test_vit", "random", (1, 4), seed=3)
     for got, want in zip(plain(images), backbone(images, (1, 4)), strict=True):
         assert torch.equal(got, want)
@@ -121,8 +121,10 @@ def test_a_flipped_byte_is_found_and_computed_anew(monkeypatch, tmp_path, cache,
     said = capsys.readouterr().out
     assert len(seen) == len(damaged) > 3
     for path in damaged:
-        assert len(re.findall(rf"{path} is computed anew: its? \w+", said)) == 1
-    assert {path: path.read_bytes() for path in files(cache)} == sound  # and mended
+        assert (
+            len(re.findall(rf"{path} in the teacher cache is computed again: its? \w+", said)) == 1
+        )
+    assert {path: path.read_bytes() for path in files(cache)} == sound  # and repaired
 
 
 def test_the_limit_is_kept_and_training_goes_on(tmp_path, cache, without, capsys):
@@ -150,8 +152,8 @@ def test_a_full_disk_costs_time_only(monkeypatch, tmp_path, cache, without, caps
 def test_each_thing_that_decides_a_feature_has_a_part_in_its_address(tmp_path, cache):
     def addresses(**changes):
         values = dict(name="test_vit", weights="random", blocks=(1, 4), seed=0) | changes
-        teacher = FixedTeacher(*values.values())
-        teacher.keep(torch.zeros(3, 32, 48), 1, 1e9)
+        teacher = CachedTeacher(*values.values())
+        teacher.use_cache(torch.zeros(3, 32, 48), 1, 1e9)
         return teacher.folder
 
     assert addresses() == addresses()
@@ -186,7 +188,7 @@ def test_a_crop_larger_than_the_picture_is_refused():
 
 
 def test_features_too_large_for_half_precision_are_refused(monkeypatch):
-    teacher = FixedTeacher("test_vit", "random", (1, 4))
+    teacher = CachedTeacher("test_vit", "random", (1, 4))
     monkeypatch.setattr(teacher.backbone, "forward", lambda images, blocks: [images * 1e6])
     with pytest.raises(UserError, match="set crop_list=0"):
         teacher(torch.ones(1, 3, 16, 16))
@@ -195,8 +197,8 @@ def test_features_too_large_for_half_precision_are_refused(monkeypatch):
 def test_features_that_are_not_finite_are_given_and_not_kept(monkeypatch, tmp_path, cache):
     """The step that takes them can name the pictures, the teacher can't."""
     monkeypatch.setenv("FREQKD_CACHE", str(tmp_path))
-    teacher = FixedTeacher("test_vit", "random", (1, 4))
-    teacher.keep(torch.zeros(3, 32, 48), 2, 1e9)
+    teacher = CachedTeacher("test_vit", "random", (1, 4))
+    teacher.use_cache(torch.zeros(3, 32, 48), 2, 1e9)
     kept = sorted(tmp_path.rglob("*.safetensors"))
     image = torch.ones(1, 3, 32, 48)
     image[0, 0, 0, 0] = float("inf")

@@ -1,8 +1,7 @@
 """A run's state on disk, from which it goes on bit for bit after a kill at any instant.
 
-A checkpoint holds the trained weights, the optimiser's moments, batch statistics, the state of the
-random numbers and the precision that was chosen. The data's order needs none: it follows from the
-seed and the step.
+A checkpoint holds the trained weights, the optimiser's moments, batch statistics and the state of
+the random numbers. The order of the data follows from the seed and the step.
 """
 
 from __future__ import annotations
@@ -30,20 +29,20 @@ class Refused(ValueError):
 
 
 def seal(tensors: dict[str, Tensor], about: dict[str, str]) -> str:
-    """A checksum of everything in a file: names, types, shapes, bytes and what is said of them."""
-    text = json.dumps([sha256_state(tensors), about], sort_keys=True)
-    return sha256(text)
+    """A checksum of everything in a file: tensors and metadata."""
+    return sha256(json.dumps([sha256_state(tensors), about], sort_keys=True))
 
 
-def save_tensors(path: Path, tensors: dict[str, Tensor], durable: bool = True,
-                 **about: str) -> None:  # fmt: skip
-    """A safetensors file that holds its own checksum and `about`, whole or not at all."""
+def save_tensors(
+    path: Path, tensors: dict[str, Tensor], durable: bool = True, **about: str
+) -> None:
+    """A safetensors file with its own checksum and `about` as metadata, whole or not at all."""
     tensors = {name: value.detach().contiguous() for name, value in tensors.items()}
     write_whole(path, save(tensors, about | {"sha256": seal(tensors, about)}), durable)
 
 
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Tensors, read through a memory map, and `about`; `Refused` when they are not as written."""
+    """Tensors, memory-mapped, and metadata; `Refused` when they are not as written."""
     try:
         with safe_open(path, "pt") as stored:
             about = stored.metadata() or {}
@@ -66,8 +65,7 @@ class Checkpoints:
 
     def __init__(self, folder: Path, key: str, every: int | None = None):
         self.folder, self.key, self.every = folder, key, every
-        self.restarts: list[int] = []  # the steps at which the run went on after a stop
-        self.precision: dict | None = None  # what the run computes in, once that is known
+        self.restarts: list[int] = []  # the steps from which the run was resumed
         self._seconds, self._start, self._cost = 0.0, time.monotonic(), 0.0
         self._last = self._start
 
@@ -86,9 +84,9 @@ class Checkpoints:
         return self._seconds + time.monotonic() - self._start
 
     def restore(self, student: nn.Module, optimiser: torch.optim.Optimizer) -> int:
-        """Put the newest sound state back; returns the steps done, 0 where there is none.
+        """Load the newest sound checkpoint; returns the steps done, 0 where there is none.
 
-        A file that is torn or another run's is told, put aside as .refused, and the one before it
+        A damaged file or another run's is reported and renamed to .refused, and the one before it
         is used. The log is cut to the steps done.
         """
         for path in self.saved():
@@ -124,18 +122,13 @@ class Checkpoints:
         torch.set_rng_state(tensors["random"])
         self._seconds = float(about["seconds"])
         self.restarts = [*json.loads(about["restarts"]), done]
-        self.precision = json.loads(about["precision"])
         return done
-
-    def entries(self) -> list[dict]:
-        """The log's entries, one for each step done."""
-        return [json.loads(line) for line in (self.folder / "log.jsonl").read_text().splitlines()]
 
     def _cut_log(self, steps: int) -> None:
         log = self.folder / "log.jsonl"
         lines = log.read_bytes().splitlines(keepends=True)[:steps] if log.is_file() else []
         if len(lines) < steps or not lines[-1].endswith(b"\n"):
-            raise Refused(f"log.jsonl tells {len(lines)} of its {steps} steps")
+            raise Refused(f"log.jsonl holds {len(lines)} of its {steps} steps")
         os.truncate(log, sum(map(len, lines)))
 
     def after(self, done: int, student: nn.Module, optimiser: torch.optim.Optimizer) -> None:
@@ -151,9 +144,8 @@ class Checkpoints:
         tensors["random"] = torch.get_rng_state()
         about = {"schema": SCHEMA, "key": self.key, "step": str(done)}
         about |= {"seconds": f"{self.seconds:.1f}", "restarts": json.dumps(self.restarts)}
-        about["precision"] = json.dumps(self.precision)
         with (self.folder / "log.jsonl").open("rb") as log:
-            os.fsync(log.fileno())  # a checkpoint counts on the log of its steps
+            os.fsync(log.fileno())
         save_tensors(self.folder / f"checkpoint-{done:08d}.safetensors", tensors, **about)
         for old in self.saved()[2:]:
             old.unlink()

@@ -6,14 +6,14 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from freqkd_lite.distil.planning import GPUS, Cost, count, estimate, read_plan
 from torch.autograd.graph import saved_tensors_hooks
 from typer.testing import CliRunner
 
 from freqkd_lite import data
 from freqkd_lite.cli.app import app
 from freqkd_lite.distil import Student, add_lora, planning, settings_from
-from freqkd_lite.distil import train as distil
-from freqkd_lite.distil.planning import GPUS, Cost, count, estimate, read_plan
+from freqkd_lite.distil import run as distil
 from freqkd_lite.errors import UserError
 from freqkd_lite.features import load_backbone
 from tests.survivor import Noise

@@ -1,31 +1,33 @@
 """What a distillation will take before it is begun: operations, memory, disk, hours.
 
+    python tools/plan.py --preset kaist_full -p lora_rank=16
+
 Networks are built without weights on torch's device "meta", where a step runs in no time and no
 memory, while its operations are counted and what it keeps for the backward pass is added up.
 """
 
 from __future__ import annotations
 
+import argparse
 import math
-from collections.abc import Iterable
+import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 from torch.nn.functional import mse_loss
 from torch.utils.flop_counter import FlopCounterMode
 
+from freqkd_lite.cli.distil import read_plan
+from freqkd_lite.distil import DistilSettings, Student, add_lora, settings_from
 from freqkd_lite.distil.processes import Processes
-from freqkd_lite.distil.train import DistilSettings, Student, add_lora, settings_from
-from freqkd_lite.errors import UserError, unknown
+from freqkd_lite.errors import UserError
 from freqkd_lite.features import Backbone, create_net
 from freqkd_lite.losses import CALIBRATORS, needs_anchors, needs_mismatched, normalise
-from freqkd_lite.runner.execute import read_value, read_yaml
+from freqkd_lite.results.text import table
 
-PLANS = Path(__file__).parent.parent / "plans"
 USE = 0.4  # of its peak that a GPU is taken to reach; what large transformers reach in training
 SPARE = 0.9  # of a GPU's memory that a step may take
 # Memory in GB; dense peaks in TFLOP/s without and with tensor cores' bfloat16, from data sheets.
@@ -37,45 +39,29 @@ GPUS = {
 }
 
 
-class Plan(BaseModel):
+@dataclass(frozen=True)
+class Plan:
     """A distillation at full scale: its settings, on how many pairs and GPUs, and where the data
     have to lie (`layout`)."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    gpus: int = Field(1, ge=1)
-    pairs: int = Field(ge=1)
-    layout: str
     settings: DistilSettings
+    pairs: int
+    gpus: int = 1
+    layout: str = ""
 
 
-class _Planned(Processes):
-    """Those that a plan asks for; none of them is started."""
+def plan_from(name: str, given: Sequence[str] = ()) -> Plan:
+    """The plan of plans/NAME.yaml or a file, with each `name=value` of `given` as a setting.
 
-    def __init__(self, count: int):
-        self.count = count
-
-
-def read_plan(
-    name: str, given: Iterable[str] = (), folder: Path = PLANS, shared: bool = True
-) -> Plan:
-    """The plan of plans/NAME.yaml, with each `name=value` of `given` in its settings' place.
-
-    `UserError` where its GPUs can't share the batch equally; with `shared=False` that is left to
-    `distil`, which may have fewer of them."""
-    files = {path.stem: path for path in folder.glob("*.yaml")}
-    if name not in files:
-        raise unknown("plan", name, files)
-    content = read_yaml(files[name], f"plans/{name}.yaml")
-    settings = dict(content.pop("settings"))
-    for item in given:
-        key, equals, text = item.partition("=")
-        if not equals:
-            raise UserError(f"-p {item!r} has no '=': write it as name=value.")
-        settings[key] = read_value(text)
-    plan = Plan(settings=settings_from(**settings), **content)
-    if shared:
-        _Planned(plan.gpus).check_batch(plan.settings.batch, plan.settings.accumulate)
+    `UserError` where its GPUs can't share the batch equally."""
+    content = read_plan(name, given)
+    settings = settings_from(**content.pop("settings"))
+    if "pairs" not in content:
+        raise UserError(f"{name} does not say how many pairs there are: add a line 'pairs: 1000'.")
+    plan = Plan(settings, **content)
+    team = Processes()
+    team.count = plan.gpus
+    team.check_batch(settings.batch, settings.accumulate)
     return plan
 
 
@@ -101,14 +87,14 @@ class Cost:
 def count(settings: DistilSettings) -> Cost:
     """Counts one step on one picture. Transforms and elementwise operations are left out, as is
     usual, and plain normalised MSE stands for the loss."""
-    name = settings.student or settings.teacher
+    name = settings.student_name
     with torch.device("meta"):
         teacher = Backbone(create_net(settings.teacher), settings.teacher, "none", None).freeze()
         backbone = Backbone(create_net(name), name, "none", None)
-        images = torch.zeros(1, 3, *(settings.crop or settings.size))
+        images = torch.zeros(1, 3, *settings.view_size)
         with FlopCounterMode(display=False) as seen:
             targets = teacher(images, settings.blocks)
-        blocks = backbone.check_blocks(settings.student_blocks or settings.blocks)
+        blocks = backbone.check_blocks(settings.own_blocks)
         teacher_flops = seen.get_total_flops()
         with FlopCounterMode(display=False) as alone, torch.no_grad():
             start = backbone(images, blocks)
@@ -117,7 +103,7 @@ def count(settings: DistilSettings) -> Cost:
         if settings.lora_rank:
             add_lora(backbone, settings)
         student = Student(backbone, blocks, widths, settings.projector).train()
-        kept = Kept(student, tuple(start[-1].shape[-2:]))
+        kept = SavedTensors(student, tuple(start[-1].shape[-2:]))
         with FlopCounterMode(display=False) as seen, saved_tensors_hooks(kept.add, lambda x: x):
             maps = student(images, [tuple(t.shape[-2:]) for t in targets])
             both = zip(maps, targets, strict=True)
@@ -136,7 +122,7 @@ def count(settings: DistilSettings) -> Cost:
     )
 
 
-class Kept:
+class SavedTensors:
     """Adds up what is kept for the backward pass: each storage once, and no weights.
 
     Left out are a transformer's attention scores, of tokens x tokens each: the device "meta" keeps
@@ -228,41 +214,53 @@ def estimate(plan: Plan, cost: Cost) -> Estimate:
     )
 
 
-def tell(name: str, plan: Plan, cost: Cost) -> str:
-    """The plan in words and one table, within 80 columns."""
+def report(name: str, plan: Plan, cost: Cost) -> str:
+    """The plan as two tables, within 80 columns."""
     settings, found = plan.settings, estimate(plan, cost)
-    height, width = settings.crop or settings.size
-    part = settings.batch // plan.gpus
-    seen = settings.steps * settings.batch / plan.pairs
+    height, width = settings.view_size
+    epochs = settings.steps * settings.batch / plan.pairs
+    fixed, each = ({k: v / 1e9 for k, v in of.items()} for of in (found.fixed, found.each))
     lines = [
-        f"{name}: {settings.teacher} teaches",
-        f"  {settings.student or 'its copy'}, of {cost.student_size / 1e6:.1f} million weights; "
-        f"{cost.trained / 1e6:.1f} million are trained,",
-        "  those of LoRA and of adapters among them",
-        f"Steps   {settings.steps:,} of {settings.batch} pictures of {height}x{width} pixels: "
-        f"{plan.pairs:,} pairs {seen:.3g} times",
-        f"Work    a picture {cost.teacher / 1e9:,.0f} GFLOP teacher, {cost.student / 1e9:,.0f} "
-        f"GFLOP student; {found.in_all / 1e18:.3g} EFLOP in all",
-        f"Memory  {found.fixed['fp32'] / 1e9:.1f} GB a GPU and {found.each['fp32'] / 1e9:.2f} GB "
-        "a picture that it has at once in fp32,",
-        f"        about {found.fixed['bf16'] / 1e9:.1f} and {found.each['bf16'] / 1e9:.2f} GB in "
-        "bf16",
-        f"Disk    {found.checkpoints / 1e9:.2f} GB checkpoints, {found.student / 1e9:.2f} GB "
-        f"student, {found.cache / 1e9:.0f} GB teacher cache",
-        "",
-        f"{plan.gpus} GPUs, each {part} pictures a step         fp32               bf16",
-        f"{'':27}  {'hours':>6} {'accumulate':>12}  {'hours':>6} {'accumulate':>12}",
-    ]
+        ("plan", name),
+        ("teacher", settings.teacher),
+        ("student", settings.student_name),
+        ("weights", f"{cost.student_size / 1e6:.1f} million, {cost.trained / 1e6:.1f} trained"),
+        ("steps", f"{settings.steps:,} of {settings.batch} pictures of {height}x{width} pixels"),
+        ("epochs", f"{epochs:.3g} of {plan.pairs:,} pairs"),
+        ("GFLOP", f"{cost.teacher / 1e9:,.0f} teacher, {cost.student / 1e9:,.0f} student, each"),
+        ("in all", f"{found.in_all / 1e18:.3g} EFLOP"),
+        ("GB a GPU", f"{fixed['fp32']:.1f} in fp32, {fixed['bf16']:.1f} in bf16"),
+        ("GB a picture", f"{each['fp32']:.2f} in fp32, {each['bf16']:.2f} in bf16"),
+        ("GB on disk", f"{found.checkpoints / 1e9:.2f} checkpoints, {found.student / 1e9:.2f} "
+                       f"student, {found.cache / 1e9:.0f} cache"),
+    ]  # fmt: skip
+    rows = []
     for gpu, (memory, fp32, bf16) in GPUS.items():
-        cells = []
+        row = [gpu, memory]
         for used, peak in (("fp32", fp32), ("bf16", bf16)):
             shares = found.shares(plan, memory, used)
-            cells.append(f"{found.hours(peak, fp32, plan.gpus):6.1f} {shares or 'too small':>12}")
-        lines.append(f"{f'{gpu}, {memory} GB':27}  {'  '.join(cells)}")
-    lines += [
-        f"Counted by torch. Hours at {USE:.0%} of the data sheets' dense peak, a guess, and",
-        "without reading pictures; accumulate: the shares that a GPU's memory asks for.",
-        "",
-        *plan.layout.rstrip().splitlines(),
-    ]
-    return "\n".join(lines)
+            row += [f"{found.hours(peak, fp32, plan.gpus):.1f}", shares or "too small"]
+        rows.append(row)
+    head = [f"{plan.gpus} GPUs", "GB", "fp32 hours", "accumulate", "bf16 hours", "accumulate"]
+    note = (
+        f"Hours at {USE:.0%} of the data sheets' dense peak, a guess, without reading pictures;\n"
+        "accumulate: in how many shares a GPU's memory takes its part of a batch."
+    )
+    about = "\n".join(f"{key:13} {value}" for key, value in lines)
+    return "\n\n".join([about, table(head, rows), note, plan.layout.rstrip()])
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    ask = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    ask.add_argument("--preset", default="kaist_full", help="of freqkd_lite/plans/, or a YAML file")
+    ask.add_argument("-p", action="append", default=[], metavar="NAME=VALUE", help="a setting")
+    given = ask.parse_args(arguments)
+    try:
+        plan = plan_from(given.preset, given.p)
+        print(report(given.preset, plan, count(plan.settings)))
+    except UserError as error:
+        sys.exit(f"plan: {error}")
+
+
+if __name__ == "__main__":
+    main()

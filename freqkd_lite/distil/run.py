@@ -1,0 +1,287 @@
+"""A run on disk: its folder, addressed by its content, and how training fills it."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save
+from torch import Tensor, nn
+from tqdm.auto import tqdm
+
+from freqkd_lite import data
+from freqkd_lite.distil.checkpoint import Checkpoints
+from freqkd_lite.distil.processes import Processes
+from freqkd_lite.distil.sampling import plan
+from freqkd_lite.distil.settings import NOT_ADDRESSED, DistilSettings
+from freqkd_lite.distil.student import Student, add_lora, first_student
+from freqkd_lite.distil.teacher import CachedTeacher, Teacher
+from freqkd_lite.distil.train import InitialStudent, measure_loss, precision, train
+from freqkd_lite.errors import Interrupted, UserError
+from freqkd_lite.features import Backbone, create_net, extract
+from freqkd_lite.losses import (
+    CALIBRATORS,
+    LossParts,
+    build_loss,
+    load_statistics,
+    needs_anchors,
+    needs_mismatched,
+)
+from freqkd_lite.store import (
+    RECIPE,
+    manifest,
+    no_bar,
+    run_key,
+    runs_folder,
+    sole_maker,
+    write_json,
+    write_whole,
+)
+
+MANIFEST, LOG, STUDENT = "manifest.json", "log.jsonl", "student.safetensors"
+MEASURED = "loss.safetensors"  # what a loss measured before training
+FILES = {MANIFEST, LOG, STUDENT, MEASURED}
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished distillation on disk."""
+
+    folder: Path
+    settings: DistilSettings
+
+    @property
+    def manifest(self) -> dict:
+        return json.loads((self.folder / MANIFEST).read_text())
+
+    @property
+    def log(self) -> list[dict]:
+        """One entry a step: step, loss, parts, lr, gradient norm."""
+        return [json.loads(line) for line in (self.folder / LOG).read_text().splitlines()]
+
+    def loss(
+        self, students: list[Tensor], teachers: list[Tensor], initial: list[Tensor]
+    ) -> LossParts:
+        """The run's own loss on maps (N, C, h, w) by block; `initial` are those of the student
+        before training, for losses that hold on to it."""
+        file, name = self.folder / MEASURED, self.settings.loss
+        statistics = load_statistics(file) if file.is_file() else None
+        loss_of = build_loss(name, statistics=statistics, **self.settings.loss_options)
+        return loss_of(students, teachers, *([initial] if needs_anchors(name) else []))
+
+    def student(self) -> Backbone:
+        """The distilled student, frozen, at the settings' `merge_scale`. Raises `UserError` where
+        that needs the first weights, and they are not those of the run any more."""
+        name, scale = self.settings.student_name, self.settings.merge_scale
+        weights = load_file(self.folder / STUDENT)
+        if scale != 1:
+            with torch.random.fork_rng(range(torch.cuda.device_count())):
+                first = first_student(self.settings)
+            if first.checksum != self.manifest["weights"]["student"]:
+                raise UserError(
+                    f"merge_scale={scale} of {self.folder.name} needs the weights of {name} that "
+                    f"it began with, and {first.source} holds others: give those, or merge_scale=1."
+                )
+            for key, start in first.net.state_dict().items():
+                if start.is_floating_point():
+                    weights[key] = start.lerp(weights[key], scale)
+        net = create_net(name)
+        net.load_state_dict(weights)
+        return Backbone(net, name, f"run {self.folder.name}", None).freeze()
+
+
+def distil(settings: DistilSettings, runs: str | Path | None = None, progress: bool = True) -> Run:
+    """Train a student as `settings` say, or return the finished run of the same address.
+
+    The address is the settings, the checksums of data and weights, and `RECIPE`. The folder holds
+    student.safetensors (LoRA merged), log.jsonl and manifest.json, and appears whole or not at all.
+    Until then its state lies beside it in .NAME.part, from where a stopped run is resumed: on a CPU
+    with the same number of threads to the same weights, bit for bit. All processes of `accelerate
+    launch` call this and return the same run. Raises `Interrupted` on Ctrl-C, `UserError` for
+    settings, data or a disk that make it impossible.
+    """
+    team = Processes(settings.device)
+    team.check_batch(settings.batch, settings.accumulate)
+    pairs = data.open_sets(
+        settings.dataset,
+        settings.split,
+        settings.size,
+        settings.root,
+        limit=settings.limit,
+        **settings.data_options,
+    )
+    data.require(pairs, "pairs", notebook="Distillation")
+    kind = CachedTeacher if settings.crop_list else Teacher
+    teacher = kind(settings.teacher, settings.teacher_weights, settings.blocks, settings.seed)
+    teacher.device = team.device
+    random_state = torch.get_rng_state()
+    try:
+        backbone = first_student(settings)
+        content = {
+            "settings": settings.model_dump(mode="json", exclude=NOT_ADDRESSED),
+            "data": pairs.fingerprint(),
+            "weights": {"teacher": teacher.checksum, "student": backbone.checksum},
+            "recipe": RECIPE,
+        }
+        folder = runs_folder(runs) / f"distil-{settings.loss}-{run_key(content)}"
+        part = folder.with_name(f".{folder.name}.part")
+        alone = sole_maker(folder) if team.first else nullcontext()
+        with _stops_explained(part, folder, settings), alone:
+            if not team.agree(folder.is_dir() or (part / MANIFEST).is_file()):
+                _train_into(part, settings, pairs, teacher, backbone, content, progress, team)
+            if team.first and not folder.is_dir():
+                _finish(part, folder)
+            team.agree()
+    finally:
+        torch.set_rng_state(random_state)
+    return Run(folder, settings)
+
+
+def _train_into(
+    part: Path,
+    settings: DistilSettings,
+    pairs: data.PairSet,
+    teacher: Teacher,
+    backbone: Backbone,
+    content: dict,
+    progress: bool,
+    team: Processes,
+) -> None:
+    """Train in the working folder; the manifest, written last, says that it is complete."""
+    anchored, measured = needs_anchors(settings.loss), settings.loss in CALIBRATORS
+    initial = InitialStudent(settings, team.device) if anchored or measured else None
+    if settings.crop_list and settings.cache_limit_gb:
+        _use_cache(teacher, initial if anchored else None, pairs, settings)
+    student, lora = _prepare_student(backbone, teacher, settings, team)
+    part.mkdir(parents=True, exist_ok=True)
+    checkpoints = Checkpoints(part, run_key(content), settings.checkpoint_every)
+    statistics = None
+    if measured:
+        with team.first_one_first():
+            statistics = measure_loss(initial, teacher, pairs, settings, part / MEASURED)
+    if not anchored:
+        initial = None  # its network is no longer needed
+    log_file = part / LOG if team.first else Path(os.devnull)
+    try:
+        with (
+            log_file.open("a") as stream,
+            tqdm(
+                initial=checkpoints.steps,
+                total=settings.steps,
+                desc=settings.loss,
+                disable=no_bar(progress and team.first),
+            ) as bar,
+        ):
+
+            def log(entry: dict) -> None:
+                stream.write(json.dumps(entry) + "\n")
+                stream.flush()
+                bar.set_postfix_str(f"loss {entry['loss']:.4f}", refresh=False)
+                bar.update(entry["step"] + 1 - bar.n)
+
+            train(student, teacher, pairs, settings, checkpoints, log, team, statistics, initial)
+        if team.first:
+            student.cpu()
+            net = lora.merge_and_unload(safe_merge=True) if lora else backbone.net
+            weights = {name: value.contiguous() for name, value in net.state_dict().items()}
+            write_whole(part / STUDENT, save(weights))
+            models = {"teacher": teacher, "student": backbone}
+            about = _about(settings, models, checkpoints, team)
+            write_json(part / MANIFEST, manifest(**content, **about, note=pairs.note))
+    except BaseException:
+        if team.first and not checkpoints.saved():
+            shutil.rmtree(part, ignore_errors=True)  # nothing in it to resume from
+        raise
+
+
+def _use_cache(
+    teacher: CachedTeacher,
+    initial: InitialStudent | None,
+    pairs: data.PairSet,
+    settings: DistilSettings,
+) -> None:
+    """Cache the features of the teacher, and of the untrained student for losses that need them."""
+    blank = torch.zeros(3, *settings.view_size)
+    limit = settings.cache_limit_gb * 1e9
+    views = len({view for step in plan(pairs, settings) for view in step})
+    teacher.use_cache(blank, views, limit)
+    if initial is not None:
+        if needs_mismatched(settings.loss):  # one mismatched picture beside each pair
+            views += min(views, -(-len(pairs) // settings.batch) * settings.batch)
+        initial.maps.use_cache(blank, views, limit)
+
+
+def _prepare_student(
+    backbone: Backbone, teacher: Teacher, settings: DistilSettings, team: Processes
+) -> tuple[Student, nn.Module | None]:
+    """The student with its adapters, and peft's model where it is trained by LoRA."""
+    blocks = backbone.check_blocks(settings.own_blocks)
+    blank = torch.zeros(1, 3, *settings.view_size)
+    own = extract(backbone.to(team.device), blank.to(team.device), blocks)
+    widths = [(m.shape[1], t.shape[1]) for m, t in zip(own, teacher(blank), strict=True)]
+    lora = add_lora(backbone, settings) if settings.lora_rank else None
+    student = Student(backbone, blocks, widths, settings.projector)
+    return student.to(team.device).train(), lora
+
+
+def _about(
+    settings: DistilSettings,
+    models: dict[str, Teacher | Backbone],
+    checkpoints: Checkpoints,
+    team: Processes,
+) -> dict:
+    """What the manifest says of a run beside its address."""
+    cuda = team.device.type == "cuda"
+    return {
+        "models": {
+            role: {"model": model.name, "source": model.source, "checksum": model.checksum}
+            for role, model in models.items()
+        },
+        "seconds": round(checkpoints.seconds, 1),
+        "restarts": checkpoints.restarts,
+        "device": torch.cuda.get_device_name(team.device) if cuda else "cpu",
+        "processes": team.count,
+        "precision": precision(settings, team.device),
+    }
+
+
+def _finish(part: Path, folder: Path) -> None:
+    """The working folder becomes the run's, with the run's files and no others."""
+    for path in part.iterdir():
+        if path.name not in FILES:
+            path.unlink()
+    os.replace(part, folder)
+
+
+@contextmanager
+def _stops_explained(part: Path, folder: Path, settings: DistilSettings) -> Iterator[None]:
+    """Ctrl-C and a full disk end in a sentence that says what is saved and how to resume."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        saved = _saved(part, folder, settings)
+        raise Interrupted(f"{saved} Run the same again to go on.") from None
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise UserError(
+            f"The disk of {folder.parent} is full. {_saved(part, folder, settings)} Make room and "
+            "run the same again to go on."
+        ) from error
+
+
+def _saved(part: Path, folder: Path, settings: DistilSettings) -> str:
+    """What is on disk of a run that was stopped."""
+    if folder.is_dir() or (part / MANIFEST).is_file():
+        return f"All {settings.steps} steps of {folder} are saved."
+    steps = Checkpoints(part, "").steps
+    return (
+        f"{steps} of {settings.steps} steps are saved in {part}." if steps else "Nothing is saved."
+    )
