@@ -1,0 +1,178 @@
+"""What the high-band term of a loss charges, and what each loss pulls at: figures of notebook 04.
+
+Every figure comes with its alternative text: `show(*valleys(...))`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import cycle
+
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor
+from torch.nn.functional import mse_loss
+
+from freqkd_lite.names import NAMES
+from freqkd_lite.spectrum import radial_power
+from freqkd_lite.viz.bands import draw_grey, value_at
+from freqkd_lite.viz.style import COLOURS
+
+COSTS = {"nothing": 0.0, "as much as no high band at all": 1.0, "four times as much as that": 4.0}
+"""The choices of notebook 04's question, and the cost that each stands for."""
+PANELS = {
+    "FreqKD and its variants": (
+        *("code", "signed", "low_only", "high_only", "eq", "robust", "swapped"),
+    ),
+    "Weighted by frequency or channel": ("step", "lowpass", "coherence", "anchor", "projected"),
+    "Published baselines": (
+        *("mse_raw", "unic", "pkd", "cwd", "wavelet", "spectralkd", "gram", "attention"),
+    ),
+}
+"""The losses whose gradients are drawn, by panel; plain MSE is in each."""
+SPARE = (
+    *(("#7F7F7F", "-"), ("#CC79A7", "--"), ("#000000", ":"), ("#8C564B", "-.")),
+    *(("#D55E00", "--"), ("#009E73", "--"), ("#17BECF", "-.")),
+)
+"""Colour and line style of losses that have no colour in `COLOURS`."""
+
+
+def nearest_cost(cost: float) -> str:
+    """The choice of `COSTS` that is nearest to a cost."""
+    return min(COSTS, key=lambda choice: abs(COSTS[choice] - cost))
+
+
+def valleys(
+    t: np.ndarray,
+    costs: dict[str, np.ndarray],
+    pictures: dict[float, Tensor],
+    guess: str | None = None,
+) -> tuple[Figure, str]:
+    """The cost of a high band that is t times the teacher's.
+
+    costs: (t,) of "freqkd_code" and of "signed", in units of what the latter charges for no high
+    band. pictures: t -> (H, W), one picture with its high band scaled so, drawn above. guess: one
+    of `COSTS`, drawn dashed at t = -1.
+    """
+    figure = plt.figure(figsize=(7, 5.4))
+    top, bottom = figure.subfigures(2, 1, height_ratios=(1, 2))
+    for ax, (scale, picture) in zip(top.subplots(1, len(pictures)), pictures.items(), strict=True):
+        draw_grey(ax, picture)
+        ax.set_title(f"high band times {scale:g}", fontsize=10, fontweight="normal")
+    ax = bottom.subplots()
+    labels = {"signed": "MSE, with signs", "freqkd_code": NAMES["freqkd_code"]}
+    for name, colour in (("signed", COLOURS["mse"]), ("freqkd_code", COLOURS["freqkd_code"])):
+        ax.plot(t, costs[name], color=colour, label=labels[name])
+    for at in (-1, 1):
+        ax.axvline(at, color=COLOURS["floor"], lw=1, zorder=0)
+    if guess:
+        cost = COSTS[guess]
+        ax.plot((-1.6, -0.4), (cost, cost), color=COLOURS["guess"], ls="--", lw=1.5)
+        ax.annotate("your guess", (-1.6, cost), (0, 5), textcoords="offset points", fontsize=9)
+    ax.set(ylim=(-0.3, 5), title="What does the high-band term punish?")
+    ax.set(xlabel="t: the student's high band is t times the teacher's")
+    ax.set(ylabel="cost (MSE without high band = 1)")
+    ax.set_xticks(range(-2, 3), ["-2", "-1\nnegated", "0\nnone", "1\nthe teacher's", "2"])
+    ax.legend(loc="upper right", fontsize=9)
+    numbers = "; ".join(
+        f"{label} " + ", ".join(f"{value_at(costs[name], t, at):.2f} at {at}" for at in (-1, 0, 1))
+        for name, label in labels.items()
+    )
+    return figure, f"A picture with its high band scaled, and below it cost against t: {numbers}."
+
+
+def log_deviation(student_high: Tensor, teacher_high: Tensor) -> dict[str, float]:
+    """How far log1p of magnitudes is below the magnitudes, as a share of the latter.
+
+    "rms": root mean square of the elements of both bands; "element": 1 - log1p(a) / a at a = rms;
+    "element p99": at the 99th percentile of |a|; "term": 1 - MSE of log1p |s|, log1p |t| over MSE
+    of |s|, |t|, which is what the log changes in the loss.
+    """
+    student, teacher = student_high.abs(), teacher_high.abs()
+    both = torch.cat([student.flatten(), teacher.flatten()]).double()
+    rms, p99 = float(both.square().mean().sqrt()), float(_quantile(both, 0.99))
+    with_log = mse_loss(torch.log1p(student), torch.log1p(teacher))
+    term = float(1 - with_log / mse_loss(student, teacher))
+    element, extreme = (float(1 - np.log1p(a) / a) for a in (rms, p99))
+    return {"rms": rms, "element": element, "element p99": extreme, "term": term}
+
+
+def logs(elements: Tensor, width: int) -> tuple[Figure, str]:
+    """log(1 + |a|) beside |a|, with the histogram of the high band's `elements` below; their RMS is
+    marked, and where it would lie if `width` channels were FreqKD's 1024."""
+    a = elements.abs().flatten().double()
+    rms, end = float(a.square().mean().sqrt()), float(_quantile(a, 0.9995))
+    figure, (ax, below) = plt.subplots(2, 1, figsize=(7, 4), height_ratios=(2, 1), sharex=True)
+    x = np.linspace(0, end, 200)
+    ax.plot(x, x, color=COLOURS["mse"], lw=1.5, label="|a|: a plain magnitude")
+    ax.plot(x, np.log1p(x), color=COLOURS["freqkd_code"], label="log(1 + |a|): as coded")
+    ax.set(title="Does the log bend anything?", ylabel="what the loss compares")
+    ax.legend(fontsize=9)
+    below.hist(a.numpy(), bins=60, range=(0, end), color=COLOURS["high"])
+    below.set(xlabel="|a|, elements of the high band when tokens have length 1")
+    below.set(ylabel="elements", yticks=(), xlim=(0, end))
+    wide = rms * (width / 1024) ** 0.5
+    words = dict(xytext=(4, 0), textcoords="offset points", fontsize=9)
+    words |= dict(xycoords=("data", "axes fraction"), bbox=dict(fc="w", ec="none", pad=1))
+    marks = ((wide, 1024, "if spread over", 0.86), (rms, width, "of these", 0.7))
+    for at, channels, how, height in marks:
+        for axes in (ax, below):
+            axes.axvline(at, color=COLOURS["none"], lw=1, ls=":")
+        ax.annotate(f"RMS {at:.3f} {how} {channels} channels", (at, height), **words)
+    return figure, (
+        f"Top: |a| and log(1 + |a|) from 0 to {end:.2f}, where the log is "
+        f"{1 - np.log1p(end) / end:.1%} lower. Bottom: histogram of the elements, RMS {rms:.3f}."
+    )
+
+
+def gradient_spectra(sent: dict[str, Sequence[Tensor]]) -> dict[str, np.ndarray]:
+    """Power per bin in each ring of `RINGS` (rings,) of losses' gradients, maps (N, C, h, w) by
+    block; each block is scaled to mean power 1, then the mean over blocks is taken."""
+    found = {}
+    for name, blocks in sent.items():
+        levels = [radial_power(g / g.square().mean().sqrt())[1] for g in blocks]
+        found[name] = torch.stack(levels).mean(0).cpu().numpy()
+    return found
+
+
+def gradients(sent: dict[str, Sequence[Tensor]]) -> tuple[Figure, str]:
+    """The size of each loss's gradient over rho, in the panels of `PANELS`. sent: by loss its
+    gradients as `gradient_spectra` takes them, of "mse" and of at least one of `PANELS`."""
+    panels = {title: [n for n in names if n in sent] for title, names in PANELS.items()}
+    panels = {title: ["mse", *names] for title, names in panels.items() if names}
+    size = (1.2 + 3.1 * len(panels), 4.4)
+    figure, axes = plt.subplots(1, len(panels), figsize=size, sharey=True, squeeze=False)
+    spectra = {name: np.sqrt(power) for name, power in gradient_spectra(sent).items()}
+    centres = radial_power(next(iter(sent.values()))[0])[0]
+    for ax, (title, names) in zip(axes[0], panels.items(), strict=True):
+        ax.axvline(0.5, color=COLOURS["floor"], lw=1, zorder=0)
+        widths, spare = np.linspace(3.6, 1.2, len(names)), cycle(SPARE)
+        for name, lw in zip(names, widths, strict=True):  # lines on top of each other stay visible
+            colour, dash = (COLOURS[name], "-") if name in COLOURS else next(spare)
+            ax.plot(centres, spectra[name], dash, color=colour, label=NAMES[name], lw=lw)
+        ax.set(xlabel="rho (1 = Nyquist of an axis)", yscale="log")
+        ax.set_title(title, fontsize=10)
+        ax.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.17), ncols=2)
+    axes[0, 0].set_ylabel("gradient per bin (RMS of all = 1)")
+    title = dict(fontweight="bold", fontsize=11.5, x=0.02, ha="left")
+    figure.suptitle("What does each loss pull at?", **title)
+    ends = "; ".join(f"{NAMES[n]} {line[0]:.2g} to {line[-1]:.2g}" for n, line in spectra.items())
+    return figure, f"Size of the gradient over rho, in the lowest and the highest ring: {ends}."
+
+
+def agreement(one: Sequence[Tensor], other: Sequence[Tensor]) -> float:
+    """Cosine between two losses' gradients, maps by block; the mean over blocks."""
+    pairs = [(a.flatten().double(), b.flatten().double()) for a, b in zip(one, other, strict=True)]
+    return float(np.mean([a @ b / (a.norm() * b.norm()).clamp_min(1e-300) for a, b in pairs]))
+
+
+def relative_size(part: Sequence[Tensor], whole: Sequence[Tensor]) -> float:
+    """Norm of a part of a gradient over that of the whole, maps by block; the mean over blocks."""
+    return float(np.mean([float(p.norm() / w.norm()) for p, w in zip(part, whole, strict=True)]))
+
+
+def _quantile(x: Tensor, share: float) -> Tensor:
+    """A quantile by sorting: torch.quantile refuses more than 16 million elements."""
+    return x.flatten().kthvalue(max(1, round(share * x.numel())))[0]
