@@ -21,7 +21,7 @@ from freqkd_lite.bench import losses as bench_losses
 from freqkd_lite.bench import step as bench_step
 from freqkd_lite.bench.step import AGAIN, exponent
 from freqkd_lite.errors import UserError, unknown
-from freqkd_lite.results.report_page import ReportPage
+from freqkd_lite.results.pages import ReportPage
 from freqkd_lite.results.summary import aligned
 from freqkd_lite.store import manifest, write_json, write_whole
 from freqkd_lite.viz.style import style

@@ -64,9 +64,10 @@ def run(
     """Run one notebook with other parameters, into its own folder."""
     root = project()
     from freqkd_lite.runner import execute
+    from freqkd_lite.runner.parameters import choose
     from freqkd_lite.store import runs_folder
 
-    path, values = execute.choose(root / "notebooks", notebook, preset, p or [])
+    path, values = choose(root / "notebooks", notebook, preset, p or [])
     key = execute.address(path, values)
     out = out or runs_folder() / "notebooks" / f"{path.stem}-{preset}-{key[:8]}"
     command = ["freqkd", "run", path.stem, "--preset", preset, *(f"-p {item}" for item in p or [])]

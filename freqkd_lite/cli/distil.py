@@ -23,7 +23,7 @@ Given = Annotated[
 def read_plan(name: str | Path, given: Iterable[str] = ()) -> dict:
     """The content of plans/NAME.yaml, or of a file, in which each `name=value` of `given` replaces
     a setting. Settings stand below `settings`, or are all that the file holds."""
-    from freqkd_lite.runner.execute import read_value, read_yaml
+    from freqkd_lite.runner.parameters import read_value, read_yaml
 
     file = Path(name)
     if file.suffix not in (".yaml", ".yml"):

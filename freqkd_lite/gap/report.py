@@ -33,7 +33,7 @@ from freqkd_lite.gap.words import (
     span_said,
     verdict,
 )
-from freqkd_lite.results.report_page import ReportPage
+from freqkd_lite.results.pages import ReportPage
 from freqkd_lite.viz import study
 from freqkd_lite.viz.gap import by_block
 from freqkd_lite.viz.style import style

@@ -24,7 +24,7 @@ from freqkd_lite.gap import DEFAULT_MODEL, default_layers, measure
 from freqkd_lite.gap import report as gap_report
 from freqkd_lite.gap.controls import Views, pairing, spread
 from freqkd_lite.losses import normalise
-from freqkd_lite.results.report_page import ReportPage
+from freqkd_lite.results.pages import ReportPage
 from freqkd_lite.results.rows import SCHEMA, Row, as_json
 from freqkd_lite.store import manifest, write_json
 from freqkd_lite.viz import check as shown

@@ -46,16 +46,8 @@ from freqkd_lite.results.rows import (
     with_settings,
     write_results,
 )
-from freqkd_lite.runner.execute import (
-    ERROR,
-    MANIFEST,
-    address,
-    execute,
-    find_notebook,
-    parameters,
-    read_preset,
-    read_yaml,
-)
+from freqkd_lite.runner.execute import ERROR, MANIFEST, address, execute
+from freqkd_lite.runner.parameters import find_notebook, parameters, read_preset, read_yaml
 from freqkd_lite.store import manifest, run_key, runs_folder, spell
 
 KEYS = {"notebook", "preset", "fixed", "grid", "runs", "metric", "against", "named", "later",

@@ -20,7 +20,7 @@ from freqkd_lite.features import Backbone
 from freqkd_lite.gap import controls
 from freqkd_lite.gap import measures as gap_measures
 from freqkd_lite.gap import report as gap_report
-from freqkd_lite.runner.pages import problems
+from freqkd_lite.results.pages import problems
 from freqkd_lite.spectrum import split_bands
 from freqkd_lite.store import digest
 

@@ -22,8 +22,8 @@ from freqkd_lite.gap.coherence import CHANNELS, Coherences, thinned
 from freqkd_lite.gap.controls import PAIRINGS, Views
 from freqkd_lite.gap.measures import of_pictures, pixel_edges
 from freqkd_lite.results import claims
+from freqkd_lite.results.pages import problems
 from freqkd_lite.results.rows import read_results
-from freqkd_lite.runner.pages import problems
 from freqkd_lite.spectrum import radius
 from freqkd_lite.spectrum.coherence import CrossSpectrum
 from freqkd_lite.viz import study

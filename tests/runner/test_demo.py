@@ -16,9 +16,9 @@ from freqkd_lite.errors import UserError
 from freqkd_lite.features import Backbone
 from freqkd_lite.gap import controls
 from freqkd_lite.gap import words as gap_words
+from freqkd_lite.results.pages import problems
 from freqkd_lite.results.rows import Row
 from freqkd_lite.runner import demo
-from freqkd_lite.runner.pages import problems
 from freqkd_lite.viz.students import before_and_after, principal_colours, side_by_side
 from tests.gap.test_study import Fields, Pixels, noise
 

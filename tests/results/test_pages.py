@@ -10,8 +10,7 @@ import pytest
 from PIL import Image
 
 from freqkd_lite.errors import UserError
-from freqkd_lite.results.report_page import ReportPage
-from freqkd_lite.runner.pages import problems
+from freqkd_lite.results.pages import ReportPage, problems, style, write_style
 
 
 class Reader(HTMLParser):
@@ -53,7 +52,7 @@ def test_what_was_put_in_is_read_out_escaped_and_in_order():
     read = Reader(html)
     assert not read.stack
     assert read.text["title"] == read.text["h1"] == ["Do <they> agree?"]
-    assert read.text["p"] == ["Yes & no: 2 of 3.", "One.", "Two <b>."]
+    assert read.text["p"] == ["Yes & no: 2 of 3.", "One.", "Two <b>.", "Offsets"]
     assert read.text["li"] == ["first", "second"] and len(read.text["ul"]) == 1
     assert read.text["th"] == ["pair", "px"]
     assert read.text["td"] == ["a<b.png", "2.35", "c.png", ""]
@@ -75,12 +74,6 @@ def test_a_long_list_is_folded_and_whole():
     assert made.html().index("n19") < made.html().index("<details>") < made.html().index("m0")
 
 
-def test_a_column_stands_right_if_it_holds_numbers_or_intervals_alone():
-    made = ReportPage("t", "a")
-    made.table(("a", "b", "c", "d"), [("1", "0.5", "[1, 2e-05]", 1), ("mean", "", "", "-3.")])
-    assert re.findall(r'<th scope="col" class="number">(.)<', made.html()) == ["b", "c", "d"]
-
-
 def test_pictures_are_inside_twice_as_fine_as_they_are_shown():
     made = page()
     made.figure(plt.figure(figsize=(2, 1)), 'A "flat"\n   line.')
@@ -100,11 +93,41 @@ def test_write_refuses_what_a_reader_could_not_use(tmp_path):
     made = page()
     assert made.write(tmp_path / "new" / "page.html").read_text() == made.html()
     assert [f.name for f in (tmp_path / "new").iterdir()] == ["page.html"]
-    with pytest.raises(UserError, match="is a folder"):
+    with pytest.raises(UserError, match=str(tmp_path)):
         made.write(tmp_path)
-    with pytest.raises(ValueError, match="cells"):
+    with pytest.raises(ValueError):
         made.table(("a", "b"), [("one",)])
     made.figure(Image.new("L", (4, 4)), "")
-    with pytest.raises(UserError, match="without a description"):
+    with pytest.raises(UserError, match="page.html"):
         made.write(tmp_path / "page.html")
     assert not (tmp_path / "page.html").exists()
+
+
+def test_pages_of_one_place_can_share_their_style(tmp_path):
+    made = page().write(tmp_path / "study" / "index.html", shared_style="../page.css").read_text()
+    assert write_style(tmp_path).read_text() == style()
+    assert '<link rel="stylesheet" href="../page.css">' in made and "<style>" not in made
+    assert problems(made) == []
+
+
+@pytest.mark.parametrize(
+    ("html", "found"),
+    [
+        ('<h1>a</h1><script src="https://x.org/require.js"></script>', "https://x.org"),
+        ('<h1>a</h1><link rel="stylesheet" href="//x.org/a.css">', "//x.org"),
+        ("<h1>a</h1><style>@import 'https://x.org/a.css'</style>", "style"),
+        ("<h1>a</h1><script>import {a} from 'https://x.org/a.js'</script>", "script"),
+        ('<h1>a</h1><img src="data:,">', "description"),
+        ('<h1>a</h1><img src="data:," alt="No description has been provided">', "description"),
+        ("<h1>a</h1><h1>b</h1>", "2 first-level"),
+        ("<p>a</p>", "0 first-level"),
+    ],
+)
+def test_each_problem_of_a_page_is_found(html, found):
+    (problem,) = problems(html)
+    assert found in problem
+
+
+def test_links_in_text_and_namespaces_are_no_problem():
+    html = '<h1>a</h1><a href="https://x.org">paper</a><script>ns = "http://www.w3.org/2000/svg"'
+    assert problems(html + "</script>") == []

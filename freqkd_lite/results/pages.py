@@ -1,0 +1,174 @@
+"""HTML pages that need no network: their templates, the check that they are readable, and reports.
+
+    page = ReportPage("Do these pairs agree?", "Yes: 220 of 221 pairs can be used.")
+    page.section("What was found")
+    page.table(("pair", "pixels"), [("a.png", 2.5)])
+    page.figure(figure, "Histogram of offsets: most lie below 3 pixels.")
+    page.write("check.html")
+
+Pictures are inside the page, and so is the style, unless pages of one place share a file of it. A
+page follows the reader's dark mode and the width of the screen.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+import sys
+from collections.abc import Iterable, Sequence
+from html.parser import HTMLParser
+from pathlib import Path
+
+import jinja2
+from PIL import Image
+
+from freqkd_lite.errors import UserError
+from freqkd_lite.results import text
+from freqkd_lite.store import write_whole
+
+TEMPLATES = Path(__file__).parent / "templates"
+STYLE = "page.css"
+FOLDED = 20  # a longer list opens on a click
+POINTS = 96  # CSS pixels in an inch; pictures are stored twice as fine, for dense screens
+RESOURCES = {"img": "src", "script": "src", "iframe": "src", "link": "href", "source": "src"}
+FETCHES = re.compile(r"""(?:@import|url\(|\bfrom|\bimport\(?)\s*["']?(https?:)?//""")
+
+
+def style() -> str:
+    """The style sheet of all pages."""
+    return (TEMPLATES / STYLE).read_text()
+
+
+def write_style(folder: str | Path) -> Path:
+    """Write the style sheet into `folder`, for pages that share it (`ReportPage.write`)."""
+    path = Path(folder) / STYLE
+    write_whole(path, style().encode())
+    return path
+
+
+def render(template: str, **content: object) -> str:
+    """One of the templates filled in; all text is escaped."""
+    loader = jinja2.FileSystemLoader(TEMPLATES)
+    environment = jinja2.Environment(loader=loader, autoescape=True)
+    return environment.get_template(template).render(**content)
+
+
+class ReportPage:
+    """Collects the parts of a page in reading order. All text is plain and is escaped."""
+
+    def __init__(self, title: str, answer: str):
+        self.title, self.answer, self.parts = title, answer, []
+
+    def section(self, heading: str) -> None:
+        """A second-level heading."""
+        self.parts.append({"kind": "section", "heading": heading})
+
+    def text(self, *paragraphs: str) -> None:
+        """Paragraphs of plain text."""
+        self.parts += [{"kind": "text", "text": paragraph} for paragraph in paragraphs]
+
+    def bullets(self, entries: Iterable[str]) -> None:
+        """A list, closed at first when it has more than `FOLDED` entries; an empty one is left
+        out."""
+        entries = list(entries)
+        if entries:
+            self.parts.append({"kind": "list", "entries": entries, "fold": len(entries) > FOLDED})
+
+    def code(self, source: str) -> None:
+        """A command, or another text whose lines and spaces count."""
+        self.parts.append({"kind": "code", "text": source})
+
+    def figure(self, picture: object, alt: str, caption: str = "") -> None:
+        """A Pillow image or a matplotlib figure (closed afterwards), with its description."""
+        buffer = io.BytesIO()
+        if isinstance(picture, Image.Image):
+            picture.save(buffer, format="png")
+            width = picture.width
+        else:
+            picture.savefig(buffer, format="png", dpi=2 * POINTS)
+            width = round(picture.get_figwidth() * POINTS)
+            sys.modules["matplotlib.pyplot"].close(picture)  # whoever drew it has imported it
+        png = base64.b64encode(buffer.getvalue()).decode()
+        about = {"png": png, "width": width, "alt": " ".join(alt.split()), "caption": caption}
+        self.parts.append({"kind": "figure", **about})
+
+    def sheet(self, rows: Iterable[tuple[str, Sequence[tuple[bytes, str]]]]) -> None:
+        """A contact sheet: for each row a caption, and JPEG pictures with their descriptions."""
+        rows = [
+            (caption, [(base64.b64encode(jpeg).decode(), alt) for jpeg, alt in pictures])
+            for caption, pictures in rows
+        ]
+        self.parts.append({"kind": "sheet", "rows": rows})
+
+    def table(
+        self, head: Sequence[str], rows: Iterable[Sequence[object]], caption: str = ""
+    ) -> None:
+        """A table, floats with 3 significant digits. `ValueError` if a row is too long or short."""
+        cells = [[f"{x:.3g}" if isinstance(x, float) else x for x in row] for row in rows]
+        html = text.table(head, cells, "html")
+        self.parts.append({"kind": "table", "html": html, "caption": caption})
+
+    def html(self, shared_style: str = "") -> str:
+        """The whole page, with its style or, if given, a link to the file `shared_style`."""
+        return render("report.html.j2", page=self, style=style(), link=shared_style)
+
+    def write(self, path: str | Path, shared_style: str = "") -> Path:
+        """Write the page, whole or not at all; returns the path.
+
+        `shared_style` is the address of a style sheet relative to the page ("../page.css", see
+        `write_style`); without it the style is inside. `UserError` if the page would need the
+        network or has a picture without description.
+        """
+        html, path = self.html(shared_style), Path(path)
+        check(html, str(path))
+        if path.is_dir():
+            raise UserError(f"{path} is a folder: name a file such as {path / 'report.html'}.")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, html.encode())
+        return path
+
+
+class _Reader(HTMLParser):
+    """Collects what `problems` reports."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+        self.headings = 0
+        self.inside = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        self.inside = tag
+        target = given.get(RESOURCES.get(tag, ""), "") or ""
+        if re.match(r"(https?:)?//", target):
+            self.found.append(f"needs the network for {target}")
+        if tag == "img" and (given.get("alt") or "No description").startswith("No description"):
+            self.found.append("has a picture without a description")
+        if FETCHES.search(given.get("style") or ""):
+            self.found.append("needs the network for a style")
+        self.headings += tag == "h1"
+
+    def handle_data(self, data: str) -> None:
+        if self.inside in ("style", "script") and FETCHES.search(data):
+            self.found.append(f"needs the network for a {self.inside}")
+
+    def handle_endtag(self, tag: str) -> None:
+        self.inside = ""
+
+
+def problems(html: str) -> list[str]:
+    """Why a page can't be read offline or by everyone; empty when nothing is wrong."""
+    reader = _Reader()
+    reader.feed(html)
+    if reader.headings != 1:
+        reader.found.append(f"has {reader.headings} first-level headings where one is needed")
+    return reader.found
+
+
+def check(html: str, name: str) -> None:
+    """`UserError` for the first of the `problems` of the page called `name`."""
+    found = problems(html)
+    if found:
+        raise UserError(f"The page {name} {found[0]}: fix what writes it.")

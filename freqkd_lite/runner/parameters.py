@@ -1,0 +1,187 @@
+"""Which parameters a notebook has, and what presets and the command line set them to."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import papermill
+import yaml
+from pydantic import TypeAdapter, ValidationError
+
+from freqkd_lite.errors import UserError, unknown
+
+TYPES = {t.__name__: t for t in (int, float, str, bool, list, tuple, dict)} | {"Literal": Literal}
+PATHS = ("root", "weights")  # parameters that name a place on this machine
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML that reads 1e-4 as a number, as version 1.2 of the language does."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
+)
+
+
+def read_yaml(path: Path, name: str) -> object:
+    """The content of a YAML file; `UserError` for an invalid one, which it calls `name`."""
+    try:
+        return yaml.load(path.read_text(), _Loader)
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f" at line {mark.line + 1}" if mark else ""
+        raise UserError(f"{name} is no valid YAML{line}: fix it there.") from None
+
+
+def read_value(text: str) -> object:
+    """A value written on a command line, read as YAML; as plain text if it is not YAML."""
+    try:
+        return yaml.load(text, _Loader)
+    except yaml.YAMLError:
+        return text
+
+
+def find_notebooks(folder: Path) -> list[Path]:
+    """The numbered notebooks of a folder, in order."""
+    found = sorted(folder.glob("[0-9][0-9]_*.ipynb"))
+    if not found:
+        raise UserError(f"There are no notebooks in {folder}: run this inside a clone.")
+    return found
+
+
+def find_notebook(folder: Path, name: str) -> Path:
+    """The path of the notebook called `name`, with or without folder and ending."""
+    stems = {path.stem: path for path in find_notebooks(folder)}
+    wanted = Path(name).name.removesuffix(".ipynb")
+    if wanted not in stems:
+        raise unknown("notebook", wanted, stems)
+    return stems[wanted]
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One parameter of a notebook, such as `seed: int = 0`."""
+
+    name: str
+    annotation: str
+    default: object
+
+    @property
+    def type(self) -> TypeAdapter:
+        return TypeAdapter(eval(self.annotation, {"__builtins__": {}}, TYPES))
+
+    def check(self, value: object, notebook: str) -> object:
+        """The value as this parameter's type; `UserError` if it has another."""
+        try:
+            # In JSON a tuple is a list and an int is a float, but "3" is no number and 1 no bool.
+            read = self.type.validate_json(json.dumps(value), strict=True)
+            return self.type.dump_python(read, mode="json")
+        except (ValidationError, TypeError):
+            raise UserError(
+                f"Parameter {self.name} of {notebook} is {value!r}, which is no {self.annotation}: "
+                f"give a value like {self.default!r}."
+            ) from None
+
+    def read(self, text: str, notebook: str) -> object:
+        """The value written as `text` on a command line."""
+        try:
+            return self.check(read_value(text), notebook)
+        except UserError:
+            return self.check(text, notebook)
+
+
+def parameters(path: Path) -> dict[str, Parameter]:
+    """The parameters of a notebook's cell tagged `parameters`.
+
+    `UserError` for anything but typed literals: a value computed from others would go stale when
+    one of those is set from outside.
+    """
+    try:
+        inspected = papermill.inspect_notebook(path)
+    except ValueError as error:
+        raise UserError(f"{path.name} can't be read ({error}): save it in JupyterLab.") from None
+    found = {}
+    for name, about in inspected.items():
+        try:
+            default = ast.literal_eval(about["default"])
+            found[name] = Parameter(name, about["inferred_type_name"], default)
+            found[name].check(default, path.stem)
+        except (NameError, SyntaxError, TypeError, ValueError):
+            raise UserError(
+                f"Parameter {name} of {path.name} is no typed literal: write name: type = value, "
+                f"with types out of {', '.join(sorted(TYPES))}."
+            ) from None
+    if not found:
+        raise UserError(f"{path.name} has no parameters: tag their cell 'parameters'.")
+    return found
+
+
+def read_preset(folder: Path, preset: str) -> dict[str, dict[str, object]]:
+    """What a preset sets in every notebook, checked: `{"05_distillation": {"seed": 3}}`.
+
+    A preset is one YAML file, `presets/NAME.yaml`. Its section `common` is for each notebook that
+    has the parameter, a notebook's own section overrides it. `default` sets nothing.
+    """
+    books = {path.stem: parameters(path) for path in find_notebooks(folder)}
+    settings: dict[str, dict[str, object]] = {stem: {} for stem in books}
+    if preset == "default":
+        return settings
+    files = {path.stem: path for path in (folder / "presets").glob("*.yaml")}
+    if preset not in files:
+        raise unknown("preset", preset, [*files, "default"])
+    name = f"presets/{preset}.yaml"
+    content = read_yaml(files[preset], name) or {}
+    if not isinstance(content, dict):
+        raise UserError(f"{name} holds no sections such as 'common:': add some.")
+    for section in sorted(content, key=lambda section: section != "common"):
+        if section not in {"common", *books}:
+            raise unknown(f"section of {name}", section, {"common", *books})
+        targets = list(books) if section == "common" else [section]
+        _fill(
+            settings,
+            {stem: books[stem] for stem in targets},
+            content[section],
+            f"section {section} of {name}",
+        )
+    return settings
+
+
+def _fill(settings: dict, books: dict[str, dict[str, Parameter]], values: object, place: str):
+    """Set the values that stand in `place` in each of the books that has the parameter."""
+    if not isinstance(values, dict):
+        raise UserError(f"The {place} holds no 'name: value' lines: add some.")
+    names = {name for known in books.values() for name in known}
+    for name, value in values.items():
+        if name not in names:
+            raise unknown(f"parameter in {place}", name, names)
+        for stem, known in books.items():
+            if name in known:
+                settings[stem][name] = known[name].check(value, stem)
+
+
+def choose(folder: Path, name: str, preset: str, given: Iterable[str]) -> tuple[Path, dict]:
+    """The notebook and its checked parameters: the preset's, then each `name=value` of `given`."""
+    path = find_notebook(folder, name)
+    chosen, known = read_preset(folder, preset)[path.stem], parameters(path)
+    for item in given:
+        key, equals, text = item.partition("=")
+        if not equals:
+            raise UserError(f"-p {item!r} has no '=': write it as name=value.")
+        if key not in known:
+            raise unknown(f"parameter of {path.stem}", key, known)
+        chosen[key] = known[key].read(text, path.stem)
+    return path, chosen
+
+
+def from_here(values: dict) -> dict:
+    """The values with paths made absolute: a notebook runs in its own folder, but a relative path
+    is meant from where the user stands."""
+    places = {name: values[name] for name in PATHS if values.get(name)}
+    named = {name: place for name, place in places.items() if place != "random"}
+    return values | {name: str(Path(p).expanduser().absolute()) for name, p in named.items()}

@@ -1,0 +1,28 @@
+"""Small notebooks for the tests of this folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import nbformat
+from nbformat.v4 import new_code_cell, new_notebook
+
+PARAMETERS = """seed: int = 3
+rate: float = 1e-3
+methods: list[str] = ["mse", "freqkd_code"]
+size: list[int] = [168, 224]
+fast: bool = True
+root: str = "" """
+
+
+def settings(source: str = PARAMETERS):
+    """A notebook's cell of parameters."""
+    return new_code_cell(source, metadata={"tags": ["parameters"]})
+
+
+def write(folder: Path, name: str, cells: list) -> Path:
+    """Write a notebook of these cells."""
+    path = folder / f"{name}.ipynb"
+    about = {"kernelspec": {"name": "python3", "language": "python", "display_name": "Python 3"}}
+    nbformat.write(new_notebook(cells=cells, metadata=about), path)
+    return path
