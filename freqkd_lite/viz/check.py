@@ -14,6 +14,7 @@ from freqkd_lite.data.alignment import BEYOND, CLEAR
 from freqkd_lite.data.check import NEAR, Report, shared_shift, spread
 from freqkd_lite.data.images import read_image
 from freqkd_lite.errors import UserError
+from freqkd_lite.results.pages import ReportPage
 
 SHEET = 12  # pairs on the contact sheet
 SHOWN = 20  # lines of one kind in the terminal; the page shows all
@@ -137,8 +138,6 @@ def as_text(report: Report) -> str:
 
 def write_page(report: Report, path: str | Path) -> Path:
     """The report as one HTML page with a contact sheet; returns its path."""
-    from freqkd_lite.results.report_page import ReportPage
-
     page = ReportPage(f"The data set {report.survey.name}", f"{answer(report)}.")
     page.bullets(notices(report))
     page.section("Numbers")

@@ -12,7 +12,7 @@ from freqkd_lite.data.alignment import CLEAR, Offset
 from freqkd_lite.data.check import check
 from freqkd_lite.data.faults import Problem
 from freqkd_lite.errors import UserError
-from freqkd_lite.runner.pages import problems
+from freqkd_lite.results.pages import problems
 from freqkd_lite.viz import check as shown
 from tests.data.test_check import pairs, save, scene  # noqa: F401  (a fixture)
 
