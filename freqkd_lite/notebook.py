@@ -20,8 +20,11 @@ from freqkd_lite import data
 from freqkd_lite.distil import memory
 from freqkd_lite.errors import UserError
 from freqkd_lite.results.rows import Row, results_folder, write_results
+from freqkd_lite.results.text import number, table
 from freqkd_lite.store import manifest, spell
 from freqkd_lite.viz.style import style
+
+__all__ = ["Row", "number", "opening", "predict", "save", "show", "table"]
 
 TIMES = Path(__file__).parent.parent / "results" / "default" / "minutes.json"
 UNRECORDED = {"guess", "root"}  # parameters that change no result

@@ -63,6 +63,24 @@ def correlation(a: Tensor, b: Tensor) -> Tensor:
     return (standardised(a) * standardised(b)).sum((1, 2, 3)) / (a[0].numel() - 1)
 
 
+def nearer(with_rgb: Tensor, with_infrared: Tensor) -> str:
+    """Which of `SIDES` correlates more on average; "neither" where the means differ by less than
+    0.05."""
+    difference = float((with_infrared - with_rgb).mean())
+    return "neither" if abs(difference) < 0.05 else SIDES[difference > 0]
+
+
+def pictures(shown: dict[str, Tensor], title: str) -> tuple[Figure, str]:
+    """Pictures (H, W) of one size in grey, side by side under their names."""
+    h, w = next(iter(shown.values())).shape
+    figure, axes = plt.subplots(1, len(shown), figsize=(7, 7 * h / (w * len(shown)) + 0.7))
+    for ax, (name, picture) in zip(axes, shown.items(), strict=True):
+        draw_grey(ax, picture)
+        ax.set_title(name, fontsize=10, fontweight="normal")
+    figure.suptitle(title, fontweight="bold", fontsize=11.5, x=0.01, ha="left")
+    return figure, f"{title} From left to right: {', '.join(shown)}."
+
+
 def hybrid(
     large: Tensor, small: dict[str, Tensor], made_of: str, guess: str | None = None
 ) -> tuple[Figure, str]:
@@ -144,7 +162,7 @@ def shares(
     grid: of the features, for the line of white noise.
     """
     figure, ax = plt.subplots(figsize=(7, 3.7))
-    white = np.array([white_share(*grid, cutoff) for cutoff in cutoffs])
+    white = np.array([white_share(*grid, float(cutoff)) for cutoff in cutoffs])
     ax.plot(cutoffs, white, color=COLOURS["floor"], drawstyle="steps-post")
     place = dict(xytext=(3, -4), textcoords="offset points", va="top", fontsize=9)
     ax.annotate("white noise on the\nfeatures' grid", (0.5, value_at(white, cutoffs)), **place)

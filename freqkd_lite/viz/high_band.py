@@ -17,14 +17,14 @@ from torch.nn.functional import mse_loss
 
 from freqkd_lite.names import NAMES
 from freqkd_lite.spectrum import radial_power
-from freqkd_lite.viz.bands import draw_grey, value_at
+from freqkd_lite.viz.bands import value_at
 from freqkd_lite.viz.style import COLOURS
 
 COSTS = {"nothing": 0.0, "as much as no high band at all": 1.0, "four times as much as that": 4.0}
 """The choices of notebook 04's question, and the cost that each stands for."""
 PANELS = {
     "FreqKD and its variants": (
-        *("code", "signed", "low_only", "high_only", "eq", "robust", "swapped"),
+        *("freqkd_code", "signed", "low_only", "high_only", "freqkd_paper", "robust", "swapped"),
     ),
     "Weighted by frequency or channel": ("step", "lowpass", "coherence", "anchor", "projected"),
     "Published baselines": (
@@ -45,23 +45,14 @@ def nearest_cost(cost: float) -> str:
 
 
 def valleys(
-    t: np.ndarray,
-    costs: dict[str, np.ndarray],
-    pictures: dict[float, Tensor],
-    guess: str | None = None,
+    t: np.ndarray, costs: dict[str, np.ndarray], guess: str | None = None
 ) -> tuple[Figure, str]:
-    """The cost of a high band that is t times the teacher's.
+    """The cost of a high band that is t times the teacher's, against t.
 
     costs: (t,) of "freqkd_code" and of "signed", in units of what the latter charges for no high
-    band. pictures: t -> (H, W), one picture with its high band scaled so, drawn above. guess: one
-    of `COSTS`, drawn dashed at t = -1.
+    band. guess: one of `COSTS`, drawn dashed at t = -1.
     """
-    figure = plt.figure(figsize=(7, 5.4))
-    top, bottom = figure.subfigures(2, 1, height_ratios=(1, 2))
-    for ax, (scale, picture) in zip(top.subplots(1, len(pictures)), pictures.items(), strict=True):
-        draw_grey(ax, picture)
-        ax.set_title(f"high band times {scale:g}", fontsize=10, fontweight="normal")
-    ax = bottom.subplots()
+    figure, ax = plt.subplots(figsize=(7, 3.7))
     labels = {"signed": "MSE, with signs", "freqkd_code": NAMES["freqkd_code"]}
     for name, colour in (("signed", COLOURS["mse"]), ("freqkd_code", COLOURS["freqkd_code"])):
         ax.plot(t, costs[name], color=colour, label=labels[name])
@@ -80,7 +71,7 @@ def valleys(
         f"{label} " + ", ".join(f"{value_at(costs[name], t, at):.2f} at {at}" for at in (-1, 0, 1))
         for name, label in labels.items()
     )
-    return figure, f"A picture with its high band scaled, and below it cost against t: {numbers}."
+    return figure, f"Cost against t: {numbers}."
 
 
 def log_deviation(student_high: Tensor, teacher_high: Tensor) -> dict[str, float]:

@@ -1,6 +1,7 @@
 """How much each frequency counts under three weights: figures of notebook 10.
 
-Every figure comes with its alternative text: `show(*measured(...))`.
+Every figure comes with its alternative text: `show(*measured(...))`. `statistics` are those that
+`losses.calibrate("coherence", ...)` returns, one dictionary a block.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from freqkd_lite.losses import State
+from freqkd_lite.losses import Statistics
 from freqkd_lite.losses.coherence import on_grid, weight_curve
 from freqkd_lite.spectrum import radius
 from freqkd_lite.viz.style import COLOURS
@@ -30,24 +31,26 @@ LINES = {
 }
 
 
-def weights_of(state: State, h: int, w: int, cutoff: float = 0.5) -> dict[str, Tensor]:
+def weights_of(block: Statistics, h: int, w: int, cutoff: float = 0.5) -> dict[str, Tensor]:
     """The three weights of a block at each bin (h, w), each with largest value 1: the measured
     coherence, the inverse of the unpredictable power, and FreqKD's step from 1 to 0.1."""
     found = {
-        "coherence": on_grid(state, weight_curve(state), h, w),
-        "gls": on_grid(state, weight_curve(state, "gls"), h, w),
+        "coherence": on_grid(block, weight_curve(block), h, w),
+        "gls": on_grid(block, weight_curve(block, "gls"), h, w),
         "step": torch.where(radius(h, w) <= cutoff, 1.0, 0.1).double(),
     }
     return {name: weight / weight.max() for name, weight in found.items()}
 
 
-def high_shares(states: Sequence[State], h: int, w: int, cutoff: float = 0.5) -> dict[str, float]:
+def high_shares(
+    statistics: Sequence[Statistics], h: int, w: int, cutoff: float = 0.5
+) -> dict[str, float]:
     """The share of the cost beyond the cutoff for a student whose features are 0, under each weight
     and under plain MSE ("mse"); the mean over blocks."""
     high, found = radius(h, w) > cutoff, {name: [] for name in (*ANSWERS, "mse")}
-    for state in states:
-        power = on_grid(state, state["power"], h, w)
-        weights = weights_of(state, h, w, cutoff) | {"mse": torch.ones_like(power)}
+    for block in statistics:
+        power = on_grid(block, block["power"], h, w)
+        weights = weights_of(block, h, w, cutoff) | {"mse": torch.ones_like(power)}
         for name, weight in weights.items():
             cost = weight * power
             found[name].append(float(cost[high].sum() / cost.sum()))
@@ -55,43 +58,45 @@ def high_shares(states: Sequence[State], h: int, w: int, cutoff: float = 0.5) ->
 
 
 def largest(shares: dict[str, float]) -> str:
-    """The answer whose share is the largest; of two that agree to a percent the first by name."""
+    """The answer with the largest share; of two that agree to a percent, the first by name."""
     return ANSWERS[min(ANSWERS, key=lambda name: (-round(shares[name], 2), name))]
 
 
-def measured(states: Sequence[State], blocks: Sequence[int]) -> tuple[Figure, str]:
+def measured(statistics: Sequence[Statistics], blocks: Sequence[int]) -> tuple[Figure, str]:
     """Coherence over rho by block, and that of mismatched pairs; beside it the teacher's power."""
     figure, (ax, right) = plt.subplots(1, 2, figsize=(7.5, 3.4))
-    shades = plt.cm.viridis(np.linspace(0.1, 0.85, len(states)))
-    for state, block, colour in zip(states, blocks, shades, strict=True):
-        ax.plot(state["rho"], state["coherence"], color=colour, label=f"block {block}")
-        ax.plot(state["rho"], state["shuffled"], color=colour, lw=1, ls=":")
-        right.plot(state["rho"], state["power"], color=colour)
+    shades = plt.cm.viridis(np.linspace(0.1, 0.85, len(statistics)))
+    ends = []
+    for of, block, colour in zip(statistics, blocks, shades, strict=True):
+        ax.plot(of["rho"], of["coherence"], color=colour, label=f"block {block}")
+        ax.plot(of["rho"], of["mismatched"], color=colour, lw=1, ls=":")
+        right.plot(of["rho"], of["power"], color=colour)
+        real, other = (f"{of[k][1]:.2f} to {of[k][-1]:.2f}" for k in ("coherence", "mismatched"))
+        ends.append(f"block {block} {real}, mismatched pairs {other}")
     ax.plot([], [], color=COLOURS["none"], lw=1, ls=":", label="mismatched pairs")
     ax.set(title="What can be predicted", xlabel="rho (1 = Nyquist of an axis)")
     ax.set(ylabel="coherence, teacher and infrared", ylim=(-0.05, 1))
     ax.legend(fontsize=8.5)
     right.set(title="What there is", xlabel="rho", ylabel="teacher's power per bin", yscale="log")
-    ends = "; ".join(
-        f"block {block} {s['coherence'][1]:.2f} to {s['coherence'][-1]:.2f}, "
-        f"mismatched {s['shuffled'][1]:.2f} to {s['shuffled'][-1]:.2f}"
-        for s, block in zip(states, blocks, strict=True)
-    )
-    return figure, f"Coherence from the lowest to the highest ring of rho: {ends}."
+    return figure, f"Coherence from the lowest to the highest ring of rho: {'; '.join(ends)}."
 
 
 def compared(
-    states: Sequence[State], h: int, w: int, cutoff: float = 0.5, guess: str | None = None
+    statistics: Sequence[Statistics],
+    h: int,
+    w: int,
+    cutoff: float = 0.5,
+    guess: str | None = None,
 ) -> tuple[Figure, str]:
     """The three weights over the measured coherence, means over blocks; beside them `high_shares`,
     the guess with a dashed frame."""
     figure, (ax, right) = plt.subplots(1, 2, figsize=(7.5, 3.6), width_ratios=(3, 2))
     rho = radius(h, w).flatten()
     order = rho.argsort()
-    coherence = torch.stack([on_grid(s, s["coherence"], h, w) for s in states]).mean(0).flatten()
+    coherence = torch.stack([on_grid(s, s["coherence"], h, w) for s in statistics]).mean(0)
     area = dict(color=COLOURS["floor"], alpha=0.5, lw=0, label="coherence as measured")
-    ax.fill_between(rho[order], coherence[order].clamp_min(0), **area)
-    by_block = [weights_of(state, h, w, cutoff) for state in states]
+    ax.fill_between(rho[order], coherence.flatten()[order].clamp_min(0), **area)
+    by_block = [weights_of(block, h, w, cutoff) for block in statistics]
     for name, (colour, dash) in LINES.items():
         line = torch.stack([weights[name] for weights in by_block]).mean(0).flatten()
         ax.plot(rho[order], line[order], dash, color=colour, label=ANSWERS[name])
@@ -99,21 +104,22 @@ def compared(
     ax.set(ylabel="weight, largest = 1; area: coherence", ylim=(0, 1.35), yticks=(0, 0.5, 1))
     ax.legend(fontsize=8.5, ncols=2, loc="upper center")
 
-    found = high_shares(states, h, w, cutoff)
-    plain = found.pop("mse")
-    names = [ANSWERS[name].replace(" ", "\n") for name in found]
-    bars = right.barh(names, list(found.values()), color=[LINES[name][0] for name in found])
-    right.bar_label(bars, [f"{share:.0%}" for share in found.values()], padding=3, fontsize=9)
-    for name, bar in zip(found, bars, strict=True):
+    shares = high_shares(statistics, h, w, cutoff)
+    plain = shares.pop("mse")
+    names = [ANSWERS[name].replace(" ", "\n") for name in shares]
+    bars = right.barh(names, list(shares.values()), color=[LINES[name][0] for name in shares])
+    right.bar_label(bars, [f"{share:.0%}" for share in shares.values()], padding=3, fontsize=9)
+    for name, bar in zip(shares, bars, strict=True):
         if guess == ANSWERS[name]:
             bar.set(edgecolor=COLOURS["guess"], linestyle="--", linewidth=1.5)
     right.axvline(plain, color=COLOURS["mse"], lw=1.5, ls=":")
-    words = dict(xytext=(3, 3), textcoords="offset points", fontsize=8.5, color=COLOURS["mse"])
-    right.annotate(f"plain MSE {plain:.0%}", (plain, 1), xycoords=("data", "axes fraction"), **words)
+    words = dict(textcoords="offset points", fontsize=8.5, color=COLOURS["mse"])
+    words |= dict(xytext=(3, 3), xycoords=("data", "axes fraction"))
+    right.annotate(f"plain MSE {plain:.0%}", (plain, 1), **words)
     right.set(xlim=(0, 1.15), xticks=(0, 0.5, 1), xlabel="share of a blank student's cost")
     right.set_title(f"Cost beyond {cutoff:g}", pad=18)
     right.grid(False)
-    numbers = ", ".join(f"{ANSWERS[name]} {share:.0%}" for name, share in found.items())
+    numbers = ", ".join(f"{ANSWERS[name]} {share:.0%}" for name, share in shares.items())
     return figure, (
         "Left: three weights over rho, and the measured coherence as an area. Right: share of the "
         f"cost beyond rho {cutoff:g}: {numbers}, plain MSE {plain:.0%}."
