@@ -20,7 +20,7 @@ from freqkd_lite.gap.knobs import KNOBS
 from freqkd_lite.results.rows import Row
 from freqkd_lite.scenes.world import SceneSettings
 from freqkd_lite.spectrum import CUTOFF_LIMITS, TRANSFORMS
-from freqkd_lite.widgets import Fader, PatchSimilarity, fader, own_gap, patch_similarity
+from freqkd_lite.widgets import fader, own_gap, patch_similarity
 from freqkd_lite.widgets.embed import encode
 from freqkd_lite.widgets.own_gap import LABELS
 
