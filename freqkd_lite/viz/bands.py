@@ -76,7 +76,7 @@ def pictures(shown: dict[str, Tensor], title: str) -> tuple[Figure, str]:
     figure, axes = plt.subplots(1, len(shown), figsize=(7, 7 * h / (w * len(shown)) + 0.7))
     for ax, (name, picture) in zip(axes, shown.items(), strict=True):
         draw_grey(ax, picture)
-        ax.set_title(name, fontsize=10, fontweight="normal")
+        ax.set_title(name, fontsize=10, fontweight="normal", loc="left")
     figure.suptitle(title, fontweight="bold", fontsize=11.5, x=0.01, ha="left")
     return figure, f"{title} From left to right: {', '.join(shown)}."
 
@@ -146,7 +146,7 @@ def white_share(h: int, w: int, cutoff: float = 0.5) -> float:
 
 def value_at(curve: np.ndarray, axis: np.ndarray, at: float = 0.5) -> float:
     """A curve's value where `axis` (n,) is nearest to `at`; for curves (blocks, n) their mean."""
-    return float(np.atleast_2d(curve)[:, int(np.abs(axis - at).argmin())].mean())
+    return float(np.atleast_2d(curve)[:, int(np.abs(np.asarray(axis) - at).argmin())].mean())
 
 
 def shares(

@@ -6,11 +6,12 @@ import matplotlib.pyplot as plt
 
 # Colours of Okabe and Ito, distinguishable with any kind of colour vision.
 BLUE, VERMILION, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
+DARK_GREEN = "#00664A"  # darker than PURPLE when printed in grey, unlike GREEN
 ORANGE, SKY, BLACK, GREY, LIGHT_GREY = "#E69F00", "#56B4E9", "#000000", "#7F7F7F", "#B0B0B0"
 COLOURS = {
     "visible": BLUE,
     "infrared": VERMILION,
-    "low": GREEN,
+    "low": DARK_GREEN,
     "high": PURPLE,
     "teacher": BLACK,
     "guess": BLACK,

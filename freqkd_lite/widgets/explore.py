@@ -22,7 +22,9 @@ from freqkd_lite.scenes.world import SceneSettings
 from freqkd_lite.spectrum import CUTOFF_LIMITS, TRANSFORMS
 from freqkd_lite.widgets import fader, own_gap, patch_similarity
 from freqkd_lite.widgets.embed import encode
+from freqkd_lite.widgets.fader import Fader
 from freqkd_lite.widgets.own_gap import LABELS
+from freqkd_lite.widgets.patch import PatchSimilarity
 
 LIMIT = (1280, 480)  # pixels of the picture
 PIXELS = "pixels"

@@ -1,0 +1,119 @@
+"""What the high-band term charges and what losses pull at, against numbers worked by hand."""
+
+import numpy as np
+import pytest
+import torch
+
+from freqkd_lite.losses import LOSSES, build_loss, normalise
+from freqkd_lite.spectrum import RINGS, centred_rectangle, ring_masks, split_bands
+from freqkd_lite.viz import high_band
+from freqkd_lite.viz.style import COLOURS
+from tests.viz.test_bands import closed_figures, noise  # noqa: F401
+
+T = np.linspace(-2, 2, 81)
+FOLDED = {"freqkd_code": (np.abs(T) - 1) ** 2, "signed": (T - 1) ** 2}
+
+
+def test_a_cost_is_told_by_the_nearest_choice():
+    nothing, one, four = high_band.COSTS
+    found = [high_band.nearest_cost(cost) for cost in (0.0, 0.4, 0.7, 2.4, 2.6, 9)]
+    assert found == [nothing, nothing, one, one, four, four]
+
+
+def test_the_package_has_a_second_valley():
+    teacher = noise(12, 2, 32, 12, 16)
+    negated = build_loss("freqkd_code")([-teacher], [teacher]).parts
+    assert negated["block0/high"] == 0 and negated["block0/low"] > 0
+    high = split_bands(normalise(teacher), mask=centred_rectangle(12, 16))[1]
+    assert (torch.log1p(0 * high) - torch.log1p(high.abs())).square().mean() > 0
+
+
+def test_the_valleys_are_drawn_with_the_guess_dashed_at_its_cost():
+    figure, alt = high_band.valleys(T, FOLDED, "four times as much as that")
+    (ax,) = figure.axes
+    lines = {line.get_label(): line for line in ax.get_lines()}
+    assert lines["FreqKD (code)"].get_ydata() == pytest.approx(FOLDED["freqkd_code"])
+    (dashed,) = [line for line in ax.get_lines() if line.get_linestyle() == "--"]
+    left, right = dashed.get_xdata()
+    assert list(dashed.get_ydata()) == [4, 4] and left < -1 < right
+    assert "FreqKD (code) 0.00 at -1, 1.00 at 0, 0.00 at 1" in alt and "4.00 at -1" in alt
+    unanswered, _ = high_band.valleys(T, FOLDED)
+    assert all(line.get_linestyle() != "--" for line in unanswered.axes[0].get_lines())
+
+
+def test_log_deviation_by_hand():
+    student, teacher = torch.tensor([0.3, -0.3]), torch.tensor([-0.1, 0.1])
+    found = high_band.log_deviation(student, teacher)
+    rms = ((0.09 + 0.01) / 2) ** 0.5
+    assert found["rms"] == pytest.approx(rms)
+    assert found["element"] == pytest.approx(1 - np.log1p(rms) / rms)
+    assert found["element p99"] == pytest.approx(1 - np.log(1.3) / 0.3)
+    # magnitudes .3 and .1: (ln 1.3 - ln 1.1)^2 = .02791 against .04
+    assert found["term"] == pytest.approx(1 - np.log(1.3 / 1.1) ** 2 / 0.04, rel=1e-5)
+
+
+def test_the_log_deviates_by_what_is_known_at_width_1024():
+    """At unit norm and width 1024 with RMS .014: at 3.2 times the RMS log1p is 2.2 % off."""
+    element = torch.tensor([3.2 * 0.014])
+    assert high_band.log_deviation(element, element + 1e-3)["element"] == pytest.approx(
+        0.022, abs=1e-3
+    )
+
+
+def test_the_histogram_holds_the_elements_and_marks_both_widths():
+    elements = 0.04 * noise(16, 4000)
+    figure, alt = high_band.logs(elements, 256)
+    above, below = figure.axes
+    counted = sum(patch.get_height() for patch in below.patches)
+    assert counted == pytest.approx(4000, rel=0.002)
+    marks = [float(np.ravel(line.get_xdata())[0]) for line in below.get_lines()]
+    rms = float(elements.square().mean().sqrt())
+    assert marks == pytest.approx([rms / 2, rms], rel=1e-4)  # 256 channels to 1024: half
+    straight, log = above.get_lines()[:2]
+    assert log.get_ydata() == pytest.approx(np.log(1 + straight.get_xdata()))
+    assert f"RMS {rms:.3f}" in alt
+
+
+def wave_maps(k, size=1.0, n=16):
+    """Two channels (1, 2, n, n): a cosine and a sine of k cycles along x."""
+    angle = 2 * np.pi * k * torch.arange(n, dtype=torch.float64).expand(n, n) / n
+    return size * torch.stack([angle.cos(), angle.sin()])[None]
+
+
+def test_gradient_spectra_scale_each_block_to_one_power():
+    low, high = wave_maps(1), wave_maps(7)
+    sent = {"mse": [low + 2 * high, 100 * low], "freqkd_code": [low, low]}
+    found = high_band.gradient_spectra(sent)
+    # rings: rho .125 in the first, .875 in the one up to .875; energies 1/5 and 4/5, then 1 and 0
+    counts = [int(ring.sum()) for ring in ring_masks(16, 16, RINGS)]
+    level = np.zeros(8)
+    level[0], level[5] = (0.2 + 1) / 2 * 256 / counts[0], (0.8 + 0) / 2 * 256 / counts[5]
+    assert found["mse"] == pytest.approx(level, abs=1e-9)
+    assert found["freqkd_code"][0] == pytest.approx(256 / counts[0])
+    figure, alt = high_band.gradients(sent | {"gram": sent["freqkd_code"]})
+    assert f"MSE {np.sqrt(level[0]):.2g} to 0" in alt
+    panels = [
+        {line.get_label(): line.get_ydata() for line in ax.lines if len(line.get_xdata()) == 8}
+        for ax in figure.axes
+    ]
+    # a panel for each group that has a loss, plain MSE in each
+    assert [list(lines) for lines in panels] == [["MSE", "FreqKD (code)"], ["MSE", "Gram"]]
+    for lines, name in zip(panels, ("FreqKD (code)", "Gram"), strict=True):
+        assert lines["MSE"] == pytest.approx(np.sqrt(level), abs=1e-9)
+        assert lines[name][0] == pytest.approx(np.sqrt(256 / counts[0]))
+
+
+def test_every_loss_has_its_place_and_no_two_lines_of_a_panel_look_alike():
+    drawn = ("mse", "cosine", *sum(high_band.PANELS.values(), ()))
+    assert sorted(drawn) == sorted(LOSSES)  # the cosine's gradient is MSE's, up to a factor
+    for names in high_band.PANELS.values():
+        spare = iter(high_band.SPARE)
+        looks = [(COLOURS[n], "-") if n in COLOURS else next(spare) for n in ("mse", *names)]
+        assert len({*looks}) == len(looks)
+
+
+def test_agreement_is_a_cosine_and_relative_size_a_ratio_of_norms():
+    one, other = wave_maps(1), wave_maps(3)
+    assert high_band.agreement([one, one], [2 * one, -one]) == pytest.approx(0)
+    assert high_band.agreement([one], [one + other]) == pytest.approx(2**-0.5)
+    assert high_band.relative_size([one, one], [2 * one, -4 * one]) == pytest.approx(0.375)
