@@ -17,7 +17,7 @@ test: $(BIN)/.installed  ## all that CI runs, with the time of each stage
 	@$(BIN)/python tools/checks.py
 
 test-long: $(BIN)/.installed  ## 300 kills instead of 20: about half an hour
-	@FREQKD_KILLS=300 $(BIN)/pytest -p no:cacheprovider tests/test_survival.py
+	@FREQKD_KILLS=300 $(BIN)/pytest -p no:cacheprovider tests/distil/test_survival.py
 
 lab: $(BIN)/.installed  ## JupyterLab at the start page
 	@$(BIN)/jupyter lab notebooks/00_start_here.ipynb

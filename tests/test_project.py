@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -66,6 +67,50 @@ def test_versions_licence_and_command_agree():
     assert PROJECT["license"] == "Apache-2.0"
     licence = (ROOT / "LICENSE").read_text()
     assert "Version 2.0, January 2004" in licence and "END OF TERMS AND CONDITIONS" in licence
+
+
+EVENING = """
+errors.py data/base.py features.py spectrum/bands.py losses/base.py losses/freqkd.py
+losses/baselines.py distil/settings.py distil/sampling.py distil/student.py distil/train.py
+evaluate/probe.py evaluate/stats.py
+""".split()
+
+
+def lines(*files: Path) -> int:
+    return sum(len(file.read_text().splitlines()) for file in files)
+
+
+def test_the_code_stays_as_small_as_the_readme_says():
+    package = ROOT / "freqkd_lite"
+    assert lines(*(package / name for name in EVENING)) <= 2_400
+    assert lines(*package.rglob("*.py")) <= 12_500
+    assert lines(*(ROOT / "tests").rglob("*.py")) <= 10_500
+
+
+HEAVY = """
+import sys
+from freqkd_lite.cli.app import main
+sys.argv = ["freqkd", *sys.argv[1:]]
+try:
+    main()
+finally:
+    heavy = {"torch", "numpy", "matplotlib", "papermill", "nbconvert", "IPython", "ipywidgets"}
+    print(*sorted(heavy & set(sys.modules)), file=sys.stderr)
+"""
+COMMANDS = "run sweep compare walk refresh pages report scan gap demo distil data".split()
+
+
+@pytest.mark.parametrize("command", ["", *COMMANDS, "data check", "data get"])
+def test_help_fits_a_terminal_and_loads_nothing_heavy(command):
+    words = [sys.executable, "-c", HEAVY, *command.split(), "--help"]
+    env = os.environ | {"COLUMNS": "80"}
+    done = subprocess.run(words, capture_output=True, text=True, env=env)
+    shown = done.stdout.splitlines()
+    assert done.returncode == 0 and 4 < len(shown) <= 24 and max(map(len, shown)) <= 80
+    assert done.stderr.split() == []
+    if not command:
+        listed = [line.split()[0] for line in shown if re.match("  [a-z]", line)]
+        assert set(COMMANDS) == set(listed)
 
 
 def targets() -> dict[str, str]:

@@ -9,32 +9,58 @@ import sys
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
 LIMIT = 2400  # seconds; a stage that takes longer hangs, and the stages after it shall still run
 BIN = Path(sys.executable).parent
 PYTEST = [str(BIN / "pytest"), "-p", "no:cacheprovider"]
-# A cell that takes longer than the whole walk may take hangs.
-NBVAL = ["--nbval", "--nbval-current-env", "--nbval-cell-timeout", "600"]
-NBVAL += ["--nbval-sanitize-with", "tests/nbval.cfg", "-o", "addopts=-q", "notebooks"]
-STAGES = {
-    "style": [str(BIN / "ruff"), "check", "."],
-    "layers": [str(BIN / "lint-imports"), "--no-logo", "--no-cache"],
-    "format": [str(BIN / "ruff"), "format", "--check", "--diff", "-q", "."],
-    # Files share the cores, so each takes one thread.
-    "unit tests": [*PYTEST, "-n", "auto", "--dist", "loadfile"],
-    "committed notebooks say the same (nbval)": PYTEST + NBVAL,
-    "notebooks on small parameters (papermill), scan, pages": [
-        str(BIN / "freqkd"), "walk", "--preset", "smoke",
-    ],
-    "scan of the committed notebooks": [
-        str(BIN / "freqkd"), "scan", *map(str, sorted(ROOT.glob("notebooks/*.ipynb"))),
-    ],
-}  # fmt: skip
+NBVAL = [*PYTEST, "--nbval", "--nbval-current-env", "--nbval-cell-timeout", "600"]
+NBVAL += ["--nbval-sanitize-with", "tests/nbval.cfg", "-o", "addopts=-q"]
+NOTEBOOKS = [str(path) for path in sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))]
+TRAINING = ("05_", "06_", "07_")  # run with small parameters, once; the others are compared
+COMPARED = [path for path in NOTEBOOKS if not Path(path).name.startswith(TRAINING)]
+
+
+class Stage(NamedTuple):
+    """One command, and the environment variables that it sets."""
+
+    name: str
+    command: list[str]
+    env: dict[str, str] = {}
+
+
+STAGES = [
+    Stage("style", [str(BIN / "ruff"), "check", "."]),
+    Stage("format", [str(BIN / "ruff"), "format", "--check", "--diff", "-q", "."]),
+    Stage("layers", [str(BIN / "lint-imports")]),
+    # Test files share the cores, so each takes one thread.
+    Stage(
+        "unit tests",
+        [*PYTEST, "-n", "auto", "--dist", "loadfile"],
+        {"OMP_NUM_THREADS": "1"},
+    ),
+    # Committed outputs have to come out the same with other kernels and another number of threads.
+    Stage(
+        "committed notebooks (nbval), plain instructions, one thread",
+        NBVAL + COMPARED,
+        {"ATEN_CPU_CAPABILITY": "default", "OMP_NUM_THREADS": "1"},
+    ),
+    Stage(
+        "committed notebooks (nbval), best instructions, two threads",
+        NBVAL + COMPARED,
+        {"OMP_NUM_THREADS": "2"},
+    ),
+    Stage(
+        "all notebooks on small parameters (papermill), scan, pages",
+        [str(BIN / "freqkd"), "walk", "--preset", "smoke"],
+    ),
+    Stage("scan of the committed notebooks", [str(BIN / "freqkd"), "scan", *NOTEBOOKS]),
+]
 
 
 def run(command: list[str], env: dict[str, str], limit: float = LIMIT) -> str:
-    """ "ok", "failed" or "hangs"; of a stage that hangs all processes are ended."""
+    """Returns "ok", "failed" or "hangs"; all processes of a stage that hangs are ended."""
     process = subprocess.Popen(
         command, cwd=ROOT, env=env, stdin=subprocess.DEVNULL, start_new_session=True
     )
@@ -50,18 +76,18 @@ def run(command: list[str], env: dict[str, str], limit: float = LIMIT) -> str:
 
 def main() -> None:
     """Run all stages; exit with 1 when any failed."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended from outside"))  # and so is the stage
-    # Progress bars are for people; and a stored one would differ from run to run.
-    plain = os.environ | {"TQDM_DISABLE": "1"}
-    told, failed = [], 0
-    for name, command in STAGES.items():
-        print(f"\n== {name}", flush=True)
-        env = plain | ({"OMP_NUM_THREADS": "1"} if name == "unit tests" else {})
+    # When this is terminated, the stage that runs is ended, too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))
+    # Stored progress bars would differ from run to run.
+    common = os.environ | {"TQDM_DISABLE": "1"}
+    lines, failed = [], 0
+    for stage in STAGES:
+        print(f"\n== {stage.name}", flush=True)
         start = time.monotonic()
-        word = run(command, env)
-        failed += word != "ok"
-        told.append(f"{time.monotonic() - start:6.0f} s  {word:6}  {name}")
-    print("\n== time of each stage", *told, sep="\n", flush=True)
+        result = run(stage.command, common | stage.env)
+        failed += result != "ok"
+        lines.append(f"{time.monotonic() - start:6.0f} s  {result:6}  {stage.name}")
+    print("\n== time of each stage", *lines, sep="\n", flush=True)
     sys.exit(failed > 0)
 
 

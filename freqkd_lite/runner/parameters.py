@@ -18,6 +18,7 @@ from freqkd_lite.errors import UserError, unknown
 
 TYPES = {t.__name__: t for t in (int, float, str, bool, list, tuple, dict)} | {"Literal": Literal}
 PATHS = ("root", "weights")  # parameters that name a place on this machine
+RENAMED = {"arms": "methods"}  # old names of parameters, which are still read
 
 
 class _Loader(yaml.SafeLoader):
@@ -158,6 +159,7 @@ def _fill(settings: dict, books: dict[str, dict[str, Parameter]], values: object
         raise UserError(f"The {place} holds no 'name: value' lines: add some.")
     names = {name for known in books.values() for name in known}
     for name, value in values.items():
+        name = name if name in names else RENAMED.get(name, name)
         if name not in names:
             raise unknown(f"parameter in {place}", name, names)
         for stem, known in books.items():
@@ -173,6 +175,7 @@ def choose(folder: Path, name: str, preset: str, given: Iterable[str]) -> tuple[
         key, equals, text = item.partition("=")
         if not equals:
             raise UserError(f"-p {item!r} has no '=': write it as name=value.")
+        key = key if key in known else RENAMED.get(key, key)
         if key not in known:
             raise unknown(f"parameter of {path.stem}", key, known)
         chosen[key] = known[key].read(text, path.stem)

@@ -83,7 +83,7 @@ def test_committed_presets_hold_and_scenes_is_the_default_spelled_out():
 
 def test_command_line_values_take_the_parameter_s_type_and_override_the_preset(folder):
     name = preset(folder, "01_second: {seed: 8, fast: true}")
-    given = ["seed=9", "rate=2e-5", "size=[14, 28]", "root=2024", "fast=false", "methods=[mse]"]
+    given = ["seed=9", "rate=2e-5", "size=[14, 28]", "root=2024", "fast=false", "arms=[mse]"]
     path, values = choose(folder, "notebooks/01_second.ipynb", name, given)
     assert path.stem == "01_second"
     expected = dict(seed=9, rate=2e-5, size=[14, 28], root="2024", fast=False, methods=["mse"])
