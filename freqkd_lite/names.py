@@ -121,3 +121,13 @@ def method_name(method: str) -> str:
         flag = {"mismatched": "mismatched pairs", "projector": "trained projector"}.get(key)
         parts.append(flag if flag and value == "True" else f"{key}={value}")
     return " · ".join(parts)
+
+
+def renamed(entry: object, key: str = "") -> object:
+    """An entry of a sweep file, preset or manifest, called `key`, with today's keys and names."""
+    if isinstance(entry, dict):
+        return {OLD_KEYS.get(k, k): renamed(v, OLD_KEYS.get(k, k)) for k, v in entry.items()}
+    if isinstance(entry, list):
+        return [renamed(each, key) for each in entry]
+    of_methods = key in ("methods", "reference", "preregistered", "post_hoc", "read")
+    return up_to_date(entry) if of_methods and isinstance(entry, str) else entry

@@ -22,7 +22,7 @@ from freqkd_lite.bench import step as bench_step
 from freqkd_lite.bench.step import AGAIN, exponent
 from freqkd_lite.errors import UserError, unknown
 from freqkd_lite.results.pages import ReportPage
-from freqkd_lite.results.summary import aligned
+from freqkd_lite.results.text import table
 from freqkd_lite.store import manifest, write_json, write_whole
 from freqkd_lite.viz.style import style
 
@@ -175,7 +175,7 @@ def spread(row: dict, key: str, digits: int) -> str:
 
 def text(found: dict) -> str:
     """A part for the terminal: the answer, then the table."""
-    return f"{answer(found)}\n{aligned(*columns(found))}"
+    return f"{answer(found)}\n{table(*columns(found))}"
 
 
 # -------------------------------------------------------------------------------- a folder of parts

@@ -108,9 +108,9 @@ def compare(
     other: Annotated[Path, typer.Argument(help="Another one.")],
 ) -> None:
     """Say what differs between two runs, and in their results."""
-    from freqkd_lite.results.compare import compare as tell
+    from freqkd_lite.results.compare import compare as compare_runs
 
-    typer.echo(tell(one, other))
+    typer.echo(compare_runs(one, other))
 
 
 @app.command()
@@ -146,15 +146,15 @@ def pages_command(preset: Preset = "default") -> None:
 def report() -> None:
     """Rebuild README's tables and the pages in results/."""
     made = rebuild(project())
-    typer.echo(f"Rebuilt: finding, claims and notebooks in README.md, {made} pages in results/")
+    typer.echo(f"Rebuilt: findings, claims and notebooks in README.md, {made} pages in results/")
 
 
 def rebuild(root: Path) -> int:
     """What follows from the results files of a checkout; how many pages there are of them."""
     from freqkd_lite.bench import report as bench_report
     from freqkd_lite.gap import folder as gap_folder
-    from freqkd_lite.results import claims, summary
     from freqkd_lite.runner import pages
+    from freqkd_lite.runner.report import write_pages, write_readme
 
     results = root / "results"
     benches = {}
@@ -166,8 +166,8 @@ def rebuild(root: Path) -> int:
             )
     for measured in sorted(results.glob("*/gap.json")):
         gap_folder.draw(measured.parent)
-    made = summary.write_pages(results, benches)
-    claims.write_into(root / "README.md", results)
+    made = write_pages(results, benches)
+    write_readme(root / "README.md", results)
     pages.write_table(root)
     return len(made) + len(benches)
 

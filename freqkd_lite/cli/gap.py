@@ -78,6 +78,7 @@ def gap(
     from freqkd_lite.gap import folder as gap_folder
     from freqkd_lite.gap import report as gap_report
     from freqkd_lite.gap.controls import BY_CHOICE
+    from freqkd_lite.runner.report import write_page
     from freqkd_lite.spectrum import BANDS
 
     memory.keep()
@@ -99,7 +100,9 @@ def gap(
     if html:
         typer.echo(f"\nLook at {gap_report.write_page(found, html, command_line())}")
     if out:
-        typer.echo(f"\nLook at {gap_folder.write(found, out, command_line())}")
+        page = gap_folder.write(found, out, command_line())
+        write_page(out)
+        typer.echo(f"\nLook at {page}")
 
 
 def demo(

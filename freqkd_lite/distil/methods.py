@@ -1,12 +1,12 @@
-"""Arms of a comparison: what an infrared student learned from, in one word or a few.
+"""Methods of a comparison: what an infrared student learns from, in one word or a few.
 
-    none                             the undistilled student
-    mse                              the loss of that name
-    mse (mismatched=True, lr=0.003)    with settings of its own
-    coherence (variant=root)         or with options of the loss
-    mse (projector=True)             through a convolution that is trained and left behind
+    none                              the undistilled student
+    mse                               the loss of that name
+    mse (mismatched=True, lr=0.003)   with settings of its own
+    coherence (variant=root)          or with options of the loss
+    mse (projector=True)              through a convolution that is trained and left behind
 
-Everything else that decides a run, the pairs and their order, is the recipe, the same for all arms.
+Everything else that decides a run, the pairs and their order, is the recipe, the same for all.
 """
 
 from __future__ import annotations
@@ -15,35 +15,44 @@ from collections.abc import Mapping, Sequence
 
 import yaml
 
+from freqkd_lite.distil.run import Run, distil
 from freqkd_lite.distil.settings import DistilSettings, settings_from
+from freqkd_lite.distil.student import Student
 from freqkd_lite.errors import UserError
+from freqkd_lite.features import Backbone, crop_to_patch
 from freqkd_lite.losses import check_options, loss_name
-from freqkd_lite.names import OLD_NAMES
-from freqkd_lite.results.rows import split_arm
+from freqkd_lite.names import split_method, up_to_date
 
 NONE = "none"
-OWN = ("lr", "weight_decay", "warmup", "clip", "steps", "mismatched", "lora_rank",
-       "lora_alpha", "merge_scale", "projector")  # fmt: skip
-"""Settings that an arm may have of its own."""
+OWN = ("lr", "weight_decay", "warmup", "clip", "steps", "mismatched", "lora_rank", "lora_alpha",
+       "merge_scale", "projector")  # fmt: skip
+"""Settings that a method may have of its own."""
 
 
-def _changes(arm: str) -> tuple[str, dict, dict]:
-    """(loss, settings, options of the loss) of an arm that is trained."""
-    loss, text = split_arm(arm)
+def method_settings(method: str, **recipe: object) -> DistilSettings:
+    """How to train a method: the recipe (settings of `DistilSettings`) with its own changes.
+
+    `UserError` for an unknown loss, or a setting or option that can't be a method's own.
+    """
+    loss, text = split_method(up_to_date(method))
     loss = loss_name(loss)
     try:
         given = yaml.safe_load("{" + text.replace("=", ": ") + "}")
     except yaml.YAMLError:
-        raise UserError(f"The arm {arm!r} can't be read: write it like mse (lr=0.003).") from None
-    given = {OLD_NAMES.get(name, name): _number(value) for name, value in given.items()}
-    settings = {name: value for name, value in given.items() if name in OWN}
+        raise UserError(
+            f"The method {method!r} can't be read: write it like mse (lr=0.003)."
+        ) from None
+    given = {name: _number(value) for name, value in given.items()}
     options = {name: value for name, value in given.items() if name not in OWN}
     for name in options:
         if name in DistilSettings.model_fields:
-            raise UserError(f"{name} in the arm {arm!r} is the same for all arms: give it beside "
-                            f"them. Of its own an arm has {', '.join(OWN)}.")  # fmt: skip
+            raise UserError(
+                f"{name} in the method {method!r} is the same for all methods: give it beside them "
+                f"(a method's own may be {', '.join(OWN)})."
+            )
     check_options(loss, options)
-    return loss, settings, options
+    own = {name: value for name, value in given.items() if name in OWN}
+    return settings_from(**recipe | {"loss": loss, "loss_options": options} | own)
 
 
 def _number(value: object) -> object:
@@ -54,21 +63,40 @@ def _number(value: object) -> object:
         return value
 
 
-def check_arms(arms: Sequence[str], further: Mapping[str, object] | None = None) -> None:
-    """`UserError` unless `arms` are "none", with which all others are compared, and losses; and
-    where `further` settings name another student: "none" is the teacher's own network."""
+def check_methods(methods: Sequence[str], further: Mapping[str, object] | None = None) -> None:
+    """`UserError` unless `methods` are "none", with which all others are compared, and losses; and
+    where `further` settings name another student, for "none" is the teacher's own network."""
     for name in ("student", "student_weights", "student_blocks"):
         if (further or {}).get(name) is not None:
-            raise UserError(f"further names {name}: here teacher and student begin as one network, "
-                            "so leave it out; freqkd_lite.distil trains others.")  # fmt: skip
-    for arm in arms:
-        if arm != NONE:
-            _changes(arm)
-    if NONE not in arms or len(set(arms)) < max(2, len(arms)):
-        raise UserError(f"arms={list(arms)}: give 'none' and at least one loss, each once.")
+            raise UserError(
+                f"further names {name}: here teacher and student begin as one network, so leave it "
+                "out; freqkd_lite.distil trains others."
+            )
+    for method in methods:
+        if method != NONE:
+            method_settings(method)
+    if NONE not in methods or len(set(methods)) < max(2, len(methods)):
+        raise UserError(f"methods={list(methods)}: give 'none' and at least one loss, each once.")
 
 
-def arm_settings(arm: str, **recipe: object) -> DistilSettings:
-    """How to train an arm: the recipe (settings of `DistilSettings`) with the arm's changes."""
-    loss, settings, options = _changes(arm)
-    return settings_from(**recipe | {"loss": loss, "loss_options": options} | settings)
+def distil_methods(
+    methods: Sequence[str], recipe: Mapping[str, object], teacher: Backbone
+) -> tuple[dict[str, Run], dict[str, Backbone | Student]]:
+    """(runs of the trained methods, students of all) by method; "none" is the teacher itself.
+
+    `recipe` has the parameters of a notebook that distils: dataset, distil_dataset, root,
+    train_pairs, height, width, model, weights, blocks, steps, batch, crop, lr, lora_rank, seed, and
+    `further` settings of `DistilSettings`. Finished runs are read instead of trained again.
+    """
+    check_methods(methods, recipe["further"])
+    names = {"train_pairs": "limit", "model": "teacher", "weights": "teacher_weights"}
+    same = ("root", "blocks", "steps", "batch", "crop", "lr", "lora_rank", "seed", *names)
+    settings = {names.get(name, name): recipe[name] for name in same}
+    for name in ("root", "teacher_weights", "crop"):
+        settings[name] = settings[name] or None  # empty parameters
+    settings["dataset"] = recipe["distil_dataset"] or recipe["dataset"]
+    settings["size"] = crop_to_patch((recipe["height"], recipe["width"]), teacher.patch)
+    settings |= {"precision": "fp32"} | recipe["further"]
+    trained = [method for method in methods if method != NONE]
+    runs = {method: distil(method_settings(method, **settings)) for method in trained}
+    return runs, {NONE: teacher} | {method: run.student() for method, run in runs.items()}

@@ -14,7 +14,6 @@ from freqkd_lite.errors import UserError
 from freqkd_lite.gap import SCHEMA, report
 from freqkd_lite.gap.words import BAND, answer, shifts
 from freqkd_lite.results.rows import Row, write_results
-from freqkd_lite.results.summary import write_page
 from freqkd_lite.store import manifest, write_json
 from freqkd_lite.viz.style import style
 
@@ -49,7 +48,7 @@ def rows(found: dict) -> list[Row]:
 
 
 def write(found: dict, folder: str | Path, command: str) -> Path:
-    """Write gap.json, results.json, manifest.json, the results page, and what `draw` makes of
+    """Write gap.json, results.json, manifest.json, and what `draw` makes of
     them; returns the page."""
     folder = Path(folder)
     about = manifest(
@@ -60,10 +59,7 @@ def write(found: dict, folder: str | Path, command: str) -> Path:
     )  # fmt: skip
     write_results(folder, rows(found), about)
     write_json(folder / "gap.json", found)
-    page = draw(folder)
-    with plt.rc_context():
-        write_page(folder)  # says where the page is
-    return page
+    return draw(folder)
 
 
 def draw(folder: str | Path) -> Path:

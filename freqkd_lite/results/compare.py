@@ -9,166 +9,135 @@ from pathlib import Path
 
 from freqkd_lite.errors import UserError
 from freqkd_lite.evaluate.stats import percentiles
-from freqkd_lite.results.paired import Figures, gives, resample
-from freqkd_lite.results.rows import Mean, means, read_results
-from freqkd_lite.results.summary import aligned, number, span
+from freqkd_lite.results.paired import Figures, reproduces, resample
+from freqkd_lite.results.rows import FIGURE, Row, means, read_manifest, read_results
+from freqkd_lite.results.text import number, table, verdict
 from freqkd_lite.store import sha256_file
 
-KINDS = ("parameters", "code", "environment", "weights", "data")
-# What every run has of its own, and what says the same as something else in the manifest.
-OWN = {"made", "seconds", "command", "schema", "sweep", "runs", "failed", "note", "notes", "metric",
-       "against", "along", "named", "answer", "unfinished"}  # fmt: skip
+KINDS = {
+    "environment": {"versions", "device", "threads", "precision"},
+    "recipe": {"recipe", "code"},  # `code` in older manifests
+    "weights": {"weights"},
+    "data": {"data", "train_data", "lessons"},
+}
+# What every run has of its own, and what repeats something else in the manifest.
+OWN = {"made", "seconds", "command", "schema", "sweep", "runs", "failed", "note", "notes", "metric"}
+OWN |= {"reference", "curve", "preregistered", "post_hoc", "answer", "unfinished", "seeds"}
+FOLDERS = ("notebooks", "parameters", "settings", "versions")
 STUDENT = "student.safetensors"
 
 
 def _kind(parts: Sequence[str]) -> str | None:
-    """Which of `KINDS` an entry of a manifest tells about; None for what is its own."""
+    """The kind of an entry of a manifest; None for what is a run's own."""
     if {"parameters", "settings"} & set(parts):
         return "parameters"
     if parts[0] in OWN or parts[-1] in OWN:
         return None
-    if {"versions", "device", "threads", "precision"} & set(parts):
-        return "environment"
-    for kind, names in (("code", {"code", "recipe"}), ("weights", {"weights"}),
-                        ("data", {"data", "train_data"})):  # fmt: skip
-        if names & set(parts):
-            return kind
-    return "parameters"
+    return next((kind for kind, keys in KINDS.items() if keys & set(parts)), "parameters")
 
 
-def _entries(manifest: dict) -> dict[str, dict[str, object]]:
-    """The manifest's entries by kind and name; the folders that parameters lie in are left out of
-    their names."""
-    found: dict[str, dict[str, object]] = {kind: {} for kind in KINDS}
-
-    def walk(node: object, parts: tuple[str, ...]) -> None:
-        kind = _kind(parts) if parts else None
-        if isinstance(node, dict) and (node or not parts):
-            for key, value in node.items():
-                walk(value, (*parts, key))
-        elif kind:
-            left = ("notebooks", "parameters", "settings", "versions")
-            found[kind][" ".join(p for p in parts if p not in left)] = node
-
-    walk(manifest, ())
-    return found
+def _entries(node: object, parts: tuple[str, ...] = ()) -> dict[tuple[str, str], object]:
+    """The entries of a manifest by (kind, name)."""
+    if isinstance(node, dict) and (node or not parts):
+        found = {}
+        for key, value in node.items():
+            found |= _entries(value, (*parts, key))
+        return found
+    kind = _kind(parts)
+    return {(kind, " ".join(p for p in parts if p not in FOLDERS)): node} if kind else {}
 
 
 @dataclass(frozen=True)
 class Folder:
-    """One of the two: its manifest, and its rows as means over seeds (none for a distillation)."""
+    """One of the two: its manifest, its rows (none for a distillation) and their means."""
 
     path: Path
     manifest: dict
-    means: list[Mean]
+    rows: list[Row]
 
     @classmethod
     def read(cls, path: Path) -> Folder:
-        file = path / "manifest.json"
-        if not file.is_file():
+        if not (path / "manifest.json").is_file():
             raise UserError(f"{path} is no run: give a folder that holds a manifest.json.")
-        try:
-            manifest = json.loads(file.read_text())
-        except json.JSONDecodeError as error:
-            raise UserError(f"{file} is not JSON ({error}): run what wrote it again.") from None
         there = (path / "results.json").is_file()
-        return cls(path, manifest, means(read_results(path)) if there else [])
+        return cls(path, read_manifest(path), read_results(path) if there else [])
 
-    def resampled(self, mean: Mean) -> Figures | None:
-        """What its file of images gives for a figure of one seed; None where there is no file that
-        gives this figure again."""
-        row = mean.rows[0]
-        if len(mean.rows) > 1 or not row.per_image or row.value is None:
+    def figures(self) -> dict[tuple, object]:
+        """The means over seeds by what identifies them."""
+        found = means(self.rows) if self.rows else None
+        lines = [] if found is None else found.itertuples()
+        return {tuple(getattr(line, key) for key in FIGURE): line for line in lines}
+
+    def resampled(self, figure: tuple) -> Figures | None:
+        """What its file of images gives for a figure of one seed; None without such a file."""
+        about = dict(zip(FIGURE, figure, strict=True))
+        klass = about.pop("klass")
+        beside = [r for r in self.rows if all(getattr(r, k) == v for k, v in about.items())]
+        own = [row for row in beside if row.klass == klass]
+        if len(own) != 1 or not own[0].per_image or own[0].value is None:
             return None
-        about = (mean.arm, mean.data, mean.split, mean.metric)
-        beside = [m for m in self.means if (m.arm, m.data, m.split, m.metric) == about]
-        classes = tuple(m.klass for m in beside if m.klass != "mean")
-        found = resample(self.path / row.per_image, row.metric, row.arm, classes)
-        return found if gives(found, row) else None
+        classes = tuple(dict.fromkeys(row.klass for row in beside if row.klass != "mean"))
+        file = self.path / own[0].per_image
+        found = resample(file, about["metric"], about["method"], classes)
+        return found if reproduces(found, own[0]) else None
 
 
-def _difference(one: Folder, other: Folder, a: Mean, b: Mean) -> tuple[str, bool | None]:
-    """(difference b - a with its interval where there is one, whether the two are told apart)."""
-    if a.value is None and b.value is None:
-        return "equal", False
-    if a.value is None or b.value is None:
-        return "", None
-    told = f"{b.value - a.value:+.3f}"
-    if a.value == b.value and a.interval == b.interval:
-        return "equal", False
-    mine, theirs = one.resampled(a), other.resampled(b)
+def _difference(one: Folder, other: Folder, figure: tuple, a, b) -> tuple[str, str]:
+    """(b - a with its paired interval where there is one, verdict)."""
+    if (a.value != a.value and b.value != b.value) or (a.value, a.low) == (b.value, b.low):
+        return "", "equal"
+    if a.value != a.value or b.value != b.value:
+        return "", "missing in one"
+    mine, theirs = one.resampled(figure), other.resampled(figure)
     if mine and theirs and mine.paired(theirs):
-        low, high = percentiles(theirs.draws[b.klass] - mine.draws[a.klass])
-        return f"{told} [{low:+.3f}, {high:+.3f}] paired", low > 0 or high < 0
-    if a.interval and b.interval:
-        apart = a.interval[1] < b.interval[0] or b.interval[1] < a.interval[0]
-        return f"{told} {'apart' if apart else 'overlap'}", apart
-    return told, None
+        klass = figure[FIGURE.index("klass")]
+        span = percentiles(theirs.draws[klass] - mine.draws[klass])
+        return f"{number(b.value - a.value, span, 3, True)} paired", verdict(*span)
+    text = number(b.value - a.value, None, 3, True)
+    if a.low != a.low or b.low != b.low:
+        return text, ""
+    apart = "higher" if a.high < b.low else "lower" if b.high < a.low else ""
+    return text, apart or "intervals overlap"
 
 
-def _results(one: Folder, other: Folder) -> tuple[str, list[str]]:
-    """What to say of the results in the first sentence, and the lines about them."""
-    key = {folder.path: {(m.metric, m.data, m.split, m.arm, m.klass): m for m in folder.means}
-           for folder in (one, other)}  # fmt: skip
-    mine, theirs = key[one.path], key[other.path]
-    shared = [k for k in mine if k in theirs]
-    rows, apart, equal = [], 0, 0
-    for k in shared:
-        words, told = _difference(one, other, mine[k], theirs[k])
-        equal += words == "equal"
-        apart += bool(told)
-        if words != "equal":
-            metric, _, _, arm, klass = k
-            beside = "" if "paired" in words else " {}"
-            values = [
-                f"{number(m.value)}{beside.format(span(m.interval))}".strip()
-                for m in (mine[k], theirs[k])
-            ]
-            rows.append((f"{metric} {arm} {klass}", *values, words))
-    lines = [aligned(("result", "A", "B", "B - A"), rows)] if rows else []
-    for folder, name, count in (
-        (one, "A", len(mine) - len(shared)),
-        (other, "B", len(theirs) - len(shared)),
-    ):
-        if count:
-            lines.append(f"{count} results stand in {name} ({folder.path.name}) alone.")
-    if not shared:
-        return "no result stands in both", lines
-    if equal == len(shared):
-        return f"all {equal} results that both have are equal", lines
-    return f"{apart} of {len(shared)} results are told apart by their intervals", lines
-
-
-def _students(one: Folder, other: Folder) -> str | None:
-    """Whether two distillations ended with the same weights; None where one has none."""
-    files = [folder.path / STUDENT for folder in (one, other)]
-    if not all(file.is_file() for file in files):
-        return None
-    same = sha256_file(files[0]) == sha256_file(files[1])
-    return f"the students' weights are {'the same, bit by bit' if same else 'not the same'}"
+def _results(one: Folder, other: Folder) -> list[str]:
+    """The lines about the results."""
+    mine, theirs = one.figures(), other.figures()
+    shared, rows, equal = [figure for figure in mine if figure in theirs], [], 0
+    for figure in shared:
+        a, b = mine[figure], theirs[figure]
+        text, said = _difference(one, other, figure, a, b)
+        equal += said == "equal"
+        if said != "equal":
+            values = [number(m.value, (m.low, m.high), 3) for m in (a, b)]
+            about = dict(zip(FIGURE, figure, strict=True))
+            name = f"{about['metric']} {about['method']} {about['klass']}"
+            rows.append((name, *values, text, said))
+    lines = [f"Results in both: {len(shared)}, equal: {equal}."]
+    lines += [table(("result", "A", "B", "B - A", "verdict"), rows)] if rows else []
+    for name, own in (("A", mine), ("B", theirs)):
+        lines += [f"Results in {name} alone: {len(own) - len(shared)}."] * (len(own) > len(shared))
+    return lines
 
 
 def compare(one: Path, other: Path) -> str:
-    """What differs between two folders that hold a manifest.json, as text whose first line is the
-    answer. Differences of results are B - A: paired over images where both have the files for it
-    and the same truth, else "apart" or "overlap" says how the two intervals lie."""
-    a, b = Folder.read(one), Folder.read(other)
+    """What differs between two folders that hold a manifest.json, as text.
+
+    The first lines say what kinds of entries differ. Differences of results are B - A: paired over
+    images where both have the files for it and the same truth, else the verdict says whether the
+    two intervals overlap.
+    """
+    a, b = Folder.read(Path(one)), Folder.read(Path(other))
     mine, theirs = _entries(a.manifest), _entries(b.manifest)
-    lines, differ, same = [], [], []
-    for kind in KINDS:
-        names = [n for n in mine[kind] | theirs[kind] if mine[kind].get(n) != theirs[kind].get(n)]
-        (differ if names else same).append(
-            f"{kind} ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})" if names else kind
-        )
-        if names:
-            rows = [(n, *(json.dumps(of[kind].get(n)) for of in (mine, theirs))) for n in names]
-            lines += ["", kind, aligned(("", "A", "B"), rows)]
-    how = f"They differ in {', '.join(differ)}" if differ else "They were made alike"
-    alike = f"; {', '.join(same)} are the same" if differ and same else ""
-    students = _students(a, b)
-    said, found = _results(a, b)
-    parts = [p for p in (students, said if a.means or b.means or not students else None) if p]
-    return "\n".join(
-        [f"{how}{alike}; {'; '.join(parts)}.", f"A  {one}", f"B  {other}", *lines,
-         *(["", *found] if found else [])]
-    )  # fmt: skip
+    keys = [key for key in mine | theirs if mine.get(key) != theirs.get(key)]
+    rows = [(*key, *(json.dumps(of.get(key)) for of in (mine, theirs))) for key in sorted(keys)]
+    kinds = ", ".join(sorted({kind for kind, _ in keys})) or "nothing"
+    lines = [f"A  {one}", f"B  {other}", f"They differ in: {kinds}."]
+    lines += ["", table(("kind", "entry", "A", "B"), rows), ""] if rows else []
+    files = [folder.path / STUDENT for folder in (a, b)]
+    if all(file.is_file() for file in files):
+        same = sha256_file(files[0]) == sha256_file(files[1])
+        lines.append(f"The students' weights are {'the same' if same else 'different'}.")
+    if a.rows or b.rows:
+        lines += _results(a, b)
+    return "\n".join(lines)

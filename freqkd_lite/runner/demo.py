@@ -24,11 +24,11 @@ from freqkd_lite.gap import DEFAULT_MODEL, default_layers, measure
 from freqkd_lite.gap import report as gap_report
 from freqkd_lite.gap.controls import Views, pairing, spread
 from freqkd_lite.losses import normalise
+from freqkd_lite.names import method_name
 from freqkd_lite.results.pages import ReportPage
 from freqkd_lite.results.rows import SCHEMA, Row, as_json
 from freqkd_lite.store import manifest, write_json
 from freqkd_lite.viz import check as shown
-from freqkd_lite.viz.scores import name
 from freqkd_lite.viz.students import before_and_after, side_by_side
 from freqkd_lite.viz.style import style
 
@@ -238,8 +238,8 @@ def _methods(run: Run, learned: dict, held: int) -> list[str]:
     return [
         f"Distillation: teacher on RGB, student of the same weights on infrared; "
         f"{settings.steps} steps of {settings.batch} random crops of {settings.crop[0]}x"
-        f"{settings.crop[1]} pixels from the split 'train'; loss {name(settings.loss)}; {trained}, "
-        f"AdamW, learning rate {settings.lr:g}, seed {settings.seed}.",
+        f"{settings.crop[1]} pixels from the split 'train'; loss {method_name(settings.loss)}; "
+        f"{trained}, AdamW, learning rate {settings.lr:g}, seed {settings.seed}.",
         f"Student measured on {learned['pairs']} of {held} pairs of the split 'val', none of which "
         "it was trained on; features less each channel's mean over space, and each token of norm "
         "1, as the losses see them; mean over pairs.",

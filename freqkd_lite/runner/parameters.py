@@ -15,10 +15,10 @@ import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from freqkd_lite.errors import UserError, unknown
+from freqkd_lite.names import OLD_KEYS, renamed
 
 TYPES = {t.__name__: t for t in (int, float, str, bool, list, tuple, dict)} | {"Literal": Literal}
 PATHS = ("root", "weights")  # parameters that name a place on this machine
-RENAMED = {"arms": "methods"}  # old names of parameters, which are still read
 
 
 class _Loader(yaml.SafeLoader):
@@ -137,7 +137,7 @@ def read_preset(folder: Path, preset: str) -> dict[str, dict[str, object]]:
     if preset not in files:
         raise unknown("preset", preset, [*files, "default"])
     name = f"presets/{preset}.yaml"
-    content = read_yaml(files[preset], name) or {}
+    content = renamed(read_yaml(files[preset], name)) or {}
     if not isinstance(content, dict):
         raise UserError(f"{name} holds no sections such as 'common:': add some.")
     for section in sorted(content, key=lambda section: section != "common"):
@@ -159,7 +159,6 @@ def _fill(settings: dict, books: dict[str, dict[str, Parameter]], values: object
         raise UserError(f"The {place} holds no 'name: value' lines: add some.")
     names = {name for known in books.values() for name in known}
     for name, value in values.items():
-        name = name if name in names else RENAMED.get(name, name)
         if name not in names:
             raise unknown(f"parameter in {place}", name, names)
         for stem, known in books.items():
@@ -175,10 +174,10 @@ def choose(folder: Path, name: str, preset: str, given: Iterable[str]) -> tuple[
         key, equals, text = item.partition("=")
         if not equals:
             raise UserError(f"-p {item!r} has no '=': write it as name=value.")
-        key = key if key in known else RENAMED.get(key, key)
+        key = OLD_KEYS.get(key, key)
         if key not in known:
             raise unknown(f"parameter of {path.stem}", key, known)
-        chosen[key] = known[key].read(text, path.stem)
+        chosen[key] = renamed(known[key].read(text, path.stem), key)
     return path, chosen
 
 

@@ -4,13 +4,13 @@
     preset: msrs                   # from notebooks/presets/; left out: the notebook's defaults
     fixed: {steps: 120}            # the same for every run
     grid: {seed: [0, 1, 2], steps: [60, 120]}      # every combination of these
-    runs: [{arms: [none, mse]}, {arms: [none, code]}]   # each of these, with every combination
+    runs: [{methods: [none, mse]}, {methods: [none, gram]}]    # each with every combination
     metric: probe_ap               # what table and figure show
-    against: mse                   # the arm that all others are set against, image by image
-    named: code                    # the comparison with it that was named before any was made
-    later: [gram]                  # arms that entered after others had been scored
-    along: lr                      # instead: the setting of arms, as in mse (lr=0.003), that the
-                                   # figure has as its axis
+    reference: mse                 # the method that all others are compared with, image by image
+    preregistered: gram            # the comparison with it that was chosen before any was made
+    post_hoc: [pkd]                # methods added after the first test results
+    curve: lr                      # instead of a reference: the setting of methods, as in
+                                   # mse (lr=0.003), that the figure has as its axis
 
 A run is addressed by what decides its numbers and kept in runs/sweeps/, so that a sweep that was
 killed goes on where it stopped, and two that want the same run share it: whoever holds its lock
@@ -36,6 +36,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from freqkd_lite.errors import UserError, unknown
+from freqkd_lite.names import renamed
 from freqkd_lite.results.rows import (
     UNTRAINED,
     Row,
@@ -50,8 +51,8 @@ from freqkd_lite.runner.execute import ERROR, MANIFEST, address, execute
 from freqkd_lite.runner.parameters import find_notebook, parameters, read_preset, read_yaml
 from freqkd_lite.store import manifest, run_key, runs_folder, spell
 
-KEYS = {"notebook", "preset", "fixed", "grid", "runs", "metric", "against", "named", "later",
-        "along"}  # fmt: skip
+KEYS = {"notebook", "preset", "fixed", "grid", "runs", "metric", "reference", "preregistered",
+        "post_hoc", "curve"}  # fmt: skip
 MADE_OF = ("weights", "data", "train_data")  # what runs that differ in the seed alone must share
 TOLD = ("lessons",)  # and what they must share as far as they tell it, which older ones don't
 MADE_ON = ("threads", "device", "versions")  # what runs may differ in, and each tells
@@ -78,7 +79,7 @@ class Job:
     @property
     def settings(self) -> str:
         """What varies besides seed and arms, which each row tells: 'lr=0.001, steps=60'."""
-        return ", ".join(f"{k}={v}" for k, v in self.varied.items() if k not in ("seed", "arms"))
+        return ", ".join(f"{k}={v}" for k, v in self.varied.items() if k not in ("seed", "methods"))
 
     def __str__(self) -> str:
         return " ".join([self.notebook.stem, *(f"{k}={v}" for k, v in self.varied.items())])
@@ -152,7 +153,7 @@ def read_sweep(root: Path, file: Path) -> Sweep:
     if not file.is_file():
         raise UserError(f"{file} does not exist: give the YAML file of a sweep.")
     where = file.name
-    content = read_yaml(file, where)
+    content = renamed(read_yaml(file, where))
     if not isinstance(content, dict) or "notebook" not in content:
         raise UserError(f"{where} names no notebook: add a line like 'notebook: 05_distillation'.")
     for key in content:
@@ -185,17 +186,18 @@ def read_sweep(root: Path, file: Path) -> Sweep:
             name = f"{path.stem}-{address(path, values, numbers_only=True, seen=seen)}"
             folder = runs_folder() / "sweeps" / name
             jobs.append(Job(path, values, each, {k: each[k] for k in varied}, folder))
-    told = [content.get(key) for key in ("metric", "against", "named", "along")]
-    arms = dict.fromkeys(arm for job in jobs for arm in job.values.get("arms", ()))
-    later = content.get("later") or []
+    told = [content.get(key) for key in ("metric", "reference", "preregistered", "curve")]
+    arms = dict.fromkeys(arm for job in jobs for arm in job.values.get("methods", ()))
+    later = content.get("post_hoc") or []
     if not isinstance(later, list):
-        raise UserError(f"{where}: later holds {later!r}: give a list of arms.")
-    of_keys = [("against", told[1]), ("named", told[2]), *(("later", arm) for arm in later)]
+        raise UserError(f"{where}: post_hoc holds {later!r}: give a list of methods.")
+    of_keys = [("reference", told[1]), ("preregistered", told[2]),
+               *(("post_hoc", arm) for arm in later)]  # fmt: skip
     for key, arm in of_keys:
         if arm is not None and arms and arm not in arms:
-            raise unknown(f"arm of {where} for {key}", arm, arms)
+            raise unknown(f"method of {where} for {key}", arm, arms)
     if told[2] and not told[1]:
-        raise UserError(f"{where} names {told[2]} and nothing to set it against: add against.")
+        raise UserError(f"{where} names {told[2]} and nothing to set it against: add reference.")
     if told[1] and told[0]:
         from freqkd_lite.results.paired import METRICS  # torch takes seconds
 
@@ -203,14 +205,16 @@ def read_sweep(root: Path, file: Path) -> Sweep:
             raise UserError(f"{where} sets arms against {told[1]} image by image, which {told[0]} "
                             f"does not allow: take one of {', '.join(METRICS)}.")  # fmt: skip
     if told[1] and told[3]:
-        raise UserError(f"{where} holds against and along: a figure shows one of them, remove one.")
+        raise UserError(
+            f"{where} holds reference and curve: a figure shows one of them, remove one."
+        )
     named_so = [with_settings(arm, job.settings)
-                for job in jobs for arm in job.values.get("arms", ())]  # fmt: skip
+                for job in jobs for arm in job.values.get("methods", ())]  # fmt: skip
     if told[1] and arms and told[1] not in named_so:
         raise UserError(f"{where}: results call {told[1]} by what varies, as {named_so[0]}: write "
                         f"arms with settings of their own, as {told[1]} (lr=0.003).")  # fmt: skip
     if told[3] and arms and not any(told[3] in own_settings(arm) for arm in named_so):
-        raise UserError(f"{where}: no arm has a setting {told[3]}: correct along, or write arms "
+        raise UserError(f"{where}: no arm has a setting {told[3]}: correct curve, or write arms "
                         f"like mse ({told[3]}=...).")  # fmt: skip
     return Sweep(file.read_text(), preset, *told, later, jobs)
 
@@ -430,7 +434,8 @@ def _keep(file: str | None, job: Job, out: Path) -> str | None:
 def write(sweep: Sweep, out: Path, command: str, failed: Sequence[tuple[Job, str]]) -> str | None:
     """Results, table, figure and page of the finished runs, in place of what `out` held; returns
     the table as text, None when no run is finished."""
-    from freqkd_lite.results.summary import headline, printed, write_page  # torch takes seconds
+    from freqkd_lite.results.summary import headline, means_table  # torch takes seconds
+    from freqkd_lite.runner.report import write_page
 
     done = [job for job in sweep.jobs if job.done]
     if not done:
@@ -444,15 +449,15 @@ def write(sweep: Sweep, out: Path, command: str, failed: Sequence[tuple[Job, str
         ran = [job for job, _ in failed]
         left = [str(job) for job in sweep.jobs if job not in done and job not in ran]
         entries = dict(command=command, preset=sweep.preset, sweep=sweep.text, metric=metric,
-                       against=sweep.against, named=sweep.named,
-                       along=sweep.along, later=sweep.later)  # fmt: skip
+                       reference=sweep.against, preregistered=sweep.named,
+                       curve=sweep.along, post_hoc=sweep.later)  # fmt: skip
         write_results(out, rows, manifest(notebooks=about, failed=lost, unfinished=left, **entries))
         kept = {row.per_image for row in rows}
         for old in (out / "per_image").glob("*"):
             if f"per_image/{old.name}" not in kept:
                 old.unlink()
         write_page(out)
-    return printed(means(rows), metric)
+    return means_table(means(rows), metric)
 
 
 def _reason(job: Job, said: str) -> str:

@@ -1,181 +1,112 @@
-"""Every way to distil beside the others: the differences that a sweep's report kept, drawn and
-said."""
+"""Methods side by side: differences to one of them, and means by class."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
+import math
 
 import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
 from matplotlib.figure import Figure
 
-from freqkd_lite.names import NAMES
-from freqkd_lite.results.paired import (
-    MARGIN,
-    Difference,
-    Differences,
-    beats,
-    read_differences,
-    signed,
-)
-from freqkd_lite.results.rows import UNTRAINED, Mean, means, read_results, split_arm
-from freqkd_lite.viz.scores import colour, name, same_terms
-from freqkd_lite.viz.style import COLOURS, style
+from freqkd_lite.names import NAMES, method_name
+from freqkd_lite.results.paired import MARGIN, Comparison
+from freqkd_lite.results.rows import whole
+from freqkd_lite.results.summary import OVERALL, figure_text, labels
+from freqkd_lite.results.text import number
+from freqkd_lite.viz.style import COLOURS, colour, style
+
+PANELS = 6
 
 
-def near_teacher(found: Sequence[Mean], arm: str) -> tuple[float, float] | None:
-    """(low, high): an arm's divergence from the teacher in the two bands, over seeds."""
-    rings = [m.value for m in found if m.metric == "divergence_band" and m.arm == arm]
-    return (rings[0], rings[-1]) if rings else None
+def near_teacher(found: pd.DataFrame, method: str) -> tuple[float, float] | None:
+    """(low, high): a method's divergence from the teacher in the two bands, over seeds."""
+    of = found[(found["metric"] == "divergence_band") & (found["method"] == method)]
+    return (of["value"].iloc[0], of["value"].iloc[-1]) if len(of) else None
 
 
-def arms_figure(kept: Differences, found: Sequence[Mean]) -> tuple[Figure, str]:
-    """Left, each arm's figure less that of the arm all are set against, with its paired interval,
-    and thinner the one that holds for all arms at once; right, how near its students came to the
-    teacher per band, in the last matched block. With a description."""
-    rows = sorted((d for d in kept.rows if d.klass == "mean"), key=lambda d: -d.value)
-    # the arm itself takes its place among the others, at 0
-    arms = [d.arm for d in rows if d.value > 0] + [kept.against]
-    arms += [d.arm for d in rows if d.value <= 0]
+def comparison_figure(
+    comparison: Comparison, found: pd.DataFrame, metric: str
+) -> tuple[Figure, str]:
+    """Left, each method minus the reference with its paired 95 % interval (thin: the joint one);
+    right, its divergence from the teacher by band (`found`: means). With a description."""
+    rows = comparison.means(metric)
+    ahead = int((rows["value"] > 0).sum())
+    methods = rows["method"].tolist()
+    methods.insert(ahead, comparison.reference)  # which stands at 0
     style()
-    shape = dict(figsize=(9.5, 1.6 + 0.32 * len(arms)), sharey=True, width_ratios=(3, 2))
+    shape = dict(figsize=(10, 1.8 + 0.32 * len(methods)), sharey=True, width_ratios=(3, 2))
     drawn, (left, right) = plt.subplots(1, 2, **shape)
     left.axvline(0, color=COLOURS["floor"], lw=1.2)
     left.axvline(MARGIN, color=COLOURS["floor"], lw=1.2, ls=":")
-    by_arm, said = {d.arm: d for d in rows}, []
-    most = max((d.seeds for d in rows), default=0)
-    for y, arm in enumerate(arms):
-        d, near = by_arm.get(arm), near_teacher(found, arm)
-        if d:
-            named, few = arm == kept.named, d.seeds < most
-            if d.among:
-                left.plot(d.among, (y, y), lw=0.8, color=colour(arm))
-            left.plot(d.interval, (y, y), lw=4.5 if named else 2.5, color=colour(arm))
-            left.plot(d.value, y, "o", ms=7, color=colour(arm), mfc="white" if few else None)
-        else:
-            left.plot(0, y, "D", ms=7, color=colour(arm))
-        if near:
+    left.plot(0, ahead, "D", ms=7, color=colour(comparison.reference))
+    most, lines = rows["seeds"].max(), []
+    for d in rows.itertuples():
+        y, paint = methods.index(d.method), colour(d.method)
+        if not math.isnan(d.joint_low):
+            left.plot((d.joint_low, d.joint_high), (y, y), lw=0.8, color=paint)
+        width = 4.5 if d.method == comparison.preregistered else 2.5
+        left.plot((d.low, d.high), (y, y), lw=width, color=paint)
+        hollow = "white" if d.seeds < most else None
+        left.plot(d.value, y, "o", ms=7, color=paint, mfc=hollow)
+        lines.append(f"{method_name(d.method)} {figure_text(d, 3, True)}")
+    for y, method in enumerate(methods):
+        if near := near_teacher(found, method):
             right.plot(near, (y, y), color=COLOURS["floor"], lw=1)
             for value, band in zip(near, ("low", "high"), strict=True):
                 right.plot(value, y, "o", ms=7, color=COLOURS[band])
-        apart = "; from the teacher {:.2f} low, {:.2f} high".format(*near) if near else ""
-        said.append(f"{name(arm)} {d or 'itself'}{apart}")
     for band in ("low", "high"):
         right.plot([], [], "o", color=COLOURS[band], label=f"{band} band")
     below = -0.7 / drawn.get_figheight()  # under the axis' name, however tall the figure is
     right.legend(loc="upper center", bbox_to_anchor=(0.5, below), ncols=2)
-    few = [f"hollow: fewer than {most} seeds"] * any(d.seeds < most for d in rows)
-    marks = "; ".join([*few, *["† entered later"] * bool(kept.later)])
-    wide = "thick: by itself; thin: all at once; " * any(d.among for d in rows)
-    note = f"{wide}dotted: {MARGIN:g}\n{marks}"
+    note = (
+        f"thin: joint intervals (max-t); thick: preregistered;\nhollow: fewer than {most} seeds; "
+    )
+    note += f"dotted: {MARGIN:g};\n† added after the first test results"
     left.annotate(note, (0, below), xycoords="axes fraction", va="top", fontsize=8.5)
-    left.set_yticks(range(len(arms)), [name(a) + " †" * (a in kept.later) for a in arms])
-    metric = NAMES.get(kept.metric, kept.metric)
-    less = f"{metric} less that of {name(kept.against)}"
-    left.set(ylim=(len(arms) - 0.5, -0.5), xlabel=less, title="Which lesson helps?")
-    right.set(xlabel="divergence, last block", title="Which is learned?")
+    ticks = [method_name(m) + " †" * (m in comparison.post_hoc) for m in methods]
+    left.set_yticks(range(len(methods)), ticks)
+    label = f"{NAMES.get(metric, metric)} minus {method_name(comparison.reference)}"
+    left.set(ylim=(len(methods) - 0.5, -0.5), xlabel=label, title="Which method helps?")
+    right.set(xlabel="divergence, last block", title="How near?")
     for ax in (left, right):
         ax.grid(axis="y", visible=False)
-    return drawn, (
-        f"{metric} of each arm less that of {name(kept.against)}, with 95 % intervals over "
-        "images and seeds (drawn thinner those of all arms at once; hollow marks, arms of fewer "
-        "seeds; a dagger, arms that entered later), and its divergence from the teacher by band in "
-        f"the last matched block. {'. '.join(said)}."
-    )
+    return drawn, f"{label}, with 95 % intervals over images and seeds. {'; '.join(lines)}."
 
 
-def ablation(folder: str | Path) -> tuple[tuple[Figure, str] | None, str]:
-    """(figure with its description, verdict) of a study; (None, a sentence) without."""
-    kept = read_differences(folder)
-    if kept is None:
-        folder = Path(folder)
-        return None, f"{folder.parent.name}/{folder.name} holds no study: nothing is drawn."
-    seeds = sorted({d.seeds for d in kept.rows})
-    d = kept.rows[0]
-    about = (f"{' or '.join(map(str, seeds))} seeds, {d.images} images in {d.groups} groups, "
-             f"{kept.place}.")  # fmt: skip
-    drawn = arms_figure(kept, means(read_results(folder)))
-    return drawn, "\n".join([*verdict(kept), about])
-
-
-def verdict(kept: Differences) -> list[str]:
-    """What the differences of trained arms say, in sentences: the first answers, the others tell
-    who is ahead one by one, by `MARGIN` or more with an interval above 0, what is left of that for
-    who looks at all at once, who is below, and which could not be compared."""
-    rows, mark = trained(kept), name(kept.against)
-    first = ahead_of_all(rows, mark)
-    for d in rows:
-        if d.arm == kept.named:
-            first += f"; {name(d.arm)}, named beforehand, {side(d)} it: {d}"
-    told = ", ".join(f"{name(d.arm)} {d}{entered(kept, d)}" for d in rows if beats(d))
-    said = [f"{first}.", f"One by one, ahead by {MARGIN:g} or more with an interval above 0: "
-            f"{told or 'none'}."]  # fmt: skip
-    said += looked_at_once(rows)
-    below = [name(d.arm) for d in rows if d.interval[1] < 0]
-    said.append(f"Below it with an interval below 0: {', '.join(below) or 'none'}.")
-    if kept.alone:
-        alone = ", ".join(map(name, kept.alone))
-        said.append(f"Of no seed that {mark} has, so not compared: {alone}.")
-    return said
-
-
-def ahead_of_all(rows: Sequence[Difference], mark: str) -> str:
-    """Whether any arm is ahead of `mark` by `MARGIN` or more with an interval above 0 that holds
-    for all of `rows` at once, in a sentence without its end, and who is by itself."""
-    if not rows:
-        return f"Nothing is there to be compared with {mark} yet"
-    ahead = [d for d in rows if d.value >= MARGIN and (d.among or d.interval)[0] > 0]
-    who = ", ".join(name(d.arm) for d in ahead) or "No arm"
-    verb = "are" if len(ahead) > 1 else "is"
-    of_all = ""
-    if len(rows) > 1 and any(d.among for d in rows):
-        of_all = f" once all {len(rows)} arms are looked at together"
-        beside = [name(d.arm) for d in rows if beats(d) and d not in ahead]
-        alone, are = ", ".join(beside), "are" if len(beside) > 1 else "is"
-        of_all += f" (looked at alone, {alone} {are})" if alone else ""
-    return f"{who} {verb} ahead of {mark} by {MARGIN:g} or more{of_all}"
-
-
-def entered(kept: Differences, d: Difference) -> str:
-    """What must be said of an arm that entered when others had been scored."""
-    return " (entered when others had been scored)" if d.arm in kept.later else ""
-
-
-def trained(kept: Differences) -> list[Difference]:
-    """The differences of trained arms, in the mean over classes."""
-    return [d for d in kept.rows if d.klass == "mean" and split_arm(d.arm)[0] not in UNTRAINED]
-
-
-def looked_at_once(rows: Sequence[Difference]) -> list[str]:
-    """A sentence on the arms that are ahead, by the intervals that hold for all of `rows` at once:
-    of many arms one is ahead by luck. None where no arm is ahead."""
-    ahead = sorted((d for d in rows if beats(d) and d.among), key=lambda d: -d.value)
-    if not ahead:
-        return []
-    told = ", ".join(f"{name(d.arm)} {signed(d.among)}" for d in ahead)
-    left = [name(d.arm) for d in ahead if d.among[0] > 0]
-    verb = "stays" if len(left) < 2 else "stay"
-    return [f"By intervals that hold for all {len(rows)} arms at once ({told}) "
-            f"{', '.join(left) or 'none'} {verb} ahead."]  # fmt: skip
-
-
-def side(d: Difference) -> str:
-    """Where an arm's interval lies, in words."""
-    if d.interval[0] > 0:
-        return "is above"
-    return "is below" if d.interval[1] < 0 else "cannot be told from"
-
-
-def less(folder: str | Path, losses: Sequence[str]) -> str:
-    """Of a study the arms of some losses, each less the arm that all are set against, from best to
-    worst: a sentence, and a line for each. Other merge scales and shuffled pairs are left out."""
-    kept, folder = read_differences(folder), Path(folder)
-    if kept is None:
-        return f"{folder.parent.name}/{folder.name} holds no study: there is nothing to show."
-    rows = [d for d in trained(kept) if split_arm(d.arm)[0] in losses and same_terms(d.arm)]
-    metric = NAMES.get(kept.metric, kept.metric)
-    lines = [f"{metric} on {kept.place}, less that of {name(kept.against)}, with paired 95 % "
-             "intervals:"]  # fmt: skip
-    lines += [f"  {d}  {name(d.arm)}, {d.seeds} seeds{entered(kept, d)}"
-              for d in sorted(rows, key=lambda d: -d.value)]  # fmt: skip
-    return "\n".join(lines)
+def means_figure(found: pd.DataFrame, seeds: pd.DataFrame, metric: str) -> tuple[Figure, str]:
+    """A dot with its 95 % interval for each method, a panel for each class with something to
+    compare (the first six), pale dots for single seeds (`seeds`: `frame` of the rows)."""
+    chosen = whole(found, metric)
+    chosen = chosen.assign(label=labels(chosen))
+    names = list(dict.fromkeys(chosen["label"]))
+    counts = chosen["klass"].value_counts()
+    classes = sorted(dict.fromkeys(chosen["klass"]), key=lambda k: k not in OVERALL)
+    shown = ([k for k in classes if counts[k] > 1] or classes)[:PANELS]
+    columns = 2 if len(shown) == 4 else min(3, len(shown))
+    lines = -(-len(shown) // columns)
+    style()
+    shape = (2.2 + 2.2 * columns, lines * (0.9 + 0.3 * len(names)))
+    drawn, axes = plt.subplots(lines, columns, figsize=shape, squeeze=False, sharey=True)
+    for ax in axes.flat[len(shown) :]:
+        ax.set_axis_off()
+    texts = []
+    for ax, klass in zip(axes.flat, shown, strict=False):
+        of_class = chosen[chosen["klass"] == klass]
+        for m in of_class.itertuples():
+            y, paint = names.index(m.label), colour(m.method)
+            same = (seeds["method"] == m.method) & (seeds["klass"] == klass)
+            same &= (seeds["metric"] == metric) & (seeds["split"] == m.split)
+            single = seeds.loc[same & (seeds["data"] == m.data), "value"].dropna()
+            if len(single) > 1:
+                ax.plot(single, np.full(len(single), y - 0.22), "o", ms=3, color=paint, alpha=0.5)
+            ax.plot((m.low, m.high), (y, y), lw=1.5, color=paint)
+            ax.plot(m.value, y, "o", ms=6, color=paint)
+        ax.set(title=klass, ylim=(len(names) - 0.5, -0.6))
+        ax.set_yticks(range(len(names)), names)
+        ax.grid(axis="y", visible=False)
+        values = (f"{m.label} {number(m.value, (m.low, m.high))}" for m in of_class.itertuples())
+        texts.append(f"{klass}: {', '.join(values)}")
+    label = NAMES.get(metric, metric)
+    drawn.supxlabel(label, fontsize=10.5)
+    return drawn, f"{label} by class, with 95 % intervals. {'; '.join(texts)}."

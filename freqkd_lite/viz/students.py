@@ -13,28 +13,28 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from freqkd_lite.names import method_name
 from freqkd_lite.spectrum import at_least_float32
-from freqkd_lite.viz.scores import colour, name
-from freqkd_lite.viz.style import COLOURS
+from freqkd_lite.viz.style import COLOURS, colour
 
 
-def before_and_after(found: dict, arms: Mapping[str, str]) -> tuple[Figure, str]:
+def before_and_after(found: dict, methods: Mapping[str, str]) -> tuple[Figure, str]:
     """Divergence from the teacher on RGB against rho, a panel a block, from what `gap.measure`
-    gives; `arms` names the arm (`figures.arms`) of each pairing in it."""
+    gives; `methods` names the method of each pairing in it."""
     blocks = found["layers"]
     figure, axes = plt.subplots(1, len(blocks), figsize=(7, 3), sharey=True, squeeze=False)
     said = []
     for ax, block in zip(axes[0], blocks, strict=True):
         for level in (0, 1):
             ax.axhline(level, color=COLOURS["floor"], lw=1.2)
-        for pairing, arm in arms.items():
+        for pairing, method in methods.items():
             points = [p for p in found["rings"] if (p["pairing"], p["block"]) == (pairing, block)
                       and p["value"] is not None]  # fmt: skip
             rho, value = [sum(p["rho"]) / 2 for p in points], [p["value"] for p in points]
-            ax.plot(rho, value, marker="o", ms=3, color=colour(arm), label=name(arm))
+            ax.plot(rho, value, marker="o", ms=3, color=colour(method), label=method_name(method))
             low, high = zip(*(p["interval"] for p in points), strict=True)
-            ax.fill_between(rho, low, high, color=colour(arm), alpha=0.2, lw=0)
-            said.append(f"block {block}, {name(arm)}: {value[0]:.2f} to {value[-1]:.2f}")
+            ax.fill_between(rho, low, high, color=colour(method), alpha=0.2, lw=0)
+            said.append(f"block {block}, {method_name(method)}: {value[0]:.2f} to {value[-1]:.2f}")
         ax.set(title=f"block {block}", xlabel="rho", ylim=(-0.04, 1.15), xticks=(0, 0.5, 1))
     for level, word in ((0, "the teacher itself"), (1, "unrelated")):
         axes[0, 0].text(0.05, level + 0.02, word, fontsize=9,

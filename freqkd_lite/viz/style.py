@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import matplotlib.pyplot as plt
 
+from freqkd_lite.names import split_method
+
 # Colours of Okabe and Ito, distinguishable with any kind of colour vision.
 BLUE, VERMILION, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
 DARK_GREEN = "#00664A"  # darker than PURPLE when printed in grey, unlike GREEN
@@ -50,6 +52,11 @@ LOOK = {
     "image.cmap": "gray",
     "image.interpolation": "nearest",
 }
+
+
+def colour(method: str) -> str:
+    """A method's colour in every figure; grey for a loss without one of its own."""
+    return COLOURS.get(split_method(method)[0], COLOURS["floor"])
 
 
 def style() -> None:

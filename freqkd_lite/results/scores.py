@@ -1,0 +1,233 @@
+"""From what a notebook measured to rows, and to differences over the committed seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from freqkd_lite.errors import UserError
+from freqkd_lite.evaluate.probe import ProbeResult
+from freqkd_lite.evaluate.segmentation import SegmentationResult
+from freqkd_lite.evaluate.stats import Resampled, paired_bootstrap
+from freqkd_lite.names import method_name
+from freqkd_lite.results.paired import read_comparison
+from freqkd_lite.results.rows import (
+    Row,
+    is_part,
+    over_seeds,
+    pick,
+    read_manifest,
+    read_results,
+    results_folder,
+)
+from freqkd_lite.results.text import number, table, verdict
+
+Interval = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Score:
+    """A figure with its 95 % interval; both None where it is undefined."""
+
+    value: float | None
+    interval: Interval | None = None
+
+    def __str__(self) -> str:
+        return number(self.value, self.interval)
+
+
+Scores = Mapping[str, Mapping[str, Score]]
+"""Scores by method, and by class or "mean"."""
+
+
+def as_scores(result: Resampled) -> dict[str, Score]:
+    """The mean and each class of a probe, a detector or a segmenter."""
+    classes = [k for k in result.estimates if k not in ("mean", "accuracy")]
+    spans = result.interval
+    return {k: Score(result.estimates[k], spans[k]) for k in ("mean", *classes)}
+
+
+def score_rows(scores: Scores, metric: str, **about: object) -> list[Row]:
+    """A row for each method and class."""
+    return [
+        Row(method=method, metric=metric, klass=k, value=s.value, interval=s.interval, **about)
+        for method, of in scores.items()
+        for k, s in of.items()
+    ]
+
+
+def by_ring(levels: object, klass: str, seed: int = 0) -> Resampled:
+    """The levels of one block as figures called KLASS/ring0, KLASS/ring1, ..."""
+    names = [f"{klass}/ring{i}" for i in range(levels.value.shape[1])]
+    values = dict(zip(names, levels.value[0].tolist(), strict=True))
+    draws = dict(zip(names, levels.draws[:, 0].T.numpy(), strict=True))
+    return Resampled(estimates=values, draws=draws, truth=torch.zeros(levels.images), seed=seed)
+
+
+def level_rows(measured: Mapping[str, object], metric: str, klass: str, **about) -> list[Row]:
+    """A row for each method and ring of the levels of one block."""
+    found = {method: by_ring(levels, klass) for method, levels in measured.items()}
+    scores = {
+        method: {k: Score(result.estimates[k], span) for k, span in result.interval.items()}
+        for method, result in found.items()
+    }
+    return score_rows(scores, metric, **about)
+
+
+def save_images(notebook: str, arrays: Mapping[str, np.ndarray]) -> str:
+    """Write what intervals are computed from beside the notebook's results; the file's name."""
+    folder = results_folder(notebook)
+    folder.mkdir(parents=True, exist_ok=True)
+    np.savez_compressed(folder / "per_image.npz", **arrays)
+    return "per_image.npz"
+
+
+def by_time_of_day(
+    probes: Mapping[str, ProbeResult], times: Sequence[str]
+) -> dict[str, dict[str, ProbeResult]]:
+    """The probes by day and by night, from each image's time of day; images of unknown time, and a
+    time without any object, are left out."""
+    apart = {}
+    for time in sorted(set(times) - {""}):
+        images = [i for i, each in enumerate(times) if each == time]
+        with suppress(UserError):
+            apart[time] = {method: result.among(images) for method, result in probes.items()}
+    return apart
+
+
+def shared_classes(rings: Mapping[Interval, SegmentationResult], classes: Sequence[str]) -> list:
+    """The classes with true pixels at every distance from a border: thin things have no interior,
+    so only these can be compared from distance to distance."""
+    seen = torch.stack([ring.confusion.sum((0, 2)) > 0 for ring in rings.values()]).all(0)
+    return [c for c, there in zip(classes, seen.tolist(), strict=True) if there]
+
+
+def by_distance(rings: Mapping[Interval, SegmentationResult], classes: Sequence[str]) -> Resampled:
+    """The mean IoU over `classes` at each distance from a border, as figures called "1-3px"."""
+    names = {f"{low:g}-{high:g}px": ring for (low, high), ring in rings.items()}
+    first = next(iter(rings.values()))
+    values = {k: float(np.mean([r.estimates[c] for c in classes])) for k, r in names.items()}
+    draws = {k: np.mean([r.draws[c] for c in classes], axis=0) for k, r in names.items()}
+    return Resampled(
+        estimates=values, draws=draws, truth=first.truth, seed=first.seed, groups=first.groups
+    )
+
+
+# ------------------------------------------------------------------------------- committed seeds
+
+
+@dataclass(frozen=True)
+class Seeds:
+    """Committed runs over several seeds with a notebook's parameters: `rows` from `folder`, and a
+    `note` that names them. Without such runs `folder` is None, and the note says what differs."""
+
+    note: str
+    folder: Path | None = None
+    rows: list[Row] = field(default_factory=list)
+
+    def scores(self, metric: str) -> dict[str, dict[str, Score]]:
+        """Mean over seeds and its 95 % t interval."""
+        found: dict[str, dict[str, list[float]]] = {}
+        for row in pick(self.rows, metric=metric):
+            if row.value is not None and not is_part(row.split):
+                found.setdefault(row.method, {}).setdefault(row.klass, []).append(row.value)
+        return {m: {k: Score(*over_seeds(v)) for k, v in of.items()} for m, of in found.items()}
+
+    def differences(
+        self, metric: str, run: Mapping[str, Resampled], reference: str = "none"
+    ) -> pd.DataFrame:
+        """Each method minus the reference: method, klass, value, low, high.
+
+        Over the committed seeds: paired over images and seeds where `freqkd report` computed that,
+        else over seeds (t interval). Without such seeds from `run`, paired over its images.
+        """
+        if self.folder is None:
+            return run_differences(run, reference)
+        comparison = read_comparison(self.folder)
+        if comparison is not None and comparison.reference == reference:
+            found = comparison.table[comparison.table["metric"] == metric]
+            if len(found):
+                return found[["method", "klass", "value", "low", "high"]]
+        return seed_differences(pick(self.rows, metric=metric), reference)
+
+    def table(
+        self,
+        metric: str,
+        run: Mapping[str, Resampled],
+        reference: str = "none",
+        classes: Mapping[str, str] | None = None,
+    ) -> str:
+        """`differences` with their verdicts, as text; `classes` picks and names some."""
+        found = self.differences(metric, run, reference)
+        if classes is not None:
+            found = found[found["klass"].isin(list(classes))]
+        rows = [
+            (
+                method_name(d.method),
+                (classes or {}).get(d.klass, d.klass),
+                number(d.value, (d.low, d.high), 3, signed=True),
+                verdict(d.low, d.high),
+            )
+            for d in found.itertuples()
+            if d.method != "teacher"
+        ]
+        head = ("method", "class", f"{metric} minus {method_name(reference)}", "verdict")
+        return f"{self.note}\n{table(head, rows)}"
+
+
+def run_differences(run: Mapping[str, Resampled], reference: str) -> pd.DataFrame:
+    """Each method of one run minus the reference, paired over images."""
+    base, found = run[reference], []
+    for method, result in run.items():
+        for klass, value in result.estimates.items():
+            if method != reference and None not in (value, base.estimates[klass]):
+                difference, span = paired_bootstrap(result, base, klass)
+                found.append((method, klass, difference, *span))
+    return pd.DataFrame(found, columns=["method", "klass", "value", "low", "high"])
+
+
+def seed_differences(rows: Sequence[Row], reference: str) -> pd.DataFrame:
+    """Each method minus the reference over the seeds that both have, with 95 % t intervals; NaN as
+    interval where the differences of all seeds are equal."""
+    values: dict[tuple[str, str], dict[int | None, float]] = {}
+    for row in rows:
+        if row.value is not None and not is_part(row.split):
+            values.setdefault((row.method, row.klass), {})[row.seed] = row.value
+    found = []
+    for (method, klass), own in values.items():
+        base = values.get((reference, klass), {})
+        both = [own[seed] - base[seed] for seed in own if seed in base]
+        if method != reference and both:
+            mean, span = over_seeds(both)
+            found.append((method, klass, mean, *(span or (np.nan, np.nan))))
+    return pd.DataFrame(found, columns=["method", "klass", "value", "low", "high"])
+
+
+def find_seeds(
+    results: str | Path, notebook: str, parameters: Mapping, weights: str | None
+) -> Seeds:
+    """The first folder of `results` with runs of `notebook` over several seeds that have these
+    parameters (but for the seed) and `weights` (SHA-256)."""
+    mine = {k: v for k, v in parameters.items() if k != "seed"} | {"weights": weights}
+    nearest: tuple[int, str] | None = None
+    for path in sorted(Path(results).glob("*/manifest.json")):
+        made = read_manifest(path.parent).get("notebooks", {}).get(notebook)
+        if not made or len(made["seeds"]) < 2:
+            continue
+        theirs = made["parameters"] | {"weights": made["weights"]}
+        # An empty parameter means the same as one that did not exist yet.
+        keys = sorted(theirs.keys() | mine.keys())
+        other = [k for k in keys if (theirs.get(k) or None) != (mine.get(k) or None)]
+        if not other:
+            note = f"Mean over {len(made['seeds'])} seeds (results/{path.parent.name}):"
+            return Seeds(note, path.parent, pick(read_results(path.parent), claim="walk"))
+        if nearest is None or len(other) < nearest[0]:
+            nearest = len(other), f"results/{path.parent.name} has another {', '.join(other[:3])}"
+    reason = f" ({nearest[1]})" if nearest else ""
+    return Seeds(f"This run alone, for no committed seeds have its parameters{reason}:")
