@@ -1,4 +1,4 @@
-"""The bands of a picture or feature map, and how far two maps part at each frequency.
+"""The frequency bands of pictures and feature maps: masks, rings, and the split into two bands.
 
 Frequencies are in cycles per token (per pixel for images), in the order of the transform; the
 radius is rho = sqrt(fy^2 + fx^2) / 0.5, which is 1 at the Nyquist frequency of an axis and 1.414 in
@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from numbers import Real
 
@@ -32,10 +32,6 @@ the zero frequency belongs to none. 0.25, 0.5 and 0.75 are edges because the ana
 BANDS = ("disk25_75", "rectangle50")
 """Pairs of bands by name: those of the authors' analysis, and those of their training."""
 
-FIT = (0.05, 0.5)
-"""Range of rho in which `spectral_slope` fits: above what the size of the picture limits, below
-what lenses, JPEG and resizing take away."""
-
 SOFT_WIDTH = 0.25
 """Width of a soft edge, in units of the cutoff's: rho, or 2 max(|fy|, |fx|)."""
 
@@ -49,8 +45,7 @@ def frequencies(h: int, w: int, transform: str = "fft") -> tuple[Tensor, Tensor]
     0, 1/2h, ..., (h - 1)/2h."""
     if h < 1 or w < 1:
         raise UserError(f"The grid {h}x{w} has no token: height and width must be 1 or more.")
-    if transform not in TRANSFORMS:
-        raise unknown("transform", transform, TRANSFORMS)
+    check_transform(transform)
     if transform == "dct":
         fy, fx = (torch.arange(n, dtype=torch.float64) / (2 * n) for n in (h, w))
     else:
@@ -62,6 +57,17 @@ def radius(h: int, w: int, transform: str = "fft") -> Tensor:
     """rho (h, w), float64, in the transform's order: 0 at the zero frequency, 1 at the Nyquist of
     an axis."""
     return _distance(h, w, "disk", transform)
+
+
+def _distance(h: int, w: int, shape: str, transform: str = "fft") -> Tensor:
+    """(h, w): how far out a bin lies, in the units of a cutoff of `shape`."""
+    fy, fx = frequencies(h, w, transform)
+    if shape == "disk":
+        return torch.sqrt(fy**2 + fx**2) / 0.5
+    return torch.maximum(fy.abs(), fx.abs()) / 0.5
+
+
+# -------------------------------------------------------------------------------------------- masks
 
 
 def band_mask(
@@ -108,20 +114,20 @@ def band_pair(h: int, w: int, name: str = "disk25_75") -> tuple[Tensor, Tensor]:
     if not found:
         raise UserError(f"band={name!r} is no pair of bands: write it as 'disk25_75' (percent).")
     low, high = int(found[2]) / 100, int(found[3]) / 100 if found[3] else None
-    return _band_pair(h, w, low, high, found[1])
+    return pair_of(h, w, low, high, found[1])
 
 
-def _band_pair(h: int, w: int, low: float, high: float | None, shape: str) -> tuple[Tensor, Tensor]:
+def pair_of(h: int, w: int, low: float, high: float | None, shape: str) -> tuple[Tensor, Tensor]:
+    """`band_pair` of these cutoffs (high=None: all that is not low)."""
     inner = band_mask(h, w, low, shape)
     distance = _distance(h, w, shape)
-    if high is None:
-        outer = ~inner
-    else:
+    outer = ~inner
+    if high is not None:
         _check_cutoff(high, shape)
         if high < low:
             raise UserError(f"low={low} and high={high} overlap: high must be {low} or more.")
-        outer = distance >= high - _SLACK
-    return inner & (distance > 0), outer & ~inner & (distance > 0)
+        outer = (distance >= high - _SLACK) & ~inner
+    return inner & (distance > 0), outer & (distance > 0)
 
 
 def centred_rectangle(h: int, w: int, cutoff: float = 0.5) -> Tensor:
@@ -141,9 +147,15 @@ def centred_rectangle(h: int, w: int, cutoff: float = 0.5) -> Tensor:
     return kept[0] & kept[1]
 
 
-def at_least_float32(x: Tensor) -> Tensor:
-    """x in float32, or as it is in float64."""
-    return x if x.dtype == torch.float64 else x.float()
+def ring_masks(h: int, w: int, edges: Sequence[float], transform: str = "fft") -> list[Tensor]:
+    """The bins of each ring of rho, bool (h, w) each: those with edges[i] < rho <= edges[i + 1]."""
+    if len(edges) < 2 or edges[0] < 0 or any(b <= a for a, b in pairwise(edges)):
+        raise UserError(f"edges={tuple(edges)} are no rings: give rising values of rho, from 0 up.")
+    rho = radius(h, w, transform)
+    return [(rho > a + _SLACK) & (rho <= b + _SLACK) for a, b in pairwise(edges)]
+
+
+# ---------------------------------------------------------------------------------------- the split
 
 
 def split_bands(
@@ -159,18 +171,18 @@ def split_bands(
 
     Cutoff, shape and edge as in `band_mask`. `mask` (H, W), 1 or True = low, in the transform's
     order, takes their place. Bands of hard edges are orthogonal; what those of soft edges share,
-    `band_overlap` tells. With "fft" the mask must be symmetric under f -> -f, as `band_mask` is: of
-    another one's bands, which are complex, the real parts come back, which still add up to x, but
-    overlap. `UserError` for a cutoff, shape or mask that does not fit, or integer input.
+    `band_overlap` returns. With "fft" the mask must be symmetric under f -> -f, as `band_mask` is:
+    of another one's bands, which are complex, the real parts are returned, which still add up to x,
+    but overlap. `UserError` for a cutoff, shape or mask that does not fit, or integer input.
     """
-    h, w = _grid(x)
+    h, w = grid_of(x)
     if mask is None:
         mask = band_mask(h, w, cutoff, shape, edge=edge, transform=transform)
     if mask.shape != (h, w):
         raise UserError(f"mask is {tuple(mask.shape)} but the maps are {h}x{w}: make it {h}x{w}.")
-    full, keep = at_least_float32(x), _kept(mask, transform)
+    full, keep = at_least_float32(x), _symmetric(mask, transform)
     if transform == "dct":
-        rows, columns = _cosines(h).to(full), _cosines(w).to(full)
+        rows, columns = cosines(h).to(full), cosines(w).to(full)
         low = rows.T @ ((rows @ full @ columns.T) * keep.to(full)) @ columns
     else:
         half = torch.fft.rfft2(full, norm="ortho") * keep[:, : w // 2 + 1].to(full)
@@ -188,208 +200,24 @@ def band_overlap(
     (|low|^2 + |high|^2) / |x|^2 = 2 <low, high> / |x|^2. Cosine: <low, high> / (|low| |high|). Both
     are 0 for hard edges, and above it for soft ones and for masks without f -> -f symmetry.
     """
-    keep = _kept(mask, transform)
+    keep = _symmetric(mask, transform)
     power = torch.as_tensor(power, dtype=torch.float64, device="cpu").expand_as(keep)
-    low, high, both = ((a * b * power).sum() for a, b in
-                       ((keep, keep), (1 - keep, 1 - keep), (keep, 1 - keep)))  # fmt: skip
+    low, high = (keep.square() * power).sum(), ((1 - keep).square() * power).sum()
+    both = (keep * (1 - keep) * power).sum()
     return float(2 * both / power.sum()), float(both / (low * high).sqrt().clamp_min(1e-300))
 
 
-def band_energies(
-    x: Tensor, cutoff: float = 0.5, shape: str = "rectangle"
-) -> tuple[Tensor, Tensor]:
-    """(low, high), each (N,): sums of squares of x (N, C, H, W) in each band of `split_bands`,
-    over channels and tokens, by Parseval without a way back to space."""
-    h, w = _grid(x, stack=True)
-    low = band_mask(h, w, cutoff, shape)
-    energies = _power(_half_spectrum(x)) @ _weights([low, ~low]).to(at_least_float32(x))
-    return energies[:, 0], energies[:, 1]
-
-
-def ring_sums(a: Tensor, b: Tensor, edges: Sequence[float] = RINGS) -> Tensor:
-    """(N, rings, 3): for each pair of maps a, b (N, C, H, W) and ring of rho the sums of |A|^2,
-    |B|^2 and |A - B|^2 over the ring's bins and all channels; the zero frequency is left out."""
-    h, w = _grid(a, stack=True)
-    return pair_sums(a, b, ring_masks(h, w, edges))
-
-
-def band_sums(a: Tensor, b: Tensor, bands: Sequence[str] = BANDS) -> Tensor:
-    """(N, bands, 2, 3): for each pair of maps a, b (N, C, H, W), pair of bands (`band_pair`) and
-    its low and high band the sums of |A|^2, |B|^2 and |A - B|^2 over bins and channels.
-
-    All of `METRICS` follow from these, for one image or any number: add them up over images.
-    """
-    h, w = _grid(a, stack=True)
-    masks = [mask for name in bands for mask in band_pair(h, w, name)]
-    return pair_sums(a, b, masks).unflatten(1, (len(bands), 2))
-
-
-def pair_sums(a: Tensor, b: Tensor, bands: Sequence[Tensor]) -> Tensor:
-    """(N, bands, 3): for each pair of maps a, b (N, C, H, W) the sums of |A|^2, |B|^2 and |A - B|^2
-    over the bins of each symmetric mask (H, W) and all channels."""
-    if a.shape != b.shape:
-        raise UserError(f"a is {tuple(a.shape)} but b {tuple(b.shape)}: give both one shape.")
-    spectrum_a, spectrum_b = _half_spectrum(a), _half_spectrum(b)
-    powers = [_power(s) for s in (spectrum_a, spectrum_b, spectrum_a - spectrum_b)]
-    return torch.stack(powers, 1).matmul(_weights(bands).to(powers[0])).transpose(1, 2)
-
-
-def band_counts(h: int, w: int, bands: Sequence[str] = BANDS) -> Tensor:
-    """Number of bins in the low and high band of each pair, int64 (bands, 2)."""
-    return torch.stack([torch.stack(band_pair(h, w, name)).sum((1, 2)) for name in bands])
-
-
-def ring_masks(h: int, w: int, edges: Sequence[float], transform: str = "fft") -> list[Tensor]:
-    """The bins of each ring of rho, bool (h, w) each: those with edges[i] < rho <= edges[i + 1]."""
-    if len(edges) < 2 or edges[0] < 0 or any(b <= a for a, b in pairwise(edges)):
-        raise UserError(f"edges={tuple(edges)} are no rings: give rising values of rho, from 0 up.")
-    rho = radius(h, w, transform)
-    return [(rho > a + _SLACK) & (rho <= b + _SLACK) for a, b in pairwise(edges)]
-
-
-def ring_counts(h: int, w: int, edges: Sequence[float] = RINGS) -> Tensor:
-    """Number of bins in each ring, int64 (rings,); 0 where a small grid has none."""
-    return torch.stack([ring.sum() for ring in ring_masks(h, w, edges)])
-
-
-def divergence(sums: Tensor) -> Tensor:
-    """Energy-normalised divergence (rings,) from `ring_sums` (N, rings, 3), summed over images.
-
-    sum|A - B|^2 / (sum|A|^2 + sum|B|^2): 0 identical, 1 unrelated, 2 negated. For equal spectra of
-    coherence c it is 1 - c. NaN where a ring holds no energy: there is nothing to compare.
-    """
-    a, b, difference = sums.sum(0).unbind(-1)
-    return difference / (a + b)
-
-
-def raw_mse(sums: Tensor, counts: Tensor) -> Tensor:
-    """Mean |A - B|^2 for each image and bin, summed over channels, (rings,): `divergence` without
-    its denominator, so it follows the power of the spectrum. From `ring_sums`, `ring_counts`."""
-    return sums[..., 2].mean(0) / counts.to(sums.device)
-
-
-def cosine_distance(sums: Tensor) -> Tensor:
-    """1 - Re<A, B> / (|A| |B|), (rings,) from `ring_sums` (N, rings, 3), summed over images.
-
-    By Parseval it is the cosine distance of what the ring holds of the maps, taken as one long
-    vector over images, channels and tokens; Re<A, B> is (|A|^2 + |B|^2 - |A - B|^2) / 2. It equals
-    `divergence` where |A| = |B|, and sees no gain: 0 for b = 3 a.
-    """
-    a, b, difference = sums.sum(0).unbind(-1)
-    return 1 - (a + b - difference) / (2 * a.sqrt() * b.sqrt())
-
-
-METRICS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-    "mse": raw_mse,
-    "normalised": lambda sums, counts: divergence(sums),
-    "cosine": lambda sums, counts: cosine_distance(sums),
-}
-"""Metric by name: f(sums (N, ..., 3), counts (...)) -> (...), from `band_sums` and `band_counts`
-or `ring_sums` and `ring_counts`. One row that is the mean over images gives the same as all rows,
-so a bootstrap draw needs the mean of its sums alone."""
-
-
-def band_divergence(
-    a: Tensor,
-    b: Tensor,
-    low: float = 0.25,
-    high: float | None = 0.75,
-    shape: str = "disk",
-    metric: str = "normalised",
-) -> tuple[Tensor, Tensor]:
-    """(low, high) of a metric between a, b (N, C, H, W), over 0 < rho <= low and over rho >= high:
-    by default the authors' analysis, which has not the bands of their training (those are low=0.5,
-    high=None, shape="rectangle"). `shape` and `high` as in `band_pair`; `metric` of `METRICS`."""
-    if metric not in METRICS:
-        raise unknown("metric", metric, METRICS)
-    pair = _band_pair(*_grid(a, stack=True), low, high, shape)
-    counts = torch.stack(pair).sum((1, 2))
-    level = METRICS[metric](pair_sums(a, b, pair), counts)
-    return level[0], level[1]
-
-
-def power_spectrum(x: Tensor, transform: str = "fft") -> Tensor:
-    """|X|^2 (..., H, W) of maps or images x (..., H, W), in the transform's order, orthonormal: the
-    sum over bins is the sum of squares, and white noise of variance 1 has 1 in every bin."""
-    h, w = _grid(x)
-    full = at_least_float32(x)
-    if transform == "dct":
-        return (_cosines(h).to(full) @ full @ _cosines(w).to(full).T).square()
-    if transform != "fft":
-        raise unknown("transform", transform, TRANSFORMS)
-    spectrum = torch.fft.fft2(full, norm="ortho")
-    return spectrum.real**2 + spectrum.imag**2
-
-
-def radial_power(
-    x: Tensor, edges: Sequence[float] = RINGS, transform: str = "fft"
-) -> tuple[Tensor, Tensor]:
-    """(centres, power), each (rings,): the middle of each ring of rho, and mean |X|^2 per bin over
-    images and channels of x (..., H, W). Of RGB images give the luminance. NaN in an empty ring."""
-    edge = torch.tensor(edges, dtype=torch.float64)
-    power = _ring_power(x, edges, transform)
-    return (edge[1:] + edge[:-1]) / 2, power.reshape(-1, power.shape[-1]).mean(0)
-
-
-def spectral_slope(
-    x: Tensor, fit: tuple[float, float] = FIT, transform: str = "dct", points: int = 10
-) -> Tensor:
-    """(...): s of power ~ rho^s for each image of x (..., H, W): about -2 for natural pictures.
-
-    The least-squares line through log power against log rho in `points` rings of equal width in
-    log rho within `fit`, each at the mean log rho of its bins and of the same weight. An interval
-    over images is the bootstrap of their mean. The DCT is the default because a picture doesn't
-    wrap: leakage, about rho^-3 over a ring, hides slopes beyond -3 from the FFT. Of windows of
-    96x128 cut from larger fields of slope -1 to -4.5 it is right to 0.1.
-    `UserError` where a ring has no bin or an image no power in one.
-    """
-    if not 0 < fit[0] < fit[1] <= CORNER or points < 2:
-        raise UserError(f"fit={fit}, points={points}: give 0 < low < high <= {CORNER}, 2 or more.")
-    h, w = _grid(x)
-    step = math.log(fit[1] / fit[0]) / points
-    edges = [fit[0] * math.exp(i * step) for i in range(points + 1)]
-    rings = ring_masks(h, w, edges, transform)
-    if not all(ring.any() for ring in rings):
-        raise UserError(f"fit={fit} has rings without frequency at {h}x{w}: enlarge the pictures.")
-    rho = radius(h, w, transform)
-    at = torch.stack([rho[ring].log().mean() for ring in rings])
-    power = _ring_power(x, edges, transform).double().cpu()
-    if not (power > 0).all():
-        raise UserError("A picture has no power within the fit's range: is it of one colour?")
-    at = at - at.mean()
-    return (power.log() @ at) / at.square().sum()
-
-
-def energy_above(
-    x: Tensor, cutoff: float = 0.5, shape: str = "disk", transform: str = "fft"
-) -> Tensor:
-    """(...): share of each image's energy, its mean left out, that lies beyond the cutoff, for x
-    (..., H, W); cutoff and shape as in `band_mask`. NaN for an image of one colour."""
-    h, w = _grid(x)
-    high = ~band_mask(h, w, cutoff, shape, transform=transform)
-    power = power_spectrum(x - at_least_float32(x).mean((-2, -1), keepdim=True), transform)
-    return (power * high.to(power)).sum((-2, -1)) / power.sum((-2, -1))
-
-
-def _ring_power(x: Tensor, edges: Sequence[float], transform: str) -> Tensor:
-    """Mean |X|^2 per bin of each ring, (..., rings)."""
-    rings = torch.stack(ring_masks(*_grid(x), edges, transform)).flatten(1)
-    power = power_spectrum(x, transform).flatten(-2)
-    return power @ rings.T.to(power) / rings.sum(1).to(power)
-
-
-def _kept(mask: Tensor, transform: str) -> Tensor:
+def _symmetric(mask: Tensor, transform: str) -> Tensor:
     """What a mask keeps of a real map's bins, float64: with the FFT the real part of what m keeps
     is what (m(f) + m(-f)) / 2 keeps. That is symmetric, so half of the spectrum is enough."""
+    check_transform(transform)
     mask = mask.to("cpu", torch.float64)
     if transform == "dct":
         return mask
-    if transform != "fft":
-        raise unknown("transform", transform, TRANSFORMS)
     return (mask + mask.flip(0, 1).roll((1, 1), (0, 1))) / 2
 
 
-def _cosines(n: int) -> Tensor:
+def cosines(n: int) -> Tensor:
     """The orthonormal DCT-II as a matrix (n, n): row k is a cosine of k half cycles, float64."""
     at = torch.arange(n, dtype=torch.float64)
     matrix = math.sqrt(2 / n) * torch.cos(math.pi * at[:, None] * (2 * at + 1) / (2 * n))
@@ -397,27 +225,16 @@ def _cosines(n: int) -> Tensor:
     return matrix
 
 
-def _half_spectrum(x: Tensor) -> Tensor:
-    return torch.fft.rfft2(at_least_float32(x), norm="ortho")
+# ------------------------------------------------------------------------------------------- checks
 
 
-def _power(spectrum: Tensor) -> Tensor:
-    """Power of a half spectrum (N, C, H, W // 2 + 1), summed over channels: (N, bins)."""
-    return (spectrum.real**2 + spectrum.imag**2).sum(1).flatten(1)
+def at_least_float32(x: Tensor) -> Tensor:
+    """x in float32, or as it is in float64."""
+    return x if x.dtype == torch.float64 else x.float()
 
 
-def _weights(bands: Sequence[Tensor]) -> Tensor:
-    """(bins of the half spectrum, bands): how often a bin counts in each symmetric band (H, W).
-    The half spectrum leaves out column w - k, which has the power of column k."""
-    w = bands[0].shape[1]
-    times = torch.full((w // 2 + 1,), 2.0)
-    times[0] = 1
-    if w % 2 == 0:
-        times[-1] = 1
-    return torch.stack([(band[:, : w // 2 + 1] * times).flatten() for band in bands], 1)
-
-
-def _grid(x: Tensor, stack: bool = False) -> tuple[int, int]:
+def grid_of(x: Tensor, stack: bool = False) -> tuple[int, int]:
+    """(H, W) of floats (..., H, W), or with `stack` (N, C, H, W). `UserError` for others."""
     if x.ndim < 2 or (stack and x.ndim != 4) or not x.is_floating_point():
         raise UserError(
             f"Maps of {x.dtype} {tuple(x.shape)} can't be transformed: give floats of shape "
@@ -426,12 +243,10 @@ def _grid(x: Tensor, stack: bool = False) -> tuple[int, int]:
     return x.shape[-2], x.shape[-1]
 
 
-def _distance(h: int, w: int, shape: str, transform: str = "fft") -> Tensor:
-    """(h, w): how far out a bin lies, in units of which a cutoff of `shape` is one."""
-    fy, fx = frequencies(h, w, transform)
-    if shape == "disk":
-        return torch.sqrt(fy**2 + fx**2) / 0.5
-    return torch.maximum(fy.abs(), fx.abs()) / 0.5
+def check_transform(transform: str) -> None:
+    """`UserError` unless it is one of `TRANSFORMS`."""
+    if transform not in TRANSFORMS:
+        raise unknown("transform", transform, TRANSFORMS)
 
 
 def _check_cutoff(cutoff: float, shape: str) -> None:

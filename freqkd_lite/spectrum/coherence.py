@@ -24,7 +24,7 @@ class CrossSpectrum:
 
     `sums` (5, C, H, W // 2 + 1), float64 on the CPU, holds for each channel and bin of `rfft2` the
     sums over images of Re A conj(B), Im A conj(B), |A|^2, |B|^2 and |A|^2 |B|^2. `images`: how
-    many; `width`: W, which the half spectrum does not tell. The three are all that must be saved.
+    many; `width`: W, which the half spectrum leaves open. The three are all that must be saved.
     Two of them add up with `+`, as sums of two sets of images.
     """
 
@@ -40,7 +40,7 @@ class CrossSpectrum:
     def update(self, a: Tensor, b: Tensor) -> CrossSpectrum:
         """Add pairs of maps a, b (N, C, H, W), floats on any device. Returns itself.
         `UserError` for maps that fit neither each other nor those before."""
-        fits = (self.sums.shape[1], self.sums.shape[2], self.width)
+        fits = (*self.sums.shape[1:3], self.width)
         for name, x in (("a", a), ("b", b)):
             if x.ndim != 4 or x.shape[1:] != fits or not x.is_floating_point():
                 raise UserError(
@@ -59,32 +59,29 @@ class CrossSpectrum:
 
     def __add__(self, other: CrossSpectrum) -> CrossSpectrum:
         if self.sums.shape != other.sums.shape or self.width != other.width:
+            sizes = ("x".join(map(str, (*s.sums.shape[1:3], s.width))) for s in (self, other))
             raise UserError(
-                f"Cross spectra of {_size(self)} and {_size(other)} don't add up: use one model, "
-                "block and size."
+                f"Cross spectra of {' and '.join(sizes)} don't add up: use one model, block and "
+                "size."
             )
         return CrossSpectrum(self.sums + other.sums, self.images + other.images, self.width)
 
-    def channels(self) -> Tensor:
-        """Coherence of each channel (C, H, W), FFT order, corrected for bias; NaN where fewer than
-        two images have power.
+    def map(self) -> Tensor:
+        """Coherence (H, W), FFT order, averaged over channels, each with the weight
+        sqrt(sum|A|^2 sum|B|^2): its power, where both maps have the same. Corrected for bias.
 
         Unrelated maps of n images score not 0 but 1/n, or more where images differ in power: on
         average q = sum(|A|^2 |B|^2) / (sum|A|^2 sum|B|^2), whatever the powers, if phases are
-        random. So (C - q) / (1 - q) comes back: 0 on average for unrelated maps, 1 for b = filtered
-        a, between them too low by about 2 C (1 - C) / n. It is not clipped: values below 0 are
-        noise that averages must keep. For equal powers q = 1/n, the usual correction.
+        random. So (C - q) / (1 - q) is returned: 0 on average for unrelated maps, 1 for b =
+        filtered a, between them too low by up to 2 C (1 - C) / n. It is not clipped: values below 0
+        are noise that averages must keep. For equal powers q = 1/n, the usual correction. A channel
+        where fewer than two images have power is left out; NaN where all are.
         """
-        return self._whole(self._half()[0])
-
-    def map(self) -> Tensor:
-        """`channels` averaged over channels (H, W), each with the weight sqrt(sum|A|^2 sum|B|^2):
-        its power, where both maps have the same."""
         total, weight = self._totals()
         return total / weight
 
     def against_rho(self, edges: Sequence[float] = RINGS) -> Tensor:
-        """`channels` averaged over channels and the bins of each ring of rho, with weights as in
+        """Coherence averaged over channels and the bins of each ring of rho, with weights as in
         `map`, (rings,); the zero frequency is left out. NaN in an empty ring."""
         rings = torch.stack(ring_masks(self.sums.shape[2], self.width, edges)).double()
         total, weight = ((rings * x).sum((1, 2)) for x in self._totals())
@@ -94,43 +91,18 @@ class CrossSpectrum:
         """Mean |A|^2 over images and channels (H, W), FFT order."""
         return self._whole(self.sums[2].mean(0)) / self.images
 
-    def phase(self) -> Tensor:
-        """Angle in radians (H, W), FFT order, of the cross spectrum summed over channels: by how
-        much a's waves lead b's. For b(y, x) = a(y - dy, x - dx) it is 2 pi (fy dy + fx dx)."""
-        real, imaginary = self.sums[:2].sum(1)
-        return torch.atan2(self._whole(imaginary, odd=True), self._whole(real))
-
-    def _half(self) -> tuple[Tensor, Tensor]:
-        """(coherence, weight) of each channel and bin of the half spectrum; NaN and 0 where
-        coherence is not defined."""
+    def _totals(self) -> tuple[Tensor, Tensor]:
+        """(H, W) each: sums over channels of coherence times weight, and of weights."""
         if self.images < 2:
             raise UserError(f"Coherence of {self.images} pairs is not defined: give 2 or more.")
         real, imaginary, a, b, both = self.sums
         room = a * b - both
         defined = room > 1e-9 * a * b  # less is rounding: one image has all of the power
-        value = torch.where(defined, (real**2 + imaginary**2 - both) / room, torch.nan)
-        return value, torch.where(defined, (a * b).sqrt(), 0.0)
+        value = torch.where(defined, (real**2 + imaginary**2 - both) / room, 0.0)
+        weight = torch.where(defined, (a * b).sqrt(), 0.0)
+        return self._whole((value * weight).sum(0)), self._whole(weight.sum(0))
 
-    def _totals(self) -> tuple[Tensor, Tensor]:
-        """(H, W) each: sums over channels of coherence times weight, and of weights."""
-        value, weight = self._half()
-        return self._whole((value.nan_to_num() * weight).sum(0)), self._whole(weight.sum(0))
-
-    def _whole(self, half: Tensor, odd: bool = False) -> Tensor:
-        """(..., H, W) from the half spectrum: real maps have the same at f and -f, or, where odd,
-        the negative."""
+    def _whole(self, half: Tensor) -> Tensor:
+        """(H, W) from the half spectrum: real maps have the same at f and -f."""
         rest = half[..., 1 : (self.width + 1) // 2].flip(-2, -1).roll(1, -2)
-        return torch.cat([half, -rest if odd else rest], -1)
-
-
-def coherence(a: Tensor, b: Tensor, edges: Sequence[float] = RINGS) -> tuple[Tensor, Tensor]:
-    """(map (H, W), rings): `CrossSpectrum.map` and `.against_rho` of the pairs a, b (N, C, H, W)
-    of one block, float64. N must be 2 or more; for reliable values below .1, hundreds."""
-    if a.ndim != 4:
-        raise UserError(f"Maps {tuple(a.shape)} have no coherence: give them as (N, C, H, W).")
-    found = CrossSpectrum.empty(*a.shape[1:]).update(a, b)
-    return found.map(), found.against_rho(edges)
-
-
-def _size(of: CrossSpectrum) -> str:
-    return f"{of.sums.shape[1]}x{of.sums.shape[2]}x{of.width}"
+        return torch.cat([half, rest], -1)

@@ -12,54 +12,37 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from freqkd_lite.errors import UserError, unknown
-from freqkd_lite.spectrum.bands import BANDS, at_least_float32, band_pair, split_bands
-
-SAMPLES = ("bins", "tokens")
+from freqkd_lite.errors import UserError
+from freqkd_lite.spectrum.bands import BANDS, at_least_float32, band_pair
 
 
-def hsic(x: Tensor, y: Tensor, centred: bool = True) -> Tensor:
-    """(N, 3): unbiased HSIC with linear kernels of x with y, x with x and y with y, for samples
-    x (N, n, C) and y (N, n, D); 0 on average where x and y are independent.
+def hsic(x: Tensor, y: Tensor) -> Tensor:
+    """(N, 3): unbiased HSIC with linear kernels of x with y, x with x and y with y, for n >= 2
+    samples of mean zero x (N, n, C) and y (N, n, D), which need not be of one distribution: the
+    mean over i != j of <x_i, x_j> <y_i, y_j>. 0 on average where x and y are independent.
 
-    Centred: the estimator of Song et al. (JMLR 2012, eq. 5) for n independent samples of any mean,
-    n >= 4. Else that for samples of mean zero, which need not be of one distribution: the mean over
-    i != j of <x_i, x_j> <y_i, y_j>, n >= 2. Takes about 4 n^2 C operations by the Gram matrices of
-    samples, or 6 n C^2 by those of channels, whichever is less.
+    Takes about 4 n^2 C operations by the Gram matrices of samples, or 6 n C^2 by those of channels,
+    whichever is less.
     """
-    if x.ndim != 3 or x.shape[:2] != y.shape[:2] or y.ndim != 3:
+    if x.ndim != 3 or x.shape[:2] != y.shape[:2] or y.ndim != 3 or x.shape[1] < 2:
         raise UserError(
-            f"Samples {tuple(x.shape)} and {tuple(y.shape)}: give (N, n, C), (N, n, D)."
+            f"Samples {tuple(x.shape)} and {tuple(y.shape)}: give (N, n, C) and (N, n, D) with n "
+            "of 2 or more."
         )
     x, y = at_least_float32(x), at_least_float32(y)
-    n, least = x.shape[1], 4 if centred else 2
-    if n < least:
-        raise UserError(f"{n} samples are too few for HSIC: give {least} or more.")
-    pairs = ((x, y), (x, x), (y, y))
-    by_samples, by_channels = (n * sum(p.shape[2] for p in (x, y)),
-                               sum(p.shape[2] * q.shape[2] for p, q in pairs))  # fmt: skip
-    if by_samples < by_channels:
-        gram_x, gram_y = x @ x.mT, y @ y.mT
-        grams = ((gram_x, gram_y), (gram_x, gram_x), (gram_y, gram_y))
-        inner = [(k * m).sum((1, 2)) for k, m in grams]
-    else:
-        inner = [(p.mT @ q).square().sum((1, 2)) for p, q in pairs]
-    return torch.stack(
-        [_off_diagonal(*pair, s, centred) for pair, s in zip(pairs, inner, strict=True)], 1
-    )
-
-
-def _off_diagonal(x: Tensor, y: Tensor, inner: Tensor, centred: bool) -> Tensor:
-    """HSIC (N,) from `inner`, the sum of K * L over all pairs of samples; K = x x^T, L = y y^T."""
-    n = x.shape[1]
-    own_x, own_y = x.square().sum(2), y.square().sum(2)  # the diagonals, which are left out
-    trace = inner - (own_x * own_y).sum(1)
-    if not centred:
-        return trace / (n * (n - 1))
-    rows_x, rows_y = ((z @ z.sum(1)[:, :, None])[..., 0] - own
-                      for z, own in ((x, own_x), (y, own_y)))  # fmt: skip
-    total = rows_x.sum(1) * rows_y.sum(1) / ((n - 1) * (n - 2))
-    return (trace + total - 2 / (n - 2) * (rows_x * rows_y).sum(1)) / (n * (n - 3))
+    n, c, d = *x.shape[1:], y.shape[2]
+    by_samples = n * (c + d) < c * d + c**2 + d**2
+    grams = [z @ z.mT for z in (x, y)] if by_samples else []
+    found = []
+    for i, j in ((0, 1), (0, 0), (1, 1)):
+        one, other = (x, y)[i], (x, y)[j]
+        if by_samples:
+            inner = (grams[i] * grams[j]).sum((1, 2))
+        else:
+            inner = (one.mT @ other).square().sum((1, 2))
+        diagonal = (one.square().sum(2) * other.square().sum(2)).sum(1)
+        found.append((inner - diagonal) / (n * (n - 1)))
+    return torch.stack(found, 1)
 
 
 def cka(sums: Tensor) -> Tensor:
@@ -70,23 +53,21 @@ def cka(sums: Tensor) -> Tensor:
     return torch.where((x > 0) & (y > 0), both / (x * y).sqrt(), torch.nan)
 
 
-def band_hsic(a: Tensor, b: Tensor, bands: Sequence[str] = BANDS, samples: str = "bins") -> Tensor:
+def band_hsic(a: Tensor, b: Tensor, bands: Sequence[str] = BANDS) -> Tensor:
     """(N, bands, 2, 3): `hsic` of maps a (N, C, H, W) and b (N, D, H, W) in the low and high band
     of each `band_pair`; `cka` takes it.
 
-    samples "bins": an image's samples are the Fourier coefficients of the band, the real and the
-    imaginary parts. Those of different frequencies are uncorrelated in a stationary map, as the
-    estimator asks, and their sum of products is that over tokens (Parseval). Where maps differ
-    much between opposite borders they are somewhat correlated: look at shuffled pairs beside it.
-    "tokens": the tokens of the band's map, as CKA is mostly used. But tokens of a band depend on
-    each other, more than n = H W knows of: unrelated maps don't score 0 (white noise of 384
-    channels on 30x40 in disk25_75: low .86, high .20, where bins give .00 for both).
+    An image's samples are the Fourier coefficients of the band, the real and the imaginary parts.
+    Those of different frequencies are uncorrelated in a stationary map, as the estimator asks,
+    which the tokens of a band are not, and their sum of products is that over tokens (Parseval).
+    Where maps differ much between opposite borders they are somewhat correlated: look at mismatched
+    pairs beside it.
     """
-    if samples not in SAMPLES:
-        raise unknown("kind of samples", samples, SAMPLES)
-    _check_maps(a, b)
-    if samples == "bins":
-        a, b = (torch.fft.fft2(at_least_float32(x), norm="ortho") for x in (a, b))
+    if a.ndim != 4 or b.ndim != 4 or (len(a), *a.shape[2:]) != (len(b), *b.shape[2:]):
+        raise UserError(
+            f"a is {tuple(a.shape)} but b {tuple(b.shape)}: give pairs of one size, (N, C, H, W)."
+        )
+    a, b = (torch.fft.fft2(at_least_float32(x), norm="ortho") for x in (a, b))
     found = []
     for name in bands:
         for band, mask in zip(("low", "high"), band_pair(*a.shape[-2:], name), strict=True):
@@ -95,11 +76,20 @@ def band_hsic(a: Tensor, b: Tensor, bands: Sequence[str] = BANDS, samples: str =
                     f"The {band} band of {name} has {mask.sum()} bins at {a.shape[-2]}x"
                     f"{a.shape[-1]}: CKA needs 4, so enlarge the pictures."
                 )
-            if samples == "bins":
-                found.append(hsic(_coefficients(a, mask), _coefficients(b, mask), centred=False))
-            else:
-                found.append(hsic(_tokens(a, mask), _tokens(b, mask)))
+            found.append(hsic(_coefficients(a, mask), _coefficients(b, mask)))
     return torch.stack(found, 1).unflatten(1, (len(bands), 2))
+
+
+def _coefficients(spectrum: Tensor, mask: Tensor) -> Tensor:
+    """A band of real maps' spectra (N, C, H, W) as real samples (N, bins, C): of each pair f and -f
+    sqrt(2) times the real and the imaginary part, of f = -f the real one. An orthonormal basis of
+    the band."""
+    h, w = mask.shape
+    index = torch.arange(h * w).reshape(h, w)
+    mirror = index.flip(0, 1).roll((1, 1), (0, 1))
+    pairs = spectrum.flatten(2)[..., index[mask & (index < mirror)]]
+    alone = spectrum.flatten(2)[..., index[mask & (index == mirror)]]
+    return torch.cat([2**0.5 * pairs.real, 2**0.5 * pairs.imag, alone.real], -1).mT
 
 
 def mmd(x: Tensor, y: Tensor, bandwidth: float | None = None) -> Tensor:
@@ -139,50 +129,3 @@ def _mmd(x: Tensor, y: Tensor, bandwidth: float | None) -> Tensor:
 
     within = off_diagonal(x, own_x, x, own_x) + off_diagonal(y, own_y, y, own_y)
     return (within - 2 * off_diagonal(x, own_x, y, own_y)) / (n * (n - 1))
-
-
-def band_mmd(
-    a: Tensor, b: Tensor, bands: Sequence[str] = BANDS, stride: int = 1,
-    bandwidth: float | None = None,
-) -> Tensor:  # fmt: skip
-    """(N, bands, 2): `mmd` between the tokens of a and b (N, C, H, W) in the low and high band of
-    each `band_pair`. Its mean over images is the measure.
-
-    `stride` takes every stride-th token of both axes, which is stride^4 times cheaper. Tokens of a
-    band depend on each other, so unrelated maps of one distribution score not quite 0 (white noise
-    of 384 channels on 30x40 in disk25_75: low .0065, high -.0004): look at shuffled pairs beside
-    it.
-    """
-    _check_maps(a, b)
-    if stride < 1:
-        raise UserError(f"stride={stride} can't be used: give 1 or more.")
-    found = [
-        mmd(_tokens(a, mask, stride), _tokens(b, mask, stride), bandwidth)
-        for name in bands
-        for mask in band_pair(*a.shape[-2:], name)
-    ]
-    return torch.stack(found, 1).unflatten(1, (len(bands), 2))
-
-
-def _tokens(x: Tensor, mask: Tensor, stride: int = 1) -> Tensor:
-    """The band of x (N, C, H, W) as samples (N, tokens, C)."""
-    band = split_bands(x, mask=mask)[0]
-    return band[..., ::stride, ::stride].flatten(2).mT
-
-
-def _coefficients(spectrum: Tensor, mask: Tensor) -> Tensor:
-    """A band of real maps' spectra (N, C, H, W) as real samples (N, bins, C): of each pair f and -f
-    sqrt(2) times the real and the imaginary part, of f = -f the real one. An orthonormal basis of
-    the band."""
-    h, w = mask.shape
-    index = torch.arange(h * w).reshape(h, w)
-    mirror = index.flip(0, 1).roll((1, 1), (0, 1))
-    pairs = spectrum.flatten(2)[..., index[mask & (index < mirror)]]
-    alone = spectrum.flatten(2)[..., index[mask & (index == mirror)]]
-    return torch.cat([2**0.5 * pairs.real, 2**0.5 * pairs.imag, alone.real], -1).mT
-
-
-def _check_maps(a: Tensor, b: Tensor) -> None:
-    if a.ndim != 4 or b.ndim != 4 or (len(a), *a.shape[2:]) != (len(b), *b.shape[2:]):
-        raise UserError(f"a is {tuple(a.shape)} but b {tuple(b.shape)}: give pairs of one size, "
-                        "(N, C, H, W).")  # fmt: skip

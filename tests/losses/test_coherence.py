@@ -8,7 +8,7 @@ from freqkd_lite.errors import UserError
 from freqkd_lite.losses import build_loss, calibrate, normalise
 from freqkd_lite.losses.coherence import Predictability, on_grid, weight_curve
 from freqkd_lite.spectrum import RINGS, radius, ring_masks
-from freqkd_lite.spectrum.coherence import coherence as measured
+from freqkd_lite.spectrum.coherence import CrossSpectrum
 
 STATE = {
     "rho": torch.tensor([0.0, 0.5, 1.0]),
@@ -25,6 +25,11 @@ def noise(*shape, seed=0):
 def filtered_noise(gain, *shape, seed=0):
     spectrum = np.fft.fft2(noise(*shape, seed=seed).numpy(), norm="ortho")
     return torch.from_numpy(np.fft.ifft2(spectrum * gain.numpy(), norm="ortho").real)
+
+
+def measured(a, b):
+    """Coherence (rings,) of normalised maps (N, 4, 6, 8)."""
+    return CrossSpectrum.empty(4, 6, 8).update(normalise(a), normalise(b)).against_rho()
 
 
 def test_variants_by_hand():
@@ -70,7 +75,9 @@ def test_two_passes_over_batches_are_one_over_all():
     one, other = whole.statistics(), parts.statistics()
     for name in ("rho", "coherence", "power"):
         torch.testing.assert_close(one[name], other[name])
-    _, rings = measured(normalise(teacher), normalise(student))
+    rings = (
+        CrossSpectrum.empty(4, 6, 8).update(normalise(teacher), normalise(student)).against_rho()
+    )
     torch.testing.assert_close(one["coherence"][1:].double(), rings[~rings.isnan()])
 
 
@@ -96,7 +103,9 @@ def test_mismatched_maps_that_are_given_stand_beside_the_teacher():
     statistics = calibrate("coherence", [[[x[at]] for x in (student, teacher, strange + teacher)]
                                    for at in (slice(0, 4), slice(4, 6))])  # fmt: skip
     for name, other in (("mismatched", strange + teacher), ("coherence", student)):
-        _, rings = measured(normalise(teacher), normalise(other))
+        rings = (
+            CrossSpectrum.empty(4, 6, 8).update(normalise(teacher), normalise(other)).against_rho()
+        )
         torch.testing.assert_close(statistics[0][name][1:].double(), rings[~rings.isnan()])
 
 

@@ -1,6 +1,8 @@
 """`spectrum` against a slow DFT written as sums, single cosines, Parseval and closed forms."""
 
 import math
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -9,8 +11,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from freqkd_lite import spectrum
 from freqkd_lite.errors import UserError
-from freqkd_lite.spectrum import bands as spectrum
 
 SIDE = st.integers(1, 23)
 GRIDS = [(1, 1), (1, 8), (1, 9), (7, 1), (2, 3), (6, 8), (7, 5), (8, 9), (12, 16)]
@@ -63,6 +65,19 @@ def inside(shape, cutoff, h, w):
 def wave(h, w, ky, kx, phase=0.3):
     y, z = torch.arange(h, dtype=torch.float64)[:, None], torch.arange(w, dtype=torch.float64)
     return torch.cos(2 * math.pi * (ky * y / h + kx * z / w) + phase)
+
+
+IMPORTED = """
+import sys, torch
+before = set(sys.modules)
+import freqkd_lite.spectrum
+print(*{name.split(".")[0] for name in set(sys.modules) - before} - set(sys.stdlib_module_names))
+"""
+
+
+def test_the_import_loads_nothing_beside_torch():
+    found = subprocess.run([sys.executable, "-c", IMPORTED], capture_output=True, check=True)
+    assert found.stdout.split() == [b"freqkd_lite"]
 
 
 # The grid of frequencies

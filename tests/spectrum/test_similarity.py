@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from freqkd_lite.errors import UserError
 from freqkd_lite.spectrum import band_pair, radius
-from freqkd_lite.spectrum.similarity import band_hsic, band_mmd, cka, hsic, mmd
+from freqkd_lite.spectrum.similarity import band_hsic, cka, hsic, mmd
 
 BOTH = ("disk25_75", "rectangle50")
 
@@ -27,54 +27,32 @@ def rotation(n, seed=0):
 # HSIC and CKA
 
 
-def slow_hsic(x, y):
-    """Song et al. 2012, eq. 4: the U-statistic as a mean over all i, j, q, r that differ."""
-    k, m = x @ x.T, y @ y.T
-    terms = [
-        k[i, j] * m[i, j] + k[i, j] * m[q, r] - 2 * k[i, j] * m[i, q]
-        for i, j, q, r in permutations(range(len(x)), 4)
-    ]
-    return np.mean(terms)
-
-
-@pytest.mark.parametrize("n,c,d", [(4, 3, 2), (7, 2, 2), (6, 9, 1), (5, 1, 8)])
-def test_hsic_is_the_mean_over_all_quadruples(n, c, d):
-    x, y = noise(2, n, c) + 3, noise(2, n, d, seed=1) - 1  # the means must not count
-    expected = [
-        [slow_hsic(u, v), slow_hsic(u, u), slow_hsic(v, v)]
-        for u, v in zip(x.numpy(), y.numpy(), strict=True)
-    ]
-    np.testing.assert_allclose(hsic(x, y).numpy(), expected, atol=1e-10)
-
-
 @pytest.mark.parametrize("n,c", [(2, 3), (7, 2), (4, 9)])
-def test_uncentred_hsic_is_the_mean_over_all_pairs(n, c):
+def test_hsic_is_the_mean_over_all_pairs(n, c):
     x, y = noise(1, n, c), noise(1, n, c, seed=1)
     expected = [
         np.mean([float(u[i] @ u[j]) * float(v[i] @ v[j]) for i, j in permutations(range(n), 2)])
         for u, v in ((x[0], y[0]), (x[0], x[0]), (y[0], y[0]))
     ]
-    np.testing.assert_allclose(hsic(x, y, centred=False)[0].numpy(), expected, atol=1e-12)
+    np.testing.assert_allclose(hsic(x, y)[0].numpy(), expected, atol=1e-12)
 
 
 @pytest.mark.parametrize("n,c", [(12, 40), (60, 8)])  # by samples' and by channels' Gram matrices
-@pytest.mark.parametrize("centred", [True, False])
-def test_cka_of_independent_samples_is_zero_and_of_related_ones_the_closed_form(n, c, centred):
+def test_cka_of_independent_samples_is_zero_and_of_related_ones_the_closed_form(n, c):
     """For x normal, y = r x + sqrt(1 - r^2) noise: |cov(x, y)|^2 = r^2 C, |cov(x, x)|^2 = C."""
     x, own = noise(3000, n, c), noise(3000, n, c, seed=1)
     for r, tolerance in ((0, 0.006), (0.5, 0.01), (0.9, 0.01)):
         y = r * x + math.sqrt(1 - r**2) * own
-        assert cka(hsic(x, y, centred)).item() == pytest.approx(r**2, abs=tolerance)
+        assert cka(hsic(x, y)).item() == pytest.approx(r**2, abs=tolerance)
     biased = ((x.mT @ own).square().sum() / (x.mT @ x).square().sum()).item()
     assert biased > 0.1  # what is taken away
 
 
 @settings(deadline=None, max_examples=20)
-@given(n=st.integers(5, 20), c=st.integers(1, 12), seed=st.integers(0, 99),
-       gain=st.floats(0.01, 100), centred=st.booleans())  # fmt: skip
-def test_cka_is_one_for_rotations_and_gains_of_channels(n, c, seed, gain, centred):
+@given(st.integers(5, 20), st.integers(1, 12), st.integers(0, 99), st.floats(0.01, 100))
+def test_cka_is_one_for_rotations_and_gains_of_channels(n, c, seed, gain):
     x = noise(3, n, c, seed=seed)
-    sums = hsic(x, gain * x @ rotation(c, seed), centred)
+    sums = hsic(x, gain * x @ rotation(c, seed))
     if sums[:, 1].mean() > 1e-3:
         assert cka(sums).item() == pytest.approx(1, abs=1e-8)
 
@@ -86,7 +64,7 @@ def test_cka_adds_images_before_it_divides():
 
 
 def slow_band_hsic(a, b, mask):
-    """Uncentred HSIC of the band's Fourier coefficients, from NumPy's transform: all products are
+    """HSIC of the band's Fourier coefficients, from NumPy's transform: all products are
     those of the band's maps (Parseval), less the coefficients' own, bin by bin."""
     (h, w), spectra = a.shape[1:], [np.fft.fft2(x, norm="ortho") for x in (a, b)]
     maps = [np.fft.ifft2(s * mask, norm="ortho").real.reshape(len(s), -1) for s in spectra]
@@ -105,7 +83,7 @@ def slow_band_hsic(a, b, mask):
 
 
 @pytest.mark.parametrize("h,w", [(8, 8), (7, 9), (8, 11)])
-def test_band_hsic_over_bins_is_the_slow_one(h, w):
+def test_band_hsic_is_the_slow_one(h, w):
     a, b = noise(2, 3, h, w), noise(2, 4, h, w, seed=1)
     names = ("disk40_75", "rectangle50")
     found = band_hsic(a, b, names).numpy()
@@ -117,29 +95,11 @@ def test_band_hsic_over_bins_is_the_slow_one(h, w):
                 np.testing.assert_allclose(found[i, j, k], expected, atol=1e-10)
 
 
-def test_band_hsic_over_tokens_is_that_of_the_band_s_maps():
-    a, b = noise(1, 2, 6, 7), noise(1, 2, 6, 7, seed=1)
-    found = band_hsic(a, b, ["rectangle50"], samples="tokens")[0, 0]
-    for k, mask in enumerate(band_pair(6, 7, "rectangle50")):
-        u, v = (
-            np.fft.ifft2(np.fft.fft2(x[0].numpy()) * mask.numpy()).real.reshape(2, -1).T
-            for x in (a, b)
-        )
-        keep = slice(0, 9)  # the loop over quadruples is slow: check the estimator on a few tokens
-        expected = slow_hsic(u[keep], v[keep])
-        few = hsic(torch.from_numpy(u[None, keep].copy()), torch.from_numpy(v[None, keep].copy()))
-        assert few[0, 0].item() == pytest.approx(expected)
-        whole = hsic(torch.from_numpy(u[None].copy()), torch.from_numpy(v[None].copy()))
-        torch.testing.assert_close(found[k], whole[0])
-
-
-def test_bands_of_independent_maps_score_zero_over_bins_but_not_over_tokens():
+def test_bands_of_independent_maps_score_zero():
     a, b = noise(60, 24, 12, 16), noise(60, 24, 12, 16, seed=1)
     falling = 1 / (0.1 + radius(12, 16))  # as natural spectra do
     a, b = (torch.fft.ifft2(torch.fft.fft2(x) * falling).real for x in (a, b))
-    bins, tokens = (cka(band_hsic(a, b, BOTH, samples)) for samples in ("bins", "tokens"))
-    assert bins.abs().max() < 0.05
-    assert tokens.min() > 0.05 and tokens[0, 0] > 0.5
+    assert cka(band_hsic(a, b, BOTH)).abs().max() < 0.05
 
 
 def test_band_cka_of_one_map_and_its_rotation_and_of_what_is_shared_in_one_band():
@@ -211,39 +171,18 @@ def test_mmd_of_one_cloud_is_zero_and_sees_no_common_gain():
     assert mmd(torch.ones(1, 4, 2), torch.ones(1, 4, 2)).item() == 0  # no distance at all
 
 
-def test_band_mmd_sees_only_its_band():
-    a = noise(3, 4, 12, 16)
-    low = band_pair(12, 16, "disk25_75")[0]
-    b = torch.fft.ifft2(torch.fft.fft2(a) * torch.where(low, 3.0, 1.0)).real + 7  # and no mean
-    level = band_mmd(a, b, ["disk25_75"])[:, 0]
-    assert level[:, 1].abs().max() < 1e-12 and level[:, 0].min() > 0.1
-    high = np.fft.ifft2(np.fft.fft2(a.numpy()) * band_pair(12, 16, "rectangle50")[1].numpy()).real
-    thinned = torch.from_numpy(high[:, :, ::3, ::3].reshape(3, 4, -1).swapaxes(1, 2).copy())
-    found = band_mmd(a, 2 * a, ["disk25_75", "rectangle50"], stride=3)
-    assert found.shape == (3, 2, 2)
-    torch.testing.assert_close(found[:, 1, 1], mmd(thinned, 2 * thinned))
-
-
-def test_high_band_of_unrelated_maps_of_one_distribution_has_almost_no_mmd():
-    a, b = noise(40, 8, 12, 16), noise(40, 8, 12, 16, seed=1)
-    assert abs(band_mmd(a, b, ["disk25_75"])[:, 0, 1].mean()) < 0.005
-    assert band_mmd(a, 1.5 * b, ["disk25_75"])[:, 0, 1].mean() > 0.02
-
-
 @pytest.mark.parametrize(
-    "call,says",
+    "call,names",
     [
-        (lambda: hsic(noise(2, 3, 4), noise(2, 3, 4)), "3 samples.*4 or more"),
+        (lambda: hsic(noise(2, 1, 4), noise(2, 1, 4)), "2 or more"),
         (lambda: hsic(noise(2, 5, 4), noise(2, 6, 4)), r"\(N, n, C\)"),
         (lambda: mmd(noise(2, 5, 4), noise(2, 5, 3)), r"\(N, n, C\)"),
         (lambda: mmd(noise(2, 5, 4), noise(2, 5, 4), 0), "bandwidth=0"),
-        (lambda: band_mmd(noise(2, 1, 4, 4), noise(2, 1, 4, 4), stride=0), "stride=0"),
-        (lambda: band_mmd(noise(2, 1, 4, 4), noise(2, 1, 4, 5)), "one size"),
-        (lambda: band_hsic(noise(2, 1, 6, 6), noise(2, 1, 6, 6)), "low band of disk25_75 has 0"),
-        (lambda: band_hsic(noise(2, 1, 9, 9), noise(2, 1, 9, 9), samples="token"), "'tokens'"),
+        (lambda: band_hsic(noise(2, 1, 4, 4), noise(2, 1, 4, 5)), "one size"),
+        (lambda: band_hsic(noise(2, 1, 6, 6), noise(2, 1, 6, 6)), "low band of disk25_75"),
         (lambda: band_hsic(noise(2, 1, 9, 9), noise(2, 1, 9, 9), ["disc50"]), "'disk'"),
     ],
 )
-def test_bad_input_is_refused_in_a_sentence(call, says):
-    with pytest.raises(UserError, match=says):
+def test_bad_input_names_what_to_change(call, names):
+    with pytest.raises(UserError, match=names):
         call()
