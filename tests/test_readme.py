@@ -1,0 +1,141 @@
+"""README: its length, its links, and every command in it, run on two small folders of pictures."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+BIN = Path(sys.executable).parent
+TINY = "--model freqkd_tiny"
+SMALL = "-p model=freqkd_tiny -p height=56 -p width=56 -p blocks=[5,7] -p read_blocks=[5,7]"
+SMALL += " -p steps=2 -p batch=2 -p lora_rank=2 -p crop=[]"
+# What keeps each command small; DIR, FILE.yaml and RUN are replaced by what `place` holds.
+SMALLER = {
+    "freqkd data check folder --visible DIR --infrared DIR --html check.html": "",
+    "freqkd data list": "",
+    "freqkd gap --visible DIR --infrared DIR --html gap.html": f"{TINY} --size 56x56",
+    "freqkd demo --visible DIR --infrared DIR --out report": f"{TINY} --steps 2",
+    "freqkd run 05_distillation --preset folder -p root=DIR": SMALL,
+    "freqkd distil FILE.yaml": "",
+    "freqkd compare RUN RUN": "",
+}
+# These take hours, real data or a person, or change the checkout: only their help is asked for.
+HELP = {
+    "freqkd run 05_distillation --preset msrs -p seed=3",
+    "freqkd gap --data roadscene,msrs --controls all --out DIR",
+    "freqkd sweep FILE.yaml",
+    "freqkd report",
+    "python tools/plan.py",
+}
+MAKE = {"make walk", "make test", "make lab", "make explore"}
+DISTIL = """dataset: folder
+root: pairs
+size: [56, 56]
+teacher: freqkd_tiny
+blocks: [5, 7]
+steps: 2
+warmup: 1
+batch: 2
+lora_rank: 2
+loss: freqkd_code
+"""
+
+
+def commands() -> set[str]:
+    """All commands in README's blocks, tables and text, without comments."""
+    blocks = re.findall(r"```bash\n(.*?)```", README, re.S)
+    found = [line.split("  #")[0].strip() for block in blocks for line in block.splitlines()]
+    inline = re.findall(r"`((?:freqkd|make|python) [^`]+)`", re.sub(r"<!--.*?-->", "", README))
+    return {*found, *inline}
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory) -> Path:
+    """Twelve pairs of smooth noise in two folders, settings for a distillation, and a run."""
+    folder = tmp_path_factory.mktemp("readme")
+    generator = np.random.default_rng(0)
+    for kind in ("visible", "infrared"):
+        (folder / "pairs" / kind).mkdir(parents=True)
+    for i in range(12):
+        coarse = Image.fromarray(generator.integers(0, 255, (12, 12, 3), "uint8"))
+        picture = coarse.resize((96, 96), Image.Resampling.BICUBIC)
+        picture.save(folder / "pairs" / "visible" / f"{i:02d}.png")
+        picture.convert("L").save(folder / "pairs" / "infrared" / f"{i:02d}.png")
+    (folder / "distil.yaml").write_text(DISTIL)
+    (folder / "run").mkdir()
+    (folder / "run" / "manifest.json").write_text('{"parameters": {"seed": 0}}')
+    (folder / "notebooks").symlink_to(ROOT / "notebooks")
+    return folder
+
+
+def run(words: list[str], folder: Path) -> subprocess.CompletedProcess:
+    words = [sys.executable if words[0] == "python" else str(BIN / words[0]), *words[1:]]
+    return subprocess.run(words, cwd=folder, capture_output=True, text=True)
+
+
+def test_every_command_is_known_to_this_test():
+    assert commands() == {*SMALLER, *HELP, *MAKE}
+
+
+@pytest.mark.parametrize("command", SMALLER)
+def test_a_command_runs_on_two_small_folders(command, place, monkeypatch):
+    monkeypatch.setenv("FREQKD_RUNS", str(place / "runs"))
+    text = command.replace(
+        "--visible DIR --infrared DIR", "--visible pairs/visible --infrared pairs/infrared"
+    )
+    for name, value in {"DIR": "pairs", "FILE.yaml": "distil.yaml", "RUN": "run"}.items():
+        text = text.replace(name, value)
+    done = run([*shlex.split(text), *shlex.split(SMALLER[command])], place)
+    assert done.returncode == 0, done.stderr
+    written = re.search(r"(?:--html|--out) (\S+)", command)
+    assert written is None or (place / written[1]).exists()
+
+
+@pytest.mark.parametrize("command", sorted(HELP))
+def test_the_help_of_a_long_command_names_its_options(command):
+    words = shlex.split(command)
+    subcommand = words[:2]
+    done = run([*subcommand, "--help"], ROOT)
+    assert done.returncode == 0, done.stderr
+    for option in re.findall(r"(?<= )--?\w+", command):
+        assert option in done.stdout
+
+
+def test_make_has_the_targets():
+    makefile = (ROOT / "Makefile").read_text()
+    for command in MAKE:
+        assert re.search(rf"^{command.split()[1]}:.*##", makefile, re.M)
+
+
+def test_the_example_runs():
+    (example,) = re.findall(r"```python\n(.*?)```", README, re.S)
+    torch.manual_seed(0)
+    names = {"rgb": torch.rand(2, 3, 56, 56), "infrared": torch.rand(2, 3, 56, 56)}
+    exec(example, names)
+    torch.testing.assert_close(names["low"] + names["high"], names["teacher"][0])
+    assert names["loss"].total > 0 and names["loss"].parts
+
+
+def words(text: str) -> int:
+    """How many words a reader sees, those of tables included, code blocks not."""
+    text = re.sub(r"<!--.*?-->|```.*?```|\]\([^)]*\)", " ", text, flags=re.S)
+    return sum(bool(re.search(r"\w", word)) for word in text.split())
+
+
+def test_it_is_short_and_its_links_lead_somewhere():
+    assert words(README) <= 900 and words(README.split("\n## ")[0]) < 200
+    for target in re.findall(r"\]\(([^)]+)\)", README):
+        path, _, anchor = target.partition("#")
+        assert target.startswith("https://arxiv.org/") or (ROOT / path).exists(), target
+        headings = [h.lower().replace(" ", "-") for h in re.findall(r"^## (.+)$", README, re.M)]
+        assert not anchor or anchor in headings
