@@ -69,11 +69,21 @@ def test_versions_licence_and_command_agree():
     assert "Version 2.0, January 2004" in licence and "END OF TERMS AND CONDITIONS" in licence
 
 
-EVENING = """
-errors.py data/base.py features.py spectrum/bands.py losses/base.py losses/freqkd.py
-losses/baselines.py distil/settings.py distil/sampling.py distil/student.py distil/train.py
-evaluate/probe.py evaluate/stats.py
-""".split()
+EVENING = [
+    "errors.py",
+    "data/base.py",
+    "features.py",
+    "spectrum/bands.py",
+    "losses/base.py",
+    "losses/freqkd.py",
+    "losses/baselines.py",
+    "distil/settings.py",
+    "distil/sampling.py",
+    "distil/student.py",
+    "distil/train.py",
+    "evaluate/probe.py",
+    "evaluate/stats.py",
+]
 
 
 def lines(*files: Path) -> int:
@@ -97,7 +107,20 @@ finally:
     heavy = {"torch", "numpy", "matplotlib", "papermill", "nbconvert", "IPython", "ipywidgets"}
     print(*sorted(heavy & set(sys.modules)), file=sys.stderr)
 """
-COMMANDS = "run sweep compare walk refresh pages report scan gap demo distil data".split()
+COMMANDS = [
+    "run",
+    "sweep",
+    "compare",
+    "walk",
+    "refresh",
+    "pages",
+    "report",
+    "scan",
+    "gap",
+    "demo",
+    "distil",
+    "data",
+]
 
 
 @pytest.mark.parametrize("command", ["", *COMMANDS, "data check", "data get"])
