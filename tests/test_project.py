@@ -74,15 +74,9 @@ EVENING = [
     "data/base.py",
     "features.py",
     "spectrum/bands.py",
-    "losses/base.py",
-    "losses/freqkd.py",
-    "losses/baselines.py",
-    "distil/settings.py",
-    "distil/sampling.py",
-    "distil/student.py",
-    "distil/train.py",
-    "evaluate/probe.py",
-    "evaluate/stats.py",
+    *(f"losses/{name}.py" for name in ("base", "freqkd", "baselines")),
+    *(f"distil/{name}.py" for name in ("settings", "sampling", "student", "train")),
+    *(f"evaluate/{name}.py" for name in ("probe", "stats")),
 ]
 
 
@@ -107,20 +101,8 @@ finally:
     heavy = {"torch", "numpy", "matplotlib", "papermill", "nbconvert", "IPython", "ipywidgets"}
     print(*sorted(heavy & set(sys.modules)), file=sys.stderr)
 """
-COMMANDS = [
-    "run",
-    "sweep",
-    "compare",
-    "walk",
-    "refresh",
-    "pages",
-    "report",
-    "scan",
-    "gap",
-    "demo",
-    "distil",
-    "data",
-]
+COMMANDS = ["run", "sweep", "compare", "walk", "refresh", "pages", "report", "scan", "gap", "demo"]
+COMMANDS += ["distil", "data"]
 
 
 @pytest.mark.parametrize("command", ["", *COMMANDS, "data check", "data get"])

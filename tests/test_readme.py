@@ -13,6 +13,8 @@ import pytest
 import torch
 from PIL import Image
 
+from freqkd_lite.losses import LOSSES, build_loss, normalise, register
+
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 BIN = Path(sys.executable).parent
@@ -124,6 +126,17 @@ def test_the_example_runs():
     exec(example, names)
     torch.testing.assert_close(names["low"] + names["high"], names["teacher"][0])
     assert names["loss"].total > 0 and names["loss"].parts
+
+
+def test_the_new_loss_of_contributing_is_a_loss():
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    (example,) = re.findall(r"```python\n(.*?)```", text, re.S)
+    exec(example, {"register": register, "normalise": normalise})
+    try:
+        maps = [torch.eye(4).reshape(1, 4, 2, 2)]
+        assert build_loss("l1")(maps, [2 * maps[0]]).total == 0  # lengths are normalised
+    finally:
+        del LOSSES["l1"]
 
 
 def words(text: str) -> int:
