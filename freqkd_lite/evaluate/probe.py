@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from freqkd_lite.data import PairSet
 from freqkd_lite.errors import UserError
 from freqkd_lite.evaluate.stats import Resampled, multiplicities
 
@@ -60,6 +61,16 @@ def patch_labels(
     centre_y, centre_x = ((y0 + y1) / 2 / patch).long()[:, 0], ((x0 + x1) / 2 / patch).long()[:, 0]
     centre[small, centre_y[small], centre_x[small]] = True
     return winners(centre, winners(most, torch.full(grid, n_classes)))
+
+
+def labels_of(pairs: PairSet, patch: int, chosen: Sequence[int] | None = None) -> Tensor:
+    """The classes of all patches of pairs with boxes (N, h, w), of the `chosen` ones in that order."""
+    found = []
+    for i in range(len(pairs)) if chosen is None else chosen:
+        height, width = pairs[i].infrared.shape[-2:]
+        grid = (height // patch, width // patch)
+        found.append(patch_labels(pairs[i].boxes, pairs[i].labels, grid, patch, len(pairs.classes)))
+    return torch.stack(found)
 
 
 def class_shares(mask: Tensor, grid: tuple[int, int], ids: Sequence[int]) -> Tensor:

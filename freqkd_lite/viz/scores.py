@@ -17,7 +17,7 @@ from torch import Tensor
 
 from freqkd_lite.evaluate.stats import Resampled
 from freqkd_lite.names import method_name
-from freqkd_lite.results.scores import Score, Scores
+from freqkd_lite.results.notebooks import Score, Scores
 from freqkd_lite.spectrum import RINGS
 from freqkd_lite.viz.style import COLOURS, colour
 

@@ -53,6 +53,11 @@ def as_scores(result: Resampled) -> dict[str, Score]:
     return {k: Score(result.estimates[k], spans[k]) for k in ("mean", *classes)}
 
 
+def scores_of(results: Mapping[str, Resampled]) -> dict[str, dict[str, Score]]:
+    """`as_scores` of each method."""
+    return {method: as_scores(result) for method, result in results.items()}
+
+
 def score_rows(scores: Scores, metric: str, **about: object) -> list[Row]:
     """A row for each method and class."""
     return [
@@ -78,6 +83,20 @@ def level_rows(measured: Mapping[str, object], metric: str, klass: str, **about)
         for method, result in found.items()
     }
     return score_rows(scores, metric, **about)
+
+
+def probe_rows(
+    notebook: str, probes: Mapping[str, ProbeResult], times: Sequence[str], **about: object
+) -> list[Row]:
+    """The rows of probes, on all images and by time of day, and the file of images beside them."""
+    first = next(iter(probes.values()))
+    arrays = {method: result.scores.numpy().astype("float16") for method, result in probes.items()}
+    arrays |= {"truth": first.truth.numpy().astype("uint8"), "time_of_day": np.array(times)}
+    file = save_images(notebook, arrays | {"groups": np.array(first.groups)})
+    found = score_rows(scores_of(probes), "probe_ap", per_image=file, **about)
+    for time, apart in by_time_of_day(probes, times).items():
+        found += score_rows(scores_of(apart), "probe_ap", **about | {"split": f"{about['split']}/{time}"})
+    return found
 
 
 def save_images(notebook: str, arrays: Mapping[str, np.ndarray]) -> str:
@@ -179,6 +198,14 @@ class Seeds:
         ]
         head = ("method", "class", f"{metric} minus {method_name(reference)}", "verdict")
         return f"{self.note}\n{table(head, rows)}"
+
+
+    def lowest(self, metric: str, klass: str, run: Mapping[str, Resampled]) -> str:
+        """The method with the lowest figure of a class, over the committed seeds or of `run`; of
+        figures that are equal to three decimals the one whose name comes first."""
+        of_seeds = {m: of[klass].value for m, of in self.scores(metric).items() if klass in of}
+        values = of_seeds or {m: result.estimates[klass] for m, result in run.items()}
+        return min(values, key=lambda method: (round(values[method], 3), method))
 
 
 def run_differences(run: Mapping[str, Resampled], reference: str) -> pd.DataFrame:
