@@ -64,7 +64,7 @@ def patch_labels(
 
 
 def labels_of(pairs: PairSet, patch: int, chosen: Sequence[int] | None = None) -> Tensor:
-    """The classes of all patches of pairs with boxes (N, h, w), of the `chosen` ones in that order."""
+    """The classes of the patches (N, h, w) of all pairs, or of the `chosen` ones in their order."""
     found = []
     for i in range(len(pairs)) if chosen is None else chosen:
         height, width = pairs[i].infrared.shape[-2:]

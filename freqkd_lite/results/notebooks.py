@@ -53,6 +53,11 @@ def as_scores(result: Resampled) -> dict[str, Score]:
     return {k: Score(result.estimates[k], spans[k]) for k in ("mean", *classes)}
 
 
+def figures_of(result: Resampled) -> dict[str, Score]:
+    """All figures of a result that has no mean over classes."""
+    return {k: Score(result.estimates[k], span) for k, span in result.interval.items()}
+
+
 def scores_of(results: Mapping[str, Resampled]) -> dict[str, dict[str, Score]]:
     """`as_scores` of each method."""
     return {method: as_scores(result) for method, result in results.items()}
@@ -77,11 +82,7 @@ def by_ring(levels: object, klass: str, seed: int = 0) -> Resampled:
 
 def level_rows(measured: Mapping[str, object], metric: str, klass: str, **about) -> list[Row]:
     """A row for each method and ring of the levels of one block."""
-    found = {method: by_ring(levels, klass) for method, levels in measured.items()}
-    scores = {
-        method: {k: Score(result.estimates[k], span) for k, span in result.interval.items()}
-        for method, result in found.items()
-    }
+    scores = {method: figures_of(by_ring(levels, klass)) for method, levels in measured.items()}
     return score_rows(scores, metric, **about)
 
 
@@ -95,7 +96,9 @@ def probe_rows(
     file = save_images(notebook, arrays | {"groups": np.array(first.groups)})
     found = score_rows(scores_of(probes), "probe_ap", per_image=file, **about)
     for time, apart in by_time_of_day(probes, times).items():
-        found += score_rows(scores_of(apart), "probe_ap", **about | {"split": f"{about['split']}/{time}"})
+        found += score_rows(
+            scores_of(apart), "probe_ap", **about | {"split": f"{about['split']}/{time}"}
+        )
     return found
 
 
@@ -199,13 +202,36 @@ class Seeds:
         head = ("method", "class", f"{metric} minus {method_name(reference)}", "verdict")
         return f"{self.note}\n{table(head, rows)}"
 
-
     def lowest(self, metric: str, klass: str, run: Mapping[str, Resampled]) -> str:
         """The method with the lowest figure of a class, over the committed seeds or of `run`; of
         figures that are equal to three decimals the one whose name comes first."""
         of_seeds = {m: of[klass].value for m, of in self.scores(metric).items() if klass in of}
         values = of_seeds or {m: result.estimates[klass] for m, result in run.items()}
         return min(values, key=lambda method: (round(values[method], 3), method))
+
+    def one_band(self, read: str, klass: str) -> Seeds:
+        """The detector of the method `read` that sees one band alone at a cutoff (`klass`), as two
+        methods called "low band only" and "high band only" with the metric "map50_one_band"."""
+        found = []
+        for band in ("low", "high"):
+            of = pick(self.rows, metric=f"map50_{band}_only", method=read, klass=klass)
+            names = {"metric": "map50_one_band", "method": f"{band} band only", "klass": "mean"}
+            found += [row.model_copy(update=names) for row in of]
+        return Seeds(self.note, self.folder, found)
+
+    def interval(self, metric: str, run: Mapping[str, Resampled], reference: str) -> Interval:
+        """The interval of the first difference in the mean."""
+        found = self.differences(metric, run, reference)
+        first = found[found["klass"] == "mean"].iloc[0]
+        return first["low"], first["high"]
+
+    def higher(
+        self, metric: str, run: Mapping[str, Resampled], method: str, classes: Mapping[str, str]
+    ) -> list[str]:
+        """In which of `classes` (by their names for people) a method is above "none"."""
+        found = self.differences(metric, run)
+        found = found[(found["method"] == method) & found["klass"].isin(list(classes))]
+        return [classes[d.klass] for d in found.itertuples() if verdict(d.low, d.high) == "higher"]
 
 
 def run_differences(run: Mapping[str, Resampled], reference: str) -> pd.DataFrame:
