@@ -103,15 +103,10 @@ class Engine(NBClientEngine):
     """papermill's engine with our client."""
 
     @classmethod
-    def execute_managed_notebook(cls, nb_man, kernel_name, start_timeout=60, **options):  # noqa: ANN001, ANN003, ANN206
+    def execute_managed_notebook(cls, nb_man, kernel_name, start_timeout=60, **options):
         arguments = list(options.get("extra_arguments", ()))
-        client = Client(
-            nb_man,
-            kernel_name=kernel_name,
-            startup_timeout=start_timeout,
-            extra_arguments=arguments,
-        )
-        return client.execute()
+        about = dict(kernel_name=kernel_name, startup_timeout=start_timeout)
+        return Client(nb_man, extra_arguments=arguments, **about).execute()
 
 
 papermill_engines.register(ENGINE, Engine)
