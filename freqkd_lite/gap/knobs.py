@@ -1,8 +1,8 @@
-"""What a scene's knobs do to its divergence curve: a grid of settings, each curve measured once.
+"""What a scene's settings do to its divergence curve: a grid of settings, measured once.
 
-Only a generator knows the causes of a gap. Four of its settings are turned here: parallax and paint
-change the RGB picture alone, blur and thermal contrast the infrared one alone. So a grid over all
-four needs the network's features of far fewer pictures than it has points.
+Four settings of the generator are varied here: parallax and paint change the RGB picture alone,
+blur and thermal contrast the infrared one alone. So a grid over all four needs the network's
+features of far fewer pictures than it has points.
 """
 
 from __future__ import annotations
@@ -32,16 +32,15 @@ KNOBS = {
     "blur": (0.0, 0.6, 1.5, 3.0, 6.0),
     "thermal_contrast": (0.25, 0.5, 1.0, 2.0, 4.0),
 }
-"""Values of each knob, see `SceneSettings`: the generator's own are among them."""
-
+"""Values of each knob, see `SceneSettings`: the generator's defaults are among them."""
 OF_RGB = ("parallax", "paint")
 STORED = Path(__file__).parent.parent / "assets" / "scene_knobs.json"
 
 
 @dataclass(frozen=True)
 class KnobGrid:
-    """Divergence on a grid of knobs: `curves` has an axis a knob, in the order of `values`, and
-    one of rings between `edges` of rho. `about` says by which network and on which scenes."""
+    """Divergence on a grid of knobs: `curves` has one axis for each knob, in the order of `values`,
+    and one for the rings between `edges` of rho. `about`: the network and the scenes."""
 
     values: dict[str, tuple[float, ...]]
     edges: tuple[float, ...]
@@ -49,8 +48,8 @@ class KnobGrid:
     about: dict
 
     def table(self, first: str, second: str) -> np.ndarray:
-        """Curves (values of `first`, values of `second`, rings); other knobs as drawn by default.
-        `UserError` for a knob that the grid doesn't have, or one named twice."""
+        """Curves (values of `first`, values of `second`, rings), other knobs at their defaults.
+        `UserError` for a knob that the grid doesn't have, or the same one twice."""
         for name in (first, second):
             if name not in self.values:
                 raise unknown("knob", name, self.values)
@@ -73,42 +72,37 @@ def measure(
     values: dict[str, tuple[float, ...]] = KNOBS,
     progress: bool = False,
 ) -> KnobGrid:
-    """The divergence (`spectrum.divergence`) of a block's maps in rings of rho between `edges`,
-    sums taken over scenes `seeds` of `size` pixels, at each point of the grid."""
-    of_rgb = [dict(zip(OF_RGB, point, strict=True))
-              for point in product(*(values[name] for name in OF_RGB))]  # fmt: skip
-    of_heat_names = [name for name in values if name not in OF_RGB]
-    of_heat = [dict(zip(of_heat_names, point, strict=True))
-               for point in product(*(values[name] for name in of_heat_names))]  # fmt: skip
+    """`spectrum.divergence` of a block's maps in rings of rho between `edges`, summed over scenes
+    `seeds` of `size` pixels, at each point of the grid."""
+    of_heat_names = tuple(name for name in values if name not in OF_RGB)
+    points = [
+        [dict(zip(names, point, strict=True)) for point in product(*(values[n] for n in names))]
+        for names in (OF_RGB, of_heat_names)
+    ]
     own, other, both = 0.0, 0.0, 0.0
     for seed in tqdm(seeds, "scenes", disable=no_bar(progress)):
-        pairs = [
-            as_pair(render_scene(seed, size, SceneSettings(**rgb, **heat)), str(seed), size)
-            for rgb, heat in side_by_side(of_rgb, of_heat)
-        ]
-        rgb, heat = (
-            _by_ring(extract(backbone, torch.stack(pictures), [block])[0], edges)
-            for pictures in (
-                [pair.visible for pair in pairs[: len(of_rgb)]],
-                [pair.infrared for pair in pairs[: len(of_heat)]],
-            )
-        )
+        settings = [SceneSettings(**rgb, **heat) for rgb, heat in side_by_side(*points)]
+        pairs = [as_pair(render_scene(seed, size, each), str(seed), size) for each in settings]
+        pictures = [pair.visible for pair in pairs[: len(points[0])]]
+        rgb = _by_ring(extract(backbone, torch.stack(pictures), [block])[0], edges)
+        pictures = [pair.infrared for pair in pairs[: len(points[1])]]
+        heat = _by_ring(extract(backbone, torch.stack(pictures), [block])[0], edges)
         own = own + torch.stack([x.square().sum(1) for x in rgb])  # (rings, points)
         other = other + torch.stack([x.square().sum(1) for x in heat])
         both = both + torch.stack([a @ b.T for a, b in zip(rgb, heat, strict=True)])
     curves = 1 - 2 * both / (own[:, :, None] + other[:, None, :])  # (rings, RGB's, infrared's)
-    shape = [len(values[name]) for name in (*OF_RGB, *of_heat_names)]
     ordered = {name: tuple(values[name]) for name in (*OF_RGB, *of_heat_names)}
-    about = {"model": backbone.name, "weights": backbone.checksum, "block": block,
-             "scenes": list(seeds), "size": list(size)}  # fmt: skip
-    points = curves.permute(1, 2, 0).reshape(*shape, len(rgb)).numpy()
-    return KnobGrid(ordered, tuple(edges), points, about)
+    shape = [len(of) for of in ordered.values()]
+    curves = curves.permute(1, 2, 0).reshape(*shape, len(edges) - 1).numpy()
+    about = {"model": backbone.name, "weights": backbone.checksum, "block": block}
+    about |= {"scenes": list(seeds), "size": list(size)}
+    return KnobGrid(ordered, tuple(edges), curves, about)
 
 
 def write(grid: KnobGrid, path: Path, **about: object) -> None:
-    """As JSON, curves to three places."""
-    content = {"schema": SCHEMA, "about": grid.about | about, "values": grid.values,
-               "edges": grid.edges, "curves": grid.curves.round(3).tolist()}  # fmt: skip
+    """Write a grid as JSON, curves to three decimals."""
+    content = {"schema": SCHEMA, "about": grid.about | about, "values": grid.values}
+    content |= {"edges": grid.edges, "curves": grid.curves.round(3).tolist()}
     path.write_text(json.dumps(content, separators=(",", ":")).replace('],"', '],\n"') + "\n")
 
 

@@ -1,11 +1,14 @@
-"""What the pictures of the widgets are drawn with, where no script runs: words, curves, maps."""
+"""Pictures of widgets for places where no script runs: text, curves, panels."""
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 
 import numpy as np
 from PIL import Image, ImageColor, ImageDraw, ImageFont
+
+from freqkd_lite.viz.style import COLOURS
 
 INK, QUIET, PAPER = "#1c1c1a", "#5c5f63", "#ffffff"
 FONTS = {size: ImageFont.load_default(size) for size in (12, 14, 20)}
@@ -18,15 +21,24 @@ def canvas(width: int, height: int) -> tuple[Image.Image, ImageDraw.ImageDraw]:
     return picture, ImageDraw.Draw(picture)
 
 
-def write(draw: ImageDraw.ImageDraw, x: float, y: float, words: str, size: int = 14, **options):
-    """Words with their upper left corner at (x, y)."""
-    draw.text((x, y), words, options.pop("fill", INK), font=FONTS[size], **options)
+def stacked(cards: Sequence[Image.Image]) -> Image.Image:
+    """Pictures of one width, one below the other."""
+    strip, y = canvas(cards[0].width, sum(card.height for card in cards))[0], 0
+    for card in cards:
+        strip.paste(card, (0, y))
+        y += card.height
+    return strip
 
 
-def wrapped(words: str, width: float, size: int = 12) -> list[str]:
-    """Words in lines no wider than `width`."""
+def write(draw: ImageDraw.ImageDraw, x: float, y: float, text: str, size: int = 14, **options):
+    """Text with its upper left corner at (x, y), unless `options` say otherwise."""
+    draw.text((x, y), text, options.pop("fill", INK), font=FONTS[size], **options)
+
+
+def wrapped(text: str, width: float, size: int = 12) -> list[str]:
+    """Text in lines no wider than `width`."""
     lines = [""]
-    for word in words.split():
+    for word in text.split():
         longer = f"{lines[-1]} {word}".strip()
         if FONTS[size].getlength(longer) <= width:
             lines[-1] = longer
@@ -35,21 +47,14 @@ def wrapped(words: str, width: float, size: int = 12) -> list[str]:
     return lines
 
 
-def as_picture(pixels: np.ndarray, width: int) -> Image.Image:
-    """uint8 (h, w, 3) at about `width`, by whole factors, so that a token stays a square."""
-    scale = max(1, width // pixels.shape[1])
-    size = (pixels.shape[1] * scale, pixels.shape[0] * scale)
-    return Image.fromarray(pixels).resize(size, Image.Resampling.NEAREST)
-
-
-def titled(draw: ImageDraw.ImageDraw, x: float, y: float, words: str, colour: str) -> None:
+def titled(draw: ImageDraw.ImageDraw, x: float, y: float, title: str, colour: str) -> None:
     """A panel's title with a bar of its colour before it."""
     draw.rectangle((x, y + 1, x + 4, y + 16), colour)
-    write(draw, x + 10, y, words)
+    write(draw, x + 10, y, title)
 
 
 def place(xs: Sequence[float], ys: Sequence[float], box: Box, top: float) -> list:
-    """Points (0 to 1, 0 to `top`) on the picture."""
+    """Points (x from 0 to 1, y from 0 to `top`) on the picture."""
     left, upper, right, lower = box
     return [
         (left + x * (right - left), lower - y / top * (lower - upper))
@@ -78,3 +83,28 @@ def cut_curve(
             draw.rectangle((max(x0, at), y, x1, box[3]), pale[1])
     draw.line(spots, INK, 1)
     draw.line((at, box[1], at, box[3]), INK, 2)
+
+
+def enlarged(pixels: np.ndarray, width: int) -> Image.Image:
+    """uint8 (h, w, 3) at about `width`, by a whole factor, so that a token stays a square."""
+    scale = max(1, width // pixels.shape[1])
+    size = (pixels.shape[1] * scale, pixels.shape[0] * scale)
+    return Image.fromarray(pixels).resize(size, Image.Resampling.NEAREST)
+
+
+def encode(picture: Image.Image, kind: str, **options: object) -> bytes:
+    """The bytes of a picture in a format of Pillow."""
+    buffer = io.BytesIO()
+    picture.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def few_colours(pictures: list[Image.Image], count: int) -> list[Image.Image]:
+    """The pictures in one palette of `count` colours, the bands' among them, without dither: small
+    files, and no flicker in moving pictures."""
+    sample = stacked([pictures[i * (len(pictures) - 1) // 3] for i in range(min(4, len(pictures)))])
+    fixed = [channel for name in ("low", "high") for channel in ImageColor.getrgb(COLOURS[name])]
+    found = sample.quantize(count - 2, method=Image.Quantize.MEDIANCUT).getpalette()
+    palette = Image.new("P", (1, 1))
+    palette.putpalette(fixed + found[: 3 * (count - 2)])
+    return [picture.quantize(palette=palette, dither=Image.Dither.NONE) for picture in pictures]

@@ -1,25 +1,28 @@
 """One output, three forms: a live widget, the same module in a page without kernel, a picture.
 
-A notebook's output carries them side by side and each place takes what it can show: the lab the
-widget; an exported page the HTML, which holds the ES module and its data and asks no server; a code
-host, which removes scripts, the picture (in the HTML too, where the script would take its place).
+A notebook's output carries all three: the lab shows the widget; an exported page the HTML, which
+holds the ES module and its data and needs no server; a code host, which removes scripts, the
+picture (also in the HTML, where the script would replace it).
 """
 
 from __future__ import annotations
 
 import base64
+import hashlib
 import html
-import io
 import json
+from collections.abc import Sequence
+from itertools import accumulate
 from pathlib import Path
 
 import anywidget
-from PIL import Image, ImageColor
+from PIL import Image
 
-from freqkd_lite.store import sha256
-from freqkd_lite.viz.style import COLOURS
+from freqkd_lite.errors import UserError
+from freqkd_lite.widgets.drawing import encode, few_colours, stacked
 
-# A plain object plays anywidget's model; several copies of one output each find their own place.
+# A plain object stands in for anywidget's model; several copies of one output each find their own
+# place.
 _PAGE = """<div data-freqkd="{key}">{picture}</div>
 <script type="module">
 const place = document.querySelector('[data-freqkd="{key}"]:not([data-live])');
@@ -52,69 +55,69 @@ def module(name: str) -> str:
     return "\n".join((here / file).read_text() for file in ("shared.js", f"{name}.js"))
 
 
+def joined(jpegs: Sequence[bytes]) -> tuple[bytes, list[int]]:
+    """Pictures as one value, one after the other, and the places at which to cut it again."""
+    return b"".join(jpegs), [0, *accumulate(map(len, jpegs))]
+
+
+def nearest_step(name: str, value: float, steps: Sequence[float]) -> float:
+    """The step that equals `value` up to rounding; `UserError` where none does."""
+    nearest = min(steps, key=lambda step: abs(step - value))
+    if not abs(nearest - value) < 1e-9:
+        some = steps if len(steps) < 10 else (*steps[:2], "...", steps[-1])
+        shown = ", ".join(step if isinstance(step, str) else f"{step:g}" for step in some)
+        raise UserError(f"{name}={value:g} is no step of the slider: give one of {shown}.")
+    return nearest
+
+
 class PageWidget(anywidget.AnyWidget):
-    """An anywidget that can be kept. A subclass names in `_page` the traits that its module reads,
-    and gives `filmstrip()`, a picture of several of its states, and `alt_text()`, its words."""
+    """A widget that also works in a page and as a picture.
+
+    A subclass sets `_esm` to its `module`, `_page` to the traits that the module reads, and gives
+    `cards()`, pictures of several of its states, and `alt_text()`, what they show and its numbers.
+    """
 
     _page: tuple[str, ...] = ()
 
-    def filmstrip(self) -> Image.Image:
+    def cards(self) -> list[Image.Image]:
         raise NotImplementedError
 
     def alt_text(self) -> str:
         raise NotImplementedError
 
+    def filmstrip(self) -> Image.Image:
+        """Several states, one below the other: for places where no script runs."""
+        return stacked(self.cards())
+
     def page_html(self, picture: Image.Image | None = None) -> str:
         """HTML that works alone: from a file, with no kernel, server or network."""
-        picture = picture or self.filmstrip()
-        state, buffers = {}, {}
-        for name in self._page:
-            value = getattr(self, name)
-            if isinstance(value, bytes):
-                buffers[name] = base64.b64encode(value).decode()
-            else:
-                state[name] = value
-        module = str(self._esm)
+        source = _base64(encode(picture or self.filmstrip(), "JPEG", quality=72))
+        values = {name: getattr(self, name) for name in self._page}
+        buffers = {name: _base64(v) for name, v in values.items() if isinstance(v, bytes)}
+        state = {name: v for name, v in values.items() if not isinstance(v, bytes)}
         # Nothing inside a script may end it.
-        state_json, buffers_json = (json.dumps(x).replace("<", "\\u003c") for x in (state, buffers))
-        key = sha256(module, state_json, buffers_json)[:12]
-        source = base64.b64encode(encode(picture, "JPEG", quality=72)).decode()
+        state, buffers = (json.dumps(x).replace("<", "\\u003c") for x in (state, buffers))
+        script = str(self._esm)
         return _PAGE.format(
-            key=key,
+            key=hashlib.sha256((script + state + buffers).encode()).hexdigest()[:12],
             picture=f'<img style="max-width:100%" alt="{html.escape(self.alt_text())}" '
             f'src="data:image/jpeg;base64,{source}">',
-            module=base64.b64encode(module.encode()).decode(),
-            state=state_json,
-            buffers=buffers_json,
+            module=_base64(script.encode()),
+            state=state,
+            buffers=buffers,
         )
 
     def _repr_mimebundle_(self, **kwargs: object) -> tuple[dict, dict]:
         data, metadata = super()._repr_mimebundle_(**kwargs) or ({}, {})
-        picture = self.filmstrip()
+        picture, alt = self.filmstrip(), self.alt_text()
         small = few_colours([picture], 80)[0]
         forms = {
-            "text/plain": self.alt_text(),
+            "text/plain": alt,
             "text/html": self.page_html(picture),
-            "image/png": base64.b64encode(encode(small, "PNG", optimize=True)).decode(),
+            "image/png": _base64(encode(small, "PNG", optimize=True)),
         }
-        return {**data, **forms}, {**metadata, "image/png": {"alt": self.alt_text()}}
+        return {**data, **forms}, {**metadata, "image/png": {"alt": alt}}
 
 
-def encode(picture: Image.Image, kind: str, **options: object) -> bytes:
-    """The bytes of a picture in a format of Pillow."""
-    buffer = io.BytesIO()
-    picture.save(buffer, kind, **options)
-    return buffer.getvalue()
-
-
-def few_colours(pictures: list[Image.Image], count: int) -> list[Image.Image]:
-    """The pictures in one palette of `count` colours, the bands' among them, without
-    dither: that keeps them small, and moving ones calm."""
-    sample = Image.new("RGB", (pictures[0].width, pictures[0].height * min(4, len(pictures))))
-    for i in range(min(4, len(pictures))):
-        sample.paste(pictures[i * (len(pictures) - 1) // 3], (0, i * pictures[0].height))
-    fixed = [channel for name in ("low", "high") for channel in ImageColor.getrgb(COLOURS[name])]
-    found = sample.quantize(count - 2, method=Image.Quantize.MEDIANCUT).getpalette()
-    palette = Image.new("P", (1, 1))
-    palette.putpalette(fixed + found[: 3 * (count - 2)])
-    return [picture.quantize(palette=palette, dither=Image.Dither.NONE) for picture in pictures]
+def _base64(content: bytes) -> str:
+    return base64.b64encode(content).decode()

@@ -1,6 +1,6 @@
 // The fader: low band of one modality + high band of the other = hybrid, redrawn as you drag.
-// Python prepares the picture (bytes), every number and every sentence; this module splits the
-// bands as freqkd_lite.spectrum.split_bands does, and draws.
+// Python prepares the picture (bytes), numbers and text; this module splits the bands as
+// freqkd_lite.spectrum.split_bands does, and draws.
 
 // As in spectrum.py: a bin on the edge is low, whatever the rounding.
 const MOST_KEPT = 64e6, FRAME_TIME = 17; // bytes, ms
@@ -347,14 +347,14 @@ function curveOf({ x, divergence, top }, colours) {
 }
 
 function render({ model, el }) {
-  const spec = model.get("_spec"), { height: h, width: w, steps: states } = spec;
-  const channels = channelsOf(spec, viewOf(model.get("_pixels")));
+  const spec = model.get("spec"), { height: h, width: w, steps: states } = spec;
+  const channels = channelsOf(spec, viewOf(model.get("pixels")));
   const split = splitter(channels, h, w, spec.transform), cutoffs = states.map((s) => s.cutoff);
 
   const cutoff = slider(states.length, spec.label), box = make("input", { type: "checkbox" });
   const number = room("output", states.map((s) => s.number));
   const wave = room("div", states.map((s) => s.readout));
-  const parting = room("div", states.map((s) => s.parting));
+  const divergence = room("div", states.map((s) => s.divergence));
   const curve = curveOf(spec.curve, spec.colours);
   const parts = spec.colours.map((colour) => {
     const canvas = make("canvas", { role: "img", width: w, height: h });
@@ -380,10 +380,11 @@ function render({ model, el }) {
       make("div", { class: "knob" }, make("span", {}, "Cutoff"), cutoff, number,
         make("span", {}, "Divergence"), curve.node, make("span")),
       make("label", { class: "tick" }, box, " " + spec.swap_label)),
-    make("div", { class: "readout" }, wave, parting),
+    make("div", { class: "readout" }, wave, divergence),
     make("div", { class: spec.thumbnail ? "panels" : "panels coarse" },
       a, sign("+"), b, sign("="), c),
     make("div", { class: "footnote" }, spec.footnote));
+  keepKeys(root);
   el.append(root);
 
   function draw() {
@@ -394,13 +395,13 @@ function render({ model, el }) {
       part.context.putImageData(part.image, 0, 0);
       part.title.textContent = text[i];
       part.node.setAttribute("aria-label",
-        `${text[i]}, ${spec.about}. ${step.spoken}. ${spec.looks[i][i < 2 ? step.detail : side]}.`);
+        `${text[i]}, ${spec.about}. ${step.spoken}.`);
     });
     say(number, step.number);
     say(wave, step.readout);
-    say(parting, step.parting);
+    say(divergence, step.divergence);
     curve.at(cutoff.value / (states.length - 1));
-    cutoff.setAttribute("aria-valuetext", `${step.spoken}. ${step.parting}`);
+    cutoff.setAttribute("aria-valuetext", `${step.spoken}. ${step.divergence}`);
     meters.forEach(({ text: label, bar }, i) => {
       const source = i === side ? 0 : 1; // low of one, high of the other
       say(label, `${step.shares[source][i]} % of ${spec.energy[source]}`);

@@ -3,7 +3,7 @@
 Three panels: the low band of one modality + the high band of the other = a hybrid. Two controls:
 the cutoff, and a swap of the modalities. Under the cutoff's slider, on the same axis, the pair's
 own divergence curve. fader.js splits the bands in the browser, so the picture follows the hand;
-every number and sentence it shows is prepared here.
+numbers and text are prepared here.
 """
 
 from __future__ import annotations
@@ -31,28 +31,14 @@ from freqkd_lite.spectrum import (
 )
 from freqkd_lite.viz.style import COLOURS
 from freqkd_lite.widgets import drawing
-from freqkd_lite.widgets.drawing import write
-from freqkd_lite.widgets.embed import PageWidget, encode, few_colours, module
+from freqkd_lite.widgets.drawing import encode, few_colours, write
+from freqkd_lite.widgets.embed import PageWidget, module, nearest_step
 
 NAMES = ("RGB", "infrared")
 MAX_PIXELS = 60_000  # the page holds every pixel of both pictures: about 400 kB at this size
 RECORDED = (
-    0.5, 0.42, 0.36, 0.3, 0.26, 0.22, 0.19, 0.16, 0.14,
-    0.12, 0.1, 0.09, 0.08, 0.07, 0.06, 0.05, 0.04,
-)  # fmt: skip
-
-# How the bands look, for readers who can't see them, from long waves in the low band to short.
-LOW_LOOKS = (
-    "Soft patches without outlines",
-    "Large shapes without sharp edges",
-    "A slightly blurred picture",
-    "Nearly the whole picture",
-)
-HIGH_LOOKS = (
-    "Nearly all but the large light and dark areas, on even grey",
-    "Outlines and texture on even grey",
-    "Thin outlines and fine texture on even grey",
-    "At most faint noise on even grey",
+    *(0.5, 0.42, 0.36, 0.3, 0.26, 0.22, 0.19, 0.16, 0.14),
+    *(0.12, 0.1, 0.09, 0.08, 0.07, 0.06, 0.05, 0.04),
 )
 
 
@@ -101,15 +87,15 @@ def fader(
 
 
 class Fader(PageWidget):
-    """What `fader` returns. `cutoff` and `swap` follow the reader, can be set and be observed;
-    `cutoffs` are the slider's steps; at each, `shares` (steps, 2) is the low band's share of the
-    energy, the mean left out, of RGB and of infrared, and `divergences` (steps, 2) how far they
-    part in the low and in the high band, NaN in a band that holds nothing."""
+    """What `fader` returns. `cutoff` and `swap` follow the reader, can be set and observed;
+    `cutoffs` are the slider's steps. For each step, `shares` (steps, 2) is the low band's share of
+    the energy, the mean left out, of RGB and of infrared, and `divergences` (steps, 2) are those in
+    the low and in the high band, NaN in a band that holds nothing."""
 
     _esm = module("fader")
-    _page = ("_spec", "_pixels", "cutoff", "swap")
-    _spec = traitlets.Dict().tag(sync=True)
-    _pixels = traitlets.Bytes().tag(sync=True)
+    _page = ("spec", "pixels", "cutoff", "swap")
+    spec = traitlets.Dict().tag(sync=True)
+    pixels = traitlets.Bytes().tag(sync=True)
     cutoff = traitlets.Float(0.5).tag(sync=True)
     swap = traitlets.Bool(False).tag(sync=True)
 
@@ -123,20 +109,20 @@ class Fader(PageWidget):
         gain: float,
         **state: object,
     ):
-        """pictures: what is drawn, (channels, h, w) each; maps: what the numbers tell of; band:
+        """pictures: what is drawn, (channels, h, w) each; maps: what the numbers are of; band:
         shape, edge and transform, as `split_bands` takes them."""
         limit = CUTOFF_LIMITS[band["shape"]]
         steps = [step / 100 for step in range(1, int(limit * 100) + 1)]
         self.cutoffs = (*steps, limit) if limit > steps[-1] else tuple(steps)
-        self.band = band
+        self.band, self.is_features = band, is_features
+        self.pictures = tuple(picture.double() for picture in pictures)
         spectra = _spectra(maps, band["transform"], grey=not is_features)
         shares, self.divergences = _by_cutoff(spectra, self.cutoffs, band)
         self.shares = shares[..., 0]
-        self.pictures = tuple(picture.double() for picture in pictures)
         pixels = torch.cat(self.pictures)
         pixels = pixels.float() if is_features else (pixels * 255).round().byte()
-        unit = "token" if is_features else "pixel"
-        kind = " features" if is_features else ""
+        unit, kind = ("token", " features") if is_features else ("pixel", "")
+        by_step = zip(self.cutoffs, shares.tolist(), self.divergences.tolist(), strict=True)
         spec = {
             "dtype": "float32" if is_features else "uint8",
             "channels": [len(picture) for picture in pictures],
@@ -151,37 +137,20 @@ class Fader(PageWidget):
             "label": "Cutoff, as a share of the Nyquist frequency of an axis",
             "swap_label": f"Swap: low of {NAMES[1]}, high of {NAMES[0]}",
             "energy": [f"{name}{kind}'{'' if kind else 's'} energy" for name in NAMES],
-            "question": "" if is_features else "Seen small: RGB or heat?",
+            "question": "" if is_features else "Seen small: RGB or infrared?",
             "footnote": _footnote(len(maps[0]) if is_features else 0, gain, band, pixels.shape[1:]),
             "about": about,
             "panels": [
                 [f"Low band of {low}{kind}", f"High band of {high}{kind}", f"Hybrid{kind}"]
                 for low, high in (NAMES, NAMES[::-1])
             ],
-            "looks": [
-                LOW_LOOKS,
-                HIGH_LOOKS,
-                [f"{b}'s outlines over {a}'s large areas" for a, b in (NAMES, NAMES[::-1])],
-            ],
-            "steps": [
-                _step(cutoff, share, parted, unit, band["edge"])
-                for cutoff, share, parted in zip(
-                    self.cutoffs, shares.tolist(), self.divergences.tolist(), strict=True
-                )
-            ],
+            "steps": [_step(*numbers, unit, band["edge"]) for numbers in by_step],
         }
-        super().__init__(_spec=spec, _pixels=pixels.contiguous().numpy().tobytes(), **state)
+        super().__init__(spec=spec, pixels=pixels.contiguous().numpy().tobytes(), **state)
 
     @traitlets.validate("cutoff")
     def _known_cutoff(self, proposal: dict) -> float:
-        cutoff = proposal["value"]
-        nearest = min(self.cutoffs, key=lambda step: abs(step - cutoff))
-        if not abs(nearest - cutoff) < 1e-9:
-            raise UserError(
-                f"cutoff={cutoff:g} is no step of the slider: give hundredths from "
-                f"{self.cutoffs[0]} to {self.cutoffs[-1]}, such as {nearest}."
-            )
-        return nearest
+        return nearest_step("cutoff", proposal["value"], self.cutoffs)
 
     def panels(self, cutoff: float | None = None, swap: bool | None = None) -> list[np.ndarray]:
         """The three pictures at a cutoff (now, if None): uint8 (h, w, 3) low, high and hybrid."""
@@ -189,44 +158,42 @@ class Fader(PageWidget):
         swap = self.swap if swap is None else swap
         bands = [split_bands(x, cutoff, **self.band) for x in self.pictures]
         low, high = bands[swap][0], bands[not swap][1]
-        shown = (low, 0.5 + self._spec["gain"] * high, low + high)
+        shown = (low, 0.5 + self.spec["gain"] * high, low + high)
         return [
             (x.expand(3, -1, -1) * 255).round().clamp(0, 255).byte().permute(1, 2, 0).numpy()
             for x in shown
         ]
 
-    def alt_text(self) -> str:
-        """What the filmstrip shows, in words."""
-        (low, high, hybrid), steps = self._spec["panels"][self.swap], self._spec["steps"]
-        rows = "; ".join(
-            f"at cutoff {cutoff:g} {LOW_LOOKS[detail].lower()}, and "
-            f"{HIGH_LOOKS[detail][0].lower()}{HIGH_LOOKS[detail][1:]}"
-            for cutoff in self._strip_cutoffs()
-            for detail in [steps[self.cutoffs.index(cutoff)]["detail"]]
-        )
-        return (
-            f"{self._spec['about']}. Three panels a row: {low}, {high}, and their sum, the "
-            f"{hybrid.lower()}. Low and high: {rows}."
-        )
-
-    def filmstrip(self) -> Image.Image:
-        """The fader at three cutoffs, one below the other: what stands where no script runs."""
-        cutoffs = self._strip_cutoffs()
-        cards = [self.card(c, self.swap, footnote=c == cutoffs[-1]) for c in cutoffs]
-        strip = Image.new("RGB", (cards[0].width, sum(c.height for c in cards)), "white")
-        for i, card in enumerate(cards):
-            strip.paste(card, (0, i * cards[0].height))
-        return strip
-
-    def _strip_cutoffs(self) -> list[float]:
-        others = (0.25, 0.5, 0.75) if self._spec["dtype"] == "float32" else (0.06, 0.15, 0.5)
+    def states(self) -> list[float]:
+        """The cutoff now, and two others."""
+        others = (0.25, 0.5, 0.75) if self.is_features else (0.06, 0.15, 0.5)
         return sorted({*sorted(others, key=lambda c: abs(c - self.cutoff))[1:], self.cutoff})
+
+    def step(self, cutoff: float) -> dict:
+        """What the page says at a cutoff, see `_step`."""
+        return self.spec["steps"][self.cutoffs.index(cutoff)]
+
+    def alt_text(self) -> str:
+        panels = self.spec["panels"][self.swap]
+        rows = []
+        for cutoff in self.states():
+            shares = self.step(cutoff)["shares"]
+            low, high = shares[self.swap][0], shares[not self.swap][1]
+            rows.append(f"cutoff {cutoff:g}, {low} % and {high} %")
+        return (
+            f"{self.spec['about']}. Three panels a row: {panels[0]}, {panels[1]}, and their sum, "
+            f"the {panels[2].lower()}. Share of the energy in the first two: {'; '.join(rows)}."
+        )
+
+    def cards(self) -> list[Image.Image]:
+        states = self.states()
+        return [self.card(c, self.swap, footnote=c == states[-1]) for c in states]
 
     def card(
         self, cutoff: float, swap: bool, controls: bool = False, footnote: bool = True
     ) -> Image.Image:
         """One state drawn as a picture, much as the page shows it."""
-        spec, step = self._spec, self._spec["steps"][self.cutoffs.index(cutoff)]
+        spec, step = self.spec, self.step(cutoff)
         scale = max(1, 224 // spec["width"])
         w, h = spec["width"] * scale, spec["height"] * scale
         gap, strip = 24, 36 if controls else 4
@@ -234,17 +201,17 @@ class Fader(PageWidget):
         notes = drawing.wrapped(spec["footnote"], width - 16) if footnote else []
         card, draw = drawing.canvas(width, top + 24 + h + 60 + 16 * len(notes))
         track = (60, card.width - 270) if controls else (8, card.width - 9)
-        share = self.cutoffs.index(cutoff) / (len(self.cutoffs) - 1)
+        at = self.cutoffs.index(cutoff) / (len(self.cutoffs) - 1)
         box = (track[0], strip, track[1], strip + 34)
-        drawing.cut_curve(draw, box, spec["curve"], share, spec["colours"])
+        drawing.cut_curve(draw, box, spec["curve"], at, spec["colours"])
         write(draw, 8, top - 42, f"Cutoff {step['number']}: {step['readout']}")
-        write(draw, 8, top - 22, step["parting"], 12)
+        write(draw, 8, top - 22, step["divergence"], 12)
         if controls:
-            self._draw_controls(draw, share, swap, track)
+            self._draw_controls(draw, at, swap, track)
         for i, pixels in enumerate(self.panels(cutoff, swap)):
             x, y = 8 + i * (w + gap), top + 24
             drawing.titled(draw, x, top + 2, spec["panels"][swap][i], spec["colours"][i])
-            picture = drawing.as_picture(pixels, w)
+            picture = drawing.enlarged(pixels, w)
             card.paste(picture, (x, y))
             if i:
                 write(draw, x - gap / 2, y + h / 2, "+="[i - 1], 20, anchor="mm")
@@ -277,7 +244,7 @@ class Fader(PageWidget):
         draw.rounded_rectangle((x, y - 8, x + 16, y + 8), 3, "#0072b2" if swap else "white", "#777")
         if swap:
             draw.line((x + 4, y, x + 7, y + 4, x + 13, y - 4), "white", 2)
-        write(draw, x + 24, y - 9, self._spec["swap_label"])
+        write(draw, x + 24, y - 9, self.spec["swap_label"])
 
 
 def record(pair: Pair | tuple, path: str | Path, limit: int = 1_500_000, **options: object) -> Path:
@@ -298,8 +265,8 @@ def record(pair: Pair | tuple, path: str | Path, limit: int = 1_500_000, **optio
             packing = {"optimize": False, "disposal": 1}
         else:
             packing = {"quality": 70, "method": 4}
-        data = encode(frames[0], path.suffix[1:].upper(), save_all=True, append_images=frames[1:],
-                      duration=times, loop=0, **packing)  # fmt: skip
+        packing |= {"save_all": True, "append_images": frames[1:], "duration": times, "loop": 0}
+        data = encode(frames[0], path.suffix[1:].upper(), **packing)
         if len(data) <= limit:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(data)
@@ -308,49 +275,43 @@ def record(pair: Pair | tuple, path: str | Path, limit: int = 1_500_000, **optio
 
 
 def _step(
-    cutoff: float, shares: list[list[float]], parted: list[float], unit: str, edge: str
+    cutoff: float, shares: list[list[float]], divergences: list[float], unit: str, edge: str
 ) -> dict:
-    """What the page says at one cutoff; `shares`: of RGB and infrared, low and high; `parted`:
-    divergence in the low and the high band."""
+    """What the page says at one cutoff. shares: of RGB and infrared, in the low and high band."""
     number = f"{cutoff:.2f}" if cutoff == round(cutoff, 2) else f"{cutoff:.3f}"
     wave = 2 / cutoff
-    words = f"{wave:.0f}" if wave >= 10 else f"{wave:.2g}"
-    edges = (24, 8, 3) if unit == "pixel" else (8, 4, 2.3)
-    low, high = ("none" if math.isnan(d) else f"{d:.2f}" for d in parted)
+    wave = f"waves of {f'{wave:.0f}' if wave >= 10 else f'{wave:.2g}'} {unit}s and longer are low"
+    cycles = f"{cutoff / 2:.3g} cycles per {unit}"
+    low, high = ("none" if math.isnan(d) else f"{d:.2f}" for d in divergences)
+    scale = "0 identical, 1 unrelated, 2 opposite"
     return {
         "cutoff": cutoff,
         "number": number,
-        "readout": f"waves of {words} {unit}s and longer are low "
-        f"({cutoff / 2:.3g} cycles per {unit}, {number} of Nyquist)",
-        "parting": f"Divergence (0 identical, 1 unrelated, 2 opposite): low band {low}, "
-        f"high band {high}",
-        "spoken": f"{number} of the Nyquist frequency, {cutoff / 2:.3g} cycles per {unit}: "
-        f"waves of {words} {unit}s and longer are low",
+        "readout": f"{wave} ({cycles}, {number} of Nyquist)",
+        "divergence": f"Divergence ({scale}): low band {low}, high band {high}",
+        "spoken": f"{number} of the Nyquist frequency, {cycles}: {wave}",
         # Hard bands share nothing, so the second is what the first leaves, when rounded too.
         "shares": [
             [f"{100 * a:.1f}", f"{100 * b if edge == 'soft' else 100 - round(100 * a, 1):.1f}"]
             for a, b in shares
         ],
-        "detail": sum(wave < edge for edge in edges),
     }
 
 
 def _footnote(channels: int, gain: float, band: dict[str, str], grid: Sequence[int]) -> str:
-    words = "Energy: sum of squares, the mean aside."
+    text = "Energy: sum of squares without the mean."
     if channels:
-        words = (
-            f"Energy of all {channels} channels, their means aside; the pictures show the first "
+        text = (
+            f"Energy of all {channels} channels without their means; the pictures show the first "
             "three principal components in one basis for both."
         )
     elif gain != 1:
-        words += f" The high band is drawn with {gain:g} times its contrast."
+        text += f" The high band is drawn with {gain:g} times its contrast."
     if band["edge"] == "soft":
-        shared, _ = band_overlap(band_mask(*grid, **band), transform=band["transform"])
-        words += (
-            f" Soft edges overlap: at cutoff 0.5 the bands lack {100 * shared:.0f} % of white "
-            "noise's energy."
-        )
-    return words
+        lost, _ = band_overlap(band_mask(*grid, **band), transform=band["transform"])
+        text += f" Soft edges overlap: at cutoff 0.5 the bands lack {lost:.0%} of white noise's"
+        text += " energy."
+    return text
 
 
 def _spectra(maps: tuple[Tensor, Tensor], transform: str, grey: bool) -> dict[str, Tensor]:

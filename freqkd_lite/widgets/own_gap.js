@@ -40,18 +40,18 @@ function plotOf({ rho, top, real, low, high, colours, labels }) {
 // What a point of the grid shows: its curve, its sentence, its two pictures.
 export function stateAt(spec, i, j) {
   const index = i * spec.knobs[1].values.length + j;
-  return { curve: spec.curves[index], said: spec.said[index], shown: spec.shown[index] };
+  return { curve: spec.curves[index], readout: spec.readouts[index], shown: spec.shown[index] };
 }
 
 function render({ model, el }) {
-  const spec = model.get("_spec"), { knobs, size: [h, w] } = spec;
+  const spec = model.get("spec"), { knobs, size: [h, w] } = spec;
   const plot = plotOf(spec.plot);
   const canvases = [0, 1].map(() => make("canvas", { role: "img", width: w, height: h }));
   const parts = [...canvases, plot.node].map((node, i) =>
     figure(spec.titles[i], spec.colours[i], node));
   const inputs = knobs.map((knob) => slider(knob.values.length, knob.label));
   const numbers = knobs.map((knob) => room("output", knob.texts));
-  const readout = room("div", spec.said);
+  const readout = room("div", spec.readouts);
   readout.classList.add("readout");
   // What a picture shows of the knobs that change it.
   const captionOf = (k, texts) => knobs.map((knob, n) =>
@@ -65,12 +65,13 @@ function render({ model, el }) {
       make("label", { class: "knob" }, knob.label, inputs[i], numbers[i]))),
     readout, make("div", { class: "panels three" }, ...parts.map((part) => part.figure)),
     make("div", { class: "footnote" }, spec.footnote));
+  keepKeys(root);
   el.append(root);
 
   let images = null;
   function draw() {
     const [i, j] = inputs.map((input) => Number(input.value));
-    const { curve, said, shown } = stateAt(spec, i, j);
+    const { curve, readout: said, shown } = stateAt(spec, i, j);
     const texts = [knobs[0].texts[i], knobs[1].texts[j]];
     texts.forEach((text, k) => {
       say(numbers[k], text);

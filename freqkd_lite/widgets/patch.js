@@ -42,8 +42,8 @@ export function rank(map, at) {
 // ---- the page --------------------------------------------------------------------------------
 
 function render({ model, el }) {
-  const spec = model.get("_spec"), { size: [h, w], grid: [rows, columns], cell } = spec;
-  const vectors = vectorsOf(spec, viewOf(model.get("_vectors")));
+  const spec = model.get("spec"), { size: [h, w], grid: [rows, columns], cell } = spec;
+  const vectors = vectorsOf(spec, viewOf(model.get("vectors")));
   const canvases = [0, 1, 2].map(() => make("canvas", { width: w, height: h, role: "img" }));
   const parts = canvases.map((canvas, i) => figure("", spec.colours[i], canvas));
   const asked = canvases[0], box = make("input", { type: "checkbox" });
@@ -64,6 +64,7 @@ function render({ model, el }) {
       make("span", { class: "tick" }, spec.legend[0] + " ", bar, " " + spec.legend[1])),
     readout, make("div", { class: "panels three" }, ...parts.map((part) => part.figure)),
     make("div", { class: "footnote" }, spec.footnote));
+  keepKeys(root);
   el.append(root);
 
   let images = null, at = 0;
@@ -139,7 +140,6 @@ function render({ model, el }) {
       ArrowRight: [row, column + 1], Home: [row, 0], End: [row, columns - 1] }[event.key];
     if (!to) return;
     event.preventDefault();
-    event.stopPropagation(); // in the lab, arrows would also move between cells
     go(...to);
   });
   load(model, spec, root, (found) => {

@@ -53,7 +53,7 @@ export const viewOf = (bytes) =>
 // Hands on the pictures of a trait that holds JPEGs one after the other, cut at the offsets `cuts`;
 // `root` is then marked as ready.
 export async function load(model, { cuts }, root, take) {
-  const { buffer, byteOffset } = viewOf(model.get("_pictures"));
+  const { buffer, byteOffset } = viewOf(model.get("jpegs"));
   take(await Promise.all(cuts.slice(1).map((end, i) => createImageBitmap(new Blob(
     [new Uint8Array(buffer, byteOffset + cuts[i], end - cuts[i])], { type: "image/jpeg" })))));
   root.dataset.ready = "";
@@ -78,6 +78,16 @@ export const say = (place, text) => { place.firstChild.textContent = text; };
 
 export function slider(count, label) {
   return make("input", { type: "range", min: 0, max: count - 1, step: 1, "aria-label": label });
+}
+
+// Keeps the keys that move a slider from what is around it: in the lab, arrows would otherwise move
+// between cells, and the slider would lose the focus.
+const KEYS = ["ArrowUp", "ArrowDown", "ArrowLeft", "ArrowRight", "Home", "End", "PageUp", "PageDown"];
+
+export function keepKeys(root) {
+  root.addEventListener("keydown", (event) => {
+    if (KEYS.includes(event.key)) event.stopPropagation();
+  });
 }
 
 // A control as `bind` takes it: a slider over `values`, and a box to tick.

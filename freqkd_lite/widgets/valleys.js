@@ -1,18 +1,16 @@
 // Two valleys: one slider, three losses, a ball on each. Costs and slopes come from Python; this
 // module draws them, and moves each ball down its own slope.
 
-const STYLE = `
-.freqkd-valleys { font: 14px system-ui, sans-serif; color: inherit; max-width: 1000px; }
+const VALLEYS_STYLE = `
 .freqkd-valleys .panels { display: grid; gap: 16px; margin-top: 8px;
-  grid-template-columns: repeat(auto-fit, minmax(210px, 1fr)); }
-.freqkd-valleys svg { width: 100%; height: auto; }
-.freqkd-valleys svg text { fill: currentColor; font-size: 12px; text-anchor: middle; }
-.freqkd-valleys .controls { display: flex; flex-wrap: wrap; gap: 12px; align-items: center; }
-.freqkd-valleys input { flex: 1 1 220px; }
-.freqkd-valleys .panels div div { font-variant-numeric: tabular-nums; line-height: 1.4;
-  min-height: 2.8em; } /* room for a second line: nothing jumps */
+  grid-template-columns: repeat(auto-fit, minmax(210px, 1fr)); grid-template-rows: none; }
+.freqkd-valleys figure { grid-row: auto; grid-template-rows: auto; }
+.freqkd-valleys svg text { text-anchor: middle; }
+.freqkd-valleys .controls { align-items: center; }
+.freqkd-valleys .controls input { flex: 1 1 220px; width: auto; }
+.freqkd-valleys figcaption { min-height: 2.8em; } /* room for a second line: nothing jumps */
 .freqkd-valleys button { font: inherit; padding: 4px 12px; }`;
-const WIDTH = 240, HEIGHT = 160, TOP = 4.5, REACH = 40;
+const WIDTH = 240, HEIGHT = 160, REACH = 40, POSITIONS = 81; // of the slider, from -2 to 2
 
 // The value at t of a table over evenly spaced steps, on straight lines.
 export function between(steps, values, t) {
@@ -27,65 +25,62 @@ export function moved({ steps, rate }, { slope }, t) {
   return Math.max(steps[0], Math.min(steps.at(-1), t - rate * push));
 }
 
-function node(tag, attributes = {}, ...children) {
-  const drawn = ["svg", "g", "polyline", "circle", "line", "text"].includes(tag);
-  const made = drawn ? document.createElementNS("http://www.w3.org/2000/svg", tag)
-    : document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
-  made.append(...children);
-  return made;
-}
-
-// A loss's valley with its ball and arrow; `show(t)` moves them and returns the words for it.
+// A loss's valley with its ball and arrow; `show(t)` moves them.
 function valley(spec, loss) {
   const x = (t) => ((t + 2) / 4) * WIDTH;
-  const y = (t) => 8 + HEIGHT * (1 - Math.min(TOP, between(spec.steps, loss.cost, t)) / TOP);
-  const ball = node("circle", { r: 7, fill: loss.colour, stroke: "currentColor" });
-  const arrow = node("line", { class: "arrow", stroke: "currentColor", "stroke-width": 3 });
-  const head = node("polyline", { fill: "none", stroke: "currentColor", "stroke-width": 3 });
-  const foot = HEIGHT + 10;
+  const y = (t) =>
+    8 + HEIGHT * (1 - Math.min(spec.top, between(spec.steps, loss.cost, t)) / spec.top);
+  const line = { fill: "none", "stroke-width": 3 };
+  const ball = svg("circle", { r: 7, fill: loss.colour, stroke: "currentColor" });
+  const arrow = svg("line", { ...line, class: "arrow", stroke: "currentColor" });
+  const head = svg("polyline", { ...line, stroke: "currentColor" });
+  const foot = HEIGHT + 10, shown = spec.steps.filter((t, i) => loss.cost[i] < spec.top);
   const marks = spec.marks.flatMap(([t, word]) => [
-    node("line", { x1: x(t), x2: x(t), y1: foot, y2: foot + 5, stroke: "currentColor" }),
-    node("text", { x: x(t), y: foot + 18 }, `${t}`),
-    node("text", { x: x(t), y: foot + 32 }, word)]);
-  const drawing = node("svg", { viewBox: `-24 0 ${WIDTH + 48} ${foot + 38}`, role: "img" },
-    node("line", { x1: 0, x2: WIDTH, y1: foot, y2: foot, stroke: "currentColor", opacity: 0.4 }),
-    node("polyline", { fill: "none", stroke: loss.colour, "stroke-width": 3,
-      points: spec.steps.filter((t, i) => loss.cost[i] < TOP).map((t) => `${x(t)},${y(t)}`)
-        .join(" ") }), arrow, head, ball, ...marks);
-  const words = node("div");
-  return { panel: node("div", {}, node("strong", {}, loss.name), drawing, words), show(t) {
-    const slope = between(spec.steps, loss.slope, t);
-    const cx = x(t), cy = y(t) - 8, push = -Math.max(-1, Math.min(1, slope / 2)) * REACH;
-    for (const [name, value] of Object.entries({ cx, cy })) ball.setAttribute(name, value);
-    const tip = cx + push, side = Math.sign(push) * Math.min(6, Math.abs(push));
-    for (const [name, value] of Object.entries({ x1: cx, x2: tip, y1: cy, y2: cy }))
-      arrow.setAttribute(name, value);
-    head.setAttribute("points", `${tip - side},${cy - 5} ${tip},${cy} ${tip - side},${cy + 5}`);
+    svg("line", { x1: x(t), x2: x(t), y1: foot, y2: foot + 5, stroke: "currentColor" }),
+    svg("text", { x: x(t), y: foot + 18 }, `${t}`),
+    svg("text", { x: x(t), y: foot + 32 }, word)]);
+  const drawing = svg("svg", { viewBox: `-24 0 ${WIDTH + 48} ${foot + 38}`, role: "img" },
+    svg("line", { x1: 0, x2: WIDTH, y1: foot, y2: foot, stroke: "currentColor", opacity: 0.4 }),
+    svg("polyline", { ...line, stroke: loss.colour,
+      points: shown.map((t) => `${x(t)},${y(t)}`).join(" ") }), arrow, head, ball, ...marks);
+  const part = figure(loss.name, loss.colour, drawing);
+  const set = (node, values) => {
+    for (const [name, value] of Object.entries(values)) node.setAttribute(name, value);
+  };
+  return { figure: part.figure, show(t) {
+    const slope = between(spec.steps, loss.slope, t), cx = x(t), cy = y(t) - 8;
+    const push = -Math.max(-1, Math.min(1, slope / 2)) * REACH, tip = cx + push;
+    const side = Math.sign(push) * Math.min(6, Math.abs(push));
+    set(ball, { cx, cy });
+    set(arrow, { x1: cx, x2: tip, y1: cy, y2: cy });
+    set(head, { points: `${tip - side},${cy - 5} ${tip},${cy} ${tip - side},${cy + 5}` });
     const cost = between(spec.steps, loss.cost, t).toFixed(2);
     const steep = (Math.abs(slope) < 0.005 ? 0 : slope).toFixed(2);
-    words.textContent = `t ${t.toFixed(2)}, cost ${cost}, slope ${steep}`;
-    drawing.setAttribute("aria-label", `${loss.name}: ${words.textContent}`);
+    part.caption.textContent = `t ${t.toFixed(2)}, cost ${cost}, slope ${steep}`;
+    drawing.setAttribute("aria-label", `${loss.name}: ${part.caption.textContent}`);
   } };
 }
 
 function render({ model, el }) {
-  const spec = model.get("_spec"), parts = spec.losses.map((loss) => valley(spec, loss));
-  const input = node("input", { type: "range", min: -2, max: 2, step: 0.05,
-    "aria-label": spec.label });
-  const button = node("button", { type: "button" }, spec.roll);
-  const root = node("div", { class: "freqkd-valleys", role: "group", "aria-label": spec.title },
-    node("style", {}, STYLE), node("label", {}, spec.label),
-    node("div", { class: "controls" }, input, button),
-    node("div", { class: "panels" }, ...parts.map((part) => part.panel)));
+  const spec = model.get("spec"), parts = spec.losses.map((loss) => valley(spec, loss));
+  const values = Array.from({ length: POSITIONS }, (_, i) => i / 20 - 2);
+  const input = slider(POSITIONS, spec.label), control = steps(input, values);
+  const button = make("button", { type: "button" }, spec.roll);
+  const root = make("div", { class: "freqkd freqkd-valleys", role: "group",
+    "aria-label": spec.title }, make("style", {}, STYLE + VALLEYS_STYLE),
+    make("label", {}, spec.label), make("div", { class: "controls" }, input, button),
+    make("div", { class: "panels" }, ...parts.map((part) => part.figure)));
+  keepKeys(root);
   el.append(root);
 
-  let balls = [], frame = 0;
+  let balls = [], start = null, frame = 0;
   const show = () => parts.forEach((part, i) => part.show(balls[i]));
-  const put = () => {
+  const put = () => { // every ball to where the slider is, unless it started there
+    if (control.read() === start) return;
     cancelAnimationFrame(frame);
-    input.value = model.get("t");
-    balls = parts.map(() => model.get("t"));
+    start = control.read();
+    balls = parts.map(() => start);
+    input.setAttribute("aria-valuetext", `t ${start.toFixed(2)}`);
     show();
   };
   const step = () => {
@@ -105,16 +100,10 @@ function render({ model, el }) {
     show();
     if (!resting) frame = requestAnimationFrame(roll);
   };
-  input.addEventListener("input", () => {
-    model.set("t", Number(input.value));
-    model.save_changes();
-    put();
-  });
-  input.addEventListener("change", roll); // let go
+  const { stop } = bind(model, { t: control }, put);
+  input.addEventListener("change", () => { put(); roll(); }); // let go
   button.addEventListener("click", roll);
-  model.on("change:t", put);
-  put();
-  return () => { cancelAnimationFrame(frame); model.off("change:t", put); root.remove(); };
+  return () => { cancelAnimationFrame(frame); stop(); root.remove(); };
 }
 
 export default { render };

@@ -1,30 +1,33 @@
 """Two valleys: a ball rolls on what a loss charges for a high band that is t times the teacher's.
 
-One slider sets t on three losses; each shows its cost as a valley, a ball on it, and the gradient
+One slider sets t for three losses; each shows its cost as a valley, a ball on it, and the gradient
 as an arrow. Let go, and every ball rolls to where its loss would take a student. Costs and slopes
-are made here; valleys.js draws them and lets the balls roll.
+are computed here; valleys.js draws them and moves the balls.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import numpy as np
 import traitlets
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 from torch import Tensor, log1p
 
 from freqkd_lite.errors import UserError
 from freqkd_lite.names import NAMES
 from freqkd_lite.viz.style import COLOURS
-from freqkd_lite.widgets.embed import PageWidget
+from freqkd_lite.widgets import drawing
+from freqkd_lite.widgets.embed import PageWidget, module
 
 STEPS = np.linspace(-2, 2, 161)
-TOP = 4.5  # of the picture, in units of no high band at all
-RATE = 0.05  # of a step down the slope; steps are at most as long as that
-LOOKS = {"mse": ("MSE", COLOURS["mse"]), "code": (NAMES["code"], COLOURS["code"]),
-         "robust": ("robust, with signs", COLOURS["low"])}  # fmt: skip
+TOP = 4.5  # of the plot, in units of the cost of no high band
+RATE = 0.05  # step size of the descent, and the longest step
+LOOKS = {
+    "mse": ("MSE", COLOURS["mse"]),
+    "freqkd_code": (NAMES["freqkd_code"], COLOURS["freqkd_code"]),
+    "robust": ("robust, with signs", COLOURS["low"]),
+}
 
 
 def valleys(highs: Sequence[Tensor], t: float = -0.5) -> Valleys:
@@ -34,22 +37,22 @@ def valleys(highs: Sequence[Tensor], t: float = -0.5) -> Valleys:
 
 
 def costs_of(highs: Sequence[Tensor]) -> dict[str, np.ndarray]:
-    """Cost of t x the teacher's high band at `STEPS` under three high-band terms, (steps,) each, in
-    units of that of no high band at all; summed over blocks. The constant of `robust` is what it
-    would measure of a student without a high band, median |h|."""
+    """Cost of t times the teacher's high band at `STEPS` under three losses, (steps,) each, in
+    units of the cost of no high band; summed over blocks. The constant of `robust` is what it would
+    measure on a student without a high band, median |h|."""
     blocks = [h.detach().flatten().double() for h in highs]
     if not blocks or not all(h.any() for h in blocks):
         raise UserError("valleys() needs maps with a high band: give split_bands(map)[1] of each.")
-    c = [h.abs().median().clamp_min(1e-12) for h in blocks]
+    medians = [h.abs().median().clamp_min(1e-12) for h in blocks]
 
     def total(cost: Callable[[Tensor, Tensor, float], Tensor]) -> np.ndarray:
-        pairs = list(zip(blocks, c, strict=True))
+        pairs = list(zip(blocks, medians, strict=True))
         at = np.array([sum(float(cost(h, m, t).mean()) for h, m in pairs) for t in (*STEPS, 0.0)])
         return at[:-1] / at[-1]
 
     return {
         "mse": total(lambda h, m, t: (t * h - h) ** 2),
-        "code": total(lambda h, m, t: (log1p((t * h).abs()) - log1p(h.abs())) ** 2),
+        "freqkd_code": total(lambda h, m, t: (log1p((t * h).abs()) - log1p(h.abs())) ** 2),
         "robust": total(lambda h, m, t: m**2 * log1p(((t * h - h) / m) ** 2)),
     }
 
@@ -66,11 +69,11 @@ def rest(cost: np.ndarray, t: float) -> float:
 
 
 class Valleys(PageWidget):
-    """What `valleys` returns. `t` follows the reader, can be set and be observed."""
+    """What `valleys` returns. `t` follows the reader, can be set and observed."""
 
-    _esm = Path(__file__).with_name("valleys.js")
-    _page = ("_spec", "t")
-    _spec = traitlets.Dict().tag(sync=True)
+    _esm = module("valleys")
+    _page = ("spec", "t")
+    spec = traitlets.Dict().tag(sync=True)
     t = traitlets.Float(-0.5).tag(sync=True)
 
     def __init__(self, costs: dict[str, np.ndarray], **state: object):
@@ -82,46 +85,50 @@ class Valleys(PageWidget):
             "marks": [[-1, "negated"], [0, "none"], [1, "teacher's"]],
             "rate": RATE,
             "steps": STEPS.round(4).tolist(),
+            "top": TOP,
             "losses": [
-                {"name": LOOKS[name][0], "colour": LOOKS[name][1], "cost": cost.round(5).tolist(),
-                 "slope": np.gradient(cost, STEPS).round(5).tolist()}
+                {
+                    "name": LOOKS[name][0],
+                    "colour": LOOKS[name][1],
+                    "cost": cost.round(5).tolist(),
+                    "slope": np.gradient(cost, STEPS).round(5).tolist(),
+                }
                 for name, cost in costs.items()
             ],
-        }  # fmt: skip
-        super().__init__(_spec=spec, **state)
+        }
+        super().__init__(spec=spec, **state)
 
     @traitlets.validate("t")
     def _within(self, proposal: dict) -> float:
         if not -2 <= proposal["value"] <= 2:
-            raise UserError(f"t={proposal['value']:g} is off the slope: give -2 to 2.")
+            raise UserError(f"t={proposal['value']:g} is outside the plot: give -2 to 2.")
         return proposal["value"]
 
     def alt_text(self) -> str:
-        """What the picture shows, in words."""
-        ends = "; ".join(f"{LOOKS[n][0]}: {rest(c, self.t):.2f}" for n, c in self.costs.items())
+        ends = "; ".join(f"{LOOKS[n][0]} {rest(c, self.t):.2f}" for n, c in self.costs.items())
         return (
-            "The cost of a high band that is t times the teacher's, against t from -2 to 2, under "
-            f"{len(self.costs)} losses. A ball let go at t = {self.t:.2f} comes to rest at {ends}."
+            "Cost against t, from -2 to 2, for a high band that is t times the teacher's. "
+            f"A ball let go at t = {self.t:.2f} comes to rest at {ends}."
         )
 
-    def filmstrip(self) -> Image.Image:
+    def cards(self) -> list[Image.Image]:
         """The three valleys with a ball at t, hollow, and where it comes to rest, full."""
         w, h, gap = 224, 150, 20
-        card = Image.new("RGB", (len(self.costs) * (w + gap), h + 52), "white")
-        draw, font = ImageDraw.Draw(card), ImageFont.load_default(12)
+        card, draw = drawing.canvas(len(self.costs) * (w + gap), h + 52)
         for i, (name, cost) in enumerate(self.costs.items()):
-            words, colour = LOOKS[name]
+            label, colour = LOOKS[name]
             left = i * (w + gap) + gap // 2
+            box = (left, 24, left + w, 24 + h)
 
-            def at(t: float, left: int = left, cost: np.ndarray = cost) -> tuple[float, float]:
+            def at(t: float, box: drawing.Box = box, cost: np.ndarray = cost) -> tuple:
                 level = min(float(np.interp(t, STEPS, cost)), TOP)
-                return left + (t + 2) / 4 * w, 24 + h - level / TOP * h
+                return drawing.place([(t + 2) / 4], [level], box, TOP)[0]
 
-            draw.text((left, 4), words, colour, font=font)
+            drawing.write(draw, left, 4, label, 12, fill=colour)
             draw.line([at(t) for t, y in zip(STEPS, cost, strict=True) if y < TOP], colour, 2)
             for t, fill in ((self.t, "white"), (rest(cost, self.t), colour)):
                 x, y = at(t)
-                draw.ellipse((x - 6, y - 13, x + 6, y - 1), fill, "#1c1c1a")
-            for t, mark in self._spec["marks"]:
-                draw.text((at(t)[0], h + 30), mark, "#1c1c1a", font=font, anchor="ma")
-        return card
+                draw.ellipse((x - 6, y - 13, x + 6, y - 1), fill, drawing.INK)
+            for t, mark in self.spec["marks"]:
+                drawing.write(draw, at(t)[0], h + 30, mark, 12, anchor="ma")
+        return [card]

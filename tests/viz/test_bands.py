@@ -4,7 +4,6 @@ import importlib
 import json
 import re
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
@@ -15,12 +14,6 @@ from freqkd_lite.spectrum import band_mask, band_overlap, centred_rectangle, spl
 from freqkd_lite.viz import bands
 from freqkd_lite.viz.style import COLOURS
 from tests.test_project import ROOT
-
-
-@pytest.fixture(autouse=True)
-def closed_figures():
-    yield
-    plt.close("all")
 
 
 def noise(seed, *shape):

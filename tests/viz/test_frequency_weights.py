@@ -5,7 +5,6 @@ import torch
 
 from freqkd_lite.spectrum import radius
 from freqkd_lite.viz import frequency_weights as draw
-from tests.viz.test_bands import closed_figures  # noqa: F401
 
 
 def measured(coherence, power):

@@ -8,7 +8,7 @@ from freqkd_lite.losses import LOSSES, build_loss, normalise
 from freqkd_lite.spectrum import RINGS, centred_rectangle, ring_masks, split_bands
 from freqkd_lite.viz import high_band
 from freqkd_lite.viz.style import COLOURS
-from tests.viz.test_bands import closed_figures, noise  # noqa: F401
+from tests.viz.test_bands import noise
 
 T = np.linspace(-2, 2, 81)
 FOLDED = {"freqkd_code": (np.abs(T) - 1) ** 2, "signed": (T - 1) ** 2}

@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from freqkd_lite import data
+from freqkd_lite.errors import UserError
 from freqkd_lite.features import load_backbone
 from freqkd_lite.widgets import fader, own_gap
 from freqkd_lite.widgets.explore import LIMIT, Explorer
@@ -21,14 +22,14 @@ def explorer():
 
 
 def seen(explorer):
-    picture = Image.open(io.BytesIO(explorer._image.value))
+    picture = Image.open(io.BytesIO(explorer.image.value))
     assert picture.width <= LIMIT[0] and picture.height <= LIMIT[1]
     return np.asarray(picture).astype(int)
 
 
 @pytest.mark.parametrize("tab", ["bands", "knobs", "patches"])
 def test_every_control_moves_the_picture(explorer, tab):
-    explorer._tabs.selected_index = list(explorer.controls).index(tab)
+    explorer.tabs.selected_index = list(explorer.controls).index(tab)
     for name, control in explorer.controls[tab].items():
         before, value = seen(explorer), control.value
         if hasattr(control, "options"):
@@ -40,11 +41,11 @@ def test_every_control_moves_the_picture(explorer, tab):
             control.value = 1 if value != 1 else 2
         after = seen(explorer)
         assert before.shape != after.shape or (abs(before - after) > 24).any(), name
-        assert explorer._said.value == ""
+        assert explorer.message.value == ""
 
 
 def test_the_picture_is_the_widget_s_own(explorer):
-    explorer._tabs.selected_index = 0
+    explorer.tabs.selected_index = 0
     asked = {"pair": 1, "of": "pixels", "shape": "disk", "edge": "soft", "transform": "dct"}
     for name, value in (asked | {"gain": 3, "swap": True, "cutoff": 30}).items():
         explorer.controls["bands"][name].value = value
@@ -54,24 +55,22 @@ def test_the_picture_is_the_widget_s_own(explorer):
     explorer.controls["bands"]["cutoff"].value = 141  # beyond a rectangle's last cutoff
     shown = fader(explorer.pairs[1], gain=3, edge="soft", transform="dct")
     assert explorer.picture().tobytes() == shown.card(1.0, True).tobytes()
-    explorer._tabs.selected_index = 1
+    explorer.tabs.selected_index = 1
     point = {"parallax": 4.0, "paint": 0.5, "blur": 3.0, "thermal_contrast": 2.0}
     for name, value in point.items():
         explorer.controls["knobs"][name].value = value
     assert explorer.picture().tobytes() == own_gap(REAL).card(point).tobytes()
 
 
-def test_what_cannot_be_shown_is_said(explorer, monkeypatch):
-    from freqkd_lite.errors import UserError
-
-    def refuse(asked):
+def test_what_cannot_be_shown_is_a_message_and_the_picture_stays(explorer, monkeypatch):
+    def refuse(*asked):
         raise UserError("no such thing")
 
-    explorer._tabs.selected_index = 0
-    before = explorer._image.value
-    monkeypatch.setattr(explorer, "_bands", refuse)
+    explorer.tabs.selected_index = 0
+    before = explorer.image.value
+    monkeypatch.setattr(explorer, "faders", refuse)
     explorer.controls["bands"]["cutoff"].value = 77
-    assert explorer._said.value == "<b>no such thing</b>" and explorer._image.value == before
+    assert "no such thing" in explorer.message.value and explorer.image.value == before
     monkeypatch.undo()
     explorer.controls["bands"]["cutoff"].value = 78
-    assert explorer._said.value == ""
+    assert explorer.message.value == ""

@@ -1,33 +1,20 @@
 """The fader in a browser: a page from a file, without network or kernel, moved by hand and key."""
 
 import base64
-import shutil
 
 import numpy as np
 import pytest
 
 from freqkd_lite.widgets import fader
 from freqkd_lite.widgets.embed import module
+from tests.widgets.browser_helpers import (
+    needs_chromium,
+    pixels,
+    settle,
+)
 from tests.widgets.test_fader import MAP, pair_of
 
-playwright = pytest.importorskip("playwright.sync_api", reason="no Playwright: no browser tests")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium: the fader's page is not run")
-
-READ = """(canvas) => {
-  const { width, height } = canvas, copy = new OffscreenCanvas(width, height);
-  const context = copy.getContext("2d", { willReadFrequently: true });
-  context.drawImage(canvas, 0, 0);
-  return [height, width, ...context.getImageData(0, 0, width, height).data];
-}"""
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with playwright.sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
+pytestmark = needs_chromium
 
 
 @pytest.fixture
@@ -36,26 +23,9 @@ def faders():
 
 
 @pytest.fixture
-def page(browser, faders, tmp_path):
-    """A page with two faders; the test fails for any request or message of the browser."""
-    html = "".join(shown.page_html() for shown in faders)
-    file = tmp_path / "page.html"
-    file.write_text(f"<!doctype html><meta charset='utf-8'><title>x</title><body>{html}")
-    context = browser.new_context(offline=True, viewport={"width": 1000, "height": 900})
-    page, said, asked = context.new_page(), [], []
-    page.on("console", lambda message: said.append(message.text))
-    page.on("pageerror", lambda error: said.append(str(error)))
-    page.on("request", lambda request: asked.append(request.url))
-    page.goto(file.as_uri())
-    page.locator(".freqkd-fader").nth(1).wait_for()
-    yield page
-    assert said == []
-    assert [url for url in asked if not url.startswith(("data:", file.as_uri()))] == []
-    context.close()
-
-
-def settle(page):
-    page.evaluate("() => new Promise((go) => requestAnimationFrame(() => setTimeout(go)))")
+def page(opened, faders):
+    """A page with two faders."""
+    return opened(*faders)
 
 
 def check(page, shown, which, cutoff, swap):
@@ -63,12 +33,11 @@ def check(page, shown, which, cutoff, swap):
     settle(page)
     root = page.locator(".freqkd-fader").nth(which)
     for i, want in enumerate(shown.panels(cutoff, swap)):
-        h, w, *pixels = root.locator("figure > canvas").nth(i).evaluate(READ)
-        got = np.array(pixels).reshape(h, w, 4)
+        got = pixels(root.locator("figure > canvas").nth(i))
         assert abs(got[..., :3] - want.astype(int)).max() <= 2
         assert (got[..., 3] == 255).all()
     assert root.locator("output").inner_text() == f"{cutoff:.2f}"
-    step = shown._spec["steps"][shown.cutoffs.index(cutoff)]
+    step = shown.spec["steps"][shown.cutoffs.index(cutoff)]
     captions = root.locator("figcaption").all_inner_texts()
     assert captions[0].startswith(f"{step['shares'][int(swap)][0]} % of ")
     assert captions[1].startswith(f"{step['shares'][int(not swap)][1]} % of ")
@@ -171,7 +140,7 @@ MODEL = """(values) => {
 STAGE = f"""async ([module, state, pixels]) => {{
   const {{ default: widget }} = await import("data:text/javascript;base64," + module);
   const bytes = Uint8Array.from(atob(pixels), (c) => c.charCodeAt(0));
-  const model = ({MODEL})({{ ...state, _pixels: new DataView(bytes.buffer) }});
+  const model = ({MODEL})({{ ...state, pixels: new DataView(bytes.buffer) }});
   const waiting = new Set();
   for (const [ask, cancel] of [["setTimeout", "clearTimeout"],
     ["requestAnimationFrame", "cancelAnimationFrame"],
@@ -224,8 +193,8 @@ def blank(browser):
 def stage(blank, faders):
     """A page with `window.stage`: a fader on a model that notes what Python would hear."""
     shown = faders[0]
-    state = {name: getattr(shown, name) for name in ("_spec", "cutoff", "swap")}
-    blank.evaluate(STAGE, [SCRIPT, state, base64.b64encode(shown._pixels).decode()])
+    state = {name: getattr(shown, name) for name in ("spec", "cutoff", "swap")}
+    blank.evaluate(STAGE, [SCRIPT, state, base64.b64encode(shown.pixels).decode()])
     return blank
 
 

@@ -9,40 +9,22 @@ import torch
 from freqkd_lite.bench import report as bench_report
 from freqkd_lite.bench import slider as bench
 from freqkd_lite.gap import knobs
-from freqkd_lite.widgets import fader, own_gap, patch_similarity
+from freqkd_lite.widgets import fader, own_gap, patch_similarity, valleys
 from freqkd_lite.widgets.patch import STATES
-from freqkd_lite.widgets.valleys import valleys
+from tests.widgets.browser_helpers import (
+    lab,
+    needs_chromium,
+    pixels,
+    settle,
+)
 from tests.widgets.test_fader import pair_of
-from tests.widgets.test_fader_browser import CHROMIUM, READ, browser, playwright, settle  # noqa: F401
 from tests.widgets.test_widgets import MAPS, PAIR, REAL
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium: the widgets' pages not run")
+pytestmark = needs_chromium
 
 
-@pytest.fixture
-def opened(browser, tmp_path):  # noqa: F811
-    """Opens widgets on a page without network; the test fails for any request or message."""
-    said, asked, contexts = [], [], []
-
-    def open_page(*widgets, **options):
-        html = "".join(widget.page_html() for widget in widgets)
-        file = tmp_path / "page.html"
-        file.write_text(f"<!doctype html><meta charset='utf-8'><title>x</title><body>{html}")
-        view = {"viewport": {"width": 1000, "height": 900}} | options
-        contexts.append(browser.new_context(offline=True, **view))
-        page = contexts[-1].new_page()
-        page.on("console", lambda message: said.append(message.text))
-        page.on("pageerror", lambda error: said.append(str(error)))
-        page.on("request", lambda request: asked.append(request.url))
-        page.goto(file.as_uri())
-        page.locator(".freqkd, .freqkd-valleys").nth(len(widgets) - 1).wait_for()
-        return page
-
-    yield open_page
-    for context in contexts:
-        context.close()
-    assert said == []
-    assert [url for url in asked if not url.startswith(("data:", "blob:", "file:"))] == []
+def rgb(canvas):
+    return pixels(canvas)[..., :3]
 
 
 # Every position of the sliders, the last one fastest, and what is on the screen a frame later.
@@ -82,7 +64,7 @@ SWEEP = """async () => {
 # each arrangement that was seen.
 STILL = """async () => {
   const parts = "input, canvas, svg, figure, .title, .readout, .footnote";
-  const widgets = [...document.querySelectorAll(".freqkd, .freqkd-valleys")].map((root) => {
+  const widgets = [...document.querySelectorAll(".freqkd")].map((root) => {
     const moves = [];
     for (const node of root.querySelectorAll("input[type=range]"))
       for (let at = Number(node.min); at <= Number(node.max); at += Number(node.step))
@@ -115,11 +97,6 @@ STILL = """async () => {
 }"""
 
 
-def pixels(canvas):
-    h, w, *values = canvas.evaluate(READ)
-    return np.array(values).reshape(h, w, 4)[..., :3]
-
-
 @pytest.mark.parametrize(
     "band",
     [
@@ -132,11 +109,11 @@ def test_every_cutoff_of_a_fader_in_a_page(opened, band):
     page = opened(shown)
     states = page.evaluate(SWEEP)
     assert len(states) == len(shown.cutoffs)
-    for cutoff, step, state in zip(shown.cutoffs, shown._spec["steps"], states, strict=True):
+    for cutoff, step, state in zip(shown.cutoffs, shown.spec["steps"], states, strict=True):
         for got, want in zip(state["pixels"], shown.panels(cutoff, False), strict=True):
             got = np.array(got).reshape(12, 16, 4)[..., :3]
             assert abs(got - want.astype(int)).max() <= 2, cutoff
-        assert step["parting"] in state["said"] and state["numbers"] == [step["number"]]
+        assert step["divergence"] in state["said"] and state["numbers"] == [step["number"]]
     # the line of the curve stands where the slider's thumb does
     line = page.locator(".curve > line").last.evaluate("(e) => e.getBoundingClientRect().x")
     box = page.get_by_role("slider").bounding_box()
@@ -170,7 +147,7 @@ def test_a_fast_drag_ends_on_its_last_value_and_never_goes_back(opened):
     page.mouse.up()
     assert drawn == sorted(drawn) and drawn[-1] == shown.cutoffs[index] and len(set(drawn)) > 3
     for i, want in enumerate(shown.panels(shown.cutoffs[index], False)):
-        got = pixels(page.locator("figure > canvas").nth(i))
+        got = rgb(page.locator("figure > canvas").nth(i))
         assert abs(got - want.astype(int)).max() <= 2
 
 
@@ -185,36 +162,36 @@ def test_every_point_of_own_gap(opened, names):
     for i, a in enumerate(values[0]):
         for j, b in enumerate(values[1]):
             state, point = next(states), dict(zip(names, (a, b), strict=True))
-            assert state["said"] == shown._spec["said"][index]
-            knob = shown._spec["knobs"]
+            assert state["said"] == shown.spec["readouts"][index]
+            knob = shown.spec["knobs"]
             assert state["numbers"] == [knob[0]["texts"][i], knob[1]["texts"][j]]
             y = np.array([float(p.split(",")[1]) for p in state["line"].split(" ")])
             np.testing.assert_allclose(1.12 * (1 - y / 208), shown.curve(point), atol=1e-3)
             index += 1
     # the last point is still on the screen: its pictures, as far as JPEG keeps them
     for k, want in enumerate(shown.scene(point)):
-        got = pixels(page.locator("figure > canvas").nth(k))
+        got = rgb(page.locator("figure > canvas").nth(k))
         assert abs(got - np.asarray(want.convert("RGB")).astype(int)).mean() < 6
     page.get_by_role("slider").first.focus()  # and by key
     page.keyboard.press("Home")
     page.keyboard.press("ArrowRight")
     settle(page)
-    assert page.locator("output").first.inner_text() == shown._spec["knobs"][0]["texts"][1]
+    assert page.locator("output").first.inner_text() == shown.spec["knobs"][0]["texts"][1]
 
 
 def check_patch(page, shown, patch, side):
     settle(page)
-    said = shown.said(patch, side)
+    said = shown.captions(patch, side)
     assert page.locator("figcaption").all_inner_texts()[1:] == said
     spoken = page.get_by_role("slider").get_attribute("aria-valuetext")
     place = f"Row {patch // 6 + 1} of 4, column {patch % 6 + 1} of 6"
     assert spoken == f"{place}. {STATES[0]}: {said[0]}. {STATES[1]}: {said[1]}."
-    cell = shown._spec["cell"]
+    cell = shown.spec["cell"]
     y, x = np.mgrid[:4, :6]
     row, column = divmod(patch, 6)
     frame = abs(y - row) + abs(x - column) < 2  # its edge lies a pixel beyond the patch
     for i, want in enumerate(shown.panels(patch, side)):
-        off = abs(pixels(page.locator("figure > canvas").nth(i)) - want.astype(int))
+        off = abs(rgb(page.locator("figure > canvas").nth(i)) - want.astype(int))
         off = off.reshape(4, cell, 6, cell, 3).mean((1, 3, 4))
         assert off[~frame].max() < 6
 
@@ -286,23 +263,26 @@ def test_the_bench_waits_until_the_picture_is_drawn(opened):
 
 
 CELL = """
-from freqkd_lite.widgets import fader
+from IPython.display import display
+from freqkd_lite.widgets import fader, own_gap, patch_similarity, valleys
 from tests.widgets.test_fader import pair_of
-shown = fader(pair_of(24, 32), cutoff=0.2)
-shown"""
+from tests.widgets.test_widgets import MAPS, PAIR, REAL
+shown = globals().get("shown") or fader(pair_of(24, 32), cutoff=0.2)
+display(shown, own_gap(REAL), patch_similarity(PAIR, *MAPS), valleys([MAPS[:1]]))"""
 
 
-def test_the_slider_follows_the_mouse_in_jupyterlab_and_python_hears_of_it(
-    browser, tmp_path, monkeypatch  # noqa: F811
-):  # fmt: skip
-    pytest.importorskip("jupyterlab", reason="no JupyterLab: the lab is not run")
-    root = str(Path(__file__).parents[2])
-    monkeypatch.setenv("PYTHONPATH", root)
+def test_in_jupyterlab_sliders_follow_mouse_and_keys_and_python_hears_of_it(
+    browser,
+    tmp_path,
+    monkeypatch,
+):
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
     shown = fader(pair_of(24, 32), cutoff=0.2)
-    with bench.lab(browser, tmp_path, CELL) as page:
-        page.locator(".freqkd-fader").wait_for(timeout=120_000)
+    with lab(browser, tmp_path, CELL) as page:
+        page.locator(".freqkd").nth(3).wait_for(timeout=120_000)
         slider = page.get_by_role("slider", name="Cutoff")
         for share in (0.7, 0.35):
+            slider.scroll_into_view_if_needed()
             box = slider.bounding_box()
             y = box["y"] + box["height"] / 2
             now = int(slider.input_value()) / 99
@@ -314,12 +294,25 @@ def test_the_slider_follows_the_mouse_in_jupyterlab_and_python_hears_of_it(
             cutoff = shown.cutoffs[int(slider.input_value())]
             assert abs(cutoff - share) < 0.06
             for i, want in enumerate(shown.panels(cutoff, False)):
-                got = pixels(page.locator(".freqkd-fader figure > canvas").nth(i))
+                got = rgb(page.locator(".freqkd-fader figure > canvas").nth(i))
                 assert abs(got - want.astype(int)).max() <= 2
+        # Arrows move the slider that has the focus, not the lab's selection of cells.
+        for kind in ("fader", "gap", "patch", "valleys"):
+            slider = page.locator(f".freqkd-{kind} :is(input[type=range], canvas.ask)").first
+            slider.focus()
+            position = "(e) => Number(e.value ?? e.getAttribute('aria-valuenow'))"
+            before = slider.evaluate(position)
+            for key in ("ArrowRight", "ArrowUp", "ArrowLeft", "ArrowRight"):
+                page.keyboard.press(key)
+                settle(page)
+                assert slider.evaluate("(e) => e === document.activeElement"), (kind, key)
+            assert slider.evaluate(position) != before, kind
+        cutoff = shown.cutoffs[int(page.get_by_role("slider", name="Cutoff").input_value())]
         page.keyboard.press("Escape")
         page.locator(".jp-CodeCell .cm-content").first.click()
         page.keyboard.press("Control+End")
         page.keyboard.type("\nprint('heard', shown.cutoff)")
         page.keyboard.press("Control+Enter")
-        heard = page.locator(".jp-OutputArea pre", has_text="heard").first
-        heard.wait_for(timeout=60_000)
+        page.locator(".jp-OutputArea pre", has_text=f"heard {cutoff}").first.wait_for(
+            timeout=60_000
+        )

@@ -1,0 +1,82 @@
+"""What the browser tests share: Chromium, pages from a file without network, JupyterLab, pixels."""
+
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+
+import nbformat
+import numpy as np
+import pytest
+
+playwright = pytest.importorskip("playwright.sync_api", reason="no Playwright: no browser tests")
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="no chromium: pages are not run")
+
+READ = """(canvas) => {
+  const { width, height } = canvas, copy = new OffscreenCanvas(width, height);
+  const context = copy.getContext("2d", { willReadFrequently: true });
+  context.drawImage(canvas, 0, 0);
+  return [height, width, ...context.getImageData(0, 0, width, height).data];
+}"""
+
+
+def settle(page):
+    page.evaluate("() => new Promise((go) => requestAnimationFrame(() => setTimeout(go)))")
+
+
+def pixels(canvas):
+    """What a canvas shows: (height, width, 4)."""
+    height, width, *values = canvas.evaluate(READ)
+    return np.array(values).reshape(height, width, 4)
+
+
+def free_port():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
+def answers(port):
+    with socket.socket() as trial:
+        return trial.connect_ex(("127.0.0.1", port)) == 0
+
+
+@contextmanager
+def lab(browser, folder, cell):
+    """A page with JupyterLab, on loopback, in which a notebook of one cell has been started."""
+    pytest.importorskip("jupyterlab", reason="no JupyterLab: the lab is not run")
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell.strip())])
+    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3"}
+    nbformat.write(notebook, folder / "lab.ipynb")
+    port, token = free_port(), secrets.token_hex(16)
+    options = ["--no-browser", "--ip=127.0.0.1", "--allow-root", f"--port={port}"]
+    options += [f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={folder}"]
+    options += ["--ServerApp.port_retries=0"]
+    options += ["--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
+    names = ("JUPYTER_CONFIG_DIR", "JUPYTERLAB_SETTINGS_DIR", "JUPYTERLAB_WORKSPACES_DIR")
+    own = {name: str(folder / "own" / name) for name in names}
+    quiet = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
+    command = [sys.executable, "-m", "jupyterlab", *options]
+    server = subprocess.Popen(command, env=os.environ | own, **quiet)
+    try:
+        until = time.monotonic() + 90
+        while not answers(port):
+            assert server.poll() is None and time.monotonic() < until, "JupyterLab did not start"
+            time.sleep(0.3)
+        context = browser.new_context(viewport={"width": 1200, "height": 900})
+        page = context.new_page()
+        page.goto(f"http://127.0.0.1:{port}/lab/tree/lab.ipynb?token={token}")
+        # Asked before the kernel is there, a cell does not run at all.
+        page.get_by_text("(ipykernel) | Idle").wait_for(timeout=120_000)
+        page.locator(".jp-Notebook .jp-CodeCell .cm-content").first.click()
+        page.keyboard.press("Control+Enter")
+        yield page
+        context.close()
+    finally:
+        server.terminate()
+        server.wait(timeout=30)
