@@ -23,7 +23,6 @@ from freqkd_lite.spectrum import (
     band_mask,
     band_overlap,
     centred_rectangle,
-    radius,
 )
 from freqkd_lite.viz.style import COLOURS
 
@@ -189,23 +188,16 @@ def shares(
     return figure, f"Share of the energy in the low band against the cutoff. At 0.5: {numbers}."
 
 
-def natural_power(h: int, w: int) -> Tensor:
-    """Power 1/rho^2 (h, w), roughly that of natural pictures; 0 at the zero frequency."""
-    rho = radius(h, w)
-    return torch.where(rho > 0, rho.clamp_min(1e-9) ** -2, 0.0)
-
-
-def lost_energy(h: int, w: int, natural: bool = False) -> float:
-    """Share of the energy missing from the two bands of the authors' mask, on white noise or on
-    maps with `natural_power`."""
-    return band_overlap(centred_rectangle(h, w), natural_power(h, w) if natural else 1.0)[0]
+def lost_energy(h: int, w: int) -> float:
+    """Share of white noise's energy that is missing from the two bands of the authors' mask."""
+    return band_overlap(centred_rectangle(h, w))[0]
 
 
 def masks(
     grid: tuple[int, int], measured: float, others: Sequence[tuple[int, int]] = ()
 ) -> tuple[Figure, str]:
-    """The authors' mask on a grid, bins without a partner marked; beside it the share of the energy
-    that its bands lose, on square grids, on `others`, and `measured` on this run's features."""
+    """The authors' mask on a grid, bins without a partner marked; beside it `lost_energy` on square
+    grids and on `others`, and the share `measured` on this run's features."""
     figure, (left, ax) = plt.subplots(1, 2, figsize=(7, 3.1), width_ratios=(1, 1.5))
     mask = centred_rectangle(*grid)
     lonely = mask & ~mask.flip(0, 1).roll((1, 1), (0, 1))
@@ -219,9 +211,8 @@ def masks(
     left.axis("off")
 
     sizes = np.arange(8, 49)
-    for natural, style, name in ((False, "-", "white noise"), (True, ":", "power 1/f$^2$")):
-        lost = [100 * lost_energy(n, n, natural) for n in sizes]
-        ax.plot(sizes, lost, style, color=COLOURS["freqkd_code"], lw=1.6, label=name)
+    lost = [100 * lost_energy(n, n) for n in sizes]
+    ax.plot(sizes, lost, color=COLOURS["freqkd_code"], lw=1.6, label="white noise")
     ax.axhline(0, color=COLOURS["low"], label="symmetric mask")
     side = (grid[0] * grid[1]) ** 0.5
     ax.plot(side, 100 * measured, "o", color=COLOURS["teacher"], label="this run's features")

@@ -90,9 +90,9 @@ def log_deviation(student_high: Tensor, teacher_high: Tensor) -> dict[str, float
     return {"rms": rms, "element": element, "element p99": extreme, "term": term}
 
 
-def logs(elements: Tensor, width: int) -> tuple[Figure, str]:
-    """log(1 + |a|) beside |a|, with the histogram of the high band's `elements` below; their RMS is
-    marked, and where it would lie if `width` channels were FreqKD's 1024."""
+def logs(elements: Tensor) -> tuple[Figure, str]:
+    """log(1 + |a|) beside |a|, with the histogram of the high band's `elements` below, whose RMS is
+    marked."""
     a = elements.abs().flatten().double()
     rms, end = float(a.square().mean().sqrt()), float(_quantile(a, 0.9995))
     figure, (ax, below) = plt.subplots(2, 1, figsize=(7, 4), height_ratios=(2, 1), sharex=True)
@@ -100,18 +100,12 @@ def logs(elements: Tensor, width: int) -> tuple[Figure, str]:
     ax.plot(x, x, color=COLOURS["mse"], lw=1.5, label="|a|: a plain magnitude")
     ax.plot(x, np.log1p(x), color=COLOURS["freqkd_code"], label="log(1 + |a|): as coded")
     ax.set(title="Does the log bend anything?", ylabel="what the loss compares")
+    for axes in (ax, below):
+        axes.axvline(rms, color=COLOURS["none"], lw=1, ls=":", label=f"RMS {rms:.3f}")
     ax.legend(fontsize=9)
     below.hist(a.numpy(), bins=60, range=(0, end), color=COLOURS["high"])
     below.set(xlabel="|a|, elements of the high band when tokens have length 1")
     below.set(ylabel="elements", yticks=(), xlim=(0, end))
-    wide = rms * (width / 1024) ** 0.5
-    words = dict(xytext=(4, 0), textcoords="offset points", fontsize=9)
-    words |= dict(xycoords=("data", "axes fraction"), bbox=dict(fc="w", ec="none", pad=1))
-    marks = ((wide, 1024, "if spread over", 0.86), (rms, width, "of these", 0.7))
-    for at, channels, how, height in marks:
-        for axes in (ax, below):
-            axes.axvline(at, color=COLOURS["none"], lw=1, ls=":")
-        ax.annotate(f"RMS {at:.3f} {how} {channels} channels", (at, height), **words)
     return figure, (
         f"Top: |a| and log(1 + |a|) from 0 to {end:.2f}, where the log is "
         f"{1 - np.log1p(end) / end:.1%} lower. Bottom: histogram of the elements, RMS {rms:.3f}."

@@ -60,15 +60,15 @@ def test_the_log_deviates_by_what_is_known_at_width_1024():
     )
 
 
-def test_the_histogram_holds_the_elements_and_marks_both_widths():
+def test_the_histogram_holds_the_elements_and_marks_their_rms():
     elements = 0.04 * noise(16, 4000)
-    figure, alt = high_band.logs(elements, 256)
+    figure, alt = high_band.logs(elements)
     above, below = figure.axes
     counted = sum(patch.get_height() for patch in below.patches)
     assert counted == pytest.approx(4000, rel=0.002)
     marks = [float(np.ravel(line.get_xdata())[0]) for line in below.get_lines()]
     rms = float(elements.square().mean().sqrt())
-    assert marks == pytest.approx([rms / 2, rms], rel=1e-4)  # 256 channels to 1024: half
+    assert marks == pytest.approx([rms], rel=1e-4)
     straight, log = above.get_lines()[:2]
     assert log.get_ydata() == pytest.approx(np.log(1 + straight.get_xdata()))
     assert f"RMS {rms:.3f}" in alt
