@@ -85,7 +85,7 @@ class Parameter:
             return self.type.dump_python(read, mode="json")
         except (ValidationError, TypeError):
             raise UserError(
-                f"Parameter {self.name} of {notebook} is {value!r}, which is no {self.annotation}: "
+                f"Parameter {self.name} of {notebook} is {value!r}, not {self.annotation}: "
                 f"give a value like {self.default!r}."
             ) from None
 
