@@ -1,4 +1,4 @@
-"""The command `freqkd`. Whatever a user gets wrong is answered in one sentence, exit status 2."""
+"""The command `freqkd`: mistakes of a user end in one sentence and exit status 2."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from freqkd_lite.errors import Interrupted, UserError
 
 
 class Commands(TyperGroup):
-    """Typer ends without a word on Ctrl-C; here whoever was stopped may say how to go on."""
+    """Typer's group ends silently on Ctrl-C; this one says how to go on."""
 
     def invoke(self, ctx):
         try:
@@ -33,7 +33,7 @@ KEPT = "Stopped: what is finished is kept; the same command goes on from there."
 app = typer.Typer(
     cls=Commands,
     name="freqkd",
-    help="FreqKD, interactive and checked: run its notebooks and keep what they measured.",
+    help="FreqKD, interactive and checked: its notebooks, and the same for your own pairs.",
     add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -96,8 +96,8 @@ def sweep(
     command = f"freqkd sweep {file.resolve().relative_to(root) if inside else file.name}"
     table = sweeps.write(chosen, out, command, failed)
     typer.echo(f"{table}\n{out / 'README.md'}" if table else "No run is finished: no results.")
-    for job, said in failed:
-        typer.echo(f"freqkd: {job} failed: {said}", err=True)
+    for job, error in failed:
+        typer.echo(f"freqkd: {job} failed: {error}", err=True)
     if failed:
         raise typer.Exit(1)
 
@@ -107,7 +107,7 @@ def compare(
     one: Annotated[Path, typer.Argument(help="A run or results folder (with manifest.json).")],
     other: Annotated[Path, typer.Argument(help="Another one.")],
 ) -> None:
-    """Say what differs between two runs, and in their results."""
+    """Show what differs between two runs, and in their results."""
     from freqkd_lite.results.compare import compare as compare_runs
 
     typer.echo(compare_runs(one, other))
@@ -124,7 +124,7 @@ def walk(preset: Preset = "default") -> None:
 
 @app.command()
 def refresh(
-    notebooks: Annotated[list[str] | None, typer.Argument(help="Those alone, by name.")] = None,
+    notebooks: Annotated[list[str] | None, typer.Argument(help="Only these, by name.")] = None,
 ) -> None:
     """Run notebooks and keep the outputs in notebooks/."""
     root = project()
@@ -174,7 +174,7 @@ def rebuild(root: Path) -> int:
 
 @app.command()
 def scan(files: list[Path]) -> None:
-    """Look into executed notebooks for errors that hide."""
+    """Search executed notebooks for hidden errors."""
     import nbformat
 
     from freqkd_lite.runner.execute import hidden_errors

@@ -69,7 +69,7 @@ def gap(
     html: Annotated[Path | None, Option(metavar="FILE", help="Write a report.")] = None,
     out: Annotated[Path | None, Option(metavar="DIR", help="Write both, and results.")] = None,
 ) -> None:
-    """How far RGB and infrared features part, at low and high frequency."""
+    """Measure how far RGB and infrared features differ, by band."""
     from freqkd_lite import store as runs
     from freqkd_lite.data import open_sets
     from freqkd_lite.distil import memory
@@ -115,7 +115,7 @@ def demo(
     loss: Annotated[str, Option(metavar="NAME", help="Such as code or mse.")] = "code",
     pictures: Annotated[bool, Option(help="Show the data's own pictures.")] = True,
 ) -> None:
-    """Check, gap, a short distillation, and a report on them, in one go."""
+    """Write a report: check, gap and a short distillation."""
     from freqkd_lite.distil import memory
     from freqkd_lite.runner.demo import demo as run_demo
 
