@@ -71,7 +71,7 @@ def measured(statistics: Sequence[Statistics], blocks: Sequence[int]) -> tuple[F
         ax.plot(of["rho"], of["coherence"], color=colour, label=f"block {block}")
         ax.plot(of["rho"], of["mismatched"], color=colour, lw=1, ls=":")
         right.plot(of["rho"], of["power"], color=colour)
-        real, other = (f"{of[k][1]:.2f} to {of[k][-1]:.2f}" for k in ("coherence", "mismatched"))
+        real, other = (f"{of[k][1]:z.2f} to {of[k][-1]:z.2f}" for k in ("coherence", "mismatched"))
         ends.append(f"block {block} {real}, mismatched pairs {other}")
     ax.plot([], [], color=COLOURS["none"], lw=1, ls=":", label="mismatched pairs")
     ax.set(title="What can be predicted", xlabel="rho (1 = Nyquist of an axis)")
