@@ -79,10 +79,9 @@ def test_the_numbers_on_the_page_are_those_of_the_table():
             assert abs(float(low) - 100 * share) <= 0.0501
             assert float(low) + float(high) == pytest.approx(100)
     half = shown.spec["steps"][49]
-    assert half["cutoff"] == 0.5
-    assert half["readout"] == (
-        "waves of 4 pixels and longer are low (0.25 cycles per pixel, 0.50 of Nyquist)"
-    )
+    assert half["cutoff"] == 0.5 and re.findall(r"[\d.]+", half["readout"]) == ["4", "0.25", "0.50"]
+    low, high = (float(s) for s in fader(pair_of(), edge="soft").spec["steps"][30]["shares"][0])
+    assert low + high < 99.9  # soft edges overlap
 
 
 def test_every_state_can_be_reached_and_observed():
@@ -94,17 +93,6 @@ def test_every_state_can_be_reached_and_observed():
             shown.cutoff = cutoff
     assert [value for name, value in seen if name == "cutoff"] == list(shown.cutoffs) * 2
     assert [value for name, value in seen if name == "swap"] == [True, False]
-
-
-def test_an_observers_error_is_not_swallowed():
-    shown = fader(pair_of())
-
-    def broken(change):
-        raise ZeroDivisionError
-
-    shown.observe(broken, "cutoff")
-    with pytest.raises(ZeroDivisionError):
-        shown.cutoff = 0.25
 
 
 @pytest.mark.parametrize("shape, edge, transform", BANDS)
@@ -154,14 +142,6 @@ def test_pictures_are_compared_by_their_luminance():
     shown = fader((visible, infrared))
     whole = shown.divergences[-1, 0].item()
     assert whole == pytest.approx(((a - b) ** 2).sum() / (a**2 + b**2).sum(), rel=2e-3)
-
-
-def test_soft_edges_say_what_they_share():
-    soft = fader(pair_of(), edge="soft")
-    assert "Soft edges overlap" in soft.spec["footnote"]
-    assert "overlap" not in fader(pair_of()).spec["footnote"]
-    low, high = (float(s) for s in soft.spec["steps"][30]["shares"][0])
-    assert low + high < 99.9
 
 
 def test_bad_values_leave_the_old_state():

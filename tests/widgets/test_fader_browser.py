@@ -100,12 +100,6 @@ def test_features_on_a_disk_reach_the_corner(page, faders):
     assert canvas.evaluate("(e) => getComputedStyle(e).imageRendering") == "pixelated"
 
 
-def test_no_width_overflows(page):
-    for width in (480, 700, 1200):
-        page.set_viewport_size({"width": width, "height": 900})
-        assert page.evaluate("document.documentElement.scrollWidth") <= width
-
-
 def test_without_scripts_the_picture_stays(browser, faders, tmp_path):
     file = tmp_path / "page.html"
     file.write_text(f"<!doctype html><meta charset='utf-8'><body>{faders[0].page_html()}")
