@@ -32,7 +32,7 @@ def runs_folder(folder: str | Path | None = None) -> Path:
 
 
 def spell(seconds: float) -> str:
-    """A duration in the words of a person: '40 s', '3 min', '2.5 h'."""
+    """A duration: '40 s', '3 min', '2.5 h'."""
     if seconds >= 5400:
         return f"{seconds / 3600:.1f} h"
     return f"{max(1, round(seconds))} s" if seconds < 90 else f"{round(seconds / 60)} min"
@@ -63,14 +63,14 @@ def run_key(content: dict) -> str:
 
 
 def no_bar(progress: bool) -> bool:
-    """Whether a progress bar stays away: unasked for, or TQDM_DISABLE is set, which tqdm itself
-    heeds only where `disable` is not given. A bar in an executed notebook would stand at 0 %."""
+    """tqdm's `disable`: True where no bar is asked for, or TQDM_DISABLE is set (as for notebooks
+    that are executed), which tqdm heeds only without `disable`."""
     return not progress or bool(os.environ.get("TQDM_DISABLE"))
 
 
 def manifest(**entries: object) -> dict:
     """What a reader needs to repeat a run: versions, device, precision, time, and `entries`."""
-    import torch  # takes seconds, which commands that only look up runs should not
+    import torch  # takes seconds
 
     return {
         "schema": "freqkd-manifest/1",
@@ -78,7 +78,7 @@ def manifest(**entries: object) -> dict:
         "recipe": RECIPE,
         "versions": {"python": platform.python_version()}
         | {name: importlib.metadata.version(name) for name in VERSIONS},
-        "device": "cpu" if not torch.cuda.is_available() else torch.cuda.get_device_name(0),
+        "device": torch.cuda.get_device_name(0) if torch.cuda.is_available() else "cpu",
         "threads": torch.get_num_threads(),
         "precision": "fp32",
         **entries,
@@ -88,7 +88,7 @@ def manifest(**entries: object) -> dict:
 def write_whole(path: Path, content: bytes, durable: bool = True) -> None:
     """Write beside and rename, so that a reader sees the old file, the new one, or none.
 
-    `durable` waits for the disk, which a loss of power asks for and a killed process does not.
+    `durable` waits for the disk, in case of a loss of power.
     """
     beside = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}.part")
     try:
@@ -111,9 +111,9 @@ def write_json(path: Path, content: object) -> None:
 
 @contextmanager
 def sole_maker(folder: Path) -> Iterator[None]:
-    """Lets one process at a time make `folder`; another one says that it waits, and waits.
+    """Lets one process at a time make `folder`; others print that they wait, and wait.
 
-    The system itself lets go of the lock of a process that was killed.
+    The system frees the lock of a process that was killed.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder.with_name(f".{folder.name}.lock"))

@@ -8,13 +8,14 @@ with the same batch, up to the order of sums: within 1e-5, relative, in float32.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
 from datetime import timedelta
 from typing import TypeVar
 
 import torch
+from accelerate import PartialState
+from accelerate.utils import broadcast_object_list, reduce
 from torch import Tensor, nn
 
 from freqkd_lite.errors import UserError
@@ -30,13 +31,9 @@ class Processes:
     def __init__(self, device: str = "cpu"):
         if device == "cuda" and not torch.cuda.is_available():
             raise UserError("device='cuda', but torch sees no GPU here: set device to cpu.")
-        self.count, self.rank, self.device = 1, 0, torch.device(device)
-        if "LOCAL_RANK" in os.environ:  # set by accelerate launch
-            from accelerate import PartialState
-
-            state = PartialState(cpu=device == "cpu", timeout=PATIENCE)
-            self.count, self.rank = state.num_processes, state.process_index
-            self.device = state.device
+        self.state = PartialState(cpu=device == "cpu", timeout=PATIENCE)
+        self.count, self.rank = self.state.num_processes, self.state.process_index
+        self.device = self.state.device if self.count > 1 else torch.device(device)
 
     @property
     def first(self) -> bool:
@@ -44,28 +41,15 @@ class Processes:
 
     def agree(self, value: Item = None) -> Item:
         """The first process's `value`, in all of them; waits until all have come here."""
-        if self.count == 1:
-            return value
-        from accelerate.utils import broadcast_object_list
-
         return broadcast_object_list([value])[0]
 
-    @contextmanager
-    def first_one_first(self) -> Iterator[None]:
+    def first_one_first(self) -> AbstractContextManager:
         """Lets the first process into the body, and the others when it has left."""
-        if not self.first:
-            self.agree()
-        yield
-        if self.first:
-            self.agree()
+        return self.state.main_process_first()
 
     def mean(self, value: Tensor) -> Tensor:
         """The mean over processes, the same bits in all of them."""
-        if self.count == 1:
-            return value
-        from accelerate.utils import reduce
-
-        return reduce(value, "mean")
+        return reduce(value, "mean") if self.count > 1 else value
 
     def share_gradients(self, weights: Iterable[nn.Parameter]) -> None:
         """Each gradient becomes its mean over processes."""

@@ -48,6 +48,7 @@ from freqkd_lite.store import (
 MANIFEST, LOG, STUDENT = "manifest.json", "log.jsonl", "student.safetensors"
 MEASURED = "loss.safetensors"  # what a loss measured before training
 FILES = {MANIFEST, LOG, STUDENT, MEASURED}
+NOTHING = "Nothing is saved."
 
 
 @dataclass(frozen=True)
@@ -109,13 +110,9 @@ def distil(settings: DistilSettings, runs: str | Path | None = None, progress: b
     """
     team = Processes(settings.device)
     team.check_batch(settings.batch, settings.accumulate)
+    options = settings.data_options | {"limit": settings.limit}
     pairs = data.open_sets(
-        settings.dataset,
-        settings.split,
-        settings.size,
-        settings.root,
-        limit=settings.limit,
-        **settings.data_options,
+        settings.dataset, settings.split, settings.size, settings.root, **options
     )
     data.require(pairs, "pairs", notebook="Distillation")
     kind = CachedTeacher if settings.crop_list else Teacher
@@ -137,7 +134,10 @@ def distil(settings: DistilSettings, runs: str | Path | None = None, progress: b
             if not team.agree(folder.is_dir() or (part / MANIFEST).is_file()):
                 _train_into(part, settings, pairs, teacher, backbone, content, progress, team)
             if team.first and not folder.is_dir():
-                _finish(part, folder)
+                for path in part.iterdir():
+                    if path.name not in FILES:
+                        path.unlink()
+                os.replace(part, folder)
             team.agree()
     finally:
         torch.set_rng_state(random_state)
@@ -158,7 +158,7 @@ def _train_into(
     anchored, measured = needs_anchors(settings.loss), settings.loss in CALIBRATORS
     initial = InitialStudent(settings, team.device) if anchored or measured else None
     if settings.crop_list and settings.cache_limit_gb:
-        _use_cache(teacher, initial if anchored else None, pairs, settings)
+        _use_caches(teacher, initial if anchored else None, pairs, settings)
     student, lora = _prepare_student(backbone, teacher, settings, team)
     part.mkdir(parents=True, exist_ok=True)
     checkpoints = Checkpoints(part, run_key(content), settings.checkpoint_every)
@@ -168,17 +168,14 @@ def _train_into(
             statistics = measure_loss(initial, teacher, pairs, settings, part / MEASURED)
     if not anchored:
         initial = None  # its network is no longer needed
-    log_file = part / LOG if team.first else Path(os.devnull)
+    bar = tqdm(
+        initial=checkpoints.steps,
+        total=settings.steps,
+        desc=settings.loss,
+        disable=no_bar(progress and team.first),
+    )
     try:
-        with (
-            log_file.open("a") as stream,
-            tqdm(
-                initial=checkpoints.steps,
-                total=settings.steps,
-                desc=settings.loss,
-                disable=no_bar(progress and team.first),
-            ) as bar,
-        ):
+        with bar, (part / LOG if team.first else Path(os.devnull)).open("a") as stream:
 
             def log(entry: dict) -> None:
                 stream.write(json.dumps(entry) + "\n")
@@ -192,16 +189,28 @@ def _train_into(
             net = lora.merge_and_unload(safe_merge=True) if lora else backbone.net
             weights = {name: value.contiguous() for name, value in net.state_dict().items()}
             write_whole(part / STUDENT, save(weights))
-            models = {"teacher": teacher, "student": backbone}
-            about = _about(settings, models, checkpoints, team)
-            write_json(part / MANIFEST, manifest(**content, **about, note=pairs.note))
+            cuda = team.device.type == "cuda"
+            about = manifest(
+                **content,
+                models={
+                    role: {"model": model.name, "source": model.source, "checksum": model.checksum}
+                    for role, model in (("teacher", teacher), ("student", backbone))
+                },
+                seconds=round(checkpoints.seconds, 1),
+                restarts=checkpoints.restarts,
+                device=torch.cuda.get_device_name(team.device) if cuda else "cpu",
+                processes=team.count,
+                precision=precision(settings, team.device),
+                note=pairs.note,
+            )
+            write_json(part / MANIFEST, about)
     except BaseException:
         if team.first and not checkpoints.saved():
             shutil.rmtree(part, ignore_errors=True)  # nothing in it to resume from
         raise
 
 
-def _use_cache(
+def _use_caches(
     teacher: CachedTeacher,
     initial: InitialStudent | None,
     pairs: data.PairSet,
@@ -231,35 +240,6 @@ def _prepare_student(
     return student.to(team.device).train(), lora
 
 
-def _about(
-    settings: DistilSettings,
-    models: dict[str, Teacher | Backbone],
-    checkpoints: Checkpoints,
-    team: Processes,
-) -> dict:
-    """What the manifest says of a run beside its address."""
-    cuda = team.device.type == "cuda"
-    return {
-        "models": {
-            role: {"model": model.name, "source": model.source, "checksum": model.checksum}
-            for role, model in models.items()
-        },
-        "seconds": round(checkpoints.seconds, 1),
-        "restarts": checkpoints.restarts,
-        "device": torch.cuda.get_device_name(team.device) if cuda else "cpu",
-        "processes": team.count,
-        "precision": precision(settings, team.device),
-    }
-
-
-def _finish(part: Path, folder: Path) -> None:
-    """The working folder becomes the run's, with the run's files and no others."""
-    for path in part.iterdir():
-        if path.name not in FILES:
-            path.unlink()
-    os.replace(part, folder)
-
-
 @contextmanager
 def _stops_explained(part: Path, folder: Path, settings: DistilSettings) -> Iterator[None]:
     """Ctrl-C and a full disk end in a sentence that says what is saved and how to resume."""
@@ -282,6 +262,4 @@ def _saved(part: Path, folder: Path, settings: DistilSettings) -> str:
     if folder.is_dir() or (part / MANIFEST).is_file():
         return f"All {settings.steps} steps of {folder} are saved."
     steps = Checkpoints(part, "").steps
-    return (
-        f"{steps} of {settings.steps} steps are saved in {part}." if steps else "Nothing is saved."
-    )
+    return f"{steps} of {settings.steps} steps are saved in {part}." if steps else NOTHING
