@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import reprlib
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -36,12 +37,13 @@ def unknown(what: str, given: object, valid: Iterable[str]) -> UserError:
     return UserError(f"There is no {what} called {str(given)!r}: {hint}")
 
 
-def invalid(error: ValidationError, where: str = "") -> UserError:
-    """The first fault that pydantic found as a `UserError`, in the file or place `where`."""
-    first = error.errors(include_url=False)[0]
-    name = ".".join(map(str, first["loc"]))
-    message = first["msg"].removeprefix("Value error, ")
-    at = f"{where}: " if where else ""
+def invalid(error: ValidationError, where: str = "", remedy: str = "") -> UserError:
+    """The first fault that pydantic found in `where` (a file, for example) as a `UserError`."""
+    first, faults = error.errors()[0], error.error_count()
+    name = ".".join(map(str, first["loc"])) or "its content"
     if first["type"] == "missing":
-        return UserError(f"{at}{name} is missing: add it.")
-    return UserError(f"{at}{name}={first['input']!r} can't be used: {message.lower()}.")
+        text = f"{name} is missing"
+    else:
+        text = f"{name}={reprlib.repr(first['input'])} can't be used: {first['msg'].lower()}"
+    count = f" (faults: {faults})" if faults > 1 else ""
+    return UserError(f"{where}{': ' if where else ''}{text}{count}{remedy and f'; {remedy}'}.")

@@ -11,7 +11,7 @@ from freqkd_lite.store import whole_folder, write_json
 
 
 def fake(path: Path, values: dict, out: Path, **entries) -> Path:
-    """Writes what it was asked for into a log, and for each arm a result of 0.5 + seed / 10 (0.3
+    """Writes what it was asked for into a log, and for each method a result of 0.5 + seed / 10 (0.3
     for "none"); waits while there is a file `hold`, but for the seed 0; the seed 13 fails."""
     root, seed = path.parent.parent, values["seed"]
 
@@ -31,8 +31,8 @@ def fake(path: Path, values: dict, out: Path, **entries) -> Path:
         (beside / "images.npz").write_text(f"seed {seed}")
         row = dict(claim="walk", seed=seed, data="msrs", split="val", n=9, metric="probe_ap",
                    per_image="images.npz") | {"class": "mean"}  # fmt: skip
-        rows = [row | {"arm": arm, "value": 0.3 if arm == "none" else 0.5 + seed / 10}
-                for arm in values.get("arms", ["code"])]  # fmt: skip
+        rows = [row | {"method": m, "value": 0.3 if m == "none" else 0.5 + seed / 10}
+                for m in values.get("methods", ["gram"])]  # fmt: skip
         content = {"schema": "freqkd-results/1", "rows": rows}
         (beside / "results.json").write_text(json.dumps(content))
         about = dict(parameters={"lr": 0.001, "steps": 3} | values, seconds=20.0, weights="w")

@@ -88,15 +88,16 @@ def sweep(
 ) -> None:
     """Run a notebook with many parameters; go on where it stopped."""
     root = project()
+    from freqkd_lite.runner import gather as gathering
     from freqkd_lite.runner import sweep as sweeps
 
     chosen, out = sweeps.read_sweep(root, file), out or sweeps.default_out(file)
-    failed = sweeps.failures(chosen.jobs) if gather else sweeps.run_all(chosen, workers)
+    failed = gathering.failures(chosen.jobs) if gather else sweeps.run_all(chosen, workers)
     inside = file.resolve().is_relative_to(root)
     command = f"freqkd sweep {file.resolve().relative_to(root) if inside else file.name}"
-    table = sweeps.write(chosen, out, command, failed)
+    table = gathering.write(chosen, out, command, failed)
     typer.echo(f"{table}\n{out / 'README.md'}" if table else "No run is finished: no results.")
-    for job, error in failed:
+    for job, error in failed.items():
         typer.echo(f"freqkd: {job} failed: {error}", err=True)
     if failed:
         raise typer.Exit(1)

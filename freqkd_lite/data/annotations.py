@@ -20,7 +20,7 @@ from torch import Tensor
 
 from freqkd_lite.data.faults import Ledger, read_json, read_text
 from freqkd_lite.data.matching import Names
-from freqkd_lite.errors import UserError
+from freqkd_lite.errors import UserError, invalid
 
 ROUNDING = 0.5
 LEFT_OUT, MEND = "left out", "mend it"
@@ -226,12 +226,7 @@ def read_coco(path: Path) -> CocoFile:
     try:
         return CocoFile.model_validate(read_json(path))
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"])) or "top level"
-        raise UserError(
-            f"{path}, {place}: {first['msg'].lower()} (faults: {error.error_count()}); write it as "
-            "COCO does."
-        ) from error
+        raise invalid(error, str(path), "write it as COCO does") from error
 
 
 class Coco(Annotations):

@@ -28,7 +28,7 @@ from freqkd_lite.data.base import (
 from freqkd_lite.data.faults import Ledger, Problem
 from freqkd_lite.data.images import STRETCHED, image_header, read_image
 from freqkd_lite.data.matching import Record
-from freqkd_lite.errors import UserError, unknown
+from freqkd_lite.errors import UserError, invalid, unknown
 from freqkd_lite.store import digest, sha256_file
 
 
@@ -50,9 +50,7 @@ class Options(BaseModel):
         try:
             return cls(**values)
         except ValidationError as error:
-            first = error.errors()[0]
-            text = f"{source}: {first['loc'][0]}={values.get(first['loc'][0])!r} can't be used"
-            raise UserError(f"{text}: {first['msg'].lower()}.") from error
+            raise invalid(error, source) from error
 
 
 @dataclass

@@ -23,7 +23,7 @@ from torchvision.ops import box_iou
 from tqdm.auto import trange
 
 from freqkd_lite.distil import learning_rate
-from freqkd_lite.errors import UserError, unknown
+from freqkd_lite.errors import UserError, invalid, unknown
 from freqkd_lite.evaluate.stats import Resampled, multiplicities
 from freqkd_lite.store import no_bar
 
@@ -68,10 +68,7 @@ class DetectorSettings(BaseModel):
         try:
             super().__init__(**values)
         except ValidationError as error:
-            first = error.errors()[0]
-            raise UserError(
-                f"The detector's {first['loc'][0]} is {first['input']!r}: {first['msg']}."
-            ) from error
+            raise invalid(error, "The detector") from error
 
 
 class Pyramid(nn.Module):

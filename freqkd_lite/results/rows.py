@@ -17,7 +17,7 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from scipy.special import stdtrit
 
-from freqkd_lite.errors import UserError
+from freqkd_lite.errors import UserError, invalid
 from freqkd_lite.names import own_settings, renamed, split_method, up_to_date, with_settings
 from freqkd_lite.store import write_json, write_whole
 
@@ -95,7 +95,7 @@ def read_results(folder: str | Path) -> list[Row]:
     try:
         return [Row(**row) for row in content["rows"]]
     except ValidationError as error:
-        raise UserError(f"{path}: {error.errors()[0]['msg']} in a row: write it again.") from error
+        raise invalid(error, f"A row of {path}", "write it again") from error
 
 
 def read_manifest(folder: str | Path) -> dict:

@@ -184,7 +184,7 @@ FAULTS = [  # how it is written, what the sentence says, boxes and repairs left 
     (voc(thing(1, 2, 641, 4)), "a.xml, object 1: the box 1 2 641 4 sticks out", 1),
     (voc("<size><width>1</width><height>2</height></size>"), "a.xml: it is for 2x1 pixels", None),
     (text("b.json", "{"), "b.json is no valid JSON .*mend", None),
-    (text("b.json", "[1]"), "b.json, top level: input should be.*COCO", None),
+    (text("b.json", "[1]"), "b.json: its content=.*COCO", None),
     (coco(images=lambda v: None), "boxes.json, images: input should be a valid list", None),
     (coco(images=lambda v: v * 2), "images.1: 'a.jpg' or its id 5 is listed twice: keep", None),
     (coco(images=lambda v: [*v, {**v[0], "id": 7}]), "images.1: 'a.jpg' or its id 7 is list", None),
