@@ -102,9 +102,7 @@ def test_shares_and_divergences_are_those_of_the_bands_themselves(shape, edge, t
     maps[1] = 0.6 * maps[0] + 0.5 * maps[1]
     shown = fader(features=tuple(maps), shape=shape, edge=edge, transform=transform)
     x, y = (torch.as_tensor(m - m.mean((1, 2), keepdims=True)) for m in maps)
-    for cutoff, shares, parted in zip(
-        shown.cutoffs, shown.shares, shown.divergences, strict=True
-    ):  # fmt: skip
+    for cutoff, shares, parted in zip(shown.cutoffs, shown.shares, shown.divergences, strict=True):
         bands = [split_bands(z, cutoff, shape, edge=edge, transform=transform) for z in (x, y)]
         for i, z in enumerate((x, y)):
             assert abs(bands[i][0].square().sum() / z.square().sum() - shares[i]) < 1e-9
@@ -213,8 +211,11 @@ def test_the_bundle_has_three_forms():
     shown = fader(Pair("street", *map(torch.as_tensor, pair_of()), time_of_day="night"))
     data, metadata = shown._repr_mimebundle_()
     assert set(data) >= {
-        "application/vnd.jupyter.widget-view+json", "text/html", "image/png", "text/plain",
-    }  # fmt: skip
+        "application/vnd.jupyter.widget-view+json",
+        "text/html",
+        "image/png",
+        "text/plain",
+    }
     page = data["text/html"]
     script = base64.b64decode(re.search(r"base64,([^\"]+)\"\);", page)[1]).decode()
     assert script == module("fader")
@@ -270,13 +271,20 @@ def test_a_recording_moves_and_loops(tmp_path):
 def run_node(script, given, name="fader"):
     text = base64.b64encode(module(name).encode()).decode()
     done = subprocess.run(
-        [NODE, "--input-type=module", "-e",
-         f'import * as m from "data:text/javascript;base64,{text}";'
-         'import { readFileSync } from "node:fs";'
-         f'const given = JSON.parse(readFileSync(0, "utf8"));'
-         f"console.log(JSON.stringify(({script})(m, given)));"],
-        input=json.dumps(given), capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
+        [
+            NODE,
+            "--input-type=module",
+            "-e",
+            f'import * as m from "data:text/javascript;base64,{text}";'
+            'import { readFileSync } from "node:fs";'
+            f'const given = JSON.parse(readFileSync(0, "utf8"));'
+            f"console.log(JSON.stringify(({script})(m, given)));",
+        ],
+        input=json.dumps(given),
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
@@ -294,9 +302,11 @@ def test_the_module_splits_bands_as_split_bands_does_at_every_step(size):
     states = [
         (cutoff, *band)
         for band in BANDS
-        for cutoff in ([c / 100 for c in range(1, 101 if band[0] == "rectangle" else 142)]
-                       + ([1.4143] if band[0] == "disk" else []))[::-every]
-    ]  # fmt: skip
+        for cutoff in (
+            [c / 100 for c in range(1, 101 if band[0] == "rectangle" else 142)]
+            + ([1.4143] if band[0] == "disk" else [])
+        )[::-every]
+    ]
     got = run_node(
         """(m, {x, h, w, states}) => {
           const low = { fft: m.splitter(x, h, w), dct: m.splitter(x, h, w, "dct") };

@@ -249,8 +249,14 @@ def test_echoes_are_ignored_and_python_is_followed(stage):
         asked: [...stage.waiting].filter((what) => what.startsWith("setTimeout")).length,
         told: saved.length - told, values: [values.cutoff, values.swap] };
     }""")
-    assert found == {"held": 80, "pending": 70, "followed": [39, True, 3], "asked": 0, "told": 0,
-                     "values": [0.4, True]}  # fmt: skip
+    assert found == {
+        "held": 80,
+        "pending": 70,
+        "followed": [39, True, 3],
+        "asked": 0,
+        "told": 0,
+        "values": [0.4, True],
+    }
 
 
 @pytest.mark.parametrize("drawn", [True, False])
@@ -323,16 +329,25 @@ def test_what_is_computed_ahead_is_the_split_itself(blank):
     }""",
     )
     assert found.pop("worst") == 0
-    assert found == {"busy": 0, "again": 1, "order": [0.8, 0.4, 0.35, 0.45, 0.3], "count": 20,
-                     "waiting": 0}  # fmt: skip
+    assert found == {
+        "busy": 0,
+        "again": 1,
+        "order": [0.8, 0.4, 0.35, 0.45, 0.3],
+        "count": 20,
+        "waiting": 0,
+    }
 
 
 def test_beyond_its_limit_nothing_is_computed_ahead_or_kept(blank):
-    found = ahead(blank, """() => {
+    found = ahead(
+        blank,
+        """() => {
       const worst = Math.max(...cutoffs.map((_, i) => off(i)));
       low.at(3);
       return { waiting: waiting.length, worst: worst < 1e-7, asked: asked.length };
-    }""", bytes=3_200_001)  # fmt: skip
+    }""",
+        bytes=3_200_001,
+    )
     assert found == {"waiting": 0, "worst": True, "asked": 21}
     assert ahead(blank, "() => waiting.length", bytes=3_200_000) == 1  # 64 MB for 20 steps
 

@@ -30,8 +30,12 @@ REAL = read_results(RESULTS)
 def test_a_point_of_the_grid_is_the_divergence_of_scenes_drawn_so():
     """The grid takes pictures apart by modality and products by ring; here each point is drawn,
     read and transformed by itself, with NumPy."""
-    values = {"parallax": (0.0, 0.7, 6.0), "paint": (1.0,), "blur": (0.6, 4.0),
-              "thermal_contrast": (0.3, 1.0)}  # fmt: skip
+    values = {
+        "parallax": (0.0, 0.7, 6.0),
+        "paint": (1.0,),
+        "blur": (0.6, 4.0),
+        "thermal_contrast": (0.3, 1.0),
+    }
     edges, size, seeds = (0.0, 0.5, 1.0, 1.4143), (84, 112), (0, 3)
     backbone = load_backbone().freeze()
     grid = knobs.measure(backbone, 5, seeds, size, edges, values)
@@ -40,18 +44,24 @@ def test_a_point_of_the_grid_is_the_divergence_of_scenes_drawn_so():
     rho = np.hypot(fy, fx) / 0.5
     for i, j, k in ((0, 0, 1), (2, 0, 1), (1, 1, 0)):
         settings = SceneSettings(
-            parallax=values["parallax"][i], blur=values["blur"][j],
+            parallax=values["parallax"][i],
+            blur=values["blur"][j],
             thermal_contrast=values["thermal_contrast"][k],
-        )  # fmt: skip
+        )
         sums = np.zeros((2, 3))
         for seed in seeds:
             scene = render_scene(seed, size, settings)
             infrared = np.repeat(scene.infrared[..., None], 3, 2)
             a, b = (
-                np.fft.fft2(extract(backbone, torch.from_numpy(x / 255.0).permute(2, 0, 1)[None]
-                                    .float(), [5])[0][0].double().numpy())
+                np.fft.fft2(
+                    extract(
+                        backbone, torch.from_numpy(x / 255.0).permute(2, 0, 1)[None].float(), [5]
+                    )[0][0]
+                    .double()
+                    .numpy()
+                )
                 for x in (scene.visible, infrared)
-            )  # fmt: skip
+            )
             for ring in range(3):
                 inside = (rho > edges[ring] + 1e-9) & (rho <= edges[ring + 1] + 1e-9)
                 sums[0, ring] += (abs(a - b) ** 2)[:, inside].sum()
@@ -60,8 +70,12 @@ def test_a_point_of_the_grid_is_the_divergence_of_scenes_drawn_so():
 
 
 def test_the_grid_keeps_its_shape_on_disk_and_gives_two_knobs_in_either_order(tmp_path):
-    values = {"parallax": (0.0, 0.7), "paint": (1.0,), "blur": (0.6, 1.0, 2.0),
-              "thermal_contrast": (1.0,)}  # fmt: skip
+    values = {
+        "parallax": (0.0, 0.7),
+        "paint": (1.0,),
+        "blur": (0.6, 1.0, 2.0),
+        "thermal_contrast": (1.0,),
+    }
     curves = np.arange(2 * 1 * 3 * 1 * 4).reshape(2, 1, 3, 1, 4) / 8
     grid = knobs.KnobGrid(values, (0, 0.4, 0.7, 1.0, 1.4143), curves, {"block": 3})
     knobs.write(grid, tmp_path / "grid.json", command="x")
@@ -119,8 +133,9 @@ def test_every_point_shows_its_own_curve_and_pictures(pair):
             np.testing.assert_array_equal(shown.curve({pair[0]: a, pair[1]: b}), curve)
             if (i, j) in ((0, 0), (len(values[0]) - 1, 2)):
                 scene = render_scene(3, (168, 224), SceneSettings(**{pair[0]: a, pair[1]: b}))
-                for want, at in zip((scene.visible, scene.infrared), spec["shown"][index],
-                                    strict=True):  # fmt: skip
+                for want, at in zip(
+                    (scene.visible, scene.infrared), spec["shown"][index], strict=True
+                ):
                     jpeg = Image.open(io.BytesIO(shown.jpegs[cuts[at] : cuts[at + 1]]))
                     assert abs(np.asarray(jpeg).astype(int) - want).mean() < 6
             index += 1
@@ -129,8 +144,11 @@ def test_every_point_shows_its_own_curve_and_pictures(pair):
 
 def test_the_real_curve_is_that_of_the_results():
     spec = own_gap(REAL).spec
-    rows = {r.klass: r for r in REAL
-            if r.arm == "msrs" and r.split == "train/all" and r.metric == "divergence"}  # fmt: skip
+    rows = {
+        r.klass: r
+        for r in REAL
+        if r.arm == "msrs" and r.split == "train/all" and r.metric == "divergence"
+    }
     for ring in range(8):
         row = rows[f"block{knobs.read().about['block']}/ring{ring}"]
         assert spec["plot"]["real"][ring] == round(row.value, 3)
@@ -153,8 +171,20 @@ def test_own_gap_refuses_what_was_not_measured():
     with pytest.raises(UserError, match="name two"):
         own_gap(REAL, ("parallax",))
     with pytest.raises(UserError, match="lack real pairs at block 8 in 8 rings"):
-        own_gap([Row(claim="x", arm="msrs", seed=None, data="x", split="train/all",
-                     metric="divergence", klass="block8/ring0", value=1.0)])  # fmt: skip
+        own_gap(
+            [
+                Row(
+                    claim="x",
+                    arm="msrs",
+                    seed=None,
+                    data="x",
+                    split="train/all",
+                    metric="divergence",
+                    klass="block8/ring0",
+                    value=1.0,
+                )
+            ]
+        )
 
 
 # ---- click a patch
@@ -215,9 +245,14 @@ def test_many_patches_are_sent_in_fewer_dimensions_and_the_loss_is_told():
     random = np.random.default_rng(0)
     basis = random.normal(size=(384, 12))
     shared = basis @ random.normal(size=(12, 1200))
-    maps = [torch.from_numpy(shared + basis @ random.normal(size=(12, 1200)) * 0.3
-                             + 0.5 * random.normal(size=(384, 1200))).reshape(384, 30, 40)
-            for _ in range(3)]  # fmt: skip
+    maps = [
+        torch.from_numpy(
+            shared
+            + basis @ random.normal(size=(12, 1200)) * 0.3
+            + 0.5 * random.normal(size=(384, 1200))
+        ).reshape(384, 30, 40)
+        for _ in range(3)
+    ]
     picture = torch.rand(3, 420, 560, generator=torch.Generator().manual_seed(0))
     shown = patch_similarity(Pair("big", picture, picture), *maps)
     assert shown.spec["width"] == 41 and len(shown.vectors) <= 300_000

@@ -204,8 +204,10 @@ def test_a_patch_by_click_drag_and_key(opened):
     box = page.get_by_role("slider").bounding_box()
 
     def at(row, column):
-        return (box["x"] + (column + 0.5) * box["width"] / 6,
-                box["y"] + (row + 0.5) * box["height"] / 4)  # fmt: skip
+        return (
+            box["x"] + (column + 0.5) * box["width"] / 6,
+            box["y"] + (row + 0.5) * box["height"] / 4,
+        )
 
     page.mouse.click(*at(0, 5))
     check_patch(page, shown, 5, False)
@@ -218,8 +220,15 @@ def test_a_patch_by_click_drag_and_key(opened):
     page.get_by_role("checkbox").check()
     check_patch(page, shown, 13, True)
     page.get_by_role("slider").focus()
-    for key, patch in (("ArrowUp", 7), ("ArrowLeft", 6), ("ArrowLeft", 6), ("End", 11),
-                       ("ArrowDown", 17), ("ArrowRight", 17), ("Home", 12)):  # fmt: skip
+    for key, patch in (
+        ("ArrowUp", 7),
+        ("ArrowLeft", 6),
+        ("ArrowLeft", 6),
+        ("End", 11),
+        ("ArrowDown", 17),
+        ("ArrowRight", 17),
+        ("Home", 12),
+    ):
         page.keyboard.press(key)
         check_patch(page, shown, patch, True)
 
@@ -236,10 +245,13 @@ def test_nothing_moves_while_a_slider_does(opened, width):
     """Words and numbers change with the slider; what stands around them does not."""
     maps = MAPS[0], MAPS[1]
     page = opened(
-        fader(pair_of(12, 16)), fader(features=maps), own_gap(REAL),
-        patch_similarity(PAIR, *MAPS), valleys([torch.as_tensor(maps[0])[None]]),
+        fader(pair_of(12, 16)),
+        fader(features=maps),
+        own_gap(REAL),
+        patch_similarity(PAIR, *MAPS),
+        valleys([torch.as_tensor(maps[0])[None]]),
         viewport={"width": width, "height": 900},
-    )  # fmt: skip
+    )
     for name, seen, said in page.evaluate(STILL):
         assert said > 10 and len(seen) == 1, name
 
