@@ -1,4 +1,6 @@
-"""Differences between arms against figures worked out one image at a time."""
+"""Differences between methods against figures computed one image at a time."""
+
+import math
 
 import numpy as np
 import pytest
@@ -8,13 +10,27 @@ from freqkd_lite.errors import UserError
 from freqkd_lite.evaluate.detection import score_detections
 from freqkd_lite.evaluate.segmentation import measure_segmentation
 from freqkd_lite.evaluate.stats import at_once, crossed_bootstrap
-from freqkd_lite.results.paired import differences, lights, not_compared, resample
-from freqkd_lite.results.rows import Row, write_results
-from freqkd_lite.results.summary import write_page
-from freqkd_lite.store import manifest
+from freqkd_lite.results.paired import (
+    Comparison,
+    differences,
+    not_compared,
+    read_comparison,
+    resample,
+    times_of_day,
+)
+from freqkd_lite.results.rows import Row
 
 CLASSES = ("person", "car")
 TRUTH = np.random.default_rng(5).integers(0, 3, (12, 2, 3))  # 2 stands for none
+MSE = "mse (lr=0.1, steps=3)"
+METHODS = [  # name in the file, name of the row, seed, skill
+    ("none", "none", 0, 0),
+    ("none", "none", 1, 0),
+    ("mse (lr=0.1)", MSE, 0, 2),
+    ("mse (lr=0.1)", MSE, 1, 2),
+    ("code", "freqkd_code", 0, 1),  # as older files call it
+    ("code", "freqkd_code", 1, 1),
+]
 
 
 def precision(scores, positive):
@@ -35,97 +51,105 @@ def scores_of(seed, skill):
     return better.ravel().argsort().argsort().reshape(better.shape).astype("float16")
 
 
-def folder(path, arms, groups=None, **changed):
-    """Rows and files of a sweep: `arms` gives (name in the file, name of the row, seed, skill)."""
+def folder(path, methods=METHODS, truth=None, **shared):
+    """Rows and files of a sweep; `truth` of some methods, arrays `shared` by all files."""
     rows = []
-    for stored, arm, seed, skill in arms:
-        scores = scores_of(0 if arm == "none" else seed + 10, skill)
+    for stored, method, seed, skill in methods:
+        scores = scores_of(0 if method == "none" else seed + 10, skill)
         file = f"{stored}-{seed}.npz"
-        more = {} if groups is None else {"groups": groups}
-        np.savez(path / file, **{stored: scores, "truth": changed.get(arm, TRUTH)}, **more)
+        arrays = {stored: scores, "truth": (truth or {}).get(method, TRUTH)} | shared
+        np.savez(path / file, **arrays)
         about = dict(claim="walk", seed=seed, data="msrs", split="test", metric="probe_ap")
         values = {k: precision(scores[..., i], i == TRUTH) for i, k in enumerate(CLASSES)}
         values["mean"] = mean_ap(scores)
-        rows += [Row(arm=arm, klass=k, value=v, per_image=file, **about) for k, v in values.items()]
+        about |= {"method": method, "per_image": file}
+        rows += [Row(klass=k, value=v, **about) for k, v in values.items()]
     rows.append(rows[0].model_copy(update={"split": "test/day", "value": 0.0}))
     return rows
 
 
-ARMS = [("none", "none", 0, 0), ("none", "none", 1, 0)] + [
-    (stored, arm, seed, skill)
-    for stored, arm, skill in (("mse (lr=0.1)", "mse (lr=0.1, steps=3)", 2), ("code", "code", 1))
-    for seed in (0, 1)
-]
+def compared(rows, path, reference=MSE):
+    table = differences(rows, path, reference, "probe_ap")
+    return {(d.method, d.klass): d for d in table.itertuples()}
 
 
 def test_with_one_group_the_interval_is_over_seeds_alone(tmp_path):
-    rows = folder(tmp_path, ARMS, groups=np.zeros(12, int))
-    found = differences(rows, tmp_path, "mse (lr=0.1, steps=3)", "probe_ap")
-    assert [(d.arm, d.klass) for d in found] == [
-        (arm, k) for arm in ("none", "code") for k in ("mean", *CLASSES)
-    ]
+    found = compared(folder(tmp_path, groups=np.zeros(12, int)), tmp_path)
+    expected = [(m, k) for m in ("none", "freqkd_code") for k in ("mean", *CLASSES)]
+    assert list(found) == expected
     # all images come once in every draw, and of two seeds one is drawn: the interval's ends are
     # the two seeds' own differences
     base = [mean_ap(scores_of(seed + 10, 2)) for seed in (0, 1)]
-    for d, own in zip(found[::3], ([mean_ap(scores_of(0, 0))] * 2,
-                                   [mean_ap(scores_of(s + 10, 1)) for s in (0, 1)]),
-                      strict=True):  # fmt: skip
-        apart = np.subtract(own, base)
+    none = [mean_ap(scores_of(0, 0))] * 2
+    code = [mean_ap(scores_of(seed + 10, 1)) for seed in (0, 1)]
+    for method, own in (("none", none), ("freqkd_code", code)):
+        d, apart = found[method, "mean"], np.subtract(own, base)
         assert d.value == pytest.approx(apart.mean())
-        assert d.interval == pytest.approx(sorted(apart))
+        assert (d.low, d.high) == pytest.approx(tuple(sorted(apart)))
         assert (d.seeds, d.images, d.groups) == (2, 12, 1)
 
 
 def test_without_groups_each_image_is_drawn_by_itself(tmp_path):
-    code = differences(folder(tmp_path, ARMS), tmp_path, "mse (lr=0.1, steps=3)", "probe_ap")[3]
-    assert code.groups == code.images == 12
+    d = compared(folder(tmp_path), tmp_path)["freqkd_code", "mean"]
+    assert d.groups == d.images == 12
     apart = [mean_ap(scores_of(s + 10, 1)) - mean_ap(scores_of(s + 10, 2)) for s in (0, 1)]
-    assert code.interval[0] < min(apart) - 0.01 and max(apart) + 0.01 < code.interval[1]
+    assert d.low < min(apart) - 0.01 and max(apart) + 0.01 < d.high
 
 
-def test_an_arm_of_fewer_seeds_is_compared_on_those(tmp_path):
-    rows = folder(tmp_path, [arm for arm in ARMS if arm[1] != "code" or arm[2] == 1])
-    code = differences(rows, tmp_path, "mse (lr=0.1, steps=3)", "probe_ap")[3]
-    assert code.seeds == 1
-    apart = mean_ap(scores_of(11, 1)) - mean_ap(scores_of(11, 2))
-    assert code.value == pytest.approx(apart)
+def test_a_method_of_fewer_seeds_is_compared_on_those(tmp_path):
+    d = compared(folder(tmp_path, METHODS[:4] + METHODS[5:]), tmp_path)["freqkd_code", "mean"]
+    assert d.seeds == 1
+    assert d.value == pytest.approx(mean_ap(scores_of(11, 1)) - mean_ap(scores_of(11, 2)))
 
 
-def test_arms_that_share_no_seed_with_the_other_are_told(tmp_path):
-    more = [*ARMS, ("eq", "eq", 7, 1), ("eq", "eq", 8, 1)]
-    rows = folder(tmp_path, more)
-    against = "mse (lr=0.1, steps=3)"
-    assert not_compared(rows, against, "probe_ap") == ["eq"]
-    assert "eq" not in {d.arm for d in differences(rows, tmp_path, against, "probe_ap")}
-    assert not_compared(rows, "eq", "probe_ap") == [against, "code"]
-    write_results(tmp_path, rows, manifest(metric="probe_ap", against=against))
-    assert write_page(tmp_path) == "No arm is ahead of MSE · lr=0.1 · steps=3 by 0.01 or more."
-    page = (tmp_path / "README.md").read_text()
-    assert ("Of no seed that MSE · lr=0.1 · steps=3 has, so not compared: FreqKD (equations).\n"
-            in page)  # fmt: skip
+def test_methods_that_share_no_seed_with_the_reference_are_listed(tmp_path):
+    rows = folder(tmp_path, [*METHODS, ("pkd", "pkd", 7, 1), ("pkd", "pkd", 8, 1)])
+    assert not_compared(rows, MSE, "probe_ap") == ["pkd"]
+    assert "pkd" not in {method for method, _ in compared(rows, tmp_path)}
+    assert not_compared(rows, "pkd", "probe_ap") == [MSE, "freqkd_code"]
 
 
-def test_what_cannot_be_paired_is_refused(tmp_path):
-    rows = folder(tmp_path, ARMS, code=1 - np.minimum(TRUTH, 1))
-    with pytest.raises(UserError, match="gives probe_ap of code, .*, again: run it again"):
-        differences(rows, tmp_path, "mse (lr=0.1, steps=3)", "probe_ap")
-    with pytest.raises(
-        UserError,
-        match="arm to compare with called 'mse': choose one of code, mse .lr=0.1, steps=3., none",
-    ):
-        differences(rows, tmp_path, "mse", "probe_ap")
+def test_an_untrained_method_stands_beside_seeds_that_it_was_not_run_with(tmp_path):
+    rows = folder(tmp_path, [*METHODS, ("mse (lr=0.1)", MSE, 2, 2)])
+    none = compared(rows, tmp_path)["none", "mean"]
+    base = np.mean([mean_ap(scores_of(seed + 10, 2)) for seed in (0, 1, 2)])
+    assert none.seeds == 3 and none.value == pytest.approx(mean_ap(scores_of(0, 0)) - base)
+
+
+def test_an_untrained_method_of_several_seeds_is_paired_seed_by_seed(tmp_path):
+    """A detector of the undistilled student is trained with a seed too."""
+    methods = [("none", "none (pairs=9)", seed, 3.0 * seed) for seed in (0, 1)]
+    methods += [("mse", "mse (pairs=9)", seed, 2.0) for seed in (0, 1)]
+    rows = folder(tmp_path, methods)
+    none = compared(rows, tmp_path, "mse (pairs=9)")["none (pairs=9)", "mean"]
+    own = [mean_ap(scores_of(seed + 10, skill)) for *_, seed, skill in methods]
+    assert own[0] != own[1] and math.isnan(none.joint_low)
+    assert none.value == pytest.approx(np.mean(own[:2]) - np.mean(own[2:]))
+    assert not_compared(rows[:4], "mse (pairs=9)", "probe_ap") == []
+
+
+def test_what_cannot_be_compared_is_refused(tmp_path):
+    rows = folder(tmp_path)
+    with pytest.raises(UserError, match="'mse'"):
+        compared(rows, tmp_path, "mse")
     lost = [row.model_copy(update={"per_image": None}) for row in rows]
-    with pytest.raises(UserError, match="no file of images that gives probe_ap of none"):
-        differences(lost, tmp_path, "code", "probe_ap")
+    with pytest.raises(UserError, match="probe_ap of none"):
+        compared(lost, tmp_path)
+    val = [row.model_copy(update={"split": "val"}) for row in rows if row.split == "test"]
+    with pytest.raises(UserError, match="msrs test, msrs val"):
+        compared(rows + val, tmp_path)
+    other = folder(tmp_path, truth={"freqkd_code": 1 - np.minimum(TRUTH, 1)})
+    with pytest.raises(UserError, match="freqkd_code"):
+        compared(other, tmp_path)
 
 
 @pytest.mark.parametrize("regrouped", ["none-0", "none-1", "mse (lr=0.1)-1", "code-0"])
-def test_files_that_tell_other_groups_are_refused(tmp_path, regrouped):
-    rows, file = folder(tmp_path, ARMS), tmp_path / f"{regrouped}.npz"
+def test_files_with_other_groups_are_refused(tmp_path, regrouped):
+    rows, file = folder(tmp_path), tmp_path / f"{regrouped}.npz"
     with np.load(file) as arrays:
         np.savez(file, **arrays, groups=np.arange(12) // 2)
-    with pytest.raises(UserError, match="scored on the same images and groups of them: run both"):
-        differences(rows, tmp_path, "mse (lr=0.1, steps=3)", "probe_ap")
+    with pytest.raises(UserError, match="same images and groups"):
+        compared(rows, tmp_path)
 
 
 def test_files_of_detectors_and_segmenters_give_their_own_draws_again(tmp_path):
@@ -135,53 +159,39 @@ def test_files_of_detectors_and_segmenters_give_their_own_draws_again(tmp_path):
     pixels = measure_segmentation(guesses, masks, CLASSES, groups=groups)
     box = torch.tensor([[2.0, 2, 12, 12]])
     kinds = [torch.tensor([i % 2]) for i in range(8)]
-    found = [{"boxes": box + 20 * (i % 3 == 0), "scores": torch.rand(1, generator=draw),
-              "labels": kind} for i, kind in enumerate(kinds)]  # fmt: skip
+    scores = torch.rand(8, 1, generator=draw)
+    found = [
+        {"boxes": box + 20 * (i % 3 == 0), "scores": scores[i], "labels": kind}
+        for i, kind in enumerate(kinds)
+    ]
     boxes = score_detections(found, [box] * 8, kinds, CLASSES, groups=groups)
-    np.savez(tmp_path / "07.npz", code=pixels.confusion.numpy(), groups=groups)
-    np.savez(tmp_path / "06.npz", **{f"code/{k}": v for k, v in boxes.arrays().items()},
-             groups=groups)  # fmt: skip
+    np.savez(tmp_path / "07.npz", mse=pixels.confusion.numpy(), groups=groups)
+    arrays = {f"mse/{k}": v for k, v in boxes.arrays().items()}
+    np.savez(tmp_path / "06.npz", **arrays, groups=groups)
     for metric, file, result in (("miou", "07.npz", pixels), ("map50", "06.npz", boxes)):
-        again = resample(tmp_path / file, metric, "code", CLASSES)
+        again = resample(tmp_path / file, metric, "mse", CLASSES)
         np.testing.assert_allclose(again.draws["mean"], result.draws["mean"])
         assert again.values["mean"] == pytest.approx(result.estimates["mean"], abs=1e-6)
         assert again.groups.tolist() == groups and np.nanstd(again.draws["mean"]) > 0.01
 
 
-def test_an_arm_that_no_seed_changes_stands_beside_seeds_that_it_was_not_run_with(tmp_path):
-    more = [*ARMS, ("mse (lr=0.1)", "mse (lr=0.1, steps=3)", 2, 2)]
-    none, *_ = differences(folder(tmp_path, more), tmp_path, "mse (lr=0.1, steps=3)", "probe_ap")
-    assert none.arm == "none" and none.seeds == 3
-    base = np.mean([mean_ap(scores_of(seed + 10, 2)) for seed in (0, 1, 2)])
-    assert none.value == pytest.approx(mean_ap(scores_of(0, 0)) - base)
-
-
-def test_rows_of_two_splits_are_not_mixed(tmp_path):
-    rows = folder(tmp_path, ARMS)
-    rows += [row.model_copy(update={"split": "val"}) for row in rows if row.split == "test"]
-    with pytest.raises(UserError, match="probe_ap was measured on msrs test, msrs val"):
-        differences(rows, tmp_path, "mse (lr=0.1, steps=3)", "probe_ap")
-
-
 def test_a_class_that_the_images_lack_has_no_difference_and_the_others_do(tmp_path):
-    """As notebook 05 keeps it: "tram" stands first among the classes, and nothing is a tram."""
+    """As notebook 05 writes it: "tram" stands first among the classes, and nothing is a tram."""
     rows, truth = [], TRUTH + 1
-    for arm, seed in (("mse", 10), ("code", 11)):
+    for method, seed in (("mse", 10), ("gram", 11)):
         scores = scores_of(seed, 1)
         scores = np.concatenate([np.zeros_like(scores[..., :1]), scores], -1)
-        np.savez(tmp_path / f"{arm}.npz", **{arm: scores, "truth": truth})
+        np.savez(tmp_path / f"{method}.npz", **{method: scores, "truth": truth})
         values = {k: precision(scores[..., i], i == truth) for i, k in ((1, "person"), (2, "car"))}
         values = {"mean": np.mean(list(values.values())), "tram": None} | values
         about = dict(claim="walk", seed=0, data="msrs", split="test", metric="probe_ap")
-        rows += [
-            Row(arm=arm, klass=k, value=v, per_image=f"{arm}.npz", **about)
-            for k, v in values.items()
-        ]
-    found = differences(rows, tmp_path, "mse", "probe_ap")
-    assert [d.klass for d in found] == ["mean", "person", "car"]
-    by_arm = {(row.arm, row.klass): row.value for row in rows}
-    for d in found:
-        assert d.value == pytest.approx(by_arm["code", d.klass] - by_arm["mse", d.klass])
+        about |= {"method": method, "per_image": f"{method}.npz"}
+        rows += [Row(klass=k, value=v, **about) for k, v in values.items()]
+    found = compared(rows, tmp_path, "mse")
+    assert [klass for _, klass in found] == ["mean", "person", "car"]
+    by_method = {(row.method, row.klass): row.value for row in rows}
+    for (_, klass), d in found.items():
+        assert d.value == pytest.approx(by_method["gram", klass] - by_method["mse", klass])
 
 
 def test_a_file_that_is_written_again_is_read_again(tmp_path):
@@ -192,80 +202,64 @@ def test_a_file_that_is_written_again_is_read_again(tmp_path):
         assert resample(file, *asked).values["mean"] == pytest.approx(mean_ap(scores_of(seed, 1)))
 
 
-def test_of_two_beginnings_of_a_name_the_longer_one_is_the_arm_s_own(tmp_path):
+def test_of_two_beginnings_of_a_name_the_longer_one_is_the_method_s_own(tmp_path):
     scores = {"mse": scores_of(1, 0), "mse (lr=0.1)": scores_of(2, 2)}
     np.savez(tmp_path / "images.npz", **scores, truth=TRUTH)
-    found = resample(tmp_path / "images.npz", "probe_ap", "mse (lr=0.1, steps=3)", CLASSES)
+    found = resample(tmp_path / "images.npz", "probe_ap", MSE, CLASSES)
     assert found.values["mean"] == pytest.approx(mean_ap(scores["mse (lr=0.1)"]))
 
 
-def test_day_and_night_are_compared_on_their_own_images(tmp_path):
+@pytest.mark.parametrize("key", ["light", "time_of_day"])  # `light` in older files
+def test_day_and_night_are_compared_on_their_own_images(tmp_path, key):
     """As if the others were not there: files of those images alone give the same."""
-    light = np.array(["day"] * 5 + ["night"] * 6 + [""])
-    rows = folder(tmp_path, ARMS)
-    for file in {row.per_image for row in rows}:
-        with np.load(tmp_path / file) as arrays:
-            kept = dict(arrays)
-        np.savez(tmp_path / file, light=light, **kept)
-    against = "mse (lr=0.1, steps=3)"
-    found = {(d.arm, d.klass): d for d in differences(rows, tmp_path, against, "probe_ap")}
-    assert lights(tmp_path / rows[0].per_image) == ["day", "night"]
+    time = np.array(["day"] * 5 + ["night"] * 6 + [""])
+    rows = folder(tmp_path, **{key: time})
+    found = compared(rows, tmp_path)
+    assert times_of_day(tmp_path / rows[0].per_image) == ["day", "night"]
     apart = tmp_path / "day"
     apart.mkdir()
-    for row in rows:
-        with np.load(tmp_path / row.per_image) as arrays:
-            some = {k: v[light == "day"] for k, v in arrays.items() if k != "light"}
-        np.savez(apart / row.per_image, **some)
 
     def of_day(row):
-        with np.load(apart / row.per_image) as arrays:
-            scores = next(arrays[k] for k in arrays if k not in ("truth", "light"))
-            own = [precision(scores[..., k], k == arrays["truth"]) for k in range(2)]
+        with np.load(tmp_path / row.per_image) as arrays:
+            some = {k: v[time == "day"] for k, v in arrays.items() if k != key}
+        np.savez(apart / row.per_image, **some)
+        scores = next(v for k, v in some.items() if k != "truth")
+        own = [precision(scores[..., k], k == some["truth"]) for k in range(2)]
         values = dict(zip(CLASSES, own, strict=True)) | {"mean": np.mean(own)}
         return row.model_copy(update={"value": values[row.klass]})
 
-    days = [of_day(row) for row in rows if row.split == "test"]
-    alone = {(d.arm, d.klass): d for d in differences(days, apart, against, "probe_ap")}
-    for arm in ("none", "code"):
-        day, same = found[arm, "day"], alone[arm, "mean"]
-        assert (day.value, day.interval, day.images) == (same.value, same.interval, 5)
-        assert day.among is None and found[arm, "night"].images == 6
+    alone = compared([of_day(row) for row in rows if row.split == "test"], apart)
+    for method in ("none", "freqkd_code"):
+        day, same = found[method, "day"], alone[method, "mean"]
+        assert (day.value, day.low, day.high, day.images) == (same.value, same.low, same.high, 5)
+        assert math.isnan(day.joint_low) and found[method, "night"].images == 6
 
 
-def test_what_holds_at_once_is_of_trained_arms_and_their_own_draws(tmp_path):
-    more = [*ARMS, ("eq", "eq", 0, 1.5), ("eq", "eq", 1, 1.5)]
-    rows = folder(tmp_path, more)
-    against = "mse (lr=0.1, steps=3)"
-    found = {d.arm: d for d in differences(rows, tmp_path, against, "probe_ap")
-             if d.klass == "mean"}  # fmt: skip
-    stored = {against: "mse (lr=0.1)", "code": "code", "eq": "eq"}
-    scored = {arm: [resample(tmp_path / f"{stem}-{seed}.npz", "probe_ap", arm, CLASSES)
-                    for seed in (0, 1)] for arm, stem in stored.items()}  # fmt: skip
-    sides = {arm: ([f.values["mean"] for f in of], [f.draws["mean"] for f in of])
-             for arm, of in scored.items()}  # fmt: skip
-    less = [crossed_bootstrap(sides[arm], sides[against]) for arm in ("code", "eq")]
-    wanted = at_once([value for value, _, _ in less], [draws for _, _, draws in less])
-    assert [found["code"].among, found["eq"].among] == wanted
-    assert found["none"].among is None
+def test_joint_intervals_are_of_trained_methods_and_their_own_draws(tmp_path):
+    rows = folder(tmp_path, [*METHODS, ("pkd", "pkd", 0, 1.5), ("pkd", "pkd", 1, 1.5)])
+    found = compared(rows, tmp_path)
+    files = {MSE: "mse (lr=0.1)", "freqkd_code": "code", "pkd": "pkd"}
+    sides = {}
+    for method, stem in files.items():
+        asked = ("probe_ap", method, CLASSES)
+        of = [resample(tmp_path / f"{stem}-{seed}.npz", *asked) for seed in (0, 1)]
+        sides[method] = [f.values["mean"] for f in of], [f.draws["mean"] for f in of]
+    own = [crossed_bootstrap(sides[method], sides[MSE]) for method in ("freqkd_code", "pkd")]
+    wanted = at_once([value for value, *_ in own], [draws for *_, draws in own])
+    for method, interval in zip(("freqkd_code", "pkd"), wanted, strict=True):
+        d = found[method, "mean"]
+        assert (d.joint_low, d.joint_high) == interval
+    assert math.isnan(found["none", "mean"].joint_low)
 
 
-def test_an_untrained_arm_that_has_several_seeds_is_paired_seed_by_seed(tmp_path):
-    """A detector of the undistilled student is trained with a seed too. Named with what varies in a
-    sweep it is still no arm that competes."""
-    arms = [("none", "none (pairs=9)", 0, 0.0), ("none", "none (pairs=9)", 1, 3.0),
-            ("mse", "mse (pairs=9)", 0, 2.0), ("mse", "mse (pairs=9)", 1, 2.0)]  # fmt: skip
-    rows = folder(tmp_path, arms)
-    none, *_ = differences(rows, tmp_path, "mse (pairs=9)", "probe_ap")
-    own = [mean_ap(scores_of(seed + 10, skill)) for _, arm, seed, skill in arms]
-    assert none.value == pytest.approx(np.mean(own[:2]) - np.mean(own[2:]))
-    assert own[0] != own[1] and none.among is None
-    assert not_compared(rows[:4], "mse (pairs=9)", "probe_ap") == []
-
-
-def test_files_that_group_the_images_otherwise_are_refused(tmp_path):
-    rows = folder(tmp_path, ARMS, groups=np.arange(12) // 2)
-    with np.load(tmp_path / "code-1.npz") as arrays:
-        kept = {k: v for k, v in arrays.items() if k != "groups"}
-    np.savez(tmp_path / "code-1.npz", **kept)
-    with pytest.raises(UserError, match="groups of them: run both again"):
-        differences(rows, tmp_path, "mse (lr=0.1, steps=3)", "probe_ap")
+def test_a_comparison_is_read_back_as_it_was_written(tmp_path):
+    assert read_comparison(tmp_path) is None
+    table = differences(folder(tmp_path), tmp_path, MSE, "probe_ap")
+    kept = Comparison(MSE, table, "freqkd_code", post_hoc=["gram"], not_compared=["pkd"])
+    kept.write(tmp_path)
+    again = read_comparison(tmp_path)
+    assert (again.reference, again.preregistered) == (MSE, "freqkd_code")
+    assert (again.post_hoc, again.not_compared) == (["gram"], ["pkd"])
+    for left, right in zip(again.table.itertuples(), table.itertuples(), strict=True):
+        assert left[1:6] == right[1:6] and left[6:] == pytest.approx(right[6:], nan_ok=True)
+    assert again.means("probe_ap")["value"].is_monotonic_decreasing

@@ -1,0 +1,133 @@
+"""Findings follow from the numbers: change a number, and the condition or the verdict changes."""
+
+import pandas as pd
+import pytest
+import yaml
+
+from freqkd_lite.errors import UserError
+from freqkd_lite.results.findings import fill, findings_list, holds, read_claims, read_findings
+from freqkd_lite.results.paired import COLUMNS, Comparison
+from freqkd_lite.results.rows import Row, write_results
+
+NUMBERS = {"gain": {"value": 0.1, "low": 0.02, "high": 0.2, "seeds": 3.0}, "cost": {"value": 0.0}}
+
+
+@pytest.mark.parametrize(
+    ("condition", "true"),
+    [
+        ("gain.low > 0", True),
+        ("gain > 0.1", False),
+        ("gain.low > 0 and gain.high < 0.1", False),
+        ("gain.high < 0.1 or cost == 0", True),
+        ("not cost != 0", True),
+        ("-0.1 < gain.low < gain.high", True),
+        ("gain <= 0.1000000001", True),  # rounded to 6 decimals
+    ],
+)
+def test_a_condition_compares_numbers(condition, true):
+    assert holds(condition, NUMBERS) is true
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        "__import__('os').getcwd() > 0",
+        "gain.__class__ == 0",
+        "gain.low",
+        "lost.low > 0",
+        "gain.low + 1 > 0",
+        "'a' == 'a'",
+        "gain.low >",
+        "[gain.low for x in y] > 0",
+    ],
+)
+def test_a_condition_is_nothing_else(condition):
+    if condition == "gain.low":
+        assert holds(condition, NUMBERS)  # a number alone counts as in Python
+        return
+    with pytest.raises(UserError, match="condition"):
+        holds(condition, NUMBERS)
+
+
+def test_numbers_are_written_into_a_text():
+    row = {"value": 0.1294, "low": 0.0541, "high": 0.187, "seeds": 3, "digits": 2, "signed": True}
+    text = "Gains {gain} over {gain.seeds} seeds, at least {gain.low}."
+    assert fill(text, {"gain": row}) == "Gains +0.13 [+0.05, +0.19] over 3 seeds, at least +0.05."
+    with pytest.raises(UserError, match="{lost}"):
+        fill("{lost}", {"gain": row})
+
+
+def row(method, value, seed=0, interval=None, **about):
+    base = dict(claim="walk", data="msrs", split="test", metric="probe_ap", klass="mean")
+    return Row(method=method, seed=seed, value=value, interval=interval, **(base | about))
+
+
+def results(path, low=0.02, holds="gain.low > 0"):
+    """Means of MSE (.5 and .7) and one difference, with a finding about both."""
+    write_results(path / "study", [row("mse", 0.5), row("mse", 0.7, seed=1)], {})
+    line = ["probe_ap", "msrs", "test", "none", "mean", -0.1, -0.2, -low, None, None, 2, 90, 40]
+    Comparison("mse", pd.DataFrame([line], columns=COLUMNS)).write(path / "study")
+    gain = {"file": "study/differences.json", "method": "none", "class": "mean", "reverse": True}
+    level = {"file": "study/results.json", "metric": "probe_ap", "method": "mse", "digits": 1}
+    few = {"file": "study/differences.json", "count": "high < 0"}
+    finding = {"id": "helps", "text": "MSE has {level.value}, {gain} more; {few}.", "holds": holds}
+    finding |= {"numbers": {"gain": gain, "level": level, "few": few}, "first": True}
+    (path / "findings.yaml").write_text(yaml.safe_dump([finding]))
+    return finding
+
+
+def test_a_finding_has_its_numbers_from_results_files(tmp_path):
+    results(tmp_path)
+    (finding,) = read_findings(tmp_path)
+    assert finding.text == "MSE has 0.6, +0.10 [+0.02, +0.20] more; 1."
+    assert finding.first and finding.folders == ("study",)
+    assert findings_list([finding]).startswith("- MSE has")
+
+
+def test_a_finding_that_is_false_is_named(tmp_path):
+    results(tmp_path, low=-0.01)
+    with pytest.raises(UserError, match=r"helps.*gain\.low > 0"):
+        read_findings(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "token"),
+    [
+        ({"method": "gram"}, "0 rows"),
+        ({"file": "study/lost.json"}, "lost.json"),
+        ({"colour": "red"}, "colour"),
+    ],
+)
+def test_a_number_that_is_not_there_is_named_with_its_finding(tmp_path, change, token):
+    finding = results(tmp_path)
+    finding["numbers"]["gain"] |= change
+    (tmp_path / "findings.yaml").write_text(yaml.safe_dump([finding]))
+    with pytest.raises(UserError, match=f"helps.*{token}"):
+        read_findings(tmp_path)
+
+
+CLAIM = {
+    "id": "gap",
+    "claim": "more at high frequency",
+    "stated": "2.4x",
+    "needs": "a measured gap",
+    "measured": "{ratio}",
+    "numbers": {"ratio": {"file": "gap/results.json", "metric": "divergence_ratio"}},
+    "verdicts": [
+        {"when": "ratio.low <= 2.4 and ratio.high >= 2.4", "text": "holds"},
+        {"when": "ratio.low > 1", "text": "the direction holds"},
+        {"text": "open"},
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("interval", "verdict"),
+    [((2.1, 2.6), "holds"), ((1.4, 1.6), "the direction holds"), ((0.9, 1.2), "open")],
+)
+def test_a_claim_has_the_first_verdict_that_is_true(tmp_path, interval, verdict):
+    (tmp_path / "claims.yaml").write_text(yaml.safe_dump([CLAIM]))
+    assert read_claims(tmp_path)[0][2:] == ("nothing", "not run: needs a measured gap")
+    ratio = row("real", sum(interval) / 2, None, interval, metric="divergence_ratio")
+    write_results(tmp_path / "gap", [ratio], {})
+    assert read_claims(tmp_path)[0][3] == verdict

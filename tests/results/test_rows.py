@@ -1,0 +1,92 @@
+"""Result files: what older ones say is read with today's names, and means are over seeds."""
+
+import json
+import math
+
+import pytest
+
+from freqkd_lite.errors import UserError
+from freqkd_lite.results.rows import (
+    Row,
+    means,
+    read_manifest,
+    read_results,
+    whole,
+    write_results,
+)
+
+
+def row(value, seed=0, method="mse", interval=None, **about):
+    base = dict(claim="walk", data="msrs", split="val", metric="probe_ap", klass="mean")
+    return Row(method=method, seed=seed, value=value, interval=interval, **(base | about))
+
+
+def test_rows_are_read_back_as_they_were_written(tmp_path):
+    rows = [row(0.1, interval=(0.0, 0.2), n=3, per_image="x.npz"), row(None, None, klass="car")]
+    write_results(tmp_path, rows, {"made": "today"})
+    assert read_results(tmp_path) == rows and read_manifest(tmp_path) == {"made": "today"}
+
+
+def test_older_files_are_read_with_todays_names(tmp_path):
+    old = {"arm": "code (shuffled=True, lr=0.1)", "class": "car", "claim": "walk", "seed": 1}
+    old |= {"data": "msrs", "split": "val", "metric": "probe_ap", "value": 0.5}
+    text = json.dumps({"schema": "freqkd-results/1", "rows": [old]})
+    (tmp_path / "results.json").write_text(text)
+    (found,) = read_results(tmp_path)
+    assert found.method == "freqkd_code (mismatched=True, lr=0.1)" and found.klass == "car"
+    made = {"against": "mse", "named": "code", "later": ["eq"], "along": None}
+    made["notebooks"] = {"05": {"parameters": {"arms": ["none", "code"], "read": "code"}}}
+    (tmp_path / "manifest.json").write_text(json.dumps(made))
+    assert read_manifest(tmp_path) == {
+        "reference": "mse",
+        "preregistered": "freqkd_code",
+        "post_hoc": ["freqkd_paper"],
+        "curve": None,
+        "notebooks": {
+            "05": {"parameters": {"methods": ["none", "freqkd_code"], "read": "freqkd_code"}}
+        },
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "token"),
+    [
+        (None, "missing"),
+        ("{", "not JSON"),
+        ('{"schema": "other"}', "other"),
+        ('{"schema": "freqkd-results/1", "rows": [{"method": "x"}]}', "required"),
+    ],
+)
+def test_a_file_that_is_no_results_file_is_named(tmp_path, text, token):
+    if text is not None:
+        (tmp_path / "results.json").write_text(text)
+    with pytest.raises(UserError, match=f"results.json.*{token}"):
+        read_results(tmp_path)
+
+
+def test_several_seeds_have_a_t_interval():
+    # mean .3, s = .141421, t(.975, 1) = 12.706205, half width 12.706205 * .1
+    (m,) = means([row(0.2), row(0.4, seed=1)]).itertuples()
+    assert (m.value, m.low, m.high) == pytest.approx((0.3, -0.97062, 1.57062), abs=1e-5)
+    assert (m.over, m.seeds) == ("seeds", 2)
+
+
+@pytest.mark.parametrize("other", [0.9, 0.9009])  # processors round an untrained method otherwise
+def test_what_no_seed_changes_has_its_rows_interval(other):
+    rows = [row(0.9, 0, "none", (0.8, 0.95)), row(other, 1, "none", (0.81, 0.96))]
+    (m,) = means(rows).itertuples()
+    assert (m.low, m.high, m.over, m.seeds) == (0.8, 0.95, "images", 2)
+    trained = [r.model_copy(update={"method": "mse"}) for r in rows]
+    assert means(trained)["over"][0] == ("images" if other == 0.9 else "seeds")
+
+
+def test_a_missing_value_counts_for_no_seed():
+    first, second = means([row(None), row(0.5, 1), row(None, klass="car")]).itertuples()
+    assert (first.value, first.over, first.seeds) == (0.5, "", 1)
+    assert math.isnan(second.value) and second.seeds == 0
+
+
+def test_parts_of_a_split_count_where_there_is_nothing_else():
+    parts = [row(0.1, split="val/day"), row(0.2, split="val/night")]
+    assert whole(means([row(0.3), *parts]), "probe_ap")["value"].tolist() == [0.3]
+    assert whole(means(parts), "probe_ap")["value"].tolist() == [0.1, 0.2]
