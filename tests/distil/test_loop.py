@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from timm.models import beit, eva
 
 from freqkd_lite import data
-from freqkd_lite.distil import Student, add_lora, plan, settings_from
+from freqkd_lite.distil import Student, add_lora, plan, processes, settings_from
 from freqkd_lite.distil import run as distil
 from freqkd_lite.distil.processes import PATIENCE, Processes
 from freqkd_lite.errors import UserError
@@ -245,7 +245,6 @@ def test_processes_wait_longer_for_the_first_one_than_torch_would(monkeypatch):
         def __init__(self, **given):
             asked.update(given)
 
-    monkeypatch.setitem(sys.modules, "accelerate", SimpleNamespace(PartialState=State))
-    monkeypatch.setenv("LOCAL_RANK", "1")
+    monkeypatch.setattr(processes, "PartialState", State)
     assert Processes().count == 2
     assert asked == {"cpu": True, "timeout": PATIENCE} and PATIENCE.total_seconds() >= 12 * 3600
