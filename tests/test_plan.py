@@ -124,7 +124,7 @@ def test_kaist_full_is_the_authors_recipe():
     assert (plan.gpus, s.batch, s.steps * s.batch / plan.pairs) == (4, 8 * 4, 12)
     assert (s.size[0] / 14, s.size[1] / 14) == (37, 46) and s.crop is None
     assert (s.lora_rank, s.lora_alpha, s.lora_dropout, s.merge_scale) == (64, 64, 0.05, 0.5)
-    assert s.blocks == (7, 15, 19, 21, 23) and s.loss == "code" and s.student is None
+    assert s.blocks == (7, 15, 19, 21, 23) and s.loss == "freqkd_code" and s.student is None
     assert s.teacher == "vit_large_patch14_reg4_dinov2.lvd142m"
     assert (s.lr, s.weight_decay, s.warmup, s.clip, s.flip) == (2e-4, 1e-4, 500, 1.0, 0.5)
     assert (s.precision, s.device, s.dataset) == ("auto", "cuda", "folder")

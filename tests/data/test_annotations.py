@@ -194,7 +194,7 @@ FAULTS = [  # how it is written, what the sentence says, boxes and repairs left 
         "images.1: there is no picture 'z/nowhere.png': add it or take it off.*repair",
         1,
     ),
-    (coco(annotations=first(bbox=[1, 2, 3])), r"annotations.0.bbox.3=field required", None),
+    (coco(annotations=first(bbox=[1, 2, 3])), r"annotations.0.bbox.3 is missing", None),
     (coco(annotations=first(bbox=[1, 2, 3, 10**400])), r"annotations.0.bbox.3=", None),
     (coco(annotations=first(image_id=6)), "annotations.0: there is no image with the id 6", 0),
     (coco(annotations=first(category_id=6)), "annotations.0: unknown class 'number 6'", 0),
