@@ -24,7 +24,7 @@ from freqkd_lite.errors import UserError
 from freqkd_lite.evaluate.stats import percentiles
 from freqkd_lite.features import Backbone, extract, load_backbone
 from freqkd_lite.results.rows import Row, write_results
-from freqkd_lite.scenes.world import GENERATOR_VERSION
+from freqkd_lite.scenes import GENERATOR_VERSION
 from freqkd_lite.spectrum import raw_mse, ring_counts, ring_sums
 from freqkd_lite.store import manifest
 from freqkd_lite.viz.gap import BANDS, EDGES, Levels, levels

@@ -27,7 +27,7 @@ from tqdm import tqdm
 from freqkd_lite import data
 from freqkd_lite.errors import UserError
 from freqkd_lite.features import TINY, Backbone, create_net, extract, load_backbone
-from freqkd_lite.scenes.world import GENERATOR_VERSION, MASK_CLASSES
+from freqkd_lite.scenes import GENERATOR_VERSION, MASK_CLASSES
 from freqkd_lite.store import write_json
 
 DINO, DINO_BLOCKS = "vit_small_patch14_dinov2.lvd142m", (5, 11)

@@ -20,8 +20,8 @@ from tqdm.auto import tqdm
 
 from freqkd_lite.errors import UserError, unknown
 from freqkd_lite.features import Backbone, extract
+from freqkd_lite.scenes import SceneSettings, render_scene
 from freqkd_lite.scenes.pairs import as_pair
-from freqkd_lite.scenes.world import SceneSettings, render_scene
 from freqkd_lite.spectrum import ring_masks
 from freqkd_lite.store import no_bar
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import os
-import uuid
 import zipfile
+from contextlib import suppress
 from dataclasses import asdict, astuple, fields
 from functools import cache, lru_cache
 from pathlib import Path
@@ -16,9 +17,8 @@ from torchvision import tv_tensors
 
 from freqkd_lite.data.base import Pair, PairSet
 from freqkd_lite.errors import UserError, unknown
-from freqkd_lite.scenes import world as scenes
-from freqkd_lite.scenes.world import GENERATOR_VERSION, MASK_CLASSES, Scene, SceneSettings
-from freqkd_lite.store import digest
+from freqkd_lite.scenes import GENERATOR_VERSION, MASK_CLASSES, Scene, SceneSettings, render_scene
+from freqkd_lite.store import digest, write_whole
 
 # First seed and number of scenes. freqkd_tiny was trained on "pretrain", which nothing else uses.
 SPLITS = {
@@ -46,15 +46,11 @@ def cached_scene(seed: int, size: tuple[int, int], settings: SceneSettings) -> S
             kept = {f.name: stored[f.name] for f in fields(Scene)}
         return Scene(**{k: str(v) if v.ndim == 0 else v for k, v in kept.items()})
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-        scene = scenes.render_scene(seed, size, settings)
-    beside = path.with_suffix(f".{uuid.uuid4().hex[:8]}.part")
-    try:
+        scene = render_scene(seed, size, settings)
+    with suppress(OSError):  # a full or read-only disk costs time, not the scene
         path.parent.mkdir(parents=True, exist_ok=True)
-        with beside.open("wb") as stream:
-            np.savez(stream, **asdict(scene))
-        beside.replace(path)
-    except OSError:  # a full or read-only disk costs time, not the scene
-        beside.unlink(missing_ok=True)
+        np.savez(content := io.BytesIO(), **asdict(scene))
+        write_whole(path, content.getvalue(), durable=False)
     return scene
 
 

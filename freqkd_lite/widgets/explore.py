@@ -18,7 +18,7 @@ from freqkd_lite.errors import UserError
 from freqkd_lite.features import Backbone, extract
 from freqkd_lite.gap.knobs import KNOBS
 from freqkd_lite.results.rows import Row
-from freqkd_lite.scenes.world import SceneSettings
+from freqkd_lite.scenes import SceneSettings
 from freqkd_lite.spectrum import CUTOFF_LIMITS, TRANSFORMS
 from freqkd_lite.widgets.drawing import encode
 from freqkd_lite.widgets.fader import Fader, fader

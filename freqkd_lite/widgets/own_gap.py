@@ -15,8 +15,8 @@ from PIL import Image
 from freqkd_lite.errors import UserError
 from freqkd_lite.gap.knobs import OF_RGB, KnobGrid, read, side_by_side
 from freqkd_lite.results.rows import Row, pick
+from freqkd_lite.scenes import SceneSettings
 from freqkd_lite.scenes.pairs import cached_scene
-from freqkd_lite.scenes.world import SceneSettings
 from freqkd_lite.viz.style import COLOURS
 from freqkd_lite.widgets import drawing
 from freqkd_lite.widgets.drawing import encode, write

@@ -1,7 +1,6 @@
 """Data sets: boxes land where hand arithmetic puts them, and bad files are named."""
 
 import json
-import re
 
 import pytest
 import torch
@@ -157,60 +156,6 @@ def test_a_notebook_says_what_the_data_lacks(msrs):
         UserError, match="07_segmentation needs masks.*'msrs' has only boxes, pairs"
     ):
         data.require(pairs, "masks", notebook="07_segmentation")
-
-
-def test_splits_of_the_scenes_share_no_seed():
-    from freqkd_lite.scenes.pairs import SPLITS
-
-    ranges = sorted((first, first + count) for first, count in SPLITS.values())
-    assert all(end <= start for (_, end), (start, _) in zip(ranges, ranges[1:], strict=False))
-    names = data.load("scenes", "val", limit=3).names
-    assert all(re.fullmatch(r"scene01\d{5}", name) for name in names)
-
-
-def test_a_scene_arrives_as_floats_with_its_labels():
-    from freqkd_lite.scenes.world import render_scene
-
-    pairs = data.load("scenes", "train", limit=2)
-    scene, pair = render_scene(1), pairs[1]
-    assert torch.equal((pair.visible * 255).round().byte().permute(1, 2, 0),
-                       torch.from_numpy(scene.visible))  # fmt: skip
-    assert (pair.mask.numpy() == scene.mask).all() and pair.time_of_day == scene.time
-    assert torch.equal(data.stack(pairs, "infrared")[1], pair.infrared)
-    with pytest.raises(UserError, match="did you mean 'visible'"):
-        data.stack(pairs, "visble")
-
-
-def test_a_scene_from_the_disk_is_the_scene_and_a_torn_file_is_drawn_anew(tmp_path, monkeypatch):
-    from freqkd_lite.scenes import pairs as scene_pairs
-    from freqkd_lite.scenes import world as scenes
-
-    monkeypatch.setattr(scene_pairs, "scene_cache", lambda: tmp_path / "deep")
-    fresh = scenes.render_scene(7, (84, 112), scenes.SceneSettings())
-
-    def get():
-        scene_pairs.cached_scene.cache_clear()
-        return scene_pairs.cached_scene(7, (84, 112), scenes.SceneSettings())
-
-    def same(scene):
-        arrays = ("visible", "infrared", "mask", "boxes", "labels")
-        return all((getattr(scene, k) == getattr(fresh, k)).all() for k in arrays) and (
-            (scene.time, scene.weather) == (fresh.time, fresh.weather)
-        )
-
-    assert same(get())
-    (file,) = (tmp_path / "deep").iterdir()
-    monkeypatch.setattr(scenes, "render_scene", None)  # the second time nothing is drawn
-    assert same(get())
-    monkeypatch.undo()
-    monkeypatch.setattr(scene_pairs, "scene_cache", lambda: tmp_path / "deep")
-    content = bytearray(file.read_bytes())
-    content[len(content) // 2] ^= 1
-    file.write_bytes(content)
-    assert same(get())
-    file.write_bytes(content[:100])
-    assert same(get())
-    scene_pairs.cached_scene.cache_clear()
 
 
 @pytest.mark.parametrize("parts", [[0, 0], [0] * 7, [0] * 5 + [1] * 43, [1, 0, 1, 0]])

@@ -15,7 +15,7 @@ from freqkd_lite.errors import UserError
 from freqkd_lite.features import extract, load_backbone
 from freqkd_lite.gap import knobs
 from freqkd_lite.results.rows import Row, pick, read_results
-from freqkd_lite.scenes.world import SceneSettings, render_scene
+from freqkd_lite.scenes import SceneSettings, render_scene
 from freqkd_lite.widgets import own_gap, patch_similarity
 from freqkd_lite.widgets.own_gap import readout
 from tests.widgets.test_fader import needs_node, run_node

@@ -7,17 +7,25 @@ import numpy as np
 import pytest
 
 from freqkd_lite.errors import UserError
-from freqkd_lite.scenes import world as scenes
-from freqkd_lite.scenes.world import CLASSES, MASK_CLASSES, SceneSettings, render_scene
+from freqkd_lite.scenes import (
+    CLASSES,
+    GENERATOR_VERSION,
+    MASK_CLASSES,
+    SIZE,
+    SceneSettings,
+    camera,
+    render_scene,
+)
+from freqkd_lite.scenes.things import DEPTH, OWNER, World
 
 STILL = SceneSettings(parallax=0.0)
 PEOPLE = MASK_CLASSES.index("person")
 
 
-def instance_map(seed, size=scenes.SIZE):
+def instance_map(seed, size=SIZE):
     """Instances of the infrared frame, and the classes of instances 1, 2, ..."""
-    world, numbers, *_ = scenes._render_instances(seed, size)
-    owner = world.table[:, scenes.OWNER].astype(int)
+    world, numbers, *_ = camera.take(seed, size)
+    owner = world.table[:, OWNER].astype(int)
     return owner[numbers[::2, ::2]], world.labels
 
 
@@ -49,7 +57,7 @@ def test_masks_and_boxes_are_the_same_on_every_machine():
         scene = render_scene(seed)
         digest.update(scene.mask.tobytes())
         digest.update(scene.boxes.astype("<f4").tobytes() + scene.labels.astype("<i8").tobytes())
-    assert scenes.GENERATOR_VERSION == 1, "a new version needs a new checksum here"
+    assert GENERATOR_VERSION == 1, "a new version needs a new checksum here"
     assert digest.hexdigest() == "82c438a9404b9d9045140c7413f58d6ecaec56534f1851a906cf7f3adfb76824"
 
 
@@ -60,7 +68,7 @@ def test_boxes_are_the_bounds_of_what_can_be_seen(seed):
     bounds = loose_bounds(instances)
     assert scene.boxes.tolist() == [bounds[i] for i in sorted(bounds)]
     assert [classes[i - 1] for i in sorted(bounds)] == scene.labels.tolist()
-    assert scene.mask.shape == scenes.SIZE and scene.mask.max() < len(MASK_CLASSES)
+    assert scene.mask.shape == SIZE and scene.mask.max() < len(MASK_CLASSES)
     for i in bounds:  # the mask names the class of the object, and nothing drawn goes unlabelled
         assert set(scene.mask[instances == i]) == {MASK_CLASSES.index(CLASSES[classes[i - 1]])}
         assert (instances == i).sum() >= 12
@@ -82,7 +90,7 @@ def test_settings_change_pixels_and_never_the_world():
 def test_parallax_moves_the_nearest_object_by_so_many_pixels_and_the_sky_not_at_all(shift):
     tried = 0
     for seed in range(20):
-        world, numbers, other, keep, *_ = scenes._render_instances(seed, parallax=shift)
+        world, numbers, other, keep, *_ = camera.take(seed, SIZE, shift)
         kept = np.flatnonzero(keep)[1:]
         if not len(kept):
             continue
@@ -90,10 +98,10 @@ def test_parallax_moves_the_nearest_object_by_so_many_pixels_and_the_sky_not_at_
         if world.labels[nearest - 1] != CLASSES.index("person"):
             continue  # only people are flat; the far end of a car moves less
         tried += 1
-        owner = world.table[:, scenes.OWNER]
+        owner = world.table[:, OWNER]
         before, after = (owner[n[::2, ::2]] == nearest for n in (numbers, other))
         assert np.array_equal(before[:, :-shift], after[:, shift:]), seed
-        far = [np.isin(n, np.flatnonzero(world.table[:, scenes.DEPTH] > 250))[::2, ::2]
+        far = [np.isin(n, np.flatnonzero(world.table[:, DEPTH] > 250))[::2, ::2]
                for n in (numbers, other)]  # fmt: skip
         nothing_near = ~(owner[numbers[::2, ::2]] > 0) & ~(owner[other[::2, ::2]] > 0)
         assert (far[0] & far[1])[nothing_near].sum() > 0.8 * far[0][nothing_near].sum()
@@ -102,7 +110,7 @@ def test_parallax_moves_the_nearest_object_by_so_many_pixels_and_the_sky_not_at_
 
 def one_wall(seed):
     """A brick wall that fills the picture at 10 m, on it a painted board; overcast day."""
-    world = scenes._World(seed)
+    world = World(seed)
     world.night, world.weather, world.horizon, world.centre = False, "overcast", 0.5, 0.5
     wall = (0.5, 0.4, 0.3)
     world.quad(-900, -900, 900, 900, 400, wall, 0)
@@ -112,7 +120,7 @@ def one_wall(seed):
 
 
 def test_paint_and_print_exist_in_rgb_alone(monkeypatch):
-    monkeypatch.setattr(scenes, "_build", one_wall)
+    monkeypatch.setattr(camera, "build", one_wall)
     painted, half, bare = (render_scene(1, settings=replace(STILL, paint=p)) for p in (1, 0.5, 0))
     assert np.array_equal(painted.infrared, bare.infrared)
     centre, left = np.s_[40:120, 106:118], np.s_[40:120, 4:16]
@@ -138,12 +146,12 @@ def test_print_on_a_wet_street_has_no_reflection_without_paint(monkeypatch):
         world.shapes, world.rows = world.shapes[:1], world.rows[:1]
         world.weather, world.height = "wet", 2.0
         tar, blue = (0.3, 0.3, 0.3), (0.1, 0.2, 0.9)
-        world.ground([(-99, 1.2), (99, 1.2), (99, 300), (-99, 300)], tar, 0)
+        world.ground(-99, 1.2, 99, 300, tar, 0)
         for x, under in ((0.0, (0.5, 0.4, 0.3)), (3.0, None)):  # one is painted, one is blue
             world.quad(x - 1, 0, x + 1, 1.5, 10, blue, 3.0, under=under)
         return world.freeze()
 
-    monkeypatch.setattr(scenes, "_build", wet_wall)
+    monkeypatch.setattr(camera, "build", wet_wall)
     bare = render_scene(1, settings=replace(STILL, paint=0)).visible.astype(int)
     world = wet_wall(1)
     foot = int(84 + world.focal * 2.0 / 10)  # row where the boards meet the road

@@ -1,0 +1,101 @@
+"""One procedural pair: what may be varied, and what comes out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+from freqkd_lite.errors import UserError
+from freqkd_lite.scenes.camera import take
+from freqkd_lite.scenes.light import infrared, visible
+from freqkd_lite.scenes.things import CLASS, OWNER, stream
+
+SIZE = (168, 224)
+LIMITS = {
+    "parallax": (-16, 16),
+    "blur": (0, 8),
+    "paint": (0, 2),
+    "thermal_contrast": (0, 4),
+    "noise": (0, 0.5),
+}
+
+
+@dataclass(frozen=True)
+class SceneSettings:
+    """What may be varied without touching the world. Pixel units are those of a width of 224.
+
+    parallax: shift (px, -16 to 16) of the nearest object between the cameras; far things less.
+    blur: sigma (px, 0 to 8) of the infrared optics.
+    paint: contrast (0 to 2) of paint, print and texture that exist only in RGB; 0 is none.
+    thermal_contrast: factor (0 to 4) on temperature differences within the infrared picture.
+    noise: infrared sensor noise (0 to 0.5), standard deviation as a share of full scale.
+    """
+
+    parallax: float = 0.7
+    blur: float = 0.6
+    paint: float = 1.0
+    thermal_contrast: float = 1.0
+    noise: float = 0.012
+
+    def __post_init__(self) -> None:
+        for name in (field.name for field in fields(self)):
+            value, (low, high) = getattr(self, name), LIMITS[name]
+            number = isinstance(value, (int, float)) and not isinstance(value, bool)
+            if not (number and low <= value <= high):
+                raise UserError(f"{name} must be a number from {low} to {high}, not {value!r}.")
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One pair. Mask, boxes and labels are in the infrared frame.
+
+    visible (H, W, 3) and infrared (H, W) are uint8; mask (H, W) uint8 holds ids of MASK_CLASSES;
+    boxes (N, 4) float32 are x0 y0 x1 y1 in pixels, the tight box of the object's visible pixels;
+    labels (N,) int64 index CLASSES. An object of which under 12 pixels (at width 224) or under a
+    third would be seen is not drawn at all, so nothing in the picture goes unlabelled.
+    """
+
+    visible: np.ndarray
+    infrared: np.ndarray
+    mask: np.ndarray
+    boxes: np.ndarray
+    labels: np.ndarray
+    time: str
+    weather: str
+
+
+DEFAULTS = SceneSettings()
+
+
+def render_scene(
+    seed: int, size: tuple[int, int] = SIZE, settings: SceneSettings = DEFAULTS
+) -> Scene:
+    """Draw scene `seed` at `size` (height, width), always the same for the same arguments.
+
+    Settings change pixels, never the world: masks, boxes and labels are the same for all of them.
+    Raises UserError for a seed below 0 or a size under 32 pixels.
+    """
+    if not isinstance(seed, (int, np.integer)) or seed < 0:
+        raise UserError(f"seed must be a whole number of 0 or more, not {seed!r}.")
+    sides = tuple(size) if isinstance(size, (tuple, list)) else ()
+    if len(sides) != 2 or any(not isinstance(s, (int, np.integer)) or s < 32 for s in sides):
+        raise UserError(f"size must be (height, width) of at least 32 pixels each, not {size!r}.")
+    w, numbers, other, keep, drawn, baseline = take(int(seed), size, settings.parallax)
+    crisp = numbers[::2, ::2]
+    owner = w.table[:, OWNER].astype(int)[crisp]
+    boxes, labels = [], []
+    for i in np.flatnonzero(keep)[1:]:
+        ys, xs = np.nonzero(owner == i)
+        boxes.append((xs.min(), ys.min(), xs.max() + 1, ys.max() + 1))
+        labels.append(w.labels[i - 1])
+    rng = stream(int(seed), 1)
+    return Scene(
+        visible=visible(w, other, drawn, baseline, size, settings.paint, rng),
+        infrared=infrared(w, numbers, size, settings, stream(int(seed), 2)),
+        mask=w.table[:, CLASS].astype(np.uint8)[crisp],
+        boxes=np.array(boxes, np.float32).reshape(-1, 4),
+        labels=np.array(labels, np.int64),
+        time="night" if w.night else "day",
+        weather=w.weather,
+    )
