@@ -16,8 +16,8 @@ import sys
 from freqkd_lite.errors import UserError
 from freqkd_lite.features import load_backbone
 from freqkd_lite.gap import knobs
+from freqkd_lite.gap.rings import EDGES
 from freqkd_lite.scenes import GENERATOR_VERSION, render_scene
-from freqkd_lite.viz.gap import EDGES
 
 MODEL, SIZE = "vit_small_patch14_dinov2.lvd142m", (168, 224)
 

@@ -4,7 +4,7 @@
 
 Takes so many pairs by day and as many by night from each train split (drawn with a seed). Rows have
 the arms "scenes" and "msrs", the splits "train/all", "train/day" and "train/night", the metrics
-"divergence" (classes block5/ring3, over figures.gap.EDGES, and block5/low, middle, high: rho up to
+"divergence" (classes block5/ring3, over gap.rings.EDGES, and block5/low, middle, high: rho up to
 .25, between, from .75), "divergence_ratio" and "raw_mse_ratio" (high over low, mean over blocks).
 Intervals are 95 % percentile bootstrap over images. Needs MSRS (FREQKD_DATA) and DINOv2
 (FREQKD_WEIGHTS).
@@ -23,11 +23,11 @@ from freqkd_lite import data
 from freqkd_lite.errors import UserError
 from freqkd_lite.evaluate.stats import percentiles
 from freqkd_lite.features import Backbone, extract, load_backbone
+from freqkd_lite.gap.rings import BAND_EDGES, EDGES, Levels, levels
 from freqkd_lite.results.rows import Row, write_results
 from freqkd_lite.scenes import GENERATOR_VERSION
 from freqkd_lite.spectrum import raw_mse, ring_counts, ring_sums
 from freqkd_lite.store import manifest
-from freqkd_lite.viz.gap import BANDS, EDGES, Levels, levels
 
 MODEL, BLOCKS, LIGHTS = "vit_small_patch14_dinov2.lvd142m", (2, 5, 8, 11), ("day", "night")
 
@@ -45,13 +45,14 @@ def draw(pairs: data.PairSet, light: str, count: int, seed: int) -> list[data.Pa
 
 
 def sums(backbone: Backbone, pairs: list[data.Pair]) -> list[list[Tensor]]:
-    """`ring_sums` of each of BLOCKS, (pairs, rings, 3), over EDGES and over BANDS."""
+    """`ring_sums` of each of BLOCKS, (pairs, rings, 3), over EDGES and over BAND_EDGES."""
     rgb, heat = (
         extract(backbone, torch.stack([getattr(p, kind) for p in pairs]), BLOCKS)
         for kind in ("visible", "infrared")
     )
     return [
-        [ring_sums(a, b, edges) for a, b in zip(rgb, heat, strict=True)] for edges in (EDGES, BANDS)
+        [ring_sums(a, b, edges) for a, b in zip(rgb, heat, strict=True)]
+        for edges in (EDGES, BAND_EDGES)
     ]
 
 
@@ -86,7 +87,7 @@ def measure(arm: str, pairs: int, size: tuple[int, int], seed: int) -> tuple[lis
             metric="divergence_ratio", value=ratio, interval=percentiles(draws), n=bands.images,
         ))  # fmt: skip
         grid = (size[0] // backbone.patch, size[1] // backbone.patch)
-        raw = [raw_mse(block, ring_counts(*grid, BANDS)) for block in band[light]]
+        raw = [raw_mse(block, ring_counts(*grid, BAND_EDGES)) for block in band[light]]
         opposite = float(torch.stack([bins[-1] / bins[0] for bins in raw]).mean())
         out.append(Row(
             claim="gap_ratio", arm=arm, seed=None, data=arm, split=split,

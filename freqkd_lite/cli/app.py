@@ -153,9 +153,9 @@ def report() -> None:
 def rebuild(root: Path) -> int:
     """What follows from the results files of a checkout; how many pages there are of them."""
     from freqkd_lite.bench import report as bench_report
-    from freqkd_lite.gap import folder as gap_folder
     from freqkd_lite.runner import pages
     from freqkd_lite.runner.report import write_pages, write_readme
+    from freqkd_lite.viz import study
 
     results = root / "results"
     benches = {}
@@ -166,7 +166,7 @@ def rebuild(root: Path) -> int:
                 bench_report.read_all(file.parent).values()
             )
     for measured in sorted(results.glob("*/gap.json")):
-        gap_folder.draw(measured.parent)
+        study.draw_folder(measured.parent)
     made = write_pages(results, benches)
     write_readme(root / "README.md", results)
     pages.write_table(root)

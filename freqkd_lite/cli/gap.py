@@ -37,11 +37,11 @@ def _pixels(text: str) -> tuple[int, int]:
     return int(height), int(width)
 
 
-def _numbers(text: str | None, option: str) -> list[int] | None:
+def _blocks(text: str | None) -> list[int] | None:
     if text is None:
         return None
     if not all(part.strip().isdigit() for part in text.split(",")):
-        raise UserError(f"{option} {text} can't be read: write numbers such as 2,5,8,11.")
+        raise UserError(f"--blocks {text} can't be read: write numbers such as 2,5,8,11.")
     return [int(part) for part in text.split(",")]
 
 
@@ -57,12 +57,12 @@ def gap(
     split: Annotated[str, Option(metavar="NAME", help="Of the set.")] = "all",
     model: Model = None,
     weights: Weights = None,
-    layers: Annotated[
-        str | None, Option(metavar="LIST", help="Blocks from 0 [2,5,8,11 of 12].")
+    blocks: Annotated[
+        str | None, Option("--blocks", "--layers", metavar="LIST", help="From 0 [2,5,8,11 of 12].")
     ] = None,
     size: Annotated[str, Option(metavar="HxW", help="Pixels.")] = "252x336",
     pairs: Annotated[int | None, Option(help="So many, evenly spread [all].")] = None,
-    controls: Annotated[str, Option(metavar="LIST", help="By name, or all.")] = "shuffled",
+    controls: Annotated[str, Option(metavar="LIST", help="By name, or all.")] = "mismatched",
     control_pairs: Annotated[int, Option(help="Pairs that controls are measured on.")] = 100,
     bands: Annotated[str, Option(metavar="LIST", help="More bands, such as disk50.")] = "",
     json: Annotated[Path | None, Option(metavar="FILE", help="Write the numbers.")] = None,
@@ -70,37 +70,35 @@ def gap(
     out: Annotated[Path | None, Option(metavar="DIR", help="Write both, and results.")] = None,
 ) -> None:
     """Measure how far RGB and infrared features differ, by band."""
-    from freqkd_lite import store as runs
     from freqkd_lite.data import open_sets
     from freqkd_lite.distil import memory
     from freqkd_lite.features import crop_to_patch, load_backbone
-    from freqkd_lite.gap import DEFAULT_MODEL, measure
-    from freqkd_lite.gap import folder as gap_folder
-    from freqkd_lite.gap import report as gap_report
-    from freqkd_lite.gap.controls import BY_CHOICE
+    from freqkd_lite.gap.controls import CONTROLS
+    from freqkd_lite.gap.study import DEFAULT_MODEL, measure
     from freqkd_lite.runner.report import write_page
     from freqkd_lite.spectrum import BANDS
+    from freqkd_lite.viz import study
 
     memory.keep()
     name, options = _source(visible, infrared, data)
-    asked, blocks = _pixels(size), _numbers(layers, "--layers")
+    wanted, chosen = _pixels(size), _blocks(blocks)
     backbone = load_backbone(model or DEFAULT_MODEL, weights).freeze()
-    fitted = crop_to_patch(asked, backbone.patch)
+    fitted = crop_to_patch(wanted, backbone.patch)
     found_pairs = open_sets(name, split, fitted, root, **options)
     for line in found_pairs.repairs:
         typer.echo(line, err=True)
-    wanted = dict.fromkeys(["real", *(BY_CHOICE if controls == "all" else _names(controls))])
+    names = dict.fromkeys(["real", *(CONTROLS if controls == "all" else _names(controls))])
     all_bands = tuple(dict.fromkeys([*BANDS, *_names(bands)]))
-    found = measure(found_pairs, backbone, blocks, tuple(wanted), pairs, bands=all_bands,
-                    control_pairs=control_pairs)  # fmt: skip
-    typer.echo(gap_report.terminal(found))
+    about = {"bands": all_bands, "control_pairs": control_pairs}
+    found = measure(found_pairs, backbone, chosen, tuple(names), pairs, **about)
+    typer.echo(study.terminal(found))
     if json:
         json.parent.mkdir(parents=True, exist_ok=True)
-        runs.write_json(json, found)
+        found.save(json)
     if html:
-        typer.echo(f"\nLook at {gap_report.write_page(found, html, command_line())}")
+        typer.echo(f"\nLook at {study.write_page(found, html, command_line())}")
     if out:
-        page = gap_folder.write(found, out, command_line())
+        page = study.write_folder(found, out, command_line())
         write_page(out)
         typer.echo(f"\nLook at {page}")
 
@@ -112,7 +110,7 @@ def demo(
     weights: Weights = None,
     out: Annotated[Path, Option(metavar="DIR", help="For the report.")] = Path("demo"),
     steps: Annotated[int, Option(min=1, help="Of the distillation.")] = 60,
-    loss: Annotated[str, Option(metavar="NAME", help="Such as code or mse.")] = "code",
+    loss: Annotated[str, Option(metavar="NAME", help="Such as mse or unic.")] = "freqkd_code",
     pictures: Annotated[bool, Option(help="Show the data's own pictures.")] = True,
 ) -> None:
     """Write a report: check, gap and a short distillation."""
@@ -124,6 +122,8 @@ def demo(
         raise UserError("Give both --visible DIR and --infrared DIR.")
     page = run_demo(visible, infrared, model, weights, out, steps, loss, pictures, command_line())
     typer.echo(f"Look at {page}")
+    options = shlex.join(["--visible", str(visible), "--infrared", str(infrared)])
+    typer.echo(f"Next: freqkd gap {options} --controls all --out gap")
 
 
 def command_line() -> str:

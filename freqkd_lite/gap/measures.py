@@ -1,7 +1,7 @@
-"""What is kept of a batch of pairs: numbers for each image, from which all tables follow.
+"""Numbers of each image pair, from which all tables of the study follow.
 
-Each measure here costs little beside the backbone's forward passes. The dear one, MMD, takes so
-many tokens at most as `TOKENS` says.
+Each measure costs little beside the forward passes of the backbone. MMD, the most expensive one,
+takes at most `TOKENS` tokens of a map.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ import torch
 from torch import Tensor
 
 from freqkd_lite.errors import UserError
-from freqkd_lite.gap.changes import grey_copy
-from freqkd_lite.gap.store import Arrays
+from freqkd_lite.gap.cache import Arrays
+from freqkd_lite.gap.controls import grey_copy
+from freqkd_lite.gap.rings import EDGES, log_rings
 from freqkd_lite.spectrum import (
     BANDS,
     band_counts,
@@ -29,16 +30,15 @@ from freqkd_lite.spectrum import (
     split_bands,
 )
 from freqkd_lite.spectrum.similarity import band_hsic, mmd
-from freqkd_lite.viz.gap import EDGES, log_rings
 
 TOKENS = 150  # of a map, evenly spread: MMD's cost grows with the square of their number
-CUTOFF = 0.5  # rho of pixels, beyond which a picture's energy is told
+CUTOFF = 0.5  # rho of pixels, above which a picture's share of energy is measured
 
 
 def image_sums(
     a: Sequence[Tensor], b: Sequence[Tensor], bands: Sequence[str] = BANDS
 ) -> np.ndarray:
-    """(N, layers, 2 x bands + rings, 3) from maps (N, C, h, w) of each layer: per image the sums
+    """(N, blocks, 2 x bands + rings, 3) from maps (N, C, h, w) of each block: per image the sums
     of |A|^2, |B|^2 and |A - B|^2 over low and high of `bands`, then over the rings of `EDGES`."""
     parts = []
     for x, y in zip(a, b, strict=True):
@@ -49,19 +49,21 @@ def image_sums(
 
 
 def bin_counts(grids: Sequence[Sequence[int]], bands: Sequence[str] = BANDS) -> np.ndarray:
-    """(layers, 2 x bands + rings): bins in each of the bands and rings of `image_sums`."""
-    return np.stack(
-        [torch.cat([band_counts(h, w, bands).flatten(), ring_counts(h, w, EDGES)]).numpy()
-         for h, w in grids]
-    )  # fmt: skip
+    """(blocks, 2 x bands + rings): bins in each of the bands and rings of `image_sums`."""
+    counts = [
+        torch.cat([band_counts(h, w, bands).flatten(), ring_counts(h, w, EDGES)]) for h, w in grids
+    ]
+    return torch.stack(counts).numpy()
 
 
-def of_maps(a: Sequence[Tensor], b: Sequence[Tensor], bands: Sequence[str], alike: bool) -> Arrays:
-    """`sums` as `image_sums` gives them, and `grids` (layers, 2). Where `alike` is asked for, which
-    costs ten times as much, `hsic` (N, layers, bands, 2, 3) for CKA, NaN where the grid is too
-    small for it, and `mmd` (N, layers, bands) of the high bands."""
+def of_maps(
+    a: Sequence[Tensor], b: Sequence[Tensor], bands: Sequence[str], similarity: bool
+) -> Arrays:
+    """`sums` as `image_sums` gives them, and `grids` (blocks, 2). With `similarity`, at ten times
+    the cost, `hsic` (N, blocks, bands, 2, 3) for CKA, NaN where the grid is too small for it, and
+    `mmd` (N, blocks, bands) of the high bands."""
     found = {"sums": image_sums(a, b, bands), "grids": np.array([m.shape[-2:] for m in a])}
-    if alike:
+    if similarity:
         sides = list(zip(a, b, strict=True))
         found["hsic"] = torch.stack([_hsic(x, y, bands) for x, y in sides], 1).numpy()
         found["mmd"] = torch.stack([_high_mmd(x, y, bands) for x, y in sides], 1).numpy()
@@ -89,27 +91,23 @@ def _high_mmd(a: Tensor, b: Tensor, bands: Sequence[str]) -> Tensor:
     return torch.stack(found, 1)
 
 
-def pixel_edges(size: tuple[int, int]) -> list[float]:
-    """Edges of the rings of rho, of pixels, in which a picture's spectrum is told."""
-    return log_rings(*size)
-
-
 def luminances(images: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
     """RGB's luminance and infrared's one channel, (N, 1, H, W) each."""
     return grey_copy(images["visible"])[:, :1], images["infrared"][:, :1]
 
 
-def of_pictures(images: dict[str, Tensor], light: Sequence[str]) -> Arrays:
-    """For each pair of pictures, RGB's luminance first: `power` (N, 2, rings), `slope` (N, 2) and
-    `energy` (N, 2), the share beyond `CUTOFF`; NaN where there is none. `light` (N,)."""
+def of_pictures(images: dict[str, Tensor], times_of_day: Sequence[str]) -> Arrays:
+    """For each pair of pictures, RGB's luminance first: `power` (N, 2, rings of `log_rings`),
+    `slope` (N, 2) and `energy` (N, 2), the share above `CUTOFF`; NaN where there is none.
+    `time_of_day` (N,)."""
     sides = luminances(images)
-    edges = pixel_edges(tuple(sides[0].shape[-2:]))
-    power = [[radial_power(image, edges)[1] for image in side] for side in sides]
+    edges = log_rings(*sides[0].shape[-2:])
+    power = [torch.stack([radial_power(image, edges)[1] for image in side]) for side in sides]
     return {
-        "power": torch.stack([torch.stack(side) for side in power], 1).numpy(),
+        "power": torch.stack(power, 1).numpy(),
         "slope": np.array([[_slope(image) for image in side] for side in sides]).T,
         "energy": np.stack([energy_above(side, CUTOFF)[:, 0].numpy() for side in sides], 1),
-        "light": np.array(light, dtype="U8"),
+        "time_of_day": np.array(times_of_day, dtype="U8"),
     }
 
 

@@ -1,7 +1,7 @@
-"""The tables of a measured gap, from the numbers that were kept of each image.
+"""Tables (pandas) of a measured gap, from the numbers of each image.
 
 Intervals are 95 % percentile bootstrap over images. The draws depend on the number of images alone,
-so that differences between pairings of the same images are paired.
+so that differences between controls on the same images are paired.
 """
 
 from __future__ import annotations
@@ -9,29 +9,37 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import pandas as pd
 import torch
 
 from freqkd_lite.errors import UserError
-from freqkd_lite.evaluate.stats import multiplicities, percentiles
-from freqkd_lite.gap.controls import LIGHTS
-from freqkd_lite.gap.store import Arrays
-from freqkd_lite.spectrum import BANDS, METRICS
+from freqkd_lite.evaluate.stats import percentiles
+from freqkd_lite.gap.cache import Arrays
+from freqkd_lite.gap.controls import TIMES
+from freqkd_lite.gap.measures import bin_counts
+from freqkd_lite.gap.rings import EDGES, resampled, resampled_metric
+from freqkd_lite.spectrum import METRICS
 from freqkd_lite.spectrum.similarity import cka
-from freqkd_lite.viz.gap import EDGES
 
-DRAWS = 1000  # of the bootstrap over images
-
-
-def resampled(table: np.ndarray, seed: int) -> np.ndarray:
-    """(1 + draws, ...): means over the images of a table (n, ...), first of all as they are."""
-    n = len(table)
-    weights = multiplicities(n, DRAWS, seed).numpy() / n
-    weights = np.concatenate([np.full((1, n), 1 / n), weights])
-    return np.tensordot(weights, table, 1)
+MEAN = "mean"  # stands in the column `block` for the average over blocks
 
 
-def spanned(name: str, draws: np.ndarray, interval: str = "") -> dict:
-    """{name: the first value, interval: that of the others}; None where it does not exist."""
+def select(table: pd.DataFrame, **fields: object) -> pd.DataFrame:
+    """The rows whose columns equal the given values."""
+    chosen = np.ones(len(table), bool)
+    for column, value in fields.items():
+        chosen &= (table[column] == value).to_numpy()
+    return table[chosen]
+
+
+def one(table: pd.DataFrame, **fields: object) -> dict | None:
+    """The first of the selected rows; None where there is none."""
+    found = select(table, **fields)
+    return found.iloc[0].to_dict() if len(found) else None
+
+
+def estimate(name: str, draws: np.ndarray, interval: str = "") -> dict:
+    """{name: the first value, interval: that of the others}; None where it is not defined."""
     exists = np.isfinite(draws[0])
     span = list(percentiles(draws[1:])) if exists and np.isfinite(draws[1:]).any() else None
     return {name: float(draws[0]) if exists else None, interval or f"{name}_interval": span}
@@ -44,147 +52,134 @@ def _ratio(high: np.ndarray, low: np.ndarray) -> np.ndarray:
     return ratio
 
 
-def _levels(sums: np.ndarray, counts: np.ndarray, metric: str, seed: int) -> np.ndarray:
-    """(1 + draws, layers, bands and rings) of a metric."""
-    means = torch.from_numpy(resampled(sums, seed))[None]
-    level = METRICS[metric](means, torch.from_numpy(counts)).numpy()
-    level[np.abs(level) < 1e-12] = 0  # the cosine of a vector with itself, but for rounding
-    return level
+def _with_mean(blocks: np.ndarray) -> np.ndarray:
+    """(draws, blocks) -> (draws, blocks + 1): the mean over blocks comes last."""
+    return np.concatenate([blocks, blocks.mean(1, keepdims=True)], 1)
 
 
-def describe(
-    sums: dict[str, np.ndarray],
-    counts: dict[str, np.ndarray],
-    layers: Sequence[int],
-    seed: int = 0,
-    bands: Sequence[str] = BANDS,
-) -> dict:
-    """What follows from `image_sums` and `bin_counts` by pairing.
+def divergences(
+    tables: dict[str, Arrays], blocks: Sequence[int], bands: Sequence[str], seed: int = 0
+) -> dict[str, pd.DataFrame]:
+    """Tables of the divergence in bands and rings, from `measures.of_maps` by control.
 
-    `rows`: `block`, `band`, `metric`, `pairing`, `low`, `high`, `ratio` = high / low with its
-    `interval`, `n`. `summary`: the same averaged over blocks, with intervals of all three.
-    `contrasts`: the first pairing less each other one on the images of both, averaged over blocks.
-    `rings`: the normalised divergence in each ring of rho. A number that does not exist (0 / 0) is
-    None.
+    `levels`: `low`, `high` and `ratio` = high / low, each with its interval, by control, metric,
+    band and block ("mean": averaged over blocks). `contrasts`: the first control minus each other
+    one on the images of both, averaged over blocks. `rings`: the normalised divergence in each
+    ring of rho. What is not defined (0 / 0) is None.
     """
-    rows, summary, contrasts, rings = [], [], [], []
-    first = next(iter(sums))
-    for pairing, table in sums.items():
-        n = len(table)
+    levels, contrasts, rings = [], [], []
+    sums = {control: table["sums"] for control, table in tables.items()}
+    counts = {control: bin_counts(table["grids"], bands) for control, table in tables.items()}
+    first = next(iter(tables))
+    for control in tables:
+        n = len(sums[control])
         for metric in METRICS:
-            level = _levels(table, counts[pairing], metric, seed)
-            about = {"metric": metric, "pairing": pairing, "n": n}
-            beside = None
-            if pairing != first and pairing not in LIGHTS:
-                beside = _levels(sums[first][:n], counts[first], metric, seed)
+            level = resampled_metric(sums[control], counts[control], metric, seed)
+            reference = None
+            if control != first and control not in TIMES:
+                reference = resampled_metric(sums[first][:n], counts[first], metric, seed)
             for i, band in enumerate(bands):
-                low, high = level[..., 2 * i], level[..., 2 * i + 1]  # (1 + draws, layers)
+                low, high = level[..., 2 * i], level[..., 2 * i + 1]  # (1 + draws, blocks)
                 if not (np.isfinite(low) & np.isfinite(high)).all():
                     raise UserError("A band holds no energy: are all pictures of one colour?")
-                ratio = _ratio(high, low)
-                for j, block in enumerate(layers):
-                    rows.append({"block": int(block), "band": band, **about,
-                                 "low": float(low[0, j]), "high": float(high[0, j]),
-                                 **spanned("ratio", ratio[:, j], "interval")})  # fmt: skip
-                summary.append(
-                    {"band": band, **about, **spanned("low", low.mean(1)),
-                     **spanned("high", high.mean(1)),
-                     **spanned("ratio", ratio.mean(1), "interval")}
-                )  # fmt: skip
-                if beside is not None:
-                    own = beside[..., 2 * i : 2 * i + 2].mean(1)
-                    contrasts.append({"band": band, **about,
-                                      **spanned("low", own[:, 0] - low.mean(1)),
-                                      **spanned("high", own[:, 1] - high.mean(1))})  # fmt: skip
+                about = {"control": control, "metric": metric, "band": band}
+                columns = map(_with_mean, (low, high, _ratio(high, low)))
+                per_block = zip([*blocks, MEAN], *(c.T for c in columns), strict=True)
+                for block, block_low, block_high, ratio in per_block:
+                    row = estimate("low", block_low) | estimate("high", block_high)
+                    row |= estimate("ratio", ratio, "interval")
+                    levels.append(about | {"block": block} | row | {"n": n})
+                if reference is not None:
+                    less = (reference - level)[..., 2 * i : 2 * i + 2].mean(1)
+                    row = estimate("low", less[:, 0]) | estimate("high", less[:, 1])
+                    contrasts.append(about | row | {"n": n})
             if metric == "normalised":
-                for j, block in enumerate(layers):
-                    for k, (inner, outer) in enumerate(zip(EDGES, EDGES[1:], strict=False)):
-                        value = spanned("value", level[:, j, 2 * len(bands) + k], "interval")
-                        rings.append({"block": int(block), "pairing": pairing,
-                                      "rho": [inner, outer], **value})  # fmt: skip
-    return {"rows": rows, "summary": summary, "contrasts": contrasts, "rings": rings}
+                values = level[..., 2 * len(bands) :]
+                rings += [
+                    {"control": control, "block": block, "rho": list(EDGES[k : k + 2])}
+                    | estimate("value", values[:, j, k], "interval")
+                    for j, block in enumerate(blocks)
+                    for k in range(values.shape[2])
+                ]
+    found = {"levels": levels, "contrasts": contrasts, "rings": rings}
+    return {name: frame(rows) for name, rows in found.items()}
 
 
-def alike(
-    tables: dict[str, Arrays], layers: Sequence[int], bands: Sequence[str], seed: int = 0
-) -> dict:
-    """`cka`: debiased linear CKA of each `block`, `band`, `level` (low, high) and `pairing` that it
-    was measured for; `mmd`: the same of the high bands. Each with `value`, `interval`, `n`."""
-    found = {"cka": [], "mmd": []}
-    for pairing, table in tables.items():
+def similarities(
+    tables: dict[str, Arrays], blocks: Sequence[int], bands: Sequence[str], seed: int = 0
+) -> pd.DataFrame:
+    """Debiased linear CKA of the low and the high band, and MMD of the high one (`measure`: "cka",
+    "mmd"), by control, band and block, for the controls they were measured for."""
+    rows = []
+    for control, table in tables.items():
         if "hsic" not in table:
             continue
-        n = len(table["sums"])
         similar = cka(torch.from_numpy(resampled(table["hsic"], seed))[None]).numpy()
         apart = resampled(table["mmd"], seed)
-        for j, block in enumerate(layers):
+        for j, block in enumerate(blocks):
             for i, band in enumerate(bands):
-                about = {"block": int(block), "band": band, "pairing": pairing, "n": n}
-                for k, level in enumerate(("low", "high")):
-                    value = spanned("value", similar[:, j, i, k], "interval")
-                    found["cka"].append(about | {"level": level} | value)
-                value = spanned("value", apart[:, j, i], "interval")
-                found["mmd"].append(about | {"level": "high"} | value)
-    return found
+                about = {"control": control, "band": band, "block": block, "n": len(table["sums"])}
+                for measure, level, draws in (
+                    ("cka", "low", similar[:, j, i, 0]),
+                    ("cka", "high", similar[:, j, i, 1]),
+                    ("mmd", "high", apart[:, j, i]),
+                ):
+                    value = estimate("value", draws, "interval")
+                    rows.append(about | {"measure": measure, "level": level} | value)
+    return frame(rows)
 
 
-def pictures(table: Arrays, edges: Sequence[float], cutoff: float, seed: int = 0) -> dict:
-    """`images`: of each modality the log-log `slope` of its power spectrum, `energy`, the share
-    beyond `cutoff`, and its mean `power` in rings of rho, with intervals, all None where no picture
-    has one. `light`: how many pairs of each time of day."""
-    found = []
+def pictures(
+    table: Arrays, edges: Sequence[float], seed: int = 0
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Of each modality, (1) the log-log `slope` of its power spectrum and the share of `energy`
+    above `measures.CUTOFF`, and (2) its mean power in rings of rho."""
+    images, power = [], []
     for i, modality in enumerate(("visible", "infrared")):
-        entry = {"modality": modality, "cutoff": cutoff}
+        row = {"modality": modality}
         for name in ("slope", "energy"):
             values = table[name][:, i]
             values = values[np.isfinite(values)]
-            entry[f"{name}_n"] = len(values)
             draws = resampled(values, seed) if len(values) > 1 else np.full(2, np.nan)
-            entry |= spanned(name, draws)
-        power = resampled(table["power"][:, i], seed)
-        entry["power"] = [
-            {"rho": [inner, outer], **spanned("value", power[:, k], "interval")}
-            for k, (inner, outer) in enumerate(zip(edges, edges[1:], strict=False))
+            row |= estimate(name, draws) | {f"{name}_n": len(values)}
+        images.append(row)
+        rings = resampled(table["power"][:, i], seed)
+        power += [
+            {"modality": modality, "rho": list(edges[k : k + 2])}
+            | estimate("value", rings[:, k], "interval")
+            for k in range(len(edges) - 1)
         ]
-        found.append(entry)
-    light, times = table["light"], (*LIGHTS, "")
-    return {"images": found, "light": {t or "unknown": int((light == t).sum()) for t in times}}
+    return frame(images), frame(power)
 
 
-def coherence(curves: dict[str, list[list[dict]]], layers: Sequence[int]) -> list[dict]:
-    """Rows `pairing`, `block` (None for the pictures' own), `rho`, `value`, `interval`, `n`."""
-    found = []
-    for pairing, blocks in curves.items():
-        named = [None] if pairing == "pictures" else layers
-        for block, rings in zip(named, blocks, strict=False):
-            found += [{"pairing": pairing, "block": block, **ring} for ring in rings]
-    return found
-
-
-def alignment(
-    tables: dict[str, Arrays], layers: Sequence[int], bands: Sequence[str], seed: int = 0
-) -> dict | None:
+def alignment(tables: dict[str, Arrays], bands: Sequence[str], seed: int = 0) -> dict | None:
     """What a translation of each pair changes: `n` pairs, of which `clear` had a clear estimate and
-    `moved` were moved by it; the clear ones' `median` length in pixels; `share`: the
-    normalised divergence of "aligned" over that of "cropped" pairs, by `band`, mean over blocks.
-    None without those two pairings."""
+    `moved` were moved by it; the clear ones' `median` length in pixels; `share`: the normalised
+    divergence of "aligned" over that of "cropped" pairs, a row a band, mean over blocks. None
+    without those two controls."""
     if not {"aligned", "cropped"} <= set(tables):
         return None
     offsets = tables["aligned"]["offsets"]
     clear = offsets[:, 2] > 0
-    lengths = np.hypot(*offsets[clear, :2].T)
-    share = []
+    after, before = (
+        resampled_metric(tables[name]["sums"], np.ones(1), "normalised", seed).mean(1)
+        for name in ("aligned", "cropped")
+    )
+    share = _ratio(after, before)
+    shares = []
     for i, band in enumerate(bands):
-        entry = {"band": band}
-        for k, level in enumerate(("low", "high")):
-            # Divergence doesn't ask how many bins a band has.
-            after, before = (
-                _levels(tables[name]["sums"], np.ones(1), "normalised", seed)[..., 2 * i + k]
-                for name in ("aligned", "cropped")
-            )
-            entry |= spanned(level, _ratio(after.mean(1), before.mean(1)))
-        share.append(entry)
+        low, high = estimate("low", share[:, 2 * i]), estimate("high", share[:, 2 * i + 1])
+        shares.append({"band": band} | low | high)
     return {
-        "n": len(offsets), "clear": int(clear.sum()), "moved": int(offsets[:, 3].sum()),
-        "median": float(np.median(lengths)) if clear.any() else None, "share": share,
-    }  # fmt: skip
+        "n": len(offsets),
+        "clear": int(clear.sum()),
+        "moved": int(offsets[:, 3].sum()),
+        "median": float(np.median(np.hypot(*offsets[clear, :2].T))) if clear.any() else None,
+        "share": shares,
+    }
+
+
+def frame(rows: list[dict]) -> pd.DataFrame:
+    """A table in which what is missing is None, and whole numbers stay whole."""
+    found = pd.DataFrame(rows, dtype=object)
+    return found.where(found.notna(), None)

@@ -13,39 +13,34 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from freqkd_lite.gap.study import Gap
+from freqkd_lite.gap.tables import select
 from freqkd_lite.names import method_name
 from freqkd_lite.spectrum import at_least_float32
-from freqkd_lite.viz.style import COLOURS, colour
+from freqkd_lite.viz.gap import draw_curve, limits
+from freqkd_lite.viz.style import colour
 
 
-def before_and_after(found: dict, methods: Mapping[str, str]) -> tuple[Figure, str]:
-    """Divergence from the teacher on RGB against rho, a panel a block, from what `gap.measure`
-    gives; `methods` names the method of each pairing in it."""
-    blocks = found["layers"]
+def before_and_after(gap: Gap, methods: Mapping[str, str]) -> tuple[Figure, str]:
+    """Divergence from the teacher on RGB against rho, a panel a block, from a measured gap;
+    `methods` names the method of each of its controls."""
+    blocks = gap.about["blocks"]
     figure, axes = plt.subplots(1, len(blocks), figsize=(7, 3), sharey=True, squeeze=False)
-    said = []
+    described = []
     for ax, block in zip(axes[0], blocks, strict=True):
-        for level in (0, 1):
-            ax.axhline(level, color=COLOURS["floor"], lw=1.2)
-        for pairing, method in methods.items():
-            points = [p for p in found["rings"] if (p["pairing"], p["block"]) == (pairing, block)
-                      and p["value"] is not None]  # fmt: skip
-            rho, value = [sum(p["rho"]) / 2 for p in points], [p["value"] for p in points]
-            ax.plot(rho, value, marker="o", ms=3, color=colour(method), label=method_name(method))
-            low, high = zip(*(p["interval"] for p in points), strict=True)
-            ax.fill_between(rho, low, high, color=colour(method), alpha=0.2, lw=0)
-            said.append(f"block {block}, {method_name(method)}: {value[0]:.2f} to {value[-1]:.2f}")
+        limits(ax, words=ax is axes[0, 0], identical="the teacher itself")
+        for control, method in methods.items():
+            rows, look = select(gap.rings, control=control, block=block), colour(method)
+            ends = draw_curve(ax, rows, method_name(method), color=look, marker="o", ms=3)
+            described += [f"block {block}, {text}" for text in ends]
         ax.set(title=f"block {block}", xlabel="rho", ylim=(-0.04, 1.15), xticks=(0, 0.5, 1))
-    for level, word in ((0, "the teacher itself"), (1, "unrelated")):
-        axes[0, 0].text(0.05, level + 0.02, word, fontsize=9,
-                        transform=axes[0, 0].get_yaxis_transform())  # fmt: skip
     axes[0, 0].set_ylabel("divergence from teacher")
-    figure.suptitle("Which frequencies did the student learn?", x=0.01, ha="left", fontsize=11.5,
-                    fontweight="bold")  # fmt: skip
+    title = "Which frequencies did the student learn?"
+    figure.suptitle(title, x=0.01, ha="left", fontsize=11.5, fontweight="bold")
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
     return figure, (
-        "Divergence from the teacher on RGB against rho, 0 the teacher itself, 1 unrelated, one "
-        f"panel a block; slowest to fastest ring: {'; '.join(said)}."
+        "Divergence from the teacher on RGB against rho, slowest to fastest ring: "
+        f"{'; '.join(described)}."
     )
 
 

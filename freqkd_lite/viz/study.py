@@ -1,141 +1,131 @@
-"""The study of the gap: what a shift alone costs, every control, and the pictures' own spectra."""
+"""What `freqkd gap` prints and writes: text, a page, and a folder of results."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import json
+from pathlib import Path
 
 import matplotlib.pyplot as plt
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
-from freqkd_lite.names import NAMES
-from freqkd_lite.viz.style import COLOURS
+from freqkd_lite.gap.study import Gap, load
+from freqkd_lite.results import gap_tables as tables
+from freqkd_lite.results.pages import ReportPage
+from freqkd_lite.results.rows import write_results
+from freqkd_lite.results.text import table
+from freqkd_lite.store import manifest
+from freqkd_lite.viz.gap import by_block, controls_figure, shift_figure, spectra
+from freqkd_lite.viz.style import style
+
+METHOD = (
+    "Features: outputs of the blocks (counted from 0) without final norm, without class and "
+    "register tokens; two-dimensional Fourier transform over tokens, zero frequency left out. rho "
+    "is the spatial frequency in units of half a cycle per token.",
+    "Bands: analysis, rho up to .25 and from .75; training, within and beyond half of each axis.",
+    "Energy-normalised divergence: sum |R - I|^2 / (sum |R|^2 + sum |I|^2) over pairs, channels "
+    "and frequencies of a band; 0 identical, 1 unrelated. Raw MSE: mean |R - I|^2 per frequency, "
+    "summed over channels. Cosine distance: 1 - Re sum R I* / (|R| |I|).",
+    "Intervals: 95 % percentile bootstrap over images, 1000 draws, the same for all rows of as "
+    "many images; of coherence, a jackknife over 10 groups of images.",
+    "CKA: debiased, over the Fourier coefficients of a band (1: alike but for a rotation of "
+    "channels and a gain, 0: unrelated). MMD: 0 for one distribution of tokens. Coherence: mean "
+    "over at most 96 channels. Pictures: RGB as luminance, power by DCT.",
+)
 
 
-def misalignment(
-    shifts: list[tuple[int, dict]], levels: dict[str, dict], alignment: dict | None = None
-) -> tuple[Figure, str]:
-    """Divergence of RGB against itself over the shift in pixels (from `gap.words.shifts`), a panel
-    a band, with the levels of other pairings drawn through it (`levels`: name -> summary entry).
-    Parts misalignment from modality: where real pairs lie above the curve, no shift explains
-    them."""
-    figure, axes = plt.subplots(1, 2, figsize=(7, 3.4), sharey=True)
-    pixels = [p for p, _ in shifts]
-    said = []
-    for ax, level in zip(axes, ("low", "high"), strict=True):
-        values = [e[level] for _, e in shifts]
-        low, high = zip(*(e[f"{level}_interval"] for _, e in shifts), strict=True)
-        ax.fill_between(pixels, low, high, color=COLOURS["visible"], alpha=0.2, lw=0)
-        ax.plot(pixels, values, marker="o", ms=4, color=COLOURS["visible"],
-                label="RGB against itself, shifted")  # fmt: skip
-        said.append(f"{level} band: " + ", ".join(
-            f"{v:.2f} at {p} px" for p, v in zip(pixels, values, strict=True)))  # fmt: skip
-        for name, entry in levels.items():
-            dashes = {"real": "-", "aligned": "--", "shuffled": ":"}.get(name, "-.")
-            colour = COLOURS["real" if name == "aligned" else name]
-            label = {"real": "real pairs"}.get(name, NAMES.get(name, name))
-            ax.axhline(entry[level], color=colour, ls=dashes, lw=1.8, label=label)
-            if name == "real":
-                ax.axhspan(*entry[f"{level}_interval"], color=colour, alpha=0.2, lw=0)
-            said.append(f"{label} {entry[level]:.2f}")
-        ax.set(title=f"{level} band", xlabel="shift in pixels", xticks=pixels,
-               ylim=(-0.04, max(1.12, *values)))  # fmt: skip
-    axes[0].set_ylabel("divergence, mean over blocks")
-    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2,
-                  fontsize=9)  # fmt: skip
-    left = ""
-    if alignment:
-        left = f" {alignment['moved']} of {alignment['n']} pairs were moved to align them."
-    return figure, (
-        "Energy-normalised divergence, 0 identical, 1 unrelated, of RGB against itself over a "
-        f"deliberate shift, with other pairs' levels as lines. {'; '.join(said)}.{left}"
+def terminal(gap: Gap) -> str:
+    """The answer, small tables, and what limits them."""
+    parts = [table(*t(gap)) for t in (tables.levels_table, tables.contrasts_table, tables.readings)]
+    return "\n\n".join([tables.answer(gap), *parts, "\n".join(remarks(gap))])
+
+
+def remarks(gap: Gap) -> list[str]:
+    """Where the stated ratio holds, and what limits the numbers."""
+    return [tables.stated(gap), *tables.notes(gap)]
+
+
+def write_page(gap: Gap, path: str | Path, command: str) -> Path:
+    """The report as one HTML page: answer, figures and tables, method."""
+    page = ReportPage(tables.QUESTION, tables.answer(gap))
+    with plt.rc_context():
+        style()
+        add_numbers(page, gap)
+        page.section("How it was measured")
+        page.code(command)
+        add_method(page, gap)
+    return page.write(path)
+
+
+def add_numbers(page: ReportPage, gap: Gap) -> None:
+    """Every figure and table of the gap, as far as it was measured."""
+    page.figure(*by_block(gap), caption=f"{tables.made_of(gap)} Pale: 95 % intervals over images.")
+    page.bullets(remarks(gap))
+    page.table(*tables.readings(gap), caption="High over low of the real pairs.")
+    caption = "Energy-normalised divergence in the bands of the analysis, averaged over blocks."
+    page.table(*tables.levels_table(gap), caption=caption)
+    page.table(*tables.contrasts_table(gap))
+    if len(tables.shifts(gap)) > 1:
+        page.section("Is it misalignment?")
+        page.figure(*shift_figure(gap))
+        page.table(*tables.alignment_table(gap), caption="1: the divergence before alignment.")
+    if len(gap.controls) > 3:
+        page.section("Is it about infrared?")
+        page.figure(*controls_figure(gap))
+    page.section("In the pictures, and by other measures")
+    page.figure(*spectra(gap))
+    for rows in (tables.pictures_table, tables.coherence_table, tables.similarity_table):
+        page.table(*rows(gap))
+
+
+def add_method(page: ReportPage, gap: Gap) -> None:
+    """How the gap was measured, so that a reader can repeat it."""
+    about, data = gap.about, gap.about["data"]
+    height, width = about["size"]
+    made_of = {
+        "model": f"{about['model']}, blocks {', '.join(map(str, about['blocks']))}",
+        "weights": f"{about['weights']}, SHA-256 {about['checksum']}",
+        "data": f"{data['name']}, split {data['split']}, fingerprint {data['fingerprint']}",
+        "pairs": f"{about['pairs']} of {data['pairs']}, evenly spread; controls: "
+        f"{about['control_pairs']}",
+        "size": f"{height}x{width} pixels",
+        "seed": str(about["seed"]),
+        "note": data["note"],
+    }
+    page.table(("what", "of what"), [pair for pair in made_of.items() if pair[1]])
+    page.bullets([*data["repairs"], *METHOD])
+    page.table(*tables.controls_table(gap))
+
+
+def write_folder(gap: Gap, folder: str | Path, command: str) -> Path:
+    """Write gap.json, results.json, manifest.json, and what `draw_folder` makes; returns the
+    page."""
+    folder, about = Path(folder), gap.about
+    entries = manifest(
+        command=command,
+        model=about["model"],
+        weights=about["checksum"],
+        size=about["size"],
+        blocks=about["blocks"],
+        data={about["data"]["name"]: about["data"]["fingerprint"]},
+        notes=about["data"]["note"],
+        metric=tables.RATIOS["normalised"],
+        answer=tables.answer(gap),
+        parameters={k: about[k] for k in ("pairs", "control_pairs", "bands", "seed")},
     )
+    write_results(folder, tables.rows(gap), entries)
+    gap.save(folder / "gap.json")
+    return draw_folder(folder)
 
 
-def all_controls(levels: dict[str, dict], bare: Collection[str] = ()) -> tuple[Figure, str]:
-    """Low and high level of every pairing with 95 % whiskers, and the ratio at the side. Those in
-    `bare`, which compare RGB with itself, stand below the others."""
-    names = sorted(levels, key=lambda name: name in bare)
-    first = next((i for i, name in enumerate(names) if name in bare), len(names))
-    figure, ax = plt.subplots(figsize=(7, 1.2 + 0.3 * len(names)))
-    said, places = [], [i + (i >= first) for i in range(len(names))]
-    for y, name in zip(places, names, strict=True):
-        entry = levels[name]
-        ends = [entry[level] for level in ("low", "high")]
-        ax.plot(ends, (y, y), color=COLOURS["floor"], lw=3, zorder=1, solid_capstyle="round")
-        for level, at in zip(("low", "high"), ends, strict=True):
-            ax.plot(entry[f"{level}_interval"], (y, y), color=COLOURS[level], lw=1.5)
-            ax.plot(at, y, "o", ms=6, color=COLOURS[level], label=level if not y else None)
-        ratio = "" if entry["ratio"] is None else f"{entry['ratio']:.1f}x"
-        ax.text(1.02, y, ratio, va="center", fontsize=9, transform=ax.get_yaxis_transform())
-        said.append(f"{_label(name)} low {ends[0]:.2f}, high {ends[1]:.2f} {ratio}".strip())
-    if first < len(names):
-        ax.axhline(first, color=COLOURS["floor"], lw=0.8)
-        ax.text(0.99, first + 0.1, "below: RGB with itself, no infrared", ha="right", va="top",
-                fontsize=9, transform=ax.get_yaxis_transform())  # fmt: skip
-    ax.set(title="Which pairs have a gap, and how large?", ylim=(places[-1] + 0.5, -0.8),
-           xlabel="divergence, mean over blocks: 0 identical, 1 unrelated")  # fmt: skip
-    ax.set_yticks(places, [_label(name) for name in names])
-    ax.text(1.02, -0.8, "high / low", fontsize=9, transform=ax.get_yaxis_transform())
-    figure.legend(loc="outside lower center", ncols=2, fontsize=9)
-    ax.grid(axis="y", visible=False)
-    return figure, f"Divergence in both bands by kind of pair. {'; '.join(said)}."
-
-
-def _label(name: str) -> str:
-    return "real pairs" if name == "real" else NAMES.get(name, name)
-
-
-def spectra(found: dict) -> tuple[Figure, str]:
-    """Left, over rho of pixels, the pictures' power and, below it, the coherence of RGB and
-    infrared; right, over rho of tokens, the coherence of each block's features, with that of
-    shuffled pairs dotted."""
-    figure, axes = plt.subplot_mosaic("ac;bc", figsize=(7, 4.4), height_ratios=(1.3, 1))
-    power, own, features = (axes[k] for k in "abc")
-    for entry in found["images"]:
-        points = [p for p in entry["power"] if p["value"] and p["interval"]]
-        _curve(power, points, color=COLOURS[entry["modality"]], label=NAMES[entry["modality"]])
-    power.set(xscale="log", yscale="log", title="What do pictures hold?", ylabel="power per bin")
-    power.legend(fontsize=9)
-    said = _coherence(own, found, "pictures", None, "pictures", color=COLOURS["none"])
-    own.set(xscale="log", xlim=power.get_xlim(), xlabel="rho of pixels",
-            title="Are the pictures coherent?")  # fmt: skip
-    colours = plt.get_cmap("viridis")([0.85 * i / max(1, len(found["layers"]) - 1)
-                                       for i in range(len(found["layers"]))])  # fmt: skip
-    for block, colour in zip(found["layers"], colours, strict=True):
-        said += _coherence(features, found, "real", block, f"block {block}", color=colour)
-        _coherence(features, found, "shuffled", block, None, color=colour, ls=":", lw=1.2)
-    features.plot([], [], color="black", ls=":", lw=1.2, label="shuffled pairs")
-    features.set(title="Are the features?", xlabel="rho of tokens")
-    features.legend(fontsize=9)
-    for ax in (own, features):
-        ax.set(ylim=(-0.08, 1.02), ylabel="coherence")
-    return figure, (
-        "Left: mean power of the pictures against rho of pixels, both axes logarithmic, and their "
-        "coherence below it. Right: coherence of features against rho of tokens. Coherence is 1 "
-        f"for one fixed filter, 0 for unrelated: {'; '.join(said)}. Dotted: shuffled pairs."
-    )
-
-
-def _coherence(
-    ax: Axes, found: dict, pairing: str, block: int | None, label: str | None, **look: object
-) -> list[str]:
-    """Draw one curve of coherence, if it was measured; its ends in words."""
-    points = [p for p in found["coherence"] if (p["pairing"], p["block"]) == (pairing, block)
-              and p["value"] is not None]  # fmt: skip
-    if not points:
-        return []
-    _curve(ax, points, label=label, **look)
-    return [f"{label} from {points[0]['value']:.2f} to {points[-1]['value']:.2f}"]
-
-
-def _curve(ax: Axes, points: list[dict], **look: object) -> None:
-    at = [_middle(p) for p in points]
-    ax.plot(at, [p["value"] for p in points], **look)
-    if all(p["interval"] for p in points):
-        low, high = zip(*(p["interval"] for p in points), strict=True)
-        ax.fill_between(at, low, high, color=look["color"], alpha=0.15, lw=0)
-
-
-def _middle(point: dict) -> float:
-    return sum(point["rho"]) / 2
+def draw_folder(folder: str | Path) -> Path:
+    """Make index.html, and misalignment.png where shifts were measured, again from the numbers in
+    `folder`; returns the first."""
+    folder, gap = Path(folder), load(folder)
+    if len(tables.shifts(gap)) > 1:
+        with plt.rc_context():
+            style()
+            figure, alt = shift_figure(gap)
+            metadata = {"Software": None, "Description": alt}
+            figure.savefig(folder / "misalignment.png", metadata=metadata)
+            plt.close(figure)
+    command = json.loads((folder / "manifest.json").read_text())["command"]
+    return write_page(gap, folder / "index.html", command)

@@ -1,7 +1,7 @@
 """The demo: what distillation did, in closed forms; then one whole run on drawn folders, twice."""
 
 import json
-import re
+from types import SimpleNamespace
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -15,12 +15,12 @@ from freqkd_lite.cli.app import app
 from freqkd_lite.errors import UserError
 from freqkd_lite.features import Backbone
 from freqkd_lite.gap import controls
-from freqkd_lite.gap import words as gap_words
+from freqkd_lite.gap.tables import frame
 from freqkd_lite.results.pages import problems
 from freqkd_lite.results.rows import Row
 from freqkd_lite.runner import demo
 from freqkd_lite.viz.students import before_and_after, principal_colours, side_by_side
-from tests.gap.test_study import Fields, Pixels, noise
+from tests.gap.worlds import Fields, Pixels, noise, pixels_backbone
 
 
 @pytest.fixture(autouse=True)
@@ -44,42 +44,23 @@ def test_a_student_that_undoes_what_infrared_did_is_the_teacher_itself():
     """Infrared is RGB turned by half: unrelated for the teacher (a mere mirror would keep waves
     that run along its axis), the same for a student that turns it back. That it is three times as
     strong must not matter: the losses don't see it."""
-    teacher = Backbone(Pixels(), "pixels", "made here", "c" * 64).freeze()
+    teacher = pixels_backbone()
     student = Backbone(Turned(), "pixels", "made here", None).freeze()
     pairs = Fields(lambda i: (noise(i), noise(i).flip(-2, -1)), 40)
-    learned = gap.measure(pairs, teacher, [1], ("distilled", "undistilled"), student=student,
-                          progress=False)  # fmt: skip
-    for row in learned["rows"]:
-        if row["metric"] == "normalised":
-            at = 0 if row["pairing"] == "distilled" else 1
-            assert (row["low"], row["high"]) == pytest.approx((at, at), abs=0.15 if at else 1e-5)
-    assert demo.answer(learned).startswith("Yes: in energy-normalised divergence it came nearer")
-    assert "40 held-out pairs, mean over block 1." in demo.answer(learned)
-
-
-def levels(low, high, low_change, high_change):
-    """What `gap.measure` gives, as far as the answer reads it."""
-    common = {"band": "disk25_75", "metric": "normalised", "n": 30}
-    summary = [{**common, "pairing": p, "low": v[0], "high": v[1]} for p, v in
-               (("distilled", (low[1], high[1])), ("undistilled", (low[0], high[0])))]  # fmt: skip
-    contrast = {**common, "pairing": "undistilled", "low_interval": low_change,
-                "high_interval": high_change}  # fmt: skip
-    return {"summary": summary, "contrasts": [contrast], "layers": [2, 5]}
-
-
-@pytest.mark.parametrize(
-    ("low_change", "high_change", "says"),
-    [
-        ([-0.2, -0.1], [-0.2, -0.1], "Yes: .*came nearer at low .*and nearer at high"),
-        ([-0.2, -0.1], [-0.1, 0.1], "In one band: .*came nearer at low .*and no nearer at high"),
-        ([0.1, 0.2], [-0.2, -0.1], "In one band: .*came farther off at low .*and nearer at high"),
-        ([-0.1, 0.1], [0.1, 0.2], "No: .*came no nearer at low .*and farther off at high"),
-    ],
-)
-def test_the_answer_follows_the_intervals(low_change, high_change, says):
-    said = demo.answer(levels((0.5, 0.4), (0.9, 0.8), low_change, high_change))
-    assert re.match(says, said)
-    assert "(0.50 before, 0.40 after)" in said and "(0.90 before, 0.80 after)" in said
+    learned = gap.measure(pairs, teacher, [1], tuple(demo.STUDENTS), student=student,
+                          known=demo.STUDENTS, progress=False)  # fmt: skip
+    for control, at in (("distilled", 0), ("undistilled", 1)):
+        row = learned.level(control, block=1)
+        assert (row["low"], row["high"]) == pytest.approx((at, at), abs=0.15 if at else 1e-5)
+    assert "lower at low, lower at high" in demo.answer(learned)
+    head, rows = demo.distances(learned)
+    assert [row[:2] for row in rows] == [
+        ["1", "low"],
+        ["1", "high"],
+        ["mean", "low"],
+        ["mean", "high"],
+    ]
+    assert rows[0][3].startswith("0.00") and head[2:] == ["undistilled", "distilled"]
 
 
 # --------------------------------------------------------------------------------------- pictures
@@ -121,16 +102,16 @@ def test_pictures_stand_in_order_and_the_photographs_only_where_they_may():
 
 
 def test_a_figure_before_and_after_shows_what_was_measured():
-    rings = [{"block": b, "pairing": p, "rho": [r, r + 0.5], "value": b + k + r, "interval": [0, 1]}
-             for b in (1, 3) for k, p in enumerate(("undistilled", "distilled"))
+    rings = [{"block": b, "control": c, "rho": [r, r + 0.5], "value": b + k + r, "interval": [0, 1]}
+             for b in (1, 3) for k, c in enumerate(("undistilled", "distilled"))
              for r in (0.0, 0.5)]  # fmt: skip
-    figure, alt = before_and_after({"layers": [1, 3], "rings": rings},
-                                   {"undistilled": "none", "distilled": "mse"})  # fmt: skip
+    learned = SimpleNamespace(about={"blocks": [1, 3]}, rings=frame(rings))
+    figure, alt = before_and_after(learned, {"undistilled": "none", "distilled": "mse"})
     lines = {(ax.get_title(loc="left") or ax.get_title(), line.get_label()): line.get_ydata()
              for ax in figure.axes for line in ax.lines}  # fmt: skip
     assert list(lines["block 3", "MSE"]) == [4, 4.5]
     assert list(lines["block 1", "undistilled"]) == [1, 1.5]
-    assert "block 3, MSE: 4.00 to 4.50" in alt
+    assert "block 3, MSE from 4.00 to 4.50" in alt
 
 
 # ------------------------------------------------------------------------------------ a whole run
@@ -178,31 +159,27 @@ def test_a_demo_that_was_stopped_goes_on_and_ends_as_if_it_had_not(
         with pytest.raises(KeyboardInterrupt):
             made(folders, tmp_path / "out")
     assert not (tmp_path / "out" / "report.html").exists()
-    assert sum(seen) == 2 * 12 + 1  # the gap: RGB and infrared, and the first one's stranger
+    assert sum(seen) == 2 * 12 + 1  # the gap: RGB and infrared, and the partner of the first
     seen.clear()
-    page, report = made(folders, tmp_path / "out", pictures=False)
-    assert sum(seen) == 3 * report["distilled"]["pairs"]  # the gap was there
+    page, report = made(folders, tmp_path / "out", photographs=False)
+    assert sum(seen) == 3 * report["distilled"]["about"]["pairs"]  # the gap was there
     seen.clear()
-    again, same = made(folders, tmp_path / "out", pictures=False)
+    again, same = made(folders, tmp_path / "out", photographs=False)
     assert same == report and not seen
     monkeypatch.setenv("FREQKD_RUNS", str(tmp_path / "other"))
-    whole, fresh = made(folders, tmp_path / "fresh", pictures=False)
+    whole, fresh = made(folders, tmp_path / "fresh", photographs=False)
     assert fresh == report and whole == page == again
 
     assert problems(page) == []
-    assert page.index("<h1>") < page.index(demo.answer(report["distilled"])) < page.index("<h2>")
     assert page.count("<img") == 4
-    (shown,) = (e["value"] for e in report["gap"]["cka"] if (e["pairing"], e["band"], e["level"])
-                == ("real", "disk25_75", "low") and e["block"] == 1)  # fmt: skip
-    assert f"<td>{gap_words.number(shown)}, " in page  # what is measured is shown
     rows = {(r["method"], r["metric"], r["class"]): r for r in report["rows"]}
     for row in report["rows"]:
         Row(**{"klass" if k == "class" else k: v for k, v in row.items()})
-    after = next(e for e in report["distilled"]["summary"]
-                 if (e["pairing"], e["band"], e["metric"])
-                 == ("distilled", "disk25_75", "normalised"))  # fmt: skip
-    assert rows["code", "divergence_band", "high"]["value"] == after["high"]
-    assert {a for a, *_ in rows} == {"real", "shuffled", "none", "code"}
+    (after,) = (e for e in report["distilled"]["levels"]
+                if (e["control"], e["band"], e["metric"], e["block"])
+                == ("distilled", "disk25_75", "normalised", "mean"))  # fmt: skip
+    assert rows["freqkd_code", "divergence_band", "high"]["value"] == after["high"]
+    assert {a for a, *_ in rows} == {"real", "mismatched", "none", "freqkd_code"}
     assert str(tmp_path) not in page + json.dumps(report)  # whose machine it was concerns nobody
 
 
@@ -210,7 +187,7 @@ def test_pictures_of_the_data_stay_out_where_they_must(folders, small, tmp_path,
     given = []
     plain = demo.side_by_side
     monkeypatch.setattr(demo, "side_by_side", lambda *a: given.append(a[3]) or plain(*a))
-    made(folders, tmp_path / "a", pictures=False)
+    made(folders, tmp_path / "a", photographs=False)
     made(folders, tmp_path / "b")
     assert given[0] is None and list(given[1]) == ["RGB", "infrared"]
 

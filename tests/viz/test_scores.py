@@ -12,12 +12,12 @@ from freqkd_lite.evaluate.detection import score_detections
 from freqkd_lite.evaluate.probe import LogisticProbe, measure
 from freqkd_lite.evaluate.segmentation import iou_by_border_distance
 from freqkd_lite.evaluate.stats import Resampled
+from freqkd_lite.gap import BAND_EDGES, levels
 from freqkd_lite.losses import LOSSES
 from freqkd_lite.names import NAMES
 from freqkd_lite.results.rows import Row, write_results
 from freqkd_lite.spectrum import ring_sums, split_bands
 from freqkd_lite.viz import scores as arms
-from freqkd_lite.viz.gap import BANDS, levels
 from freqkd_lite.viz.scores import Score
 
 
@@ -52,7 +52,7 @@ def students(target, order=None):
 
 
 def bands(target, made):
-    return {arm: levels([ring_sums(target, x, BANDS)], draws=200) for arm, x in made.items()}
+    return {arm: levels([ring_sums(target, x, BAND_EDGES)], draws=200) for arm, x in made.items()}
 
 
 def test_the_nearest_arm_is_named_in_each_band_and_shuffled_pairs_change_the_words():
@@ -211,7 +211,7 @@ def test_rows_keep_value_interval_and_class():
         3,
     )
     target = noise(1)
-    measured = {"none": levels([ring_sums(target, noise(2), BANDS)], draws=20)}
+    measured = {"none": levels([ring_sums(target, noise(2), BAND_EDGES)], draws=20)}
     rows = arms.level_rows(measured, "divergence", "block7", claim="walk", seed=0, data="scenes",
                            split="val")  # fmt: skip
     assert [row.klass for row in rows] == ["block7/ring0", "block7/ring1", "block7/ring2"]

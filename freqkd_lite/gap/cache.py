@@ -1,4 +1,4 @@
-"""Arrays in files that are either whole or not there, for measurements that may be stopped."""
+"""Files of arrays, whole or absent, for measurements that can be interrupted."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ Arrays = dict[str, np.ndarray]
 
 
 def read(path: Path) -> Arrays | None:
-    """The arrays of a file; None where it is missing, torn or altered (the archive's own checksum
-    tells), so that it is made anew."""
+    """The arrays of a file; None where it is missing or damaged (the archive's own checksum
+    detects that), so that it is made anew."""
     try:
-        with np.load(path) as kept:
-            return {name: kept[name] for name in kept.files}
+        with np.load(path) as arrays:
+            return {name: arrays[name] for name in arrays.files}
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None
 
 
 def write(path: Path, arrays: Arrays) -> None:
-    """Write arrays, whole or not at all; a full disk is told in a sentence."""
+    """Write arrays, whole or not at all; `UserError` for a full disk."""
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)
     try:
@@ -36,6 +36,6 @@ def write(path: Path, arrays: Arrays) -> None:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         raise UserError(
-            f"The disk of {path.parent} is full: make room and run the same again, which goes on "
-            "from the last batch of pairs that is saved."
+            f"The disk of {path.parent} is full: make room and run the same again, which continues "
+            "after the last batch of pairs that was saved."
         ) from error

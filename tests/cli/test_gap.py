@@ -1,0 +1,84 @@
+"""The command `freqkd gap`: what it prints and writes, and what it refuses."""
+
+import json
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from freqkd_lite.cli.app import app
+from freqkd_lite.errors import UserError
+from freqkd_lite.gap import load
+from freqkd_lite.results import gap_tables
+from freqkd_lite.results.pages import problems
+
+
+@pytest.fixture(autouse=True)
+def apart(tmp_path, monkeypatch):
+    monkeypatch.setenv("FREQKD_RUNS", str(tmp_path / "runs"))
+    yield
+    plt.close("all")
+
+
+@pytest.fixture
+def folders(tmp_path):
+    draw = np.random.default_rng(0)
+    for kind in ("vi", "ir"):
+        (tmp_path / kind).mkdir()
+        for i in range(4):
+            pixels = draw.integers(0, 255, (150, 200, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(tmp_path / kind / f"{i}.png")
+    return ["--visible", str(tmp_path / "vi"), "--infrared", str(tmp_path / "ir")]
+
+
+def run(*args):
+    return CliRunner().invoke(app, ["gap", *args], env={"COLUMNS": "80"})
+
+
+@pytest.mark.parametrize("names", [("mismatched", "--blocks"), ("shuffled", "--layers")])
+def test_the_command_prints_the_answer_and_writes_both_files(folders, tmp_path, names):
+    """With the names of today and of before."""
+    control, blocks = names
+    got = run(*folders, "--model", "freqkd_tiny", "--size", "115x115", blocks, "0,3",
+              "--controls", f"{control},shift4", "--json", str(tmp_path / "out" / "gap.json"),
+              "--html", str(tmp_path / "out" / "gap.html"))  # fmt: skip
+    assert got.exit_code == 0, got.exception
+    found = load(tmp_path / "out")
+    assert gap_tables.answer(found) in got.output
+    assert found.about["size"] == [112, 112] and "using 112x112" in got.output
+    assert found.about["model"] == "freqkd_tiny" and len(found.about["checksum"]) == 64
+    assert found.controls == ["real", "mismatched", "shift4"]
+    assert set(found.levels["block"]) == {0, 3, "mean"}
+    assert problems((tmp_path / "out" / "gap.html").read_text()) == []
+
+
+def test_a_folder_of_results_is_written_for_all_controls(folders, tmp_path):
+    about = ["--model", "freqkd_tiny", "--size", "140x182", "--blocks", "1"]
+    got = run(*folders, *about, "--controls", "all", "--out", str(tmp_path / "out"))
+    assert got.exit_code == 0, got.exception
+    rows = json.loads((tmp_path / "out" / "results.json").read_text())["rows"]
+    assert len({row["method"] for row in rows}) == 16  # all but day and night, which are unknown
+    assert got.output.count("left out") == 2
+
+
+@pytest.mark.parametrize(
+    ("args", "names"),
+    [
+        (["--visible", "a"], "--infrared DIR, or --data"),
+        (["--data", "scenes", "--size", "12"], "--size 12"),
+        (["--data", "scenes", "--model", "freqkd_tiny", "--blocks", "2;3"], "--blocks 2;3"),
+        (["--data", "scenes", "--model", "freqkd_tiny", "--split", "all"], "scenes"),
+    ],
+)
+def test_wrong_options_are_named(args, names, monkeypatch):
+    monkeypatch.delenv("FREQKD_WEIGHTS", raising=False)
+    tiny = [] if "--model" in args else ["--model", "freqkd_tiny"]
+    got = run(*args, *tiny)
+    assert isinstance(got.exception, UserError) and names in str(got.exception)
+
+
+def test_help_fits_a_screen():
+    lines = run("--help").output.splitlines()
+    assert len(lines) <= 24 and max(map(len, lines)) <= 80

@@ -1,0 +1,109 @@
+"""Controls: what they do to pictures, worked by hand."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from freqkd_lite.data.alignment import Offset
+from freqkd_lite.errors import UserError
+from freqkd_lite.gap import controls
+from freqkd_lite.gap.controls import CONTROLS, Views
+from tests.gap.worlds import pixels_backbone
+
+
+@pytest.fixture
+def backbone():
+    made = pixels_backbone()
+    made.patch = 14
+    return made
+
+
+def test_spread_is_even_and_takes_each_index_once():
+    assert controls.spread(182, 4) == [0, 45, 91, 136]
+    assert controls.spread(5, 5) == [0, 1, 2, 3, 4]
+    with pytest.raises(UserError, match="pairs=5"):
+        controls.spread(4, 5)
+
+
+def test_pixel_changes_by_hand():
+    """A picture of 1x2: half grey, and pure red."""
+    x = torch.tensor([[[0.5, 1.0]], [[0.5, 0.0]], [[0.5, 0.0]]])[None]
+    grey = controls.grey_copy(x)
+    assert grey[0, :, 0, 0].tolist() == pytest.approx([0.5] * 3, abs=1e-3)
+    assert grey[0, :, 0, 1].tolist() == pytest.approx([0.299] * 3, abs=1e-3)
+    assert controls.gamma(x)[0, :, 0].tolist() == [[0.25, 1.0], [0.25, 0.0], [0.25, 0.0]]
+    # the mean of 3 x .5, 1, 0, 0 is 2.5 / 6; contrast halves about it
+    mean = 2.5 / 6
+    half = controls.flattened(x)
+    assert half[0, 0, 0].tolist() == pytest.approx([(0.5 + mean) / 2, (1 + mean) / 2])
+    ramp = torch.linspace(0.2, 0.6, 201).expand(1, 3, 1, 201)
+    wide = controls.stretched(ramp)[0, 0, 0]
+    # .5 and 99.5 % of 201 equal steps, three of each value: steps 1 and 199 become 0 and 1
+    assert wide[1] == pytest.approx(0, abs=1e-2) and wide[199] == pytest.approx(1, abs=1e-2)
+    assert wide[100] == pytest.approx(0.5, abs=1e-3) and wide[0] == 0 and wide[200] == 1
+
+
+def test_blur_is_a_gaussian_of_one_pixel_and_noise_depends_on_the_place():
+    dot = torch.zeros(1, 3, 9, 9)
+    dot[..., 4, 4] = 1
+    weights = [math.exp(-(k**2) / 2) for k in range(-3, 4)]
+    side, centre = weights[4] / sum(weights), weights[3] / sum(weights)
+    blurred = controls.blurred(dot)[0, 0]
+    assert blurred[4, 4:6].tolist() == pytest.approx([centre**2, centre * side])
+    grey = torch.full((2, 3, 50, 50), 0.5)
+    once, again, other = (controls.noisy(grey, seed) for seed in (0, 0, 8))
+    assert torch.equal(once, again) and not torch.equal(once, other)
+    assert (once - grey).std() == pytest.approx(0.05, rel=0.03)
+    assert (once[0] - once[1]).abs().max() > 0 and controls.noisy(grey + 0.5, 1).max() == 1
+
+
+def test_a_rotated_picture_has_no_invented_border_and_is_rotated_about_its_centre():
+    """A picture that is 1 everywhere stays so; of a ramp in x, the rotated window rises by cos 1 to
+    the right and by sin 1 upwards or downwards, per pixel."""
+    ones = controls.rotated(torch.ones(1, 3, 84, 112))
+    assert all(x.shape[-2:] == (70, 98) and (x > 0.9999).all() for x in ones)
+    ramp = torch.arange(112.0).expand(1, 3, 84, 112)
+    plain, turned = controls.rotated(ramp)
+    assert (plain[..., 1:] - plain[..., :-1]).unique().tolist() == [1.0]
+    right, down = (turned.diff(dim=d)[0, 0].mean() for d in (-1, -2))
+    assert right == pytest.approx(math.cos(math.radians(1)), abs=1e-4)
+    assert abs(down) == pytest.approx(math.sin(math.radians(1)), abs=1e-3)
+    assert float(turned.mean()) == pytest.approx(float(plain.mean()), abs=0.05)
+    with pytest.raises(UserError, match="14x14"):
+        controls.rotated(torch.ones(1, 3, 14, 14))
+
+
+@pytest.mark.parametrize("pixels", [1, 2, 4, 8])
+def test_shifts_share_their_left_picture_and_differ_by_their_pixels(pixels, backbone):
+    images = torch.arange(3 * 14 * 56.0).reshape(1, 3, 14, 56)
+    views = Views(backbone, [0], {"visible": images})
+    left, right = CONTROLS[f"shift{pixels}"].maps(views)
+    assert left[0].shape[-1] == 42 and torch.equal(left[0], images[..., :42])
+    assert torch.equal(right[0], images[..., pixels : pixels + 42])
+    CONTROLS["shift4" if pixels != 4 else "shift2"].maps(views)
+    assert sum(backbone.net.batches) == 3  # the left one was there
+    with pytest.raises(UserError, match="50 px"):
+        controls.shifted(images, 50, 14)
+
+
+def test_steps_are_whole_pixels_and_only_of_clear_short_shifts():
+    assert controls.steps(Offset(2.6, -1.2, 9.0), 14) == (-1, 3)
+    assert controls.steps(Offset(2.6, -1.2, 5.9), 14) == (0, 0)
+    assert controls.steps(Offset(14.6, 0.0, 9.0), 14) == (0, 0)
+
+
+def test_every_control_compares_two_lists_of_maps_of_one_shape(backbone):
+    draw = np.random.default_rng(0)
+    kinds = ("visible", "infrared")
+    images = {k: torch.from_numpy(draw.random((2, 3, 70, 84))).float() for k in kinds}
+    views = Views(backbone, [0, 1], images, lambda: [torch.ones(1, 3, 70, 84)] * 2, place=3)
+    for name, control in CONTROLS.items():
+        a, b = control.maps(views)
+        assert [m.shape for m in a] == [m.shape for m in b] and len(a) == 2, name
+        assert control.about.endswith(".")
+    assert [n for n in CONTROLS if not CONTROLS[n].infrared] == [
+        *("grey", "gamma", "blur", "noise"),
+        *("shift1", "shift2", "shift4", "shift8", "rotate1"),
+    ]

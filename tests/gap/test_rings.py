@@ -1,0 +1,81 @@
+"""Divergence in rings and its bootstrap, against closed forms."""
+
+import numpy as np
+import pytest
+import torch
+
+from freqkd_lite import gap
+from freqkd_lite.errors import UserError
+from freqkd_lite.spectrum import band_divergence, ring_counts, ring_sums
+
+
+def noise(seed, n=40, channels=6, grid=(12, 16)):
+    return torch.randn(n, channels, *grid, generator=torch.Generator().manual_seed(seed))
+
+
+def test_levels_of_known_pairs():
+    a = noise(3)
+    mixed = (a + noise(4)) / 2**0.5  # equal spectra, coherence 1 / sqrt(2)
+    for b, expected in ((a, 0), (noise(4), 1), (-a, 2), (2 * a, 1 / 5), (mixed, 1 - 2**-0.5)):
+        found = gap.levels([ring_sums(a, b)], draws=20)
+        assert found.value[0].numpy() == pytest.approx(expected, abs=0.05)
+    level = gap.levels([ring_sums(a, mixed, gap.BAND_EDGES)], draws=5).value[0]
+    low_and_high = torch.stack(band_divergence(a, mixed)).double()
+    assert torch.allclose(level[[0, 2]], low_and_high, rtol=1e-5)
+
+
+def test_draws_resample_images_and_the_interval_holds_95_percent():
+    # one ring whose difference is 0 for half of the images and the whole energy for the others:
+    # the level is the share of the latter, a binomial proportion with known spread
+    n = 100
+    sums = torch.ones(n, 1, 3)
+    sums[: n // 2, 0, 2] = 0
+    sums[n // 2 :, 0, 2] = 2
+    found = gap.levels([sums], draws=4000, seed=1)
+    half = 1.96 * (0.5 * 0.5 / n) ** 0.5
+    assert found.value.item() == pytest.approx(0.5)
+    assert found.interval[:, 0, 0].tolist() == pytest.approx([0.5 - half, 0.5 + half], abs=0.015)
+
+
+def test_copies_in_one_group_are_one_image():
+    sums = torch.rand(10, 3, 3, generator=torch.Generator().manual_seed(2)) + 0.1
+    twice = [*range(10), *range(9, -1, -1)]  # each image and, in another order, its copy
+    once, alone = gap.levels([sums]), gap.levels([sums[twice]])
+    grouped = gap.levels([sums[twice]], groups=twice)
+    assert torch.allclose(grouped.draws, once.draws)
+    widths = [(level.interval[1] - level.interval[0]).mean() for level in (alone, grouped)]
+    assert widths[0] < 0.85 * widths[1]  # 1 / sqrt(2), were there no luck of the draws
+
+
+def test_ratio_is_taken_in_each_block_and_then_averaged():
+    one, two = torch.ones(3, 2, 3), torch.ones(3, 2, 3)
+    one[:, :, 2] = torch.tensor([0.5, 1.0])  # levels .25, .5: ratio 2
+    two[:, :, 2] = torch.tensor([0.2, 1.6])  # levels .1, .8: ratio 8
+    found = gap.levels([one, two], draws=10)
+    assert found.ratio()[0] == pytest.approx(5) and found.ratio()[1] == pytest.approx([5.0] * 10)
+    assert found.mean().value[0].tolist() == pytest.approx([0.175, 0.65])
+    with pytest.raises(UserError, match="enlarge"):
+        gap.levels([torch.zeros(3, 8, 3)])
+
+
+@pytest.mark.parametrize("grid", [(12, 16), (15, 20), (18, 24), (30, 40)])
+def test_every_ring_up_to_one_holds_both_axes(grid):
+    edges = gap.token_rings(*grid)
+    assert edges == list(gap.EDGES)
+    for n in grid:
+        on_axis = np.arange(1, n // 2 + 1) / n / 0.5
+        inside = on_axis[on_axis <= edges[5]]  # rings 0 to 4 end below 1
+        assert (np.histogram(inside, edges[:6])[0] > 0).all()
+
+
+def test_rings_leave_no_frequency_out_and_none_is_empty():
+    edges = gap.token_rings(6, 8)  # the slowest wave has rho 1/4: the first ring is empty
+    assert edges == [0.0, *gap.EDGES[2:]]
+    for size, each in (((6, 8), edges), ((168, 224), gap.log_rings(168, 224))):
+        counts = ring_counts(*size, each)
+        assert (counts > 0).all() and counts.sum() == size[0] * size[1] - 1
+
+
+def test_a_rise_over_two_rings_is_no_step():
+    assert gap.shape_of([0.3, 0.3, 0.57, 0.8, 0.8, 0.8, 0.8, 0.8]) == gap.SHAPES[1]
+    assert gap.shape_of([0.3, 0.3, 0.40, 0.8, 0.8, 0.8, 0.8, 0.8]) == gap.SHAPES[2]

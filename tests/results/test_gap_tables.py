@@ -1,0 +1,178 @@
+"""Rows, tables and verdicts of a gap follow from its numbers."""
+
+import numpy as np
+import pytest
+import torch
+
+from freqkd_lite import gap
+from freqkd_lite.gap.study import ANALYSIS
+from freqkd_lite.gap.tables import frame
+from freqkd_lite.names import NAMES
+from freqkd_lite.results import gap_tables
+from freqkd_lite.results.rows import Row
+from freqkd_lite.spectrum import raw_mse, ring_counts, ring_sums, split_bands
+from tests.gap.worlds import GRID, Fields, coherent, noise, pixels_backbone
+
+
+@pytest.fixture(autouse=True)
+def apart(tmp_path, monkeypatch):
+    monkeypatch.setenv("FREQKD_RUNS", str(tmp_path / "runs"))
+
+
+def measured(make, controls=("real", "mismatched"), count=40, mark=""):
+    pairs = Fields(make, count, mark)
+    pairs.name = "msrs"
+    backbone = pixels_backbone()
+    backbone.patch = 1
+    return gap.measure(pairs, backbone, [0, 1], controls, progress=False)
+
+
+def steep_or_flat(low, high, steep=1):
+    """Pairs of divergence `low` and `high` in the bands, up to noise; both pictures have `steep`
+    times the amplitude in the low band."""
+
+    def make(i):
+        a, n = noise(i, 0), noise(i, 1)
+        mixed = []
+        bands = [split_bands(m, 0.5, "disk") for m in (a, n)]
+        for c, x, y in zip((1 - low, 1 - high), *bands, strict=True):
+            mixed.append((x, c * x + (1 - c * c) ** 0.5 * y))
+        (slow, slow_b), (fast, fast_b) = mixed
+        return steep * slow + fast, steep * slow_b + fast_b
+
+    return make
+
+
+def table_of(found):
+    """A table as a dict: first cell of a row -> its other cells."""
+    return {row[0]: row[1:] for row in found[1]}
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "phrase"),
+    [(0.3, 0.8, "higher"), (0.8, 0.3, "lower"), (0.6, 0.6, "no detectable difference")],
+)
+def test_the_answer_flips_when_the_numbers_do(low, high, phrase):
+    found = measured(steep_or_flat(low, high), mark=f"{low}{high}")
+    assert f": {phrase} (" in gap_tables.answer(found)
+    contrast = table_of(gap_tables.contrasts_table(found))[NAMES["mismatched"]]
+    assert contrast[1] == contrast[3] == "lower"
+
+
+def test_unrelated_and_identical_pairs_show_no_difference():
+    unrelated = measured(coherent(0), mark="0")
+    contrast = table_of(gap_tables.contrasts_table(unrelated))[NAMES["mismatched"]]
+    assert contrast[1] == contrast[3] == "no detectable difference"
+    same = measured(lambda i: (noise(i), noise(i)), count=8, mark="same")
+    assert ": no detectable difference (" in gap_tables.answer(same)
+    assert len(gap_tables.notes(same)) == 1 and gap_tables.notes(unrelated) == []  # few pairs
+
+
+def test_raw_mse_turns_over_with_the_spectrum_and_divergence_does_not():
+    for steep, raw_higher in ((1, True), (10, False)):
+        found = measured(steep_or_flat(0.3, 0.8, steep), mark=str(steep))
+        assert found.level("real")["ratio"] > 1.5
+        assert (found.level("real", metric="mse")["ratio"] > 1) == raw_higher
+
+
+def gap_of(levels, blocks=(2, 5)):
+    """A gap with the rows (control, metric, band, block, low, high, interval of the ratio)."""
+    rows = [
+        dict(control=c, metric=m, band=b, block=block, low=low, high=high, ratio=sum(span) / 2,
+             interval=list(span), low_interval=[low, low], high_interval=[high, high], n=100)
+        for c, m, b, block, low, high, span in levels
+    ]  # fmt: skip
+    about = {"blocks": list(blocks), "bands": [ANALYSIS], "pairs": 100}
+    empty = frame([])
+    return gap.Gap(about, frame(rows), empty, empty, empty, empty, empty, empty)
+
+
+def test_the_stated_ratio_is_counted_where_the_interval_holds_it():
+    spans = [("mean", (2.3, 2.6)), (2, (2.2, 2.5)), (5, (3.0, 3.5))]
+    found = gap_of([("real", "normalised", ANALYSIS, b, 0.4, 0.8, s) for b, s in spans])
+    said = gap_tables.stated(found)
+    assert "of 1 of 1 readings" in said and "of 1 of 2 block" in said
+
+
+def test_readings_stand_at_their_place():
+    """Metric m and block k have the ratio 10 m + k."""
+    rows = [
+        ("real", metric, ANALYSIS, block, 0.5, 0.5, (10 * m + k - 0.01, 10 * m + k + 0.01))
+        for m, metric in enumerate(("mse", "normalised", "cosine"))
+        for k, block in enumerate(("mean", 2, 5))
+    ]
+    head, table = gap_tables.readings(gap_of(rows))
+    assert head == ["metric", "bands", "high / low", "block 2", "block 5"]
+    assert ["cosine distance", "analysis", "20.00 [19.99, 20.01]", "21.00", "22.00"] in table
+    assert len(table) == 3 and table[0][2].startswith("10.00")
+
+
+def test_the_shift_that_explains_a_gap_is_interpolated():
+    def with_shifts(last):
+        highs = {"real": 0.8, "shift1": 0.1, "shift2": 0.2, "shift4": 0.6, "shift8": last}
+        return gap_of(
+            [(c, "normalised", ANALYSIS, "mean", 0.01, h, (1, 2)) for c, h in highs.items()]
+        )
+
+    assert gap_tables.equal_shift(with_shifts(1.0)) == pytest.approx(6.0)  # halfway from 4 to 8
+    assert gap_tables.equal_shift(with_shifts(0.7)) is None
+    assert [p for p, _ in gap_tables.shifts(with_shifts(1.0))] == [0, 1, 2, 4, 8]
+
+
+def test_rows_hold_every_reading_of_the_real_pairs():
+    found = measured(coherent(0.4), ("real", "mismatched", "shift1"), 30)
+    rows = gap_tables.rows(found)
+    ratio = found.level("real")
+    (row,) = (
+        r for r in rows if (r.metric, r.method, r.klass) == ("divergence_ratio", "real", "all")
+    )
+    assert row.value == ratio["ratio"] and list(row.interval) == ratio["interval"]
+    assert len([r for r in rows if r.klass.startswith("block")]) == 12
+
+
+# ---------------------------------------------------------------------------- notebooks 01 and 03
+
+
+def test_controls_are_compared_on_the_same_draws():
+    a, n = (torch.stack([noise(i, k) for i in range(40)]) for k in (0, 1))
+    low, high = (split_bands(m, 0.4, "disk") for m in (a, n))
+    sides = {
+        "real": low[0] + 0.5 * high[0] + high[1],  # the low band is shared
+        "mismatched": n,
+        "grey": a + 0.2 * n,
+    }
+    levels = {k: gap.levels([ring_sums(a, b, gap.BAND_EDGES)], draws=200) for k, b in sides.items()}
+    verdicts = {k: row[-1] for k, row in table_of(gap_tables.ratios_table(levels)).items()}
+    assert verdicts[NAMES["mismatched"]] == "lower" and verdicts[NAMES["grey"]] == "lower"
+    differences = table_of(gap_tables.difference_table(levels, "real", "mismatched"))
+    assert [row[1] for row in differences.values()] == ["lower", "no detectable difference"]
+    rows = gap_tables.level_rows(levels, data="scenes", split="train")
+    assert len(rows) == 9 and {r.n for r in rows} == {40}
+
+
+def test_the_curve_in_a_table_and_in_rows():
+    a, b = (torch.stack([noise(i, k) for i in range(20)]) for k in (0, 1))
+    sums = [ring_sums(a, b, gap.EDGES), ring_sums(a, a, gap.EDGES)]
+    found = gap.levels(sums, draws=20)
+    raw = torch.stack([raw_mse(s, ring_counts(*GRID, gap.EDGES)) for s in sums]) + 1
+    table = table_of(gap_tables.curve_table(found, raw, torch.linspace(0.5, 0.9, 8)))
+    assert table["divergence of pixels"][:2] == ["0.50", "0.90"]
+    rows = gap_tables.curve_rows(found, [2, 5], data="scenes", split="train")
+    assert [r.klass for r in rows] == [f"block{b}/ring{k}" for b in (2, 5) for k in range(8)]
+    assert [r.value for r in rows[:8]] == pytest.approx(found.value[0].tolist())
+
+
+def scenes_rows(offset, width=0.01):
+    curves = {"msrs": np.linspace(0.4, 0.8, 8), "scenes": np.linspace(0.4, 0.8, 8) + offset}
+    return [
+        Row(claim="gap_ratio", method=name, seed=None, data=name, split="train/all", n=5,
+            metric="divergence", klass=f"block5/{ring}", value=v, interval=(v - width, v + width))
+        for name, curve in curves.items()
+        for ring, v in [*((f"ring{i}", v) for i, v in enumerate(curve)), ("low", 9.0)]
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("offset", "apart"), [(0.1, 8), (0.01, 0), (-0.1, 8)])
+def test_scenes_are_compared_with_real_pairs_ring_by_ring(offset, apart):
+    table = table_of(gap_tables.scenes_table(scenes_rows(offset)))
+    assert table["5"] == [f"{offset:+.2f}", f"{offset:+.2f}", f"{apart} of 8"]
