@@ -1,6 +1,6 @@
 """Take README's picture of the explorer in Chromium, as `make explore` serves it.
 
-    python tools/explorer_picture.py docs/explorer.webp
+    python -m tools.explorer_picture docs/explorer.webp
 
 Voila runs on this machine alone, while the picture is taken. It shows one of a network's blocks, in
 which RGB and infrared are cut by a soft disk, on a scene that this project draws.
@@ -14,7 +14,7 @@ from pathlib import Path
 
 from PIL import Image, ImageChops
 
-from freqkd_lite.bench.slider import browser, free_port, serving
+from benchmarks.browser import browser, free_port, serving
 from freqkd_lite.errors import UserError
 
 ROOT = Path(__file__).parent.parent

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import sys
 from pathlib import Path
@@ -13,7 +14,6 @@ from typer.core import TyperGroup
 
 from freqkd_lite.cli import distil as cli_distil
 from freqkd_lite.cli import gap as cli_gap
-from freqkd_lite.cli.bench import bench
 from freqkd_lite.cli.data import data
 from freqkd_lite.errors import Interrupted, UserError
 
@@ -40,7 +40,6 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(data, name="data")
-app.add_typer(bench, name="bench")
 Preset = Annotated[str, typer.Option(help="Settings from notebooks/presets/NAME.yaml.")]
 
 
@@ -152,25 +151,21 @@ def report() -> None:
 
 def rebuild(root: Path) -> int:
     """What follows from the results files of a checkout; how many pages there are of them."""
-    from freqkd_lite.bench import report as bench_report
     from freqkd_lite.runner import pages
     from freqkd_lite.runner.report import write_pages, write_readme
     from freqkd_lite.viz import study
 
     results = root / "results"
-    benches = {}
-    for file in sorted(results.glob(f"*/{bench_report.PAGE}")):
-        if file.with_name("loss.json").is_file():
-            bench_report.write_page(file.parent)
-            benches[file.parent.name] = bench_report.summed_up(
-                bench_report.read_all(file.parent).values()
-            )
+    benchmarks = {
+        file.parent.name: json.loads(file.read_text())["title"]
+        for file in sorted(results.glob("*/bench.json"))
+    }
     for measured in sorted(results.glob("*/gap.json")):
         study.draw_folder(measured.parent)
-    made = write_pages(results, benches)
+    made = write_pages(results, benchmarks)
     write_readme(root / "README.md", results)
     pages.write_table(root)
-    return len(made) + len(benches)
+    return len(made)
 
 
 @app.command()

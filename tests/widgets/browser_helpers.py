@@ -3,15 +3,14 @@
 import os
 import secrets
 import shutil
-import socket
-import subprocess
 import sys
-import time
 from contextlib import contextmanager
 
 import nbformat
 import numpy as np
 import pytest
+
+from benchmarks.browser import VIEW, free_port, serving
 
 playwright = pytest.importorskip("playwright.sync_api", reason="no Playwright: no browser tests")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -35,17 +34,6 @@ def pixels(canvas):
     return np.array(values).reshape(height, width, 4)
 
 
-def free_port():
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]
-
-
-def answers(port):
-    with socket.socket() as trial:
-        return trial.connect_ex(("127.0.0.1", port)) == 0
-
-
 @contextmanager
 def lab(browser, folder, cell):
     """A page with JupyterLab, on loopback, in which a notebook of one cell has been started."""
@@ -60,15 +48,9 @@ def lab(browser, folder, cell):
     options += ["--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
     names = ("JUPYTER_CONFIG_DIR", "JUPYTERLAB_SETTINGS_DIR", "JUPYTERLAB_WORKSPACES_DIR")
     own = {name: str(folder / "own" / name) for name in names}
-    quiet = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
     command = [sys.executable, "-m", "jupyterlab", *options]
-    server = subprocess.Popen(command, env=os.environ | own, **quiet)
-    try:
-        until = time.monotonic() + 90
-        while not answers(port):
-            assert server.poll() is None and time.monotonic() < until, "JupyterLab did not start"
-            time.sleep(0.3)
-        context = browser.new_context(viewport={"width": 1200, "height": 900})
+    with serving(command, port, "JupyterLab did not start.", env=os.environ | own):
+        context = browser.new_context(viewport=VIEW)
         page = context.new_page()
         page.goto(f"http://127.0.0.1:{port}/lab/tree/lab.ipynb?token={token}")
         # Asked before the kernel is there, a cell does not run at all.
@@ -77,6 +59,3 @@ def lab(browser, folder, cell):
         page.keyboard.press("Control+Enter")
         yield page
         context.close()
-    finally:
-        server.terminate()
-        server.wait(timeout=30)

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from freqkd_lite.bench import report as bench_report
-from freqkd_lite.bench import slider as bench
+from benchmarks import slider as slider_benchmark
 from freqkd_lite.gap import knobs
 from freqkd_lite.widgets import fader, own_gap, patch_similarity, valleys
 from freqkd_lite.widgets.patch import STATES
@@ -256,7 +255,7 @@ def test_nothing_moves_while_a_slider_does(opened, width):
         assert said > 10 and len(seen) == 1, name
 
 
-def test_the_bench_waits_until_the_picture_is_drawn(opened):
+def test_the_benchmark_waits_until_the_picture_is_drawn(opened):
     """Pictures of the fader take 30 ms more here: so must what is measured, from the first drag."""
     page = opened(fader(pair_of(42, 56)), patch_similarity(PAIR, *MAPS))
     page.evaluate("""() => {
@@ -266,12 +265,10 @@ def test_the_bench_waits_until_the_picture_is_drawn(opened):
         return put.apply(this, a);
       };
     }""")
-    rows = bench._drag_all(page, "exported page", ["fader", "patch_similarity"], 20)
-    assert [row["what"] for row in rows] == ["fader, first drag", "fader", "patch_similarity"]
-    assert all(row["n"] > 4 and row["p95_ms"] >= row["median_ms"] for row in rows)
-    assert min(row["median_ms"] for row in rows[:2]) >= 30
-    lines = bench_report.text({"what": "slider", "rows": 4 * rows}).splitlines()[1:]
-    assert len(lines) == 13 and max(map(len, lines)) <= 80
+    rows = slider_benchmark.measure(page, ["fader", "patch_similarity"], 20)
+    assert [what for what, *_ in rows] == ["fader, first drag", "fader", "patch_similarity"]
+    assert all(count > 4 and float(most) >= float(middle) for _, count, middle, most in rows)
+    assert min(float(middle) for _, _, middle, _ in rows[:2]) >= 30
 
 
 CELL = """
