@@ -63,7 +63,7 @@ CATALOGUE = {
         size="nothing on disk",
         licence="Apache-2.0, as this package",
         cite="this package",
-        origin="drawn by freqkd_lite.data.scenes",
+        origin="drawn by freqkd_lite.scenes",
         how="Nothing to get: every scene is drawn from its seed.",
     ),
     "msrs": Entry(
