@@ -351,11 +351,6 @@ class DetectionScore(Resampled):
         """The mean of AP50 over the classes that have true boxes."""
         return self.estimates["mean"]
 
-    @property
-    def ap50(self) -> dict[str, float | None]:
-        """AP50 by class, None for a class without a true box."""
-        return {k: v for k, v in self.estimates.items() if k != "mean"}
-
     def arrays(self) -> dict[str, np.ndarray]:
         """The matches as arrays for a per-image file (`numpy.savez`): person_hit, ..."""
         return {f"{k}_{part}": a for k, m in self.matches.items() for part, a in vars(m).items()}

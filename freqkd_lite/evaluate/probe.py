@@ -86,20 +86,6 @@ def class_shares(mask: Tensor, grid: tuple[int, int], ids: Sequence[int]) -> Ten
     return torch.stack([(cut == i).float().mean(dim=(-3, -1)) for i in ids], dim=-3)
 
 
-def patch_labels_from_mask(
-    mask: Tensor, grid: tuple[int, int], patch: int, ids: Sequence[int]
-) -> Tensor:
-    """The class of each patch, int64 (h, w): the index in `ids` of the mask value that more than
-    half of its pixels have, `len(ids)` where none of them has. `mask` is (H, W) integers."""
-    if tuple(mask.shape) != (grid[0] * patch, grid[1] * patch):
-        raise UserError(
-            f"A mask of shape {tuple(mask.shape)} is no grid of {grid} patches of {patch} px: "
-            "give the mask at the size of the image that the features came from."
-        )
-    share, best = class_shares(mask, grid, ids).max(dim=0)
-    return best.where(share > 0.5, torch.full(grid, len(ids)))
-
-
 def as_maps(features: Tensor | Sequence[Tensor], name: str = "features") -> Tensor:
     """One map (N, D, h, w) from one or several (blocks are joined along the channels).
 

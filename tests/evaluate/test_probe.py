@@ -15,7 +15,6 @@ from freqkd_lite.evaluate.probe import (
     average_precision,
     measure,
     patch_labels,
-    patch_labels_from_mask,
     probe,
 )
 from freqkd_lite.evaluate.stats import bootstrap, multiplicities, paired_bootstrap, resamples
@@ -97,16 +96,6 @@ def test_patch_labels_agree_with_counted_pixels():
             assert (got == most).all()
         else:
             assert got.sum() == 1
-
-
-def test_patch_labels_from_mask_by_hand():
-    mask = torch.zeros(4, 6, dtype=torch.int64)
-    mask[0:2, 0:2] = torch.tensor([[5, 5], [5, 0]])  # three of four: more than half
-    mask[0:2, 2:4] = torch.tensor([[7, 7], [0, 0]])  # exactly half: not more
-    mask[0:2, 4:6] = torch.tensor([[7, 5], [7, 7]])
-    mask[2:4, 0:2] = torch.tensor([[9, 9], [9, 9]])  # not among the ids
-    mask[2:4, 4:6] = torch.tensor([[7, 7], [7, 7]])
-    assert patch_labels_from_mask(mask, (2, 3), 2, (5, 7)).tolist() == [[0, 2, 1], [2, 2, 1]]
 
 
 @pytest.mark.parametrize(
