@@ -33,14 +33,13 @@ def list_command() -> None:
 @data.command()
 def describe(name: Name) -> None:
     """What a data set is, its licence, whom to cite, and how to get it."""
-    from freqkd_lite.data.catalogue import find, how_to_get, loader
+    from freqkd_lite.data.catalogue import find, loader
 
     entry = _entry(name)
-    rows = {
-        "what": entry.about, "has": entry.has, "size": entry.size, "licence": entry.licence,
-        "cite": entry.cite, "origin": entry.origin, "get it": how_to_get(name),
-        "loader": loader(name), "here": find(name),
-    }  # fmt: skip
+    rows = {"what": entry.about}
+    rows |= {key: getattr(entry, key) for key in ("has", "size", "licence", "cite", "origin")}
+    rows |= {"get it": entry.how or f"freqkd data get {name}"}
+    rows |= {"loader": loader(name), "here": find(name)}
     if entry.source is not None:
         rows["checked"] = entry.source.verified
     width = min(shutil.get_terminal_size().columns, 100)

@@ -3,6 +3,7 @@
 from freqkd_lite.data.base import (
     CLASSES,
     REGISTRY,
+    Joined,
     Pair,
     PairSet,
     check_options,
@@ -10,17 +11,19 @@ from freqkd_lite.data.base import (
     load,
     mismatched,
     note_of,
+    open_sets,
     require,
+    spread,
     stack,
 )
 from freqkd_lite.data.faults import Problem
 from freqkd_lite.data.files import Survey, survey
-from freqkd_lite.data.joined import open_sets
 from freqkd_lite.data.matching import Record, match
 
 __all__ = [
     "CLASSES",
     "REGISTRY",
+    "Joined",
     "Pair",
     "PairSet",
     "Problem",
@@ -34,6 +37,7 @@ __all__ = [
     "note_of",
     "open_sets",
     "require",
+    "spread",
     "stack",
     "survey",
 ]

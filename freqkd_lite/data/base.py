@@ -5,8 +5,10 @@ from __future__ import annotations
 import importlib
 import inspect
 import os
+from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 
 import torch
@@ -16,6 +18,7 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 
 from freqkd_lite.errors import UserError, unknown
+from freqkd_lite.store import digest
 
 CLASSES = ("person", "bicycle", "car")
 
@@ -37,7 +40,7 @@ class Pair:
 
 class PairSet(Dataset):
     """A split of a data set at one size. `has` lists what it can give, out of pairs, boxes,
-    masks and splits; `note` is what must be said beside any result on it; `layout` says how its
+    masks and splits; `note` is the caveat printed with any result on it; `layout` says how its
     files lie; `repairs` lists what was left out or changed while it was read, a sentence each."""
 
     name: str
@@ -69,12 +72,11 @@ class PairSet(Dataset):
 
 
 def mismatched(parts: Sequence[int], seed: int = 0) -> list[int]:
-    """For each pair the place of another one, whose infrared picture it gets in mismatched pairs.
+    """For each pair the place of another one, whose infrared picture it gets in mismatched pairs:
+    the next one of the same set in a random order, so that every pair is a partner once.
 
-    `parts` says which set each pair belongs to (`PairSet.part`): its partner is of the same set.
-    It is the next one in a random order, so that every pair is a partner once, and neighbours in
-    the set (frames of one street, or of one night) are no likelier than others. `UserError` where
-    a set has one pair.
+    `parts` says which set each pair belongs to (`PairSet.part`). `UserError` where a set has one
+    pair.
     """
     draw, partner = torch.Generator().manual_seed(seed), [0] * len(parts)
     for part in dict.fromkeys(parts):
@@ -117,18 +119,17 @@ def at_size(pair: Pair, size: tuple[int, int]) -> Pair:
         cut, stays = crop_boxes(boxes.as_subclass(Tensor), window)
         boxes = tv_tensors.BoundingBoxes(cut[stays], format="XYXY", canvas_size=window[2:])
         labels = labels[stays]
-    wrapped = {
-        "visible": None if pair.visible is None else tv_tensors.Image(pair.visible),
-        "infrared": tv_tensors.Image(pair.infrared),
-        "mask": None if pair.mask is None else tv_tensors.Mask(pair.mask),
-    }
-    cropped = {k: v if v is None else v2.functional.crop(v, *window) for k, v in wrapped.items()}
-    out = v2.Resize(list(size), antialias=True)({**cropped, "boxes": boxes})
-    plain = {
-        k: None if v is None else (v if k == "boxes" else v.as_subclass(Tensor).clone())
-        for k, v in out.items()
-    }
-    return Pair(name=pair.name, labels=labels, time_of_day=pair.time_of_day, **plain)
+        boxes = v2.functional.resize(boxes, list(size))
+
+    def resized(plane: Tensor | None, kind: type) -> Tensor | None:
+        if plane is None:
+            return None
+        cut = v2.functional.crop(kind(plane), *window)
+        return v2.functional.resize(cut, list(size), antialias=True).as_subclass(Tensor).clone()
+
+    visible, infrared = (resized(x, tv_tensors.Image) for x in (pair.visible, pair.infrared))
+    mask = resized(pair.mask, tv_tensors.Mask)
+    return Pair(pair.name, visible, infrared, boxes, labels, mask, pair.time_of_day)
 
 
 def data_root(
@@ -149,7 +150,7 @@ def data_root(
             if any(True for marker in markers for _ in candidate.glob(marker)):
                 return candidate
         tried.append(str(base))
-        if root is not None:  # an explicit root that is wrong must not be replaced in silence
+        if root is not None:  # never silently replace an explicit root that is wrong
             break
     raise UserError(
         f"The data set {name!r} was not found in {' or '.join(tried)} (no {' or '.join(markers)} "
@@ -183,7 +184,7 @@ def find_set(name: str) -> type[PairSet]:
 
 
 def note_of(name: str) -> str:
-    """What must be said beside any result on a data set; nothing for one that is not registered."""
+    """The caveat for results on a data set; empty for one that is not registered."""
     return find_set(name).note if name in REGISTRY else ""
 
 
@@ -196,8 +197,6 @@ def check_options(name: str, options: Iterable[str]) -> None:
         taken = list(inspect.signature(build).parameters)[len(COMMON) :]
     for option in options:
         if option not in taken:
-            if not taken:
-                raise UserError(f"{name} takes no options: leave {option!r} out.")
             raise unknown(f"option of {name}", option, taken)
 
 
@@ -221,6 +220,53 @@ def load(
     if limit is not None and limit < 1:
         raise UserError(f"limit={limit} leaves no pairs: use 1 or more, or None for all.")
     return find_set(name)(split=split, size=size, root=root, limit=limit, **options)
+
+
+class Joined(PairSet):
+    """Sets of one split and size, one after the other; names begin with their set's."""
+
+    def __init__(self, sets: list[PairSet]):
+        self.sets, self.name = sets, "+".join(part.name for part in sets)
+        self.has = frozenset.intersection(*(part.has for part in sets))
+        names = [f"{part.name}/{name}" for part in sets for name in part.names]
+        super().__init__(sets[0].split, sets[0].size, names)
+        self.ends = list(accumulate(map(len, sets)))
+        self.note = " ".join(part.note for part in sets if part.note)
+        self.repairs = [f"{part.name}: {line}" for part in sets for line in part.repairs]
+
+    def part(self, index: int) -> int:
+        return bisect_right(self.ends, index)
+
+    def __getitem__(self, index: int) -> Pair:
+        which = self.part(index)
+        return self.sets[which][index - (self.ends[which - 1] if which else 0)]
+
+    def fingerprint(self) -> str:
+        return digest(part.fingerprint() for part in self.sets)
+
+
+def open_sets(
+    names: str,
+    split: str = "train",
+    size: tuple[int, int] = (168, 224),
+    root: str | Path | None = None,
+    **options: object,
+) -> PairSet:
+    """`load` of one name, or of several with commas between them, as one set."""
+    chosen = [name.strip() for name in names.split(",")]
+    if len(set(chosen)) < len(chosen):
+        raise UserError(f"{names} names a data set twice: name each once.")
+    sets = [load(name, split, size, root, **options) for name in chosen]
+    return sets[0] if len(sets) == 1 else Joined(sets)
+
+
+def spread(total: int, count: int) -> list[int]:
+    """`count` of the indices 0 ... total - 1, evenly spread, so that neighbouring frames of one
+    drive don't fill a small sample; all of them where `total` is smaller."""
+    if count < 1:
+        raise UserError(f"pairs={count} leaves nothing: use 1 or more.")
+    count = min(count, total)
+    return [i * total // count for i in range(count)]
 
 
 def require(pairs: PairSet, *needs: str, notebook: str = "this step") -> None:

@@ -1,5 +1,5 @@
 """A look at a data set before hours are spent on it: what loading would refuse, and what it would
-not see: copies, near copies across splits, and pictures that do not lie on each other."""
+not see: copies, near copies across splits, and pictures that are not aligned."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from freqkd_lite.data.alignment import BEYOND, Offset, offset
+from freqkd_lite.data.base import spread
 from freqkd_lite.data.faults import Problem
 from freqkd_lite.data.files import Survey, checksum, survey
 from freqkd_lite.data.images import read_image
@@ -151,7 +152,7 @@ def check(
     if limit is not None and limit < 1:
         raise UserError(f"limit={limit} leaves nothing to look at: use 1 or more.")
     report = Report(found, len(names), names[:limit], list(found.problems))
-    measured = spread(report.names, OFFSETS)
+    measured = {report.names[k] for k in spread(len(report.names), OFFSETS)}
     hashes: dict[str, tuple[int, ...]] = {}
     first: dict[str, Path] = {}
     for each in tqdm(report.names, desc="looked at", unit="pair", disable=not sys.stderr.isatty()):
@@ -173,12 +174,6 @@ def check(
     report.near = near_copies(hashes, report.splits)
     report.problems = list(dict.fromkeys(report.problems))
     return report
-
-
-def spread(names: Sequence[str], count: int) -> list[str]:
-    """`count` of the names, evenly spread."""
-    count = min(count, len(names))
-    return [names[k * len(names) // count] for k in range(count)]
 
 
 def _decode(record: Record, deep: bool, report: Report) -> dict[Path, Tensor] | None:

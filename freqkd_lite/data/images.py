@@ -30,7 +30,7 @@ def _unreadable(path: Path, error: Exception) -> UserError:
     if isinstance(error, FileNotFoundError):
         return UserError(f"{path} is missing: put the file there or take its name off the lists.")
     if isinstance(error, PermissionError | IsADirectoryError):
-        why = "you may not read it" if isinstance(error, PermissionError) else "it is a folder"
+        why = error.strerror.lower()
     elif path.stat().st_size == 0:
         why = "it is empty (0 bytes)"
     elif isinstance(error, UnidentifiedImageError):
@@ -73,7 +73,7 @@ def _stretch(pixels: np.ndarray, path: Path) -> np.ndarray:
 
 def image_header(path: Path) -> tuple[tuple[int, int], bool]:
     """(height, width) in pixels after EXIF orientation, and whether the picture has more than 8
-    bits, from the file's head alone: it is not decoded. Errors as `read_image`."""
+    bits, without decoding it. Errors as `read_image`."""
     try:
         with Image.open(path) as image:
             width, height = image.size
@@ -82,8 +82,3 @@ def image_header(path: Path) -> tuple[tuple[int, int], bool]:
     except Exception as error:
         raise _unreadable(path, error) from error
     return ((width, height) if turned else (height, width)), deep
-
-
-def image_size(path: Path) -> tuple[int, int]:
-    """(height, width) in pixels, without decoding; see `image_header`."""
-    return image_header(path)[0]

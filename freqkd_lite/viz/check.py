@@ -11,7 +11,8 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from freqkd_lite.data.alignment import BEYOND, CLEAR
-from freqkd_lite.data.check import NEAR, Report, shared_shift, spread
+from freqkd_lite.data.base import spread
+from freqkd_lite.data.check import NEAR, Report, shared_shift
 from freqkd_lite.data.images import read_image
 from freqkd_lite.errors import UserError
 from freqkd_lite.results.pages import ReportPage
@@ -143,7 +144,8 @@ def write_page(report: Report, path: str | Path) -> Path:
     page.section("Numbers")
     page.table(("what", "found"), facts(report))
     page.section("Contact sheet")
-    names = [n for n in spread(report.names, SHEET) if n in report.survey.inspected]
+    names = [report.names[k] for k in spread(len(report.names), SHEET)]
+    names = [name for name in names if name in report.survey.inspected]
     colours = [f"{name} {colour_name(k)}" for k, name in enumerate(report.labels or ())]
     key = f" Boxes: {', '.join(colours)}." if colours else ""
     page.text(f"{len(names)} of {len(report.names)}, evenly spread.{key}")
