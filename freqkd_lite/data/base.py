@@ -262,9 +262,11 @@ def open_sets(
 
 def spread(total: int, count: int) -> list[int]:
     """`count` of the indices 0 ... total - 1, evenly spread, so that neighbouring frames of one
-    drive don't fill a small sample; all of them where `total` is smaller."""
+    drive don't fill a small sample. Prints so and takes all where there are fewer."""
     if count < 1:
         raise UserError(f"pairs={count} leaves nothing: use 1 or more.")
+    if count > total:
+        print(f"pairs={count}, but there are {total}: all of them are used.")
     count = min(count, total)
     return [i * total // count for i in range(count)]
 

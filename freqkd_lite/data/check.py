@@ -151,11 +151,12 @@ def check(
         raise UserError(f"The split {split!r} of {name} is empty: choose another split.")
     if limit is not None and limit < 1:
         raise UserError(f"limit={limit} leaves nothing to look at: use 1 or more.")
-    report = Report(found, len(names), names[:limit], list(found.problems))
-    measured = {report.names[k] for k in spread(len(report.names), OFFSETS)}
+    total, names = len(names), names[:limit]
+    report = Report(found, total, names, list(found.problems))
+    measured = {names[k] for k in spread(len(names), min(OFFSETS, len(names)))}
     hashes: dict[str, tuple[int, ...]] = {}
     first: dict[str, Path] = {}
-    for each in tqdm(report.names, desc="looked at", unit="pair", disable=not sys.stderr.isatty()):
+    for each in tqdm(names, desc="looked at", unit="pair", disable=not sys.stderr.isatty()):
         seen = found.inspected.get(each)
         pictures = _decode(records[each], seen is not None and seen.deep, report)
         if seen is None or pictures is None:

@@ -1,6 +1,6 @@
 """How far the features of RGB and infrared differ in each frequency band, and controls for it."""
 
-from freqkd_lite.gap.controls import CONTROLS, Control, grey_copy, shifted, spread
+from freqkd_lite.gap.controls import CONTROLS, Control, grey_copy, shifted
 from freqkd_lite.gap.rings import (
     BAND_EDGES,
     EDGES,
@@ -28,6 +28,5 @@ __all__ = [
     "shape_of",
     "SHAPES",
     "shifted",
-    "spread",
     "token_rings",
 ]

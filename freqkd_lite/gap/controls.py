@@ -27,14 +27,6 @@ TIMES = ("day", "night")
 """Controls that are the real pairs of one time of day: taken from those, not computed again."""
 
 
-def spread(total: int, count: int) -> list[int]:
-    """`count` of the indices 0 ... total - 1, evenly spread, so that neighbouring frames of one
-    drive don't fill a small sample."""
-    if not 1 <= count <= total:
-        raise UserError(f"pairs={count} can't be taken from {total} pairs: use 1 to {total}.")
-    return [i * total // count for i in range(count)]
-
-
 # What controls do to pictures (..., 3, H, W) in [0, 1].
 
 

@@ -20,13 +20,13 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from freqkd_lite.data import PairSet, require
+from freqkd_lite.data import PairSet, require, spread
 from freqkd_lite.errors import Interrupted, UserError, unknown
 from freqkd_lite.features import Backbone, load_backbone, sha256_state
 from freqkd_lite.gap import cache, measures, tables
 from freqkd_lite.gap.cache import Arrays
 from freqkd_lite.gap.coherence import Coherences
-from freqkd_lite.gap.controls import CONTROLS, TIMES, Control, Views, spread, steps
+from freqkd_lite.gap.controls import CONTROLS, TIMES, Control, Views, steps
 from freqkd_lite.gap.rings import EDGES, log_rings
 from freqkd_lite.names import OLD_NAMES
 from freqkd_lite.spectrum import BANDS, band_counts
@@ -263,7 +263,7 @@ def measure(
         if name not in known:
             raise unknown("control", name, known)
     blocks = backbone.check_blocks(default_blocks(backbone.depth) if blocks is None else blocks)
-    total = len(pairs) if count is None else count
+    total = len(pairs) if count is None else len(spread(len(pairs), count))
     if min(total, control_pairs) < 2:
         raise UserError("The gap needs 2 pairs or more, so that pairs can be mismatched.")
     few = min(control_pairs, total)

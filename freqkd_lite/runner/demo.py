@@ -21,7 +21,7 @@ from freqkd_lite.data import check as checks
 from freqkd_lite.distil import DistilSettings, distil, settings_from
 from freqkd_lite.errors import UserError
 from freqkd_lite.features import Backbone, crop_size, crop_to_patch, extract, load_backbone
-from freqkd_lite.gap.controls import Control, Views, spread
+from freqkd_lite.gap.controls import Control, Views
 from freqkd_lite.gap.study import ANALYSIS, DEFAULT_MODEL, Gap, default_blocks, measure
 from freqkd_lite.gap.tables import MEAN, one
 from freqkd_lite.losses import normalise
@@ -149,7 +149,7 @@ def pictures(
     held: data.PairSet, teacher: Backbone, student: Backbone, block: int, photographs: bool
 ) -> tuple[Figure, str]:
     """The features of a few held-out pairs as colours, beside the pictures where allowed."""
-    shown = spread(len(held), min(SHOWN, len(held)))
+    shown = data.spread(len(held), min(SHOWN, len(held)))
     rgb, heat = (data.stack(held, kind, shown) for kind in ("visible", "infrared"))
     sides = {
         "teacher on RGB": (teacher, rgb),

@@ -144,7 +144,8 @@ def write_page(report: Report, path: str | Path) -> Path:
     page.section("Numbers")
     page.table(("what", "found"), facts(report))
     page.section("Contact sheet")
-    names = [report.names[k] for k in spread(len(report.names), SHEET)]
+    count = len(report.names)
+    names = [report.names[k] for k in spread(count, min(SHEET, count))]
     names = [name for name in names if name in report.survey.inspected]
     colours = [f"{name} {colour_name(k)}" for k, name in enumerate(report.labels or ())]
     key = f" Boxes: {', '.join(colours)}." if colours else ""

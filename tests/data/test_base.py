@@ -106,6 +106,13 @@ def test_a_box_that_sticks_out_is_cut_on_demand_and_listed(msrs):
     assert pairs[0].labels.tolist() == [1] and len(pairs.repairs) == 1
 
 
+def test_a_choice_is_spread_over_the_whole_set(capsys):
+    assert data.spread(182, 4) == [0, 45, 91, 136] and not capsys.readouterr().out
+    assert data.spread(3, 16) == [0, 1, 2] and "pairs=16" in capsys.readouterr().out
+    with pytest.raises(UserError, match="pairs=0"):
+        data.spread(4, 0)
+
+
 def test_every_split_list_is_part_of_all(msrs):
     assert data.load("msrs", "all", root=msrs).names == ["00001D", "00002N"]
 

@@ -11,7 +11,7 @@ from PIL import Image
 from scipy import ndimage
 
 from freqkd_lite.data.alignment import BEYOND, CLEAR, Offset, offset
-from freqkd_lite.data.check import check, dhash, near_copies, shared_shift, spread
+from freqkd_lite.data.check import check, dhash, near_copies, shared_shift
 from freqkd_lite.data.images import read_image
 from freqkd_lite.errors import UserError
 
@@ -213,11 +213,6 @@ def test_only_what_was_asked_for_is_looked_at(pairs):
             check("folder", pairs, **wrong)
     with pytest.raises(UserError, match="elsewhere"):
         check("folder", pairs / "elsewhere")
-
-
-def test_a_choice_is_spread_over_the_whole_set():
-    assert spread("abcdefgh", 4) == list("aceg")
-    assert spread("abc", 9) == list("abc")
 
 
 @pytest.mark.parametrize("name, pictures", [("msrs", 361), ("roadscene", 221)])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from freqkd_lite.data.images import image_header, image_size, read_image
+from freqkd_lite.data.images import image_header, read_image
 from freqkd_lite.errors import UserError
 
 GREY = np.array([[0, 51, 102], [153, 204, 255]], dtype=np.uint8)  # 0, .2, .4 / .6, .8, 1
@@ -82,7 +82,7 @@ def test_exif_orientation_turns_the_picture_and_its_size(tmp_path, array, orient
     file = save(tmp_path / "a.png", array, exif=exif)
     want = read_image(save(tmp_path / "b.png", upright(array).copy()), "infrared")
     assert (read_image(file, "infrared") == want).all()
-    assert image_size(file) == tuple(want.shape[1:])
+    assert image_header(file)[0] == tuple(want.shape[1:])
 
 
 @pytest.mark.parametrize(
@@ -110,8 +110,8 @@ def test_an_absent_picture_and_a_folder_are_told_as_such(tmp_path):
     with pytest.raises(UserError, match="a.png is missing: put"):
         read_image(tmp_path / "a.png", "visible")
     (tmp_path / "b.png").mkdir()
-    with pytest.raises(UserError, match="b.png .*it is a folder"):
-        image_size(tmp_path / "b.png")
+    with pytest.raises(UserError, match="b.png .*is a directory"):
+        image_header(tmp_path / "b.png")
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow warns before it gives up

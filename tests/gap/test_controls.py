@@ -20,13 +20,6 @@ def backbone():
     return made
 
 
-def test_spread_is_even_and_takes_each_index_once():
-    assert controls.spread(182, 4) == [0, 45, 91, 136]
-    assert controls.spread(5, 5) == [0, 1, 2, 3, 4]
-    with pytest.raises(UserError, match="pairs=5"):
-        controls.spread(4, 5)
-
-
 def test_pixel_changes_by_hand():
     """A picture of 1x2: half grey, and pure red."""
     x = torch.tensor([[[0.5, 1.0]], [[0.5, 0.0]], [[0.5, 0.0]]])[None]
