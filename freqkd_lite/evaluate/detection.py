@@ -15,7 +15,6 @@ import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor, nn
-from torchmetrics.detection import MeanAveragePrecision
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.fcos import FCOS, FCOSHead
 from torchvision.models.detection.image_list import ImageList
@@ -374,6 +373,8 @@ def score_detections(
     check_boxes(boxes, labels, len(predictions), len(classes))
     if not any(len(b) for b in boxes):
         raise UserError("No test image has a box: use more test images, or a set with boxes.")
+    from torchmetrics.detection import MeanAveragePrecision  # it loads matplotlib
+
     metric = MeanAveragePrecision(iou_thresholds=IOUS.tolist(), rec_thresholds=RECALLS.tolist())
     metric.warn_on_many_detections = False
     boxes = [b.as_subclass(Tensor).float() for b in boxes]
