@@ -7,6 +7,7 @@ import json
 import platform
 import random
 import statistics
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -35,10 +36,13 @@ def parser(description: str | None, rounds: int) -> argparse.ArgumentParser:
 
 def by_turns(takes: dict[str, Take], rounds: int, least: float = 0.05) -> dict[str, list[float]]:
     """Seconds of each by round; all take turns in random order, each for `least` seconds or once
-    after a run that is not counted."""
+    after a run that is not counted. With one thread on a CPU it is the process's own time, which
+    other programs on the machine hardly change."""
     draw, threads = random.Random(0), torch.get_num_threads()
+    own = threads == 1 and not torch.cuda.is_available()
+    clock = {"timer": time.process_time} if own else {}
     timers = {
-        name: Timer("take()", globals={"take": take}, num_threads=threads)
+        name: Timer("take()", globals={"take": take}, num_threads=threads, **clock)
         for name, take in takes.items()
     }
     seconds: dict[str, list[float]] = {name: [] for name in takes}

@@ -1,0 +1,157 @@
+"""Divergences against a slow DFT written as sums, and closed forms."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from freqkd_lite import spectrum
+from freqkd_lite.errors import UserError
+from tests.spectrum.test_bands import GRIDS, SIDE, inside, noise, signed, slow_spectrum, wave
+
+
+@pytest.mark.parametrize("h,w", [(8, 8), (9, 12), (1, 10), (7, 5)])
+@pytest.mark.parametrize("shape", ["rectangle", "disk"])
+def test_a_single_frequency_lands_wholly_in_its_band_and_ring(h, w, shape):
+    edges = spectrum.RINGS
+    for ky in range(h):
+        for kx in range(w):
+            sy, sx = signed(ky, h), signed(kx, w)
+            x = wave(h, w, ky, kx)
+            is_low = inside(shape, 0.5, h, w)(sy, sx)
+            low, high = spectrum.split_bands(x, 0.5, shape)
+            empty = high if is_low else low
+            assert empty.abs().max() < 1e-12, (ky, kx)
+            maps = x[None, None]
+            energies = torch.cat(spectrum.band_energies(maps, 0.5, shape))
+            expected = [x.square().sum().item(), 0.0]
+            assert energies.tolist() == pytest.approx(expected if is_low else expected[::-1])
+            rho = 2 * math.hypot(sy / h, sx / w)
+            sums = spectrum.ring_sums(maps, torch.zeros_like(maps))[0]
+            expected = [
+                x.square().sum().item() if a < rho <= b else 0.0
+                for a, b in zip(edges, edges[1:], strict=False)
+            ]  # nothing at all for the zero frequency
+            assert sums[:, 0].tolist() == pytest.approx(expected, abs=1e-10), (ky, kx)
+            assert sums[:, 2].tolist() == pytest.approx(expected, abs=1e-10)
+            assert sums[:, 1].abs().max() == 0
+
+
+@pytest.mark.parametrize("h,w", GRIDS)
+def test_ring_sums_and_power_are_those_of_the_slow_dft(h, w):
+    a, b = noise(2, 3, h, w, dtype=torch.float64), noise(2, 3, h, w, seed=1, dtype=torch.float64)
+    edges = (0.0, 0.3, 0.8, 1.4143)
+    expected, counts = np.zeros((2, 3, 3)), np.zeros(3, int)
+    for n in range(2):
+        for c in range(3):
+            spectra = [slow_spectrum(m) for m in (a[n, c].numpy(), b[n, c].numpy())]
+            powers = [abs(s) ** 2 for s in (*spectra, spectra[0] - spectra[1])]
+            for ky in range(h):
+                for kx in range(w):
+                    rho = 2 * math.hypot(signed(ky, h) / h, signed(kx, w) / w)
+                    for ring in range(3):
+                        if edges[ring] < rho <= edges[ring + 1]:
+                            expected[n, ring] += [p[ky, kx] for p in powers]
+                            counts[ring] += n == 0 and c == 0
+    sums = spectrum.ring_sums(a, b, edges)
+    np.testing.assert_allclose(sums.numpy(), expected, atol=1e-10)
+    assert spectrum.ring_counts(h, w, edges).tolist() == counts.tolist()
+    with np.errstate(invalid="ignore"):
+        power = expected[..., 0].sum(0) / (2 * 3 * counts)
+        raw = expected[..., 2].sum(0) / (2 * counts)
+    centres, measured = spectrum.radial_power(a, edges)
+    np.testing.assert_allclose(measured.numpy(), power, atol=1e-10)  # NaN where a ring is empty
+    assert centres.tolist() == pytest.approx([0.15, 0.55, 1.10715])
+    raw_measured = spectrum.raw_mse(sums, spectrum.ring_counts(h, w, edges))
+    np.testing.assert_allclose(raw_measured.numpy(), raw, atol=1e-10)
+
+
+def test_divergence_of_identical_unrelated_and_negated_maps():
+    a, b = noise(60, 8, 12, 16), noise(60, 8, 12, 16, seed=1)
+    assert spectrum.divergence(spectrum.ring_sums(a, a)).abs().max() == 0
+    unrelated = spectrum.divergence(spectrum.ring_sums(a, b))
+    assert unrelated.numpy() == pytest.approx(1, abs=0.03)
+    negated = spectrum.divergence(spectrum.ring_sums(a, -a))
+    assert negated.numpy() == pytest.approx(2)
+    halved = spectrum.divergence(spectrum.ring_sums(a, a / 2))  # (1/2)^2 / (1 + 1/4)
+    assert halved.numpy() == pytest.approx(0.2)
+
+
+def test_divergence_adds_images_before_it_divides():
+    sums = torch.tensor([[[1.0, 1.0, 2.0]], [[10.0, 8.0, 3.0]]])  # images alone: 1 and 1/6
+    assert spectrum.divergence(sums).tolist() == pytest.approx([5 / 20])
+    assert spectrum.raw_mse(sums, torch.tensor([5])).tolist() == pytest.approx([2.5 / 5])
+    assert spectrum.divergence(torch.zeros(1, 1, 3)).isnan().all()
+
+
+def test_band_divergence_on_its_edges():
+    h = w = 8  # rho = k / 4: .25 and .75 are bins of this grid
+    zero = torch.zeros(1, 1, h, w, dtype=torch.float64)
+
+    def waves(*bins):
+        return sum((wave(h, w, 0, k) for k in bins), zero)
+
+    low, high = spectrum.band_divergence(waves(1, 2, 3), waves(3) - waves(1))
+    assert (low.item(), high.item()) == pytest.approx((2, 0))
+    low, high = spectrum.band_divergence(waves(1, 3) + 5, waves(1, 2) - 5)  # DC is left out
+    assert (low.item(), high.item()) == pytest.approx((0, 1))
+    low, high = spectrum.band_divergence(waves(1, 2, 3), waves(1, 3, 4) - waves(2), 0.5, 0.9)
+    assert (low.item(), high.item()) == pytest.approx((4 / (2 + 2), 1))
+
+
+@settings(deadline=None)
+@given(h=SIDE, w=SIDE, seed=st.integers(0, 99),
+       name=st.sampled_from(["disk25_75", "disk100", "rectangle50", "rectangle30_80"]))  # fmt: skip
+def test_band_sums_are_the_energies_of_the_split_maps(h, w, seed, name):
+    a, b = (noise(3, 2, h, w, seed=s, dtype=torch.float64) for s in (seed, seed + 100))
+    sums = spectrum.band_sums(a, b, ["disk40", name])[:, 1]
+    for k, mask in enumerate(spectrum.band_pair(h, w, name)):
+        u, v = (spectrum.split_bands(x, mask=mask)[0] for x in (a, b))
+        expected = torch.stack([x.square().sum((1, 2, 3)) for x in (u, v, u - v)], 1)
+        torch.testing.assert_close(sums[:, k], expected, atol=1e-9, rtol=1e-9)
+
+
+def test_metrics_in_closed_form():
+    """b = g (c a + sqrt(1 - c^2) own): |A|^2 = n, |B|^2 = g^2 n, Re<A, B> = g c n."""
+    c, g, channels = 0.6, 2.0, 8
+    a, own = noise(80, channels, 12, 16), noise(80, channels, 12, 16, seed=1)
+    b = g * (c * a + math.sqrt(1 - c**2) * own)
+    sums, counts = spectrum.band_sums(a, b), spectrum.band_counts(12, 16)
+    expected = {
+        "mse": channels * (1 + g**2 - 2 * g * c),
+        "normalised": 1 - 2 * g * c / (1 + g**2),
+        "cosine": 1 - c,
+    }
+    assert set(spectrum.METRICS) == set(expected)
+    for name, value in expected.items():
+        level = spectrum.METRICS[name](sums, counts)
+        assert level.shape == (2, 2) and level.numpy() == pytest.approx(value, rel=0.03)
+        # the mean over images stands for all of them, so a bootstrap needs no more
+        torch.testing.assert_close(spectrum.METRICS[name](sums.mean(0, True), counts), level)
+        for k, arguments in enumerate([(), (0.5, None, "rectangle")]):
+            pair = spectrum.band_divergence(a, b, *arguments, metric=name)
+            torch.testing.assert_close(torch.stack(pair), level[k])
+
+
+def test_cosine_distance_by_hand():
+    sums = torch.tensor([[[4.0, 9.0, 13.0], [4.0, 9.0, 1.0], [1.0, 1.0, 4.0], [0.0, 1.0, 1.0]]])
+    found = spectrum.cosine_distance(sums)  # Re<A, B> = 0, 6, -1
+    assert found[:3].tolist() == [1, 0, 2] and found[3].isnan()
+    two = torch.tensor([[[1.0, 1.0, 0.0]], [[3.0, 3.0, 6.0]]])  # Re<A, B> = 1 and 0, of 4
+    assert spectrum.cosine_distance(two).tolist() == [0.75]
+
+
+@pytest.mark.parametrize(
+    "call,names",
+    [
+        (lambda: spectrum.ring_sums(torch.zeros(1, 2, 4, 4), torch.zeros(1, 2, 4, 5)), "one shape"),
+        (lambda: spectrum.band_sums(torch.zeros(1, 2, 4, 4), torch.zeros(1, 2, 4, 5)), "one shape"),
+        (lambda: spectrum.band_divergence(*[torch.zeros(1, 2, 4, 4)] * 2, metric="mae"), "'mse'"),
+    ],
+)
+def test_bad_input_names_what_to_change(call, names):
+    with pytest.raises(UserError, match=names):
+        call()
