@@ -172,10 +172,8 @@ def _run(path: Path, values: dict, folder: Path, progress: bool) -> str | None:
 
 def address(path: Path, values: dict, numbers_only: bool = False, seen: dict | None = None) -> str:
     """The key of an executed notebook: its source, parameters, data, weights, and what is
-    installed; for its page also the package and the committed results that it shows.
-
-    `numbers_only` leaves out what changes no measured number, so that a sweep outlives a new
-    caption. Addresses that are asked for together may share `seen`, so that data are read once.
+    installed; without `numbers_only` also text, package and committed results, which its page
+    shows. Addresses that are asked for together may share `seen`, so that data are read once.
     """
     from freqkd_lite.features import find_weights  # torch takes seconds
 

@@ -78,47 +78,32 @@ def measured_times(root: Path) -> dict[str, float]:
     return json.loads(file.read_text())["seconds"] if file.exists() else {}
 
 
-def describe(path: Path, seconds: float | None) -> dict[str, str]:
-    """A notebook for lists: title (first heading), question (first quotation), minutes to read
-    (its text at `PACE`) and to run, the latter also as "2 min" or "9 s"."""
-    cells = nbformat.read(path, 4).cells
-    prose = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
-    title = re.search(r"^# (.+)$", prose, re.M)
-    question = re.search(r"^> ?(.+)$", prose, re.M)
-    plain = [re.sub(r"[*_`]", "", found[1]).strip() if found else "" for found in (title, question)]
-    return {
-        "stem": path.stem,
-        "title": plain[0] or path.stem,
-        "question": plain[1],
-        "read": str(math.ceil(len(prose.split()) / PACE)),
-        "run": "" if seconds is None else f"{seconds / 60:.1f}",
-        "time": "" if seconds is None else spell(seconds),
-    }
-
-
 def books(root: Path) -> list[dict[str, str]]:
-    """All notebooks of a clone, as `describe` tells them."""
-    times = measured_times(root)
-    paths = find_notebooks(root / "notebooks")
-    return [describe(path, times.get(path.stem)) for path in paths]
-
-
-def contents(root: Path, links: str = "") -> str:
-    """The notebooks as a Markdown table: question, minutes to read and to run. `links` is the
-    notebooks' folder as seen from where the table stands."""
-    rows = []
-    for book in books(root):
-        link = f"[{book['title']}]({links}{book['stem']}.ipynb)"
-        rows.append((link, book["question"], book["read"], book["run"]))
-    return text.table(
-        ("notebook", "question", "minutes to read", "minutes to run"), rows, "markdown"
-    )
+    """All notebooks of a clone, for lists: title (first heading), question (first quotation),
+    minutes to read (its text at `PACE`) and to run, the latter also as "2 min" or "9 s"."""
+    found, times = [], measured_times(root)
+    for path in find_notebooks(root / "notebooks"):
+        cells = nbformat.read(path, 4).cells
+        prose = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+        heads = (re.search(f"^{mark} (.+)$", prose, re.M) for mark in "#>")
+        title, question = (re.sub(r"[*_`]", "", head[1]) if head else "" for head in heads)
+        about = {"stem": path.stem, "title": title or path.stem, "question": question}
+        about["read"] = str(math.ceil(len(prose.split()) / PACE))
+        seconds = times.get(path.stem)
+        about["run"] = "" if seconds is None else f"{seconds / 60:.1f}"
+        about["time"] = "" if seconds is None else spell(seconds)
+        found.append(about)
+    return found
 
 
 def write_table(root: Path) -> None:
-    """Write the table of contents into README's block `notebooks`."""
-    readme = root / "README.md"
-    table = contents(root, "notebooks/")
+    """Write the table of contents into README's block `notebooks`: title, question, minutes."""
+    readme, head = root / "README.md", ("notebook", "question", "minutes to read", "minutes to run")
+    rows = [
+        (f"[{b['title']}](notebooks/{b['stem']}.ipynb)", b["question"], b["read"], b["run"])
+        for b in books(root)
+    ]
+    table = text.table(head, rows, "markdown")
     readme.write_text(text.fill_block(readme.read_text(), "notebooks", table, readme))
 
 

@@ -126,8 +126,8 @@ def parameters(path: Path) -> dict[str, Parameter]:
 def read_preset(folder: Path, preset: str) -> dict[str, dict[str, object]]:
     """What a preset sets in every notebook, checked: `{"05_distillation": {"seed": 3}}`.
 
-    A preset is one YAML file, `presets/NAME.yaml`. Its section `common` is for each notebook that
-    has the parameter, a notebook's own section overrides it. `default` sets nothing.
+    In `presets/NAME.yaml` the section `common` is for each notebook that has the parameter, a
+    notebook's own section overrides it. `default` sets nothing.
     """
     books = {path.stem: parameters(path) for path in find_notebooks(folder)}
     settings: dict[str, dict[str, object]] = {stem: {} for stem in books}
@@ -143,27 +143,18 @@ def read_preset(folder: Path, preset: str) -> dict[str, dict[str, object]]:
     for section in sorted(content, key=lambda section: section != "common"):
         if section not in {"common", *books}:
             raise unknown(f"section of {name}", section, {"common", *books})
-        targets = list(books) if section == "common" else [section]
-        _fill(
-            settings,
-            {stem: books[stem] for stem in targets},
-            content[section],
-            f"section {section} of {name}",
-        )
+        place, values = f"section {section} of {name}", content[section]
+        if not isinstance(values, dict):
+            raise UserError(f"The {place} holds no 'name: value' lines: add some.")
+        targets = books if section == "common" else {section: books[section]}
+        names = {name for known in targets.values() for name in known}
+        for key, value in values.items():
+            if key not in names:
+                raise unknown(f"parameter in {place}", key, names)
+            for stem, known in targets.items():
+                if key in known:
+                    settings[stem][key] = known[key].check(value, stem)
     return settings
-
-
-def _fill(settings: dict, books: dict[str, dict[str, Parameter]], values: object, place: str):
-    """Set the values that stand in `place` in each of the books that has the parameter."""
-    if not isinstance(values, dict):
-        raise UserError(f"The {place} holds no 'name: value' lines: add some.")
-    names = {name for known in books.values() for name in known}
-    for name, value in values.items():
-        if name not in names:
-            raise unknown(f"parameter in {place}", name, names)
-        for stem, known in books.items():
-            if name in known:
-                settings[stem][name] = known[name].check(value, stem)
 
 
 def choose(folder: Path, name: str, preset: str, given: Iterable[str]) -> tuple[Path, dict]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from PIL import Image, ImageColor, ImageDraw, ImageFont
@@ -51,6 +51,24 @@ def titled(draw: ImageDraw.ImageDraw, x: float, y: float, title: str, colour: st
     """A panel's title with a bar of its colour before it."""
     draw.rectangle((x, y + 1, x + 4, y + 16), colour)
     write(draw, x + 10, y, title)
+
+
+def panels(
+    card: Image.Image,
+    y: float,
+    pictures: Iterable[Image.Image],
+    titles: Sequence[str],
+    colours: Sequence[str],
+    size: tuple[int, int],
+) -> list[int]:
+    """Pictures of one `size` side by side from `y` on, each below its title; there may be more
+    titles than pictures. Returns where each panel begins."""
+    draw, lefts = ImageDraw.Draw(card), [8 + i * (size[0] + 16) for i in range(len(titles))]
+    for x, title, colour in zip(lefts, titles, colours, strict=True):
+        titled(draw, x, y, title, colour)
+    for x, picture in zip(lefts, pictures, strict=False):
+        card.paste(picture.convert("RGB").resize(size, Image.Resampling.LANCZOS), (x, y + 24))
+    return lefts
 
 
 def place(xs: Sequence[float], ys: Sequence[float], box: Box, top: float) -> list:

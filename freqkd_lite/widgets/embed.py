@@ -16,11 +16,13 @@ from itertools import accumulate
 from pathlib import Path
 
 import anywidget
+import traitlets
 from PIL import Image
 
 from freqkd_lite.errors import UserError
 from freqkd_lite.widgets.drawing import encode, few_colours, stacked
 
+COMMON = {*anywidget.AnyWidget.class_trait_names(sync=True), "_esm", "_css", "_anywidget_id"}
 # A plain object stands in for anywidget's model; several copies of one output each find their own
 # place.
 _PAGE = """<div data-freqkd="{key}">{picture}</div>
@@ -73,11 +75,12 @@ def nearest_step(name: str, value: float, steps: Sequence[float]) -> float:
 class PageWidget(anywidget.AnyWidget):
     """A widget that also works in a page and as a picture.
 
-    A subclass sets `_esm` to its `module`, `_page` to the traits that the module reads, and gives
-    `cards()`, pictures of several of its states, and `alt_text()`, what they show and its numbers.
+    A subclass sets `_esm` to its `module`, and gives `cards()`, pictures of several of its states,
+    and `alt_text()`, what they show and its numbers. Its module reads `spec` and the subclass's own
+    traits.
     """
 
-    _page: tuple[str, ...] = ()
+    spec = traitlets.Dict().tag(sync=True)
 
     def cards(self) -> list[Image.Image]:
         raise NotImplementedError
@@ -92,7 +95,8 @@ class PageWidget(anywidget.AnyWidget):
     def page_html(self, picture: Image.Image | None = None) -> str:
         """HTML that works alone: from a file, with no kernel, server or network."""
         source = _base64(encode(picture or self.filmstrip(), "JPEG", quality=72))
-        values = {name: getattr(self, name) for name in self._page}
+        names = set(self.trait_names(sync=True)) - COMMON
+        values = {name: getattr(self, name) for name in sorted(names)}
         buffers = {name: _base64(v) for name, v in values.items() if isinstance(v, bytes)}
         state = {name: v for name, v in values.items() if not isinstance(v, bytes)}
         # Nothing inside a script may end it.

@@ -11,12 +11,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from numbers import Real
-from pathlib import Path
 
 import numpy as np
 import torch
 import traitlets
-from PIL import Image, ImageDraw
+from PIL import Image
 from torch import Tensor
 from torchvision.transforms.v2 import functional
 
@@ -31,15 +30,11 @@ from freqkd_lite.spectrum import (
 )
 from freqkd_lite.viz.style import COLOURS
 from freqkd_lite.widgets import drawing
-from freqkd_lite.widgets.drawing import encode, few_colours, write
+from freqkd_lite.widgets.drawing import write
 from freqkd_lite.widgets.embed import PageWidget, module, nearest_step
 
 NAMES = ("RGB", "infrared")
 MAX_PIXELS = 60_000  # the page holds every pixel of both pictures: about 400 kB at this size
-RECORDED = (
-    *(0.5, 0.42, 0.36, 0.3, 0.26, 0.22, 0.19, 0.16, 0.14),
-    *(0.12, 0.1, 0.09, 0.08, 0.07, 0.06, 0.05, 0.04),
-)
 
 
 def fader(
@@ -93,8 +88,6 @@ class Fader(PageWidget):
     the low and in the high band, NaN in a band that holds nothing."""
 
     _esm = module("fader")
-    _page = ("spec", "pixels", "cutoff", "swap")
-    spec = traitlets.Dict().tag(sync=True)
     pixels = traitlets.Bytes().tag(sync=True)
     cutoff = traitlets.Float(0.5).tag(sync=True)
     swap = traitlets.Bool(False).tag(sync=True)
@@ -189,25 +182,20 @@ class Fader(PageWidget):
         states = self.states()
         return [self.card(c, self.swap, footnote=c == states[-1]) for c in states]
 
-    def card(
-        self, cutoff: float, swap: bool, controls: bool = False, footnote: bool = True
-    ) -> Image.Image:
+    def card(self, cutoff: float, swap: bool, footnote: bool = True) -> Image.Image:
         """One state drawn as a picture, much as the page shows it."""
         spec, step = self.spec, self.step(cutoff)
         scale = max(1, 224 // spec["width"])
         w, h = spec["width"] * scale, spec["height"] * scale
-        gap, strip = 24, 36 if controls else 4
-        top, width = strip + 82, 3 * w + 2 * gap + 16
+        gap, top = 24, 86
+        width = 3 * w + 2 * gap + 16
         notes = drawing.wrapped(spec["footnote"], width - 16) if footnote else []
         card, draw = drawing.canvas(width, top + 24 + h + 60 + 16 * len(notes))
-        track = (60, card.width - 270) if controls else (8, card.width - 9)
         at = self.cutoffs.index(cutoff) / (len(self.cutoffs) - 1)
-        box = (track[0], strip, track[1], strip + 34)
+        box = (8, 4, width - 9, 38)
         drawing.cut_curve(draw, box, spec["curve"], at, spec["colours"])
         write(draw, 8, top - 42, f"Cutoff {step['number']}: {step['readout']}")
         write(draw, 8, top - 22, step["divergence"], 12)
-        if controls:
-            self._draw_controls(draw, at, swap, track)
         for i, pixels in enumerate(self.panels(cutoff, swap)):
             x, y = 8 + i * (w + gap), top + 24
             drawing.titled(draw, x, top + 2, spec["panels"][swap][i], spec["colours"][i])
@@ -230,48 +218,6 @@ class Fader(PageWidget):
         for i, line in enumerate(notes):
             write(draw, 8, card.height - 16 * (len(notes) - i) - 4, line, 12)
         return card
-
-    def _draw_controls(
-        self, draw: ImageDraw.ImageDraw, share: float, swap: bool, track: tuple[int, int]
-    ) -> None:
-        (start, end), y = track, 18
-        at = start + (end - start) * share
-        write(draw, 8, y - 9, "Cutoff")
-        draw.rounded_rectangle((start, y - 2, end, y + 2), 2, "#c9ccd0")
-        draw.rounded_rectangle((start, y - 2, at, y + 2), 2, "#0072b2")
-        draw.ellipse((at - 8, y - 8, at + 8, y + 8), "#0072b2")
-        x = end + 20
-        draw.rounded_rectangle((x, y - 8, x + 16, y + 8), 3, "#0072b2" if swap else "white", "#777")
-        if swap:
-            draw.line((x + 4, y, x + 7, y + 4, x + 13, y - 4), "white", 2)
-        write(draw, x + 24, y - 9, self.spec["swap_label"])
-
-
-def record(pair: Pair | tuple, path: str | Path, limit: int = 1_500_000, **options: object) -> Path:
-    """Write a looping GIF or WebP (by the suffix of `path`) of the fader being used on a pair: down
-    from a high cutoff, the swap, and up again. `limit`: bytes; frames are left out to keep it.
-    Options go to `fader`."""
-    path, shown = Path(path), fader(pair, **options)
-    if path.suffix not in (".gif", ".webp"):
-        raise UserError(f"{path.name} can't hold a moving picture: name it .gif or .webp.")
-    cards = {(c, s): shown.card(c, s, controls=True) for c in RECORDED for s in (False, True)}
-    for stride in (1, 2, 4):
-        down = RECORDED[::stride]
-        frames = [cards[c, False] for c in down] + [cards[c, True] for c in down[::-1]]
-        rests = (0, len(down) - 1, len(down), len(frames) - 1)
-        times = [1200 if i in rests else 80 * stride for i in range(len(frames))]
-        if path.suffix == ".gif":
-            frames = few_colours(frames, 96)
-            packing = {"optimize": False, "disposal": 1}
-        else:
-            packing = {"quality": 70, "method": 4}
-        packing |= {"save_all": True, "append_images": frames[1:], "duration": times, "loop": 0}
-        data = encode(frames[0], path.suffix[1:].upper(), **packing)
-        if len(data) <= limit:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(data)
-            return path
-    raise UserError(f"{path.name} needs over {limit} bytes: give a smaller pair or a .webp name.")
 
 
 def _step(
@@ -367,17 +313,16 @@ def _curve(
 
 
 def _two(given: object, what: str, shape: str) -> list[Tensor]:
-    if not isinstance(given, tuple | list) or len(given) != 2 or any(x is None for x in given):
-        raise UserError(f"{what} must be two arrays, RGB and infrared, each {shape}.")
+    """Both arrays as tensors; `UserError` for anything but two finite ones of one size."""
+    wanted = f"give two arrays {shape} of one height and width, RGB and infrared, all values finite"
     try:
         both = [torch.as_tensor(x).detach().cpu() for x in given]
     except (TypeError, ValueError, RuntimeError) as wrong:
-        raise UserError(f"{what} holds what is no array ({wrong}): give two {shape}.") from wrong
-    if any(x.ndim != 3 for x in both) or both[0].shape[1:] != both[1].shape[1:]:
+        raise UserError(f"{what} holds what is no array ({wrong}): {wanted}.") from wrong
+    one_size = len({x.shape[1:] for x in both}) == 1 and all(x.ndim == 3 for x in both)
+    if len(both) != 2 or not one_size or not all(x.isfinite().all() for x in both):
         sizes = " and ".join(str(tuple(x.shape)) for x in both)
-        raise UserError(f"{what} has arrays {sizes}: give two {shape} of one height and width.")
-    if not all(torch.isfinite(x).all() for x in both):
-        raise UserError(f"{what} holds values that are not finite: clean them first.")
+        raise UserError(f"{what} holds {sizes}: {wanted}.")
     return both
 
 

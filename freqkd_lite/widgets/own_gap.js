@@ -5,10 +5,12 @@ const GAP_STYLE = `
 .freqkd-gap svg { overflow: visible; }
 .freqkd-gap .real { color: var(--real); }`;
 
+const UNMOVED = "No slider changes this side.";
+const AXIS = "rho: 1 is the Nyquist frequency of an axis of tokens";
 const FRAME = { left: 32, top: 8, width: 312, height: 208, all: "0 0 352 264" };
 
 // The plot: real pairs pale with their interval, the scenes' curve on top.
-function plotOf({ rho, top, real, low, high, colours, labels }) {
+function plotOf({ rho, top, real, low, high, colours }) {
   const { left, top: y0, width, height } = FRAME, limit = rho.at(-1) + rho[0];
   const at = (ys) => points(rho.map((r) => r / limit), ys, width, height, top);
   const band = `${at(high)} ${at(low).split(" ").reverse().join(" ")}`;
@@ -23,12 +25,12 @@ function plotOf({ rho, top, real, low, high, colours, labels }) {
     svg("text", { x: 4, y: (1 - y / top) * height - 4, opacity: 0.8 }, word)];
   const marks = [0, 0.5, 1].map((r) => svg("text", { x: (r / limit) * width, y: height + 16,
     "text-anchor": "middle" }, String(r)));
-  const key = labels.legend.map((word, i) => svg("text", { x: width - 2, y: height - 34 + 16 * i,
-    "text-anchor": "end", style: `fill:${colours[i]};font-weight:600` }, word));
+  const key = ["real pairs", "these scenes"].map((word, i) => svg("text", { x: width - 2,
+    y: height - 34 + 16 * i, "text-anchor": "end", style: `fill:${colours[i]};font-weight:600` }, word));
   const node = svg("svg", { viewBox: FRAME.all, role: "img" },
     svg("g", { transform: `translate(${left} ${y0})` },
-      ...level(0, labels.identical), ...level(1, labels.unrelated), ...marks,
-      svg("text", { x: width / 2, y: height + 34, "text-anchor": "middle" }, labels.axis),
+      ...level(0, "identical"), ...level(1, "unrelated"), ...marks,
+      svg("text", { x: width / 2, y: height + 34, "text-anchor": "middle" }, AXIS),
       svg("polygon", { points: band, fill: colours[0], opacity: 0.16 }),
       line(colours[0], false, real), own, ...dots, ...key));
   return { node, show(ys) {
@@ -56,7 +58,7 @@ function render({ model, el }) {
   // What a picture shows of the knobs that change it.
   const captionOf = (k, texts) => knobs.map((knob, n) =>
     knob.panel === k ? `${knob.label}: ${texts[n]}` : "").filter(Boolean).join("; ");
-  const captions = [0, 1].map((k) => room("div", [spec.unmoved, ...knobs[0].texts.flatMap((a) =>
+  const captions = [0, 1].map((k) => room("div", [UNMOVED, ...knobs[0].texts.flatMap((a) =>
     knobs[1].texts.map((b) => captionOf(k, [a, b])))]));
   captions.forEach((caption, k) => parts[k].caption.append(caption));
   const root = make("div", { class: "freqkd freqkd-gap", role: "group", "aria-label": spec.title },
@@ -82,7 +84,7 @@ function render({ model, el }) {
     plot.node.setAttribute("aria-label", `${spec.titles[2]}. ${said}`);
     canvases.forEach((canvas, k) => {
       const words = captionOf(k, texts);
-      say(captions[k], words || spec.unmoved);
+      say(captions[k], words || UNMOVED);
       canvas.setAttribute("aria-label", `${spec.titles[k]} of ${spec.about}. ${words}`);
       if (images) canvas.getContext("2d").drawImage(images[shown[k]], 0, 0);
     });

@@ -29,7 +29,6 @@ LABELS = {
     "thermal_contrast": ("Thermal contrast", "{:g} x"),
 }
 TOP = 1.12  # of the plot
-TITLES = ("RGB", "Infrared")
 Point = dict[str, float]
 
 
@@ -53,8 +52,6 @@ class OwnGap(PageWidget):
     factors; they follow the reader, can be set and observed."""
 
     _esm = module("own_gap")
-    _page = ("spec", "jpegs", "first", "second")
-    spec = traitlets.Dict().tag(sync=True)
     jpegs = traitlets.Bytes().tag(sync=True)
     first = traitlets.Float().tag(sync=True)
     second = traitlets.Float().tag(sync=True)
@@ -65,7 +62,6 @@ class OwnGap(PageWidget):
         curves = grid.table(*knobs).reshape(-1, len(grid.edges) - 1)
         self.grid, self.knobs, self.seed = grid, knobs, seed
         self.real, self.size = real_curve(real, grid), tuple(grid.about["size"])
-        self.title = f"Divergence at block {grid.about['block']}"
         values = [grid.values[name] for name in knobs]
         points = [dict(zip(knobs, (a, b), strict=True)) for a in values[0] for b in values[1]]
         shown, pictures = self._pictures_of(points)
@@ -76,9 +72,8 @@ class OwnGap(PageWidget):
             "title": "Make your own gap: a scene's settings and its divergence",
             "about": f"scene {seed}",
             "size": self.size,
-            "titles": [*TITLES, self.title],
+            "titles": ["RGB", "Infrared", f"Divergence at block {grid.about['block']}"],
             "colours": [COLOURS["visible"], COLOURS["infrared"], COLOURS["none"]],
-            "unmoved": "No slider changes this side.",
             "knobs": [
                 {
                     "label": LABELS[name][0],
@@ -97,12 +92,6 @@ class OwnGap(PageWidget):
                 "top": TOP,
                 **{"real": value, "low": low, "high": high},
                 "colours": [COLOURS["real"], COLOURS["none"]],
-                "labels": {
-                    "legend": ["real pairs", "these scenes"],
-                    "identical": "identical",
-                    "unrelated": "unrelated",
-                    "axis": "rho: 1 is the Nyquist frequency of an axis of tokens",
-                },
             },
             "footnote": f"Curves: divergence over {len(about['scenes'])} scenes so drawn, and over "
             f"real pairs (MSRS) with 95 % interval, both by {about['model'].split('.')[0]}, block "
@@ -160,12 +149,8 @@ class OwnGap(PageWidget):
         card, draw = drawing.canvas(3 * w + 72, h + 58)
         write(draw, 8, 4, _label(point))
         colours = self.spec["colours"]
-        for i, picture in enumerate(self.scene(point)):
-            x = 8 + i * (w + 16)
-            drawing.titled(draw, x, 24, TITLES[i], colours[i])
-            card.paste(picture.convert("RGB").resize((w, h), Image.Resampling.LANCZOS), (x, 48))
-        x = 8 + 2 * (w + 16)
-        drawing.titled(draw, x, 24, self.title, colours[2])
+        lefts = drawing.panels(card, 24, self.scene(point), self.spec["titles"], colours, (w, h))
+        x = lefts[2]
         box = (x + 20, 52, x + 20 + w, 48 + h - 18)
         drawing.levels(draw, box, TOP)
         for level in (0, 1):

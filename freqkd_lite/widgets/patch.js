@@ -60,8 +60,8 @@ function render({ model, el }) {
   const root = make("div", { class: "freqkd freqkd-patch", role: "group", "aria-label": spec.title },
     make("style", {}, STYLE + PATCH_STYLE),
     make("div", { class: "controls" },
-      make("label", { class: "tick" }, box, " " + spec.swap_label),
-      make("span", { class: "tick" }, spec.legend[0] + " ", bar, " " + spec.legend[1])),
+      make("label", { class: "tick" }, box, " Ask from infrared"),
+      make("span", { class: "tick" }, "cosine 0 or less ", bar, " 1")),
     readout, make("div", { class: "panels three" }, ...parts.map((part) => part.figure)),
     make("div", { class: "footnote" }, spec.footnote));
   keepKeys(root);

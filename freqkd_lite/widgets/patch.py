@@ -66,8 +66,6 @@ class PatchSimilarity(PageWidget):
     similar one of infrared lies at the same place, undistilled and distilled."""
 
     _esm = module("patch")
-    _page = ("spec", "vectors", "jpegs", "patch", "from_infrared")
-    spec = traitlets.Dict().tag(sync=True)
     vectors = traitlets.Bytes().tag(sync=True)
     jpegs = traitlets.Bytes().tag(sync=True)
     patch = traitlets.Int().tag(sync=True)
@@ -119,8 +117,6 @@ class PatchSimilarity(PageWidget):
                 for a, b in (SIDES, SIDES[::-1])
             ],
             "same": "Same place: cosine",
-            "swap_label": "Ask from infrared",
-            "legend": ["cosine 0 or less", "1"],
             "footnote": footnote,
             "cuts": cuts,
             "about": f"{pair.name}{f' ({pair.time_of_day})' if pair.time_of_day else ''}",
@@ -185,17 +181,16 @@ class PatchSimilarity(PageWidget):
         captions = ["", *self.captions(patch, from_infrared)]
         row, column = divmod(patch, self.grid[1])
         edge = w / self.grid[1]
-        for i, pixels in enumerate(self.panels(patch, from_infrared)):
-            x = 8 + i * (w + 16)
-            title = self.spec["titles"][from_infrared][i]
-            drawing.titled(draw, x, 4, title, self.spec["colours"][i])
-            card.paste(Image.fromarray(pixels).resize((w, h), Image.Resampling.LANCZOS), (x, 28))
+        pictures = map(Image.fromarray, self.panels(patch, from_infrared))
+        titles = self.spec["titles"][from_infrared]
+        lefts = drawing.panels(card, 4, pictures, titles, self.spec["colours"], (w, h))
+        for x, caption in zip(lefts, captions, strict=True):
             left, top = x + column * edge, 28 + row * edge
             right, bottom = left + edge - 1, top + edge - 1
             width = max(2, round(4 * edge / cell))
             draw.rectangle((left, top, right, bottom), outline="#000000", width=width)
             draw.rectangle((left + 1, top + 1, right - 1, bottom - 1), outline="#ffffff", width=1)
-            write(draw, x, h + 32, captions[i], 12)
+            write(draw, x, h + 32, caption, 12)
         return card
 
 

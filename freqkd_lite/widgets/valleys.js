@@ -10,6 +10,8 @@ const VALLEYS_STYLE = `
 .freqkd-valleys .controls input { flex: 1 1 220px; width: auto; }
 .freqkd-valleys figcaption { min-height: 2.8em; } /* room for a second line: nothing jumps */
 .freqkd-valleys button { font: inherit; padding: 4px 12px; }`;
+const LABEL = "t: the student's high band is t times the teacher's; arrows point down";
+const TITLE = "Two valleys: what a loss charges for t times the teacher's high band";
 const WIDTH = 240, HEIGHT = 160, REACH = 40, POSITIONS = 81; // of the slider, from -2 to 2
 
 // The value at t of a table over evenly spaced steps, on straight lines.
@@ -64,11 +66,11 @@ function valley(spec, loss) {
 function render({ model, el }) {
   const spec = model.get("spec"), parts = spec.losses.map((loss) => valley(spec, loss));
   const values = Array.from({ length: POSITIONS }, (_, i) => i / 20 - 2);
-  const input = slider(POSITIONS, spec.label), control = steps(input, values);
-  const button = make("button", { type: "button" }, spec.roll);
+  const input = slider(POSITIONS, LABEL), control = steps(input, values);
+  const button = make("button", { type: "button" }, "Let it roll");
   const root = make("div", { class: "freqkd freqkd-valleys", role: "group",
-    "aria-label": spec.title }, make("style", {}, STYLE + VALLEYS_STYLE),
-    make("label", {}, spec.label), make("div", { class: "controls" }, input, button),
+    "aria-label": TITLE }, make("style", {}, STYLE + VALLEYS_STYLE),
+    make("label", {}, LABEL), make("div", { class: "controls" }, input, button),
     make("div", { class: "panels" }, ...parts.map((part) => part.figure)));
   keepKeys(root);
   el.append(root);

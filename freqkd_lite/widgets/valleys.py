@@ -22,6 +22,7 @@ from freqkd_lite.widgets.embed import PageWidget, module
 
 STEPS = np.linspace(-2, 2, 161)
 TOP = 4.5  # of the plot, in units of the cost of no high band
+MARKS = [[-1, "negated"], [0, "none"], [1, "teacher's"]]
 RATE = 0.05  # step size of the descent, and the longest step
 LOOKS = {
     "mse": ("MSE", COLOURS["mse"]),
@@ -72,17 +73,12 @@ class Valleys(PageWidget):
     """What `valleys` returns. `t` follows the reader, can be set and observed."""
 
     _esm = module("valleys")
-    _page = ("spec", "t")
-    spec = traitlets.Dict().tag(sync=True)
     t = traitlets.Float(-0.5).tag(sync=True)
 
     def __init__(self, costs: dict[str, np.ndarray], **state: object):
         self.costs = costs
         spec = {
-            "title": "Two valleys: what a loss charges for t times the teacher's high band",
-            "label": "t: the student's high band is t times the teacher's; arrows point down",
-            "roll": "Let it roll",
-            "marks": [[-1, "negated"], [0, "none"], [1, "teacher's"]],
+            "marks": MARKS,
             "rate": RATE,
             "steps": STEPS.round(4).tolist(),
             "top": TOP,
@@ -129,6 +125,6 @@ class Valleys(PageWidget):
             for t, fill in ((self.t, "white"), (rest(cost, self.t), colour)):
                 x, y = at(t)
                 draw.ellipse((x - 6, y - 13, x + 6, y - 1), fill, drawing.INK)
-            for t, mark in self.spec["marks"]:
+            for t, mark in MARKS:
                 drawing.write(draw, at(t)[0], h + 30, mark, 12, anchor="ma")
         return [card]

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
-import os
 import re
-import struct
-import zlib
 from pathlib import Path
 
 import nbformat
@@ -16,26 +14,22 @@ from bs4 import BeautifulSoup
 from nbformat.v4 import new_code_cell as code
 from nbformat.v4 import new_markdown_cell as text
 from nbformat.v4 import new_output
+from PIL import Image
 
 from freqkd_lite.errors import UserError
 from freqkd_lite.results.pages import problems
-from freqkd_lite.runner.pages import contents, refresh, walk, write_index, write_page
+from freqkd_lite.results.text import block_marks
+from freqkd_lite.runner.pages import refresh, walk, write_index, write_page, write_table
 from tests.runner.books import settings, write
 
 FORMULA = r"Let $x = x_{\text{low}} + x_{\text{high}}$ and" + "\n\n$$\\rho = \\sqrt{f_y^2}$$"
 
 
 def png() -> str:
-    """A grey picture of 40 by 20 pixels, made by hand."""
-
-    def chunk(kind: bytes, body: bytes) -> bytes:
-        return (
-            struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-        )
-
-    head = chunk(b"IHDR", struct.pack(">2I5B", 40, 20, 8, 0, 0, 0, 0))
-    rows = chunk(b"IDAT", zlib.compress((b"\0" + b"\x80" * 40) * 20))
-    return base64.b64encode(b"\x89PNG\r\n\x1a\n" + head + rows + chunk(b"IEND", b"")).decode()
+    """A grey picture of 40 by 20 pixels."""
+    buffer = io.BytesIO()
+    Image.new("L", (40, 20), 128).save(buffer, "PNG")
+    return base64.b64encode(buffer.getvalue()).decode()
 
 
 def picture(alt: str | None) -> dict:
@@ -99,13 +93,12 @@ def test_pages_are_linked_and_listed_with_question_and_measured_minutes(root):
     assert "What survives?" in index and "44 s" in index and "3 min" in index
     # Only what was made is a link.
     assert 'href="00_start.html"' in index and 'href="01_gap.html"' not in index
-    table = contents(root, "notebooks/").splitlines()
-    assert [cell.strip() for cell in table[-1].strip("|").split("|")] == [
-        "[01 · Gap](notebooks/01_gap.ipynb)",
-        "Where?",
-        "1",
-        "2.8",
-    ]
+    readme = root / "README.md"
+    readme.write_text("\n".join(block_marks("notebooks")))
+    write_table(root)
+    row = next(line for line in readme.read_text().splitlines() if "Gap" in line)
+    cells = [cell.strip() for cell in row.strip("|").split("|")]
+    assert cells == ["[01 · Gap](notebooks/01_gap.ipynb)", "Where?", "1", "2.8"]
 
 
 def test_parameters_and_imports_are_folded_and_their_outputs_are_not(root):
@@ -188,24 +181,21 @@ def test_a_notebook_that_lacks_its_data_does_not_stop_the_walk(root, capsys):
 
 
 def test_the_page_works_in_a_browser_from_a_file(root):
-    sync = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    browser = next(
-        (p for p in ("/usr/bin/chromium", "/usr/bin/chromium-browser") if Path(p).exists()), None
-    )
-    if browser is None:
+    from tests.widgets.browser_helpers import CHROMIUM, playwright  # skips without Playwright
+
+    if CHROMIUM is None:
         pytest.skip("there is no chromium here, so no page is opened")
     made = write_page(root, root / "notebooks" / "00_start.ipynb", "00_start", root / "pages")
     asked, said = [], []
-    with sync.sync_playwright() as play:
-        sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []
-        shown = play.chromium.launch(executable_path=browser, args=sandbox)
-        tab = shown.new_page(viewport={"width": 390, "height": 800})
+    with playwright.sync_playwright() as play:
+        browser = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        tab = browser.new_page(viewport={"width": 390, "height": 800})
         tab.on("request", lambda request: asked.append(request.url))
         tab.on("console", lambda message: said.append(message.text))
         tab.goto(made.as_uri())
         sizes = tab.evaluate("[...document.images].map(i => [i.naturalWidth, i.naturalHeight])")
         wide = tab.evaluate("document.documentElement.scrollWidth")
         fraction = tab.evaluate("document.querySelector('math').getBoundingClientRect().height")
-        shown.close()
+        browser.close()
     assert sizes == [[40, 20]] and wide == 390 and 5 < fraction < 60
     assert not said and all(url.startswith(("file:", "data:")) for url in asked)

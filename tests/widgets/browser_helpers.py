@@ -5,6 +5,7 @@ import secrets
 import shutil
 import sys
 from contextlib import contextmanager
+from pathlib import Path
 
 import nbformat
 import numpy as np
@@ -16,12 +17,14 @@ playwright = pytest.importorskip("playwright.sync_api", reason="no Playwright: n
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="no chromium: pages are not run")
 
-READ = """(canvas) => {
-  const { width, height } = canvas, copy = new OffscreenCanvas(width, height);
-  const context = copy.getContext("2d", { willReadFrequently: true });
-  context.drawImage(canvas, 0, 0);
-  return [height, width, ...context.getImageData(0, 0, width, height).data];
-}"""
+IN_PAGE = Path(__file__).parent / "in_page.js"
+
+
+def new_page(browser, **options):
+    """An empty page, in a context of its own, that has the functions of in_page.js."""
+    context = browser.new_context(**options)
+    context.add_init_script(path=IN_PAGE)
+    return context.new_page()
 
 
 def settle(page):
@@ -30,7 +33,7 @@ def settle(page):
 
 def pixels(canvas):
     """What a canvas shows: (height, width, 4)."""
-    height, width, *values = canvas.evaluate(READ)
+    height, width, *values = canvas.evaluate("readPixels")
     return np.array(values).reshape(height, width, 4)
 
 
@@ -50,12 +53,11 @@ def lab(browser, folder, cell):
     own = {name: str(folder / "own" / name) for name in names}
     command = [sys.executable, "-m", "jupyterlab", *options]
     with serving(command, port, "JupyterLab did not start.", env=os.environ | own):
-        context = browser.new_context(viewport=VIEW)
-        page = context.new_page()
+        page = new_page(browser, viewport=VIEW)
         page.goto(f"http://127.0.0.1:{port}/lab/tree/lab.ipynb?token={token}")
         # Asked before the kernel is there, a cell does not run at all.
         page.get_by_text("(ipykernel) | Idle").wait_for(timeout=120_000)
         page.locator(".jp-Notebook .jp-CodeCell .cm-content").first.click()
         page.keyboard.press("Control+Enter")
         yield page
-        context.close()
+        page.context.close()

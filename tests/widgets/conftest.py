@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.widgets.browser_helpers import CHROMIUM, playwright
+from tests.widgets.browser_helpers import CHROMIUM, new_page, playwright
 
 
 @pytest.fixture(scope="module")
@@ -16,15 +16,15 @@ def browser():
 @pytest.fixture
 def opened(browser, tmp_path):
     """Opens widgets on a page without network; the test fails for any request or message."""
-    messages, requests, contexts = [], [], []
+    messages, requests, pages = [], [], []
 
     def open_page(*widgets, **options):
         html = "".join(widget.page_html() for widget in widgets)
         file = tmp_path / "page.html"
         file.write_text(f"<!doctype html><meta charset='utf-8'><title>x</title><body>{html}")
         view = {"viewport": {"width": 1000, "height": 900}} | options
-        contexts.append(browser.new_context(offline=True, **view))
-        page = contexts[-1].new_page()
+        page = new_page(browser, offline=True, **view)
+        pages.append(page)
         page.on("console", lambda message: messages.append(message.text))
         page.on("pageerror", lambda error: messages.append(str(error)))
         page.on("request", lambda request: requests.append(request.url))
@@ -33,7 +33,7 @@ def opened(browser, tmp_path):
         return page
 
     yield open_page
-    for context in contexts:
-        context.close()
+    for page in pages:
+        page.context.close()
     assert messages == []
     assert [url for url in requests if not url.startswith(("data:", "blob:", "file:"))] == []

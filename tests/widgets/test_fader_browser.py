@@ -7,11 +7,7 @@ import pytest
 
 from freqkd_lite.widgets import fader
 from freqkd_lite.widgets.embed import module
-from tests.widgets.browser_helpers import (
-    needs_chromium,
-    pixels,
-    settle,
-)
+from tests.widgets.browser_helpers import needs_chromium, new_page, pixels, settle
 from tests.widgets.test_fader import MAP, pair_of
 
 pytestmark = needs_chromium
@@ -103,74 +99,12 @@ def test_features_on_a_disk_reach_the_corner(page, faders):
 def test_without_scripts_the_picture_stays(browser, faders, tmp_path):
     file = tmp_path / "page.html"
     file.write_text(f"<!doctype html><meta charset='utf-8'><body>{faders[0].page_html()}")
-    context = browser.new_context(java_script_enabled=False)
-    page = context.new_page()
+    page = new_page(browser, java_script_enabled=False)
     page.goto(file.as_uri())
     picture = page.get_by_role("img")
     assert picture.count() == 1 and picture.bounding_box()["width"] > 600
     assert "Low band of RGB" in picture.get_attribute("alt")
-    context.close()
-
-
-# A model of anywidget's kind without a kernel: `saved` is what Python would have heard, and when.
-MODEL = """(values) => {
-  const heard = new Map(), saved = [];
-  return {
-    values, heard, saved,
-    get: (name) => values[name],
-    set: (name, value) => {
-      if (values[name] === value) return;
-      values[name] = value;
-      heard.get("change:" + name)?.();
-    },
-    on: (name, call) => heard.set(name, call),
-    off: (name) => heard.delete(name),
-    save_changes: () => saved.push([performance.now(), values.cutoff, values.swap]),
-  };
-}"""
-
-# A fader on that model. `until` waits for a state and gives up after 20 s; `waiting` holds what
-# still runs later.
-STAGE = f"""async ([module, state, pixels]) => {{
-  const {{ default: widget }} = await import("data:text/javascript;base64," + module);
-  const bytes = Uint8Array.from(atob(pixels), (c) => c.charCodeAt(0));
-  const model = ({MODEL})({{ ...state, pixels: new DataView(bytes.buffer) }});
-  const waiting = new Set();
-  for (const [ask, cancel] of [["setTimeout", "clearTimeout"],
-    ["requestAnimationFrame", "cancelAnimationFrame"],
-    ["requestIdleCallback", "cancelIdleCallback"]]) {{
-    const [asked, cancelled] = [window[ask], window[cancel]];
-    window[ask] = (call, ...rest) => {{
-      const id = asked((...given) => {{ waiting.delete(ask + id); call(...given); }}, ...rest);
-      waiting.add(ask + id);
-      return id;
-    }};
-    window[cancel] = (id) => {{ waiting.delete(ask + id); cancelled(id); }};
-  }}
-  const el = document.createElement("div");
-  document.body.append(el);
-  const stop = widget.render({{ model, el }});
-  const slider = el.querySelector("input[type=range]");
-  const box = el.querySelector("[type=checkbox]");
-  const stage = {{ model, waiting, el, stop, slider, box, drawn: 0 }};
-  const put = CanvasRenderingContext2D.prototype.putImageData;
-  CanvasRenderingContext2D.prototype.putImageData = function (...a) {{
-    stage.drawn += el.contains(this.canvas);
-    return put.apply(this, a);
-  }};
-  stage.frame = () => new Promise((go) => requestAnimationFrame(() => setTimeout(go)));
-  stage.move = (index) => {{
-    slider.value = index;
-    slider.dispatchEvent(new Event("input"));
-  }};
-  stage.until = async (reached) => {{
-    for (const end = performance.now() + 20000; !reached();) {{
-      if (performance.now() > end) throw Error("never: " + reached);
-      await stage.frame();
-    }}
-  }};
-  window.stage = stage;
-}}"""
+    page.context.close()
 
 
 SCRIPT = base64.b64encode(module("fader").encode()).decode()
@@ -178,9 +112,10 @@ SCRIPT = base64.b64encode(module("fader").encode()).decode()
 
 @pytest.fixture
 def blank(browser):
-    context = browser.new_context(offline=True)
-    yield context.new_page()
-    context.close()
+    page = new_page(browser, offline=True)
+    page.goto("about:blank")
+    yield page
+    page.context.close()
 
 
 @pytest.fixture
@@ -188,7 +123,7 @@ def stage(blank, faders):
     """A page with `window.stage`: a fader on a model that notes what Python would hear."""
     shown = faders[0]
     state = {name: getattr(shown, name) for name in ("spec", "cutoff", "swap")}
-    blank.evaluate(STAGE, [SCRIPT, state, base64.b64encode(shown.pixels).decode()])
+    blank.evaluate("startStage", [SCRIPT, state, base64.b64encode(shown.pixels).decode()])
     return blank
 
 
@@ -283,34 +218,10 @@ def test_a_stopped_widget_tells_its_last_state_and_nothing_stays_behind(stage, d
     assert found == {"told": 1, "last": 0.05, "waiting": [], "late": 0, "listeners": 0, "left": 0}
 
 
-# `ahead` over a split that notes what it is asked, with idle time given by hand.
-AHEAD = """async ([module, size, cutoffs, first, bytes]) => {
-  const m = await import("data:text/javascript;base64," + module), [h, w] = size;
-  const waiting = [];
-  window.requestIdleCallback = (call) => waiting.push(call);
-  window.cancelIdleCallback = (id) => { waiting[id - 1] = null; };
-  const idle = (looks) => { // `looks` looks at the clock find time left
-    let left = looks;
-    waiting.pop()?.({ timeRemaining: () => (left-- > 0 ? 40 : 3) });
-  };
-  const channels = Array.from({ length: 3 }, (_, c) =>
-    Float64Array.from({ length: h * w }, (_, p) => Math.sin(p * p * (c + 1)) / 3));
-  const at = (split, cutoff) => split({ cutoff, shape: "rectangle", edge: "hard" });
-  const split = m.splitter(channels, h, w), asked = [];
-  const low = m.ahead((c) => { asked.push(c); return at(split, c); }, cutoffs, first, bytes);
-  const direct = m.splitter(channels, h, w);
-  const off = (i) => {
-    const want = at(direct, cutoffs[i]), got = low.at(i);
-    return Math.max(...got.flatMap((part, c) =>
-      [...part].map((value, p) => Math.abs(value - Math.fround(want[c][p])))));
-  };
-  return (GIVEN)();
-}"""
-
-
 def ahead(page, script, bytes=4 * 3 * 12 * 14):
     cutoffs = [(i + 1) / 20 for i in range(20)]
-    return page.evaluate(AHEAD.replace("GIVEN", script), [SCRIPT, [12, 14], cutoffs, 7, bytes])
+    page.evaluate("startAhead", [SCRIPT, [12, 14], cutoffs, 7, bytes])
+    return page.evaluate(script)
 
 
 def test_what_is_computed_ahead_is_the_split_itself(blank):

@@ -1,5 +1,6 @@
 """The widgets that pick and compare, without a kernel: numbers against the features themselves."""
 
+import base64
 import io
 import json
 import re
@@ -8,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from bs4 import BeautifulSoup
 from PIL import Image
 
 from freqkd_lite.data import Pair
@@ -16,9 +18,10 @@ from freqkd_lite.features import extract, load_backbone
 from freqkd_lite.gap import knobs
 from freqkd_lite.results.rows import Row, pick, read_results
 from freqkd_lite.scenes import SceneSettings, render_scene
-from freqkd_lite.widgets import own_gap, patch_similarity
+from freqkd_lite.widgets import fader, own_gap, patch_similarity, valleys
+from freqkd_lite.widgets.embed import module
 from freqkd_lite.widgets.own_gap import readout
-from tests.widgets.test_fader import needs_node, run_node
+from tests.widgets.test_fader import needs_node, pair_of, run_node
 
 RESULTS = Path(__file__).parents[2] / "results" / "scenes_gap"
 REAL = read_results(RESULTS)
@@ -276,12 +279,33 @@ def test_bad_patches_and_maps_are_one_sentence():
         patch_similarity(PAIR, *MAPS[:, :, :3])
 
 
-@pytest.mark.parametrize("kind", ["gap", "patch"])
-def test_they_have_three_forms_and_fit_a_page(kind):
-    shown = own_gap(REAL) if kind == "gap" else patch_similarity(PAIR, *MAPS)
+# ---- what every widget has
+
+
+@pytest.mark.parametrize("name", ["fader", "own_gap", "patch", "valleys"])
+def test_a_widget_is_live_a_page_and_a_picture(name):
+    make = {
+        "fader": lambda: fader(Pair("street", *map(torch.as_tensor, pair_of(168, 224)))),
+        "own_gap": lambda: own_gap(REAL),
+        "patch": lambda: patch_similarity(PAIR, *MAPS),
+        "valleys": lambda: valleys([MAPS[:1]]),
+    }
+    shown = make[name]()
     data, metadata = shown._repr_mimebundle_()
-    assert {"application/vnd.jupyter.widget-view+json", "text/html", "image/png"} <= set(data)
-    assert len(data["text/html"]) < 600_000 and metadata["image/png"]["alt"] == data["text/plain"]
-    assert "{" not in data["text/plain"] and shown.page_html() == shown.page_html()
-    strip = shown.filmstrip()
-    assert strip.width > 600 and len(set(strip.tobytes())) > 20
+    assert "application/vnd.jupyter.widget-view+json" in data
+    page, alt = data["text/html"], data["text/plain"]
+    assert metadata["image/png"]["alt"] == alt and not set("{}") & set(alt)
+    assert page == make[name]().page_html()  # nothing random: a notebook run again is the same
+    assert len(page) < 600_000
+    script = base64.b64decode(re.search(r"base64,([^\"]+)\"\);", page)[1]).decode()
+    assert script == module(name)
+    for text in (page, script):
+        text = text.replace("http://www.w3.org/2000/svg", "")  # a name, not a place
+        assert not re.search(r"https?:|//cdn|@import|\bfetch\(", text)
+    # where scripts are removed, picture and words stay
+    rest = BeautifulSoup(re.sub(r"<script.*?</script>", "", page, flags=re.S), "html.parser")
+    assert rest.img["alt"] == alt and rest.get_text() == ""
+    for kind, code in (("PNG", data["image/png"]), ("JPEG", rest.img["src"].split(",")[1])):
+        image = Image.open(io.BytesIO(base64.b64decode(code)))
+        assert image.format == kind and image.width > 600
+        assert len(set(image.convert("RGB").getdata())) > 20
