@@ -70,11 +70,11 @@ def nearer(with_rgb: Tensor, with_infrared: Tensor) -> str:
 
 
 def pictures(shown: dict[str, Tensor], title: str) -> tuple[Figure, str]:
-    """Pictures (H, W) of one size in grey, side by side under their names."""
-    h, w = next(iter(shown.values())).shape
+    """Pictures of one size, (H, W) or (3, H, W) in [0, 1], side by side under their names."""
+    h, w = next(iter(shown.values())).shape[-2:]
     figure, axes = plt.subplots(1, len(shown), figsize=(7, 7 * h / (w * len(shown)) + 0.7))
-    for ax, (name, picture) in zip(axes, shown.items(), strict=True):
-        draw_grey(ax, picture)
+    for ax, (name, picture) in zip(np.atleast_1d(axes), shown.items(), strict=True):
+        draw_picture(ax, picture)
         ax.set_title(name, fontsize=10, fontweight="normal", loc="left")
     figure.suptitle(title, fontweight="bold", fontsize=11.5, x=0.01, ha="left")
     return figure, f"{title} From left to right: {', '.join(shown)}."
@@ -87,13 +87,13 @@ def hybrid(
     name holds `guess` gets a dashed frame. `made_of`: a sentence for the caption."""
     figure = plt.figure(figsize=(7, 4.1), layout="none")
     big = figure.add_axes((0.01, 0.06, 0.7, 0.82))
-    draw_grey(big, large)
+    draw_picture(big, large)
     big.set_title("What survives in a thumbnail?")
     figure.text(0.04, 0.015, made_of, fontsize=9)
     height = 0.82 / len(small)
     for i, (name, picture) in enumerate(small.items()):
         ax = figure.add_axes((0.77, 0.88 - (i + 0.78) * height, 0.13, 0.6 * height))
-        draw_grey(ax, picture)
+        draw_picture(ax, picture)
         weight = "bold" if "hybrid" in name else "normal"
         ax.set_title(name, fontsize=9.5, fontweight=weight, loc="left")
         if guess and guess in name:
@@ -232,8 +232,12 @@ def masks(
     )
 
 
-def draw_grey(ax: Axes, picture: Tensor) -> None:
-    """A picture (H, W) in grey, its darkest and lightest percent clipped."""
-    low, high = np.percentile(picture.numpy(), (1, 99))
-    ax.imshow(picture.numpy(), cmap="gray", vmin=low, vmax=high)
+def draw_picture(ax: Axes, picture: Tensor) -> None:
+    """A picture in colour (3, H, W), or in grey (H, W) with its darkest and lightest percent
+    clipped."""
+    if picture.ndim == 3:
+        ax.imshow(picture.permute(1, 2, 0).numpy())
+    else:
+        low, high = np.percentile(picture.numpy(), (1, 99))
+        ax.imshow(picture.numpy(), cmap="gray", vmin=low, vmax=high)
     ax.axis("off")
