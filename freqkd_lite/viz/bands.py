@@ -18,12 +18,7 @@ from torch import Tensor
 from freqkd_lite.data import Pair, PairSet
 from freqkd_lite.errors import UserError
 from freqkd_lite.names import NAMES
-from freqkd_lite.spectrum import (
-    band_energies,
-    band_mask,
-    band_overlap,
-    centred_rectangle,
-)
+from freqkd_lite.spectrum import band_energies, band_mask, band_overlap, centred_rectangle
 from freqkd_lite.viz.style import COLOURS
 
 SIDES = ("RGB", "infrared")

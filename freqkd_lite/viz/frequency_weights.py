@@ -82,11 +82,7 @@ def measured(statistics: Sequence[Statistics], blocks: Sequence[int]) -> tuple[F
 
 
 def compared(
-    statistics: Sequence[Statistics],
-    h: int,
-    w: int,
-    cutoff: float = 0.5,
-    guess: str | None = None,
+    statistics: Sequence[Statistics], h: int, w: int, cutoff: float = 0.5, guess: str | None = None
 ) -> tuple[Figure, str]:
     """The three weights over the measured coherence, means over blocks; beside them `high_shares`,
     the guess with a dashed frame."""

@@ -21,13 +21,7 @@ from torchvision.transforms.v2 import functional
 
 from freqkd_lite.data import Pair
 from freqkd_lite.errors import UserError
-from freqkd_lite.spectrum import (
-    CUTOFF_LIMITS,
-    band_mask,
-    band_overlap,
-    power_spectrum,
-    split_bands,
-)
+from freqkd_lite.spectrum import CUTOFF_LIMITS, band_mask, band_overlap, power_spectrum, split_bands
 from freqkd_lite.viz.style import COLOURS
 from freqkd_lite.widgets import drawing
 from freqkd_lite.widgets.drawing import write

@@ -45,10 +45,7 @@ def test_a_notebook_without_parameters_cell_is_refused(folder):
 
 def test_a_preset_s_own_section_overrides_its_common_one_wherever_they_stand(folder):
     common, second = "common: {seed: 7, rate: 1e-4}", "01_second: {seed: 8, size: [14, 28]}"
-    expected = {
-        "00_first": {"seed": 7},
-        "01_second": {"seed": 8, "rate": 0.0001, "size": [14, 28]},
-    }
+    expected = {"00_first": {"seed": 7}, "01_second": {"seed": 8, "rate": 0.0001, "size": [14, 28]}}
     for content in (f"{common}\n{second}", f"{second}\n{common}"):
         assert read_preset(folder, preset(folder, content)) == expected
 

@@ -193,11 +193,7 @@ def test_what_failed_before_is_tried_again_and_comes_last(root, capsys):
     ((job, said),) = run_all(more, 1, fake).items()
     out = capsys.readouterr().out
     told = [line.split(": ")[0] for line in out.splitlines() if line.startswith("[")]
-    assert told == [
-        "[1/3] 05_made seed=0",
-        "[2/3] 05_made seed=2",
-        "[3/3] 05_made seed=13",
-    ]
+    assert told == ["[1/3] 05_made seed=0", "[2/3] 05_made seed=2", "[3/3] 05_made seed=13"]
     assert job.seed == 13 and said.startswith("No luck.")
 
 

@@ -156,14 +156,7 @@ def test_a_patch_by_click_drag_and_key(opened):
         check_patch(page, shown, patch, True)
 
 
-def test_no_width_overflows_and_no_words_fade_in_the_dark(opened):
-    page = opened(own_gap(REAL), patch_similarity(PAIR, *MAPS), fader(pair_of()))
-    for width in (360, 700, 1200):
-        page.set_viewport_size({"width": width, "height": 900})
-        assert page.evaluate("document.documentElement.scrollWidth") <= width
-
-
-@pytest.mark.parametrize("width", [1200, 700, 390])
+@pytest.mark.parametrize("width", [1200, 700, 360])
 def test_nothing_moves_while_a_slider_does(opened, width):
     """Words and numbers change with the slider; what stands around them does not."""
     maps = MAPS[0], MAPS[1]
@@ -175,6 +168,7 @@ def test_nothing_moves_while_a_slider_does(opened, width):
         valleys([torch.as_tensor(maps[0])[None]]),
         viewport={"width": width, "height": 900},
     )
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
     for name, seen, said in page.evaluate("still()"):
         assert said > 10 and len(seen) == 1, name
 
@@ -189,9 +183,7 @@ display(shown, own_gap(REAL), patch_similarity(PAIR, *MAPS), valleys([MAPS[:1]])
 
 
 def test_in_jupyterlab_sliders_follow_mouse_and_keys_and_python_hears_of_it(
-    browser,
-    tmp_path,
-    monkeypatch,
+    browser, tmp_path, monkeypatch
 ):
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
     shown = fader(pair_of(24, 32), cutoff=0.2)
