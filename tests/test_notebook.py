@@ -72,7 +72,9 @@ def test_save_finds_the_parameters_and_writes_rows_and_manifest(tmp_path, monkey
     monkeypatch.setattr(notebook, "get_ipython", lambda: SimpleNamespace(user_ns=names))
     monkeypatch.setenv("FREQKD_RUN", str(tmp_path / "run"))
     opening("")
-    row = Row(claim="walk", seed=3, data="scenes", split="val", metric="ap", value=0.5, arm="mse")
+    row = Row(
+        claim="walk", seed=3, data="scenes", split="val", metric="ap", value=0.5, method="mse"
+    )
     with pytest.raises(UserError):
         save([row])
     opening("05_distillation")

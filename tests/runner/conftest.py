@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from nbformat.v4 import new_markdown_cell as text
 
+from freqkd_lite import data
+from freqkd_lite.errors import UserError
 from tests.runner.books import settings, write
 
 
@@ -18,3 +21,19 @@ def folder(tmp_path: Path) -> Path:
     write(books, "00_first", [text("# First\n\n> Why?"), settings("seed: int = 0")])
     write(books, "01_second", [text("# Second"), settings()])
     return books
+
+
+@pytest.fixture
+def splits(monkeypatch) -> SimpleNamespace:
+    """In place of data sets: `content` by (names, split), "missing" for one that can't be read, and
+    what was `asked` for."""
+    found = SimpleNamespace(content={}, asked=[])
+
+    def open_sets(names, split, root=None):
+        found.asked.append((names, split))
+        if found.content.get((names, split)) == "missing":
+            raise UserError(f"{names} is missing.")
+        return SimpleNamespace(fingerprint=lambda: found.content.get((names, split), "old"))
+
+    monkeypatch.setattr(data, "open_sets", open_sets)
+    return found

@@ -18,7 +18,6 @@ import zmq.asyncio
 from nbformat.v4 import new_code_cell as code
 from nbformat.v4 import new_notebook
 
-from freqkd_lite import data
 from freqkd_lite.cli.app import main
 from freqkd_lite.errors import UserError
 from freqkd_lite.runner.execute import ENGINE, Client, address, execute, hidden_errors, tidy
@@ -161,72 +160,34 @@ def test_the_address_follows_source_parameters_and_results_but_not_outputs(folde
     assert address(path, {}, numbers_only=True) != number
 
 
-class FileSet(data.PairSet):
-    """A set whose content is the file ROOT/NAME-SPLIT.txt."""
-
-    has, reads = frozenset({"pairs"}), 0
-
-    def __init__(self, split, size, root=None, limit=None):
-        self.file = Path(root) / f"{self.name}-{split}.txt"
-        if not self.file.is_file():
-            raise UserError(f"{self.file} is missing.")
-        super().__init__(split, size, ["a"])
-
-    def fingerprint(self):
-        FileSet.reads += 1
-        return self.file.read_text()
-
-
-def two_sets(root: Path, monkeypatch) -> Path:
-    """A data root with two sets of three splits, `here` and `far`."""
-    monkeypatch.setattr(FileSet, "reads", 0)
-    root.mkdir()
-    for name in ("here", "far"):
-        monkeypatch.setitem(data.REGISTRY, name, type(name, (FileSet,), {"name": name}))
-        for split in ("train", "val", "test"):
-            (root / f"{name}-{split}.txt").write_text("as it was")
-    return root
-
-
 DATA = """dataset: str = "here"
 distil_dataset: str = ""
 root: str = ""
-height: int = 32
-width: int = 32
 split: str = "val" """
-SEVERAL = dict(dataset="here,far", split="test")
+HERE, FAR = ("here", "train"), ("far", "train")
 
 
 @pytest.mark.parametrize("numbers_only", [True, False])
 @pytest.mark.parametrize(
-    ("values", "file", "asks"),
+    ("values", "read"),
     [
-        ({}, "here-train", True),
-        ({}, "here-val", True),
-        ({}, "here-test", False),
-        ({}, "far-train", False),
-        ({"split": "test"}, "here-test", True),
-        ({"distil_dataset": "far"}, "far-train", True),
-        ({"distil_dataset": "far"}, "far-val", False),
-        ({"distil_dataset": "here,far"}, "far-train", True),
-        (SEVERAL, "far-test", True),
-        (SEVERAL, "far-val", False),
+        ({}, {HERE, ("here", "val")}),
+        ({"split": "test"}, {HERE, ("here", "test")}),
+        ({"distil_dataset": "far"}, {HERE, ("here", "val"), FAR}),
+        (dict(dataset="here,far", split="test"), {("here,far", "train"), ("here,far", "test")}),
     ],
 )
 def test_the_address_follows_the_content_of_the_splits_that_are_read(
-    folder, monkeypatch, values, file, asks, numbers_only
+    folder, splits, values, read, numbers_only
 ):
-    content = two_sets(folder.parent / "data", monkeypatch) / f"{file}.txt"
     path = write(folder, "02_third", [settings(DATA)])
-    monkeypatch.chdir(folder.parent)
-    values = values | {"root": "data"}
     first = address(path, values, numbers_only)
-    content.write_text("corrected")
-    changed = address(path, values, numbers_only)
-    assert (changed != first) == asks
-    content.unlink()
-    assert (address(path, values, numbers_only) not in (first, changed)) == asks
-    content.write_text("as it was")
+    assert set(splits.asked) == read
+    for split in read:
+        for state in ("corrected", "missing"):
+            splits.content[split] = state
+            assert address(path, values, numbers_only) != first
+        del splits.content[split]
     assert address(path, values, numbers_only) == first
 
 

@@ -27,7 +27,7 @@ from freqkd_lite.store import write_json
 from tests.fake_run import fake
 from tests.runner.books import settings
 from tests.runner.books import write as write_notebook
-from tests.runner.test_execute import DATA, FileSet, two_sets
+from tests.runner.test_execute import DATA
 
 ROOT = Path(__file__).parents[2]
 PARAMETERS = "seed: int = 0\nlr: float = 0.001\nmethods: list[str] = ['none', 'gram']"
@@ -131,17 +131,16 @@ later: [mse (shuffled=True)]"""
     assert content.post_hoc == [mismatched]
 
 
-def test_a_sweep_reads_each_split_once_and_runs_anew_when_the_data_changed(root, monkeypatch):
-    folder = two_sets(root / "data", monkeypatch)
+def test_a_sweep_reads_each_split_once_and_runs_anew_when_the_data_changed(root, splits):
     write_notebook(root / "notebooks", "05_made", [settings(f"{PARAMETERS}\n{DATA}")])
-    text = f"""notebook: 05_made
-fixed: {{root: {folder}, distil_dataset: "here,far"}}
-grid: {{seed: [0, 1, 2], lr: [0.1, 0.2]}}"""
+    text = """notebook: 05_made
+fixed: {distil_dataset: "here,far"}
+grid: {seed: [0, 1, 2], lr: [0.1, 0.2]}"""
     made = sweep(root, text)
-    assert FileSet.reads == 4  # here train, here val, and to distil on here train and far train
+    assert sorted(splits.asked) == [("here", "train"), ("here", "val"), ("here,far", "train")]
     finish(made)
     assert all(job.done for job in sweep(root, text).jobs)
-    (folder / "far-train.txt").write_text("corrected")
+    splits.content["here,far", "train"] = "corrected"
     assert not any(job.done for job in sweep(root, text).jobs)
 
 

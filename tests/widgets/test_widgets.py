@@ -33,12 +33,8 @@ REAL = read_results(RESULTS)
 def test_a_point_of_the_grid_is_the_divergence_of_scenes_drawn_so():
     """The grid takes pictures apart by modality and products by ring; here each point is drawn,
     read and transformed by itself, with NumPy."""
-    values = {
-        "parallax": (0.0, 0.7, 6.0),
-        "paint": (1.0,),
-        "blur": (0.6, 4.0),
-        "thermal_contrast": (0.3, 1.0),
-    }
+    values = dict(parallax=(0.0, 0.7, 6.0), paint=(1.0,), blur=(0.6, 4.0))
+    values |= dict(thermal_contrast=(0.3, 1.0))
     edges, size, seeds = (0.0, 0.5, 1.0, 1.4143), (84, 112), (0, 3)
     backbone = load_backbone().freeze()
     grid = knobs.measure(backbone, 5, seeds, size, edges, values)
@@ -46,25 +42,16 @@ def test_a_point_of_the_grid_is_the_divergence_of_scenes_drawn_so():
     fy, fx = np.meshgrid(np.fft.fftfreq(6), np.fft.fftfreq(8), indexing="ij")
     rho = np.hypot(fy, fx) / 0.5
     for i, j, k in ((0, 0, 1), (2, 0, 1), (1, 1, 0)):
-        settings = SceneSettings(
-            parallax=values["parallax"][i],
-            blur=values["blur"][j],
-            thermal_contrast=values["thermal_contrast"][k],
-        )
+        point = (values["parallax"][i], values["blur"][j], values["thermal_contrast"][k])
+        point = zip(("parallax", "blur", "thermal_contrast"), point, strict=True)
+        settings = SceneSettings(**dict(point))
         sums = np.zeros((2, 3))
         for seed in seeds:
             scene = render_scene(seed, size, settings)
             infrared = np.repeat(scene.infrared[..., None], 3, 2)
-            a, b = (
-                np.fft.fft2(
-                    extract(
-                        backbone, torch.from_numpy(x / 255.0).permute(2, 0, 1)[None].float(), [5]
-                    )[0][0]
-                    .double()
-                    .numpy()
-                )
-                for x in (scene.visible, infrared)
-            )
+            pictures = np.stack([scene.visible, infrared]).transpose(0, 3, 1, 2) / 255
+            maps = extract(backbone, torch.from_numpy(pictures).float(), [5])[0]
+            a, b = np.fft.fft2(maps.double().numpy())
             for ring in range(3):
                 inside = (rho > edges[ring] + 1e-9) & (rho <= edges[ring + 1] + 1e-9)
                 sums[0, ring] += (abs(a - b) ** 2)[:, inside].sum()
@@ -73,12 +60,8 @@ def test_a_point_of_the_grid_is_the_divergence_of_scenes_drawn_so():
 
 
 def test_the_grid_keeps_its_shape_on_disk_and_gives_two_knobs_in_either_order(tmp_path):
-    values = {
-        "parallax": (0.0, 0.7),
-        "paint": (1.0,),
-        "blur": (0.6, 1.0, 2.0),
-        "thermal_contrast": (1.0,),
-    }
+    values = dict(parallax=(0.0, 0.7), paint=(1.0,), blur=(0.6, 1.0, 2.0))
+    values |= dict(thermal_contrast=(1.0,))
     curves = np.arange(2 * 1 * 3 * 1 * 4).reshape(2, 1, 3, 1, 4) / 8
     grid = knobs.KnobGrid(values, (0, 0.4, 0.7, 1.0, 1.4143), curves, {"block": 3})
     knobs.write(grid, tmp_path / "grid.json", command="x")
@@ -113,7 +96,7 @@ def test_the_stored_grid_is_by_the_network_of_the_real_pairs():
     assert grid.curves.shape == (7, 5, 5, 5, 8) and (grid.curves > 0).all()
     # at the default point, where scenes_gap measured other scenes of the same kind
     name = f"block{grid.about['block']}/ring"
-    rows = pick(REAL, arm="scenes", split="train/all", metric="divergence")
+    rows = pick(REAL, method="scenes", split="train/all", metric="divergence")
     scenes = [row.value for row in rows if row.klass.startswith(name)]
     assert abs(grid.table("parallax", "blur")[1, 1] - scenes).max() < 0.08
 
@@ -150,7 +133,7 @@ def test_the_real_curve_is_that_of_the_results():
     rows = {
         r.klass: r
         for r in REAL
-        if r.arm == "msrs" and r.split == "train/all" and r.metric == "divergence"
+        if r.method == "msrs" and r.split == "train/all" and r.metric == "divergence"
     }
     for ring in range(8):
         row = rows[f"block{knobs.read().about['block']}/ring{ring}"]
