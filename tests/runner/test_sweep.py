@@ -66,8 +66,10 @@ grid: {seed: [0, 1]}"""
     made = sweep(root, text)
     assert [job.notebook.stem for job in made.jobs] == ["01_plain"] + 4 * ["05_made"]
     assert [job.varied for job in made.jobs[1:]] == [
-        {"seed": s, "lr": lr} for lr in (0.0001, 0.5) for s in (0, 1)  # small.yaml's lr is 0.5
-    ]  # fmt: skip
+        {"seed": s, "lr": lr}
+        for lr in (0.0001, 0.5)
+        for s in (0, 1)  # small.yaml's lr is 0.5
+    ]
     assert made.jobs[1].values == {"lr": 0.0001, "methods": ["none"], "seed": 0}
     assert made.jobs[1].settings == "lr=0.0001" and made.jobs[0].settings == ""
     assert len({job.folder for job in made.jobs}) == 5
@@ -320,8 +322,9 @@ def test_a_method_carries_what_varies_besides_the_seed(root):
     with (root / "out" / "table.csv").open() as file:
         table = list(csv.DictReader(file))
     assert [(r["method"], r["settings"], r["seeds"]) for r in table] == [
-        ("gram", "lr=0.001", "2"), ("gram", "lr=0.01", "2"),
-    ]  # fmt: skip
+        ("gram", "lr=0.001", "2"),
+        ("gram", "lr=0.01", "2"),
+    ]
 
 
 def test_methods_of_their_own_runs_stand_beside_each_other(root):
@@ -336,20 +339,29 @@ runs: [{methods: [none, "mse (lr=0.1)"]}, {methods: [none, gram]}]""",
     found, about = gather(made.jobs, root / "out")
     # the undistilled student, which both runs of a seed hold, is taken once
     assert [(row.method, row.seed, row.value) for row in found] == [
-        ("none", 0, 0.3), ("mse (lr=0.1)", 0, 0.5), ("none", 1, 0.3), ("mse (lr=0.1)", 1, 0.6),
-        ("gram", 0, 0.5), ("gram", 1, 0.6),
-    ]  # fmt: skip
+        ("none", 0, 0.3),
+        ("mse (lr=0.1)", 0, 0.5),
+        ("none", 1, 0.3),
+        ("mse (lr=0.1)", 1, 0.6),
+        ("gram", 0, 0.5),
+        ("gram", 1, 0.6),
+    ]
     assert about["05_made"]["parameters"] == {"lr": 0.01, "steps": 3}
     assert len({row.per_image for row in found}) == 4  # one a run
     # a later version drew other intervals, and its processor rounds otherwise
     later = made.jobs[-1].folder
-    told = [row.model_copy(update={"value": 0.3001, "interval": (0.1, 0.4)})
-            if row.method == "none" else row for row in read_results(later)]  # fmt: skip
+    told = [
+        row.model_copy(update={"value": 0.3001, "interval": (0.1, 0.4)})
+        if row.method == "none"
+        else row
+        for row in read_results(later)
+    ]
     write_results(later, told, json.loads((later / "manifest.json").read_text()))
     found = gather(made.jobs, root / "out")[0]
     assert [(row.seed, row.value, row.interval) for row in found if row.method == "none"] == [
-        (0, 0.3, None), (1, 0.3001, (0.1, 0.4)),
-    ]  # fmt: skip
+        (0, 0.3, None),
+        (1, 0.3001, (0.1, 0.4)),
+    ]
 
 
 def test_what_is_done_is_gathered_without_running_anything(root, monkeypatch, capsys):
