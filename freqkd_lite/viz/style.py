@@ -62,10 +62,3 @@ def colour(method: str) -> str:
 def style() -> None:
     """Set matplotlib's defaults for every figure of this project."""
     plt.rcParams.update(LOOK)
-
-
-def versus(a: float, b: float, margin: float, words: tuple[str, str, str]) -> str:
-    """The word for a > b, a ~ b within `margin`, a < b: conclusions follow from the numbers."""
-    if abs(a - b) <= margin:
-        return words[1]
-    return words[0] if a > b else words[2]

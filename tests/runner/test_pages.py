@@ -129,9 +129,8 @@ def test_the_walk_runs_each_notebook_once_until_it_changes(root, capsys):
     log = root / "notebooks" / "log.txt"
     index = walk(root)
     assert (index, log.read_text()) == (root / "pages" / "index.html", "0")
-    assert (
-        root / "pages" / "01_gap.html"
-    ).exists() and "you can look already" in capsys.readouterr().out
+    assert (root / "pages" / "01_gap.html").exists()
+    assert "you can look already" in capsys.readouterr().out
     walk(root)
     assert log.read_text() == "0" and capsys.readouterr().out.count("nothing changed") == 2
     (root / "notebooks" / "presets").mkdir()
