@@ -197,6 +197,7 @@ def address(path: Path, values: dict, numbers_only: bool = False, seen: dict | N
         shown = [file for file in results if file.name != TIMES.name]
         shown += [file for end in ("py", "js", "j2", "css") for file in PACKAGE.rglob(f"*.{end}")]
         content["text"] = [cell.source for cell in cells if cell.cell_type == "markdown"]
+        content["tags"] = [cell.metadata.get("tags") for cell in cells]
         content["shown"] = digest(f"{file.name} {sha256_file(file)}" for file in sorted(shown))
     return run_key(content)
 
