@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.benchmark import Timer
 
-from freqkd_lite.distil import Student, Teacher, add_lora, first_student, settings_from
+from freqkd_lite.distil import Student, Teacher, add_lora, first_student, memory, settings_from
 from freqkd_lite.features import Backbone, create_net
 from freqkd_lite.losses import CALIBRATORS, build_loss, calibrate, needs_anchors
 from freqkd_lite.results.text import table
@@ -38,6 +38,7 @@ def by_turns(takes: dict[str, Take], rounds: int, least: float = 0.05) -> dict[s
     """Seconds of each by round; all take turns in random order, each for `least` seconds or once
     after a run that is not counted. With one thread on a CPU it is the process's own time, which
     other programs on the machine hardly change."""
+    memory.keep()  # as `freqkd distil` does
     draw, threads = random.Random(0), torch.get_num_threads()
     own = threads == 1 and not torch.cuda.is_available()
     clock = {"timer": time.process_time} if own else {}
