@@ -47,8 +47,15 @@ def test_a_student_that_undoes_what_infrared_did_is_the_teacher_itself():
     teacher = pixels_backbone()
     student = Backbone(Turned(), "pixels", "made here", None).freeze()
     pairs = Fields(lambda i: (noise(i), noise(i).flip(-2, -1)), 40)
-    learned = gap.measure(pairs, teacher, [1], tuple(demo.STUDENTS), student=student,
-                          known=demo.STUDENTS, progress=False)  # fmt: skip
+    learned = gap.measure(
+        pairs,
+        teacher,
+        [1],
+        tuple(demo.STUDENTS),
+        student=student,
+        known=demo.STUDENTS,
+        progress=False,
+    )
     for control, at in (("distilled", 0), ("undistilled", 1)):
         row = learned.level(control, block=1)
         assert (row["low"], row["high"]) == pytest.approx((at, at), abs=0.15 if at else 1e-5)
@@ -96,19 +103,26 @@ def test_pictures_stand_in_order_and_the_photographs_only_where_they_may():
         ]
         assert alt.startswith("Features of block 11 as colours, 2 held-out pairs")
         got = figure.axes[-1].images[0].get_array()
-        assert np.array_equal(got, principal_colours(maps["teacher on RGB"],
-                                                     [maps["distilled"]])[0][1][1])  # fmt: skip
+        assert np.array_equal(
+            got, principal_colours(maps["teacher on RGB"], [maps["distilled"]])[0][1][1]
+        )
     assert shown[False] == list(maps) and shown[True] == ["RGB", "infrared", *maps]
 
 
 def test_a_figure_before_and_after_shows_what_was_measured():
-    rings = [{"block": b, "control": c, "rho": [r, r + 0.5], "value": b + k + r, "interval": [0, 1]}
-             for b in (1, 3) for k, c in enumerate(("undistilled", "distilled"))
-             for r in (0.0, 0.5)]  # fmt: skip
+    rings = [
+        {"block": b, "control": c, "rho": [r, r + 0.5], "value": b + k + r, "interval": [0, 1]}
+        for b in (1, 3)
+        for k, c in enumerate(("undistilled", "distilled"))
+        for r in (0.0, 0.5)
+    ]
     learned = SimpleNamespace(about={"blocks": [1, 3]}, rings=frame(rings))
     figure, alt = before_and_after(learned, {"undistilled": "none", "distilled": "mse"})
-    lines = {(ax.get_title(loc="left") or ax.get_title(), line.get_label()): line.get_ydata()
-             for ax in figure.axes for line in ax.lines}  # fmt: skip
+    lines = {
+        (ax.get_title(loc="left") or ax.get_title(), line.get_label()): line.get_ydata()
+        for ax in figure.axes
+        for line in ax.lines
+    }
     assert list(lines["block 3", "MSE"]) == [4, 4.5]
     assert list(lines["block 1", "undistilled"]) == [1, 1.5]
     assert "block 3, MSE from 4.00 to 4.50" in alt
@@ -148,8 +162,9 @@ def test_a_demo_that_was_stopped_goes_on_and_ends_as_if_it_had_not(
 ):
     seen = []
     plain = controls.extract
-    monkeypatch.setattr(controls, "extract",
-                        lambda *a, **k: seen.append(len(a[1])) or plain(*a, **k))  # fmt: skip
+    monkeypatch.setattr(
+        controls, "extract", lambda *a, **k: seen.append(len(a[1])) or plain(*a, **k)
+    )
 
     def stopped(*args, **about):
         raise KeyboardInterrupt
@@ -175,9 +190,12 @@ def test_a_demo_that_was_stopped_goes_on_and_ends_as_if_it_had_not(
     rows = {(r["method"], r["metric"], r["class"]): r for r in report["rows"]}
     for row in report["rows"]:
         Row(**{"klass" if k == "class" else k: v for k, v in row.items()})
-    (after,) = (e for e in report["distilled"]["levels"]
-                if (e["control"], e["band"], e["metric"], e["block"])
-                == ("distilled", "disk25_75", "normalised", "mean"))  # fmt: skip
+    (after,) = (
+        e
+        for e in report["distilled"]["levels"]
+        if (e["control"], e["band"], e["metric"], e["block"])
+        == ("distilled", "disk25_75", "normalised", "mean")
+    )
     assert rows["freqkd_code", "divergence_band", "high"]["value"] == after["high"]
     assert {a for a, *_ in rows} == {"real", "mismatched", "none", "freqkd_code"}
     assert str(tmp_path) not in page + json.dumps(report)  # whose machine it was concerns nobody
