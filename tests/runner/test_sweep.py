@@ -184,7 +184,7 @@ def test_a_failing_run_is_kept_and_told_and_the_rest_goes_on(root, capsys):
     assert about["failed"] == ["05_made seed=13: No luck."]
     assert about["sweep"] == made.text and about["notebooks"]["05_made"]["seeds"] == [0, 2]
     page = (root / "out" / "README.md").read_text()
-    assert "failed runs: 05_made seed=13: No luck." in page and str(root) not in page
+    assert "05_made seed=13: No luck." in page and str(root) not in page
 
 
 def test_what_failed_before_is_tried_again_and_comes_last(root, capsys):
