@@ -19,13 +19,13 @@ ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 BIN = Path(sys.executable).parent
 TINY = "--model freqkd_tiny"
-SMALL = "-p model=freqkd_tiny -p height=56 -p width=56 -p blocks=[5,7] -p read_blocks=[5,7]"
+SMALL = "-p model=freqkd_tiny -p height=112 -p width=112 -p blocks=[5,7] -p read_blocks=[5,7]"
 SMALL += " -p steps=2 -p batch=2 -p lora_rank=2 -p crop=[]"
 # What keeps each command small; DIR, FILE.yaml and RUN are replaced by what `place` holds.
 SMALLER = {
     "freqkd data check folder --visible DIR --infrared DIR --html check.html": "",
     "freqkd data list": "",
-    "freqkd gap --visible DIR --infrared DIR --html gap.html": f"{TINY} --size 56x56",
+    "freqkd gap --visible DIR --infrared DIR --html gap.html": f"{TINY} --size 112x112",
     "freqkd demo --visible DIR --infrared DIR --out report": f"{TINY} --steps 2",
     "freqkd run 05_distillation --preset folder -p root=DIR": SMALL,
     "freqkd distil FILE.yaml": "",

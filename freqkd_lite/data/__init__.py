@@ -7,7 +7,6 @@ from freqkd_lite.data.base import (
     Pair,
     PairSet,
     check_options,
-    find_set,
     load,
     mismatched,
     note_of,
@@ -16,9 +15,7 @@ from freqkd_lite.data.base import (
     spread,
     stack,
 )
-from freqkd_lite.data.faults import Problem
-from freqkd_lite.data.files import Survey, survey
-from freqkd_lite.data.matching import Record, match
+from freqkd_lite.data.files import survey
 
 __all__ = [
     "CLASSES",
@@ -26,13 +23,8 @@ __all__ = [
     "Joined",
     "Pair",
     "PairSet",
-    "Problem",
-    "Record",
-    "Survey",
     "check_options",
-    "find_set",
     "load",
-    "match",
     "mismatched",
     "note_of",
     "open_sets",

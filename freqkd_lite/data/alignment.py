@@ -8,8 +8,8 @@ Gaussian, so that the peak is a Gaussian of known width and a parabola through t
 three values finds its top between the pixels.
 
 It is one shift for the whole picture: parallax, rotation and scale show as a lower peak. How far
-noise alone moves it is told by the picture's two halves, the fields of a chessboard, each of which
-is measured by itself: half their difference scatters as the error of the whole does.
+noise alone moves it follows from the picture's two halves, the fields of a chessboard, measured
+separately: half their difference scatters as the error of the whole does.
 """
 
 from __future__ import annotations
@@ -23,14 +23,13 @@ from scipy import fft, ndimage
 EDGE = 1.5  # pixels: the Gaussian's width under the gradient
 PEAK = 2.5  # pixels: the width of the peak
 REACH, NOISE = 8, 4  # shifts up to 1/8 of the shorter side are looked for, in a field up to 1/4
-SMALLEST = 64  # pixels of the shorter side, below which nothing can be told
+SMALLEST = 64  # pixels of the shorter side, the least that can be measured
 # The peak's height above the mean of the surface, in standard deviations, from which a shift is
-# believed. Measured on MSRS and RoadScene: 137 of 140 true pairs reach it, and 3 of 420 that were
-# put together from unrelated pictures (the highest at 6.2).
+# reliable. In MSRS and RoadScene 137 of 140 pairs reach it, and 3 of 420 mismatched pairs (at most
+# 6.2).
 CLEAR = 6.0
 FIELD = 48  # pixels: the side of a field of the chessboard
-# Of errors that are normal and alike in both directions, the length below which 95 % lie is so
-# many times the median length.
+# Of isotropic normal errors: the 95 % quantile of their lengths as a multiple of the median.
 BEYOND = math.sqrt(math.log(20) / math.log(2))
 
 
@@ -52,7 +51,7 @@ class Offset:
 
     @property
     def clear(self) -> bool:
-        """Whether the shift is to be believed."""
+        """Whether the shift is reliable."""
         return self.peak >= CLEAR
 
 
@@ -84,7 +83,7 @@ def _shift(cross: np.ndarray, side: int) -> tuple[float, float, float]:
     fy, fx = (fft.fftfreq(n) for n in cross.shape)
     window = np.exp(-2 * (np.pi * PEAK) ** 2 * np.add.outer(fy**2, fx**2))
     cross = cross * window / (size + 1e-9 * size.max())
-    # Shifts from -field to +field; those up to `reach` are looked at, the others tell the noise.
+    # Shifts from -field to +field; those up to `reach` are searched, the others give the noise.
     field, reach = side // NOISE, side // REACH
     surface = np.roll(fft.ifft2(cross).real, (field, field), (0, 1))
     surface = surface[: 2 * field + 1, : 2 * field + 1]

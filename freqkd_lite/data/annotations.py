@@ -1,9 +1,9 @@
-"""Boxes from COCO JSON, YOLO text and Pascal VOC XML, and what makes one fit for use.
+"""Boxes from COCO JSON, YOLO text and Pascal VOC XML, and which of them can be used.
 
-Coordinates are edges in pixels of the infrared picture; Pascal VOC's are taken as they stand, since
-its writers do not agree on whether the first pixel is 0 or 1. A box may stick out by `ROUNDING`
-pixels, about what text formats lose: that is cut off. More is a fault, and so are a box without
-area and a foreign class; `Ledger.repair` cuts the first and leaves out the others.
+Coordinates are edges in pixels of the infrared picture; those of Pascal VOC are used unchanged,
+since its writers do not agree on whether the first pixel is 0 or 1. A box may stick out by
+`ROUNDING` pixels, about what text formats lose: that is cut off. More is a fault, and so are a box
+without area and an unknown class; with `repair` the first is cut and the others are left out.
 """
 
 from __future__ import annotations
@@ -23,14 +23,15 @@ from freqkd_lite.data.matching import Names
 from freqkd_lite.errors import UserError, invalid
 
 ROUNDING = 0.5
-LEFT_OUT, MEND = "left out", "mend it"
-Size = tuple[int, int]
+NO_BOXES = "read as a picture without boxes"
+CLASS_LIST = "classes.txt"
+Size = tuple[int, int]  # height and width of a picture in pixels
 
 
 @dataclass(frozen=True)
 class Written:
-    """A box as a file has it: where it stands, its class, and x0 y0 x1 y1 in pixels. A `crowd` is
-    a region of many objects (COCO's iscrowd)."""
+    """A box as in its file: the place there, its class, and x0 y0 x1 y1 in pixels. A `crowd` is a
+    region of many objects (COCO's iscrowd)."""
 
     file: Path
     place: str
@@ -43,8 +44,7 @@ class Written:
 
 
 class Annotations:
-    """The boxes of a data set. `ignored` classes and crowds are left out of every picture, and
-    counted."""
+    """The boxes of a data set. `ignored` classes and crowds are left out, and counted."""
 
     def __init__(self, source: Path, classes: Sequence[str], ignored: Sequence[str] = ()):
         self.classes, self.ignored = tuple(classes), frozenset(ignored)
@@ -53,57 +53,58 @@ class Annotations:
             raise UserError(f"The classes of {source} are {named}: name each of them once.")
 
     def read(self, name: str, size: Size, ledger: Ledger) -> list[Written]:
-        """The boxes of a record as written; `size` is its picture's (height, width)."""
+        """The boxes of a record as written; `size` is its picture's."""
         raise NotImplementedError
 
     def settle(self, rows: Iterable[Written], size: Size, ledger: Ledger) -> tuple[Tensor, Tensor]:
         """Boxes (N, 4) x0 y0 x1 y1 in pixels inside the picture, and labels (N,)."""
-        boxes, labels = [], []
-        ignored, crowds = [], []
-        limit = np.array([size[1], size[0]] * 2, dtype=float)
-        picture = f"the picture of {size[0]}x{size[1]} pixels (height x width)"
-        for row in rows:
-            edges = np.array(row.edges)
-            inside = np.clip(edges, 0, limit)
-            cut = inside.astype(np.float32)  # a box that float32 makes empty has no area
-            if row.label in self.ignored:
-                ignored.append(row)
-            elif row.crowd:
-                crowds.append(row)
-            elif row.label not in self.classes:
-                wrong = f"{row.file}, {row.place}: unknown class {row.label!r}"
-                remedy = f"the classes are {', '.join(self.classes)}: add it or mend the file"
-                ledger.mend("unknown class", row.file, wrong, remedy, LEFT_OUT)
-            elif not np.isfinite(edges).all():
-                ledger.fault("annotation", row.file, f"{row} is not finite: mend it.")
-            elif not (edges[2:] > edges[:2]).all():
-                ledger.mend("box without area", row.file, f"{row} has no area", MEND, LEFT_OUT)
-            elif not (cut[2:] > cut[:2]).all():
-                wrong = f"{row} has no area inside {picture}"
-                ledger.mend("box outside", row.file, wrong, MEND, LEFT_OUT)
-            else:
-                if (np.abs(edges - inside) > ROUNDING).any():
-                    wrong = f"{row} sticks out of {picture}"
-                    ledger.mend("box outside", row.file, wrong, MEND, "cut at the edge")
-                boxes.append(cut)
-                labels.append(self.classes.index(row.label))
+        rows = list(rows)
+        ignored = [row for row in rows if row.label in self.ignored]
+        crowds = [row for row in rows if row.crowd and row not in ignored]
         names = " and ".join(sorted(self.ignored))
         for gone, what in ((ignored, f"of {names}"), (crowds, "crowds (no single objects)")):
             if gone:
                 where = f"{gone[0].file}, {gone[0].place}"
                 ledger.repairs.append(f"{where}: {len(gone)} {what} in this picture, left out.")
+        boxes, labels = [], []
+        for row in rows:
+            if row.label in self.ignored or row.crowd:
+                continue
+            if row.label not in self.classes:
+                wrong = f"{row.file}, {row.place}: unknown class {row.label!r}"
+                remedy = f"the classes are {', '.join(self.classes)}: add it or fix the file"
+                ledger.repairable("unknown class", row.file, wrong, remedy)
+            elif (box := self._inside(row, size, ledger)) is not None:
+                boxes.append(box)
+                labels.append(self.classes.index(row.label))
         found = torch.from_numpy(np.array(boxes, dtype=np.float32).reshape(-1, 4))
         return found, torch.tensor(labels, dtype=torch.int64)
 
-
-NO_BOXES = "read as a picture without boxes"
+    def _inside(self, row: Written, size: Size, ledger: Ledger) -> np.ndarray | None:
+        """The box cut to its picture; None where nothing is left of it."""
+        picture = f"the picture of {size[0]}x{size[1]} pixels (height x width)"
+        edges = np.array(row.edges)
+        inside = np.clip(edges, 0, [size[1], size[0]] * 2)
+        cut = inside.astype(np.float32)  # a box that float32 makes empty has no area
+        if not np.isfinite(edges).all():
+            ledger.fault("annotation", row.file, f"{row} is not finite: fix it.")
+        elif not (edges[2:] > edges[:2]).all():
+            ledger.repairable("box without area", row.file, f"{row} has no area", "fix it")
+        elif not (cut[2:] > cut[:2]).all():
+            wrong = f"{row} has no area inside {picture}"
+            ledger.repairable("box outside", row.file, wrong, "fix it")
+        else:
+            if (np.abs(edges - inside) > ROUNDING).any():
+                wrong = f"{row} sticks out of {picture}"
+                ledger.repairable("box outside", row.file, wrong, "fix it", "cut at the edge")
+            return cut
+        return None
 
 
 class FileEach(Annotations):
     """One file a picture: YOLO text or Pascal VOC XML, found by the picture's name."""
 
-    def __init__(self, folder: Path, suffix: str, names: Names, classes: Sequence[str],
-                 ledger: Ledger):  # fmt: skip
+    def __init__(self, folder: Path, suffix: str, names: Names, classes: Sequence[str], ledger):
         super().__init__(folder, classes)
         self.folder, self.suffix = folder, suffix
         self.files: dict[str, Path] = {}
@@ -111,7 +112,7 @@ class FileEach(Annotations):
             name = names.find(path.relative_to(folder).with_suffix("").as_posix())
             if name is None:
                 wrong = f"{path} belongs to no picture"
-                ledger.mend("absent image", path, wrong, "add it or remove the file", LEFT_OUT)
+                ledger.repairable("absent image", path, wrong, "add it or remove the file")
             elif name in self.files:
                 text = f"{path} and {self.files[name]} are both for {name!r}: remove one of them."
                 ledger.fault("listed twice", path, text)
@@ -123,7 +124,7 @@ class FileEach(Annotations):
         if path is None:
             path = self.folder / f"{name}{self.suffix}"
             remedy = "add it (without boxes if the picture has none)"
-            ledger.mend("no annotation", path, f"{path} is missing", remedy, NO_BOXES)
+            ledger.repairable("no annotation", path, f"{path} is missing", remedy, NO_BOXES)
             return []
         with ledger.watch("annotation", path):
             if self.suffix == ".txt":
@@ -143,7 +144,7 @@ def read_yolo(path: Path, size: Size, classes: Sequence[str], ledger: Ledger) ->
             index, (cx, cy, w, h) = int(index), map(float, shares)
         except ValueError:
             text = f"{path}, line {number}: expected 'class cx cy w h', found {line[:60]!r}"
-            ledger.fault("annotation", path, f"{text}: mend the line.")
+            ledger.fault("annotation", path, f"{text}: fix the line.")
             continue
         edges = (cx - w / 2, cy - h / 2, cx + w / 2, cy + h / 2)
         scaled = tuple(edge * size[1 - k % 2] for k, edge in enumerate(edges))
@@ -153,19 +154,18 @@ def read_yolo(path: Path, size: Size, classes: Sequence[str], ledger: Ledger) ->
 
 
 def read_voc(path: Path, size: Size, ledger: Ledger) -> list[Written]:
-    """<object>s with <name> and <bndbox>; a <size> must be the picture's, or 0x0: some programs
-    write that for a size that they don't know."""
+    """<object>s with <name> and <bndbox>; <size> must be the picture's, or 0x0, as some programs
+    write where they don't know it."""
     try:
         top = ElementTree.fromstring(path.read_bytes())
     except (ElementTree.ParseError, ValueError, LookupError, OSError) as error:
-        raise UserError(f"{path} is no valid XML ({error}): mend it or write it anew.") from error
+        raise UserError(f"{path} is no valid XML ({error}): fix it or write it anew.") from error
     if top.tag != "annotation":
         raise UserError(f"{path} is no Pascal VOC annotation but <{top.tag}>: write it anew.")
-    stated = [top.findtext(f"size/{side}") for side in SIDES]
+    stated = [top.findtext(f"size/{side}") for side in ("height", "width")]
     if stated == ["0", "0"]:
-        own = f"{size[0]}x{size[1]}"
-        text = f"{path}: its size is 0x0; the picture's own, {own} (height x width), is used."
-        ledger.repairs.append(text)
+        own = f"{size[0]}x{size[1]} (height x width)"
+        ledger.repairs.append(f"{path}: its size is 0x0; the picture's own, {own}, is used.")
     else:
         _check_size(path, path, stated, size, ledger)
     rows = []
@@ -175,18 +175,16 @@ def read_voc(path: Path, size: Size, ledger: Ledger) -> list[Written]:
             edges = tuple(map(float, corners))
         except (TypeError, ValueError):
             text = f"{path}, object {number}: <bndbox> needs numbers xmin, ymin, xmax and ymax"
-            ledger.fault("annotation", path, f"{text}: mend it.")
+            ledger.fault("annotation", path, f"{text}: fix it.")
             continue
         label = (thing.findtext("name") or "").strip()
         rows.append(Written(path, f"object {number}", label, edges))
     return rows
 
 
-SIDES = ("height", "width")
-
-
-def _check_size(file: Path, where: object, stated: Sequence[object], size: Size,
-                ledger: Ledger) -> None:  # fmt: skip
+def _check_size(
+    file: Path, where: object, stated: Sequence[object], size: Size, ledger: Ledger
+) -> None:
     if stated != [None, None] and [str(side) for side in stated] != [str(side) for side in size]:
         text = (
             f"{where}: it is for {stated[0]}x{stated[1]} pixels (height x width), and the picture "
@@ -215,7 +213,7 @@ class CocoCategory(BaseModel):
 
 
 class CocoFile(BaseModel):
-    """What of COCO's format is used. HIT-UAV's spelling (`annotation`, `filename`) is known."""
+    """The part of COCO's format that is used, also as HIT-UAV spells it."""
 
     images: list[CocoImage]
     annotations: list[CocoBox] = Field(validation_alias=AliasChoices("annotations", "annotation"))
@@ -232,26 +230,32 @@ def read_coco(path: Path) -> CocoFile:
 class Coco(Annotations):
     """COCO's JSON, one file or several."""
 
-    def __init__(self, files: Sequence[Path], names: Names, classes: Sequence[str] | None,
-                 ledger: Ledger, ignored: Sequence[str] = ()):  # fmt: skip
-        self.files, self.whole = list(files), True
+    def __init__(
+        self,
+        files: Sequence[Path],
+        names: Names,
+        classes: Sequence[str] | None,
+        ledger: Ledger,
+        ignored: Sequence[str] = (),
+    ):
+        self.files = list(files)
         self.rows: dict[str, tuple[Path, CocoImage, list[Written]]] = {}
-        found: dict[str, None] = {}
+        found: list[str] = []
+        read = 0
         for file in self.files:
-            content = None
             with ledger.watch("annotation", file):
                 content = read_coco(file)
-            if content is None:
-                self.whole = False
-                continue
-            categories = {entry.id: entry.name for entry in content.categories}
-            found |= dict.fromkeys(categories[key] for key in sorted(categories))
-            self._add(file, content, categories, names, ledger)
-        own = [name for name in found if name not in ignored]
+                categories = {entry.id: entry.name for entry in content.categories}
+                found += [categories[key] for key in sorted(categories)]
+                self._add(file, content, categories, names, ledger)
+                read += 1
+        self.whole = read == len(self.files)
+        own = [name for name in dict.fromkeys(found) if name not in ignored]
         super().__init__(self.files[0], own if classes is None else classes, ignored)
 
-    def _add(self, file: Path, content: CocoFile, categories: dict[int, str], names: Names,
-             ledger: Ledger) -> None:  # fmt: skip
+    def _add(
+        self, file: Path, content: CocoFile, categories: dict[int, str], names: Names, ledger
+    ) -> None:
         images: dict[int | str, str | None] = {}
         for number, image in enumerate(content.images):
             where, name = f"{file}, images.{number}", names.find(image.file_name)
@@ -261,7 +265,7 @@ class Coco(Annotations):
                 name = images.get(image.id)
             elif name is None:
                 wrong = f"{where}: there is no picture {image.file_name!r}"
-                ledger.mend("absent image", file, wrong, "add it or take it off", LEFT_OUT)
+                ledger.repairable("absent image", file, wrong, "add it or take it off")
             else:
                 self.rows[name] = (file, image, [])
             images[image.id] = name
@@ -269,7 +273,7 @@ class Coco(Annotations):
             place = f"annotations.{number}"
             if box.image_id not in images:
                 wrong = f"{file}, {place}: there is no image with the id {box.image_id!r}"
-                ledger.mend("absent image", file, wrong, "list the image or mend it", LEFT_OUT)
+                ledger.repairable("absent image", file, wrong, "list the image or fix it")
             elif name := images[box.image_id]:
                 label = categories.get(box.category_id, f"number {box.category_id}")
                 x, y, width, height = box.bbox
@@ -285,15 +289,12 @@ class Coco(Annotations):
         if self.whole:
             wrong = f"{' or '.join(map(str, self.files))} does not list the picture {name!r}"
             remedy = "list it among the images (without annotations if it has no boxes)"
-            ledger.mend("no annotation", self.files[0], wrong, remedy, NO_BOXES)
+            ledger.repairable("no annotation", self.files[0], wrong, remedy, NO_BOXES)
         return []
 
 
-CLASS_LIST = "classes.txt"
-
-
 def annotation_files(folder: Path, suffix: str) -> list[Path]:
-    """A folder's files with a suffix in either case, also below it, but for hidden ones and
+    """The files with a suffix, in either case, in a folder and below, without hidden ones and
     classes.txt."""
     found = sorted(path for path in folder.rglob("*") if path.suffix.lower() == suffix)
     return [p for p in found if p.name.lower() != CLASS_LIST and not p.name.startswith(".")]
@@ -303,19 +304,24 @@ def open_boxes(
     path: Path, names: Names, classes: Sequence[str] | None, ledger: Ledger
 ) -> Annotations | None:
     """The boxes in a COCO .json, or in a folder of such, of YOLO .txt or of Pascal VOC .xml; None
-    where a fault was collected that hides all of them.
+    where a collected fault hides all of them.
 
-    Classes: those given, else COCO's own categories in the order of their ids, else the lines of
+    Classes: those given, else COCO's categories in the order of their ids, else the lines of
     classes.txt in the folder or the one above it.
     """
     with ledger.watch("annotation", path):
-        return _open(path, names, classes, ledger)
+        if path.is_file() and path.suffix.lower() == ".json":
+            return Coco([path], names, classes, ledger)
+        suffix = _format(path)
+        files = annotation_files(path, suffix)
+        if suffix == ".json":
+            return Coco(files, names, classes, ledger)
+        classes = _classes(path) if classes is None else classes
+        return FileEach(path, suffix, names, classes, ledger)
     return None
 
 
-def _open(path: Path, names: Names, classes: Sequence[str] | None, ledger: Ledger) -> Annotations:
-    if path.is_file() and path.suffix.lower() == ".json":
-        return Coco([path], names, classes, ledger)
+def _format(path: Path) -> str:
     if not path.is_dir():
         what = "is no .json file" if path.exists() else "does not exist"
         raise UserError(f"{path} {what}: give a COCO .json or a folder of annotations.")
@@ -323,13 +329,12 @@ def _open(path: Path, names: Names, classes: Sequence[str] | None, ledger: Ledge
     if len(kinds) != 1:
         held = " and ".join(kinds) or "no .json, .xml or .txt"
         raise UserError(f"{path} holds {held}: give a folder with annotations of one format.")
-    if kinds == [".json"]:
-        return Coco(annotation_files(path, ".json"), names, classes, ledger)
-    if classes is None:
-        near = [file for place in (path, path.parent) for file in sorted(place.iterdir())]
-        there = [file for file in near if file.name.lower() == CLASS_LIST and file.is_file()]
-        if not there:
-            text = f"{path} needs names of classes: give classes=... or {path / CLASS_LIST}."
-            raise UserError(text)
-        classes = [line.strip() for line in read_text(there[0]).splitlines() if line.strip()]
-    return FileEach(path, kinds[0], names, classes, ledger)
+    return kinds[0]
+
+
+def _classes(path: Path) -> list[str]:
+    near = [file for place in (path, path.parent) for file in sorted(place.iterdir())]
+    there = [file for file in near if file.name.lower() == CLASS_LIST and file.is_file()]
+    if not there:
+        raise UserError(f"{path} needs class names: give classes=... or {path / CLASS_LIST}.")
+    return [line.strip() for line in read_text(there[0]).splitlines() if line.strip()]

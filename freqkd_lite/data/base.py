@@ -40,15 +40,14 @@ class Pair:
 
 class PairSet(Dataset):
     """A split of a data set at one size. `has` lists what it can give, out of pairs, boxes,
-    masks and splits; `note` is the caveat printed with any result on it; `layout` says how its
-    files lie; `repairs` lists what was left out or changed while it was read, a sentence each."""
+    masks and splits; `note` is the caveat printed with any result on it; `repairs` lists what was
+    left out or changed while it was read, a sentence each."""
 
     name: str
     has: frozenset[str]
     classes: tuple[str, ...] = CLASSES
     mask_classes: tuple[str, ...] = ()
     note: str = ""
-    layout: str = ""
 
     def __init__(self, split: str, size: tuple[int, int], names: Sequence[str]):
         self.repairs: list[str] = []

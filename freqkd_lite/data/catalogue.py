@@ -8,7 +8,7 @@ from pathlib import Path
 import yaml
 from pydantic import BaseModel
 
-from freqkd_lite.data import REGISTRY, find_set
+from freqkd_lite.data.base import REGISTRY, find_set
 from freqkd_lite.data.download import Source
 from freqkd_lite.data.faults import Ledger
 from freqkd_lite.data.files import FilePairs
@@ -17,8 +17,7 @@ from freqkd_lite.errors import UserError
 
 class Entry(BaseModel):
     """One data set for `freqkd data describe`. `source` is set where the publisher lets anyone
-    download it, else `how` is the way to get it; `loader` says how to read a set that has no loader
-    of its own."""
+    download it, else `how` is the way to get it; `loader` says how to read it."""
 
     about: str
     has: str
@@ -27,20 +26,12 @@ class Entry(BaseModel):
     cite: str
     origin: str
     how: str = ""
-    loader: str = ""
+    loader: str
     source: Source | None = None
 
 
 _TEXT = Path(__file__).with_name("catalogue.yaml").read_text(encoding="utf-8")
 CATALOGUE = {name: Entry(**entry) for name, entry in yaml.safe_load(_TEXT).items()}
-
-
-def loader(name: str) -> str:
-    """How `freqkd_lite.data` reads a set."""
-    if name not in REGISTRY:
-        return f"none of its own: {CATALOGUE[name].loader}"
-    layout = find_set(name).layout
-    return f"load({name!r})" + (f": {layout}" if layout else "")
 
 
 def find(name: str) -> str:

@@ -80,8 +80,7 @@ class Shift:
 
 
 def shared_shift(offsets: Sequence[Offset]) -> Shift:
-    """The shift of a set from those of its pairs. The median of their lengths would not do: noise
-    has a length as well."""
+    """The shift of a set from those of its pairs."""
     clear = [(o.right, o.down, o.noise) for o in offsets if o.clear]
     if not clear:
         return Shift(len(offsets), 0)
@@ -101,8 +100,9 @@ def shared_shift(offsets: Sequence[Offset]) -> Shift:
 
 @dataclass
 class Report:
-    """What was found in the records `names`. `problems` are what loading refuses; `coloured` and
-    `even` are infrared files in false colours, and of more than 8 bits with hardly any content."""
+    """What was found in the records `names`. `problems` are faults that loading refuses; `coloured`
+    and `even` are infrared files in false colours, and of more than 8 bits with hardly any content.
+    """
 
     survey: Survey
     total: int
@@ -140,7 +140,7 @@ def check(
 
     Raises `UserError` where there is no data at all.
     """
-    found = survey(name, root, pixels=False, **options)
+    found = survey(name, root, **options)
     records = {record.name: record for record in found.collection.records}
     if not records:
         raise UserError(found.problems[0].sentence)

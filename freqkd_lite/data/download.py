@@ -6,12 +6,10 @@ so that no program ever meets a set with pictures missing.
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import time
 import zipfile
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -19,10 +17,10 @@ import requests
 from tqdm import tqdm
 
 from freqkd_lite.errors import UserError
-from freqkd_lite.store import sha256_file
+from freqkd_lite.store import sha256_file, write_json
 
 CHECKSUMS = Path(__file__).parent / "checksums"
-TRIES = 6  # a transfer that breaks is taken up again after 1, 2, 4, 8 and 16 seconds
+TRIES = 6  # a broken transfer is resumed after 1, 2, 4, 8 and 16 seconds
 TIMEOUT = (15, 60)  # seconds to connect, and without a byte
 CHUNK = 1 << 16
 
@@ -48,25 +46,21 @@ def known(name: str) -> dict[str, str]:
 
 
 def fetch(
-    session: requests.Session,
-    url: str,
-    path: Path,
-    checksum: str | None = None,
-    bar: tqdm | None = None,
-    wait: Callable[[float], None] = time.sleep,
+    session: requests.Session, url: str, path: Path, checksum: str | None = None, bar=None
 ) -> None:
-    """Download `url` to `path` by way of PATH.part, which a later call takes up where it ended.
+    """Download `url` to `path` by way of PATH.part, which a later call resumes.
 
     `UserError` when the server refuses, keeps breaking off, or sends other bytes than `checksum`
-    (SHA-256); what is wrong is thrown away, what is unfinished stays as PATH.part.
+    (SHA-256): those are thrown away. What is unfinished stays as PATH.part.
     """
     part = path.with_name(path.name + ".part")
-    before, why = (bar.n if bar is not None else 0), ""
+    bar = tqdm(disable=True) if bar is None else bar
+    bar.update(part.stat().st_size if part.exists() else 0)
     for attempt in range(TRIES):
         if attempt:
-            wait(2.0 ** (attempt - 1))
+            time.sleep(2.0 ** (attempt - 1))
         try:
-            _transfer(session, url, part, lambda done: bar and bar.update(before + done - bar.n))
+            _transfer(session, url, part, bar)
             break
         except requests.HTTPError as error:
             why = f"{error.response.status_code} {error.response.reason}"
@@ -79,39 +73,33 @@ def fetch(
             why = type(error).__name__
     else:
         raise UserError(
-            f"{url} broke off {TRIES} times (last: {why}): run the same command again, it goes on "
-            "from what is here."
+            f"{url} broke off {TRIES} times (last: {why}): run the same command again to resume."
         )
     if checksum and sha256_file(part) != checksum:
         part.unlink()
         raise UserError(
-            f"{url} sent other bytes than this package knows (SHA-256 should be {checksum}), and "
-            "they were thrown away: try again, and if it stays so, the publisher changed the file."
+            f"{url} sent other bytes than the known ones (SHA-256 should be {checksum}), which "
+            "were thrown away: try again; if it stays so, the publisher changed the file."
         )
     os.replace(part, path)
 
 
-def _transfer(
-    session: requests.Session, url: str, part: Path, tell: Callable[[int], object]
-) -> None:
-    """One request; appends where the server goes on where we ended, starts anew where not."""
+def _transfer(session: requests.Session, url: str, part: Path, bar: tqdm) -> None:
+    """One request; appends where the server resumes at our end, starts anew where not."""
     have = part.stat().st_size if part.exists() else 0
     # Packed transfers can't be resumed by position, so none is asked for.
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
     with session.get(url, headers=headers, stream=True, timeout=TIMEOUT) as answer:
-        span = answer.headers.get("Content-Range", "")
-        if answer.status_code == 416 and span == f"bytes */{have}":
+        status, span = answer.status_code, answer.headers.get("Content-Range", "")
+        if status == 416 and span == f"bytes */{have}":
             return  # all of it was here already
-        if answer.status_code == 416 or (
-            answer.status_code == 206 and not span.startswith(f"bytes {have}-")
-        ):
+        if status == 416 or (status == 206 and not span.startswith(f"bytes {have}-")):
             part.unlink()
-            raise requests.ConnectionError("the server can't go on from there")
+            raise requests.ConnectionError("the server can't resume there")
         answer.raise_for_status()
-        with part.open("ab" if answer.status_code == 206 else "wb") as stream:
+        with part.open("ab" if status == 206 else "wb") as stream:
             for block in answer.iter_content(CHUNK):
-                stream.write(block)
-                tell(stream.tell())
+                bar.update(stream.write(block))
 
 
 def ours(path: str, folders: dict[str, str]) -> str | None:
@@ -141,7 +129,7 @@ def unpack(archive: Path, folder: Path, folders: dict[str, str]) -> None:
                     f"{archive} holds none of {', '.join(folders)}: the publisher changed its "
                     "layout; unpack it by hand."
                 )
-            room(folder, sum(member.file_size for member, _ in wanted))
+            need_room(folder, sum(member.file_size for member, _ in wanted))
             for member, path in tqdm(wanted, desc="unpacked", unit="file", leave=False):
                 target = folder / path
                 target.parent.mkdir(parents=True, exist_ok=True)
@@ -154,7 +142,7 @@ def unpack(archive: Path, folder: Path, folders: dict[str, str]) -> None:
         ) from error
 
 
-def room(folder: Path, needed: int) -> None:
+def need_room(folder: Path, needed: int) -> None:
     """`UserError` when the disk that `folder` lies on has not `needed` bytes left."""
     free = shutil.disk_usage(folder).free
     if free < needed:
@@ -164,86 +152,75 @@ def room(folder: Path, needed: int) -> None:
         )
 
 
-def wrong_files(folder: Path, name: str, every: bool) -> list[str]:
-    """The known files of a set that differ in `folder`, and with `every` those missing too."""
+def wrong_files(folder: Path, name: str) -> list[str]:
+    """The known files of a set that are missing in `folder` or differ."""
     wrong = []
     for path, checksum in known(name).items():
-        file = folder / path
-        if file.is_file():
-            wrong += [] if sha256_file(file) == checksum else [f"{path} differs"]
-        elif every:
+        if not (folder / path).is_file():
             wrong.append(f"{path} is missing")
+        elif sha256_file(folder / path) != checksum:
+            wrong.append(f"{path} differs")
     return wrong
 
 
-def get(
-    name: str,
-    source: Source,
-    root: Path,
-    progress: bool = True,
-    wait: Callable[[float], None] = time.sleep,
-) -> Path:
+def get(name: str, source: Source, root: Path) -> Path:
     """Download the set `name` into root/NAME in the layout that `data.load` expects; returns it.
 
     A set that is there is checked instead. `origin.json` beside the files says where they came
     from and how many of them were compared with a known checksum.
     """
+    final, work = root / name, root / f"{name}.part"
     try:
-        return _get(name, source, root, progress, wait)
+        for place in (root, final):
+            if place.is_file():
+                raise UserError(f"{place} is a file: name a folder by --root.")
+        if final.exists():
+            if wrong := wrong_files(final, name):
+                raise UserError(
+                    f"{final} exists and {len(wrong)} of its files are not the published ones "
+                    f"(first: {wrong[0]}): move it away, or name another place with --root."
+                )
+            return final
+        work.mkdir(parents=True, exist_ok=True)
+        need_room(work, source.size + source.unpacked)
+        with (
+            requests.Session() as session,
+            tqdm(total=source.size, desc=name, unit="B", unit_scale=True) as bar,
+        ):
+            collect = _fetch_files if source.url.endswith("/") else _fetch_archive
+            collect(session, name, source, work, bar)
+        if wrong := wrong_files(work, name):
+            raise UserError(
+                f"{len(wrong)} files from {source.url} are not those this package knows (first: "
+                f"{wrong[0]}): the publisher changed the set; it stays unfinished in {work}."
+            )
+        origin = {"schema": "freqkd-origin/1", "url": source.url, "verified": source.verified}
+        origin |= {"files": sum(path.is_file() for path in work.rglob("*"))}
+        write_json(work / "origin.json", origin | {"checked": len(known(name))})
+        os.replace(work, final)
     except OSError as error:  # no right to write there, or the disk is full
         raise UserError(
-            f"{root} can't be written ({error.strerror or error}): mend that, or name another "
+            f"{root} can't be written ({error.strerror or error}): fix that, or name another "
             "place with --root; what is downloaded stays."
         ) from error
-
-
-def _get(
-    name: str, source: Source, root: Path, progress: bool, wait: Callable[[float], None]
-) -> Path:
-    final = root / name
-    if final.is_file() or root.is_file():
-        raise UserError(f"{final if final.is_file() else root} is a file: name a folder by --root.")
-    if final.exists():
-        wrong = wrong_files(final, name, every=True)
-        if wrong:
-            raise UserError(
-                f"{final} exists and {len(wrong)} of its files are not the published ones (first: "
-                f"{wrong[0]}): move the folder away, or name another place with --root."
-            )
-        return final
-    work = root / f"{name}.part"
-    work.mkdir(parents=True, exist_ok=True)
-    room(work, source.size + source.unpacked)
-    with (
-        requests.Session() as session,
-        tqdm(total=source.size, desc=name, unit="B", unit_scale=True, disable=not progress) as bar,
-    ):
-        if source.url.endswith("/"):
-            theirs = {mine: place for place, mine in source.folders.items()}
-            for path, checksum in known(name).items():
-                target = work / path
-                if target.is_file() and sha256_file(target) == checksum:
-                    bar.update(target.stat().st_size)
-                    continue
-                target.parent.mkdir(parents=True, exist_ok=True)
-                folder, file = path.rsplit("/", 1)
-                address = f"{source.url}{theirs[folder]}/{file}"
-                fetch(session, address, target, checksum, bar, wait)
-        else:
-            archive = work / "archive.zip"
-            if not archive.exists():
-                fetch(session, source.url, archive, None, bar, wait)
-            unpack(archive, work, source.folders)
-            archive.unlink()
-    wrong = wrong_files(work, name, every=True)
-    if wrong:
-        raise UserError(
-            f"{len(wrong)} files from {source.url} are not those this package knows (first: "
-            f"{wrong[0]}): the publisher changed the set; it stays unfinished in {work}."
-        )
-    files = [path for path in work.rglob("*") if path.is_file()]
-    origin = {"schema": "freqkd-origin/1", "url": source.url, "files": len(files)}
-    origin |= {"checked": len(known(name)), "verified": source.verified}
-    (work / "origin.json").write_text(json.dumps(origin, indent=1) + "\n")
-    os.replace(work, final)
     return final
+
+
+def _fetch_files(session: requests.Session, name: str, source: Source, work: Path, bar) -> None:
+    theirs = {mine: place for place, mine in source.folders.items()}
+    for path, checksum in known(name).items():
+        target = work / path
+        if target.is_file() and sha256_file(target) == checksum:
+            bar.update(target.stat().st_size)
+            continue
+        target.parent.mkdir(parents=True, exist_ok=True)
+        folder, file = path.rsplit("/", 1)
+        fetch(session, f"{source.url}{theirs[folder]}/{file}", target, checksum, bar)
+
+
+def _fetch_archive(session: requests.Session, name: str, source: Source, work: Path, bar) -> None:
+    archive = work / "archive.zip"
+    if not archive.exists():
+        fetch(session, source.url, archive, None, bar)
+    unpack(archive, work, source.folders)
+    archive.unlink()

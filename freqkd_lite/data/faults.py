@@ -1,4 +1,4 @@
-"""What is wrong with the files of a data set: raised at once, repaired and listed, or collected."""
+"""Faults in the files of a data set: raised at once, repaired and listed, or collected."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from freqkd_lite.errors import UserError
+
+LEFT_OUT = "left out"
 
 
 def read_text(path: Path) -> str:
@@ -26,7 +28,7 @@ def read_json(path: Path) -> object:
     try:
         return json.loads(read_text(path))
     except (json.JSONDecodeError, RecursionError) as error:
-        raise UserError(f"{path} is no valid JSON ({error}): mend it or write it anew.") from error
+        raise UserError(f"{path} is no valid JSON ({error}): fix it or write it anew.") from error
 
 
 @dataclass(frozen=True)
@@ -39,11 +41,9 @@ class Problem:
 
 
 class Ledger:
-    """Where readers report. Strict by default: the first fault is raised as `UserError`.
-
-    `collect` keeps all of them in `problems` instead, for a check. `repair` mends what can be
-    mended (a box that sticks out); each mending is a line of `repairs`.
-    """
+    """Where readers report. Strict by default: the first fault is raised as `UserError`. `collect`
+    gathers all of them in `problems` instead. `repair` repairs what can be repaired (a box that
+    sticks out); each repair is a line of `repairs`."""
 
     def __init__(self, collect: bool = False, repair: bool = False):
         self.collect, self.repair = collect, repair
@@ -55,8 +55,10 @@ class Ledger:
             raise UserError(sentence)
         self.problems.append(Problem(kind, Path(file), sentence))
 
-    def mend(self, kind: str, file: Path, wrong: str, remedy: str, done: str) -> None:
-        """A fault that `repair` can mend: `wrong` says what is wrong, `done` what repair does."""
+    def repairable(
+        self, kind: str, file: Path, wrong: str, remedy: str, done: str = LEFT_OUT
+    ) -> None:
+        """A fault that can be repaired: what is `wrong`, and what is `done` in a repair."""
         if self.repair:
             self.repairs.append(f"{wrong}: {done}")
         else:

@@ -1,4 +1,4 @@
-"""Sets of pairs that lie in files: found, inspected before use, read one by one.
+"""Sets of pairs in files: found, inspected before use, read one by one.
 
 All that can be seen without decoding a picture (counterparts, sizes, boxes, splits) is checked when
 a set is loaded, so that a run of hours does not end at a bad file; `survey` lists all faults.
@@ -33,8 +33,8 @@ from freqkd_lite.store import digest, sha256_file
 
 
 class Options(BaseModel):
-    """What every set in files takes. `unpaired="skip"` leaves out pictures without counterpart,
-    `repair=True` mends boxes (see `annotations`); either is listed in the set's `repairs`."""
+    """Options of every set in files. `unpaired="skip"` leaves out pictures without counterpart,
+    `repair=True` repairs boxes (see `annotations`); both are listed in the set's `repairs`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -55,7 +55,7 @@ class Options(BaseModel):
 
 @dataclass
 class Collection:
-    """A data set as its files say: all records, the names in each split, and the boxes."""
+    """All records of a data set, the names in each split, and the boxes."""
 
     records: list[Record]
     splits: dict[str, list[str]]
@@ -68,8 +68,8 @@ class Collection:
 
 @dataclass
 class Inspected:
-    """What is known of a record without decoding it: (height, width) in pixels, whether infrared
-    has more than 8 bits, boxes (N, 4) x0 y0 x1 y1 in pixels and labels (N,)."""
+    """A record without decoding it: (height, width) in pixels, whether infrared has more than 8
+    bits, boxes (N, 4) x0 y0 x1 y1 in pixels and labels (N,)."""
 
     size: tuple[int, int]
     deep: bool
@@ -78,18 +78,18 @@ class Inspected:
 
 
 def look_at(record: Record, boxes: Annotations | None, ledger: Ledger) -> Inspected | None:
-    """A record without decoding its pictures; None where a fault was collected that hides it."""
+    """A record without decoding its pictures; None where a collected fault hides it."""
     found = None
     with ledger.watch("unreadable", record.infrared):
         found = Inspected(*image_header(record.infrared))
     if record.visible is not None:
         with ledger.watch("unreadable", record.visible):
-            sizes = [image_header(record.visible)[0], found and found.size]
-            if found and sizes[0] != sizes[1]:
-                ours, theirs = (f"{height}x{width}" for height, width in sizes)
+            height, width = image_header(record.visible)[0]
+            if found and found.size != (height, width):
                 text = (
-                    f"{record.visible} has {ours} pixels (height x width) and {record.infrared} "
-                    f"{theirs}: a pair must be aligned and of one size, so resample one of them."
+                    f"{record.visible} has {height}x{width} pixels (height x width) and "
+                    f"{record.infrared} {found.size[0]}x{found.size[1]}: a pair must be aligned "
+                    "and of one size, so resample one of them."
                 )
                 ledger.fault("different sizes", record.infrared, text)
     if found and boxes:
@@ -99,17 +99,13 @@ def look_at(record: Record, boxes: Annotations | None, ledger: Ledger) -> Inspec
 
 
 class FilePairs(PairSet):
-    """A set of pairs in files, at one size. A subclass says in `collect` where they lie.
-
-    Pictures of another aspect than `size` are cut about their centre, never distorted (see
-    `base.at_size`). The split "all" holds every picture. Options: see `Options`.
-    """
+    """A set of pairs in files, at one size (see `base.at_size`); a subclass says in `collect` where
+    they lie. The split "all" holds every picture."""
 
     has = frozenset({"pairs", "boxes", "splits"})
     Options: type[Options] = Options
 
-    def __init__(self, split: str, size: tuple[int, int], root: str | Path | None = None,
-                 limit: int | None = None, **options: object):  # fmt: skip
+    def __init__(self, split: str, size: tuple[int, int], root=None, limit=None, **options: object):
         checked = self.Options.of(self.name, options)
         ledger = Ledger(repair=checked.repair)
         collection = self.collect(root, ledger, checked)
@@ -120,14 +116,11 @@ class FilePairs(PairSet):
         self.records = [by_name[name] for name in self.names]
         self._seen = [look_at(record, collection.boxes, ledger) for record in self.records]
         self.repairs = ledger.repairs
-        lacks = set() if self.records[0].visible else {"pairs"}
-        self.classes = ()
-        if collection.boxes is None:
-            lacks.add("boxes")
-        else:
-            self.classes = collection.boxes.classes
+        given = {"pairs": self.records[0].visible, "boxes": collection.boxes, "splits": True}
+        self.has = type(self).has & {kind for kind, source in given.items() if source}
+        self.classes = collection.boxes.classes if collection.boxes else ()
+        if collection.boxes:
             self._count_crops()
-        self.has = type(self).has - lacks
         notes = [self.note, collection.note]
         if deep := sum(seen.deep for seen in self._seen):
             notes.append(f"{deep} of {len(self)} infrared: {STRETCHED}")
@@ -161,13 +154,11 @@ class FilePairs(PairSet):
         boxes = seen.boxes
         if boxes is not None:
             boxes = tv_tensors.BoundingBoxes(boxes, format="XYXY", canvas_size=seen.size)
-        pair = Pair(
-            record.name, visible, infrared, boxes, seen.labels, time_of_day=record.time_of_day
-        )
+        time = record.time_of_day
+        pair = Pair(record.name, visible, infrared, boxes, seen.labels, time_of_day=time)
         return at_size(pair, self.size)
 
     def fingerprint(self) -> str:
-        """Of the pictures' content, the boxes, their classes, and the way they are read."""
         parts: list[object] = [self.name, self.split, self.size, self.classes, STRETCHED]
         for record, seen in zip(self.records, self._seen, strict=True):
             files = [path and checksum(path) for path in (record.visible, record.infrared)]
@@ -189,8 +180,7 @@ def checksum(path: Path) -> str:
 
 @dataclass
 class Survey:
-    """All that a check needs: the collection, what was seen of each record by name, every problem
-    and repair."""
+    """The collection, what was seen of each record by name, every problem and repair."""
 
     name: str
     collection: Collection
@@ -199,14 +189,9 @@ class Survey:
     repairs: list[str]
 
 
-def survey(
-    name: str, root: str | Path | None = None, pixels: bool = True, **options: object
-) -> Survey:
-    """Look at a whole set and list what is wrong with it, instead of raising the first fault.
-
-    `pixels` also decodes every picture. A record whose head can't be read has no entry in
-    `inspected`. Raises `UserError` only for an unknown name or option.
-    """
+def survey(name: str, root: str | Path | None = None, **options: object) -> Survey:
+    """List what is wrong with a whole set, instead of raising the first fault; see `check.check`,
+    which also decodes the pictures. `UserError` only for an unknown name or option."""
     kind = find_set(name)
     if not issubclass(kind, FilePairs):
         raise unknown("data set in files", name, [n for n in REGISTRY if n != "scenes"])
@@ -219,9 +204,5 @@ def survey(
     for record in collection.records:
         if found := look_at(record, collection.boxes, ledger):
             seen[record.name] = found
-        for modality in ("visible", "infrared") if found and pixels else ():
-            if path := getattr(record, modality):
-                with ledger.watch("unreadable", path):
-                    read_image(path, modality)
     problems = list(dict.fromkeys(ledger.problems))
     return Survey(name, collection, seen, problems, ledger.repairs)

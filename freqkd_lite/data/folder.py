@@ -24,7 +24,7 @@ import yaml
 from freqkd_lite.data.annotations import open_boxes
 from freqkd_lite.data.faults import Ledger, read_text
 from freqkd_lite.data.files import Collection, FilePairs, Options
-from freqkd_lite.data.matching import SHARES, matched, read_splits, share_out
+from freqkd_lite.data.matching import SHARES, match, read_splits, share_out
 from freqkd_lite.errors import UserError
 
 # What a folder or file below the root is taken for by its name, whatever its case.
@@ -59,7 +59,7 @@ def _at_root(root: Path) -> dict[str, object]:
             options = yaml.safe_load(read_text(file))
         except yaml.YAMLError as error:
             where = " ".join(str(error).split())
-            raise UserError(f"{file} is no valid YAML ({where}): mend it.") from error
+            raise UserError(f"{file} is no valid YAML ({where}): fix it.") from error
         if not isinstance(options, dict) or options.get("infrared") is None:
             raise UserError(f"{file} must name a folder, as in 'infrared: thermal/': add the line.")
         return FolderOptions.of(file, options).model_dump(exclude_unset=True)
@@ -81,7 +81,6 @@ def _at_root(root: Path) -> dict[str, object]:
 
 class Folder(FilePairs):
     name = "folder"
-    layout = "visible=..., infrared=..., boxes=...: COCO, YOLO or VOC boxes; or root=..."
     Options = FolderOptions
 
     @classmethod
@@ -99,15 +98,15 @@ class Folder(FilePairs):
             None if path is None else base / path.expanduser()
             for path in (options.visible, options.infrared, options.boxes, options.split_files)
         )
-        records, names = matched(visible, infrared, ledger, options.unpaired)
+        records, names = match(visible, infrared, ledger, options.unpaired)
         if lists is not None:
             splits, note = read_splits(lists, names, ledger), f"Split by {lists.name}."
         else:
             shares = dict(zip(SHARES, options.shares, strict=True))
             splits = share_out(names.used, shares, options.split_seed)
-            said = ", ".join(f"{100 * share:.3g} % {split}" for split, share in shares.items())
+            parts = ", ".join(f"{100 * share:.3g} % {split}" for split, share in shares.items())
             note = (
-                f"Split by seed {options.split_seed} into {said}. Neighbouring frames of a video "
+                f"Split by seed {options.split_seed} into {parts}. Neighbouring frames of a video "
                 "may lie on both sides."
             )
         boxes = where and open_boxes(where, names, options.classes, ledger)

@@ -1,4 +1,4 @@
-"""Who belongs to whom, by file name: pictures to their counterparts, names to splits."""
+"""Pairs and splits by file name."""
 
 from __future__ import annotations
 
@@ -7,17 +7,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from freqkd_lite.data.faults import Ledger, Problem, read_json, read_text
+from freqkd_lite.data.faults import Ledger, read_json, read_text
 from freqkd_lite.data.images import SUFFIXES
 from freqkd_lite.errors import UserError
 from freqkd_lite.store import sha256
 
-# Parts of file names that tell the spectrum and not the scene: "0001_rgb" and "0001_thermal" match.
+# Parts of file names for the spectrum and not the scene: "0001_rgb" and "0001_thermal" match.
 SPECTRUM = "visible|vis|vi|rgb|colou?r|infrared|ir|thermal|lwir|previewdata"
 _AFFIX = re.compile(rf"(?:^|(?<=/))(?:{SPECTRUM})[_\-. ]|[_\-. ](?:{SPECTRUM})$", re.IGNORECASE)
-
-
-SHARES = {"train": 0.6, "val": 0.2, "test": 0.2}  # where nobody says how to split
+SHARES = {"train": 0.6, "val": 0.2, "test": 0.2}  # the default
 
 
 @dataclass(frozen=True)
@@ -51,61 +49,51 @@ def list_images(folder: Path) -> list[Path]:
     return [folder / path for path in shown]
 
 
-def match(visible: Path | None, infrared: Path) -> tuple[list[Record], list[Problem]]:
-    """Pairs by file name, and what stands in the way: pictures without counterpart, two of one
-    name, no match at all. `visible=None` makes records of infrared alone.
+def match(
+    visible: Path | None, infrared: Path, ledger: Ledger, unpaired: str = "refuse"
+) -> tuple[list[Record], Names]:
+    """Pairs by file name, and the names that lists may use. Reports pictures without counterpart,
+    which unpaired="skip" leaves out, and two of one name. `visible=None` makes records of infrared
+    alone.
 
     Names are compared without suffix, and without a first or last part that tells the spectrum
-    (`SPECTRUM`). Raises `UserError` for a folder that is absent or empty."""
-    problems: list[Problem] = []
-    sides: list[dict[str, Path]] = []
-    folders = [Path(folder) for folder in (visible, infrared) if folder is not None]
-    for folder in folders:
-        files: dict[str, Path] = {}
-        for path in list_images(folder):
-            name = name_of(path.relative_to(folder).as_posix())
-            if name in files:
-                text = f"{path} and {files[name]} are both called {name!r}: rename or remove one."
-                problems.append(Problem("listed twice", path, text))
-            files.setdefault(name, path)
-        sides.append(files)
+    (`SPECTRUM`). Raises `UserError` for a folder that is absent or empty, or if nothing matches.
+    """
+    warm = _by_name(infrared, ledger)
     if visible is None:
-        return [Record(name, None, path) for name, path in sides[0].items()], problems
-    seen, warm = sides
+        return [Record(name, None, path) for name, path in warm.items()], Names(warm)
+    seen = _by_name(visible, ledger)
     if not seen.keys() & warm.keys():
-        examples = [", ".join(path.name for path in list(side.values())[:3]) for side in sides]
-        text = (
+        examples = [", ".join(p.name for p in list(side.values())[:3]) for side in (seen, warm)]
+        raise UserError(
             f"No file of {visible} matches one of {infrared}: there are {examples[0]} on the one "
             f"side and {examples[1]} on the other; give both files of a pair the same name."
         )
-        return [], [*problems, Problem("nothing matched", Path(visible), text)]
+    skipped = []
     for side, other, folder in ((seen, warm, infrared), (warm, seen, visible)):
         for name in sorted(side.keys() - other.keys()):
+            if unpaired == "skip":
+                ledger.repairs.append(f"{side[name]} has no counterpart: left out.")
+                skipped.append(name)
+                continue
             text = (
                 f"{side[name]} has no counterpart, {folder} holds no {name!r}: add it, take the "
                 "picture out, or set unpaired='skip'."
             )
-            problems.append(Problem("missing counterpart", side[name], text))
-    return [Record(name, path, warm[name]) for name, path in seen.items() if name in warm], problems
+            ledger.fault("missing counterpart", side[name], text)
+    pairs = [Record(name, path, warm[name]) for name, path in seen.items() if name in warm]
+    return pairs, Names([record.name for record in pairs], skipped)
 
 
-def matched(
-    visible: Path | None, infrared: Path, ledger: Ledger, unpaired: str
-) -> tuple[list[Record], Names]:
-    """`match`, reported to the ledger: the records, and the names that lists may use, among them
-    those of pictures left out by unpaired="skip"."""
-    records, problems = match(visible, infrared)
-    skipped = []
-    for problem in problems:
-        if problem.kind == "nothing matched":
-            raise UserError(problem.sentence)
-        if problem.kind == "missing counterpart" and unpaired == "skip":
-            ledger.repairs.append(f"{problem.file} has no counterpart: left out.")
-            home = visible if problem.file.is_relative_to(visible) else infrared
-            skipped.append(name_of(problem.file.relative_to(home).as_posix()))
-        else:
-            ledger.fault(problem.kind, problem.file, problem.sentence)
-    return records, Names([record.name for record in records], skipped)
+def _by_name(folder: Path, ledger: Ledger) -> dict[str, Path]:
+    files: dict[str, Path] = {}
+    for path in list_images(folder):
+        name = name_of(path.relative_to(folder).as_posix())
+        if name in files:
+            text = f"{path} and {files[name]} are both called {name!r}: rename or remove one."
+            ledger.fault("listed twice", path, text)
+        files.setdefault(name, path)
+    return files
 
 
 class Names:

@@ -9,7 +9,7 @@ from freqkd_lite.data.annotations import Coco, open_boxes
 from freqkd_lite.data.base import CLASSES, data_root
 from freqkd_lite.data.faults import Ledger
 from freqkd_lite.data.files import Collection, FilePairs, Options
-from freqkd_lite.data.matching import SHARES, Names, Record, matched, read_splits, share_out
+from freqkd_lite.data.matching import SHARES, Names, Record, match, read_splits, share_out
 from freqkd_lite.errors import UserError
 
 FRAMES = "they are frames of videos, so neighbours may lie on both sides"
@@ -39,17 +39,13 @@ class Msrs(Published):
     name = "msrs"
     folders, markers = ("msrs361", "msrs"), ("ir",)
     note = "MSRS: its infrared is contrast-enhanced by its authors; boxes drawn on infrared."
-    layout = (
-        "msrs361/: vi/NAME, ir/NAME (.jpg, .png or .webp; NAME ends in D by day, N by night), "
-        "boxes_ir/NAME.txt (YOLO: person, bicycle, car), split.json (names of train, val, test)"
-    )
 
     @classmethod
     def read(cls, home: Path, ledger: Ledger, options: Options) -> Collection:
         listing = home / "split.json"
         if not listing.is_file():
             raise UserError(f"{listing} is missing: it lists the names of train, val and test.")
-        records, names = matched(home / "vi", home / "ir", ledger, options.unpaired)
+        records, names = match(home / "vi", home / "ir", ledger, options.unpaired)
         times = {"D": "day", "N": "night"}
         records = [
             replace(record, time_of_day=times.get(record.name[-1], "")) for record in records
@@ -68,16 +64,12 @@ class RoadScene(Published):
         "RoadScene: thermal noise was removed by its authors; no split is published: train, val "
         f"and test are 0.6, 0.2 and 0.2 by seed 0, and {FRAMES}."
     )
-    layout = (
-        "roadscene/: vi/FLIR_*.jpg and ir/FLIR_*.jpg of the same names, or as published "
-        "crop_LR_visible/ and cropinfrared/"
-    )
 
     @classmethod
     def read(cls, home: Path, ledger: Ledger, options: Options) -> Collection:
         ours = (home / "ir").is_dir()
         visible, infrared = ("vi", "ir") if ours else ("crop_LR_visible", "cropinfrared")
-        records, names = matched(home / visible, home / infrared, ledger, options.unpaired)
+        records, names = match(home / visible, home / infrared, ledger, options.unpaired)
         return Collection(records, share_out(names.used, SHARES, seed=0))
 
 
@@ -101,17 +93,13 @@ class HitUav(Published):
         "HIT-UAV: infrared alone, boxes of DontCare left out; where no val is published it is an "
         f"eighth of train by seed 0, and {FRAMES}."
     )
-    layout = (
-        "hituav/ or normal_json/: train/*.jpg, test/*.jpg, annotations/train.json and test.json "
-        "(COCO's, with the keys 'annotation' and 'filename'); val/ and val.json if there are some"
-    )
 
     @classmethod
     def read(cls, home: Path, ledger: Ledger, options: Options) -> Collection:
         parts = [part for part in ("train", "val", "test") if (home / part).is_dir()]
         records = []
         for part in parts:
-            found, _ = matched(None, home / part, ledger, options.unpaired)
+            found, _ = match(None, home / part, ledger, options.unpaired)
             records += [replace(record, name=f"{part}/{record.name}") for record in found]
         files = [home / "annotations" / f"{part}.json" for part in parts]
         names = Names(record.name for record in records)
@@ -125,13 +113,9 @@ class Llvip(Published):
     name = "llvip"
     folders, markers = ("LLVIP", "llvip"), ("infrared/train",)
     note = f"LLVIP: people alone; val is an eighth of train by seed 0, and {FRAMES}."
-    layout = (
-        "LLVIP/: visible/train, visible/test, infrared/train, infrared/test (*.jpg of the same "
-        "names), Annotations/*.xml (Pascal VOC, person)"
-    )
 
     @classmethod
     def read(cls, home: Path, ledger: Ledger, options: Options) -> Collection:
-        records, names = matched(home / "visible", home / "infrared", ledger, options.unpaired)
+        records, names = match(home / "visible", home / "infrared", ledger, options.unpaired)
         boxes = open_boxes(home / "Annotations", names, ("person",), ledger)
         return Collection(records, by_folder(records), boxes)

@@ -1,4 +1,4 @@
-"""Boxes of three formats: random ones survive a round trip, broken ones are named and told why."""
+"""Boxes of three formats: random ones survive a round trip, broken ones are named."""
 
 import json
 from pathlib import Path
@@ -162,56 +162,54 @@ def thing(*edges, name="person"):
     return f"<object><name>{name}</name><bndbox>{inside}</bndbox></object>"
 
 
-FAULTS = [  # how it is written, what the sentence says, boxes and repairs left after a repair
-    (text("a.txt", "0 .5 .5 .5"), "a.txt, line 1: expected 'class cx cy w h'.*mend", None),
-    (text("a.txt", "0 .5 .5 .5 .5 .9"), "a.txt, line 1: expected 'class cx cy w h'", None),
-    (text("a.txt", "\n0 .5 .5 x .5"), "a.txt, line 2: expected.*'0 .5 .5 x .5'", None),
-    (text("a.txt", "0 .5 .5 nan .5"), "a.txt, line 1: the box .* is not finite: mend", None),
-    (text("a.txt", b"\xff\xfe"), "a.txt is no text in UTF-8: save", None),
-    (text("a.txt", "3 .5 .5 .5 .5"), "a.txt, line 1: unknown class 'number 3'.*person.*repair", 0),
-    (text("a.txt", "0 .5 .5 0 .5"), "a.txt, line 1: the box .* has no area: mend.*repair", 0),
-    (text("a.txt", "0 .5 .5 -.1 .5"), "a.txt, line 1: the box .* has no area", 0),
-    (text("a.txt", "0 0 .5 .2 .5"), "line 1: the box -64 120 64 360 sticks out.*480x6", 1),
-    (text("a.txt", "0 2 .5 .2 .5"), "a.txt, line 1: the box .* no area inside the picture", 0),
-    (text("b.txt", "0 .5 .5 .5 .5"), "b.txt belongs to no picture: add it or remove", 0),
-    (text("a.xml", ""), "a.xml is no valid XML .*mend", None),
-    (text("a.xml", "<annotation>"), "a.xml is no valid XML", None),
-    (text("a.xml", "<html/>"), "a.xml is no Pascal VOC annotation but <html>", None),
-    (voc(thing(1, 2, 3)), "a.xml, object 1: <bndbox> needs numbers xmin", None),
-    (voc(thing(1, 2, 3, "four")), "a.xml, object 1: <bndbox> needs numbers", None),
-    (voc(thing(1, 2, 3, 4, name="cat")), "a.xml, object 1: unknown class 'cat'.*add it", 0),
-    (voc(thing(5, 2, 3, 4)), "a.xml, object 1: the box 5 2 3 4 has no area", 0),
-    (voc(thing(1, 2, 641, 4)), "a.xml, object 1: the box 1 2 641 4 sticks out", 1),
-    (voc("<size><width>1</width><height>2</height></size>"), "a.xml: it is for 2x1 pixels", None),
-    (text("b.json", "{"), "b.json is no valid JSON .*mend", None),
-    (text("b.json", "[1]"), "b.json: its content=.*COCO", None),
-    (coco(images=lambda v: None), "boxes.json: images=.*input should be a valid list", None),
-    (coco(images=lambda v: v * 2), "images.1: 'a.jpg' or its id 5 is listed twice: keep", None),
-    (coco(images=lambda v: [*v, {**v[0], "id": 7}]), "images.1: 'a.jpg' or its id 7 is list", None),
-    (coco(images=first(height=9)), "image 'a': it is for 9x640 pixels.*480x640", None),
-    (
-        coco(images=lambda v: [*v, {"id": 7, "file_name": "z/nowhere.png"}]),
-        "images.1: there is no picture 'z/nowhere.png': add it or take it off.*repair",
-        1,
-    ),
-    (coco(annotations=first(bbox=[1, 2, 3])), r"annotations.0.bbox.3 is missing", None),
-    (coco(annotations=first(bbox=[1, 2, 3, 10**400])), r"annotations.0.bbox.3=", None),
-    (coco(annotations=first(image_id=6)), "annotations.0: there is no image with the id 6", 0),
-    (coco(annotations=first(category_id=6)), "annotations.0: unknown class 'number 6'", 0),
-    (coco(annotations=first(bbox=[1, 2, 0, 3])), "annotations.0: the box 1 2 1 5 has no area", 0),
-    (coco(annotations=first(bbox=[-9, 2, 20, 3])), "annotations.0: the box -9 2 11 5 sticks", 1),
-    (coco(annotations=first(bbox=[3, 2, 1e-9, 3])), "annotations.0: the box .* no area", 0),
-]  # fmt: skip
+BAD, CLASS, AREA, OUT = "annotation", "unknown class", "box without area", "box outside"
+ABSENT, SIZES, TWICE = "absent image", "different sizes", "listed twice"
+FAULTS = [  # how it is written, kind of fault, place, boxes left after a repair
+    (text("a.txt", "0 .5 .5 .5"), BAD, "a.txt, line 1:", None),
+    (text("a.txt", "0 .5 .5 .5 .5 .9"), BAD, "a.txt, line 1:", None),
+    (text("a.txt", "\n0 .5 .5 x .5"), BAD, "a.txt, line 2:", None),
+    (text("a.txt", "0 .5 .5 nan .5"), BAD, "a.txt, line 1:", None),
+    (text("a.txt", b"\xff\xfe"), BAD, "a.txt", None),
+    (text("a.txt", "3 .5 .5 .5 .5"), CLASS, "a.txt, line 1:", 0),
+    (text("a.txt", "0 .5 .5 0 .5"), AREA, "a.txt, line 1:", 0),
+    (text("a.txt", "0 .5 .5 -.1 .5"), AREA, "a.txt, line 1:", 0),
+    (text("a.txt", "0 0 .5 .2 .5"), OUT, "line 1: the box -64 120 64 360 ", 1),
+    (text("a.txt", "0 2 .5 .2 .5"), OUT, "a.txt, line 1:", 0),
+    (text("b.txt", "0 .5 .5 .5 .5"), ABSENT, "b.txt", 0),
+    (text("a.xml", ""), BAD, "a.xml", None),
+    (text("a.xml", "<annotation>"), BAD, "a.xml", None),
+    (text("a.xml", "<html/>"), BAD, "a.xml", None),
+    (voc(thing(1, 2, 3)), BAD, "a.xml, object 1:", None),
+    (voc(thing(1, 2, 3, "four")), BAD, "a.xml, object 1:", None),
+    (voc(thing(1, 2, 3, 4, name="cat")), CLASS, "a.xml, object 1:", 0),
+    (voc(thing(5, 2, 3, 4)), AREA, "a.xml, object 1:", 0),
+    (voc(thing(1, 2, 641, 4)), OUT, "a.xml, object 1: the box 1 2 641 4 ", 1),
+    (voc("<size><width>1</width><height>2</height></size>"), SIZES, "a.xml: .* 2x1 ", None),
+    (text("b.json", "{"), BAD, "b.json", None),
+    (text("b.json", "[1]"), BAD, "b.json", None),
+    (coco(images=lambda v: None), BAD, "boxes.json: images=", None),
+    (coco(images=lambda v: v * 2), TWICE, "images.1:", None),
+    (coco(images=lambda v: [*v, {**v[0], "id": 7}]), TWICE, "images.1:", None),
+    (coco(images=first(height=9)), SIZES, "image 'a': .* 9x640 ", None),
+    (coco(images=lambda v: [*v, {"id": 7, "file_name": "z/none.png"}]), ABSENT, "images.1:", 1),
+    (coco(annotations=first(bbox=[1, 2, 3])), BAD, "annotations.0.bbox.3", None),
+    (coco(annotations=first(bbox=[1, 2, 3, 10**400])), BAD, "annotations.0.bbox.3=", None),
+    (coco(annotations=first(image_id=6)), ABSENT, "annotations.0:", 0),
+    (coco(annotations=first(category_id=6)), CLASS, "annotations.0:", 0),
+    (coco(annotations=first(bbox=[1, 2, 0, 3])), AREA, "annotations.0: the box 1 2 1 5", 0),
+    (coco(annotations=first(bbox=[-9, 2, 20, 3])), OUT, "annotations.0: the box -9 2 11 5", 1),
+    (coco(annotations=first(bbox=[3, 2, 1e-9, 3])), AREA, "annotations.0: the box .*", 0),
+]
 
 
-@pytest.mark.parametrize(("write", "message", "left"), FAULTS)
-def test_a_fault_is_named_and_repaired_only_on_demand(tmp_path, write, message, left):
+@pytest.mark.parametrize(("write", "kind", "place", "left"), FAULTS)
+def test_a_fault_is_named_and_repaired_only_on_demand(tmp_path, write, kind, place, left):
     path = write(tmp_path)
-    with pytest.raises(UserError, match=message) as caught:
+    with pytest.raises(UserError, match=place) as caught:
         read(path)
     assert "\n" not in str(caught.value) and str(tmp_path) in str(caught.value)
     _, ledger = read(path, collect=True)
-    assert str(caught.value) in [problem.sentence for problem in ledger.problems]
+    assert (kind, str(caught.value)) in [(p.kind, p.sentence) for p in ledger.problems]
     if left is None:
         with pytest.raises(UserError):
             read(path, repair=True)
@@ -238,21 +236,21 @@ def test_a_picture_without_annotation_is_refused_or_read_as_empty(tmp_path):
         (tmp_path / f"{name}.txt").write_text("")
     found = open_boxes(tmp_path, Names(["a", "b", "c"]), None, ledger)
     assert found.classes == ("person",) and found.read("a", SIZE, ledger) == []
-    with pytest.raises(UserError, match=r"c.txt is missing: add it .*repair=True"):
+    with pytest.raises(UserError, match="c.txt .*repair=True"):
         found.read("c", SIZE, ledger)
     ledger.repair = True
     assert found.read("c", SIZE, ledger) == []
-    assert ledger.repairs == [f"{tmp_path / 'c.txt'} is missing: read as a picture without boxes"]
+    assert len(ledger.repairs) == 1 and str(tmp_path / "c.txt") in ledger.repairs[0]
 
 
 @pytest.mark.parametrize(
     ("files", "message"),
     [
-        ({}, "holds no .json, .xml or .txt: give a folder"),
-        ({"a.txt": "", "a.xml": ""}, "holds .xml and .txt: give a folder"),
-        ({"a.txt": ""}, "needs names of classes: give classes=... or .*classes.txt"),
-        ({"a.txt": "", "classes.txt": "a\nb\na"}, "are a, b, a: name each of them once"),
-        ({"a.txt": "", "a_ir.txt": "", "classes.txt": "a"}, "are both for 'a': remove one"),
+        ({}, ".json, .xml or .txt"),
+        ({"a.txt": "", "a.xml": ""}, ".xml and .txt"),
+        ({"a.txt": ""}, "classes=.*classes.txt"),
+        ({"a.txt": "", "classes.txt": "a\nb\na"}, " a, b, a:"),
+        ({"a.txt": "", "a_ir.txt": "", "classes.txt": "a"}, "'a'"),
     ],
 )
 def test_a_folder_that_is_not_clear_is_refused(tmp_path, files, message):
@@ -260,7 +258,7 @@ def test_a_folder_that_is_not_clear_is_refused(tmp_path, files, message):
         (tmp_path / name).write_text(content)
     with pytest.raises(UserError, match=message):
         read(tmp_path, classes=None)
-    with pytest.raises(UserError, match="nowhere does not exist: give"):
+    with pytest.raises(UserError, match="nowhere"):
         read(Path(tmp_path / "nowhere"))
 
 
@@ -272,9 +270,7 @@ def test_crowds_are_no_objects_left_out_and_counted(tmp_path):
     path.write_text(json.dumps(content))
     found, ledger = read(path)
     assert found == [(0, (1.0, 2.0, 3.0, 4.0))] * 2
-    assert ledger.repairs == [
-        f"{path}, annotations.1: 2 crowds (no single objects) in this picture, left out."
-    ]
+    assert len(ledger.repairs) == 1 and "annotations.1: 2 crowds" in ledger.repairs[0]
 
 
 def test_a_voc_size_of_zero_is_taken_for_the_pictures_own(tmp_path):
@@ -283,13 +279,11 @@ def test_a_voc_size_of_zero_is_taken_for_the_pictures_own(tmp_path):
     for old, new in (("640</w", "0</w"), ("480</h", "0</h")):
         file.write_text(file.read_text().replace(old, new))
         if old == "640</w":  # only one side: a fault
-            with pytest.raises(UserError, match="a.xml: it is for 480x0 pixels"):
+            with pytest.raises(UserError, match="a.xml: .* 480x0 "):
                 read(tmp_path)
     found, ledger = read(tmp_path)
     assert found == boxes
-    assert ledger.repairs == [
-        f"{file}: its size is 0x0; the picture's own, 480x640 (height x width), is used."
-    ]
+    assert len(ledger.repairs) == 1 and str(file) in ledger.repairs[0]
 
 
 @pytest.mark.parametrize(("write", "suffix"), [(write_coco, "JSON"), (write_voc, "XML")])

@@ -38,72 +38,24 @@ def test_a_box_follows_its_picture_through_a_resize(msrs):
     assert (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1) == (10, 5, 20, 15)
     assert pair.visible[:, 10, 15].tolist() == pytest.approx([1, 0, 0], abs=0.01)
     assert torch.equal(pair.infrared[0], pair.infrared[2])
-
-
-def test_night_is_read_off_the_name(msrs):
     assert data.load("msrs", "val", size=(20, 40), root=msrs)[0].time_of_day == "night"
+    assert data.load("msrs", "all", root=msrs).names == ["00001D", "00002N"]
 
 
-def test_the_root_may_be_the_set_itself_or_an_environment_variable(msrs, monkeypatch):
+def test_the_root_is_the_set_itself_or_a_variable_which_never_replaces_a_wrong_one(
+    msrs, monkeypatch
+):
     assert len(data.load("msrs", root=msrs / "msrs361")) == 1
     monkeypatch.setenv("FREQKD_DATA", str(msrs))
     assert len(data.load("msrs")) == 1
-
-
-def test_a_wrong_explicit_root_is_not_replaced_by_the_environment(msrs, monkeypatch):
-    monkeypatch.setenv("FREQKD_DATA", str(msrs))
-    with pytest.raises(UserError, match="not found in .*elsewhere.*FREQKD_DATA"):
+    with pytest.raises(UserError, match="elsewhere"):
         data.load("msrs", root=msrs / "elsewhere")
 
 
-def test_the_fingerprint_changes_with_size_and_file(msrs):
-    root = msrs / "msrs361"
-    first = data.load("msrs", root=root).fingerprint()
-    assert first == data.load("msrs", root=root).fingerprint()
-    assert first != data.load("msrs", root=root, size=(42, 56)).fingerprint()
-    (root / "boxes_ir" / "00001D.txt").write_text("0 0.5 0.5 0.25 0.5\n1 0.5 0.5 0.1 0.1\n")
-    assert first != data.load("msrs", root=root).fingerprint()
-
-
-@pytest.mark.parametrize(
-    ("break_it", "message"),
-    [
-        (
-            lambda r: (r / "ir/00001D.png").unlink(),
-            "vi/00001D.png has no counterpart.*ir holds no '00001D': add it",
-        ),
-        (lambda r: (r / "ir/00001D.png").write_bytes(b""), "00001D.png can't be read"),
-        (lambda r: (r / "vi/00001D.png").write_text("words"), "00001D.png can't be read"),
-        (lambda r: (r / "boxes_ir/00001D.txt").unlink(), "00001D.txt is missing"),
-        (lambda r: (r / "boxes_ir/00001D.txt").write_text("0 .5 .5 0 .5"), "line 1.*area"),
-        (
-            lambda r: (r / "boxes_ir/00001D.txt").write_text("7 .5 .5 .1 .5"),
-            "line 1: unknown class 'number 7': the classes are person, bicycle, car",
-        ),
-        (lambda r: (r / "boxes_ir/00001D.txt").write_text("0 .5 .5 .1"), "expected 'class cx cy"),
-        (lambda r: (r / "boxes_ir/00001D.txt").write_text("0 .5 nan .1 .1"), "line 1"),
-        (
-            lambda r: Image.new("L", (8, 8)).save(r / "ir/00001D.png"),
-            "vi/00001D.png has 40x80 .*ir/00001D.png 8x8: .*aligned and of one size",
-        ),
-        (lambda r: (r / "split.json").unlink(), "split.json is missing"),
-        (lambda r: (r / "split.json").write_text("{"), "split.json is no valid JSON"),
-    ],
-)
-def test_a_broken_file_is_named_with_its_remedy(msrs, break_it, message):
-    break_it(msrs / "msrs361")
-    with pytest.raises(UserError, match=message) as caught:
-        data.load("msrs", root=msrs)[0]
-    assert "\n" not in str(caught.value)
-
-
-def test_a_box_that_sticks_out_is_cut_on_demand_and_listed(msrs):
-    (msrs / "msrs361/boxes_ir/00001D.txt").write_text("1 0.05 0.5 0.2 1.0\n\n")
-    with pytest.raises(UserError, match="00001D.txt, line 1: the box -4 0 12 40 sticks out"):
+def test_splits_must_be_listed(msrs):
+    (msrs / "msrs361/split.json").unlink()
+    with pytest.raises(UserError, match="split.json"):
         data.load("msrs", root=msrs)
-    pairs = data.load("msrs", size=(40, 80), root=msrs, repair=True)
-    assert pairs[0].boxes.tolist() == [[0.0, 0.0, pytest.approx(12.0), 40.0]]
-    assert pairs[0].labels.tolist() == [1] and len(pairs.repairs) == 1
 
 
 def test_a_choice_is_spread_over_the_whole_set(capsys):
@@ -111,10 +63,6 @@ def test_a_choice_is_spread_over_the_whole_set(capsys):
     assert data.spread(3, 16) == [0, 1, 2] and "pairs=16" in capsys.readouterr().out
     with pytest.raises(UserError, match="pairs=0"):
         data.spread(4, 0)
-
-
-def test_every_split_list_is_part_of_all(msrs):
-    assert data.load("msrs", "all", root=msrs).names == ["00001D", "00002N"]
 
 
 @pytest.mark.parametrize(

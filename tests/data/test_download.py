@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import threading
 import zipfile
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -15,7 +16,7 @@ from PIL import Image
 from freqkd_lite import data
 from freqkd_lite.data import download
 from freqkd_lite.data.catalogue import CATALOGUE
-from freqkd_lite.data.download import Source, fetch, get, ours, unpack
+from freqkd_lite.data.download import Source, fetch, get, unpack
 from freqkd_lite.errors import UserError
 from freqkd_lite.store import sha256_file
 
@@ -85,61 +86,56 @@ def server(monkeypatch):
     server.http.server_close()
 
 
-def take(server, path, checksum=None, waits=None):
+@pytest.fixture(autouse=True)
+def waits(monkeypatch):
+    """The seconds that were waited, without waiting."""
+    taken = []
+    monkeypatch.setattr(download.time, "sleep", taken.append)
+    return taken
+
+
+def take(server, path, checksum=None):
     with requests.Session() as session:
-        pause = (waits if waits is not None else []).append
-        fetch(session, f"{server.url}a.bin", path, checksum, wait=pause)
+        fetch(session, f"{server.url}a.bin", path, checksum)
 
 
 def digest(body):
     return hashlib.sha256(body).hexdigest()
 
 
-def test_a_cut_transfer_goes_on_where_it_ended(server, tmp_path):
+def test_a_cut_transfer_goes_on_where_it_ended(server, tmp_path, waits):
     server.files["/a.bin"] = BODY
     server.faults = ["cut", "cut"]
-    waits = []
-    take(server, tmp_path / "a.bin", digest(BODY), waits)
+    take(server, tmp_path / "a.bin", digest(BODY))
     # Cut at 153,600 bytes, two blocks of 65,536 are whole; then half of the rest holds one more.
     assert [r for _, r in server.seen] == [None, "bytes=131072-", "bytes=196608-"]
     assert (tmp_path / "a.bin").read_bytes() == BODY and waits == [1.0, 2.0]
     assert os.listdir(tmp_path) == ["a.bin"]
 
 
-def test_a_part_of_an_earlier_call_is_resumed(server, tmp_path):
-    server.files["/a.bin"] = BODY
-    (tmp_path / "a.bin.part").write_bytes(BODY[:1000])
-    take(server, tmp_path / "a.bin", digest(BODY))
-    assert server.seen == [("/a.bin", "bytes=1000-")]
-    assert (tmp_path / "a.bin").read_bytes() == BODY
-
-
-def test_a_part_that_is_whole_already_is_only_renamed(server, tmp_path):
-    server.files["/a.bin"] = BODY
-    (tmp_path / "a.bin.part").write_bytes(BODY)
-    take(server, tmp_path / "a.bin", digest(BODY))
-    assert (tmp_path / "a.bin").read_bytes() == BODY and len(server.seen) == 1
-
-
-@pytest.mark.parametrize("fault", ["norange", "shifted"])
-def test_a_server_that_does_not_resume_makes_us_start_anew(server, tmp_path, fault):
+@pytest.mark.parametrize(
+    ("part", "fault"),
+    [
+        (BODY[:1000], None),  # resumed
+        (BODY, None),  # whole already
+        (BODY + b"more", None),  # longer than the file
+        (b"x" * 1000, "norange"),  # must not stay at the head of the file
+        (b"x" * 1000, "shifted"),
+    ],
+)
+def test_a_part_of_an_earlier_call_is_resumed_or_thrown_away(server, tmp_path, part, fault):
     server.files["/a.bin"] = BODY
     server.faults = [fault]
-    (tmp_path / "a.bin.part").write_bytes(b"x" * 1000)  # must not stay at the head of the file
+    (tmp_path / "a.bin.part").write_bytes(part)
     take(server, tmp_path / "a.bin", digest(BODY))
     assert (tmp_path / "a.bin").read_bytes() == BODY
-
-
-def test_a_part_longer_than_the_file_is_thrown_away(server, tmp_path):
-    server.files["/a.bin"] = BODY
-    (tmp_path / "a.bin.part").write_bytes(BODY + b"more")
-    take(server, tmp_path / "a.bin", digest(BODY))
-    assert (tmp_path / "a.bin").read_bytes() == BODY
+    assert server.seen[0] == ("/a.bin", f"bytes={len(part)}-")
+    assert fault or len(part) > len(BODY) or len(server.seen) == 1
 
 
 def test_wrong_bytes_are_refused_and_thrown_away(server, tmp_path):
     server.files["/a.bin"] = BODY[:-1] + b"!"
-    with pytest.raises(UserError, match="other bytes than this package knows.*thrown away"):
+    with pytest.raises(UserError, match="other bytes"):
         take(server, tmp_path / "a.bin", digest(BODY))
     assert os.listdir(tmp_path) == []
 
@@ -147,7 +143,7 @@ def test_wrong_bytes_are_refused_and_thrown_away(server, tmp_path):
 def test_a_server_that_keeps_breaking_off_leaves_only_the_part(server, tmp_path):
     server.files["/a.bin"] = BODY
     server.faults = ["cut"] * download.TRIES
-    with pytest.raises(UserError, match="broke off 6 times .*same command again"):
+    with pytest.raises(UserError, match="a.bin broke off 6"):
         take(server, tmp_path / "a.bin", digest(BODY))
     assert os.listdir(tmp_path) == ["a.bin.part"]
     assert BODY.startswith((tmp_path / "a.bin.part").read_bytes())
@@ -161,7 +157,7 @@ def test_a_passing_500_is_tried_again_and_a_404_is_not(server, tmp_path):
     take(server, tmp_path / "a.bin", digest(BODY))
     assert (tmp_path / "a.bin").read_bytes() == BODY and len(server.seen) == 3
     server.files.clear()
-    with pytest.raises(UserError, match="a.bin answers 404 Not Found.*describe"):
+    with pytest.raises(UserError, match="a.bin .*404"):
         take(server, tmp_path / "b.bin")
     assert len(server.seen) == 4 and not (tmp_path / "b.bin").exists()
 
@@ -169,7 +165,7 @@ def test_a_passing_500_is_tried_again_and_a_404_is_not(server, tmp_path):
 def test_a_server_that_is_not_there_is_named(tmp_path, monkeypatch, server):
     server.http.shutdown()
     server.http.server_close()
-    with pytest.raises(UserError, match=f"{server.url}a.bin broke off .*ConnectionError"):
+    with pytest.raises(UserError, match=f"{server.url}a.bin"):
         take(server, tmp_path / "a.bin")
 
 
@@ -184,17 +180,9 @@ def test_an_archive_can_not_write_outside_its_folder(tmp_path, path):
         info = zipfile.ZipInfo("x")
         info.filename = path  # the constructor would tidy it
         opened.writestr(info, "evil")
-    with pytest.raises(UserError, match="leads out of it"):
+    with pytest.raises(UserError, match=re.escape(repr(path))):
         unpack(archive, folder, {"set": ""})
     assert not list(tmp_path.rglob("*evil*"))
-
-
-def test_only_the_wanted_folders_are_taken():
-    folders = {"HIT/normal": "", "HIT/LICENSE": "LICENSE"}
-    assert ours("HIT/normal/train/a.jpg", folders) == "train/a.jpg"
-    assert ours("HIT/LICENSE", folders) == "LICENSE"
-    assert ours("HIT/normal2/train/a.jpg", folders) is None
-    assert ours("HIT/normal/.DS_Store", folders) is None
 
 
 def picture(shade):
@@ -223,7 +211,7 @@ def roadscene(server, tmp_path, monkeypatch):
 
 def test_single_files_end_in_the_layout_that_load_expects(server, roadscene, tmp_path):
     server.faults = [None, "cut"]
-    where = get("roadscene", roadscene, tmp_path / "data", progress=False, wait=lambda _: None)
+    where = get("roadscene", roadscene, tmp_path / "data")
     assert where == tmp_path / "data" / "roadscene"
     assert sorted(os.listdir(where)) == ["ir", "origin.json", "vi"]
     assert (where / "vi" / "FLIR_2.png").read_bytes() == picture(120)
@@ -237,13 +225,13 @@ def test_single_files_end_in_the_layout_that_load_expects(server, roadscene, tmp
 def test_an_interrupted_set_never_has_its_final_name_and_goes_on(server, roadscene, tmp_path):
     root = tmp_path / "data"
     missing = server.files.pop("/low/FLIR_2.png")
-    with pytest.raises(UserError, match="low/FLIR_2.png answers 404"):
-        get("roadscene", roadscene, root, progress=False)
+    with pytest.raises(UserError, match="low/FLIR_2.png .*404"):
+        get("roadscene", roadscene, root)
     assert os.listdir(root) == ["roadscene.part"]
     server.files["/low/FLIR_2.png"] = missing
     server.seen.clear()
     (root / "roadscene.part/ir/FLIR_2.png").write_bytes(b"torn")
-    get("roadscene", roadscene, root, progress=False)
+    get("roadscene", roadscene, root)
     # the rest was here and was right
     assert [path for path, _ in server.seen] == ["/cropped/FLIR_2.png", "/low/FLIR_2.png"]
     assert os.listdir(root) == ["roadscene"]
@@ -251,14 +239,14 @@ def test_an_interrupted_set_never_has_its_final_name_and_goes_on(server, roadsce
 
 def test_a_set_that_is_here_is_checked_and_not_fetched(server, roadscene, tmp_path):
     root = tmp_path / "data"
-    get("roadscene", roadscene, root, progress=False)
+    get("roadscene", roadscene, root)
     server.seen.clear()
-    get("roadscene", roadscene, root, progress=False)
+    get("roadscene", roadscene, root)
     assert server.seen == []
     (root / "roadscene" / "ir" / "FLIR_1.png").write_bytes(b"changed")
     (root / "roadscene" / "vi" / "FLIR_1.png").unlink()
-    with pytest.raises(UserError, match="2 of its files are not the published.*ir/FLIR_1.png dif"):
-        get("roadscene", roadscene, root, progress=False)
+    with pytest.raises(UserError, match="roadscene .* 2 .*ir/FLIR_1.png"):
+        get("roadscene", roadscene, root)
     assert (root / "roadscene" / "ir" / "FLIR_1.png").read_bytes() == b"changed"
 
 
@@ -275,6 +263,9 @@ def hituav(server, tmp_path, monkeypatch):
     """An archive of one picture a split in HIT-UAV's published layout, among what isn't wanted."""
     listing = {"categories": [{"id": 0, "name": "Person"}, {"id": 1, "name": "Car"}]}
     files = {"HIT-UAV/LICENSE": b"free", "HIT-UAV/rotate_json/train/0_a.jpg": b"not wanted"}
+    files |= {
+        f"HIT-UAV/{path}": b"nor this" for path in ("normal_json2/a", "normal_json/.DS_Store")
+    }
     for k, split in enumerate(("train", "val", "test")):
         image = {"filename": f"0_{split}.png", "height": 30, "width": 40, "id": 7}
         box = {"image_id": 7, "category_id": 1, "bbox": [4, 5, 10, 12], "id": 1}
@@ -290,7 +281,7 @@ def hituav(server, tmp_path, monkeypatch):
 
 def test_an_archive_ends_in_the_layout_that_load_expects(server, hituav, tmp_path):
     server.faults = ["cut"]
-    where = get("hituav", hituav, tmp_path / "data", progress=False, wait=lambda _: None)
+    where = get("hituav", hituav, tmp_path / "data")
     found = sorted(os.listdir(where))
     assert found == ["LICENSE", "annotations", "origin.json", "test", "train", "val"]
     assert sha256_file(where / "train" / "0_train.png") == digest(picture(0))
@@ -304,27 +295,27 @@ def test_a_broken_archive_is_thrown_away(server, hituav, tmp_path):
     at = bytes(body).index(picture(60))
     body[at + 20] ^= 1  # one bit of a stored picture: only the archive's CRC can tell
     server.files["/hit.zip"] = bytes(body)
-    with pytest.raises(UserError, match="arrived broken and was thrown away.*CRC"):
-        get("hituav", hituav, tmp_path / "data", progress=False)
+    with pytest.raises(UserError, match="archive.zip .*CRC"):
+        get("hituav", hituav, tmp_path / "data")
     assert not (tmp_path / "data" / "hituav").exists()
     assert not list(tmp_path.rglob("archive.zip*"))
 
 
 def test_a_set_that_its_publisher_changed_is_not_taken_for_the_known_one(server, hituav, tmp_path):
     checksums(tmp_path / "sums", "hituav", {"train/0_train.png": picture(1)})
-    with pytest.raises(UserError, match="1 files .*train/0_train.png differs.*changed the set"):
-        get("hituav", hituav, tmp_path / "data", progress=False)
+    with pytest.raises(UserError, match="1 files .*train/0_train.png"):
+        get("hituav", hituav, tmp_path / "data")
     assert not (tmp_path / "data" / "hituav").exists()
 
 
 def test_a_full_disk_and_a_root_that_is_a_file_end_in_a_sentence(hituav, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match="file is a file: name a folder"):
-        get("hituav", hituav, tmp_path / "file", progress=False)
+    with pytest.raises(UserError, match="/file "):
+        get("hituav", hituav, tmp_path / "file")
     usage = download.shutil.disk_usage(tmp_path)._replace(free=1000)
     monkeypatch.setattr(download.shutil, "disk_usage", lambda _: usage)
-    with pytest.raises(UserError, match="has 0 MB left .*--root"):
-        get("hituav", hituav, tmp_path / "data", progress=False)
+    with pytest.raises(UserError, match="data/hituav.part .*--root"):
+        get("hituav", hituav, tmp_path / "data")
 
 
 def test_an_archive_that_does_not_fit_is_not_begun(tmp_path, monkeypatch):
@@ -338,7 +329,7 @@ def test_an_archive_that_does_not_fit_is_not_begun(tmp_path, monkeypatch):
             unpack(archive, tmp_path / "set", {"set": ""})
             assert (tmp_path / "set" / "a").stat().st_size == 1001
         else:
-            with pytest.raises(UserError, match="has 0 MB left"):
+            with pytest.raises(UserError, match="set "):
                 unpack(archive, tmp_path / "set", {"set": ""})
             assert archive.exists() and not (tmp_path / "set").exists()
 
@@ -359,7 +350,7 @@ def test_the_known_checksums_are_those_of_the_copies_here():
     root = os.environ.get("FREQKD_DATA")
     if not root or not os.path.isdir(os.path.join(root, "roadscene")):
         pytest.skip("FREQKD_DATA holds no roadscene")
-    assert download.wrong_files(download.Path(root) / "roadscene", "roadscene", every=True) == []
+    assert download.wrong_files(download.Path(root) / "roadscene", "roadscene") == []
 
 
 def test_a_place_that_can_not_be_written_ends_in_a_sentence(hituav, tmp_path, monkeypatch):
@@ -367,5 +358,5 @@ def test_a_place_that_can_not_be_written_ends_in_a_sentence(hituav, tmp_path, mo
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(download.Path, "mkdir", refuse)  # a tester may be root, whom nothing stops
-    with pytest.raises(UserError, match="can't be written .Permission denied.: .*--root"):
-        get("hituav", hituav, tmp_path / "data", progress=False)
+    with pytest.raises(UserError, match="data .*Permission denied"):
+        get("hituav", hituav, tmp_path / "data")
