@@ -33,13 +33,13 @@ def list_command() -> None:
 @data.command()
 def describe(name: Name) -> None:
     """What a data set is, its licence, whom to cite, and how to get it."""
-    from freqkd_lite.data.catalogue import find, loader
+    from freqkd_lite.data.catalogue import find
 
     entry = _entry(name)
     rows = {"what": entry.about}
     rows |= {key: getattr(entry, key) for key in ("has", "size", "licence", "cite", "origin")}
     rows |= {"get it": entry.how or f"freqkd data get {name}"}
-    rows |= {"loader": loader(name), "here": find(name)}
+    rows |= {"loader": entry.loader, "here": find(name)}
     if entry.source is not None:
         rows["checked"] = entry.source.verified
     width = min(shutil.get_terminal_size().columns, 100)
@@ -68,7 +68,7 @@ def check(
     from freqkd_lite.viz import check as shown
 
     if name not in REGISTRY:
-        text = f"{name} has no loader of its own to check it with: {_entry(name).loader}."
+        text = f"{name} can't be checked by name, loader: {_entry(name).loader}."
         raise UserError(text)
     given = {"visible": visible, "infrared": infrared, "boxes": boxes}
     # With a root, paths stand relative to it; a person at a shell means them from here.

@@ -325,7 +325,7 @@ def test_another_aspect_is_cut_about_the_centre_and_boxes_are_counted(tmp_path):
     assert pair.labels.tolist() == [0, 1, 3]
     rows, columns = torch.nonzero(pair.infrared[0] > 0.5, as_tuple=True)
     assert (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1) == (4, 4, 12, 12)
-    assert re.findall(r" (\d)", found.repairs[0]) == ["1", "2", "4"]
+    assert re.findall(r" (\d)[ .]", found.repairs[0]) == ["1", "2", "4"]
     assert load(tmp_path, size=(32, 64), classes=list("abcd")).repairs == []
 
 
