@@ -68,7 +68,7 @@ def check(
     from freqkd_lite.viz import check as shown
 
     if name not in REGISTRY:
-        text = f"{name} can't be checked by name, loader: {_entry(name).loader}."
+        text = f"{name} can't be checked by name. Loader: {_entry(name).loader}."
         raise UserError(text)
     given = {"visible": visible, "infrared": infrared, "boxes": boxes}
     # With a root, paths stand relative to it; a person at a shell means them from here.
