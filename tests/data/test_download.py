@@ -200,8 +200,12 @@ def checksums(folder, name, files):
 @pytest.fixture
 def roadscene(server, tmp_path, monkeypatch):
     """Two pairs as single files, and the source that names them."""
-    files = {f"{f}/{n}.png": picture(40 * k) for k, (f, n) in enumerate(
-        [("ir", "FLIR_1"), ("ir", "FLIR_2"), ("vi", "FLIR_1"), ("vi", "FLIR_2")])}  # fmt: skip
+    files = {
+        f"{f}/{n}.png": picture(40 * k)
+        for k, (f, n) in enumerate(
+            [("ir", "FLIR_1"), ("ir", "FLIR_2"), ("vi", "FLIR_1"), ("vi", "FLIR_2")]
+        )
+    }
     checksums(tmp_path / "sums", "roadscene", files)
     monkeypatch.setattr(download, "CHECKSUMS", tmp_path / "sums")
     for path, body in files.items():

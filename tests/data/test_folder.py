@@ -102,14 +102,23 @@ def test_a_wrong_pairs_yaml_is_answered_in_one_sentence(pairs, text, message):
 def test_names_match_without_suffix_and_spectrum(tmp_path):
     for name in ("a/1_vi.png", "a/2_rgb.png", "3-visible.png", "FLIR_4_RGB.jpg", "5.png"):
         picture(tmp_path / "v" / name)
-    for name in ("a/1_ir.png", "a/2_Thermal.tif", "infrared-3.png", "FLIR_4_PreviewData.jpeg",
-                 "ir_5.png", ".hidden/6.png"):  # fmt: skip
+    for name in (
+        "a/1_ir.png",
+        "a/2_Thermal.tif",
+        "infrared-3.png",
+        "FLIR_4_PreviewData.jpeg",
+        "ir_5.png",
+        ".hidden/6.png",
+    ):
         picture(tmp_path / "i" / name)
     records, _ = match(tmp_path / "v", tmp_path / "i", Ledger())
     assert sorted((r.name, r.visible.name, r.infrared.name) for r in records) == [
-        ("3", "3-visible.png", "infrared-3.png"), ("5", "5.png", "ir_5.png"),
+        ("3", "3-visible.png", "infrared-3.png"),
+        ("5", "5.png", "ir_5.png"),
         ("FLIR_4", "FLIR_4_RGB.jpg", "FLIR_4_PreviewData.jpeg"),
-        ("a/1", "1_vi.png", "1_ir.png"), ("a/2", "2_rgb.png", "2_Thermal.tif")]  # fmt: skip
+        ("a/1", "1_vi.png", "1_ir.png"),
+        ("a/2", "2_rgb.png", "2_Thermal.tif"),
+    ]
     assert (
         name_of("ir.png") == "ir"
         and name_of("ir_.png") == "ir_"
@@ -133,7 +142,12 @@ def test_endings_in_capitals_are_found_too(pairs):
 def test_a_short_name_is_taken_only_where_it_is_clear():
     names = Names(["a/1", "b/1", "b/2"])
     assert [names.find(n) for n in ("1", "b/1.png", "2", "x/2", "3")] == [
-        None, "b/1", "b/2", "b/2", None]  # fmt: skip
+        None,
+        "b/1",
+        "b/2",
+        "b/2",
+        None,
+    ]
 
 
 def test_a_limit_takes_the_first_and_folders_may_be_in_capitals(pairs):
@@ -235,11 +249,13 @@ BAD = [  # the issue's list; boxes and annotations have theirs in test_annotatio
     (lambda r: (r / "labels/9.txt").write_text(""), "labels/9.txt"),
     (lambda r: (r / "labels/classes.txt").unlink(), "classes.txt"),
     (lambda r: [f.unlink() for f in (r / "rgb").iterdir()], "/rgb "),
-    (lambda r: [f.rename(f.with_stem("x" + f.stem)) for f in sorted((r / "rgb").iterdir())],
-     "x0.png, x1.png, x2.png .* 0.png, 1.png, 2.png"),
+    (
+        lambda r: [f.rename(f.with_stem("x" + f.stem)) for f in sorted((r / "rgb").iterdir())],
+        "x0.png, x1.png, x2.png .* 0.png, 1.png, 2.png",
+    ),
     (lambda r: (r / "vis").mkdir(), "rgb and vis.*pairs.yaml"),
     (lambda r: (r / "rgb").rename(r / "colours"), "visible or"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("spoil", "message"), BAD)
@@ -262,8 +278,13 @@ def test_a_survey_lists_all_at_once_and_knows_what_is_sound(pairs):
     (pairs / "thermal/3.png").unlink()
     found = data.survey("folder", pairs)
     assert sorted(problem.kind for problem in check("folder", pairs).problems) == [
-        "absent image", "box outside", "box without area", "different sizes", "missing counterpart",
-        "unreadable"]  # fmt: skip
+        "absent image",
+        "box outside",
+        "box without area",
+        "different sizes",
+        "missing counterpart",
+        "unreadable",
+    ]
     assert found.inspected["4"].size == (32, 64) and "3" not in found.inspected
     assert found.inspected["2"].boxes.tolist() == [[16, 8, 32, 24]]
     with pytest.raises(UserError, match="'scenes'"):
@@ -316,9 +337,12 @@ def test_another_aspect_is_cut_about_the_centre_and_boxes_are_counted(tmp_path):
         picture(tmp_path / side / "0.png", hot=(24, 8, 40, 24))
     (tmp_path / "boxes").mkdir()
     edges = [(12, 8, 20, 24), (44, 8, 50, 24), (50, 0, 60, 32), (24, 8, 40, 24)]
-    (tmp_path / "boxes/0.txt").write_text("".join(
-        f"{k} {(a + c) / 128} {(b + d) / 64} {(c - a) / 64} {(d - b) / 32}\n"
-        for k, (a, b, c, d) in enumerate(edges)))  # fmt: skip
+    (tmp_path / "boxes/0.txt").write_text(
+        "".join(
+            f"{k} {(a + c) / 128} {(b + d) / 64} {(c - a) / 64} {(d - b) / 32}\n"
+            for k, (a, b, c, d) in enumerate(edges)
+        )
+    )
     found = load(tmp_path, size=(16, 16), classes=list("abcd"))
     pair = found[0]
     assert pair.boxes.tolist() == [[0, 4, 2, 12], [14, 4, 16, 12], [4, 4, 12, 12]]
@@ -415,12 +439,15 @@ def test_hituav_has_boxes_no_visible_and_leaves_out_dont_care(tmp_path):
         for k in range(count):
             picture(root / f"{split}/{split}_{k}.jpg")
         content = {
-            "images": [{"filename": f"{split}_{k}.jpg", "id": k, "height": 32, "width": 64}
-                       for k in range(count)],
-            "annotation": [{"image_id": 0, "category_id": c, "bbox": [8, 4, 16, 8], "id": c}
-                           for c in (1, 4)],
+            "images": [
+                {"filename": f"{split}_{k}.jpg", "id": k, "height": 32, "width": 64}
+                for k in range(count)
+            ],
+            "annotation": [
+                {"image_id": 0, "category_id": c, "bbox": [8, 4, 16, 8], "id": c} for c in (1, 4)
+            ],
             "categories": [{"id": k, "name": name} for k, name in enumerate(categories)],
-        }  # fmt: skip
+        }
         (root / f"annotations/{split}.json").write_text(json.dumps(content))
     sets = {s: data.load("hituav", s, SIZE, tmp_path) for s in ("train", "val", "test", "all")}
     assert [len(part) for part in sets.values()] == [14, 2, 2, 18]

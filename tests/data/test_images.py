@@ -37,7 +37,9 @@ def test_a_palette_is_looked_up_and_transparency_is_ignored(tmp_path):
     palette.putpalette([10, 20, 30, 255, 0, 51])
     palette.save(tmp_path / "p.png", transparency=1)
     assert read_image(tmp_path / "p.png", "visible")[:, 0].T.tolist() == [
-        pytest.approx([10 / 255, 20 / 255, 30 / 255]), pytest.approx([1, 0, 0.2])]  # fmt: skip
+        pytest.approx([10 / 255, 20 / 255, 30 / 255]),
+        pytest.approx([1, 0, 0.2]),
+    ]
     half = save(tmp_path / "a.png", np.full((1, 1, 4), (255, 51, 0, 7), dtype=np.uint8))
     assert read_image(half, "visible").flatten().tolist() == pytest.approx([1, 0.2, 0])
 
@@ -74,7 +76,7 @@ def test_an_even_16_bit_picture_is_black_and_one_with_nan_is_refused(tmp_path):
         (6, lambda a: np.rot90(a, -1)),
         (7, lambda a: a[::-1, ::-1].T),
         (8, lambda a: np.rot90(a)),
-    ],  # fmt: skip
+    ],
 )
 def test_exif_orientation_turns_the_picture_and_its_size(tmp_path, array, orientation, upright):
     exif = Image.Exif()

@@ -77,8 +77,13 @@ def test_boxes_are_the_bounds_of_what_can_be_seen(seed):
 
 def test_settings_change_pixels_and_never_the_world():
     plain = render_scene(5)
-    for name, value in (("parallax", 4.0), ("blur", 2.0), ("paint", 0.3),
-                        ("thermal_contrast", 0.5), ("noise", 0.1)):  # fmt: skip
+    for name, value in (
+        ("parallax", 4.0),
+        ("blur", 2.0),
+        ("paint", 0.3),
+        ("thermal_contrast", 0.5),
+        ("noise", 0.1),
+    ):
         other = render_scene(5, settings=SceneSettings(**{name: value}))
         assert same(plain, other, "mask", "boxes", "labels"), name
         of_infrared = name in ("blur", "thermal_contrast", "noise")
@@ -101,8 +106,10 @@ def test_parallax_moves_the_nearest_object_by_so_many_pixels_and_the_sky_not_at_
         owner = world.table[:, OWNER]
         before, after = (owner[n[::2, ::2]] == nearest for n in (numbers, other))
         assert np.array_equal(before[:, :-shift], after[:, shift:]), seed
-        far = [np.isin(n, np.flatnonzero(world.table[:, DEPTH] > 250))[::2, ::2]
-               for n in (numbers, other)]  # fmt: skip
+        far = [
+            np.isin(n, np.flatnonzero(world.table[:, DEPTH] > 250))[::2, ::2]
+            for n in (numbers, other)
+        ]
         nothing_near = ~(owner[numbers[::2, ::2]] > 0) & ~(owner[other[::2, ::2]] > 0)
         assert (far[0] & far[1])[nothing_near].sum() > 0.8 * far[0][nothing_near].sum()
     assert tried >= 4
@@ -219,9 +226,16 @@ def test_scenes_hold_the_promised_mix():
 
 @pytest.mark.parametrize(
     "name, value",
-    [("parallax", 17), ("blur", -0.1), ("paint", "1"), ("paint", 2.5), ("noise", 0.6),
-     ("thermal_contrast", float("nan")), ("noise", True)],
-)  # fmt: skip
+    [
+        ("parallax", 17),
+        ("blur", -0.1),
+        ("paint", "1"),
+        ("paint", 2.5),
+        ("noise", 0.6),
+        ("thermal_contrast", float("nan")),
+        ("noise", True),
+    ],
+)
 def test_a_bad_setting_is_named(name, value):
     with pytest.raises(UserError, match=f"{name} must be a number from"):
         SceneSettings(**{name: value})
@@ -229,9 +243,14 @@ def test_a_bad_setting_is_named(name, value):
 
 @pytest.mark.parametrize(
     "args, name",
-    [((-1,), "seed"), ((1.5,), "seed"), ((1, (16, 224)), "size"), ((1, 168), "size"),
-     ((1, (168.0, 224.0)), "size")],
-)  # fmt: skip
+    [
+        ((-1,), "seed"),
+        ((1.5,), "seed"),
+        ((1, (16, 224)), "size"),
+        ((1, 168), "size"),
+        ((1, (168.0, 224.0)), "size"),
+    ],
+)
 def test_bad_arguments_are_named(args, name):
     with pytest.raises(UserError, match=f"{name} must be"):
         render_scene(*args)
