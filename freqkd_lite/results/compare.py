@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from freqkd_lite.errors import UserError
 from freqkd_lite.evaluate.stats import percentiles
 from freqkd_lite.results.paired import Figures, reproduces, resample
@@ -84,7 +86,7 @@ class Folder:
 
 def _difference(one: Folder, other: Folder, figure: tuple, a, b) -> tuple[str, str]:
     """(b - a with its paired interval where there is one, verdict)."""
-    if (a.value != a.value and b.value != b.value) or (a.value, a.low) == (b.value, b.low):
+    if np.array_equal((a.value, a.low), (b.value, b.low), equal_nan=True):
         return "", "equal"
     if a.value != a.value or b.value != b.value:
         return "", "missing in one"

@@ -1,61 +1,69 @@
-"""How arms are named, and what becomes of a name."""
+"""How methods are written, and what becomes of what is written."""
 
 import pytest
 
-from freqkd_lite.distil.methods import arm_settings, check_arms
+from freqkd_lite.distil.methods import check_methods, method_settings
 from freqkd_lite.errors import UserError
-from freqkd_lite.results.rows import split_arm, with_settings
-from freqkd_lite.viz.scores import colour, name
+from freqkd_lite.names import method_name, split_method, with_settings
+from freqkd_lite.viz.style import colour
 
 
-def test_an_arm_is_a_loss_with_what_it_has_of_its_own():
-    plain = arm_settings("mse", lr=0.001, steps=7, seed=3)
+def test_a_method_is_a_loss_with_settings_of_its_own():
+    plain = method_settings("mse", lr=0.001, steps=7, seed=3)
     assert (plain.loss, plain.lr, plain.steps, plain.seed) == ("mse", 0.001, 7, 3)
-    own = arm_settings("mse (lr=0.003, shuffled=True, merge_scale=0.5)", lr=0.001, steps=7, seed=3)
-    assert own == plain.model_copy(update={"lr": 0.003, "shuffled": True, "merge_scale": 0.5})
-    rooted = arm_settings("coherence (variant=root)", lr=0.001)
-    assert (rooted.loss, rooted.loss_options, rooted.lr) == (
-        "coherence", {"variant": "root"}, 0.001,
-    )  # fmt: skip
-    both = arm_settings("code (cutoff=0.25, steps=2)", steps=7)
+    changes = {"lr": 0.003, "mismatched": True, "merge_scale": 0.5}
+    own = method_settings("mse (lr=0.003, mismatched=True, merge_scale=0.5)", steps=7, seed=3)
+    assert own == plain.model_copy(update=changes)
+    rooted = method_settings("coherence (variant=root)")
+    assert (rooted.loss, rooted.loss_options) == ("coherence", {"variant": "root"})
+    both = method_settings("freqkd_code (cutoff=0.25, steps=2)", steps=7)
     assert both.loss_options == {"cutoff": 0.25} and both.steps == 2
 
 
-def test_arms_are_checked_before_anything_is_trained():
-    check_arms(["none", "mse", "code", "mse (shuffled=True)", "code (cutoff=0.25)"])
-    with pytest.raises(UserError, match="'msee'.*did you mean 'mse'"):
-        check_arms(["none", "msee"])
-    for wrong in (["mse", "code"], ["none"], ["none", "mse", "mse"]):
-        with pytest.raises(UserError, match="give 'none' and at least one loss, each once"):
-            check_arms(wrong)
-    with pytest.raises(UserError, match="batch in the arm.*is the same for all arms"):
-        check_arms(["none", "mse (batch=4)"])
-    with pytest.raises(UserError, match="The loss 'mse' takes no options: leave out cutoff"):
-        check_arms(["none", "mse (cutoff=0.5)"])
-    with pytest.raises(UserError, match="option of the loss 'freqkd_code'.*cutof"):
-        check_arms(["none", "code (cutof=0.5)"])
-    check_arms(["none", "mse"], {"clip": None, "crop_list": 4, "student": None})
+def test_old_names_are_read():
+    assert method_settings("code (lr=0.003)") == method_settings("freqkd_code (lr=0.003)")
+    assert method_settings("eq") == method_settings("freqkd_paper")
+    assert method_settings("mse (shuffled=True)") == method_settings("mse (mismatched=True)")
+
+
+@pytest.mark.parametrize(
+    ("methods", "named"),
+    [
+        (["none", "msee"], "msee"),
+        (["mse", "freqkd_code"], "none"),
+        (["none"], "none"),
+        (["none", "mse", "mse"], "once"),
+        (["none", "mse (batch=4)"], "batch"),
+        (["none", "mse (cutoff=0.5)"], "cutoff"),
+        (["none", "freqkd_code (cutof=0.5)"], "cutof"),
+        (["none", "freqkd_code (cutoff=[0.5)"], "cutoff"),
+        (["none", "mse (lr=fast)"], "lr"),
+    ],
+)
+def test_methods_are_checked_before_anything_is_trained(methods, named):
+    with pytest.raises(UserError, match=named):
+        check_methods(methods)
+
+
+def test_all_begin_as_the_teacher():
+    check_methods(["none", "mse"], {"clip": None, "crop_list": 4, "student": None})
     for other in ("student", "student_weights", "student_blocks"):
-        with pytest.raises(UserError, match=f"^further names {other}: .* so leave it out"):
-            check_arms(["none", "mse"], {other: "resnet18"})
-    with pytest.raises(UserError, match="can't be read: write it like"):
-        check_arms(["none", "code (cutoff=[0.5)"])
-    with pytest.raises(UserError, match="lr='fast' can't be used"):
-        arm_settings("mse (lr=fast)")
+        with pytest.raises(UserError, match=other):
+            check_methods(["none", "mse"], {other: "resnet18"})
 
 
 def test_a_name_is_taken_apart_and_put_together():
-    assert split_arm("mse") == ("mse", "")
-    assert split_arm("mse (lr=0.003, crop=[8, 9])") == ("mse", "lr=0.003, crop=[8, 9]")
-    assert split_arm("a (word)") == ("a (word)", "")
+    assert split_method("mse") == ("mse", "")
+    assert split_method("mse (lr=0.003, crop=[8, 9])") == ("mse", "lr=0.003, crop=[8, 9]")
+    assert split_method("a (word)") == ("a (word)", "")
     assert with_settings("mse", "") == "mse"
     assert with_settings("mse", "steps=60") == "mse (steps=60)"
     assert with_settings("mse (lr=0.003)", "steps=60") == "mse (lr=0.003, steps=60)"
-    assert name("code (lr=0.003)") == "FreqKD (code) · lr=0.003"
-    assert colour("code (lr=0.003)") == colour("code") != colour("mse (lr=0.003)")
+    assert method_name("freqkd_code (lr=0.003)") == "FreqKD (code) · lr=0.003"
+    one, other = colour("freqkd_code"), colour("mse (lr=0.003)")
+    assert colour("freqkd_code (lr=0.003)") == one != other
 
 
 def test_a_number_may_be_written_with_an_exponent():
-    assert arm_settings("mse (lr=3e-4)").lr == 0.0003
-    assert arm_settings("projected (least=1e-2)").loss_options == {"least": 0.01}
-    assert arm_settings("coherence (variant=root)").loss_options == {"variant": "root"}
+    assert method_settings("mse (lr=3e-4)").lr == 0.0003
+    assert method_settings("projected (least=1e-2)").loss_options == {"least": 0.01}
