@@ -1,191 +1,104 @@
-"""The figure of all arms against numbers that it must show."""
+"""Figures of methods side by side against numbers that they must show."""
 
-from dataclasses import replace
+import math
 
 import matplotlib.pyplot as plt
+import pandas as pd
 import pytest
 
-from freqkd_lite.results.paired import Difference, Differences, read_differences
-from freqkd_lite.results.rows import Row, means, write_results
-from freqkd_lite.viz.comparison import (
-    ablation,
-    ahead_of_all,
-    arms_figure,
-    less,
-    looked_at_once,
-    near_teacher,
-    trained,
-    verdict,
-)
+from freqkd_lite.results.paired import COLUMNS, Comparison
+from freqkd_lite.results.rows import Row, frame, means
+from freqkd_lite.results.summary import differences_table
+from freqkd_lite.viz.comparison import comparison_figure, means_figure, near_teacher
 
 
-def difference(arm, value, low, high, klass="mean"):
-    return Difference(arm, klass, value, (low, high), 5, 93, 40)
+@pytest.fixture(autouse=True)
+def closed_figures():
+    yield
+    plt.close("all")
 
 
-KEPT = Differences(
-    "mse (lr=0.001)", "code (lr=0.003)", "probe_ap", "msrs test",
+def line(method, value, low, high, klass="mean", joint=math.nan, seeds=5):
+    about = ["probe_ap", "msrs", "test", method, klass, value, low, high]
+    return [*about, low - joint, high + joint, seeds, 93, 40]
+
+
+TABLE = pd.DataFrame(
     [
-        difference("none", -0.1, -0.15, -0.05), difference("none", 0.3, 0.2, 0.4, "car"),
-        difference("anchor (lr=0.001)", 0.02, 0.005, 0.04),
-        difference("code (lr=0.003)", -0.02, -0.03, 0.01),
+        line("none", -0.1, -0.15, -0.05),
+        line("none", 0.3, 0.2, 0.4, "car"),
+        line("anchor (lr=0.001)", 0.02, 0.005, 0.04, joint=0.02, seeds=3),
+        line("freqkd_code (lr=0.003)", -0.02, -0.03, 0.01, joint=0.02),
     ],
-)  # fmt: skip
+    columns=COLUMNS,
+)
+STUDY = Comparison("mse (lr=0.001)", TABLE, "freqkd_code (lr=0.003)", ["anchor (lr=0.001)"])
 
 
-def band(arm, ring, value, seed=0):
-    return Row(claim="walk", arm=arm, seed=seed, data="msrs", split="test", value=value,
-               metric="divergence_band", klass=f"block11/ring{ring}")  # fmt: skip
+def row(method, value, seed=0, metric="divergence_band", klass="block11/ring0", **about):
+    base = dict(claim="walk", data="msrs", split="test")
+    return Row(method=method, seed=seed, value=value, metric=metric, klass=klass, **(base | about))
 
 
-ROWS = [band("none", 0, 0.8), band("none", 1, 0.85), band("none", 2, 0.9)] + [
-    band("mse (lr=0.001)", ring, value, seed)
-    for ring, values in ((0, (0.5, 0.6)), (1, (0.6, 0.6)), (2, (0.7, 0.8)))
+BANDS = [row("none", v, klass=f"block11/ring{i}") for i, v in enumerate((0.8, 0.85, 0.9))]
+BANDS += [
+    row("mse (lr=0.001)", value, seed, klass=f"block11/ring{ring}")
+    for ring, values in enumerate([(0.5, 0.6), (0.6, 0.6), (0.7, 0.8)])
     for seed, value in enumerate(values)
 ]
 
 
 def test_nearness_is_the_first_and_the_last_band_over_seeds():
-    found = means(ROWS)
+    found = means(BANDS)
     assert near_teacher(found, "none") == (0.8, 0.9)
     assert near_teacher(found, "mse (lr=0.001)") == pytest.approx((0.55, 0.75))
-    assert near_teacher(found, "code (lr=0.003)") is None
+    assert near_teacher(found, "gram") is None
 
 
-def test_arms_stand_in_their_order_with_the_one_they_are_set_against_at_zero():
-    figure, alt = arms_figure(KEPT, means(ROWS))
+def test_methods_stand_in_their_order_with_the_reference_at_zero():
+    figure, alt = comparison_figure(STUDY, means(BANDS), "probe_ap")
     left, right = figure.axes
     names = [label.get_text() for label in left.get_yticklabels()]
     assert names == [
-        "anchored · lr=0.001",
+        "anchored · lr=0.001 †",
         "MSE · lr=0.001",
         "FreqKD (code) · lr=0.003",
         "undistilled",
     ]
-    marks = {int(line.get_ydata()[0]): float(line.get_xdata()[0]) for line in left.lines
-             if line.get_marker() in "oD" and len(line.get_xdata()) == 1}  # fmt: skip
+    lines = [drawn for drawn in left.lines if len(drawn.get_xdata()) == 1]
+    marks = {int(drawn.get_ydata()[0]): float(drawn.get_xdata()[0]) for drawn in lines}
     assert marks == {0: 0.02, 1: 0, 2: -0.02, 3: -0.1}
-    spans = [
-        tuple(line.get_xdata())
-        for line in left.lines
-        if line.get_linewidth() in (2.5, 4.5) and len(line.get_xdata()) == 2
-    ]
-    assert spans == [(0.005, 0.04), (-0.03, 0.01), (-0.15, -0.05)]
-    wide = [line for line in left.lines if line.get_linewidth() == 4.5]
-    assert len(wide) == 1 and tuple(wide[0].get_xdata()) == (-0.03, 0.01)  # named beforehand
-    dots = [(float(line.get_xdata()[0]), line.get_ydata()[0]) for line in right.lines
-            if line.get_marker() == "o" and len(line.get_xdata()) == 1]  # fmt: skip
-    assert dots == [(pytest.approx(0.55), 1), (pytest.approx(0.75), 1), (0.8, 3), (0.9, 3)]
-    assert "anchored · lr=0.001 +0.020 [+0.005, +0.040]." in alt and "MSE · lr=0.001 itself" in alt
-    plt.close(figure)
+    hollow = [drawn.get_ydata()[0] for drawn in lines if drawn.get_markerfacecolor() == "white"]
+    assert hollow == [0]  # of fewer seeds
+    spans = {}
+    for drawn in left.lines:
+        if len(drawn.get_xdata()) == 2:
+            spans.setdefault(drawn.get_linewidth(), []).append(tuple(drawn.get_xdata()))
+    assert spans[4.5] == [(-0.03, 0.01)]  # preregistered
+    assert spans[2.5] == [(0.005, 0.04), (-0.15, -0.05)]
+    assert spans[0.8] == [pytest.approx((-0.015, 0.06)), pytest.approx((-0.05, 0.03))]  # joint
+    dots = [drawn for drawn in right.lines if drawn.get_marker() == "o" and len(drawn.get_xdata())]
+    places = [(float(drawn.get_xdata()[0]), drawn.get_ydata()[0]) for drawn in dots]
+    assert places == [(pytest.approx(0.55), 1), (pytest.approx(0.75), 1), (0.8, 3), (0.9, 3)]
+    assert "anchored · lr=0.001 +0.020 [+0.005, +0.040]" in alt
 
 
-def test_intervals_of_all_at_once_are_thinner_and_marks_tell_who_came_later_or_with_few_seeds():
-    rows = [replace(d, among=(d.interval[0] - 0.02, d.interval[1] + 0.02))
-            for d in KEPT.rows if d.klass == "mean" and d.arm != "none"]  # fmt: skip
-    rows[0] = replace(rows[0], seeds=3)
-    kept = replace(KEPT, rows=rows, later=["anchor (lr=0.001)"])
-    figure, _ = arms_figure(kept, means(ROWS))
-    left = figure.axes[0]
-    assert [label.get_text() for label in left.get_yticklabels()] == [
-        "anchored · lr=0.001 †", "MSE · lr=0.001", "FreqKD (code) · lr=0.003",
-    ]  # fmt: skip
-    thin = [tuple(line.get_xdata()) for line in left.lines if line.get_linewidth() == 0.8]
-    assert thin == [pytest.approx((-0.015, 0.06)), pytest.approx((-0.05, 0.03))]
-    hollow = [line.get_ydata()[0] for line in left.lines
-              if line.get_marker() == "o" and line.get_markerfacecolor() == "white"]  # fmt: skip
-    assert hollow == [0]
-    said = left.texts[0].get_text()
-    assert "† entered later" in said and "hollow: fewer than 5 seeds" in said
-    plt.close(figure)
+def test_the_table_has_a_verdict_for_each_method():
+    cells = [line.split(" | ") for line in differences_table(STUDY, "probe_ap").splitlines()]
+    verdicts = [row[2] for row in cells[2:]]
+    assert verdicts == ["higher", "no detectable difference", "lower"]
+    assert "car" in cells[0] and cells[2][0].endswith("†")
 
 
-def test_arms_of_some_losses_are_told_from_best_to_worst(tmp_path):
-    said = less(tmp_path / "distillation", ["anchor"])
-    assert said.endswith("distillation holds no study: there is nothing to show.")
-    rows = [*KEPT.rows, difference("mse (merge_scale=0.5)", 0.1, 0.0, 0.2),
-            difference("mse (projector=True, lr=0.003)", 0.03, -0.01, 0.05),
-            difference("gram (lr=0.001)", 0.2, 0.1, 0.3)]  # fmt: skip
-    replace(KEPT, rows=rows, later=["anchor (lr=0.001)"]).write(tmp_path)
-    assert less(tmp_path, ["code", "anchor", "mse"]) == (
-        "probe AP on msrs test, less that of MSE · lr=0.001, with paired 95 % intervals:\n"
-        "  +0.030 [-0.010, +0.050]  MSE · trained projector · lr=0.003, 5 seeds\n"
-        "  +0.020 [+0.005, +0.040]  anchored · lr=0.001, 5 seeds (entered when others had been "
-        "scored)\n"
-        "  -0.020 [-0.030, +0.010]  FreqKD (code) · lr=0.003, 5 seeds"
-    )
-
-
-def test_a_study_is_read_back_as_it_was_kept(tmp_path):
-    drawn, said = ablation(tmp_path / "distillation")
-    assert drawn is None and said.endswith("distillation holds no study: nothing is drawn.")
-    write_results(tmp_path, ROWS, {})
-    KEPT.write(tmp_path)
-    assert read_differences(tmp_path) == KEPT
-    drawn, said = ablation(tmp_path)
-    assert said.startswith(
-        "anchored · lr=0.001 is ahead of MSE · lr=0.001 by 0.01 or more; FreqKD (code) · lr=0.003, "
-        "named beforehand, cannot be told from it: -"
-    )
-    assert said.endswith("\n5 seeds, 93 images in 40 groups, msrs test.")
-    plt.close(drawn[0])
-
-
-def test_the_verdict_begins_with_its_answer():
-    def of(arm, value, low, high, klass="mean"):
-        return Difference(arm, klass, value, (low, high), 5, 90, 40)
-
-    found = [
-        of("none", -0.1, -0.2, -0.05), of("teacher", 0.1, 0.05, 0.2),  # compete with nobody
-        of("swapped", -0.1, -0.2, -0.05), of("code", -0.02, -0.03, 0.001),
-        of("code", 0.5, 0.4, 0.6, "car"),
-        of("anchor", 0.02, 0.001, 0.04), of("coherence", 0.009, 0.001, 0.02),
-    ]  # fmt: skip
-
-    def said(rows, named=None, alone=()):
-        kept = Differences("mse", named, "probe_ap", "msrs test", rows, list(alone))
-        return " ".join(verdict(kept))
-
-    assert said(found, "code") == (
-        "anchored is ahead of MSE by 0.01 or more; FreqKD (code), named beforehand, cannot be told "
-        "from it: -0.020 [-0.030, +0.001]. One by one, "
-        "ahead by 0.01 or more with an interval above 0: anchored +0.020 [+0.001, +0.040]. "
-        "Below it with an interval below 0: bands swapped."
-    )
-    assert said(found[:4]).startswith(
-        "No arm is ahead of MSE by 0.01 or more. One by one, ahead by 0.01 or more with an "
-        "interval above 0: none."
-    )
-    assert said(found, alone=["eq", "gram"]).endswith(
-        "bands swapped. Of no seed that MSE has, so not compared: FreqKD (equations), Gram."
-    )
-
-
-def test_who_is_ahead_is_judged_once_more_by_what_holds_for_all_at_once():
-    def of(arm, value, low, among):
-        return Difference(arm, "mean", value, (low, 2 * value - low), 5, 90, 40, among)
-
-    rows = [of("none", 0.3, 0.2, None), of("gram", 0.06, 0.01, (-0.01, 0.13)),
-            of("pkd", 0.05, 0.02, (0.001, 0.1)), of("code", -0.05, -0.06, (-0.1, 0.0))]  # fmt: skip
-    assert looked_at_once(rows[1:]) == [
-        "By intervals that hold for all 3 arms at once (Gram [-0.010, +0.130], PKD [+0.001, "
-        "+0.100]) PKD stays ahead."
-    ]
-    assert looked_at_once([rows[1], rows[3]]) == [
-        "By intervals that hold for all 2 arms at once (Gram [-0.010, +0.130]) none stays ahead."
-    ]
-    assert looked_at_once(rows[3:]) == []  # nobody is ahead
-    kept = Differences("mse", "code", "probe_ap", "msrs test", rows)
-    assert [d.arm for d in trained(kept)] == ["gram", "pkd", "code"]
-    assert verdict(kept)[0] == (
-        "PKD is ahead of MSE by 0.01 or more once all 3 arms are looked at together (looked at "
-        "alone, Gram is); FreqKD (code),"
-        " named beforehand, is below it: -0.050 [-0.060, -0.040]."
-    )
-    assert ahead_of_all([rows[1], rows[3]], "it").startswith("No arm is ahead of it by 0.01")
-    both = [rows[2], replace(rows[1], among=(0.005, 0.1))]
-    assert ahead_of_all([], "it") == "Nothing is there to be compared with it yet"
-    assert ahead_of_all(both, "it") == (
-        "PKD, Gram are ahead of it by 0.01 or more once all 2 arms are looked at together"
-    )
-    assert looked_at_once(rows[1:])[0] in verdict(kept)
+def test_means_have_a_panel_for_each_class_with_something_to_compare():
+    rows = [row(m, v, s, "probe_ap", "mean") for m, s, v in (("mse", 0, 0.5), ("mse", 1, 0.7))]
+    rows += [row("none", 0.4, 0, "probe_ap", "mean"), row("mse", 0.9, 0, "probe_ap", "car")]
+    rows += [row("mse", 0.1, 0, "probe_ap", "mean", split="test/day")]
+    figure, alt = means_figure(means(rows), frame(rows), "probe_ap")
+    (ax,) = figure.axes
+    assert ax.get_title(loc="left") == "mean"
+    small = [drawn.get_xdata().tolist() for drawn in ax.lines if drawn.get_markersize() == 3]
+    assert small == [[0.5, 0.7]]
+    large = [float(drawn.get_xdata()[0]) for drawn in ax.lines if drawn.get_markersize() == 6
+             and drawn.get_marker() == "o"]  # fmt: skip
+    assert large == [pytest.approx(0.6), 0.4] and "MSE 0.60" in alt
