@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,7 +89,7 @@ def _difference(one: Folder, other: Folder, figure: tuple, a, b) -> tuple[str, s
     """(b - a with its paired interval where there is one, verdict)."""
     if np.array_equal((a.value, a.low), (b.value, b.low), equal_nan=True):
         return "", "equal"
-    if a.value != a.value or b.value != b.value:
+    if math.isnan(a.value) or math.isnan(b.value):
         return "", "missing in one"
     mine, theirs = one.resampled(figure), other.resampled(figure)
     if mine and theirs and mine.paired(theirs):
@@ -96,7 +97,7 @@ def _difference(one: Folder, other: Folder, figure: tuple, a, b) -> tuple[str, s
         span = percentiles(theirs.draws[klass] - mine.draws[klass])
         return f"{number(b.value - a.value, span, 3, True)} paired", verdict(*span)
     text = number(b.value - a.value, None, 3, True)
-    if a.low != a.low or b.low != b.low:
+    if math.isnan(a.low) or math.isnan(b.low):
         return text, ""
     apart = "higher" if a.high < b.low else "lower" if b.high < a.low else ""
     return text, apart or "intervals overlap"

@@ -64,7 +64,7 @@ def curves_by_method(
             rho, level.value[0], marker="o", ms=4, color=colour(method), label=method_name(method)
         )
         ax.fill_between(rho, *level.interval[:, 0], color=colour(method), alpha=0.15, lw=0)
-        if guess == method_name(method):
+        if guess == method:
             high = rho > 0.75
             ax.plot(rho[high], level.value[0][high], "--", lw=5, alpha=0.55,
                     color=COLOURS["guess"], label="your guess: nearest here")  # fmt: skip

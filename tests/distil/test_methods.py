@@ -2,8 +2,9 @@
 
 import pytest
 
-from freqkd_lite.distil.methods import check_methods, method_settings
+from freqkd_lite.distil.methods import check_methods, distil_methods, method_settings
 from freqkd_lite.errors import UserError
+from freqkd_lite.features import load_backbone
 from freqkd_lite.names import method_name, split_method, with_settings
 from freqkd_lite.viz.style import colour
 
@@ -67,3 +68,27 @@ def test_a_name_is_taken_apart_and_put_together():
 def test_a_number_may_be_written_with_an_exponent():
     assert method_settings("mse (lr=3e-4)").lr == 0.0003
     assert method_settings("projected (least=1e-2)").loss_options == {"least": 0.01}
+
+
+def test_the_recipe_is_a_notebooks_parameters(monkeypatch):
+    given = []
+
+    class Run:
+        def student(self):
+            return "student"
+
+    def distil(settings):
+        given.append(settings)
+        return Run()
+
+    monkeypatch.setattr("freqkd_lite.distil.methods.distil", distil)
+    recipe = dict(dataset="scenes", distil_dataset="", root="", train_pairs=9, height=113, width=141)
+    recipe |= dict(model="freqkd_tiny", weights="", blocks=[1, 3], steps=5, batch=2, crop=[])
+    recipe |= dict(lr=0.1, lora_rank=4, seed=3, further={"clip": None}, pairs=7)
+    teacher = load_backbone("freqkd_tiny").freeze()
+    method = "mse (lr=0.2)"
+    runs, students = distil_methods(["none", method], recipe, teacher)
+    assert students == {"none": teacher, method: "student"} and list(runs) == [method]
+    (settings,) = given
+    assert (settings.size, settings.limit, settings.lr) == ((112, 140), 9, 0.2)
+    assert (settings.crop, settings.clip, settings.teacher_weights) == (None, None, None)

@@ -54,7 +54,7 @@ def test_older_files_are_read_with_todays_names(tmp_path):
         (None, "missing"),
         ("{", "not JSON"),
         ('{"schema": "other"}', "other"),
-        ('{"schema": "freqkd-results/1", "rows": [{"method": "x"}]}', "required"),
+        ('{"schema": "freqkd-results/1", "rows": [{"method": "x"}]}', "missing"),
     ],
 )
 def test_a_file_that_is_no_results_file_is_named(tmp_path, text, token):
