@@ -8,7 +8,7 @@ from freqkd_lite.errors import UserError
 from freqkd_lite.results.rows import Row, over_seeds, pick, read_results, write_results
 from freqkd_lite.store import RECIPE, manifest, run_key, whole_folder
 
-ROW = Row(claim="walk", arm="mse", seed=1, data="scenes", split="test", metric="ap",
+ROW = Row(claim="walk", method="mse", seed=1, data="scenes", split="test", metric="ap",
           klass="car", value=0.5, interval=(0.4, 0.6), n=40)  # fmt: skip
 
 
@@ -54,7 +54,7 @@ def test_rows_survive_a_round_trip(tmp_path):
     raw = json.loads((tmp_path / "results.json").read_text())
     assert raw["schema"] == "freqkd-results/1" and raw["rows"][0]["class"] == "car"
     assert read_results(tmp_path) == [ROW]
-    assert pick(read_results(tmp_path), klass="car", arm="mse") == [ROW]
+    assert pick(read_results(tmp_path), klass="car", method="mse") == [ROW]
     assert pick([ROW], klass="person") == []
 
 

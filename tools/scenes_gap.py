@@ -3,7 +3,7 @@
     python tools/scenes_gap.py --pairs 48 --height 168 --width 224 --out results/scenes_gap
 
 Takes so many pairs by day and as many by night from each train split (drawn with a seed). Rows have
-the arms "scenes" and "msrs", the splits "train/all", "train/day" and "train/night", the metrics
+the methods "scenes" and "msrs", the splits "train/all", "train/day" and "train/night", the metrics
 "divergence" (classes block5/ring3, over gap.rings.EDGES, and block5/low, middle, high: rho up to
 .25, between, from .75), "divergence_ratio" and "raw_mse_ratio" (high over low, mean over blocks).
 Intervals are 95 % percentile bootstrap over images. Needs MSRS (FREQKD_DATA) and DINOv2
@@ -56,20 +56,27 @@ def sums(backbone: Backbone, pairs: list[data.Pair]) -> list[list[Tensor]]:
     ]
 
 
-def rows(arm: str, split: str, measured: Levels, names: list[str]) -> Iterator[Row]:
+def rows(method: str, split: str, measured: Levels, names: list[str]) -> Iterator[Row]:
     """A row for each block and ring."""
     for i, block in enumerate(BLOCKS):
         for j, name in enumerate(names):
             yield Row(
-                claim="gap_ratio", arm=arm, seed=None, data=arm, split=split, metric="divergence",
-                klass=f"block{block}/{name}", value=float(measured.value[i, j]),
-                interval=tuple(measured.interval[:, i, j].tolist()), n=measured.images,
-            )  # fmt: skip
+                claim="gap_ratio",
+                method=method,
+                seed=None,
+                data=method,
+                split=split,
+                metric="divergence",
+                klass=f"block{block}/{name}",
+                value=float(measured.value[i, j]),
+                interval=tuple(measured.interval[:, i, j].tolist()),
+                n=measured.images,
+            )
 
 
-def measure(arm: str, pairs: int, size: tuple[int, int], seed: int) -> tuple[list[Row], str]:
+def measure(method: str, pairs: int, size: tuple[int, int], seed: int) -> tuple[list[Row], str]:
     """All rows of one data set, and its fingerprint."""
-    backbone, found = load_backbone(MODEL).freeze(), data.load(arm, "train", size)
+    backbone, found = load_backbone(MODEL).freeze(), data.load(method, "train", size)
     ring, band = {}, {}
     for light in LIGHTS:
         ring[light], band[light] = sums(backbone, draw(found, light, pairs, seed))
@@ -79,21 +86,21 @@ def measure(arm: str, pairs: int, size: tuple[int, int], seed: int) -> tuple[lis
     for light in ("all", *LIGHTS):
         split = f"train/{light}"
         bands = levels(band[light])
-        out += rows(arm, split, levels(ring[light]), [f"ring{i}" for i in range(len(EDGES) - 1)])
-        out += rows(arm, split, bands, ["low", "middle", "high"])
+        out += rows(method, split, levels(ring[light]), [f"ring{i}" for i in range(len(EDGES) - 1)])
+        out += rows(method, split, bands, ["low", "middle", "high"])
         ratio, draws = bands.ratio()
         out.append(Row(
-            claim="gap_ratio", arm=arm, seed=None, data=arm, split=split,
+            claim="gap_ratio", method=method, seed=None, data=method, split=split,
             metric="divergence_ratio", value=ratio, interval=percentiles(draws), n=bands.images,
         ))  # fmt: skip
         grid = (size[0] // backbone.patch, size[1] // backbone.patch)
         raw = [raw_mse(block, ring_counts(*grid, BAND_EDGES)) for block in band[light]]
         opposite = float(torch.stack([bins[-1] / bins[0] for bins in raw]).mean())
         out.append(Row(
-            claim="gap_ratio", arm=arm, seed=None, data=arm, split=split,
+            claim="gap_ratio", method=method, seed=None, data=method, split=split,
             metric="raw_mse_ratio", value=opposite, n=bands.images,
         ))  # fmt: skip
-        print(f"{arm} {light}: high over low {ratio:.2f} normalised, {opposite:.2f} raw MSE")
+        print(f"{method} {light}: high over low {ratio:.2f} normalised, {opposite:.2f} raw MSE")
     return out, found.fingerprint()
 
 
@@ -109,14 +116,14 @@ def main() -> None:
     options = {k: v for k, v in vars(args).items() if k != "out"}
     command = " ".join(["python tools/scenes_gap.py"] + [f"--{k} {v}" for k, v in options.items()])
     measured = {
-        arm: measure(arm, args.pairs, (args.height, args.width), args.seed)
-        for arm in ("msrs", "scenes")
+        method: measure(method, args.pairs, (args.height, args.width), args.seed)
+        for method in ("msrs", "scenes")
     }
     about = manifest(
         command=command, parameters=options, model=MODEL, blocks=BLOCKS, rings=EDGES,
         weights=load_backbone(MODEL).checksum, generator=GENERATOR_VERSION,
-        data={arm: fingerprint for arm, (_, fingerprint) in measured.items()},
-        notes={arm: data.note_of(arm) for arm in measured},
+        data={method: fingerprint for method, (_, fingerprint) in measured.items()},
+        notes={method: data.note_of(method) for method in measured},
     )  # fmt: skip
     path = write_results(args.out, [row for out, _ in measured.values() for row in out], about)
     print(f"Wrote {path}")

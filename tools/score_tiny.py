@@ -38,10 +38,10 @@ def masks(pairs: data.PairSet) -> torch.Tensor:
     return torch.stack([pairs[i].mask for i in range(len(pairs))])
 
 
-def score(arm: str, backbone: Backbone, blocks: list[int], modality: str, train: data.PairSet,
+def score(method: str, backbone: Backbone, blocks: list[int], modality: str, train: data.PairSet,
           val: data.PairSet) -> list[Row]:  # fmt: skip
     x, y = (torch.cat(extract(backbone, data.stack(p, modality), blocks), 1) for p in (train, val))
-    common = dict(claim="walk", arm=arm, seed=0, data="scenes", split="val", n=len(val))
+    common = dict(claim="walk", method=method, seed=0, data="scenes", split="val", n=len(val))
     result = probe(x, labels(train), y, labels(val), val.classes)
     rows = [
         Row(metric="probe_ap", klass=k, value=v, interval=result.interval[k], **common)
@@ -70,7 +70,7 @@ share of each mask class in each patch. It never saw an infrared picture.
 **What it scores** (`tools/score_tiny.py`; blocks 4 and 7, 200 scenes to fit, 100 of "val" to score;
 95 % bootstrap intervals over images; rows in `results/freqkd_tiny/`):
 
-| arm | probe, mean AP | linear segmentation, mIoU |
+| method | probe, mean AP | linear segmentation, mIoU |
 |---|---|---|
 {table}
 
@@ -88,29 +88,29 @@ def main() -> None:
     val = data.load("scenes", "val", limit=args.val)
     tiny = load_backbone()
     torch.manual_seed(0)
-    arms = [
+    methods = [
         ("freqkd_tiny on RGB", tiny, [4, 7], "visible"),
         ("freqkd_tiny on infrared", tiny, [4, 7], "infrared"),
         ("random weights on RGB", load_backbone(TINY, "random"), [4, 7], "visible"),
     ]
     try:
-        arms.append(("DINOv2 ViT-S/14 on RGB", load_backbone(DINO), [7, 11], "visible"))
+        methods.append(("DINOv2 ViT-S/14 on RGB", load_backbone(DINO), [7, 11], "visible"))
     except UserError as error:
         print(f"Without DINOv2: {error}")
     rows = []
-    for arm, backbone, blocks, modality in arms:
-        rows += score(arm, backbone, blocks, modality, train, val)
-        print(arm, *(f"{r.metric}/{r.klass} {r.value:.3f}" for r in rows if r.arm == arm))
+    for method, backbone, blocks, modality in methods:
+        rows += score(method, backbone, blocks, modality, train, val)
+        print(method, *(f"{r.metric}/{r.klass} {r.value:.3f}" for r in rows if r.method == method))
     about = manifest(command="python tools/score_tiny.py", weights=tiny.checksum,
                      data={"train": train.fingerprint(), "val": val.fingerprint()})  # fmt: skip
     write_results(Path("results/freqkd_tiny"), rows, about)
     table = []
-    for arm, *_ in arms:
+    for method, *_ in methods:
         cells = []
         for metric in ("probe_ap", "miou"):
-            (row,) = pick(rows, arm=arm, metric=metric, klass="mean")
+            (row,) = pick(rows, method=method, metric=metric, klass="mean")
             cells.append("{:.2f} [{:.2f}, {:.2f}]".format(row.value, *row.interval))
-        table.append(f"| {arm} | {cells[0]} | {cells[1]} |")
+        table.append(f"| {method} | {cells[0]} | {cells[1]} |")
     with safe_open(TINY_WEIGHTS, "pt") as stored:
         notes = stored.metadata()
     size = sum(p.numel() for p in tiny.parameters()) / 1e6

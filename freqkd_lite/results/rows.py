@@ -18,13 +18,11 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from scipy.special import stdtrit
 
 from freqkd_lite.errors import UserError, invalid
-from freqkd_lite.names import own_settings, renamed, split_method, up_to_date, with_settings
+from freqkd_lite.names import renamed, split_method, up_to_date
 from freqkd_lite.store import write_json, write_whole
 
 SCHEMA = "freqkd-results/1"
 FIELDS = {"arm": "method", "class": "klass"}
-split_arm = split_method  # until every room says method
-__all__ = ["own_settings", "with_settings"]
 UNTRAINED = ("none", "teacher")
 """Methods without training: they stand beside the others and don't compete with them."""
 ROUNDING = 1e-3
@@ -61,10 +59,6 @@ class Row(BaseModel):
         """Older files say `arm` for `method`, and have other names of losses and settings."""
         new = {FIELDS.get(key, key): value for key, value in given.items()}
         return new | {"method": up_to_date(new["method"])} if "method" in new else new
-
-    @property
-    def arm(self) -> str:  # until every room says method
-        return self.method
 
 
 def as_json(rows: Iterable[Row]) -> list[dict]:

@@ -82,7 +82,9 @@ def test_the_recipe_is_a_notebooks_parameters(monkeypatch):
         return Run()
 
     monkeypatch.setattr("freqkd_lite.distil.methods.distil", distil)
-    recipe = dict(dataset="scenes", distil_dataset="", root="", train_pairs=9, height=113, width=141)
+    recipe = dict(
+        dataset="scenes", distil_dataset="", root="", train_pairs=9, height=113, width=141
+    )
     recipe |= dict(model="freqkd_tiny", weights="", blocks=[1, 3], steps=5, batch=2, crop=[])
     recipe |= dict(lr=0.1, lora_rank=4, seed=3, further={"clip": None}, pairs=7)
     teacher = load_backbone("freqkd_tiny").freeze()
