@@ -18,9 +18,10 @@ def measure(step: Step, rounds: int) -> list[list]:
     cached = CachedTeacher(step.settings.teacher, "random", step.settings.blocks)
     cached.device = step.teacher.device
     loss = step.loss("mse")
-    with tempfile.TemporaryDirectory() as folder, mock.patch.dict(
-        os.environ, {"FREQKD_CACHE": folder}
-    ):  # fmt: skip
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        mock.patch.dict(os.environ, {"FREQKD_CACHE": folder}),
+    ):
         cached.use_cache(step.visible[0], len(step.visible), 1e12)
         stored = [m.to(step.settings.device) for m in cached(step.visible)]
 

@@ -82,12 +82,24 @@ class Step:
     """A student, its teacher and a batch of noise, on which steps with any loss are taken. Weights
     are random and the learning rate is 0, so that every step computes the same."""
 
-    def __init__(self, model: str, size: tuple[int, int], batch: int, blocks: Sequence[int],
-                 device: str = "cpu"):  # fmt: skip
+    def __init__(
+        self,
+        model: str,
+        size: tuple[int, int],
+        batch: int,
+        blocks: Sequence[int],
+        device: str = "cpu",
+    ):
         self.settings = settings_from(
-            teacher=model, teacher_weights="random", blocks=tuple(blocks), size=size, batch=batch,
-            device=device, crop_list=1, seed=1,  # another than the teacher's
-        )  # fmt: skip
+            teacher=model,
+            teacher_weights="random",
+            blocks=tuple(blocks),
+            size=size,
+            batch=batch,
+            device=device,
+            crop_list=1,
+            seed=1,  # another than the teacher's
+        )
         self.visible, self.infrared = torch.rand(2, batch, 3, *size)
         self.teacher = Teacher(model, "random", self.settings.blocks)
         self.teacher.device = torch.device(device)

@@ -29,10 +29,19 @@ def fake(path: Path, values: dict, out: Path, **entries) -> Path:
             (failed / "error.txt").write_text("No luck.\n")
             raise UserError(f"No luck. (as far as it came: {failed})")
         (beside / "images.npz").write_text(f"seed {seed}")
-        row = dict(claim="walk", seed=seed, data="msrs", split="val", n=9, metric="probe_ap",
-                   per_image="images.npz") | {"class": "mean"}  # fmt: skip
-        rows = [row | {"method": m, "value": 0.3 if m == "none" else 0.5 + seed / 10}
-                for m in values.get("methods", ["gram"])]  # fmt: skip
+        row = dict(
+            claim="walk",
+            seed=seed,
+            data="msrs",
+            split="val",
+            n=9,
+            metric="probe_ap",
+            per_image="images.npz",
+        ) | {"class": "mean"}
+        rows = [
+            row | {"method": m, "value": 0.3 if m == "none" else 0.5 + seed / 10}
+            for m in values.get("methods", ["gram"])
+        ]
         content = {"schema": "freqkd-results/1", "rows": rows}
         (beside / "results.json").write_text(json.dumps(content))
         about = dict(parameters={"lr": 0.001, "steps": 3} | values, seconds=20.0, weights="w")

@@ -37,9 +37,20 @@ class Noise(PairSet):
         return f"noise-{len(self)}-{self.size}-{self.bad}"
 
 
-VIT = dict(dataset="noise", size=(32, 48), teacher="test_vit", teacher_weights="random",
-           blocks=(1, 4), steps=12, batch=2, warmup=2, lora_rank=2, lora_dropout=0.2, loss="mse",
-           checkpoint_every=3)  # fmt: skip
+VIT = dict(
+    dataset="noise",
+    size=(32, 48),
+    teacher="test_vit",
+    teacher_weights="random",
+    blocks=(1, 4),
+    steps=12,
+    batch=2,
+    warmup=2,
+    lora_rank=2,
+    lora_dropout=0.2,
+    loss="mse",
+    checkpoint_every=3,
+)
 # Batch statistics are a state of their own, and weights that are all trained.
 CNN = VIT | dict(teacher="test_resnet", blocks=(2, 3), lora_rank=0)
 

@@ -170,8 +170,11 @@ def test_a_pickle_that_could_run_code_is_refused(tmp_path):
     ):
         load_backbone("test_vit", path)
     assert not trace.exists()
-    for name, content in (("torn.pt", path.read_bytes()[:5000]), ("text.pth", b"hello"),
-                          ("empty.pt", b"")):  # fmt: skip
+    for name, content in (
+        ("torn.pt", path.read_bytes()[:5000]),
+        ("text.pth", b"hello"),
+        ("empty.pt", b""),
+    ):
         (tmp_path / name).write_bytes(content)
         with pytest.raises(UserError, match=f"{name} is torn, or holds more"):
             load_backbone("test_vit", tmp_path / name)
@@ -194,10 +197,14 @@ def test_random_weights_have_a_checksum_of_their_own():
 # Tokens before the grid: one, two, one and four registers; then axes in another order, and plain
 # convolutions. The width and the pixels a token are what the models' papers say.
 KINDS = [
-    ("vit_tiny_patch16_224", 192, 16), ("deit_tiny_distilled_patch16_224", 192, 16),
-    ("vit_small_patch14_reg4_dinov2", 384, 14), ("swin_tiny_patch4_window7_224", 768, 32),
-    ("resnet18", 512, 32), ("efficientnet_lite0", 320, 32), ("convnext_atto", 320, 32),
-]  # fmt: skip
+    ("vit_tiny_patch16_224", 192, 16),
+    ("deit_tiny_distilled_patch16_224", 192, 16),
+    ("vit_small_patch14_reg4_dinov2", 384, 14),
+    ("swin_tiny_patch4_window7_224", 768, 32),
+    ("resnet18", 512, 32),
+    ("efficientnet_lite0", 320, 32),
+    ("convnext_atto", 320, 32),
+]
 
 
 @pytest.mark.parametrize(("name", "width", "patch"), KINDS, ids=[kind[0] for kind in KINDS])

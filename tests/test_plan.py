@@ -80,8 +80,15 @@ def test_what_a_step_keeps_is_what_a_real_one_keeps(rank):
 
 
 PLAN = Plan(tiny(steps=50, batch=16), pairs=100, gpus=2)
-COST = Cost(teacher=10**12, student=3 * 10**12, kept=4 * 10**9, maps=10**6, teacher_size=10**9,
-            student_size=10**9, trained=10**8)  # fmt: skip
+COST = Cost(
+    teacher=10**12,
+    student=3 * 10**12,
+    kept=4 * 10**9,
+    maps=10**6,
+    teacher_size=10**9,
+    student_size=10**9,
+    trained=10**8,
+)
 
 
 def test_hours_and_bytes_by_hand():
@@ -131,8 +138,17 @@ def test_kaist_full_is_the_authors_recipe():
 
 
 REDUCED = ["teacher=test_vit", "blocks=[0, 1, 3, 4, 5]", "size=[32, 48]"]
-FIXTURE = [*REDUCED, "dataset=noise", "teacher_weights=random", "device=cpu", "precision=fp32",
-           "steps=4", "warmup=2", "batch=8", "accumulate=2"]  # fmt: skip
+FIXTURE = [
+    *REDUCED,
+    "dataset=noise",
+    "teacher_weights=random",
+    "device=cpu",
+    "precision=fp32",
+    "steps=4",
+    "warmup=2",
+    "batch=8",
+    "accumulate=2",
+]
 
 
 def test_kaist_full_takes_steps_on_fixtures(monkeypatch, tmp_path):

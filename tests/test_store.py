@@ -8,8 +8,18 @@ from freqkd_lite.errors import UserError
 from freqkd_lite.results.rows import Row, over_seeds, pick, read_results, write_results
 from freqkd_lite.store import RECIPE, manifest, run_key, whole_folder
 
-ROW = Row(claim="walk", method="mse", seed=1, data="scenes", split="test", metric="ap",
-          klass="car", value=0.5, interval=(0.4, 0.6), n=40)  # fmt: skip
+ROW = Row(
+    claim="walk",
+    method="mse",
+    seed=1,
+    data="scenes",
+    split="test",
+    metric="ap",
+    klass="car",
+    value=0.5,
+    interval=(0.4, 0.6),
+    n=40,
+)
 
 
 def test_a_failed_run_leaves_nothing(tmp_path):

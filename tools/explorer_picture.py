@@ -32,8 +32,10 @@ def take(page: object) -> Image.Image:
     for label, option in CHOICES.items():
         before = shown.get_attribute("src")
         page.get_by_label(label, exact=True).select_option(option)
-        page.wait_for_function("([image, before]) => image.src !== before && image.complete",
-                               arg=[shown.element_handle(), before])  # fmt: skip
+        page.wait_for_function(
+            "([image, before]) => image.src !== before && image.complete",
+            arg=[shown.element_handle(), before],
+        )
     page.mouse.click(5, 5)  # no control keeps the focus
     page.wait_for_timeout(500)
     whole = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
@@ -44,8 +46,16 @@ def take(page: object) -> Image.Image:
 def main(out: Path) -> None:
     """Serve the explorer, look at it, write the picture."""
     port = free_port()
-    command = [sys.executable, "-m", "voila", "notebooks/explore.ipynb", "--no-browser",
-               "--Voila.ip=127.0.0.1", f"--port={port}", "--port_retries=0"]  # fmt: skip
+    command = [
+        sys.executable,
+        "-m",
+        "voila",
+        "notebooks/explore.ipynb",
+        "--no-browser",
+        "--Voila.ip=127.0.0.1",
+        f"--port={port}",
+        "--port_retries=0",
+    ]
     failed = "Voila did not start: `make explore` says why."
     with serving(command, port, failed, SECONDS, cwd=ROOT), browser() as chromium:
         page = chromium.new_page(viewport=VIEW, device_scale_factor=SCALE)

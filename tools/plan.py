@@ -231,9 +231,12 @@ def report(name: str, plan: Plan, cost: Cost) -> str:
         ("in all", f"{found.in_all / 1e18:.3g} EFLOP"),
         ("GB a GPU", f"{fixed['fp32']:.1f} in fp32, {fixed['bf16']:.1f} in bf16"),
         ("GB a picture", f"{each['fp32']:.2f} in fp32, {each['bf16']:.2f} in bf16"),
-        ("GB on disk", f"{found.checkpoints / 1e9:.2f} checkpoints, {found.student / 1e9:.2f} "
-                       f"student, {found.cache / 1e9:.0f} cache"),
-    ]  # fmt: skip
+        (
+            "GB on disk",
+            f"{found.checkpoints / 1e9:.2f} checkpoints, {found.student / 1e9:.2f} "
+            f"student, {found.cache / 1e9:.0f} cache",
+        ),
+    ]
     rows = []
     for gpu, (memory, fp32, bf16) in GPUS.items():
         row = [gpu, memory]

@@ -89,17 +89,34 @@ def measure(method: str, pairs: int, size: tuple[int, int], seed: int) -> tuple[
         out += rows(method, split, levels(ring[light]), [f"ring{i}" for i in range(len(EDGES) - 1)])
         out += rows(method, split, bands, ["low", "middle", "high"])
         ratio, draws = bands.ratio()
-        out.append(Row(
-            claim="gap_ratio", method=method, seed=None, data=method, split=split,
-            metric="divergence_ratio", value=ratio, interval=percentiles(draws), n=bands.images,
-        ))  # fmt: skip
+        out.append(
+            Row(
+                claim="gap_ratio",
+                method=method,
+                seed=None,
+                data=method,
+                split=split,
+                metric="divergence_ratio",
+                value=ratio,
+                interval=percentiles(draws),
+                n=bands.images,
+            )
+        )
         grid = (size[0] // backbone.patch, size[1] // backbone.patch)
         raw = [raw_mse(block, ring_counts(*grid, BAND_EDGES)) for block in band[light]]
         opposite = float(torch.stack([bins[-1] / bins[0] for bins in raw]).mean())
-        out.append(Row(
-            claim="gap_ratio", method=method, seed=None, data=method, split=split,
-            metric="raw_mse_ratio", value=opposite, n=bands.images,
-        ))  # fmt: skip
+        out.append(
+            Row(
+                claim="gap_ratio",
+                method=method,
+                seed=None,
+                data=method,
+                split=split,
+                metric="raw_mse_ratio",
+                value=opposite,
+                n=bands.images,
+            )
+        )
         print(f"{method} {light}: high over low {ratio:.2f} normalised, {opposite:.2f} raw MSE")
     return out, found.fingerprint()
 
@@ -120,11 +137,16 @@ def main() -> None:
         for method in ("msrs", "scenes")
     }
     about = manifest(
-        command=command, parameters=options, model=MODEL, blocks=BLOCKS, rings=EDGES,
-        weights=load_backbone(MODEL).checksum, generator=GENERATOR_VERSION,
+        command=command,
+        parameters=options,
+        model=MODEL,
+        blocks=BLOCKS,
+        rings=EDGES,
+        weights=load_backbone(MODEL).checksum,
+        generator=GENERATOR_VERSION,
         data={method: fingerprint for method, (_, fingerprint) in measured.items()},
         notes={method: data.note_of(method) for method in measured},
-    )  # fmt: skip
+    )
     path = write_results(args.out, [row for out, _ in measured.values() for row in out], about)
     print(f"Wrote {path}")
 

@@ -38,8 +38,14 @@ def masks(pairs: data.PairSet) -> torch.Tensor:
     return torch.stack([pairs[i].mask for i in range(len(pairs))])
 
 
-def score(method: str, backbone: Backbone, blocks: list[int], modality: str, train: data.PairSet,
-          val: data.PairSet) -> list[Row]:  # fmt: skip
+def score(
+    method: str,
+    backbone: Backbone,
+    blocks: list[int],
+    modality: str,
+    train: data.PairSet,
+    val: data.PairSet,
+) -> list[Row]:
     x, y = (torch.cat(extract(backbone, data.stack(p, modality), blocks), 1) for p in (train, val))
     common = dict(claim="walk", method=method, seed=0, data="scenes", split="val", n=len(val))
     result = probe(x, labels(train), y, labels(val), val.classes)
@@ -101,8 +107,11 @@ def main() -> None:
     for method, backbone, blocks, modality in methods:
         rows += score(method, backbone, blocks, modality, train, val)
         print(method, *(f"{r.metric}/{r.klass} {r.value:.3f}" for r in rows if r.method == method))
-    about = manifest(command="python tools/score_tiny.py", weights=tiny.checksum,
-                     data={"train": train.fingerprint(), "val": val.fingerprint()})  # fmt: skip
+    about = manifest(
+        command="python tools/score_tiny.py",
+        weights=tiny.checksum,
+        data={"train": train.fingerprint(), "val": val.fingerprint()},
+    )
     write_results(Path("results/freqkd_tiny"), rows, about)
     table = []
     for method, *_ in methods:

@@ -69,8 +69,10 @@ def prepare(work: Path, count: int) -> dict[str, np.ndarray]:
     done = json.loads(done_file.read_text())["done"] if done_file.is_file() else 0
     loader = torch.utils.data.DataLoader(
         torch.utils.data.Subset(pairs, range(done, count)),
-        batch_size=32, num_workers=1, collate_fn=lambda batch: batch,
-    )  # fmt: skip
+        batch_size=32,
+        num_workers=1,
+        collate_fn=lambda batch: batch,
+    )
     for batch in tqdm(loader, desc="scenes", initial=done // 32, total=count // 32):
         here = slice(done, done + len(batch))
         visible = torch.stack([pair.visible for pair in batch])
@@ -176,8 +178,10 @@ def train(arrays: dict[str, np.ndarray], work: Path, epochs: int, batch: int, lr
                 bar.set_postfix({k: f"{v.item():.3f}" for k, v in parts.items()})
         print(json.dumps({"epoch": epoch + 1} | {k: round(v, 4) for k, v in sums.items()}))
         beside = saved.with_suffix(".part")
-        torch.save({"pupil": pupil.state_dict(), "optimiser": optimiser.state_dict(),
-                    "epoch": epoch + 1}, beside)  # fmt: skip
+        torch.save(
+            {"pupil": pupil.state_dict(), "optimiser": optimiser.state_dict(), "epoch": epoch + 1},
+            beside,
+        )
         beside.replace(saved)
     return pupil
 
@@ -196,8 +200,13 @@ def main() -> None:
     pupil = train(arrays, args.work, args.epochs, args.batch, args.lr)
     args.out.mkdir(parents=True, exist_ok=True)
     state = {k: v.detach().half().contiguous() for k, v in pupil.backbone.net.state_dict().items()}
-    note = {"model": TINY, "scenes": str(args.scenes), "epochs": str(args.epochs),
-            "generator": str(GENERATOR_VERSION), "dino": str("dino11" in arrays)}  # fmt: skip
+    note = {
+        "model": TINY,
+        "scenes": str(args.scenes),
+        "epochs": str(args.epochs),
+        "generator": str(GENERATOR_VERSION),
+        "dino": str("dino11" in arrays),
+    }
     save_file(state, args.out / f"{TINY}.safetensors", metadata=note)
     print(f"{args.out / TINY}.safetensors written, {(time.perf_counter() - started) / 60:.0f} min")
 

@@ -201,6 +201,9 @@ def main() -> None:
         if error.errno != errno.ENOSPC:
             raise
         where = f" at {error.filename}" if error.filename else ""
-        print(f"freqkd: The disk is full{where}: make room, then give the same command again; "
-              "what is finished is kept.", file=sys.stderr)  # fmt: skip
+        print(
+            f"freqkd: The disk is full{where}: make room, then give the same command again; "
+            "what is finished is kept.",
+            file=sys.stderr,
+        )
         sys.exit(2)

@@ -24,8 +24,18 @@ from freqkd_lite.losses import check_options, loss_name
 from freqkd_lite.names import split_method, up_to_date
 
 NONE = "none"
-OWN = ("lr", "weight_decay", "warmup", "clip", "steps", "mismatched", "lora_rank", "lora_alpha",
-       "merge_scale", "projector")  # fmt: skip
+OWN = (
+    "lr",
+    "weight_decay",
+    "warmup",
+    "clip",
+    "steps",
+    "mismatched",
+    "lora_rank",
+    "lora_alpha",
+    "merge_scale",
+    "projector",
+)
 """Settings that a method may have of its own."""
 
 

@@ -82,11 +82,13 @@ class Pyramid(nn.Module):
         self.register_buffer("mean", mean.view(1, -1, 1, 1))
         self.register_buffer("std", std.view(1, -1, 1, 1).clamp(min=1e-6))
         self.reduce = nn.Sequential(nn.Conv2d(len(mean), channels, 1), nn.GroupNorm(32, channels))
-        self.scales = nn.ModuleList([
-            nn.ConvTranspose2d(channels, channels, 2, stride=2),
-            nn.Identity(),
-            nn.MaxPool2d(2, ceil_mode=True),  # an odd grid's last row and column stay
-        ])  # fmt: skip
+        self.scales = nn.ModuleList(
+            [
+                nn.ConvTranspose2d(channels, channels, 2, stride=2),
+                nn.Identity(),
+                nn.MaxPool2d(2, ceil_mode=True),  # an odd grid's last row and column stay
+            ]
+        )
         self.smooth = nn.ModuleList(
             nn.Sequential(nn.Conv2d(channels, channels, 3, padding=1), nn.GroupNorm(32, channels))
             for _ in LEVELS
@@ -161,21 +163,31 @@ def mirror_boxes(boxes: Tensor, width: float) -> Tensor:
 
 
 def check_boxes(
-    boxes: Sequence[Tensor], labels: Sequence[Tensor], n_images: int, n_classes: int,
-    image_size: tuple[int, int] = (10**5, 10**5), names: Sequence[str] | None = None,
-) -> None:  # fmt: skip
+    boxes: Sequence[Tensor],
+    labels: Sequence[Tensor],
+    n_images: int,
+    n_classes: int,
+    image_size: tuple[int, int] = (10**5, 10**5),
+    names: Sequence[str] | None = None,
+) -> None:
     """`UserError` naming the image whose box has no area, leaves the picture or has no class."""
     if not len(boxes) == len(labels) == n_images:
-        raise UserError(f"{n_images} images, {len(boxes)} lists of boxes and {len(labels)} of "
-                        "labels: give one each per image.")  # fmt: skip
+        raise UserError(
+            f"{n_images} images, {len(boxes)} lists of boxes and {len(labels)} of "
+            "labels: give one each per image."
+        )
     for i, (box, label) in enumerate(zip(boxes, labels, strict=True)):
         image = f"Image {names[i] if names else f'number {i}'}"
         if box.ndim != 2 or box.shape[1] != 4 or label.shape != box.shape[:1]:
-            raise UserError(f"{image} has boxes {tuple(box.shape)} and labels "
-                            f"{tuple(label.shape)}: give (n, 4) and (n,).")  # fmt: skip
+            raise UserError(
+                f"{image} has boxes {tuple(box.shape)} and labels "
+                f"{tuple(label.shape)}: give (n, 4) and (n,)."
+            )
         if label.is_floating_point() or ((label < 0) | (label >= n_classes)).any():
-            raise UserError(f"{image} has labels {label.tolist()}: give whole numbers from 0 to "
-                            f"{n_classes - 1}.")  # fmt: skip
+            raise UserError(
+                f"{image} has labels {label.tolist()}: give whole numbers from 0 to "
+                f"{n_classes - 1}."
+            )
         edge = torch.tensor(image_size[::-1] * 2) + 1  # a pixel of grace for rounding
         for bad, fault in (
             (~(box[:, 2:] > box[:, :2]).all(1), "has no area: correct or remove it"),  # NaN too
@@ -186,9 +198,13 @@ def check_boxes(
 
 
 def build_fcos(
-    mean: Tensor, std: Tensor, patch: int, image_size: tuple[int, int], n_classes: int,
+    mean: Tensor,
+    std: Tensor,
+    patch: int,
+    image_size: tuple[int, int],
+    n_classes: int,
     settings: DetectorSettings,
-) -> FCOS:  # fmt: skip
+) -> FCOS:
     """An untrained FCOS on a `Pyramid`. Labels are 0..n_classes-1: its sigmoids need no background.
 
     FCOS lets a level take reaches from 4 to 8 times its square's side and centres within
@@ -236,14 +252,18 @@ def train_detector(
     image_size = tuple(image_size)
     patch = image_size[0] // h
     if (patch * h, patch * w) != image_size:
-        raise UserError(f"A grid of {h}x{w} patches does not fit image_size {image_size}: give the "
-                        "size in pixels that the backbone saw.")  # fmt: skip
+        raise UserError(
+            f"A grid of {h}x{w} patches does not fit image_size {image_size}: give the "
+            "size in pixels that the backbone saw."
+        )
     check_boxes(boxes, labels, n, len(classes), image_size, names)
     if not any(len(b) for b in boxes):
         raise UserError("No image has a box: a detector needs a data set with boxes.")
     if flipped is not None and flipped.shape != features.shape:
-        raise UserError(f"flipped is {tuple(flipped.shape)}, features {tuple(features.shape)}: "
-                        "extract both from the same images.")  # fmt: skip
+        raise UserError(
+            f"flipped is {tuple(flipped.shape)}, features {tuple(features.shape)}: "
+            "extract both from the same images."
+        )
     if not features.isfinite().all() or (flipped is not None and not flipped.isfinite().all()):
         raise UserError("The features hold NaN or infinity: check the backbone's weights.")
 
@@ -310,9 +330,12 @@ class Matches:
 
 
 def match(
-    predictions: Sequence[dict[str, Tensor]], boxes: Sequence[Tensor], labels: Sequence[Tensor],
-    label: int, iou: float = 0.5,
-) -> Matches:  # fmt: skip
+    predictions: Sequence[dict[str, Tensor]],
+    boxes: Sequence[Tensor],
+    labels: Sequence[Tensor],
+    label: int,
+    iou: float = 0.5,
+) -> Matches:
     """COCO's greedy matching: by falling score, each detection takes the free box it fits best."""
     image, hit, score = [], [], []
     for i, (found, box, klass) in enumerate(zip(predictions, boxes, labels, strict=True)):

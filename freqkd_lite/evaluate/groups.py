@@ -60,8 +60,10 @@ def near_duplicates(
         {len(names)} if names is not None else set()
     )
     if len(counts) != 1 or block < 1:
-        raise UserError(f"{sorted(counts)} pictures and names, block={block}: give as many of each "
-                        "and a block of 1 or more.")  # fmt: skip
+        raise UserError(
+            f"{sorted(counts)} pictures and names, block={block}: give as many of each "
+            "and a block of 1 or more."
+        )
     together = torch.stack([likeness(pictures) for pictures in spectra]).amin(0) > ALIKE
     for one, other in _neighbours(names or (), block):
         together[one, other] = True

@@ -48,13 +48,17 @@ def confusion_matrices(predictions: Tensor, truth: Tensor, n_classes: int) -> Te
     0 to n_classes - 1 and for shapes that differ.
     """
     if predictions.shape != truth.shape or truth.ndim != 3:
-        raise UserError(f"predictions {tuple(predictions.shape)} and masks {tuple(truth.shape)} "
-                        "must have one shape (N, H, W).")  # fmt: skip
+        raise UserError(
+            f"predictions {tuple(predictions.shape)} and masks {tuple(truth.shape)} "
+            "must have one shape (N, H, W)."
+        )
     inside = truth != OUTSIDE
     for name, ids in (("predictions", predictions[inside]), ("masks", truth[inside])):
         if len(ids) and (ids.min() < 0 or ids.max() >= n_classes):
-            raise UserError(f"{name} have ids from {ids.min()} to {ids.max()}, there are "
-                            f"{n_classes} classes: give every class its name.")  # fmt: skip
+            raise UserError(
+                f"{name} have ids from {ids.min()} to {ids.max()}, there are "
+                f"{n_classes} classes: give every class its name."
+            )
     image = torch.arange(len(truth))[:, None, None]
     cell = (image * n_classes + truth) * n_classes + predictions
     counts = torch.bincount(cell[inside], minlength=len(truth) * n_classes**2)
@@ -91,8 +95,12 @@ def measure_segmentation(
     return SegmentationResult(
         estimates={k: None if np.isnan(v) else v for k, v in zip(names, values, strict=True)},
         draws={k: c.numpy() for k, c in zip(names, columns, strict=True)},
-        truth=truth, seed=seed, groups=groups, confusion=confusion, predictions=predictions,
-    )  # fmt: skip
+        truth=truth,
+        seed=seed,
+        groups=groups,
+        confusion=confusion,
+        predictions=predictions,
+    )
 
 
 class LinearSegmenter:
@@ -110,11 +118,15 @@ class LinearSegmenter:
         """Fit to features (N, D, h, w) and masks (N, H, W) with ids into `classes`."""
         maps = as_maps(features, "train features")
         if masks.ndim != 3 or len(masks) != len(maps):
-            raise UserError(f"train masks have shape {tuple(masks.shape)}, the features "
-                            f"{tuple(maps.shape)}: give one mask (H, W) an image.")  # fmt: skip
+            raise UserError(
+                f"train masks have shape {tuple(masks.shape)}, the features "
+                f"{tuple(maps.shape)}: give one mask (H, W) an image."
+            )
         if masks.min() < 0 or masks.max() >= len(self.classes):
-            raise UserError(f"train masks have ids from {masks.min()} to {masks.max()}, there are "
-                            f"{len(self.classes)} classes: give every class its name.")  # fmt: skip
+            raise UserError(
+                f"train masks have ids from {masks.min()} to {masks.max()}, there are "
+                f"{len(self.classes)} classes: give every class its name."
+            )
         grid = tuple(maps.shape[2:])
         labels = class_shares(masks, grid, range(len(self.classes))).argmax(1)
         self.trained = labels.unique()  # rising ids; the probe counts these from 0

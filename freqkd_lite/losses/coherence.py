@@ -69,14 +69,18 @@ class Predictability:
         rings = [ring for ring in _rings(h, w) if ring.any()]
         filled = torch.tensor([bool(ring.any()) for ring in _rings(h, w)])
         rho, power = radius(h, w), self.pairs.power()
-        found = {"rho": [rho[ring].mean() for ring in rings],
-                 "power": [power[ring].mean() for ring in rings]}  # fmt: skip
+        found = {
+            "rho": [rho[ring].mean() for ring in rings],
+            "power": [power[ring].mean() for ring in rings],
+        }
         for name, of in (("coherence", self.pairs), ("mismatched", self.mismatched)):
             found[name] = torch.cat([of.map()[:1, 0], of.against_rho()])[filled]
         if self.across:
             found["predicted"] = torch.stack(self.across.shares())[filled]
-        return {name: torch.as_tensor(list(map(float, values))).nan_to_num()
-                for name, values in found.items()}  # fmt: skip
+        return {
+            name: torch.as_tensor(list(map(float, values))).nan_to_num()
+            for name, values in found.items()
+        }
 
 
 def _rings(h: int, w: int) -> list[Tensor]:
@@ -100,8 +104,9 @@ class _Across:
             found.append([(s @ s.T).double(), (t @ s.T).double(), t.square().sum().double()])
         half = self.batches % 2
         before = self.sums[half] or [[0.0] * 3] * len(found)
-        self.sums[half] = [[a + b for a, b in zip(*both, strict=True)]
-                           for both in zip(before, found, strict=True)]  # fmt: skip
+        self.sums[half] = [
+            [a + b for a, b in zip(*both, strict=True)] for both in zip(before, found, strict=True)
+        ]
         self.batches += 1
 
     def shares(self) -> list[Tensor]:

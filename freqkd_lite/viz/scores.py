@@ -66,12 +66,22 @@ def curves_by_method(
         ax.fill_between(rho, *level.interval[:, 0], color=colour(method), alpha=0.15, lw=0)
         if guess == method:
             high = rho > 0.75
-            ax.plot(rho[high], level.value[0][high], "--", lw=5, alpha=0.55,
-                    color=COLOURS["guess"], label="your guess: nearest here")  # fmt: skip
+            ax.plot(
+                rho[high],
+                level.value[0][high],
+                "--",
+                lw=5,
+                alpha=0.55,
+                color=COLOURS["guess"],
+                label="your guess: nearest here",
+            )
     ax.legend(loc="lower right")
-    ax.set(title="Which frequencies did the student learn?", ylim=(-0.04, 1.15),
-           xlabel="rho: 1 is the fastest change along an axis of tokens",
-           ylabel=f"divergence from the teacher, block {block}")  # fmt: skip
+    ax.set(
+        title="Which frequencies did the student learn?",
+        ylim=(-0.04, 1.15),
+        xlabel="rho: 1 is the fastest change along an axis of tokens",
+        ylabel=f"divergence from the teacher, block {block}",
+    )
     ends = "; ".join(
         f"{method_name(method)} from {m.value[0, 0]:.2f} to {m.value[0, -1]:.2f}"
         for method, m in measured.items()
@@ -155,8 +165,15 @@ def detections(
             for box, label in zip(surest["boxes"].tolist(), surest["labels"], strict=True):
                 _box(ax, box, color=colour(method), lw=1.6, path_effects=_HALO)
                 if box[2] - box[0] > image.shape[-1] * NAMED:
-                    ax.text(box[0], box[1] - 2, classes[label], color=colour(method), fontsize=7,
-                            path_effects=_HALO, clip_on=True)  # fmt: skip
+                    ax.text(
+                        box[0],
+                        box[1] - 2,
+                        classes[label],
+                        color=colour(method),
+                        fontsize=7,
+                        path_effects=_HALO,
+                        clip_on=True,
+                    )
             counts.append(len(surest["boxes"]))
         axes[0, column].set_title(method_name(method), color=colour(method), fontsize=10.5)
         texts.append(f"{method_name(method)} {', '.join(map(str, counts))}")
@@ -191,9 +208,14 @@ def band_curves(
             erased = ERASED[band == "low"]  # what is erased where only this band is left
             if guess == erased and at in cutoffs and ax is axes[0, 0]:
                 arrow = dict(arrowstyle="->", ls="--", color=COLOURS["guess"])
-                ax.annotate("your guess:\nthe lower one", (at, values[list(cutoffs).index(at)]),
-                            (at + 0.12, 0.5), textcoords=("data", "axes fraction"),
-                            arrowprops=arrow, fontsize=9.5)  # fmt: skip
+                ax.annotate(
+                    "your guess:\nthe lower one",
+                    (at, values[list(cutoffs).index(at)]),
+                    (at + 0.12, 0.5),
+                    textcoords=("data", "axes fraction"),
+                    arrowprops=arrow,
+                    fontsize=9.5,
+                )
         ax.set(xlabel="cutoff, rho", ylim=(0, None))
         ax.set_title(f"a {reader}", fontweight="normal")
     axes[0, 0].set_ylabel("AP")
@@ -203,8 +225,9 @@ def band_curves(
     return figure, (
         f"Average precision on features of {method_name(method)} against the cutoff in rho, at "
         f"{_list(cutoffs)}: {'; '.join(texts)}. With both bands: "
-        + ", ".join(f"{reader} {score}" for reader, score in whole.items()) + "."
-    )  # fmt: skip
+        + ", ".join(f"{reader} {score}" for reader, score in whole.items())
+        + "."
+    )
 
 
 # -------------------------------------------------------------------------------- 07, segmentation
@@ -232,8 +255,12 @@ def border_curves(
     ticks = [ring.removesuffix("px").replace("-inf", " and more") for ring in rings]
     ax.set_xticks(range(len(rings)), ticks)
     ax.legend(loc="lower right")
-    ax.set(title="Regions or borders?", xlabel="distance from the nearest border, px",
-           ylabel="mean IoU", xlim=(-0.5, len(rings) - 0.5))  # fmt: skip
+    ax.set(
+        title="Regions or borders?",
+        xlabel="distance from the nearest border, px",
+        ylabel="mean IoU",
+        xlim=(-0.5, len(rings) - 0.5),
+    )
     return figure, (
         f"Mean IoU over {', '.join(classes)} by distance from the border in pixels "
         f"({', '.join(ticks)}): {'; '.join(texts)}."

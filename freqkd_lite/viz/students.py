@@ -91,8 +91,10 @@ def side_by_side(
             if row == 0:
                 ax.set_title(title, fontsize=9.5, fontweight="normal")
         axes[row, 0].set_ylabel(label if len(label) < 16 else f"{label[:14]}…", fontsize=8)
-    near = "; ".join(f"{title} {_correlation(pictures[0], p):.2f}"
-                     for title, p in zip(list(columns)[1:], pictures[1:], strict=True))  # fmt: skip
+    near = "; ".join(
+        f"{title} {_correlation(pictures[0], p):.2f}"
+        for title, p in zip(list(columns)[1:], pictures[1:], strict=True)
+    )
     return figure, (
         f"Features of block {block} as colours, {len(names)} held-out pairs: three principal "
         f"components of {next(iter(columns))}, which hold {share:.0%} of its variance. Correlation "
@@ -102,5 +104,6 @@ def side_by_side(
 
 def _correlation(a: np.ndarray, b: np.ndarray) -> float:
     """Mean over colours of Pearson's correlation."""
-    return float(np.mean([np.corrcoef(a[..., k].ravel(), b[..., k].ravel())[0, 1]
-                          for k in range(3)]))  # fmt: skip
+    return float(
+        np.mean([np.corrcoef(a[..., k].ravel(), b[..., k].ravel())[0, 1] for k in range(3)])
+    )

@@ -96,8 +96,9 @@ def _differences(ax: Axes, curve: Curve) -> None:
         of = curve.differences[curve.differences["method"] == method]
         shifted = of["at"] * (1 + 0.06 * (i - (len(others) - 1) / 2))
         ax.vlines(shifted, of["low"], of["high"], lw=2.5, color=colour(method))
-        ax.plot(shifted, of["value"], "o-", ms=6, lw=1, color=colour(method),
-                label=method_name(method))  # fmt: skip
+        ax.plot(
+            shifted, of["value"], "o-", ms=6, lw=1, color=colour(method), label=method_name(method)
+        )
     ax.set(title="Do they meet?", ylabel=f"minus {method_name(first)}")
 
 
@@ -140,11 +141,24 @@ def _rows(curve: Curve) -> Figure:
     ax.grid(axis="y", visible=False)
     for i, (method, value) in enumerate(sorted(curve.levels.items(), key=lambda item: item[1])):
         ax.axvline(value, color=COLOURS["floor"], lw=1, ls=":")
-        ax.text(value, 1.005, method_name(method), transform=ax.get_xaxis_transform(),
-                fontsize=8.5, ha="left" if i else "right", va="bottom")  # fmt: skip
+        ax.text(
+            value,
+            1.005,
+            method_name(method),
+            transform=ax.get_xaxis_transform(),
+            fontsize=8.5,
+            ha="left" if i else "right",
+            va="bottom",
+        )
     title = f"{curve.axis}; ringed: the best of a method"
-    drawn.legend(loc="outside lower center", ncols=len(values) + 1, handletextpad=0.1,
-                 title=title, title_fontsize=9, fontsize=9)  # fmt: skip
+    drawn.legend(
+        loc="outside lower center",
+        ncols=len(values) + 1,
+        handletextpad=0.1,
+        title=title,
+        title_fontsize=9,
+        fontsize=9,
+    )
     return drawn
 
 

@@ -41,9 +41,21 @@ def run(*args):
 def test_the_command_prints_the_answer_and_writes_both_files(folders, tmp_path, names):
     """With the names of today and of before."""
     control, blocks = names
-    got = run(*folders, "--model", "freqkd_tiny", "--size", "115x115", blocks, "0,3",
-              "--controls", f"{control},shift4", "--json", str(tmp_path / "out" / "gap.json"),
-              "--html", str(tmp_path / "out" / "gap.html"))  # fmt: skip
+    got = run(
+        *folders,
+        "--model",
+        "freqkd_tiny",
+        "--size",
+        "115x115",
+        blocks,
+        "0,3",
+        "--controls",
+        f"{control},shift4",
+        "--json",
+        str(tmp_path / "out" / "gap.json"),
+        "--html",
+        str(tmp_path / "out" / "gap.html"),
+    )
     assert got.exit_code == 0, got.exception
     found = load(tmp_path / "out")
     assert gap_tables.answer(found) in got.output

@@ -48,8 +48,16 @@ def test_the_first_step_is_adamw_s_by_hand(tmp_path):
     w (1 - lr decay) - lr g / (|g| + 1e-8). The gradient is worked out from the definition of
     normalised MSE, on the views that the plan names."""
     lr, decay = 0.01, 0.1
-    values = VIT | dict(steps=1, warmup=2, lora_rank=0, lr=2 * lr, weight_decay=decay, clip=None,
-                        batch=3, precision="fp32")  # fmt: skip
+    values = VIT | dict(
+        steps=1,
+        warmup=2,
+        lora_rank=0,
+        lr=2 * lr,
+        weight_decay=decay,
+        clip=None,
+        batch=3,
+        precision="fp32",
+    )
     made = run(tmp_path, **values)
     torch.manual_seed(0)
     net = create_net("test_vit")
@@ -118,10 +126,26 @@ def test_two_processes_follow_one(tmp_path):
         dropout | dict(folder="again"),
         PLAIN | dict(folder="bad", data_options=bad),
     ]
-    command = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu",
-               "--num_processes", "2", "--num_machines", "1", "--mixed_precision", "no",
-               "--dynamo_backend", "no", "--main_process_port", "0",
-               "-m", "tests.together", str(tmp_path), json.dumps(jobs)]  # fmt: skip
+    command = [
+        sys.executable,
+        "-m",
+        "accelerate.commands.launch",
+        "--multi_gpu",
+        "--num_processes",
+        "2",
+        "--num_machines",
+        "1",
+        "--mixed_precision",
+        "no",
+        "--dynamo_backend",
+        "no",
+        "--main_process_port",
+        "0",
+        "-m",
+        "tests.together",
+        str(tmp_path),
+        json.dumps(jobs),
+    ]
     own = {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": ""}
     done = subprocess.run(command, cwd=ROOT, env=os.environ | own, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
@@ -148,8 +172,10 @@ def test_two_processes_follow_one(tmp_path):
 def test_bfloat16_is_near_float32_and_auto_is_float32_on_a_cpu(tmp_path):
     made = {p: run(tmp_path, **VIT | dict(steps=6, precision=p)) for p in ("fp32", "bf16", "auto")}
     assert {name: r.manifest["precision"] for name, r in made.items()} == {
-        "fp32": "fp32", "bf16": "bf16", "auto": "fp32"
-    }  # fmt: skip
+        "fp32": "fp32",
+        "bf16": "bf16",
+        "auto": "fp32",
+    }
     losses = {name: [entry["loss"] for entry in r.log] for name, r in made.items()}
     assert losses["auto"] == losses["fp32"] != losses["bf16"]
     assert losses["bf16"] == pytest.approx(losses["fp32"], rel=0.03)
@@ -183,9 +209,18 @@ def test_a_resized_map_is_the_same_whichever_comes_first_and_has_the_teacher_s_g
 )
 def test_a_teacher_larger_than_its_student(tmp_path, student, blocks, rank):
     """Nine blocks of width 96 teach 6 of width 64, or stages of other widths and grids."""
-    values = VIT | dict(teacher="test_vit3", blocks=(2, 7), student=student, batch=4, lr=3e-3,
-                        student_weights="random", student_blocks=blocks, lora_rank=rank, steps=8,
-                        warmup=0)  # fmt: skip
+    values = VIT | dict(
+        teacher="test_vit3",
+        blocks=(2, 7),
+        student=student,
+        batch=4,
+        lr=3e-3,
+        student_weights="random",
+        student_blocks=blocks,
+        lora_rank=rank,
+        steps=8,
+        warmup=0,
+    )
     made = run(tmp_path, **values)
     assert made.log[-1]["loss"] < 0.97 * made.log[0]["loss"]
     assert (
@@ -228,8 +263,15 @@ def test_a_network_without_attention_takes_no_lora(name):
 def test_efficientnet_with_its_own_weights_learns(tmp_path):
     if not os.environ.get("FREQKD_WEIGHTS"):
         pytest.skip("FREQKD_WEIGHTS names no folder of weights")
-    values = VIT | dict(student="tf_efficientnet_lite0", student_blocks=(2, 3), lora_rank=0,
-                        steps=4, warmup=0, size=(64, 96), flip=0)  # fmt: skip
+    values = VIT | dict(
+        student="tf_efficientnet_lite0",
+        student_blocks=(2, 3),
+        lora_rank=0,
+        steps=4,
+        warmup=0,
+        size=(64, 96),
+        flip=0,
+    )
     made = run(tmp_path, **values)
     assert made.manifest["models"]["student"]["source"].startswith("tf_efficientnet_lite0")
     assert made.log[-1]["loss"] < made.log[0]["loss"]

@@ -24,9 +24,20 @@ from freqkd_lite.losses import LOSSES
 FILE = Path(__file__).with_name("recipe.json")
 TOLERANCE = 1e-4
 MEANS = "raise RECIPE in freqkd_lite/store.py and run this file with --write, or undo the change"
-SMALL = dict(dataset="waves", size=(64, 96), crop=(48, 64), teacher="test_vit", blocks=(1, 4),
-             teacher_weights="random", steps=3, batch=4, lr=1e-3, warmup=1, lora_rank=4,
-             lora_dropout=0.0)  # fmt: skip
+SMALL = dict(
+    dataset="waves",
+    size=(64, 96),
+    crop=(48, 64),
+    teacher="test_vit",
+    blocks=(1, 4),
+    teacher_weights="random",
+    steps=3,
+    batch=4,
+    lr=1e-3,
+    warmup=1,
+    lora_rank=4,
+    lora_dropout=0.0,
+)
 # One of each thing beside the loss that changes what is trained.
 OTHERS = {
     "mse, projector": dict(projector=True),
@@ -35,9 +46,10 @@ OTHERS = {
     "mse, shares": dict(accumulate=2),
     "mse, bfloat16": dict(precision="bf16"),
     "mse, whole network": dict(lora_rank=0, lr=1e-4),
-    "mse, other student": dict(student="test_resnet", student_weights="random",
-                               student_blocks=(2, 3), lora_rank=0, lr=1e-4),
-}  # fmt: skip
+    "mse, other student": dict(
+        student="test_resnet", student_weights="random", student_blocks=(2, 3), lora_rank=0, lr=1e-4
+    ),
+}
 CASES = {name: dict(loss=name) for name in LOSSES} | {
     name: dict(loss="mse") | values for name, values in OTHERS.items()
 }

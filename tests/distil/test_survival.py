@@ -259,8 +259,9 @@ def test_a_stopped_run_goes_on_from_its_last_checkpoint(monkeypatch, tmp_path, p
     part, said = stopped(monkeypatch, tmp_path, step=10)
     assert said == f"9 of 12 steps are saved in {part}. Run the same again to go on."
     assert [p.name for p in Checkpoints(part, "").saved()] == [
-        "checkpoint-00000009.safetensors", "checkpoint-00000006.safetensors",
-    ]  # fmt: skip
+        "checkpoint-00000009.safetensors",
+        "checkpoint-00000006.safetensors",
+    ]
     assert len((part / "log.jsonl").read_text().splitlines()) == 10
     seen = []
     real = train.learning_rate

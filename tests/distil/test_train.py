@@ -46,8 +46,16 @@ def stripes(monkeypatch):
 
 
 def small(**changes):
-    values = dict(dataset="stripes", size=(28, 42), teacher_weights="random", blocks=(1, 3),
-                  steps=3, batch=2, warmup=1, lora_rank=2)  # fmt: skip
+    values = dict(
+        dataset="stripes",
+        size=(28, 42),
+        teacher_weights="random",
+        blocks=(1, 3),
+        steps=3,
+        batch=2,
+        warmup=1,
+        lora_rank=2,
+    )
     return settings_from(**(values | changes))
 
 
@@ -196,8 +204,17 @@ def test_the_same_settings_give_the_same_bits_and_leave_the_random_state_alone(t
 def test_distilling_brings_the_student_nearer_to_its_teacher(tmp_path, rank):
     """On pairs that differ, the logged loss falls, and the saved student has the lower one."""
     weights = save_random(tmp_path / "w.safetensors")
-    settings = small(teacher_weights=str(weights), steps=25, batch=4, lr=2e-3, loss="mse",
-                     lora_rank=rank, lora_dropout=0.0, clip=None, flip=0)  # fmt: skip
+    settings = small(
+        teacher_weights=str(weights),
+        steps=25,
+        batch=4,
+        lr=2e-3,
+        loss="mse",
+        lora_rank=rank,
+        lora_dropout=0.0,
+        clip=None,
+        flip=0,
+    )
     run = distil.distil(settings, tmp_path, progress=False)
     log = run.log
     assert [entry["step"] for entry in log] == list(range(25))
@@ -217,8 +234,9 @@ def test_a_projector_begins_as_the_identity_is_trained_and_left_behind(tmp_path,
     """The first loss is that without one; it takes part of what the student would have to learn,
     and the saved student holds nothing of it."""
     students, real = [], distil.train
-    monkeypatch.setattr(distil, "train", lambda student, *rest: (students.append(student),
-                                                                 real(student, *rest)))  # fmt: skip
+    monkeypatch.setattr(
+        distil, "train", lambda student, *rest: (students.append(student), real(student, *rest))
+    )
     values = dict(steps=25, batch=4, lr=2e-3, loss="mse", lora_dropout=0.0, clip=None, flip=0)
     plain, projected = (
         distil.distil(small(**values, projector=on), tmp_path, progress=False)
@@ -276,8 +294,11 @@ def test_the_untrained_student_of_fixed_views_is_computed_once(tmp_path, monkeyp
     monkeypatch.setitem(data.REGISTRY, "noise", Noise)
     monkeypatch.setenv("FREQKD_CACHE", str(tmp_path / "cache"))
     calls, compute = [], distil.CachedTeacher._compute
-    monkeypatch.setattr(distil.CachedTeacher, "_compute",
-                        lambda self, image: calls.append(self) or compute(self, image))  # fmt: skip
+    monkeypatch.setattr(
+        distil.CachedTeacher,
+        "_compute",
+        lambda self, image: calls.append(self) or compute(self, image),
+    )
     settings = noisy(loss="anchor", crop_list=1, crop=(28, 42), steps=4)
     students, computed = [], []
     for runs, limit in (("a", 20.0), ("b", 20.0), ("c", 0.0)):
@@ -311,8 +332,11 @@ def test_mismatched_pictures_are_others_of_the_set_in_the_same_crop(tmp_path, mo
     assert not torch.equal(other - own, (other - own)[:1].expand(12))  # in a random order
     assert other.tolist() != [mismatched_partners(pairs, settings.seed)[i] for i in own.tolist()]
     # with a ramp in the infrared pictures too, crops and mirrors show
-    monkeypatch.setattr(Stripes, "__getitem__", lambda self, i: Pair(
-        str(i), (ramp := torch.arange(42.0) * torch.ones(3, 28, 42)), ramp))  # fmt: skip
+    monkeypatch.setattr(
+        Stripes,
+        "__getitem__",
+        lambda self, i: Pair(str(i), (ramp := torch.arange(42.0) * torch.ones(3, 28, 42)), ramp),
+    )
     seen.clear()
     train.measure_loss(*looks, pairs, settings, tmp_path / "again")
     assert all(torch.equal(a, b) and torch.equal(a, c) for (a,), (b,), (c,) in seen)
@@ -327,15 +351,19 @@ def test_a_loss_that_looks_before_training_keeps_what_it_saw(tmp_path, monkeypat
     run = distil.distil(settings, tmp_path, progress=False)
     pairs = Noise("train", (28, 42))
     net = load_backbone(settings.teacher, weights).freeze()
-    maps = [(extract(net, pair.infrared[None], (1, 3)), extract(net, pair.visible[None], (1, 3)))
-            for pair in pairs]  # fmt: skip
+    maps = [
+        (extract(net, pair.infrared[None], (1, 3)), extract(net, pair.visible[None], (1, 3)))
+        for pair in pairs
+    ]
     kept = losses.load_statistics(run.folder / "loss.safetensors")
     if loss != "robust":  # power is a mean over pairs, in whatever order
         for block, state in enumerate(kept):
-            power = torch.stack([
-                torch.fft.fft2(losses.normalise(teacher[block]), norm="ortho").abs().square()
-                for _, teacher in maps
-            ]).mean((0, 1, 2))  # fmt: skip
+            power = torch.stack(
+                [
+                    torch.fft.fft2(losses.normalise(teacher[block]), norm="ortho").abs().square()
+                    for _, teacher in maps
+                ]
+            ).mean((0, 1, 2))
             assert state["power"][0] == pytest.approx(float(power[0, 0]), rel=1e-3)
             assert float(power[0, 0]) > 0
     # at the first step the student is untrained
@@ -354,10 +382,17 @@ def test_a_loss_that_looks_before_training_keeps_what_it_saw(tmp_path, monkeypat
 
 def test_a_student_of_another_width_has_no_coherence_with_its_teacher(tmp_path, monkeypatch):
     monkeypatch.setitem(data.REGISTRY, "noise", Noise)
-    settings = settings_from(**CNN | dict(
-        loss="coherence", teacher="test_vit", blocks=(1, 4), student="test_resnet",
-        student_weights="random", student_blocks=(2, 3),
-    ))  # fmt: skip
+    settings = settings_from(
+        **CNN
+        | dict(
+            loss="coherence",
+            teacher="test_vit",
+            blocks=(1, 4),
+            student="test_resnet",
+            student_weights="random",
+            student_blocks=(2, 3),
+        )
+    )
     with pytest.raises(UserError, match="as wide as its teacher, or another loss"):
         distil.distil(settings, tmp_path, progress=False)
     assert not list(tmp_path.glob("distil-*"))

@@ -64,8 +64,10 @@ def test_plain_ap_by_hand():
     # the third detection overlaps .9: it is a miss at IoU .95, and AP = 51 / 101
     assert slow_ap(detections, truths, 0.95) == pytest.approx(51 / 101)
 
-    predictions = [found_of((0, 0, 10, 10, 0.9, 0)),
-                   found_of((50, 50, 60, 60, 0.8, 0), (0, 0, 10, 9, 0.7, 0))]  # fmt: skip
+    predictions = [
+        found_of((0, 0, 10, 10, 0.9, 0)),
+        found_of((50, 50, 60, 60, 0.8, 0), (0, 0, 10, 9, 0.7, 0)),
+    ]
     labels = [torch.zeros(1, dtype=torch.long)] * 2
     score = score_detections(predictions, [boxes_of((0, 0, 10, 10))] * 2, labels, ["x"], draws=2)
     assert score.map50 == pytest.approx(expected)
@@ -228,8 +230,16 @@ def test_mirror_boxes_against_a_painted_picture():
     assert detection.mirror_boxes(boxes_of((2, 3, 13, 9)), 30)[0].tolist() == expected
 
 
-@pytest.mark.parametrize("box", [(30, 30, 44, 40), (100, 60, 190, 150), (0, 0, 280, 210),
-                                 (61, 100, 103, 131), (225, 150, 280, 210)])  # fmt: skip
+@pytest.mark.parametrize(
+    "box",
+    [
+        (30, 30, 44, 40),
+        (100, 60, 190, 150),
+        (0, 0, 280, 210),
+        (61, 100, 103, 131),
+        (225, 150, 280, 210),
+    ],
+)
 def test_points_that_answer_for_a_box(box, monkeypatch):
     """FCOS's rules, point by point: inside the box, nearer than 1.5 strides to its centre, and the
     farthest side within the level's reach (21 px, 42 px, all)."""
@@ -299,14 +309,17 @@ def test_the_scale_of_the_features_does_not_matter():
     assert torch.equal(features, plant(6, seed=3)[0]) and frozen.losses == a.losses
 
 
-@pytest.mark.parametrize("box, label, words", [
-    ((10, 10, 10, 20), 0, ["street_7", "no area", "[10.0, 10.0, 10.0, 20.0]"]),
-    ((10, 30, 20, 20), 0, ["street_7", "no area"]),
-    ((float("nan"), 0, 20, 20), 0, ["street_7", "no area"]),
-    ((10, 10, 200, 20), 0, ["street_7", "(112, 140)", "clip"]),
-    ((10, 10, 20, 20), 3, ["street_7", "labels [3]", "0 to 2"]),
-    ((10, 10, 20, 20), -1, ["street_7", "0 to 2"]),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "box, label, words",
+    [
+        ((10, 10, 10, 20), 0, ["street_7", "no area", "[10.0, 10.0, 10.0, 20.0]"]),
+        ((10, 30, 20, 20), 0, ["street_7", "no area"]),
+        ((float("nan"), 0, 20, 20), 0, ["street_7", "no area"]),
+        ((10, 10, 200, 20), 0, ["street_7", "(112, 140)", "clip"]),
+        ((10, 10, 20, 20), 3, ["street_7", "labels [3]", "0 to 2"]),
+        ((10, 10, 20, 20), -1, ["street_7", "0 to 2"]),
+    ],
+)
 def test_a_bad_box_is_refused_by_the_name_of_its_image(box, label, words):
     boxes = [boxes_of((1, 1, 9, 9)), boxes_of(box)]
     labels = [torch.tensor([0]), torch.tensor([label])]
@@ -316,28 +329,44 @@ def test_a_bad_box_is_refused_by_the_name_of_its_image(box, label, words):
     assert all(word in str(refused.value) for word in words)
 
 
-@pytest.mark.parametrize("change, words", [
-    ({"image_size": (112, 147)}, "8x10"),
-    ({"image_size": (224, 140)}, "8x10"),
-    ({"boxes": [boxes_of(), boxes_of()], "labels": [torch.zeros(0, dtype=torch.long)] * 2},
-     "No image has a box"),
-    ({"boxes": [boxes_of((1, 1, 9, 9))]}, "one each per image"),
-    ({"labels": [torch.tensor([0]), torch.tensor([0, 1])]}, "number 1"),
-    ({"labels": [torch.tensor([0.0]), torch.tensor([0])]}, "whole numbers"),
-    ({"flipped": torch.randn(1, WIDTH, *GRID)}, "flipped"),
-    ({"features": torch.full((2, WIDTH, *GRID), float("nan"))}, "NaN"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        ({"image_size": (112, 147)}, "8x10"),
+        ({"image_size": (224, 140)}, "8x10"),
+        (
+            {"boxes": [boxes_of(), boxes_of()], "labels": [torch.zeros(0, dtype=torch.long)] * 2},
+            "No image has a box",
+        ),
+        ({"boxes": [boxes_of((1, 1, 9, 9))]}, "one each per image"),
+        ({"labels": [torch.tensor([0]), torch.tensor([0, 1])]}, "number 1"),
+        ({"labels": [torch.tensor([0.0]), torch.tensor([0])]}, "whole numbers"),
+        ({"flipped": torch.randn(1, WIDTH, *GRID)}, "flipped"),
+        ({"features": torch.full((2, WIDTH, *GRID), float("nan"))}, "NaN"),
+    ],
+)
 def test_bad_input_is_told_in_a_sentence(change, words):
-    given = {"features": torch.randn(2, WIDTH, *GRID), "boxes": [boxes_of((1, 1, 9, 9))] * 2,
-             "labels": [torch.tensor([0])] * 2, "image_size": SIZE, "classes": CLASSES}  # fmt: skip
+    given = {
+        "features": torch.randn(2, WIDTH, *GRID),
+        "boxes": [boxes_of((1, 1, 9, 9))] * 2,
+        "labels": [torch.tensor([0])] * 2,
+        "image_size": SIZE,
+        "classes": CLASSES,
+    }
     with pytest.raises(UserError, match=words):
         train_detector(**given | change)
 
 
-@pytest.mark.parametrize("setting, words", [
-    ({"chanels": 64}, "did you mean 'channels'"), ({"channels": 48}, "channels=48"),
-    ({"steps": 0}, "steps"), ({"lr": "fast"}, "lr='fast'"), ({"flip": 1.5}, "flip"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "setting, words",
+    [
+        ({"chanels": 64}, "did you mean 'channels'"),
+        ({"channels": 48}, "channels=48"),
+        ({"steps": 0}, "steps"),
+        ({"lr": "fast"}, "lr='fast'"),
+        ({"flip": 1.5}, "flip"),
+    ],
+)
 def test_bad_settings_are_told_in_a_sentence(setting, words):
     with pytest.raises(UserError, match=words):
         DetectorSettings(**setting)

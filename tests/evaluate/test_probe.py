@@ -45,8 +45,11 @@ def label(*boxes):
     """Boxes as (x0, y0, x1, y1, class) on the 3x3 grid."""
     return patch_labels(
         torch.tensor([b[:4] for b in boxes], dtype=torch.float32).reshape(-1, 4),
-        torch.tensor([b[4] for b in boxes], dtype=torch.int64), (3, 3), 10, NONE,
-    ).tolist()  # fmt: skip
+        torch.tensor([b[4] for b in boxes], dtype=torch.int64),
+        (3, 3),
+        10,
+        NONE,
+    ).tolist()
 
 
 @pytest.mark.parametrize(
@@ -136,8 +139,9 @@ def by_scipy(maps, labels, l2, k=4):
         return value.item(), theta.grad.numpy()
 
     options = {"maxiter": 20000, "maxfun": 40000, "ftol": 0, "gtol": 1e-8}
-    found = minimize(value_and_gradient, np.zeros(k * (d + 1)), jac=True, method="L-BFGS-B",
-                     options=options)  # fmt: skip
+    found = minimize(
+        value_and_gradient, np.zeros(k * (d + 1)), jac=True, method="L-BFGS-B", options=options
+    )
     return found.fun, torch.tensor(found.x[: k * d]).reshape(k, d)
 
 
@@ -326,19 +330,24 @@ def test_paired_bootstrap_resamples_both_alike():
     assert difference == pytest.approx(good.mean_ap - worse.mean_ap) and low < difference < high
 
     def literal(i):
-        return sum(
-            average_precision(good.scores[i][..., k], labels[i] == k)
-            - average_precision(worse.scores[i][..., k], labels[i] == k)
-            for k in range(3)
-        ) / 3  # fmt: skip
+        return (
+            sum(
+                average_precision(good.scores[i][..., k], labels[i] == k)
+                - average_precision(worse.scores[i][..., k], labels[i] == k)
+                for k in range(3)
+            )
+            / 3
+        )
 
     assert (low, high) == pytest.approx(bootstrap(literal, 24, draws=200))
     assert paired_bootstrap(good, good) == (0.0, (0.0, 0.0))
     person, _ = paired_bootstrap(good, worse, key="person")
     assert person == pytest.approx(good.ap["person"] - worse.ap["person"])
-    for other in (measure(good.model, maps, labels.flip(0), CLASSES, draws=200),
-                  measure(good.model, maps, labels, CLASSES, draws=200, seed=1),
-                  measure(good.model, maps, labels, CLASSES, draws=100)):  # fmt: skip
+    for other in (
+        measure(good.model, maps, labels.flip(0), CLASSES, draws=200),
+        measure(good.model, maps, labels, CLASSES, draws=200, seed=1),
+        measure(good.model, maps, labels, CLASSES, draws=100),
+    ):
         with pytest.raises(UserError, match="same images"):
             paired_bootstrap(good, other)
     with pytest.raises(UserError, match="did you mean 'person'"):
@@ -376,8 +385,10 @@ def test_results_with_other_groups_are_not_paired():
     maps, labels = labelled_maps()
     one = probe(maps, labels, maps, labels, CLASSES, draws=5)
     pairs, halves = [i // 2 for i in range(12)], [i // 6 for i in range(12)]
-    two, again, other = (measure(one.model, maps, labels, CLASSES, draws=5, groups=groups)
-                         for groups in (pairs, np.array(pairs), halves))  # fmt: skip
+    two, again, other = (
+        measure(one.model, maps, labels, CLASSES, draws=5, groups=groups)
+        for groups in (pairs, np.array(pairs), halves)
+    )
     assert paired_bootstrap(two, again) == (0.0, (0.0, 0.0))
     for a, b in ((one, two), (two, one), (two, other)):
         with pytest.raises(UserError, match="the same test set, groups"):
@@ -390,16 +401,18 @@ def test_results_with_other_groups_are_not_paired():
 def test_blocks_are_joined_and_counts_are_right():
     maps, labels = labelled_maps()
     whole = probe(maps, labels, maps, labels, CLASSES, draws=5)
-    parts = probe([maps[:, :2], maps[:, 2:]], labels, [maps[:, :2], maps[:, 2:]], labels, CLASSES,
-                  draws=5)  # fmt: skip
+    parts = probe(
+        [maps[:, :2], maps[:, 2:]], labels, [maps[:, :2], maps[:, 2:]], labels, CLASSES, draws=5
+    )
     assert parts.ap == whole.ap and torch.equal(parts.scores, whole.scores)
     halves = probe(maps[:6], labels[:6], maps[6:], labels[6:], CLASSES, draws=5)
     fitted = LogisticProbe().fit(maps[:6], labels[:6], [*CLASSES, "none"])
     assert torch.equal(halves.scores, fitted.scores(maps[6:])[..., :3])
     assert whole.scores.shape == (12, 4, 5, 3)
     assert whole.n == {c: int((labels == k).sum()) for k, c in enumerate(CLASSES)} | {
-        "images": 12, "patches": 240,
-    }  # fmt: skip
+        "images": 12,
+        "patches": 240,
+    }
 
 
 def test_an_absent_class_has_no_figure_and_is_named():

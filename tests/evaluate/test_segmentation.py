@@ -118,8 +118,9 @@ def slow_bilinear(logits, size):
             y0, x0 = int(y), int(x)
             y1, x1 = min(y0 + 1, h - 1), min(x0 + 1, w - 1)
             fy, fx = y - y0, x - x0
-            out[i, j] = ((1 - fy) * ((1 - fx) * logits[y0, x0] + fx * logits[y0, x1])
-                         + fy * ((1 - fx) * logits[y1, x0] + fx * logits[y1, x1]))  # fmt: skip
+            out[i, j] = (1 - fy) * ((1 - fx) * logits[y0, x0] + fx * logits[y0, x1]) + fy * (
+                (1 - fx) * logits[y1, x0] + fx * logits[y1, x1]
+            )
     return out
 
 
@@ -232,8 +233,11 @@ def test_bad_input_is_one_sentence():
     with pytest.raises(UserError, match="ids from 0 to 2, there are 2 classes"):
         LinearSegmenter("ab").fit(maps, masks)
     with pytest.raises(UserError, match="train features .* image 1, channel 2"):
-        LinearSegmenter(ABC).fit(maps.index_fill(0, torch.tensor([1]), 0) + torch.tensor(
-            [[0, 0, 0], [0, 0, torch.inf]])[..., None, None], masks)  # fmt: skip
+        LinearSegmenter(ABC).fit(
+            maps.index_fill(0, torch.tensor([1]), 0)
+            + torch.tensor([[0, 0, 0], [0, 0, torch.inf]])[..., None, None],
+            masks,
+        )
     with pytest.raises(UserError, match="one shape"):
         measure_segmentation(masks, masks[:1], ABC)
     with pytest.raises(UserError, match="predictions have ids from 0 to 9"):

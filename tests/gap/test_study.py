@@ -132,10 +132,12 @@ def test_the_interval_is_a_bootstrap_over_images(backbone):
     pairs = Fields(coherent(0.5), 30)
     found = gap.measure(pairs, backbone, [1], progress=False)
     (row,) = rows_of(found, band="rectangle50", metric="normalised", control="real")
-    sums = np.concatenate([
-        measures.image_sums([a[None]], [b[None]])[:, 0, 2:4]
-        for a, b in map(pairs.make, range(30))
-    ])  # fmt: skip
+    sums = np.concatenate(
+        [
+            measures.image_sums([a[None]], [b[None]])[:, 0, 2:4]
+            for a, b in map(pairs.make, range(30))
+        ]
+    )
     draw = np.random.default_rng(7)
     ratios = []
     for _ in range(2000):
@@ -217,8 +219,14 @@ def test_features_are_computed_once_and_no_more_than_a_batch_is_alive(tmp_path, 
 
         monkeypatch.setattr(controls, "extract", watched)
         backbone = pixels_backbone()
-        gap.measure(Fields(coherent(0.2), count), backbone, [0, 1], ("real", "mismatched", "grey"),
-                    runs=tmp_path, progress=False)  # fmt: skip
+        gap.measure(
+            Fields(coherent(0.2), count),
+            backbone,
+            [0, 1],
+            ("real", "mismatched", "grey"),
+            runs=tmp_path,
+            progress=False,
+        )
         return sum(backbone.net.batches), max(most)
 
     few, many = run(24), run(120)
@@ -304,9 +312,12 @@ def test_aligned_undoes_a_known_shift_and_says_how_many_were_clear(backbone):
         return visible, noise(i, 9, grid=(140, 196)) if i % 3 == 2 else moved
 
     found = gap.measure(
-        Fields(make, 6, grid=(140, 196)), backbone, [0], ("real", "cropped", "aligned"),
+        Fields(make, 6, grid=(140, 196)),
+        backbone,
+        [0],
+        ("real", "cropped", "aligned"),
         progress=False,
-    )  # fmt: skip
+    )
     about = found.alignment
     assert (about["n"], about["clear"], about["moved"]) == (6, 4, 4)
     assert about["median"] == pytest.approx(math.hypot(5, 3), abs=0.1)
@@ -349,8 +360,13 @@ def test_a_pure_shift_is_coherent_and_diverges_as_its_phase_says(backbone):
 
 def test_likeness_by_band_of_maps_whose_answer_is_known(backbone):
     """Infrared = 3 x RGB: CKA 1 in every band; unrelated: 0. Unequal clouds have an MMD."""
-    same = gap.measure(Fields(lambda i: (noise(i), 3 * noise(i)), 30, "x3"), backbone, [0],
-                       ("real", "mismatched"), progress=False)  # fmt: skip
+    same = gap.measure(
+        Fields(lambda i: (noise(i), 3 * noise(i)), 30, "x3"),
+        backbone,
+        [0],
+        ("real", "mismatched"),
+        progress=False,
+    )
     for entry in records(same.similarity, measure="cka"):
         at = 1 if entry["control"] == "real" else 0
         assert entry["value"] == pytest.approx(at, abs=0.1 if not at else 1e-5)

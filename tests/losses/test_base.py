@@ -126,8 +126,10 @@ def test_a_perfect_student_costs_nothing_whatever_its_mean_and_scale(name):
     teacher = noise(3, 7, 5, 6)
     loss = ready(name, [0.5 * teacher + noise(3, 7, 5, 6, seed=4)], [teacher])
     assert abs(loss([teacher], [teacher]).total) < 1e-12
-    for student, sees in ((3 * teacher, SEES_GAIN),
-                          (teacher + noise(1, 7, 1, 1, seed=1), SEES_OFFSET)):  # fmt: skip
+    for student, sees in (
+        (3 * teacher, SEES_GAIN),
+        (teacher + noise(1, 7, 1, 1, seed=1), SEES_OFFSET),
+    ):
         cost = loss([student], [teacher]).total
         assert cost > 1e-4 if name in sees else abs(cost) < 1e-12
     negated = loss([-teacher], [teacher]).total

@@ -100,8 +100,13 @@ def test_no_teacher_is_its_own_mismatched_partner():
 def test_mismatched_maps_that_are_given_stand_beside_the_teacher():
     """`mismatched` is then the coherence of the teacher's maps and these."""
     student, teacher, strange = (noise(6, 4, 6, 8, seed=s) for s in range(3))
-    statistics = calibrate("coherence", [[[x[at]] for x in (student, teacher, strange + teacher)]
-                                   for at in (slice(0, 4), slice(4, 6))])  # fmt: skip
+    statistics = calibrate(
+        "coherence",
+        [
+            [[x[at]] for x in (student, teacher, strange + teacher)]
+            for at in (slice(0, 4), slice(4, 6))
+        ],
+    )
     for name, other in (("mismatched", strange + teacher), ("coherence", student)):
         rings = (
             CrossSpectrum.empty(4, 6, 8).update(normalise(teacher), normalise(other)).against_rho()
@@ -110,8 +115,12 @@ def test_mismatched_maps_that_are_given_stand_beside_the_teacher():
 
 
 def test_a_weight_where_the_teacher_has_no_power_is_refused():
-    blind = {"rho": torch.tensor([0.0, 0.5, 1.0]), "coherence": torch.tensor([0.5, 0.0, 0.0]),
-             "mismatched": torch.zeros(3), "power": torch.tensor([0.0, 2.0, 1.0])}  # fmt: skip
+    blind = {
+        "rho": torch.tensor([0.0, 0.5, 1.0]),
+        "coherence": torch.tensor([0.5, 0.0, 0.0]),
+        "mismatched": torch.zeros(3),
+        "power": torch.tensor([0.0, 2.0, 1.0]),
+    }
     maps = [noise(2, 3, 4, 4)], [noise(2, 3, 4, 4, seed=1)]
     with pytest.raises(UserError, match="4 x 4 tokens"):
         build_loss("coherence", statistics=[blind])(*maps)
@@ -249,8 +258,12 @@ def test_the_anchor_pulls_as_far_as_the_weight_says():
 def test_the_anchor_splits_by_frequency():
     """Full weight up to rho = .5 and none beyond .75: the target is the teacher's low waves and
     the untrained student's high ones."""
-    state = {"rho": torch.tensor([0.0, 0.5, 0.75]), "coherence": torch.tensor([1.0, 1.0, 0.0]),
-             "mismatched": torch.zeros(3), "power": torch.ones(3)}  # fmt: skip
+    state = {
+        "rho": torch.tensor([0.0, 0.5, 0.75]),
+        "coherence": torch.tensor([1.0, 1.0, 0.0]),
+        "mismatched": torch.zeros(3),
+        "power": torch.ones(3),
+    }
     teacher, start, student = (noise(1, 3, 8, 8, seed=s) for s in range(3))
     t, s0, s = (np.fft.fft2(normalise(x).numpy(), norm="ortho") for x in (teacher, start, student))
     weight = np.interp(radius(8, 8).numpy(), [0, 0.5, 0.75], [1, 1, 0])

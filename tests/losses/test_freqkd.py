@@ -208,10 +208,13 @@ def test_robust_takes_the_median_of_all_batches():
     assert found["median"].item() == pytest.approx(seen.median().item())
 
 
-@pytest.mark.parametrize("width,step", [
-    (8, 13),  # 1280 / 100, rounded up
-    (10, 17),  # 1600 / 100 is 16, with which every other column would never be seen
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "width,step",
+    [
+        (8, 13),  # 1280 / 100, rounded up
+        (10, 17),  # 1600 / 100 is 16, with which every other column would never be seen
+    ],
+)
 def test_robust_samples_every_column_of_a_large_batch(monkeypatch, width, step):
     monkeypatch.setattr(MedianDifference, "SAMPLE", 100)
     calibrator = MedianDifference()

@@ -115,8 +115,10 @@ def test_of_the_ridges_the_one_that_predicts_most_on_the_other_pairs_is_taken():
     """Few tokens and much noise: a weak ridge fits that. By NumPy, ridge for ridge."""
     student, teacher = pairs(4, 70, extra=20.0)
     (state,) = calibrated([(student, teacher)])
-    halves = [[normalise(x)[half::2].movedim(1, 0).flatten(1).numpy() for x in (student, teacher)]
-              for half in (0, 1)]  # fmt: skip
+    halves = [
+        [normalise(x)[half::2].movedim(1, 0).flatten(1).numpy() for x in (student, teacher)]
+        for half in (0, 1)
+    ]
     (fit_s, fit_t), (s, t) = halves
     shares = []
     for ridge in RIDGES:

@@ -15,10 +15,19 @@ from freqkd_lite.results.compare import compare
 from freqkd_lite.results.rows import Row, write_results
 
 MANIFEST = {
-    "schema": "freqkd-manifest/1", "made": "today", "seconds": 3, "command": "x", "code": "c0de",
-    "versions": {"torch": "2.9", "python": "3.12"}, "device": "cpu", "threads": 2,
-    "precision": "fp32", "weights": "aa", "data": "bb", "parameters": {"lr": 0.001, "seed": 0},
-}  # fmt: skip
+    "schema": "freqkd-manifest/1",
+    "made": "today",
+    "seconds": 3,
+    "command": "x",
+    "code": "c0de",
+    "versions": {"torch": "2.9", "python": "3.12"},
+    "device": "cpu",
+    "threads": 2,
+    "precision": "fp32",
+    "weights": "aa",
+    "data": "bb",
+    "parameters": {"lr": 0.001, "seed": 0},
+}
 
 
 def row(method: str, value: float | None, interval=None, **about) -> Row:
@@ -166,8 +175,9 @@ def test_pixels_and_boxes_are_paired_too(tmp_path):
     for name, counts in (("a", worse), ("b", better)):
         road, sky = iou[name]
         values = {"mean": (road + sky) / 2, "road": road, "sky": sky}
-        rows = [row("mse", v, metric="miou", klass=k, per_image="pixels.npz")
-                for k, v in values.items()]  # fmt: skip
+        rows = [
+            row("mse", v, metric="miou", klass=k, per_image="pixels.npz") for k, v in values.items()
+        ]
         # one box an image: a finds the first three of six, b all
         found = 3 if name == "a" else 6
         ap = (51 if name == "a" else 101) / 101  # recalls 0 to 0.5 of 101 are reached

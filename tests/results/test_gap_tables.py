@@ -78,10 +78,21 @@ def test_raw_mse_turns_over_with_the_spectrum_and_divergence_does_not():
 def gap_of(levels, blocks=(2, 5)):
     """A gap with the rows (control, metric, band, block, low, high, interval of the ratio)."""
     rows = [
-        dict(control=c, metric=m, band=b, block=block, low=low, high=high, ratio=sum(span) / 2,
-             interval=list(span), low_interval=[low, low], high_interval=[high, high], n=100)
+        dict(
+            control=c,
+            metric=m,
+            band=b,
+            block=block,
+            low=low,
+            high=high,
+            ratio=sum(span) / 2,
+            interval=list(span),
+            low_interval=[low, low],
+            high_interval=[high, high],
+            n=100,
+        )
         for c, m, b, block, low, high, span in levels
-    ]  # fmt: skip
+    ]
     about = {"blocks": list(blocks), "bands": [ANALYSIS], "pairs": 100}
     empty = frame([])
     return gap.Gap(about, frame(rows), empty, empty, empty, empty, empty, empty)
@@ -165,11 +176,21 @@ def test_the_curve_in_a_table_and_in_rows():
 def scenes_rows(offset, width=0.01):
     curves = {"msrs": np.linspace(0.4, 0.8, 8), "scenes": np.linspace(0.4, 0.8, 8) + offset}
     return [
-        Row(claim="gap_ratio", method=name, seed=None, data=name, split="train/all", n=5,
-            metric="divergence", klass=f"block5/{ring}", value=v, interval=(v - width, v + width))
+        Row(
+            claim="gap_ratio",
+            method=name,
+            seed=None,
+            data=name,
+            split="train/all",
+            n=5,
+            metric="divergence",
+            klass=f"block5/{ring}",
+            value=v,
+            interval=(v - width, v + width),
+        )
         for name, curve in curves.items()
         for ring, v in [*((f"ring{i}", v) for i, v in enumerate(curve)), ("low", 9.0)]
-    ]  # fmt: skip
+    ]
 
 
 @pytest.mark.parametrize(("offset", "apart"), [(0.1, 8), (0.01, 0), (-0.1, 8)])

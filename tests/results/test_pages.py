@@ -82,8 +82,9 @@ def test_pictures_are_inside_twice_as_fine_as_they_are_shown():
     first, second = Reader(made.html()).pictures
     assert (first["width"], first["alt"]) == ("192", 'A "flat" line.')
     assert (second["width"], second["alt"]) == ("30", "A red field.")
-    inside = [Image.open(io.BytesIO(base64.b64decode(p["src"].split(",", 1)[1])))
-              for p in (first, second)]  # fmt: skip
+    inside = [
+        Image.open(io.BytesIO(base64.b64decode(p["src"].split(",", 1)[1]))) for p in (first, second)
+    ]
     assert inside[0].size == (384, 192)
     assert inside[1].tobytes() == drawn.tobytes()
     assert not plt.get_fignums()

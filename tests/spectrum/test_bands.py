@@ -166,8 +166,14 @@ def test_low_band_is_that_of_the_slow_dft(h, w, shape, cutoff):
 
 
 @settings(deadline=None)
-@given(h=SIDE, w=SIDE, seed=st.integers(0, 99), scale=st.sampled_from([1e-3, 1.0, 1e3]),
-       shape=st.sampled_from(["rectangle", "disk"]), cutoff=st.floats(0.05, 1))  # fmt: skip
+@given(
+    h=SIDE,
+    w=SIDE,
+    seed=st.integers(0, 99),
+    scale=st.sampled_from([1e-3, 1.0, 1e3]),
+    shape=st.sampled_from(["rectangle", "disk"]),
+    cutoff=st.floats(0.05, 1),
+)
 def test_bands_add_up_are_orthogonal_and_keep_the_energy(h, w, seed, scale, shape, cutoff):
     x = scale * noise(2, 3, h, w, seed=seed)
     low, high = spectrum.split_bands(x, cutoff, shape)
@@ -260,8 +266,13 @@ def test_soft_masks_by_hand():
 
 
 @settings(deadline=None)
-@given(h=SIDE, w=SIDE, cutoff=st.floats(0.01, 1), shape=st.sampled_from(["rectangle", "disk"]),
-       transform=st.sampled_from(spectrum.TRANSFORMS))  # fmt: skip
+@given(
+    h=SIDE,
+    w=SIDE,
+    cutoff=st.floats(0.01, 1),
+    shape=st.sampled_from(["rectangle", "disk"]),
+    transform=st.sampled_from(spectrum.TRANSFORMS),
+)
 def test_soft_masks_fall_from_one_to_zero_around_the_hard_edge(h, w, cutoff, shape, transform):
     soft = spectrum.band_mask(h, w, cutoff, shape, edge="soft", transform=transform)
     hard = spectrum.band_mask(h, w, cutoff, shape, transform=transform)

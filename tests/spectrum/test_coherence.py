@@ -73,9 +73,13 @@ def test_uncorrected_it_is_scipys_coherence():
     n, length = 12, 16
     a, b = mixed(0.5, n, 1, 1, length)
     _, expected = scipy.signal.coherence(
-        a.flatten().numpy(), b.flatten().numpy(), window="boxcar", nperseg=length, noverlap=0,
+        a.flatten().numpy(),
+        b.flatten().numpy(),
+        window="boxcar",
+        nperseg=length,
+        noverlap=0,
         detrend=False,
-    )  # fmt: skip
+    )
     real, imaginary, p, q, both = CrossSpectrum.empty(1, 1, length).update(a, b).sums[:, 0, 0]
     raw = (real**2 + imaginary**2) / (p * q)
     np.testing.assert_allclose(raw.numpy(), expected, atol=1e-12)
@@ -140,8 +144,12 @@ def test_any_fixed_filter_is_wholly_coherent_and_changing_ones_are_not():
 
 
 @settings(deadline=None, max_examples=25)
-@given(h=st.integers(1, 9), w=st.integers(1, 9), cuts=st.lists(st.integers(1, 6), max_size=3),
-       seed=st.integers(0, 99))  # fmt: skip
+@given(
+    h=st.integers(1, 9),
+    w=st.integers(1, 9),
+    cuts=st.lists(st.integers(1, 6), max_size=3),
+    seed=st.integers(0, 99),
+)
 def test_batches_partial_sums_and_saved_states_give_the_same(h, w, cuts, seed):
     a, b = mixed(0.5, 7, 2, h, w, seed=seed)
     whole = CrossSpectrum.empty(2, h, w).update(a, b)

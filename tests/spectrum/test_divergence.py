@@ -103,8 +103,12 @@ def test_band_divergence_on_its_edges():
 
 
 @settings(deadline=None)
-@given(h=SIDE, w=SIDE, seed=st.integers(0, 99),
-       name=st.sampled_from(["disk25_75", "disk100", "rectangle50", "rectangle30_80"]))  # fmt: skip
+@given(
+    h=SIDE,
+    w=SIDE,
+    seed=st.integers(0, 99),
+    name=st.sampled_from(["disk25_75", "disk100", "rectangle50", "rectangle30_80"]),
+)
 def test_band_sums_are_the_energies_of_the_split_maps(h, w, seed, name):
     a, b = (noise(3, 2, h, w, seed=s, dtype=torch.float64) for s in (seed, seed + 100))
     sums = spectrum.band_sums(a, b, ["disk40", name])[:, 1]

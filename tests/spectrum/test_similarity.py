@@ -123,10 +123,12 @@ def slow_mmd(x, y, bandwidth):
     def k(u, v):
         return math.exp(-float(((u - v) ** 2).sum()) / (2 * bandwidth**2))
 
-    return np.mean([
-        k(x[i], x[j]) + k(y[i], y[j]) - k(x[i], y[j]) - k(x[j], y[i])
-        for i, j in permutations(range(len(x)), 2)
-    ])  # fmt: skip
+    return np.mean(
+        [
+            k(x[i], x[j]) + k(y[i], y[j]) - k(x[i], y[j]) - k(x[j], y[i])
+            for i, j in permutations(range(len(x)), 2)
+        ]
+    )
 
 
 @pytest.mark.parametrize("n,c", [(2, 1), (5, 3), (8, 2)])

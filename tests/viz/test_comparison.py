@@ -99,6 +99,9 @@ def test_means_have_a_panel_for_each_class_with_something_to_compare():
     assert ax.get_title(loc="left") == "mean"
     small = [drawn.get_xdata().tolist() for drawn in ax.lines if drawn.get_markersize() == 3]
     assert small == [[0.5, 0.7]]
-    large = [float(drawn.get_xdata()[0]) for drawn in ax.lines if drawn.get_markersize() == 6
-             and drawn.get_marker() == "o"]  # fmt: skip
+    large = [
+        float(drawn.get_xdata()[0])
+        for drawn in ax.lines
+        if drawn.get_markersize() == 6 and drawn.get_marker() == "o"
+    ]
     assert large == [pytest.approx(0.6), 0.4] and "MSE 0.60" in alt

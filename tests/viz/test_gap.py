@@ -114,8 +114,12 @@ def test_controls_without_infrared_stand_below_the_others():
     ax = figure.axes[0]
     ticks = dict(zip([t.get_text() for t in ax.get_yticklabels()], ax.get_yticks(), strict=True))
     assert ticks == {NAMES["real"]: 0, NAMES["mismatched"]: 1, NAMES["grey"]: 3}
-    dots = {(float(x), float(y)) for line in ax.lines if line.get_marker() == "o"
-            for x, y in zip(line.get_xdata(), line.get_ydata(), strict=True)}  # fmt: skip
+    dots = {
+        (float(x), float(y))
+        for line in ax.lines
+        if line.get_marker() == "o"
+        for x, y in zip(line.get_xdata(), line.get_ydata(), strict=True)
+    }
     assert dots == {(0.2, 0), (0.6, 0), (0.2, 1), (0.9, 1), (0.2, 3), (0.5, 3)}
     assert "grey copy 0.20, 0.50 3.0x" in alt
 
@@ -135,8 +139,11 @@ def test_curves_and_page_show_what_was_measured(tmp_path):
     figure, alt = draw.spectra(found)
     lines = {(ax.get_xlabel(), line.get_label()): line for ax in figure.axes for line in ax.lines}
     for axis, control, block in (("pixels", "pictures", "pictures"), ("tokens", "real", 5)):
-        rows = [r for r in found.coherence.to_dict("records")
-                if (r["control"], r["block"]) == (control, block)]  # fmt: skip
+        rows = [
+            r
+            for r in found.coherence.to_dict("records")
+            if (r["control"], r["block"]) == (control, block)
+        ]
         drawn = lines[f"rho of {axis}", "pictures" if axis == "pixels" else "block 5"]
         values = [r["value"] for r in rows if r["value"] is not None]
         assert drawn.get_ydata() == pytest.approx(values)

@@ -72,8 +72,10 @@ def test_dots_stand_at_the_scores_and_seeds_behind_them():
 
 
 def test_the_guessed_loser_is_pointed_at_in_the_detectors_panel():
-    kept = {"low": [Score(0.1, (0, 0.2)), Score(0.3, (0.2, 0.4))],
-            "high": [Score(0.2, (0.1, 0.3)), Score(0.05, (0, 0.1))]}  # fmt: skip
+    kept = {
+        "low": [Score(0.1, (0, 0.2)), Score(0.3, (0.2, 0.4))],
+        "high": [Score(0.2, (0.1, 0.3)), Score(0.05, (0, 0.1))],
+    }
     both = {"detector": kept, "probe": kept}
     whole = {"detector": Score(0.4), "probe": Score(0.6)}
     figure, alt = figures.band_curves(
