@@ -24,7 +24,6 @@ class View(NamedTuple):
 
 def plan(pairs: data.PairSet, settings: DistilSettings) -> Iterator[list[View]]:
     """The views of each step, the same for every loss: a resumed run finds its place by counting.
-
     Every pair comes once an epoch, in random order."""
     height, width = settings.crop or pairs.size
     rows, columns = pairs.size[0] - height + 1, pairs.size[1] - width + 1

@@ -17,8 +17,6 @@ from freqkd_lite.features import Backbone, load_backbone
 # The authors' attn.qkv, mlp.fc1 and mlp.fc2, and what timm's other transformers have instead.
 LORA_TARGETS = r".*(attn\.(qkv|q_proj|k_proj|v_proj)|mlp\.(fc1|fc1_g|fc1_x|fc2))"
 
-Grid = tuple[int, int]
-
 
 class Student(nn.Module):
     """A backbone whose maps come on the teacher's grids and with the teacher's channels.
@@ -41,16 +39,13 @@ class Student(nn.Module):
             for own, theirs in widths
         )
 
-    def forward(self, images: Tensor, grids: Sequence[Grid]) -> list[Tensor]:
+    def forward(self, images: Tensor, grids: Sequence[tuple[int, int]]) -> list[Tensor]:
         """Maps (N, C, h, w) by block for images (N, 3, H, W) in [0, 1]."""
         maps = self.backbone(images, self.blocks)
-        return [
-            _adapt(adapter, own, grid)
-            for adapter, own, grid in zip(self.adapters, maps, grids, strict=True)
-        ]
+        return [_adapt(*each) for each in zip(self.adapters, maps, grids, strict=True)]
 
 
-def _adapt(adapter: nn.Module, maps: Tensor, grid: Grid) -> Tensor:
+def _adapt(adapter: nn.Module, maps: Tensor, grid: tuple[int, int]) -> Tensor:
     """Resized and convolved, whichever comes first on the smaller grid: the two commute, and a
     wide teacher's channels on the fine grid of an early stage would take gigabytes."""
     if maps[0, 0].numel() <= math.prod(grid):
@@ -67,7 +62,7 @@ def adapter(own: int, theirs: int) -> nn.Conv2d:
     return convolution
 
 
-def resize(maps: Tensor, grid: Grid) -> Tensor:
+def resize(maps: Tensor, grid: tuple[int, int]) -> Tensor:
     """Maps (N, C, h, w) on a grid, bilinearly, as the authors do."""
     return maps if tuple(maps.shape[-2:]) == grid else interpolate(maps, grid, mode="bilinear")
 

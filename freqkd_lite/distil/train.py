@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from freqkd_lite import data
+from freqkd_lite import data, losses
 from freqkd_lite.distil.checkpoint import Checkpoints
 from freqkd_lite.distil.processes import Processes
 from freqkd_lite.distil.sampling import load_views, names_of, plan
@@ -22,15 +22,6 @@ from freqkd_lite.distil.settings import DistilSettings
 from freqkd_lite.distil.student import Student, resize
 from freqkd_lite.distil.teacher import CachedTeacher, Teacher
 from freqkd_lite.errors import UserError
-from freqkd_lite.losses import (
-    Statistics,
-    build_loss,
-    calibrate,
-    load_statistics,
-    needs_anchors,
-    needs_mismatched,
-    pack_statistics,
-)
 from freqkd_lite.store import write_whole
 
 
@@ -80,19 +71,18 @@ def measure_loss(
     pairs: data.PairSet,
     settings: DistilSettings,
     file: Path,
-) -> list[Statistics]:
+) -> list[losses.Statistics]:
     """What the loss must know before training, from one pass over the pairs as the first steps see
     them. It is kept in `file`, from where a resumed run reads it. Its mismatched pairs are drawn
     with another seed than those of a training on mismatched pairs."""
     other = settings.model_copy(update={"mismatched": True, "seed": settings.seed + 1})
-    looked_at = [settings, other] if needs_mismatched(settings.loss) else [settings]
+    looked_at = [settings, other] if losses.needs_mismatched(settings.loss) else [settings]
     steps = math.ceil(len(pairs) / settings.batch)
     epoch = settings.model_copy(update={"steps": steps})
 
     def batches() -> Iterator[tuple[list[Tensor], ...]]:
         for views in plan(pairs, epoch):
-            targets = None
-            students = []
+            targets, students = None, []
             for each in looked_at:
                 visible, infrared = load_views(pairs, views, each)
                 if targets is None:
@@ -107,9 +97,9 @@ def measure_loss(
             yield tuple(found)
 
     if not file.is_file():
-        statistics = calibrate(settings.loss, batches(), **settings.loss_options)
-        write_whole(file, pack_statistics(statistics))
-    return load_statistics(file)
+        statistics = losses.calibrate(settings.loss, batches(), **settings.loss_options)
+        write_whole(file, losses.pack_statistics(statistics))
+    return losses.load_statistics(file)
 
 
 def train(
@@ -120,7 +110,7 @@ def train(
     checkpoints: Checkpoints,
     log: Callable[[dict], None],
     team: Processes,
-    statistics: list[Statistics] | None = None,
+    statistics: list[losses.Statistics] | None = None,
     initial: InitialStudent | None = None,
 ) -> None:
     """`settings.steps` steps of AdamW on the label-free loss, from the last checkpoint on.
@@ -128,8 +118,8 @@ def train(
     `statistics` is what the loss measured before training; `initial` is the untrained student, for
     losses that hold on to it. Raises `UserError` where loss or gradient is not finite.
     """
-    loss_of = build_loss(settings.loss, statistics=statistics, **settings.loss_options)
-    anchored = needs_anchors(settings.loss)
+    loss_of = losses.build_loss(settings.loss, statistics=statistics, **settings.loss_options)
+    anchored = losses.needs_anchors(settings.loss)
     weights = [p for p in student.parameters() if p.requires_grad]
     optimiser = torch.optim.AdamW(weights, lr=settings.lr, weight_decay=settings.weight_decay)
     bf16 = precision(settings, team.device) == "bf16"

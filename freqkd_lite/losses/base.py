@@ -25,6 +25,7 @@ from freqkd_lite.errors import UserError, unknown
 from freqkd_lite.names import OLD_NAMES
 from freqkd_lite.spectrum import at_least_float32
 
+Maps = Sequence[Tensor]
 BlockLoss = Callable[..., dict[str, Tensor]]
 Statistics = dict[str, Tensor]
 """What a calibrator measured for one block before training."""
@@ -93,9 +94,6 @@ def needs_mismatched(name: str) -> bool:
     return bool(calibrator) and "mismatched" in inspect.signature(calibrator.update).parameters
 
 
-# ----------------------------------------------------------------------------- what losses share
-
-
 def normalise(x: Tensor) -> Tensor:
     """x (N, C, h, w) minus each channel's mean over space, then each token to L2 norm 1 over
     channels (stage 1 of FreqKD)."""
@@ -147,9 +145,6 @@ def cosine(student: Tensor, teacher: Tensor) -> dict[str, Tensor]:
     return {"all": 1 - (normalise(student) * normalise(teacher)).sum(1).mean()}
 
 
-# ----------------------------------------------------------------------------- a loss of all blocks
-
-
 def build_loss(
     name: str, *, statistics: Sequence[Statistics] | None = None, **options: float | str
 ) -> Callable[..., LossParts]:
@@ -165,11 +160,9 @@ def build_loss(
     check_options(name, options)
     loss, anchored, calibrated = LOSSES[name], needs_anchors(name), name in CALIBRATORS
     if calibrated != (statistics is not None):
-        raise UserError(
-            f"The loss {name!r} needs calibration: give statistics=calibrate({name!r}, batches)."
-            if calibrated
-            else f"The loss {name!r} needs no calibration: leave out statistics."
-        )
+        need = f"needs calibration: give statistics=calibrate({name!r}, batches)."
+        no_need = "needs no calibration: leave out statistics."
+        raise UserError(f"The loss {name!r} {need if calibrated else no_need}")
 
     def of_block(block: int, student: Tensor, *others: Tensor) -> dict[str, Tensor]:
         student = at_least_float32(student)
@@ -183,21 +176,15 @@ def build_loss(
     if statistics is None or statistics:
         of_block(0, *[torch.zeros(1, 1, 16, 16)] * (2 + anchored))  # a bad option raises here
 
-    def of_lists(
-        students: Sequence[Tensor],
-        teachers: Sequence[Tensor],
-        anchors: Sequence[Tensor] | None = None,
-    ) -> LossParts:
+    def of_lists(students: Maps, teachers: Maps, anchors: Maps | None = None) -> LossParts:
         if anchored != (anchors is not None):
             need = "needs" if anchored else "takes no"
             raise UserError(f"The loss {name!r} {need} anchors, maps of the untrained student.")
         others = {"teacher": teachers} | ({"anchor": anchors} if anchored else {})
         _check_maps(students, others, len(statistics) if calibrated else None)
-        parts = {
-            f"block{i}/{part}": value
-            for i, maps in enumerate(zip(students, *others.values(), strict=True))
-            for part, value in of_block(i, *maps).items()
-        }
+        parts = {}
+        for i, maps in enumerate(zip(students, *others.values(), strict=True)):
+            parts |= {f"block{i}/{part}": value for part, value in of_block(i, *maps).items()}
         return LossParts(torch.stack(list(parts.values())).sum(), parts)
 
     return of_lists
@@ -218,36 +205,28 @@ def check_options(name: str, options: dict[str, float | str]) -> None:
             raise UserError(f"{option}={value!r} can't be used: give a finite number, 0 or more.")
 
 
-def _check_maps(
-    students: Sequence[Tensor], others: dict[str, Sequence[Tensor]], calibrated: int | None
-) -> None:
+def _check_maps(students: Maps, others: dict[str, Maps], calibrated: int | None) -> None:
     """`UserError` unless each list has one map (N, C, h, w) a block, all of a block alike."""
     for whose, maps in others.items():
         if not students or len(students) != len(maps):
-            raise UserError(
-                f"{len(students)} student and {len(maps)} {whose} maps: give one of each a block."
-            )
+            counts = f"{len(students)} student and {len(maps)} {whose} maps"
+            raise UserError(f"{counts}: give one of each a block.")
         for i, (student, other) in enumerate(zip(students, maps, strict=True)):
             if not len(student):
                 raise UserError(f"Block {i}: a batch of no image: give one or more.")
             if student.shape != other.shape or student.ndim != 4:
                 raise UserError(
                     f"Block {i}: the student's map is {tuple(student.shape)}, the {whose}'s "
-                    f"{tuple(other.shape)}: resize and project the student's to (N, C, h, w) of "
-                    f"the {whose}'s first."
+                    f"{tuple(other.shape)}: resize and project it to the same (N, C, h, w) first."
                 )
     if calibrated not in (None, len(students)):
-        raise UserError(
-            f"The loss was calibrated with {calibrated} blocks, not {len(students)}: use the same."
-        )
-
-
-# ------------------------------------------------------------------------ measured before training
+        blocks = f"{calibrated} blocks, not {len(students)}"
+        raise UserError(f"The loss was calibrated with {blocks}: use the same.")
 
 
 @torch.no_grad()
 def calibrate(
-    name: str, batches: Iterable[tuple[Sequence[Tensor], ...]], **options: float | str
+    name: str, batches: Iterable[tuple[Maps, ...]], **options: float | str
 ) -> list[Statistics]:
     """The `Statistics` that the loss `name` needs, one a block, from one pass over training pairs.
 
@@ -278,13 +257,10 @@ def calibrate(
 
 def pack_statistics(statistics: Sequence[Statistics]) -> bytes:
     """What `calibrate` returned as the content of a small safetensors file."""
-    return save(
-        {
-            f"block{i}/{key}": value.contiguous()
-            for i, of_block in enumerate(statistics)
-            for key, value in of_block.items()
-        }
-    )
+    tensors = {}
+    for i, of_block in enumerate(statistics):
+        tensors |= {f"block{i}/{key}": value.contiguous() for key, value in of_block.items()}
+    return save(tensors)
 
 
 def load_statistics(path: str | Path) -> list[Statistics]:

@@ -9,15 +9,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn.functional import (
-    cosine_similarity,
-    kl_div,
-    log_softmax,
-    mse_loss,
-    pad,
-    smooth_l1_loss,
-)
-from torch.nn.functional import normalize as unit_norm
+from torch.nn import functional as F
 
 from freqkd_lite.errors import UserError
 from freqkd_lite.losses.base import positive, register
@@ -26,7 +18,7 @@ from freqkd_lite.losses.base import positive, register
 @register("mse_raw")
 def mse_raw(student: Tensor, teacher: Tensor) -> dict[str, Tensor]:
     """Mean squared error of the maps as they are: FitNets' hints (Romero et al., ICLR 2015)."""
-    return {"all": mse_loss(student, teacher)}
+    return {"all": F.mse_loss(student, teacher)}
 
 
 @register("unic")
@@ -36,8 +28,8 @@ def unic(student: Tensor, teacher: Tensor) -> dict[str, Tensor]:
     tokens, and the student's by the same numbers, for it starts as the teacher."""
     mean, spread = teacher.mean((0, 2, 3), keepdim=True), teacher.std((0, 2, 3), keepdim=True)
     student, teacher = ((x - mean) / spread.clamp_min(1e-6) for x in (student, teacher))
-    cosine = 1 - cosine_similarity(student, teacher, dim=1).mean()
-    return {"cosine": cosine / 2, "smooth_l1": smooth_l1_loss(student, teacher) / 2}
+    cosine = 1 - F.cosine_similarity(student, teacher, dim=1).mean()
+    return {"cosine": cosine / 2, "smooth_l1": F.smooth_l1_loss(student, teacher) / 2}
 
 
 @register("pkd")
@@ -49,7 +41,7 @@ def pkd(student: Tensor, teacher: Tensor) -> dict[str, Tensor]:
         x = x - x.mean((0, 2, 3), keepdim=True)
         return x / (x.square().mean((0, 2, 3), keepdim=True) + 1e-12).sqrt()
 
-    return {"all": mse_loss(standard(student), standard(teacher)) / 2}
+    return {"all": F.mse_loss(standard(student), standard(teacher)) / 2}
 
 
 @register("cwd")
@@ -57,17 +49,17 @@ def cwd(student: Tensor, teacher: Tensor, *, temperature: float = 4.0) -> dict[s
     """CWD (Shu et al., ICCV 2021): each channel becomes a distribution over space by a softmax at
     `temperature`; temperature^2 x KL(teacher || student), averaged over images and channels."""
     student, teacher = (
-        log_softmax(x.flatten(2) / positive("temperature", temperature), dim=2)
+        F.log_softmax(x.flatten(2) / positive("temperature", temperature), dim=2)
         for x in (student, teacher)
     )
-    divergence = kl_div(student, teacher, log_target=True, reduction="none").sum(2).mean()
+    divergence = F.kl_div(student, teacher, log_target=True, reduction="none").sum(2).mean()
     return {"all": temperature**2 * divergence}
 
 
 def haar(x: Tensor) -> tuple[Tensor, Tensor]:
     """(LL (N, C, h/2, w/2), details (N, 3, C, h/2, w/2)) of one orthonormal Haar transform of maps;
     an odd side first repeats its last row or column."""
-    x = pad(x, (0, x.shape[3] % 2, 0, x.shape[2] % 2), mode="replicate")
+    x = F.pad(x, (0, x.shape[3] % 2, 0, x.shape[2] % 2), mode="replicate")
     a, b, c, d = (x[..., i::2, j::2] for i in (0, 1) for j in (0, 1))
     return (a + b + c + d) / 2, torch.stack([a - b + c - d, a + b - c - d, a - b - c + d], 1) / 2
 
@@ -107,9 +99,9 @@ def gram(student: Tensor, teacher: Tensor) -> dict[str, Tensor]:
     cosines of every token with every other one. A rotation of the channels costs nothing."""
     cosines = []
     for x in (student, teacher):
-        tokens = unit_norm(x.flatten(2), dim=1)
+        tokens = F.normalize(x.flatten(2), dim=1)
         cosines.append(tokens.mT @ tokens)
-    return {"all": mse_loss(*cosines)}
+    return {"all": F.mse_loss(*cosines)}
 
 
 @register("attention")
@@ -117,6 +109,5 @@ def attention(student: Tensor, teacher: Tensor) -> dict[str, Tensor]:
     """Attention transfer (Zagoruyko and Komodakis, ICLR 2017): a map of where a block is active,
     the mean of squares over channels, to L2 norm 1 over space; the L2 distance of the two, mean
     over images. Squared here, as in the authors' code, and summed over space."""
-    both = (unit_norm(x.square().mean(1).flatten(1), dim=1) for x in (student, teacher))
-    one, other = both
+    one, other = (F.normalize(x.square().mean(1).flatten(1), dim=1) for x in (student, teacher))
     return {"all": (one - other).square().sum(1).mean()}

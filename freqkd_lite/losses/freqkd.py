@@ -8,14 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import mse_loss, normalize
 
-from freqkd_lite.losses.base import (
-    Statistics,
-    normalise,
-    positive,
-    register,
-    waves,
-    weighted_mse,
-)
+from freqkd_lite.losses.base import Statistics, normalise, positive, register, waves, weighted_mse
 from freqkd_lite.spectrum import band_mask, centred_rectangle, radius
 
 
@@ -166,6 +159,5 @@ def lowpass(student: Tensor, teacher: Tensor, *, half: float = 0.35) -> dict[str
     """MSE with a fixed smooth weight, a Gaussian of rho that is 1 at the zero frequency and 1/2 at
     rho = `half`: what a gradual fall-off brings without any measurement (this project's)."""
     rho = radius(*student.shape[-2:])
-    return {
-        "all": weighted_mse(student, teacher, torch.exp2(-((rho / positive("half", half)) ** 2)))
-    }
+    weight = torch.exp2(-((rho / positive("half", half)) ** 2))
+    return {"all": weighted_mse(student, teacher, weight)}

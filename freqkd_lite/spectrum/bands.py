@@ -67,9 +67,6 @@ def _distance(h: int, w: int, shape: str, transform: str = "fft") -> Tensor:
     return torch.maximum(fy.abs(), fx.abs()) / 0.5
 
 
-# -------------------------------------------------------------------------------------------- masks
-
-
 def band_mask(
     h: int,
     w: int,
@@ -155,9 +152,6 @@ def ring_masks(h: int, w: int, edges: Sequence[float], transform: str = "fft") -
     return [(rho > a + _SLACK) & (rho <= b + _SLACK) for a, b in pairwise(edges)]
 
 
-# ---------------------------------------------------------------------------------------- the split
-
-
 def split_bands(
     x: Tensor,
     cutoff: float = 0.5,
@@ -223,9 +217,6 @@ def cosines(n: int) -> Tensor:
     matrix = math.sqrt(2 / n) * torch.cos(math.pi * at[:, None] * (2 * at + 1) / (2 * n))
     matrix[0] = math.sqrt(1 / n)
     return matrix
-
-
-# ------------------------------------------------------------------------------------------- checks
 
 
 def at_least_float32(x: Tensor) -> Tensor:

@@ -112,7 +112,7 @@ def test_mismatched_pairs_share_no_index():
 
 def test_a_batch_that_is_not_finite_names_all_pictures_it_saw(tmp_path, monkeypatch):
     bad = torch.tensor(float("nan"), requires_grad=True)
-    monkeypatch.setattr(train, "build_loss", lambda *a, **k: lambda s, t: LossParts(bad, {}))
+    monkeypatch.setattr(train.losses, "build_loss", lambda *a, **k: lambda s, t: LossParts(bad, {}))
     settings = small(mismatched=True)
     seen = {view.index for view in next(iter(plan(Stripes(), settings)))}
     seen |= {mismatched_partners(Stripes(), settings.seed)[i] for i in seen}
@@ -319,9 +319,11 @@ def test_mismatched_pictures_are_others_of_the_set_in_the_same_crop(tmp_path, mo
     """By the pictures' own numbers (`Stripes`): the untrained student sees another infrared picture
     beside each RGB one, cut and mirrored as that is."""
     seen = []
-    monkeypatch.setattr(train, "calibrate", lambda name, batches, **options: seen.extend(batches))
-    monkeypatch.setattr(train, "pack_statistics", lambda statistics: b"")
-    monkeypatch.setattr(train, "load_statistics", lambda file: [])
+    monkeypatch.setattr(
+        train.losses, "calibrate", lambda name, batches, **options: seen.extend(batches)
+    )
+    monkeypatch.setattr(train.losses, "pack_statistics", lambda statistics: b"")
+    monkeypatch.setattr(train.losses, "load_statistics", lambda file: [])
     pairs, settings = Stripes(), small(loss="coherence", batch=4, crop=(14, 28), flip=0.5)
     looks = [lambda images, *_: [images]] * 2
     train.measure_loss(*looks, pairs, settings, tmp_path / "never")
