@@ -14,6 +14,9 @@ from freqkd_lite.data import PairSet
 from freqkd_lite.errors import UserError
 from freqkd_lite.evaluate.stats import Resampled, multiplicities
 
+Maps = Tensor | Sequence[Tensor]
+"""A map (N, D, h, w), or those of several blocks, which are joined along the channels."""
+
 
 def patch_labels(
     boxes: Tensor, labels: Tensor, grid: tuple[int, int], patch: int, n_classes: int
@@ -39,10 +42,8 @@ def patch_labels(
     sides = clipped[:, 2:] - clipped[:, :2]
     if not (sides > 0).all():
         bad = int((~(sides > 0).all(1)).nonzero()[0])
-        raise UserError(
-            f"Box {bad} {boxes[bad].tolist()} has no area within {height}x{width} pixels: correct "
-            "it or take it out."
-        )
+        fault = f"no area within {height}x{width} pixels: correct it or take it out."
+        raise UserError(f"Box {bad} {boxes[bad].tolist()} has {fault}")
     # Smaller boxes first (stable): argmax takes the first of equals, which settles ties.
     order = sides.prod(1).argsort(stable=True)
     (x0, y0, x1, y1), labels = clipped[order].T[:, :, None], labels[order]
@@ -86,18 +87,13 @@ def class_shares(mask: Tensor, grid: tuple[int, int], ids: Sequence[int]) -> Ten
     return torch.stack([(cut == i).float().mean(dim=(-3, -1)) for i in ids], dim=-3)
 
 
-def as_maps(features: Tensor | Sequence[Tensor], name: str = "features") -> Tensor:
-    """One map (N, D, h, w) from one or several (blocks are joined along the channels).
-
-    Raises `UserError`, naming `name` and the place, for shapes that don't fit or values that are
-    not finite.
-    """
+def as_maps(features: Maps, name: str = "features") -> Tensor:
+    """One map (N, D, h, w). Raises `UserError`, naming `name` and the place, for shapes that don't
+    fit or values that are not finite."""
     maps = [features] if isinstance(features, Tensor) else list(features)
     shapes = [tuple(m.shape) for m in maps]
-    if not maps or any(len(s) != 4 or s[:1] + s[2:] != shapes[0][:1] + shapes[0][2:]
-                       for s in shapes):  # fmt: skip
-        raise UserError(f"{name} has the shapes {shapes}: give maps (N, D, h, w) that differ in D "
-                        "only.")  # fmt: skip
+    if {len(s) for s in shapes} != {4} or len({s[:1] + s[2:] for s in shapes}) > 1:
+        raise UserError(f"{name} has the shapes {shapes}: give (N, D, h, w) that differ in D only.")
     for block, each in enumerate(maps):
         if not each.isfinite().all():
             image, channel = (~each.isfinite()).nonzero()[0][:2].tolist()
@@ -111,8 +107,8 @@ def as_maps(features: Tensor | Sequence[Tensor], name: str = "features") -> Tens
 def check_labels(labels: Tensor, maps: Tensor, n_classes: int, name: str) -> None:
     """Raise `UserError` unless `labels` are integers (N, h, w) in [0, n_classes) for `maps`."""
     if tuple(labels.shape) != (len(maps), *maps.shape[2:]):
-        raise UserError(f"{name} has shape {tuple(labels.shape)}, the features "
-                        f"{tuple(maps.shape)}: give one label a patch.")  # fmt: skip
+        shapes = f"{tuple(labels.shape)}, the features {tuple(maps.shape)}"
+        raise UserError(f"{name} has shape {shapes}: give one label a patch.")
     if labels.is_floating_point() or labels.min() < 0 or labels.max() >= n_classes:
         raise UserError(f"{name} must be integers from 0 to {n_classes - 1}.")
 
@@ -129,8 +125,8 @@ class LogisticProbe:
     coordinates V instead, W = V (q L + l2)^(-1/2) Q^T, where Q L Q^T is the covariance of z and q
     the mean of p_k (1 - p_k) over the classes' shares p_k: an estimate of the Hessian, which
     changes the number of steps and not the optimum. All classes have the same scale, so that W
-    sums to 0 over the classes on the way, as it does at the optimum. It stops when no component
-    of the gradient in V exceeds `tolerance`.
+    sums to 0 over them at each step. It stops when no component of the gradient in V exceeds
+    `tolerance`.
     Attributes after `fit`: `weight` (K, D), `bias` (K,), `mean`, `std` (D,), `steps`, `gradient`
     (the largest component left). Float64 throughout.
     """
@@ -142,14 +138,12 @@ class LogisticProbe:
 
     def _standardised(self, maps: Tensor) -> Tensor:
         if maps.shape[1] != len(self.mean):
-            raise UserError(f"features have {maps.shape[1]} channels, the probe was fitted on "
-                            f"{len(self.mean)}: use the same blocks.")  # fmt: skip
+            channels = f"{maps.shape[1]} channels, the probe was fitted on {len(self.mean)}"
+            raise UserError(f"features have {channels}: use the same blocks.")
         rows = maps.detach().double().permute(0, 2, 3, 1).reshape(-1, maps.shape[1])
         return (rows - self.mean).div_(self.std)
 
-    def fit(
-        self, features: Tensor | Sequence[Tensor], labels: Tensor, classes: Sequence[str]
-    ) -> LogisticProbe:
+    def fit(self, features: Maps, labels: Tensor, classes: Sequence[str]) -> LogisticProbe:
         """Fit to features (N, D, h, w) and labels (N, h, w) in [0, len(classes)).
 
         Raises `UserError` when a class has no patch, and when `max_steps` were not enough.
@@ -160,10 +154,8 @@ class LogisticProbe:
         share = torch.bincount(target, minlength=len(classes)).double() / len(target)
         missing = [c for c, s in zip(classes, share.tolist(), strict=True) if not s]
         if missing:
-            raise UserError(
-                f"No training patch is labelled {', '.join(missing)}: use more training images, "
-                "or leave the class out."
-            )
+            none = f"No training patch is labelled {', '.join(missing)}"
+            raise UserError(f"{none}: use more training images, or leave the class out.")
         std, self.mean = torch.std_mean(maps.double(), dim=(0, 2, 3), correction=0)
         # a constant channel says nothing: its rounding errors must not be blown up to unit size
         self.std = std.where(std > 1e-9 * self.mean.abs(), torch.ones_like(std))
@@ -180,15 +172,16 @@ class LogisticProbe:
         def objective() -> Tensor:
             optimiser.zero_grad()
             weight, bias = coordinates()
-            fit = F.cross_entropy(F.linear(z, weight, bias), target)
-            value = fit + self.l2 / 2 * weight.square().sum()
+            value = F.cross_entropy(F.linear(z, weight, bias), target)
+            value += self.l2 / 2 * weight.square().sum()
             value.backward()
             return value
 
+        limits = dict(max_iter=self.max_steps, max_eval=4 * self.max_steps)
+        limits |= dict(tolerance_grad=self.tolerance, tolerance_change=0)
         optimiser = torch.optim.LBFGS(
-            [v, c], max_iter=self.max_steps, max_eval=4 * self.max_steps, history_size=20,
-            tolerance_grad=self.tolerance, tolerance_change=0, line_search_fn="strong_wolfe",
-        )  # fmt: skip
+            [v, c], history_size=20, line_search_fn="strong_wolfe", **limits
+        )
         with torch.enable_grad():
             optimiser.step(objective)
             objective()
@@ -202,14 +195,14 @@ class LogisticProbe:
         self.weight, self.bias = (t.detach() for t in coordinates())
         return self
 
-    def logits(self, features: Tensor | Sequence[Tensor]) -> Tensor:
+    def logits(self, features: Maps) -> Tensor:
         """Linear scores (N, K, h, w), float64, of features (N, D, h, w)."""
         maps = as_maps(features)
         n, _, h, w = maps.shape
         rows = F.linear(self._standardised(maps), self.weight, self.bias)
         return rows.reshape(n, h, w, -1).permute(0, 3, 1, 2)
 
-    def scores(self, features: Tensor | Sequence[Tensor]) -> Tensor:
+    def scores(self, features: Maps) -> Tensor:
         """Log odds log(p / (1 - p)) of each class, float64 (N, h, w, K): they rank patches as the
         probabilities do, without the ties of those that round to 1."""
         logits = self.logits(features).permute(0, 2, 3, 1)
@@ -256,9 +249,10 @@ def ap_draws(
     of them, and for a class that does not occur. With `times` of ones it is the figure itself.
     """
     # in chunks: draws x thresholds would take much memory at once
-    found = {name: torch.cat([average_precision(scores[..., k], truth == k, part)
-                              for part in times.split(200)]).numpy()
-             for k, name in enumerate(classes)}  # fmt: skip
+    found, chunks = {}, times.split(200)
+    for k, name in enumerate(classes):
+        parts = [average_precision(scores[..., k], truth == k, chunk) for chunk in chunks]
+        found[name] = torch.cat(parts).numpy()
     here = [found[name] for k, name in enumerate(classes) if (truth == k).any()]
     return found | {"mean": sum(here) / len(here) if here else np.full(len(times), np.nan)}
 
@@ -278,10 +272,9 @@ class ProbeResult(Resampled):
     def among(self, images: Sequence[int]) -> ProbeResult:
         """The same probe judged on some of its test images alone, given by index, with intervals
         over those, in their groups. Raises `UserError` where none of the classes occurs on them."""
-        draws = len(self.draws["mean"])
+        scores, truth, draws = self.scores[images], self.truth[images], len(self.draws["mean"])
         groups = None if self.groups is None else np.asarray(self.groups)[images]
-        return _judge(self.model, self.scores[images], self.truth[images], [*self.ap], draws,
-                      self.seed, groups)  # fmt: skip
+        return _judge(self.model, scores, truth, [*self.ap], draws, self.seed, groups)
 
     @property
     def ap(self) -> dict[str, float | None]:
@@ -296,7 +289,7 @@ class ProbeResult(Resampled):
 
 def measure(
     model: LogisticProbe,
-    features: Tensor | Sequence[Tensor],
+    features: Maps,
     labels: Tensor,
     classes: Sequence[str],
     draws: int = 1000,
@@ -321,24 +314,23 @@ def _judge(
     seed: int,
     groups: Sequence[int] | None,
 ) -> ProbeResult:
-    estimates = {name: average_precision(scores[..., k], labels == k)
-                 if (labels == k).any() else None for k, name in enumerate(classes)}  # fmt: skip
-    here = [value for value in estimates.values() if value is not None]
-    if not here:
-        raise UserError(f"No test patch is labelled {', '.join(classes)}: use more test images.")
-    estimates["mean"] = sum(here) / len(here)
-    times = multiplicities(len(scores), draws, seed, groups)
-    resampled = ap_draws(scores, labels, classes, times)
     n = {name: int((labels == k).sum()) for k, name in enumerate(classes)}
+    present = [k for k, name in enumerate(classes) if n[name]]
+    if not present:
+        raise UserError(f"No test patch is labelled {', '.join(classes)}: use more test images.")
+    found = {classes[k]: average_precision(scores[..., k], labels == k) for k in present}
+    estimates = dict.fromkeys(classes) | found | {"mean": sum(found.values()) / len(found)}
     n |= {"images": len(scores), "patches": labels.numel()}
-    return ProbeResult(estimates=estimates, draws=resampled, truth=labels, seed=seed,
-                       groups=groups, scores=scores, n=n, model=model)  # fmt: skip
+    times = multiplicities(len(scores), draws, seed, groups)
+    measured = dict(estimates=estimates, draws=ap_draws(scores, labels, classes, times), n=n)
+    made_of = dict(truth=labels, seed=seed, groups=groups, scores=scores, model=model)
+    return ProbeResult(**measured, **made_of)
 
 
 def probe(
-    train_x: Tensor | Sequence[Tensor],
+    train_x: Maps,
     train_y: Tensor,
-    test_x: Tensor | Sequence[Tensor],
+    test_x: Maps,
     test_y: Tensor,
     classes: Sequence[str],
     l2: float = 1e-2,

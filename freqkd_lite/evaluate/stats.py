@@ -74,9 +74,11 @@ class Resampled:
     @property
     def interval(self) -> dict[str, tuple[float, float] | None]:
         """95 % percentile interval over images of each estimate; None where it has no value."""
-        usable = {k: v is not None and np.isfinite(self.draws[k]).any()
-                  for k, v in self.estimates.items()}  # fmt: skip
-        return {k: percentiles(self.draws[k]) if ok else None for k, ok in usable.items()}
+        found = dict.fromkeys(self.estimates)
+        for key, value in self.estimates.items():
+            if value is not None and np.isfinite(self.draws[key]).any():
+                found[key] = percentiles(self.draws[key])
+        return found
 
     @property
     def notes(self) -> list[str]:
@@ -85,11 +87,11 @@ class Resampled:
         for key, value in self.estimates.items():
             lost = int(np.isnan(self.draws[key]).sum())
             if value is None:
-                said.append(f"{key} is absent from the test images: it has no figure and is not "
-                            "in the mean.")  # fmt: skip
+                fate = "it has no figure and is not in the mean."
+                said.append(f"{key} is absent from the test images: {fate}")
             elif lost:
-                said.append(f"{lost} of {len(self.draws[key])} bootstrap draws leave {key} "
-                            "undefined: its interval is over the others.")  # fmt: skip
+                some = f"{lost} of {len(self.draws[key])} bootstrap draws"
+                said.append(f"{some} leave {key} undefined: its interval is over the others.")
         return said
 
 
@@ -98,8 +100,7 @@ def paired_bootstrap(
 ) -> tuple[float, tuple[float, float]]:
     """The difference a - b of one figure and its 95 % interval over the images that both share.
 
-    Both results resample the same images (or groups of them) in each draw, so what is hard in an
-    image cancels.
+    Each draw has the same images, or groups of them, for both, so what is hard in an image cancels.
     Raises `UserError` when they were not measured on the same images with the same draws.
     """
     if key not in a.estimates or key not in b.estimates:
@@ -139,14 +140,14 @@ def crossed_bootstrap(
     a, b = (tuple(np.asarray(x, dtype=float) for x in arm) for arm in (a, b))
     for name, (estimates, draws) in (("a", a), ("b", b)):
         if estimates.ndim != 1 or draws.ndim != 2 or not 1 <= len(estimates) == len(draws):
-            raise UserError(f"{name} has estimates {estimates.shape} and draws {draws.shape}: give "
-                            "(seeds,) and (seeds, draws).")  # fmt: skip
+            shapes = f"estimates {estimates.shape} and draws {draws.shape}"
+            raise UserError(f"{name} has {shapes}: give (seeds,) and (seeds, draws).")
     if a[1].shape[1] != b[1].shape[1]:
-        raise UserError(f"a has {a[1].shape[1]} draws but b {b[1].shape[1]}: resample the same "
-                        "images for both.")  # fmt: skip
+        counts = f"a has {a[1].shape[1]} draws but b {b[1].shape[1]}"
+        raise UserError(f"{counts}: resample the same images for both.")
     if paired and len(a[0]) != len(b[0]):
-        raise UserError(f"a has {len(a[0])} seeds but b {len(b[0])}: give both arms the same "
-                        "seeds, or paired=False.")  # fmt: skip
+        counts = f"a has {len(a[0])} seeds but b {len(b[0])}"
+        raise UserError(f"{counts}: give both arms the same seeds, or paired=False.")
     draw, means = np.random.default_rng(seed), []
     for estimates, draws in (a, b):
         if not (paired and means):
