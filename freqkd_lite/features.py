@@ -21,16 +21,12 @@ from freqkd_lite.store import sha256_file
 TINY = "freqkd_tiny"
 TINY_WEIGHTS = Path(__file__).parent / "assets" / "freqkd_tiny.safetensors"
 
-
-# timm finds a model's own configuration under this name, in the module that registers it.
-default_cfgs = generate_default_cfgs(
-    {
-        f"{TINY}.scenes": dict(
-            mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225), input_size=(3, 168, 224),
-            num_classes=0, first_conv="patch_embed.proj", classifier="head",
-        )
-    }
-)  # fmt: skip
+# timm finds a model's own configuration under this name, in the module that registers it. Mean
+# and standard deviation are timm's defaults, ImageNet's.
+TINY_CFG = dict(
+    input_size=(3, 168, 224), num_classes=0, first_conv="patch_embed.proj", classifier="head"
+)
+default_cfgs = generate_default_cfgs({f"{TINY}.scenes": TINY_CFG})
 
 
 @register_model
@@ -86,15 +82,11 @@ class Backbone(nn.Module):
                 f"Images of {height}x{width} pixels don't divide into patches of {self.patch}: "
                 f"use {crop_size((height, width), self.patch)} (features.crop_to_patch does it)."
             )
-        extra = {"norm": False} if isinstance(self.net, VisionTransformer) else {}
+        options = dict(indices=list(blocks), output_fmt="NCHW", intermediates_only=True)
+        if isinstance(self.net, VisionTransformer):
+            options["norm"] = False
         try:
-            maps = self.net.forward_intermediates(
-                (images - self.mean) / self.std,
-                indices=list(blocks),
-                output_fmt="NCHW",
-                intermediates_only=True,
-                **extra,
-            )
+            maps = self.net.forward_intermediates((images - self.mean) / self.std, **options)
         except torch.OutOfMemoryError:
             raise
         except (AssertionError, RuntimeError) as error:  # windows, fixed positions
@@ -146,17 +138,15 @@ def crop_to_patch(size: tuple[int, int], patch: int) -> tuple[int, int]:
     """`crop_size`, said aloud when it changes anything."""
     fitted = crop_size(size, patch)
     if fitted != tuple(size):
-        print(f"The patch of {patch} px does not divide {size[0]}x{size[1]}: using "
-              f"{fitted[0]}x{fitted[1]} pixels.")  # fmt: skip
+        given, used = (f"{height}x{width}" for height, width in (size, fitted))
+        print(f"The patch of {patch} px does not divide {given}: using {used} pixels.")
     return fitted
 
 
 def find_weights(name: str, weights: str | Path | None) -> Path | None:
     """The file of a model's weights: the explicit path, the one inside the package, or the one in
     the folder FREQKD_WEIGHTS that is called NAME or NAME.anything; None when timm must fetch it.
-
-    Two that could be meant are a `UserError`, as is a folder that does not exist.
-    """
+    `UserError` where two could be meant, or for a file or folder that does not exist."""
     if weights:
         path = Path(weights).expanduser()
         if not path.is_file():
@@ -191,9 +181,8 @@ def read_pickle(path: Path) -> dict[str, Tensor]:
             "convert it to safetensors where you trust it."
         ) from error
     for key in ("state_dict", "model"):  # what training scripts put around the weights
-        state = (
-            state[key] if isinstance(state, dict) and isinstance(state.get(key), dict) else state
-        )
+        if isinstance(state, dict) and isinstance(state.get(key), dict):
+            state = state[key]
     if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
         raise UserError(f"{path} holds no table of tensors by name: give a model's state_dict.")
     return state
@@ -249,9 +238,9 @@ def load_into(net: nn.Module, path: Path, name: str) -> None:
         raise UserError(f"{path} is not a readable safetensors file: fetch it anew.") from error
     counters = "num_batches_tracked"  # no weight: batch norm in eval mode never reads it
     own = {k: v for k, v in net.state_dict().items() if not k.endswith(counters)}
-    state = {k: v for k, v in state.items() if not k.endswith(counters)}
-    head = [k for k in state if k not in own and k.startswith(("head", "fc", "classifier"))]
-    state = {k: v for k, v in state.items() if k not in head}  # num_classes=0 has no head
+    for key in set(state) - set(own):  # num_classes=0 has no head
+        if key.endswith(counters) or key.startswith(("head", "fc", "classifier")):
+            del state[key]
     wrong = sorted(set(own) ^ set(state)) or [k for k in own if own[k].shape != state[k].shape]
     if wrong:
         raise UserError(

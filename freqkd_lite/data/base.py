@@ -74,8 +74,7 @@ def mismatched(parts: Sequence[int], seed: int = 0) -> list[int]:
     """For each pair the place of another one, whose infrared picture it gets in mismatched pairs:
     the next one of the same set in a random order, so that every pair is a partner once.
 
-    `parts` says which set each pair belongs to (`PairSet.part`). `UserError` where a set has one
-    pair.
+    `parts` says which set each pair belongs to (`PairSet.part`). `UserError` for a set of one pair.
     """
     draw, partner = torch.Generator().manual_seed(seed), [0] * len(parts)
     for part in dict.fromkeys(parts):
@@ -116,9 +115,8 @@ def at_size(pair: Pair, size: tuple[int, int]) -> Pair:
     boxes, labels = pair.boxes, pair.labels
     if boxes is not None:
         cut, stays = crop_boxes(boxes.as_subclass(Tensor), window)
-        boxes = tv_tensors.BoundingBoxes(cut[stays], format="XYXY", canvas_size=window[2:])
-        labels = labels[stays]
-        boxes = v2.functional.resize(boxes, list(size))
+        cut = tv_tensors.BoundingBoxes(cut[stays], format="XYXY", canvas_size=window[2:])
+        boxes, labels = v2.functional.resize(cut, list(size)), labels[stays]
 
     def resized(plane: Tensor | None, kind: type) -> Tensor | None:
         if plane is None:
@@ -136,8 +134,7 @@ def data_root(
 ) -> Path:
     """Where a data set lies: the argument, else FREQKD_DATA, else the user's own data folder.
 
-    It is one of `folders` in that place or the place itself: the first in which anything matches
-    one of the glob patterns `markers`.
+    It is the first of `folders` in that place, or the place itself, where a glob of `markers` fits.
     """
     places = [root, os.environ.get("FREQKD_DATA"), Path.home() / ".local/share/freqkd"]
     tried = []
@@ -244,18 +241,13 @@ class Joined(PairSet):
         return digest(part.fingerprint() for part in self.sets)
 
 
-def open_sets(
-    names: str,
-    split: str = "train",
-    size: tuple[int, int] = (168, 224),
-    root: str | Path | None = None,
-    **options: object,
-) -> PairSet:
-    """`load` of one name, or of several with commas between them, as one set."""
+def open_sets(names: str, *given: object, **options: object) -> PairSet:
+    """`load` of one name, or of several with commas between them, as one set. The rest is for
+    `load`: split, size, root, limit and the data set's own options."""
     chosen = [name.strip() for name in names.split(",")]
     if len(set(chosen)) < len(chosen):
         raise UserError(f"{names} names a data set twice: name each once.")
-    sets = [load(name, split, size, root, **options) for name in chosen]
+    sets = [load(name, *given, **options) for name in chosen]
     return sets[0] if len(sets) == 1 else Joined(sets)
 
 
