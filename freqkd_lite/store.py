@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import importlib.metadata
 import json
@@ -22,6 +23,7 @@ PACKAGE = Path(__file__).parent
 RECIPE = 1
 """Part of every run's address, beside settings and checksums of data and weights: raise it when the
 same settings would give other numbers (tests/distil/test_recipe.py guards the training)."""
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT)  # of an OSError
 VERSIONS = ("torch", "torchvision", "timm", "peft", "accelerate", "torchmetrics", "numpy", "scipy")
 
 

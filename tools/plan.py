@@ -192,14 +192,14 @@ def estimate(plan: Plan, cost: Cost) -> Estimate:
     anchored = needs_anchors(loss)
     fixed = 4 * (cost.teacher_size + cost.student_size + added) + 12 * cost.trained
     fixed += 4 * cost.student_size * anchored
-    strangers = plan.pairs * needs_mismatched(loss)
-    whole = views * cost.maps + anchored * (views + min(views, strangers)) * cost.untrained_maps
+    mismatched = plan.pairs * needs_mismatched(loss)
+    whole = views * cost.maps + anchored * (views + min(views, mismatched)) * cost.untrained_maps
     kept = min(whole, settings.cache_limit_gb * 1e9) if settings.crop_list else 0
     # Of what a cache takes each is computed once, the rest, as without one, whenever it is seen.
     fits = kept / whole if kept else 0.0
     seen, alone = fits * views + (1 - fits) * pictures, 0
     if loss in CALIBRATORS:  # and what the pass before training leaves in the cache, there
-        alone = plan.pairs * (cost.teacher + cost.untrained) + strangers * cost.untrained
+        alone = plan.pairs * (cost.teacher + cost.untrained) + mismatched * cost.untrained
         seen -= fits * min(plan.pairs, views)
     features = seen * (cost.teacher + anchored * cost.untrained)
     return Estimate(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import shutil
@@ -35,6 +34,7 @@ from freqkd_lite.losses import (
     needs_mismatched,
 )
 from freqkd_lite.store import (
+    DISK_FULL,
     RECIPE,
     manifest,
     no_bar,
@@ -249,7 +249,7 @@ def _stops_explained(part: Path, folder: Path, settings: DistilSettings) -> Iter
         saved = _saved(part, folder, settings)
         raise Interrupted(f"{saved} Run the same again to go on.") from None
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno not in DISK_FULL:
             raise
         raise UserError(
             f"The disk of {folder.parent} is full. {_saved(part, folder, settings)} Make room and "

@@ -118,26 +118,26 @@ def paired_bootstrap(
 
 
 Scored = tuple[np.ndarray, np.ndarray]
-"""A figure of an arm over seeds: its estimates (seeds,), and its values (seeds, draws) on resampled
-images, the same images in a draw for all seeds and arms."""
+"""A figure of a method over seeds: its estimates (seeds,), and its values (seeds, draws) on
+resampled images, the same images in a draw for all seeds and methods."""
 
 
 def crossed_bootstrap(
     a: Scored, b: Scored, paired: bool = True, seed: int = 0
 ) -> tuple[float, tuple[float, float], np.ndarray]:
-    """The difference a - b of two arms' means over seeds, its 95 % interval over images (or groups
-    of them) and seeds at once, and the draws (draws,) that this is from.
+    """The difference a - b of two methods' means over seeds, its 95 % interval over images (or
+    groups of them) and seeds at once, and the draws (draws,) that this is from.
 
     Images and seeds are crossed, every student is scored on every image, so each draw resamples
     both (the pigeonhole bootstrap: Owen, Annals of Applied Statistics 1, 2007): to its images comes
-    a draw of the seeds, the same ones for both arms where they are `paired`, as when a seed decides
+    a draw of the seeds, the same ones for both where they are `paired`, as when a seed decides
     crops and order. Of S seeds S - 1 are drawn, for S would make the seeds' variance too small by
     (S - 1) / S (McCarthy and Snowden, 1985). With one seed the interval is over images alone. In
     simulations with five seeds it held the truth in 92 to 96 % of cases, more where little but
     single students on single images varied; with three seeds that decide nearly all in 82 %.
-    Raises `UserError` for arms that don't fit each other.
+    Raises `UserError` for methods that don't fit each other.
     """
-    a, b = (tuple(np.asarray(x, dtype=float) for x in arm) for arm in (a, b))
+    a, b = (tuple(np.asarray(x, dtype=float) for x in one) for one in (a, b))
     for name, (estimates, draws) in (("a", a), ("b", b)):
         if estimates.ndim != 1 or draws.ndim != 2 or not 1 <= len(estimates) == len(draws):
             shapes = f"estimates {estimates.shape} and draws {draws.shape}"
@@ -147,7 +147,7 @@ def crossed_bootstrap(
         raise UserError(f"{counts}: resample the same images for both.")
     if paired and len(a[0]) != len(b[0]):
         counts = f"a has {len(a[0])} seeds but b {len(b[0])}"
-        raise UserError(f"{counts}: give both arms the same seeds, or paired=False.")
+        raise UserError(f"{counts}: give both methods the same seeds, or paired=False.")
     draw, means = np.random.default_rng(seed), []
     for estimates, draws in (a, b):
         if not (paired and means):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import io
 import zipfile
 from pathlib import Path
@@ -10,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from freqkd_lite.errors import UserError
-from freqkd_lite.store import write_whole
+from freqkd_lite.store import DISK_FULL, write_whole
 
 Arrays = dict[str, np.ndarray]
 
@@ -33,7 +32,7 @@ def write(path: Path, arrays: Arrays) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, buffer.getvalue(), durable=False)
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno not in DISK_FULL:
             raise
         raise UserError(
             f"The disk of {path.parent} is full: make room and run the same again, which continues "

@@ -173,7 +173,7 @@ def best_table(curve: Curve, losses: Sequence[str] | None = None, form: str = "t
         for top in curve.best().itertuples()
         if losses is None or (split_method(top.method)[0] in losses and same_terms(top.method))
     ]
-    head = ("method", curve.label, f"at {curve.setting}", "tried", "at an end of these")
+    head = ("method", curve.label, f"at {curve.setting}", "tried", "best at the limit")
     return table(head, rows, form)
 
 
