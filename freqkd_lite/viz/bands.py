@@ -5,7 +5,7 @@ Every figure comes with its alternative text: `show(*chain())`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -19,7 +19,7 @@ from freqkd_lite.data import Pair, PairSet
 from freqkd_lite.errors import UserError
 from freqkd_lite.names import NAMES
 from freqkd_lite.spectrum import band_energies, band_mask, band_overlap, centred_rectangle
-from freqkd_lite.viz.style import COLOURS
+from freqkd_lite.viz.style import COLOURS, headline
 
 SIDES = ("RGB", "infrared")
 CHAIN = (
@@ -38,9 +38,6 @@ def one_pair(pairs: PairSet, picture: int) -> Pair:
     if not 0 <= picture < len(pairs):
         raise UserError(f"picture={picture} is not in the data set: use 0 to {len(pairs) - 1}.")
     return pairs[picture]
-
-
-# ---- 00: what a thumbnail keeps
 
 
 def standardised(x: Tensor) -> Tensor:
@@ -64,14 +61,37 @@ def nearer(with_rgb: Tensor, with_infrared: Tensor) -> str:
     return "neither" if abs(difference) < 0.05 else SIDES[difference > 0]
 
 
+def picture_grid(columns: Mapping[str, Sequence[Tensor]]) -> tuple[Figure, np.ndarray]:
+    """Pictures of one size in columns, each under its name; the figure and its axes (rows,
+    columns)."""
+    pictures = next(iter(columns.values()))
+    rows, (h, w) = len(pictures), pictures[0].shape[-2:]
+    size = (7, 0.3 + rows * (7 * h / (w * len(columns)) + 0.06))
+    figure, axes = plt.subplots(rows, len(columns), figsize=size, squeeze=False)
+    for column, (name, pictures) in zip(axes.T, columns.items(), strict=True):
+        column[0].set_title(name, fontsize=10, fontweight="normal")
+        for ax, picture in zip(column, pictures, strict=True):
+            draw_picture(ax, picture)
+    return figure, axes
+
+
+def draw_picture(ax: Axes, picture: Tensor) -> None:
+    """A picture in colour (3, H, W), or in grey (H, W) with its darkest and lightest percent
+    clipped."""
+    if picture.ndim == 3:
+        ax.imshow(picture.permute(1, 2, 0).clamp(0, 1).numpy())
+    else:
+        low, high = np.percentile(picture.numpy(), (1, 99))
+        ax.imshow(picture.numpy(), vmin=low, vmax=max(high, low + 1e-3))  # some are nearly black
+    ax.set(xticks=[], yticks=[])
+    ax.spines[:].set_visible(False)
+
+
 def pictures(shown: dict[str, Tensor], title: str) -> tuple[Figure, str]:
     """Pictures of one size, (H, W) or (3, H, W) in [0, 1], side by side under their names."""
-    h, w = next(iter(shown.values())).shape[-2:]
-    figure, axes = plt.subplots(1, len(shown), figsize=(7, 7 * h / (w * len(shown)) + 0.7))
-    for ax, (name, picture) in zip(np.atleast_1d(axes), shown.items(), strict=True):
-        draw_picture(ax, picture)
-        ax.set_title(name, fontsize=10, fontweight="normal", loc="left")
-    figure.suptitle(title, fontweight="bold", fontsize=11.5, x=0.01, ha="left")
+    figure, _ = picture_grid({name: [picture] for name, picture in shown.items()})
+    figure.set_figheight(figure.get_figheight() + 0.3)
+    headline(figure, title)
     return figure, f"{title} From left to right: {', '.join(shown)}."
 
 
@@ -80,21 +100,16 @@ def hybrid(
 ) -> tuple[Figure, str]:
     """One picture `large` (H, W) beside thumbnails `small` (name -> (h, w)); the thumbnail whose
     name holds `guess` gets a dashed frame. `made_of`: a sentence for the caption."""
-    figure = plt.figure(figsize=(7, 4.1), layout="none")
-    big = figure.add_axes((0.01, 0.06, 0.7, 0.82))
-    draw_picture(big, large)
-    big.set_title("What survives in a thumbnail?")
-    figure.text(0.04, 0.015, made_of, fontsize=9)
-    height = 0.82 / len(small)
-    for i, (name, picture) in enumerate(small.items()):
-        ax = figure.add_axes((0.77, 0.88 - (i + 0.78) * height, 0.13, 0.6 * height))
-        draw_picture(ax, picture)
+    layout = [["large", name] for name in small]
+    figure, axes = plt.subplot_mosaic(layout, figsize=(7, 4.1), width_ratios=(5.2, 1))
+    draw_picture(axes["large"], large)
+    axes["large"].set(title="What survives in a thumbnail?", xlabel=made_of)
+    for name, picture in small.items():
+        draw_picture(axes[name], picture)
         weight = "bold" if "hybrid" in name else "normal"
-        ax.set_title(name, fontsize=9.5, fontweight=weight, loc="left")
+        axes[name].set_title(name, fontsize=9.5, fontweight=weight)
         if guess and guess in name:
-            dashed = dict(fill=False, ls="--", lw=1.5, ec=COLOURS["guess"], clip_on=False)
-            frame = plt.Rectangle((-0.03, -0.04), 1.06, 1.08, transform=ax.transAxes, **dashed)
-            ax.add_patch(frame)
+            axes[name].spines[:].set(visible=True, ls="--", lw=1.5, color=COLOURS["guess"])
     (height, width), (h, w) = large.shape, next(iter(small.values())).shape
     return figure, (
         f"{made_of} Left: {width} by {height} pixels. Right: thumbnails of {w} by {h} pixels, from "
@@ -118,9 +133,6 @@ def chain() -> tuple[Figure, str]:
     ax.axis("off")
     steps = "; ".join(f"{m} gives {' '.join(g.split())} (notebooks {n})" for m, g, n in CHAIN)
     return figure, f"Boxes from left to right, joined by arrows: {steps}."
-
-
-# ---- 02: what a band holds
 
 
 def low_share(x: Tensor, cutoff: float = 0.5) -> float:
@@ -175,9 +187,8 @@ def shares(
         ax.plot((0, 0.5), (guess, guess), color=COLOURS["guess"], ls="--", lw=1.5)
         ax.annotate("your guess", (0.02, guess), (0, 4), textcoords="offset points", fontsize=9)
     ax.set(xlim=(0, 1), ylim=(0, 1.02), title="What lives in the low band?")
-    ax.set(xlabel="cutoff, as a share of the Nyquist frequency of an axis")
-    ax.set(ylabel="share of the energy")
-    ax.legend(loc="lower right", fontsize=9)
+    ax.set(xlabel="cutoff, as a share of Nyquist", ylabel="share of the energy")
+    ax.legend(loc="lower right")
     at_half["white noise"] = value_at(white, cutoffs)
     numbers = "; ".join(f"{label} {share:.2f}" for label, share in at_half.items())
     return figure, f"Share of the energy in the low band against the cutoff. At 0.5: {numbers}."
@@ -201,7 +212,7 @@ def masks(
     left.imshow(np.array([to_rgb(fill) for fill in fills.values()])[bins])
     left.plot(grid[1] // 2, grid[0] // 2, "k+", ms=8)
     keys = [plt.Rectangle((0, 0), 1, 1, color=fill, label=name) for name, fill in fills.items()]
-    left.legend(handles=keys, loc="upper center", bbox_to_anchor=(0.5, -0.02), fontsize=9)
+    left.legend(handles=keys, loc="upper center", bbox_to_anchor=(0.5, -0.02))
     left.set_title(f"Which bins ({grid[0]}x{grid[1]})?")
     left.axis("off")
 
@@ -218,21 +229,10 @@ def masks(
         ax.annotate(f"{h}x{w}", point, **above)
     ax.set(xlabel="tokens along a side of the grid", ylabel="lost energy, %", ylim=(-0.6, None))
     ax.set_title("What do the authors' bands lose?")
-    ax.legend(fontsize=9)
+    ax.legend()
     marked = "".join(f", {lost_energy(h, w):.1%} on {h}x{w}" for h, w in others)
     return figure, (
         f"Left: the authors' mask on {grid[0]}x{grid[1]} bins; {int(mask.sum())} are low, "
         f"{int(lonely.sum())} of these without a partner at the opposite frequency. Right: lost "
         f"energy against the side of the grid; {measured:.1%} on this run's features{marked}."
     )
-
-
-def draw_picture(ax: Axes, picture: Tensor) -> None:
-    """A picture in colour (3, H, W), or in grey (H, W) with its darkest and lightest percent
-    clipped."""
-    if picture.ndim == 3:
-        ax.imshow(picture.permute(1, 2, 0).numpy())
-    else:
-        low, high = np.percentile(picture.numpy(), (1, 99))
-        ax.imshow(picture.numpy(), cmap="gray", vmin=low, vmax=high)
-    ax.axis("off")

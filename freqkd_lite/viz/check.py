@@ -7,8 +7,9 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw
 from torch import Tensor
+from torchvision.transforms.v2.functional import resize, to_pil_image
+from torchvision.utils import draw_bounding_boxes
 
 from freqkd_lite.data.alignment import BEYOND, CLEAR
 from freqkd_lite.data.base import spread
@@ -89,8 +90,10 @@ def facts(report: Report) -> list[tuple[str, str]]:
     shift = shared_shift(report.offsets.values())
     if shift.clear:
         length = np.hypot(shift.right, shift.down)
+        way = f"{abs(shift.right):.1f} px {'right' if shift.right >= 0 else 'left'} and "
+        way += f"{abs(shift.down):.1f} px {'down' if shift.down >= 0 else 'up'}"
         rows += [
-            ("shift", f"{length:.1f} px: infrared lies {_way(shift.right, shift.down)} of visible"),
+            ("shift", f"{length:.1f} px: infrared lies {way} of visible"),
             ("measured", f"median of {shift.clear} pairs with a clear peak, of {shift.measured}"),
             ("single pairs", f"{shift.spread:.1f} px from that (median), noise {shift.noise:.1f}"),
             ("beyond noise", f"{100 * shift.beyond:.0f} % of the pairs"),
@@ -101,11 +104,6 @@ def facts(report: Report) -> list[tuple[str, str]]:
     if sum(map(bool, report.splits.values())) > 1:
         rows.append(("near copies", f"{len(report.near) or 'none'} across splits"))
     return rows
-
-
-def _way(right: float, down: float) -> str:
-    sides = "right" if right >= 0 else "left", "down" if down >= 0 else "up"
-    return f"{abs(right):.1f} px {sides[0]} and {abs(down):.1f} px {sides[1]}"
 
 
 def _lists(report: Report) -> dict[str, list[str]]:
@@ -183,15 +181,13 @@ def sample(report: Report, name: str) -> tuple[str, list[tuple[bytes, str]]]:
 
 def _small(image: Tensor, boxes: Tensor | None, labels: Tensor | None) -> bytes:
     """A small JPEG of a picture (3, H, W) in [0, 1] with its boxes."""
-    picture = Image.fromarray((image.permute(1, 2, 0).numpy() * 255).round().astype(np.uint8))
-    scale = WIDTH / picture.width
-    picture = picture.resize((WIDTH, round(picture.height * scale)))
-    draw = ImageDraw.Draw(picture)
-    for box, label in zip(boxes, labels, strict=True) if boxes is not None else ():
-        colour = COLOURS[colour_name(int(label))]
-        draw.rectangle([float(edge) * scale for edge in box], outline=colour, width=2)
+    scale = WIDTH / image.shape[2]
+    small = resize((image * 255).round().byte(), [round(image.shape[1] * scale), WIDTH])
+    if boxes is not None and len(boxes):
+        colours = [COLOURS[colour_name(k)] for k in labels.tolist()]
+        small = draw_bounding_boxes(small, boxes * scale, colors=colours, width=2)
     buffer = io.BytesIO()
-    picture.save(buffer, format="jpeg", quality=80)
+    to_pil_image(small).save(buffer, format="jpeg", quality=80)
     return buffer.getvalue()
 
 

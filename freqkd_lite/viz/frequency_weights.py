@@ -17,13 +17,10 @@ from torch import Tensor
 from freqkd_lite.losses import Statistics
 from freqkd_lite.losses.coherence import on_grid, weight_curve
 from freqkd_lite.spectrum import radius
-from freqkd_lite.viz.style import COLOURS
+from freqkd_lite.viz.style import COLOURS, shades
 
-ANSWERS = {
-    "coherence": "the coherence",
-    "gls": "generalised least squares",
-    "step": "FreqKD's step",
-}
+ANSWERS = dict(coherence="the coherence", gls="generalised least squares", step="FreqKD's step")
+AXIS = "rho (1 = Nyquist of an axis)"
 LINES = {
     "coherence": (COLOURS["low"], "-"),
     "gls": (COLOURS["high"], "-"),
@@ -65,18 +62,17 @@ def largest(shares: dict[str, float]) -> str:
 def measured(statistics: Sequence[Statistics], blocks: Sequence[int]) -> tuple[Figure, str]:
     """Coherence over rho by block, and that of mismatched pairs; beside it the teacher's power."""
     figure, (ax, right) = plt.subplots(1, 2, figsize=(7.5, 3.4))
-    shades = plt.cm.viridis(np.linspace(0.1, 0.85, len(statistics)))
     ends = []
-    for of, block, colour in zip(statistics, blocks, shades, strict=True):
+    for of, block, colour in zip(statistics, blocks, shades(len(statistics)), strict=True):
         ax.plot(of["rho"], of["coherence"], color=colour, label=f"block {block}")
         ax.plot(of["rho"], of["mismatched"], color=colour, lw=1, ls=":")
         right.plot(of["rho"], of["power"], color=colour)
         real, other = (f"{of[k][1]:z.2f} to {of[k][-1]:z.2f}" for k in ("coherence", "mismatched"))
         ends.append(f"block {block} {real}, mismatched pairs {other}")
     ax.plot([], [], color=COLOURS["none"], lw=1, ls=":", label="mismatched pairs")
-    ax.set(title="What can be predicted", xlabel="rho (1 = Nyquist of an axis)")
-    ax.set(ylabel="coherence, teacher and infrared", ylim=(-0.05, 1))
-    ax.legend(fontsize=8.5)
+    ax.set(title="What can be predicted", xlabel=AXIS, ylim=(-0.05, 1))
+    ax.set_ylabel("coherence, teacher and infrared")
+    ax.legend()
     right.set(title="What there is", xlabel="rho", ylabel="teacher's power per bin", yscale="log")
     return figure, f"Coherence from the lowest to the highest ring of rho: {'; '.join(ends)}."
 
@@ -96,10 +92,9 @@ def compared(
     for name, (colour, dash) in LINES.items():
         line = torch.stack([weights[name] for weights in by_block]).mean(0).flatten()
         ax.plot(rho[order], line[order], dash, color=colour, label=ANSWERS[name])
-    ax.set(title="Three weights", xlabel="rho (1 = Nyquist of an axis)")
-    ax.set(ylabel="weight, largest = 1; area: coherence", ylim=(0, 1.35), yticks=(0, 0.5, 1))
-    ax.legend(fontsize=8.5, ncols=2, loc="upper center")
-
+    ax.set(title="Three weights", xlabel=AXIS, ylabel="weight, largest = 1; area: coherence")
+    ax.set(ylim=(0, 1.35), yticks=(0, 0.5, 1))
+    ax.legend(ncols=2, loc="upper center", fontsize=8.5)
     shares = high_shares(statistics, h, w, cutoff)
     plain = shares.pop("mse")
     names = [ANSWERS[name].replace(" ", "\n") for name in shares]
@@ -109,9 +104,8 @@ def compared(
         if guess == ANSWERS[name]:
             bar.set(edgecolor=COLOURS["guess"], linestyle="--", linewidth=1.5)
     right.axvline(plain, color=COLOURS["mse"], lw=1.5, ls=":")
-    words = dict(textcoords="offset points", fontsize=8.5, color=COLOURS["mse"])
-    words |= dict(xytext=(3, 3), xycoords=("data", "axes fraction"))
-    right.annotate(f"plain MSE {plain:.0%}", (plain, 1), **words)
+    top = dict(transform=right.get_xaxis_transform(), color=COLOURS["mse"], fontsize=8.5)
+    right.text(plain, 1.02, f"plain MSE {plain:.0%}", **top)
     right.set(xlim=(0, 1.15), xticks=(0, 0.5, 1), xlabel="share of a blank student's cost")
     right.set_title(f"Cost beyond {cutoff:g}", pad=18)
     right.grid(False)

@@ -13,12 +13,12 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 from torch import Tensor
-from torch.nn.functional import mse_loss
+from torch.nn.functional import cosine_similarity, mse_loss
 
 from freqkd_lite.names import NAMES
 from freqkd_lite.spectrum import radial_power
 from freqkd_lite.viz.bands import value_at
-from freqkd_lite.viz.style import COLOURS
+from freqkd_lite.viz.style import COLOURS, headline
 
 COSTS = {"nothing": 0.0, "as much as no high band at all": 1.0, "four times as much as that": 4.0}
 """The choices of notebook 04's question, and the cost that each stands for."""
@@ -53,9 +53,12 @@ def valleys(
     band. guess: one of `COSTS`, drawn dashed at t = -1.
     """
     figure, ax = plt.subplots(figsize=(7, 3.7))
-    labels = {"signed": "MSE, with signs", "freqkd_code": NAMES["freqkd_code"]}
-    for name, colour in (("signed", COLOURS["mse"]), ("freqkd_code", COLOURS["freqkd_code"])):
-        ax.plot(t, costs[name], color=colour, label=labels[name])
+    numbers = []
+    for name, like in (("signed", "mse"), ("freqkd_code", "freqkd_code")):
+        label = "MSE, with signs" if name == "signed" else NAMES[name]
+        ax.plot(t, costs[name], color=COLOURS[like], label=label)
+        found = (f"{value_at(costs[name], t, at):.2f} at {at}" for at in (-1, 0, 1))
+        numbers.append(f"{label} {', '.join(found)}")
     for at in (-1, 1):
         ax.axvline(at, color=COLOURS["floor"], lw=1, zorder=0)
     if guess:
@@ -66,12 +69,8 @@ def valleys(
     ax.set(xlabel="t: the student's high band is t times the teacher's")
     ax.set(ylabel="cost (MSE without high band = 1)")
     ax.set_xticks(range(-2, 3), ["-2", "-1\nnegated", "0\nnone", "1\nthe teacher's", "2"])
-    ax.legend(loc="upper right", fontsize=9)
-    numbers = "; ".join(
-        f"{label} " + ", ".join(f"{value_at(costs[name], t, at):.2f} at {at}" for at in (-1, 0, 1))
-        for name, label in labels.items()
-    )
-    return figure, f"Cost against t: {numbers}."
+    ax.legend(loc="upper right")
+    return figure, f"Cost against t: {'; '.join(numbers)}."
 
 
 def log_deviation(student_high: Tensor, teacher_high: Tensor) -> dict[str, float]:
@@ -82,19 +81,24 @@ def log_deviation(student_high: Tensor, teacher_high: Tensor) -> dict[str, float
     of |s|, |t|, which is what the log changes in the loss.
     """
     student, teacher = student_high.abs(), teacher_high.abs()
-    both = torch.cat([student.flatten(), teacher.flatten()]).double()
-    rms, p99 = float(both.square().mean().sqrt()), float(_quantile(both, 0.99))
-    with_log = mse_loss(torch.log1p(student), torch.log1p(teacher))
-    term = float(1 - with_log / mse_loss(student, teacher))
-    element, extreme = (float(1 - np.log1p(a) / a) for a in (rms, p99))
-    return {"rms": rms, "element": element, "element p99": extreme, "term": term}
+    rms, extreme = _sizes(torch.cat([student.flatten(), teacher.flatten()]), 0.99)
+    term = float(1 - mse_loss(student.log1p(), teacher.log1p()) / mse_loss(student, teacher))
+    element, far = (float(1 - np.log1p(a) / a) for a in (rms, extreme))
+    return {"rms": rms, "element": element, "element p99": far, "term": term}
+
+
+def _sizes(magnitudes: Tensor, share: float) -> tuple[float, float]:
+    """Root mean square, and the quantile at `share` (torch.quantile takes 16 million at most)."""
+    a = magnitudes.flatten().double().numpy()
+    quantile = np.quantile(a, share, method="closest_observation")
+    return float(np.sqrt(np.square(a).mean())), float(quantile)
 
 
 def logs(elements: Tensor) -> tuple[Figure, str]:
     """log(1 + |a|) beside |a|, with the histogram of the high band's `elements` below, whose RMS is
     marked."""
-    a = elements.abs().flatten().double()
-    rms, end = float(a.square().mean().sqrt()), float(_quantile(a, 0.9995))
+    a = elements.abs().flatten()
+    rms, end = _sizes(a, 0.9995)
     figure, (ax, below) = plt.subplots(2, 1, figsize=(7, 4), height_ratios=(2, 1), sharex=True)
     x = np.linspace(0, end, 200)
     ax.plot(x, x, color=COLOURS["mse"], lw=1.5, label="|a|: a plain magnitude")
@@ -102,7 +106,7 @@ def logs(elements: Tensor) -> tuple[Figure, str]:
     ax.set(title="Does the log bend anything?", ylabel="what the loss compares")
     for axes in (ax, below):
         axes.axvline(rms, color=COLOURS["none"], lw=1, ls=":", label=f"RMS {rms:.3f}")
-    ax.legend(fontsize=9)
+    ax.legend()
     below.hist(a.numpy(), bins=60, range=(0, end), color=COLOURS["high"])
     below.set(xlabel="|a|, elements of the high band when tokens have length 1")
     below.set(ylabel="elements", yticks=(), xlim=(0, end))
@@ -112,37 +116,30 @@ def logs(elements: Tensor) -> tuple[Figure, str]:
     )
 
 
-def gradient_spectra(sent: dict[str, Sequence[Tensor]]) -> dict[str, np.ndarray]:
-    """Power per bin in each ring of `RINGS` (rings,) of losses' gradients, maps (N, C, h, w) by
-    block; each block is scaled to mean power 1, then the mean over blocks is taken."""
-    found = {}
-    for name, blocks in sent.items():
-        levels = [radial_power(g / g.square().mean().sqrt())[1] for g in blocks]
-        found[name] = torch.stack(levels).mean(0).cpu().numpy()
-    return found
-
-
 def gradients(sent: dict[str, Sequence[Tensor]]) -> tuple[Figure, str]:
     """The size of each loss's gradient over rho, in the panels of `PANELS`. sent: by loss its
-    gradients as `gradient_spectra` takes them, of "mse" and of at least one of `PANELS`."""
+    gradients, maps (N, C, h, w) by block, of "mse" and of at least one of `PANELS`. Each block is
+    scaled to mean power 1, then the mean of power over blocks is taken."""
     panels = {title: [n for n in names if n in sent] for title, names in PANELS.items()}
     panels = {title: ["mse", *names] for title, names in panels.items() if names}
     size = (1.2 + 3.1 * len(panels), 4.4)
     figure, axes = plt.subplots(1, len(panels), figsize=size, sharey=True, squeeze=False)
-    spectra = {name: np.sqrt(power) for name, power in gradient_spectra(sent).items()}
-    centres = radial_power(next(iter(sent.values()))[0])[0]
+    spectra = {}
+    for name, blocks in sent.items():
+        levels = [radial_power(g / g.square().mean().sqrt())[1] for g in blocks]
+        spectra[name] = torch.stack(levels).mean(0).sqrt().cpu().numpy()
+    rho = radial_power(sent["mse"][0])[0]
     for ax, (title, names) in zip(axes[0], panels.items(), strict=True):
         ax.axvline(0.5, color=COLOURS["floor"], lw=1, zorder=0)
         widths, spare = np.linspace(3.6, 1.2, len(names)), cycle(SPARE)
         for name, lw in zip(names, widths, strict=True):  # lines on top of each other stay visible
             colour, dash = (COLOURS[name], "-") if name in COLOURS else next(spare)
-            ax.plot(centres, spectra[name], dash, color=colour, label=NAMES[name], lw=lw)
+            ax.plot(rho, spectra[name], dash, color=colour, label=NAMES[name], lw=lw)
         ax.set(xlabel="rho (1 = Nyquist of an axis)", yscale="log")
         ax.set_title(title, fontsize=10)
         ax.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.17), ncols=2)
     axes[0, 0].set_ylabel("gradient per bin (RMS of all = 1)")
-    title = dict(fontweight="bold", fontsize=11.5, x=0.02, ha="left")
-    figure.suptitle("What does each loss pull at?", **title)
+    headline(figure, "What does each loss pull at?")
     ends = "; ".join(f"{NAMES[n]} {line[0]:.2g} to {line[-1]:.2g}" for n, line in spectra.items())
     return figure, f"Size of the gradient over rho, in the lowest and the highest ring: {ends}."
 
@@ -150,14 +147,9 @@ def gradients(sent: dict[str, Sequence[Tensor]]) -> tuple[Figure, str]:
 def agreement(one: Sequence[Tensor], other: Sequence[Tensor]) -> float:
     """Cosine between two losses' gradients, maps by block; the mean over blocks."""
     pairs = [(a.flatten().double(), b.flatten().double()) for a, b in zip(one, other, strict=True)]
-    return float(np.mean([a @ b / (a.norm() * b.norm()).clamp_min(1e-300) for a, b in pairs]))
+    return float(np.mean([cosine_similarity(a, b, 0, 1e-150) for a, b in pairs]))
 
 
 def relative_size(part: Sequence[Tensor], whole: Sequence[Tensor]) -> float:
     """Norm of a part of a gradient over that of the whole, maps by block; the mean over blocks."""
     return float(np.mean([float(p.norm() / w.norm()) for p, w in zip(part, whole, strict=True)]))
-
-
-def _quantile(x: Tensor, share: float) -> Tensor:
-    """A quantile by sorting: torch.quantile refuses more than 16 million elements."""
-    return x.flatten().kthvalue(max(1, round(share * x.numel())))[0]

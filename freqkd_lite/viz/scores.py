@@ -9,90 +9,67 @@ from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 from torch import Tensor
 
 from freqkd_lite.evaluate.stats import Resampled
+from freqkd_lite.gap.rings import Levels
 from freqkd_lite.names import method_name
 from freqkd_lite.results.notebooks import Score, Scores
 from freqkd_lite.spectrum import RINGS
-from freqkd_lite.viz.style import COLOURS, colour
+from freqkd_lite.viz import style
+from freqkd_lite.viz.bands import picture_grid
+from freqkd_lite.viz.style import COLOURS, RHO, colour, listed
 
 ERASED = ("erasing the low band", "erasing the high band")
 REGIONS = ("interior", "border", "both", "neither")
 NAMED = 0.08  # of a picture's width: a narrower detection carries no name
-_HALO = [withStroke(linewidth=2.8, foreground="black")]
-
-
-# ------------------------------------------------------------------------------- 05, distillation
 
 
 def training_curves(logs: Mapping[str, Sequence[Mapping]]) -> tuple[Figure, str]:
     """Each method's loss by step, divided by its first value: two losses have two scales."""
     figure, ax = plt.subplots(figsize=(7, 2.6))
-    ends = {}
+    ends = []
     for method, log in logs.items():
-        losses = np.array([entry["loss"] for entry in log])
-        ends[method] = float(losses[-1] / losses[0])
-        ax.plot(losses / losses[0], color=colour(method), label=method_name(method))
+        losses = np.array([entry["loss"] for entry in log]) / log[0]["loss"]
+        ax.plot(losses, color=colour(method), label=method_name(method))
+        ends.append(f"{method_name(method)} at {losses[-1]:.2f}")
     ax.axhline(1, color=COLOURS["floor"], lw=1)
     ax.legend()
     ax.set(title="Does each method reduce its loss?", xlabel="step", ylabel="loss (first step = 1)")
     ax.set_ylim(bottom=0)
-    ends_text = ", ".join(f"{method_name(method)} at {end:.2f}" for method, end in ends.items())
-    return (
-        figure,
-        f"Training loss by step, each divided by its first value. At the end: {ends_text}.",
-    )
+    about = "Training loss by step, each divided by its first value."
+    return figure, f"{about} At the end: {', '.join(ends)}."
 
 
 def curves_by_method(
-    measured: Mapping[str, object], block: int, guess: str | None = None
+    measured: Mapping[str, Levels], block: int, guess: str | None = None
 ) -> tuple[Figure, str]:
     """Divergence over rho (`Levels` of one block over `RINGS`) between the teacher on RGB and each
     method on infrared, with 95 % bands; the high end of the guessed method is traced, dashed."""
     figure, ax = plt.subplots(figsize=(7, 3.8))
-    rho = (np.array(RINGS[1:]) + np.array(RINGS[:-1])) / 2
-    for level, word in ((0, "the teacher itself"), (1, "unrelated")):
-        ax.axhline(level, color=COLOURS["floor"], lw=1.2)
-        ax.text(0.02, level + 0.02, word, fontsize=9, transform=ax.get_yaxis_transform())
+    rho, ends = style.centres(RINGS), []
+    high = rho > 0.75
+    style.limits(ax, identical="the teacher itself")
     for method, level in measured.items():
-        ax.plot(
-            rho, level.value[0], marker="o", ms=4, color=colour(method), label=method_name(method)
-        )
-        ax.fill_between(rho, *level.interval[:, 0], color=colour(method), alpha=0.15, lw=0)
+        value, name = level.value[0].numpy(), method_name(method)
+        style.curve(ax, rho, value, level.interval[:, 0], color=colour(method), label=name)
         if guess == method:
-            high = rho > 0.75
-            ax.plot(
-                rho[high],
-                level.value[0][high],
-                "--",
-                lw=5,
-                alpha=0.55,
-                color=COLOURS["guess"],
-                label="your guess: nearest here",
+            traced = dict(
+                lw=5, alpha=0.55, color=COLOURS["guess"], label="your guess: nearest here"
             )
+            ax.plot(rho[high], value[high], "--", **traced)
+        ends.append(f"{name} from {value[0]:.2f} to {value[-1]:.2f}")
     ax.legend(loc="lower right")
-    ax.set(
-        title="Which frequencies did the student learn?",
-        ylim=(-0.04, 1.15),
-        xlabel="rho: 1 is the fastest change along an axis of tokens",
-        ylabel=f"divergence from the teacher, block {block}",
-    )
-    ends = "; ".join(
-        f"{method_name(method)} from {m.value[0, 0]:.2f} to {m.value[0, -1]:.2f}"
-        for method, m in measured.items()
-    )
+    ax.set(title="Which frequencies did the student learn?", xlabel=RHO, ylim=(-0.04, 1.15))
+    ax.set_ylabel(f"divergence from the teacher, block {block}")
     return figure, (
         f"Divergence over rho between the teacher on RGB and each student on infrared, block "
-        f"{block}; 0 identical, 1 unrelated. From the slowest to the fastest ring: {ends}."
+        f"{block}; 0 identical, 1 unrelated. From the slowest to the fastest ring: "
+        f"{'; '.join(ends)}."
     )
-
-
-# ------------------------------------------------------------------------ scores of any notebook
 
 
 def dots(
@@ -102,36 +79,30 @@ def dots(
     over images; with `seeds`, pale bars are intervals over seeds, and this run is the dot alone."""
     rows = len(classes) * len(scores)
     figure, ax = plt.subplots(figsize=(7, 1.2 + rows * (0.21 if rows < 20 else 0.15)))
-    step = 0.8 / len(scores)
-    for i, method in enumerate(scores):
-        at = {k: y + step * (i - (len(scores) - 1) / 2) for y, k in enumerate(classes)}
-        for klass, y in at.items():
-            score = scores[method].get(klass, Score(None))
+    style.name_rows(ax, classes)
+    texts = {klass: [] for klass in classes}
+    for i, (method, by_class) in enumerate(scores.items()):
+        look = dict(color=colour(method))
+        for row, klass in enumerate(classes):
+            y = row + 0.8 * ((i + 0.5) / len(scores) - 0.5)
+            score = by_class.get(klass, Score(None))
             many = (seeds or {}).get(method, {}).get(klass)
             if many and many.interval:
-                look = dict(lw=9, alpha=0.3, solid_capstyle="butt")
-                ax.plot(many.interval, (y, y), color=colour(method), **look)
+                ax.plot(many.interval, (y, y), lw=9, alpha=0.3, solid_capstyle="butt", **look)
                 ax.plot(many.value, y, "|", ms=9, mew=2, color="white")
             if score.value is not None:
-                ax.plot(score.value, y, "o", ms=6, color=colour(method))
+                ax.plot(score.value, y, "o", ms=6, **look)
             if score.interval and not many:
-                ax.plot(score.interval, (y, y), lw=1.5, color=colour(method))
-        ax.plot([], [], "o-", color=colour(method), label=method_name(method))
+                ax.plot(score.interval, (y, y), lw=1.5, **look)
+            texts[klass].append(f"{method_name(method)} {score}")
+        ax.plot([], [], "o-", label=method_name(method), **look)
     if seeds:
         ax.plot([], [], color="black", lw=9, alpha=0.3, label="interval over seeds")
-    figure.legend(loc="outside lower center", ncols=min(5, len(scores) + bool(seeds)), fontsize=9.5)
-    ax.set_yticks(range(len(classes)), classes)
-    ax.set(title=title, xlabel=xlabel, ylim=(len(classes) - 0.45, -0.55))
+    style.legend_below(figure, ax, 4)
+    ax.set(title=title, xlabel=xlabel)
     ax.set_xlim(left=0)
-    ax.grid(axis="y", visible=False)
-    texts = "; ".join(
-        f"{k}: " + ", ".join(f"{method_name(a)} {scores[a].get(k, Score(None))}" for a in scores)
-        for k in classes
-    )
-    return figure, f"{xlabel}, by class and method, with 95 % intervals. {texts}."
-
-
-# ----------------------------------------------------------------------------------- 06, detection
+    numbers = "; ".join(f"{klass}: {', '.join(each)}" for klass, each in texts.items())
+    return figure, f"{xlabel}, by class and method, with 95 % intervals. {numbers}."
 
 
 def detections(
@@ -143,40 +114,23 @@ def detections(
     """Infrared pictures (N, 3, H, W), one a row, with true boxes (white, dotted) and, one method a
     column, its detector's surest boxes: as many in each picture as there are true ones. Boxes
     that are wide enough carry their class."""
-    ratio = images.shape[-2] / images.shape[-1]
-    shape = (len(images), len(found))
-    width = 7 / shape[1]
-    figure, axes = plt.subplots(
-        *shape,
-        figsize=(7, 0.3 + shape[0] * width * ratio),
-        squeeze=False,
-        gridspec_kw={"wspace": 0},
-    )
-    texts = []
-    for column, (method, predictions) in enumerate(found.items()):
-        counts = []
-        for ax, image, truth, each in zip(axes[:, column], images, boxes, predictions, strict=True):
-            low, high = np.percentile(image[0].numpy(), (0.5, 99.5))  # some sets are nearly black
-            ax.imshow(image[0].numpy(), vmin=low, vmax=max(high, low + 1e-3))
-            ax.set_axis_off()
-            for box in truth.tolist():
-                _box(ax, box, color="white", ls=":", lw=1.4)
-            surest = {k: v[: len(truth)] for k, v in each.items()}  # scores fall
-            for box, label in zip(surest["boxes"].tolist(), surest["labels"], strict=True):
-                _box(ax, box, color=colour(method), lw=1.6, path_effects=_HALO)
-                if box[2] - box[0] > image.shape[-1] * NAMED:
-                    ax.text(
-                        box[0],
-                        box[1] - 2,
-                        classes[label],
-                        color=colour(method),
-                        fontsize=7,
-                        path_effects=_HALO,
-                        clip_on=True,
-                    )
-            counts.append(len(surest["boxes"]))
-        axes[0, column].set_title(method_name(method), color=colour(method), fontsize=10.5)
-        texts.append(f"{method_name(method)} {', '.join(map(str, counts))}")
+    figure, axes = picture_grid({method: images[:, 0] for method in found})
+    figure.get_layout_engine().set(wspace=0)
+    texts, halo = [], [withStroke(linewidth=2.8, foreground="black")]
+    for column, (method, predictions) in zip(axes.T, found.items(), strict=True):
+        look, counts = dict(color=colour(method), path_effects=halo), []
+        column[0].set_title(method_name(method), color=colour(method))
+        for ax, truth, each in zip(column, boxes, predictions, strict=True):
+            for x0, y0, x1, y1 in truth.tolist():
+                dotted = dict(fill=False, ec="white", ls=":", lw=1.4)
+                ax.add_patch(Rectangle((x0, y0), x1 - x0, y1 - y0, **dotted))
+            surest = each["boxes"][: len(truth)].tolist()  # scores fall
+            for (x0, y0, x1, y1), label in zip(surest, each["labels"], strict=False):
+                ax.add_patch(Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, lw=1.6, **look))
+                if x1 - x0 > images.shape[-1] * NAMED:
+                    ax.text(x0, y0 - 2, classes[label], fontsize=7, clip_on=True, **look)
+            counts.append(str(len(surest)))
+        texts.append(f"{method_name(method)} {', '.join(counts)}")
     truths = ", ".join(str(len(each)) for each in boxes)
     return figure, (
         f"{len(images)} infrared pictures with their true boxes ({truths}), dotted in white, and "
@@ -201,36 +155,26 @@ def band_curves(
         ax.axhline(whole[reader].value, color=COLOURS["floor"], lw=1.2, label="both bands")
         ax.axvline(at, color=COLOURS["floor"], ls=":")
         for band, scores in bands.items():
-            values, edges = [s.value for s in scores], np.array([s.interval for s in scores]).T
-            ax.plot(cutoffs, values, "o-", ms=4, color=COLOURS[band], label=f"{band} band only")
-            ax.fill_between(cutoffs, *edges, color=COLOURS[band], alpha=0.15, lw=0)
-            texts.append(f"{reader}, {band} band only, {_list(values)}")
+            values, name = [s.value for s in scores], f"{band} band only"
+            interval = np.array([s.interval for s in scores]).T
+            style.curve(ax, cutoffs, values, interval, color=COLOURS[band], label=name)
+            texts.append(f"{reader}, {name}, {listed(values)}")
             erased = ERASED[band == "low"]  # what is erased where only this band is left
             if guess == erased and at in cutoffs and ax is axes[0, 0]:
                 arrow = dict(arrowstyle="->", ls="--", color=COLOURS["guess"])
-                ax.annotate(
-                    "your guess:\nthe lower one",
-                    (at, values[list(cutoffs).index(at)]),
-                    (at + 0.12, 0.5),
-                    textcoords=("data", "axes fraction"),
-                    arrowprops=arrow,
-                    fontsize=9.5,
-                )
+                look = dict(textcoords=("data", "axes fraction"), arrowprops=arrow, fontsize=9.5)
+                point = (at, values[list(cutoffs).index(at)])
+                ax.annotate("your guess:\nthe lower one", point, (at + 0.12, 0.5), **look)
         ax.set(xlabel="cutoff, rho", ylim=(0, None))
         ax.set_title(f"a {reader}", fontweight="normal")
     axes[0, 0].set_ylabel("AP")
-    title = f"Which band is read? Features: {method_name(method)}"
-    figure.suptitle(title, x=0.01, ha="left", fontsize=11.5, fontweight="bold")
-    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    style.headline(figure, f"Which band is read? Features: {method_name(method)}")
+    style.legend_below(figure, axes[0, 0], 3)
+    both = ", ".join(f"{reader} {score}" for reader, score in whole.items())
     return figure, (
         f"Average precision on features of {method_name(method)} against the cutoff in rho, at "
-        f"{_list(cutoffs)}: {'; '.join(texts)}. With both bands: "
-        + ", ".join(f"{reader} {score}" for reader, score in whole.items())
-        + "."
+        f"{listed(cutoffs)}: {'; '.join(texts)}. With both bands: {both}."
     )
-
-
-# -------------------------------------------------------------------------------- 07, segmentation
 
 
 def border_curves(
@@ -242,37 +186,22 @@ def border_curves(
     rings = list(next(iter(distances.values())).estimates)
     texts = []
     for i, (method, result) in enumerate(distances.items()):
-        values, spans = list(result.estimates.values()), list(result.interval.values())
+        values = list(result.estimates.values())
         x = np.arange(len(rings)) + 0.07 * (i - (len(distances) - 1) / 2)
-        ax.vlines(x, *np.array(spans).T, color=colour(method), lw=1.5)
-        ax.plot(x, values, marker="o", ms=5, color=colour(method), label=method_name(method))
-        texts.append(f"{method_name(method)} {_list(values)}")
+        ax.vlines(x, *zip(*result.interval.values(), strict=True), color=colour(method), lw=1.5)
+        style.curve(ax, x, values, color=colour(method), label=method_name(method))
+        texts.append(f"{method_name(method)} {listed(values)}")
     framed = {"border": (0,), "interior": (len(rings) - 1,), "both": (0, len(rings) - 1)}
-    for k in framed.get(guess or "", ()):
+    for k in framed.get(guess, ()):
         ax.axvspan(k - 0.3, k + 0.3, fill=False, ls="--", lw=1.5, color=COLOURS["guess"])
     if guess:
         ax.text(0.5, 0.96, f"your guess: {guess}", ha="center", transform=ax.transAxes)
     ticks = [ring.removesuffix("px").replace("-inf", " and more") for ring in rings]
     ax.set_xticks(range(len(rings)), ticks)
     ax.legend(loc="lower right")
-    ax.set(
-        title="Regions or borders?",
-        xlabel="distance from the nearest border, px",
-        ylabel="mean IoU",
-        xlim=(-0.5, len(rings) - 0.5),
-    )
+    ax.set(title="Regions or borders?", ylabel="mean IoU", xlim=(-0.5, len(rings) - 0.5))
+    ax.set_xlabel("distance from the nearest border, px")
     return figure, (
         f"Mean IoU over {', '.join(classes)} by distance from the border in pixels "
         f"({', '.join(ticks)}): {'; '.join(texts)}."
     )
-
-
-def _list(values: Sequence[float]) -> str:
-    return ", ".join(f"{v:.2f}" for v in values)
-
-
-def _box(ax: Axes, box: Sequence[float], **line: object) -> None:
-    """Outline a box x0 y0 x1 y1."""
-    color = line.pop("color")
-    x0, y0, x1, y1 = box
-    ax.add_patch(Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, edgecolor=color, **line))

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from matplotlib.figure import Figure
@@ -17,27 +16,24 @@ from freqkd_lite.gap.study import Gap
 from freqkd_lite.gap.tables import select
 from freqkd_lite.names import method_name
 from freqkd_lite.spectrum import at_least_float32
-from freqkd_lite.viz.gap import draw_curve, limits
-from freqkd_lite.viz.style import colour
+from freqkd_lite.viz.bands import picture_grid
+from freqkd_lite.viz.gap import block_panels, draw_curve
+from freqkd_lite.viz.style import colour, legend_below
 
 
 def before_and_after(gap: Gap, methods: Mapping[str, str]) -> tuple[Figure, str]:
     """Divergence from the teacher on RGB against rho, a panel a block, from a measured gap;
     `methods` names the method of each of its controls."""
     blocks = gap.about["blocks"]
-    figure, axes = plt.subplots(1, len(blocks), figsize=(7, 3), sharey=True, squeeze=False)
+    title, label = "Which frequencies did the student learn?", "divergence from teacher"
+    figure, axes = block_panels(blocks, title, label, identical="the teacher itself")
     described = []
-    for ax, block in zip(axes[0], blocks, strict=True):
-        limits(ax, words=ax is axes[0, 0], identical="the teacher itself")
+    for ax, block in zip(axes, blocks, strict=True):
         for control, method in methods.items():
-            rows, look = select(gap.rings, control=control, block=block), colour(method)
-            ends = draw_curve(ax, rows, method_name(method), color=look, marker="o", ms=3)
+            rows = select(gap.rings, control=control, block=block)
+            ends = draw_curve(ax, rows, method_name(method), color=colour(method), ms=3)
             described += [f"block {block}, {text}" for text in ends]
-        ax.set(title=f"block {block}", xlabel="rho", ylim=(-0.04, 1.15), xticks=(0, 0.5, 1))
-    axes[0, 0].set_ylabel("divergence from teacher")
-    title = "Which frequencies did the student learn?"
-    figure.suptitle(title, x=0.01, ha="left", fontsize=11.5, fontweight="bold")
-    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    legend_below(figure, axes[0])
     return figure, (
         "Divergence from the teacher on RGB against rho, slowest to fastest ring: "
         f"{'; '.join(described)}."
@@ -75,35 +71,17 @@ def side_by_side(
     features of each of `columns` (title -> (N, C, h, w)) in the first one's `principal_colours`."""
     target, *others = columns.values()
     pictures, share = principal_colours(target, others)
-    panels = {
-        title: p.clamp(0, 1).permute(0, 2, 3, 1).numpy() for title, p in (photographs or {}).items()
-    }
-    shown = panels | dict(zip(columns, pictures, strict=True))
-    height = target.shape[-2] / target.shape[-1]
-    size = (7, 0.3 + len(names) * (6.6 / len(shown) * height + 0.06))
-    figure, axes = plt.subplots(len(names), len(shown), figsize=size, squeeze=False)
-    for row, label in enumerate(names):
-        for ax, (title, picture) in zip(axes[row], shown.items(), strict=True):
-            ax.imshow(picture[row])
-            ax.set(xticks=[], yticks=[])
-            ax.grid(visible=False)
-            ax.spines[:].set_visible(False)
-            if row == 0:
-                ax.set_title(title, fontsize=9.5, fontweight="normal")
-        axes[row, 0].set_ylabel(label if len(label) < 16 else f"{label[:14]}…", fontsize=8)
-    near = "; ".join(
-        f"{title} {_correlation(pictures[0], p):.2f}"
-        for title, p in zip(list(columns)[1:], pictures[1:], strict=True)
-    )
+    features = [torch.from_numpy(each).permute(0, 3, 1, 2) for each in pictures]
+    shown = {**(photographs or {}), **dict(zip(columns, features, strict=True))}
+    figure, axes = picture_grid(shown)
+    for ax, label in zip(axes[:, 0], names, strict=True):
+        ax.set_ylabel(label if len(label) < 16 else f"{label[:14]}…", fontsize=8)
+    near = []
+    for title, picture in zip(list(columns)[1:], pictures[1:], strict=True):
+        both = zip(pictures[0].reshape(-1, 3).T, picture.reshape(-1, 3).T, strict=True)
+        near.append(f"{title} {np.mean([np.corrcoef(a, b)[0, 1] for a, b in both]):.2f}")
     return figure, (
         f"Features of block {block} as colours, {len(names)} held-out pairs: three principal "
         f"components of {next(iter(columns))}, which hold {share:.0%} of its variance. Correlation "
-        f"with its colours: {near}."
-    )
-
-
-def _correlation(a: np.ndarray, b: np.ndarray) -> float:
-    """Mean over colours of Pearson's correlation."""
-    return float(
-        np.mean([np.corrcoef(a[..., k].ravel(), b[..., k].ravel())[0, 1] for k in range(3)])
+        f"with its colours, mean over the three: {'; '.join(near)}."
     )

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from freqkd_lite.names import split_method
 
@@ -33,8 +38,7 @@ COLOURS = {
     "grey": SKY,
     "shift4": PURPLE,
 }
-# Names of before the package was put in order, until every room uses the new ones.
-COLOURS |= {"code": COLOURS["freqkd_code"], "shuffled": COLOURS["mismatched"]}
+RHO = "rho: 1 is the fastest change along an axis of tokens"
 LOOK = {
     "figure.dpi": 110,
     "savefig.dpi": 110,
@@ -42,12 +46,15 @@ LOOK = {
     "font.size": 10.5,
     "axes.titlesize": 11.5,
     "axes.titleweight": "bold",
+    "figure.titlesize": 11.5,
+    "figure.titleweight": "bold",
     "axes.titlelocation": "left",
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
     "grid.alpha": 0.25,
     "legend.frameon": False,
+    "legend.fontsize": 9,
     "lines.linewidth": 2,
     "image.cmap": "gray",
     "image.interpolation": "nearest",
@@ -62,3 +69,52 @@ def colour(method: str) -> str:
 def style() -> None:
     """Set matplotlib's defaults for every figure of this project."""
     plt.rcParams.update(LOOK)
+
+
+def headline(figure: Figure, title: str) -> None:
+    """A title over all panels, from the left."""
+    figure.suptitle(title, x=0.01, ha="left")
+
+
+def legend_below(figure: Figure, ax: Axes, columns: int = 2) -> None:
+    """One legend for all panels, below them, of what one of them shows."""
+    names = ax.get_legend_handles_labels()
+    figure.legend(*names, loc="outside lower center", ncols=columns)
+
+
+def curve(ax: Axes, x: Sequence, y: Sequence, interval: Sequence | None = None, **look) -> None:
+    """A line with a dot for each value and, pale, the band of its `interval` (low, high)."""
+    ax.plot(x, y, **{"marker": "o", "ms": 4} | look)
+    if interval is not None:
+        ax.fill_between(x, *interval, color=look["color"], alpha=0.15, lw=0)
+
+
+def name_rows(ax: Axes, names: Sequence[str], places: Sequence[int] | None = None) -> None:
+    """A row for each name, from top to bottom."""
+    places = places or range(len(names))
+    ax.set_yticks(places, names)
+    ax.set_ylim(places[-1] + 0.5, -0.6)
+    ax.grid(axis="y", visible=False)
+
+
+def limits(ax: Axes, words: bool = True, identical: str = "identical") -> None:
+    """Lines at divergence 0 and 1, with what they mean."""
+    for level, word in ((0, identical), (1, "unrelated")):
+        ax.axhline(level, color=COLOURS["floor"], lw=1.2)
+        if words:
+            ax.text(0.02, level + 0.02, word, fontsize=9, transform=ax.get_yaxis_transform())
+
+
+def shades(count: int, last: float = 0.85) -> np.ndarray:
+    """So many colours in an order (blocks, values of a setting), from dark to light."""
+    return plt.get_cmap("viridis")(np.linspace(0, last, count))
+
+
+def centres(edges: Sequence[float]) -> np.ndarray:
+    """The middle of each ring between the edges."""
+    return (np.array(edges[1:]) + np.array(edges[:-1])) / 2
+
+
+def listed(values: Sequence[float]) -> str:
+    """Numbers in a figure's description."""
+    return ", ".join(f"{value:.2f}" for value in values)

@@ -60,11 +60,6 @@ def test_boxes_are_drawn_where_they_are(pairs, monkeypatch):  # noqa: F811
     assert (xs.min(), ys.min(), xs.max(), ys.max()) == pytest.approx((24, 36, 72, 108), abs=2)
 
 
-def test_of_many_classes_the_colours_begin_anew():
-    names = [shown.colour_name(k) for k in range(9)]
-    assert len(set(names[:6])) == 6 and names[6:] == names[:3]
-
-
 def run(*arguments, answer=None):
     return CliRunner().invoke(app, ["data", *map(str, arguments)], answer)
 

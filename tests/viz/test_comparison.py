@@ -2,7 +2,6 @@
 
 import math
 
-import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
 
@@ -10,12 +9,7 @@ from freqkd_lite.results.paired import COLUMNS, Comparison
 from freqkd_lite.results.rows import Row, frame, means
 from freqkd_lite.results.summary import differences_table
 from freqkd_lite.viz.comparison import comparison_figure, means_figure, near_teacher
-
-
-@pytest.fixture(autouse=True)
-def closed_figures():
-    yield
-    plt.close("all")
+from tests.viz.conftest import spans
 
 
 def line(method, value, low, high, klass="mean", joint=math.nan, seeds=5):
@@ -59,35 +53,36 @@ def test_methods_stand_in_their_order_with_the_reference_at_zero():
     figure, alt = comparison_figure(STUDY, means(BANDS), "probe_ap")
     left, right = figure.axes
     names = [label.get_text() for label in left.get_yticklabels()]
-    assert names == [
-        "anchored · lr=0.001 †",
-        "MSE · lr=0.001",
-        "FreqKD (code) · lr=0.003",
+    assert [name.split(" ·")[0] for name in names] == [
+        "anchored",
+        "MSE",
+        "FreqKD (code)",
         "undistilled",
     ]
-    lines = [drawn for drawn in left.lines if len(drawn.get_xdata()) == 1]
-    marks = {int(drawn.get_ydata()[0]): float(drawn.get_xdata()[0]) for drawn in lines}
-    assert marks == {0: 0.02, 1: 0, 2: -0.02, 3: -0.1}
-    hollow = [drawn.get_ydata()[0] for drawn in lines if drawn.get_markerfacecolor() == "white"]
-    assert hollow == [0]  # of fewer seeds
-    spans = {}
-    for drawn in left.lines:
-        if len(drawn.get_xdata()) == 2:
-            spans.setdefault(drawn.get_linewidth(), []).append(tuple(drawn.get_xdata()))
-    assert spans[4.5] == [(-0.03, 0.01)]  # preregistered
-    assert spans[2.5] == [(0.005, 0.04), (-0.15, -0.05)]
-    assert spans[0.8] == [pytest.approx((-0.015, 0.06)), pytest.approx((-0.05, 0.03))]  # joint
-    dots = [drawn for drawn in right.lines if drawn.get_marker() == "o" and len(drawn.get_xdata())]
-    places = [(float(drawn.get_xdata()[0]), drawn.get_ydata()[0]) for drawn in dots]
-    assert places == [(pytest.approx(0.55), 1), (pytest.approx(0.75), 1), (0.8, 3), (0.9, 3)]
-    assert "anchored · lr=0.001 +0.020 [+0.005, +0.040]" in alt
+    assert names[0].endswith("†") and "†" not in "".join(names[1:])  # added after the first test
+    (diamond,) = [drawn for drawn in left.lines if drawn.get_marker() == "D"]
+    assert diamond.get_xydata().tolist() == [[0, 1]]
+    joint, paired, dots = left.collections
+    assert dict(zip(*dots.get_offsets().T, strict=True)) == {0.02: 0, -0.02: 2, -0.1: 3}
+    hollow = [bool((face[:3] == 1).all()) for face in dots.get_facecolors()]
+    assert hollow == [True, False, False]  # of fewer seeds
+    assert spans(joint)[:2] == [((-0.015, 0), (0.06, 0)), ((-0.05, 2), (0.03, 2))]
+    assert [(a[0], b[0]) for a, b in spans(paired)] == [
+        (0.005, 0.04),
+        (-0.03, 0.01),
+        (-0.15, -0.05),
+    ]
+    widths = paired.get_linewidths()
+    assert widths[1] > widths[0] == widths[2]  # the preregistered one
+    places = [spot for dots in right.collections for spot in dots.get_offsets().ravel().tolist()]
+    assert places == pytest.approx([0.55, 1, 0.75, 1, 0.8, 3, 0.9, 3])
+    assert "+0.020 [+0.005, +0.040]" in alt
 
 
 def test_the_table_has_a_verdict_for_each_method():
     cells = [line.split(" | ") for line in differences_table(STUDY, "probe_ap").splitlines()]
     verdicts = [row[2] for row in cells[2:]]
-    assert verdicts == ["higher", "no detectable difference", "lower"]
-    assert "car" in cells[0] and cells[2][0].endswith("†")
+    assert verdicts == ["higher", "no detectable difference", "lower"] and "car" in cells[0]
 
 
 def test_means_have_a_panel_for_each_class_with_something_to_compare():
@@ -97,11 +92,7 @@ def test_means_have_a_panel_for_each_class_with_something_to_compare():
     figure, alt = means_figure(means(rows), frame(rows), "probe_ap")
     (ax,) = figure.axes
     assert ax.get_title(loc="left") == "mean"
-    small = [drawn.get_xdata().tolist() for drawn in ax.lines if drawn.get_markersize() == 3]
-    assert small == [[0.5, 0.7]]
-    large = [
-        float(drawn.get_xdata()[0])
-        for drawn in ax.lines
-        if drawn.get_markersize() == 6 and drawn.get_marker() == "o"
-    ]
-    assert large == [pytest.approx(0.6), 0.4] and "MSE 0.60" in alt
+    single, _, of = (drawn for drawn in ax.collections)
+    assert single.get_offsets()[:, 0].tolist() == [0.5, 0.7]
+    assert of.get_offsets().tolist() == [[pytest.approx(0.6), 0], [0.4, 1]]
+    assert "MSE 0.60" in alt

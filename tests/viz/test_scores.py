@@ -1,6 +1,5 @@
 """Figures of notebooks 05 to 07 against the numbers that they must show."""
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
@@ -13,16 +12,7 @@ from freqkd_lite.names import NAMES, method_name
 from freqkd_lite.results.notebooks import Score, by_distance, shared_classes
 from freqkd_lite.spectrum import ring_sums
 from freqkd_lite.viz import scores as figures
-
-
-@pytest.fixture(autouse=True)
-def closed_figures():
-    yield
-    plt.close("all")
-
-
-def noise(seed, n=30, channels=4, grid=(12, 16)):
-    return torch.randn(n, channels, *grid, generator=torch.Generator().manual_seed(seed))
+from tests.viz.conftest import dashed, lines_of, noise
 
 
 def test_every_loss_has_a_name_for_people_and_no_two_share_one():
@@ -31,28 +21,27 @@ def test_every_loss_has_a_name_for_people_and_no_two_share_one():
 
 
 def test_curves_hold_the_levels_and_the_guess_is_dashed():
-    target = noise(1)
-    maps = {"none": noise(9), "mse": target + noise(9), "freqkd_code": target + noise(2) / 2}
+    target, one, other = (noise(seed, 30, 4, 12, 16) for seed in (1, 9, 2))
+    maps = {"none": one, "mse": target + one, "freqkd_code": target + other / 2}
     measured = {method: levels([ring_sums(target, x)], draws=20) for method, x in maps.items()}
     figure, alt = figures.curves_by_method(measured, 7, "freqkd_code")
-    lines = {line.get_label(): line for line in figure.axes[0].get_lines()}
+    lines = lines_of(figure.axes[0])
     for method, level in measured.items():
         assert lines[NAMES[method]].get_ydata() == pytest.approx(level.value[0].numpy())
     traced = lines["your guess: nearest here"]
-    assert traced.get_linestyle() == "--" and min(traced.get_xdata()) > 0.75
+    assert dashed(figure.axes[0]) == [traced] and min(traced.get_xdata()) > 0.75
     high = measured["freqkd_code"].value[0, 5:].numpy()
     assert traced.get_ydata() == pytest.approx(high)
     assert f"MSE from {measured['mse'].value[0, 0]:.2f}" in alt
-    unguessed, _ = figures.curves_by_method(measured, 7)
-    assert not any("guess" in line.get_label() for line in unguessed.axes[0].get_lines())
+    assert not dashed(figures.curves_by_method(measured, 7)[0].axes[0])
 
 
 def test_training_curves_are_divided_by_their_beginning():
     logs = {"mse": [{"loss": 4.0}, {"loss": 1.0}], "freqkd_code": [{"loss": 0.1}, {"loss": 0.08}]}
     figure, alt = figures.training_curves(logs)
-    drawn = {line.get_label(): line.get_ydata() for line in figure.axes[0].get_lines()}
-    assert drawn["MSE"] == pytest.approx([1, 0.25])
-    assert drawn["FreqKD (code)"] == pytest.approx([1, 0.8])
+    drawn = lines_of(figure.axes[0])
+    assert drawn["MSE"].get_ydata() == pytest.approx([1, 0.25])
+    assert drawn["FreqKD (code)"].get_ydata() == pytest.approx([1, 0.8])
     assert "MSE at 0.25" in alt
 
 
@@ -78,15 +67,15 @@ def test_the_guessed_loser_is_pointed_at_in_the_detectors_panel():
     }
     both = {"detector": kept, "probe": kept}
     whole = {"detector": Score(0.4), "probe": Score(0.6)}
-    figure, alt = figures.band_curves(
-        both, [0.25, 0.5], whole, 0.5, "freqkd_code", figures.ERASED[0]
-    )
+    low = figures.ERASED[0]
+    figure, alt = figures.band_curves(both, [0.25, 0.5], whole, 0.5, "freqkd_code", low)
     # who erases the low band keeps the high one: its curve is the one expected to be lower
     (arrow,) = figure.axes[0].texts
     assert arrow.xy == (0.5, 0.05) and arrow.arrow_patch.get_linestyle() == "--"
     assert not figure.axes[1].texts
-    drawn = {line.get_label(): line.get_ydata() for line in figure.axes[1].get_lines()}
-    assert drawn["both bands"][0] == 0.6 and list(drawn["high band only"]) == [0.2, 0.05]
+    drawn = lines_of(figure.axes[1])
+    assert drawn["both bands"].get_ydata()[0] == 0.6
+    assert list(drawn["high band only"].get_ydata()) == [0.2, 0.05]
     assert "detector, low band only, 0.10, 0.30" in alt and "probe 0.60" in alt
 
 
@@ -94,16 +83,12 @@ def test_as_many_detections_are_drawn_as_there_are_true_boxes():
     box = torch.tensor([[1.0, 2, 11, 12], [3, 3, 9, 9]])
     found = {"boxes": box, "scores": torch.tensor([0.9, 0.1]), "labels": torch.tensor([1, 0])}
     truth = torch.tensor([[0.0, 0, 5, 5]])
-    figure, alt = figures.detections(
-        torch.zeros(1, 3, 20, 30), [truth], {"mse": [found]}, ["a", "b"]
-    )
+    figure, alt = figures.detections(torch.zeros(1, 3, 20, 30), [truth], {"mse": [found]}, "ab")
     drawn = [(p.get_x(), p.get_y(), p.get_width()) for p in figure.axes[0].patches]
     assert drawn == [(0, 0, 5), (1, 2, 10)]  # the truth, and the surer one of two detections
     assert [t.get_text() for t in figure.axes[0].texts] == ["b"] and "MSE 1" in alt
     # beside a picture of 200 pixels a box of 10 is too narrow for a name
-    figure, _ = figures.detections(
-        torch.zeros(1, 3, 20, 200), [truth], {"mse": [found]}, ["a", "b"]
-    )
+    figure, _ = figures.detections(torch.zeros(1, 3, 20, 200), [truth], {"mse": [found]}, "ab")
     assert not figure.axes[0].texts and len(figure.axes[0].patches) == 2
 
 
@@ -135,11 +120,11 @@ def test_border_curves_hold_the_means_and_frame_the_guess():
     assert shared == ["sky", "road"]  # a pole has no interior, and there is no car
     distances = {method: by_distance(of, shared) for method, of in found.items()}
     figure, alt = figures.border_curves(distances, shared, "interior")
-    drawn = {line.get_label(): line.get_ydata() for line in figure.axes[0].get_lines()}
-    assert drawn["FreqKD (code)"] == pytest.approx([1, 1])
+    drawn = lines_of(figure.axes[0])
+    assert drawn["FreqKD (code)"].get_ydata() == pytest.approx([1, 1])
     of = found["none"][1, 3].estimates
-    assert drawn["undistilled"][0] == pytest.approx((of["sky"] + of["road"]) / 2)
-    frames = [p for p in figure.axes[0].patches if p.get_linestyle() == "--"]
+    assert drawn["undistilled"].get_ydata()[0] == pytest.approx((of["sky"] + of["road"]) / 2)
+    frames = dashed(figure.axes[0])
     assert [round(p.get_x() + p.get_width() / 2) for p in frames] == [1]
     assert "1-3, 3 and more" in alt
 

@@ -1,17 +1,19 @@
 """The figure along one setting against the points that it must show."""
 
-import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
 import pytest
 
 from freqkd_lite.results.curve import Curve, make_curve
 from freqkd_lite.viz.sweep_curve import curve_figure
 from tests.results.test_curve import ROWS, row
+from tests.viz.conftest import lines_of, spans
 
 
-@pytest.fixture(autouse=True)
-def closed_figures():
-    yield
-    plt.close("all")
+def points_of(ax, size):
+    """The points of all lines with markers of a size."""
+    marks = [line.get_xydata() for line in ax.lines if line.get_markersize() == size]
+    return {tuple(point) for point in np.concatenate(marks).round(3).tolist()}
 
 
 def test_a_few_methods_are_curves_with_their_best_points_ringed():
@@ -20,8 +22,8 @@ def test_a_few_methods_are_curves_with_their_best_points_ringed():
     (ax,) = figure.axes
     curves = {line.get_label(): line.get_xydata().tolist() for line in ax.lines}
     assert curves["MSE"] == [[0.001, 0.52], [0.003, pytest.approx(0.56)], [0.01, 0.5]]
-    rings = [line.get_xydata()[0].tolist() for line in ax.lines if line.get_markersize() == 11]
-    assert rings[0] == [0.003, pytest.approx(0.56)] and len(rings) == 3
+    rings = points_of(ax, 11)
+    assert (0.003, 0.56) in rings and len(rings) == 3
     crosses = [line.get_xdata().tolist() for line in ax.lines if line.get_marker() == "x"]
     assert [0.03] in crosses
     seeds = [line.get_ydata().tolist() for line in ax.lines if line.get_markersize() == 3]
@@ -31,18 +33,12 @@ def test_a_few_methods_are_curves_with_their_best_points_ringed():
 
 def test_differences_to_the_first_stand_beside_the_curves():
     curve = make_curve(ROWS, "probe_ap", "lr")
-    one = {
-        "method": ["freqkd_code"],
-        "at": [0.001],
-        "value": [-0.05],
-        "low": [-0.1],
-        "high": [0.01],
-    }
-    curve = Curve(**vars(curve) | {"differences": curve.points.iloc[:0].from_dict(one)})
+    one = dict(method="freqkd_code", at=0.001, value=-0.05, low=-0.1, high=0.01)
+    curve = Curve(**vars(curve) | {"differences": pd.DataFrame([one])})
     figure, alt = curve_figure(curve)
-    left, right = figure.axes
-    (line,) = [line for line in right.lines if line.get_label() == "FreqKD (code)"]
-    assert line.get_ydata().tolist() == [-0.05] and right.get_ylabel() == "minus MSE"
+    _, right = figure.axes
+    assert lines_of(right)["FreqKD (code)"].get_ydata().tolist() == [-0.05]
+    assert [[y for _, y in span] for of in right.collections for span in spans(of)] == [[-0.1, 0.01]]
     assert "[-0.100, +0.010] at 0.001" in alt
 
 
@@ -59,11 +55,9 @@ def test_many_methods_have_a_row_each_with_the_best_first_and_ringed():
     (ax,) = figure.axes
     names = [label.get_text() for label in ax.get_yticklabels()]
     assert names[:3] == ["MSE", "PKD", "Gram"] and len(names) == 7
-    rings = {
-        tuple(line.get_xydata()[0].round(2)) for line in ax.lines if line.get_markersize() == 11
-    }
+    rings = points_of(ax, 11)
     assert {(0.5, 0), (0.36, 1), (0.35, 2)} < rings and len(rings) == 7
-    crosses = {line.get_ydata()[0] for line in ax.lines if line.get_marker() == "x"}
+    crosses = {y for line in ax.lines if line.get_marker() == "x" for y in line.get_ydata()}
     assert crosses == {2, 5} and "MSE: 0.300 at 0.001, 0.500 at 0.003" in alt
 
 
@@ -72,7 +66,6 @@ def test_what_lies_far_below_stands_at_the_edge_with_its_number():
     low = [row("freqkd_code (lr=0.01)", 0.04), row("freqkd_code (lr=0.02)", 0.012)]
     figure, _ = curve_figure(make_curve(many(low), "probe_ap", "lr"))
     (ax,) = figure.axes
-    marks = [line for line in ax.lines if line.get_marker() in list("v^osDP")]
-    points = [tuple(line.get_xydata()[0].round(3)) for line in marks if len(line.get_xdata())]
-    assert points.count((0.05, 6)) == 2 and min(x for x, _ in points) == 0.05
+    points = points_of(ax, 5.5)
+    assert (0.05, 6) in points and min(x for x, _ in points) == 0.05
     assert ax.texts[0].get_text() == "0.04, 0.01 \N{LEFTWARDS ARROW}"
