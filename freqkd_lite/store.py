@@ -87,6 +87,17 @@ def manifest(**entries: object) -> dict:
     }
 
 
+def check_place(path: Path, folder: bool = True) -> None:
+    """`UserError` unless a folder, or else a file, can be written at `path`."""
+    there = next(each for each in (path, *path.parents) if os.path.exists(each))
+    if not there.is_dir() and (folder or there != path):
+        raise UserError(f"{there} is a file where a folder should be: move it or name another.")
+    if not folder and path.is_dir():
+        raise UserError(f"{path} is a folder: name a file such as {path / 'report.html'}.")
+    if not os.access(there, os.W_OK):
+        raise UserError(f"{there} can't be written: name a place where you may write.")
+
+
 def write_whole(path: Path, content: bytes, durable: bool = True) -> None:
     """Write beside and rename, so that a reader sees the old file, the new one, or none.
 
@@ -117,6 +128,7 @@ def sole_maker(folder: Path) -> Iterator[None]:
 
     The system frees the lock of a process that was killed.
     """
+    check_place(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder.with_name(f".{folder.name}.lock"))
     try:
@@ -139,8 +151,7 @@ def whole_folder(path: str | Path) -> Iterator[Path]:
     A folder that is already there is replaced at the end; after an error nothing is left.
     """
     path = Path(path)
-    if path.is_file():
-        raise UserError(f"{path} is a file where a run folder should be: move it or name another.")
+    check_place(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
     beside.mkdir()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import sys
@@ -12,10 +11,12 @@ from typing import Annotated
 import typer
 from typer.core import TyperGroup
 
-from freqkd_lite.cli import distil as cli_distil
-from freqkd_lite.cli import gap as cli_gap
 from freqkd_lite.cli.data import data
+from freqkd_lite.cli.distil import distil
+from freqkd_lite.cli.gap import demo, gap
+from freqkd_lite.cli.places import out_folder
 from freqkd_lite.errors import Interrupted, UserError
+from freqkd_lite.store import DISK_FULL
 
 
 class Commands(TyperGroup):
@@ -58,7 +59,7 @@ def run(
     notebook: Annotated[str, typer.Argument(help="A notebook's name, such as 05_distillation.")],
     preset: Preset = "default",
     p: Annotated[list[str] | None, typer.Option("-p", help="A parameter as name=value.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder of the run (default: in runs/).")] = None,
+    out: Annotated[Path | None, out_folder("Folder of the run (default: in runs/).")] = None,
 ) -> None:
     """Run one notebook with other parameters, into its own folder."""
     root = project()
@@ -79,7 +80,7 @@ def sweep(
     file: Annotated[Path, typer.Argument(help="YAML: notebook, preset, fixed, grid, runs, ...")],
     workers: Annotated[int, typer.Option(min=1, help="Runs at a time, each a process.")] = 1,
     out: Annotated[
-        Path | None, typer.Option(help="Results (default: beside sweep.yaml, or FILE's stem).")
+        Path | None, out_folder("Results (default: beside sweep.yaml, or FILE's stem).")
     ] = None,
     gather: Annotated[bool, typer.Option("--gather", help="Run nothing: gather what is done.")] = (
         False
@@ -90,7 +91,8 @@ def sweep(
     from freqkd_lite.runner import gather as gathering
     from freqkd_lite.runner import sweep as sweeps
 
-    chosen, out = sweeps.read_sweep(root, file), out or sweeps.default_out(file)
+    chosen = sweeps.read_sweep(root, file)
+    out = out or (file.parent if file.stem == "sweep" else file.with_suffix(""))
     failed = gathering.failures(chosen.jobs) if gather else sweeps.run_all(chosen, workers)
     inside = file.resolve().is_relative_to(root)
     command = f"freqkd sweep {file.resolve().relative_to(root) if inside else file.name}"
@@ -145,16 +147,11 @@ def pages_command(preset: Preset = "default") -> None:
 @app.command()
 def report() -> None:
     """Rebuild README's tables and the pages in results/."""
-    made = rebuild(project())
-    typer.echo(f"Rebuilt: findings, claims and notebooks in README.md, {made} pages in results/")
-
-
-def rebuild(root: Path) -> int:
-    """What follows from the results files of a checkout; how many pages there are of them."""
     from freqkd_lite.runner import pages
     from freqkd_lite.runner.report import write_pages, write_readme
     from freqkd_lite.viz import study
 
+    root = project()
     results = root / "results"
     benchmarks = {
         file.parent.name: json.loads(file.read_text())["title"]
@@ -165,7 +162,9 @@ def rebuild(root: Path) -> int:
     made = write_pages(results, benchmarks)
     write_readme(root / "README.md", results)
     pages.write_table(root)
-    return len(made)
+    typer.echo(
+        f"Rebuilt: findings, claims and notebooks in README.md, {len(made)} pages in results/"
+    )
 
 
 @app.command()
@@ -183,27 +182,26 @@ def scan(files: list[Path]) -> None:
         raise typer.Exit(1)
 
 
-cli_gap.register(app)
-cli_distil.register(app)
+for command in (gap, demo, distil):
+    app.command()(command)
 
 
 def main() -> None:
     """Entry point of the command `freqkd`."""
     try:
-        app()
+        app()  # which ends in SystemExit, if nothing is wrong
     except UserError as error:
-        print(f"freqkd: {error}", file=sys.stderr)
-        sys.exit(2)
+        status, text = 2, str(error)
     except (Interrupted, KeyboardInterrupt) as stop:
-        print(f"freqkd: {str(stop) or KEPT}", file=sys.stderr)
-        sys.exit(130)
+        status, text = 130, str(stop) or KEPT
     except OSError as error:
-        if error.errno != errno.ENOSPC:
+        if error.errno not in DISK_FULL:
             raise
         where = f" at {error.filename}" if error.filename else ""
-        print(
-            f"freqkd: The disk is full{where}: make room, then give the same command again; "
-            "what is finished is kept.",
-            file=sys.stderr,
+        status = 2
+        text = (
+            f"The disk is full{where}: make room, then give the same command again; what is "
+            "finished is kept."
         )
-        sys.exit(2)
+    print(f"freqkd: {text}", file=sys.stderr)
+    sys.exit(status)

@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from freqkd_lite.cli.places import out_file
 from freqkd_lite.errors import UserError, unknown
 
 data = typer.Typer(
@@ -60,7 +61,7 @@ def check(
     boxes: Annotated[Path | None, typer.Option(help="Boxes, for `folder`.")] = None,
     split: Annotated[str, typer.Option(help="One split only.")] = "all",
     limit: Annotated[int | None, typer.Option(help="Look at the first so many.")] = None,
-    html: Annotated[Path | None, typer.Option(help="Also write a page with pictures.")] = None,
+    html: Annotated[Path | None, out_file("Also write a page with pictures.")] = None,
 ) -> None:
     """Look at every picture and box of a set; exit status 1 if it can't be loaded."""
     from freqkd_lite.data import REGISTRY
@@ -68,8 +69,7 @@ def check(
     from freqkd_lite.viz import check as shown
 
     if name not in REGISTRY:
-        text = f"{name} can't be checked by name. Loader: {_entry(name).loader}."
-        raise UserError(text)
+        raise UserError(f"{name} can't be checked by name. Loader: {_entry(name).loader}.")
     given = {"visible": visible, "infrared": infrared, "boxes": boxes}
     # With a root, paths stand relative to it; a person at a shell means them from here.
     options = {key: path.absolute() for key, path in given.items() if path is not None}

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from typer import Argument, Option
 
-from freqkd_lite.errors import UserError, unknown
+from freqkd_lite.errors import unknown
 
 PLANS = Path(__file__).parent.parent / "plans"
 
@@ -23,7 +23,7 @@ Given = Annotated[
 def read_plan(name: str | Path, given: Iterable[str] = ()) -> dict:
     """The content of plans/NAME.yaml, or of a file, in which each `name=value` of `given` replaces
     a setting. Settings stand below `settings`, or are all that the file holds."""
-    from freqkd_lite.runner.parameters import read_value, read_yaml
+    from freqkd_lite.runner.parameters import pairs, read_value, read_yaml
 
     file = Path(name)
     if file.suffix not in (".yaml", ".yml"):
@@ -31,18 +31,9 @@ def read_plan(name: str | Path, given: Iterable[str] = ()) -> dict:
         if str(name) not in files:
             raise unknown("plan", name, files)
         file = files[str(name)]
-    if not file.is_file():
-        raise UserError(f"{file} does not exist: give a YAML file of settings.")
     content = read_yaml(file, file.name)
-    if not isinstance(content, dict):
-        raise UserError(f"{file.name} holds no settings: write lines like 'steps: 80'.")
-    plan = dict(content) if "settings" in content else {"settings": content}
-    plan["settings"] = dict(plan["settings"])
-    for item in given:
-        key, equals, text = item.partition("=")
-        if not equals:
-            raise UserError(f"-p {item!r} has no '=': write it as name=value.")
-        plan["settings"][key] = read_value(text)
+    plan = content if "settings" in content else {"settings": content}
+    plan["settings"] |= {name: read_value(text) for name, text in pairs(given)}
     return plan
 
 
@@ -64,8 +55,3 @@ def distil(file: File = None, preset: Preset = "kaist_full", p: Given = None) ->
             "Its student.safetensors holds the trained weights; Run.student() merges them at "
             f"merge_scale={run.settings.merge_scale}."
         )
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command to the application."""
-    app.command()(distil)

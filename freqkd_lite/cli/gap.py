@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Annotated
 import typer
 from typer import Option
 
+from freqkd_lite.cli.places import out_file, out_folder
 from freqkd_lite.errors import UserError
 
 Visible = Annotated[Path | None, Option(metavar="DIR", help="RGB pictures.")]
@@ -29,20 +31,10 @@ def _source(visible: Path | None, infrared: Path | None, data: str | None) -> tu
     raise UserError("Give --visible DIR and --infrared DIR, or --data NAME instead of both.")
 
 
-def _pixels(text: str) -> tuple[int, int]:
-    """(height, width) from HxW."""
-    height, _, width = text.lower().partition("x")
-    if not (height.isdigit() and width.isdigit()):
-        raise UserError(f"--size {text} can't be read: write height x width, such as 252x336.")
-    return int(height), int(width)
-
-
-def _blocks(text: str | None) -> list[int] | None:
-    if text is None:
-        return None
-    if not all(part.strip().isdigit() for part in text.split(",")):
-        raise UserError(f"--blocks {text} can't be read: write numbers such as 2,5,8,11.")
-    return [int(part) for part in text.split(",")]
+def _numbers(option: str, text: str, pattern: str, like: str) -> list[int]:
+    if not re.fullmatch(pattern, text):
+        raise UserError(f"{option} {text} can't be read: write {like}.")
+    return [int(number) for number in re.findall(r"\d+", text)]
 
 
 def _names(text: str) -> list[str]:
@@ -65,9 +57,9 @@ def gap(
     controls: Annotated[str, Option(metavar="LIST", help="By name, or all.")] = "mismatched",
     control_pairs: Annotated[int, Option(help="Pairs that controls are measured on.")] = 100,
     bands: Annotated[str, Option(metavar="LIST", help="More bands, such as disk50.")] = "",
-    json: Annotated[Path | None, Option(metavar="FILE", help="Write the numbers.")] = None,
-    html: Annotated[Path | None, Option(metavar="FILE", help="Write a report.")] = None,
-    out: Annotated[Path | None, Option(metavar="DIR", help="Write both, and results.")] = None,
+    json: Annotated[Path | None, out_file("Write the numbers.")] = None,
+    html: Annotated[Path | None, out_file("Write a report.")] = None,
+    out: Annotated[Path | None, out_folder("Write both, and results.")] = None,
 ) -> None:
     """Measure how far RGB and infrared features differ, by band."""
     from freqkd_lite.data import open_sets
@@ -81,7 +73,8 @@ def gap(
 
     memory.keep()
     name, options = _source(visible, infrared, data)
-    wanted, chosen = _pixels(size), _blocks(blocks)
+    wanted = _numbers("--size", size, r"\d+[xX]\d+", "height x width, such as 252x336")
+    chosen = blocks and _numbers("--blocks", blocks, r"\s*\d+(\s*,\s*\d+)*\s*", "2,5,8,11 or so")
     backbone = load_backbone(model or DEFAULT_MODEL, weights).freeze()
     fitted = crop_to_patch(wanted, backbone.patch)
     found_pairs = open_sets(name, split, fitted, root, **options)
@@ -108,7 +101,7 @@ def demo(
     infrared: Infrared = None,
     model: Model = None,
     weights: Weights = None,
-    out: Annotated[Path, Option(metavar="DIR", help="For the report.")] = Path("demo"),
+    out: Annotated[Path, out_folder("For the report.")] = Path("demo"),
     steps: Annotated[int, Option(min=1, help="Of the distillation.")] = 60,
     loss: Annotated[str, Option(metavar="NAME", help="Such as mse or unic.")] = "freqkd_code",
     pictures: Annotated[bool, Option(help="Show the data's own pictures.")] = True,
@@ -131,9 +124,3 @@ def command_line() -> str:
     others, whom the folders above don't concern."""
     short = ["/".join(Path(a).parts[-2:]) if Path(a).is_absolute() else a for a in sys.argv[1:]]
     return shlex.join(["freqkd", *short])
-
-
-def register(app: typer.Typer) -> None:
-    """Add the commands to the application."""
-    app.command()(gap)
-    app.command()(demo)

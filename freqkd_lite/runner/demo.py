@@ -21,7 +21,7 @@ from freqkd_lite.data import check as checks
 from freqkd_lite.distil import DistilSettings, distil, settings_from
 from freqkd_lite.errors import UserError
 from freqkd_lite.features import Backbone, crop_size, crop_to_patch, extract, load_backbone
-from freqkd_lite.gap.controls import Control, Views
+from freqkd_lite.gap.controls import Control
 from freqkd_lite.gap.study import ANALYSIS, DEFAULT_MODEL, Gap, default_blocks, measure
 from freqkd_lite.gap.tables import MEAN, one
 from freqkd_lite.losses import normalise
@@ -29,7 +29,7 @@ from freqkd_lite.results import gap_tables as tables
 from freqkd_lite.results.pages import ReportPage
 from freqkd_lite.results.rows import SCHEMA, Row, as_json
 from freqkd_lite.results.text import number, table, verdict
-from freqkd_lite.store import manifest, write_json
+from freqkd_lite.store import check_place, manifest, write_json
 from freqkd_lite.viz import check as pairs_page
 from freqkd_lite.viz import study
 from freqkd_lite.viz.students import before_and_after, side_by_side
@@ -41,19 +41,19 @@ MOST, SHOWN = 40, 3  # pairs that are measured, and that are shown as pictures
 BATCH, LORA_RANK = 8, 16
 
 
-def _undistilled(views: Views) -> tuple[list[Tensor], list[Tensor]]:
-    sides = views("visible"), views("infrared")
-    return tuple([normalise(m) for m in maps] for maps in sides)
-
-
-def _distilled(views: Views) -> tuple[list[Tensor], list[Tensor]]:
-    sides = views("visible"), views("infrared", by=views.student)
+def _normalised(*sides: list[Tensor]) -> tuple[list[Tensor], ...]:
     return tuple([normalise(m) for m in maps] for maps in sides)
 
 
 STUDENTS = {
-    "distilled": Control("The teacher on RGB and the student on infrared.", _distilled),
-    "undistilled": Control("The teacher on RGB and on infrared.", _undistilled),
+    "distilled": Control(
+        "The teacher on RGB and the student on infrared.",
+        lambda views: _normalised(views("visible"), views("infrared", by=views.student)),
+    ),
+    "undistilled": Control(
+        "The teacher on RGB and on infrared.",
+        lambda views: _normalised(views("visible"), views("infrared")),
+    ),
 }
 """Both normalise features as the losses do: without each channel's mean, each token of norm 1."""
 
@@ -62,10 +62,9 @@ def check(options: dict[str, str]) -> checks.Report:
     """`freqkd data check` of the pairs before anything is computed; `UserError` at a problem."""
     report = checks.check("folder", **options)
     if report.problems:
-        first, more = report.problems[0], len(report.problems) - 1
-        raise UserError(
-            first.sentence + (f" ({more} more: freqkd data check lists them.)" if more else "")
-        )
+        more = len(report.problems) - 1
+        rest = f" ({more} more: freqkd data check lists them.)" if more else ""
+        raise UserError(report.problems[0].sentence + rest)
     return report
 
 
@@ -88,16 +87,6 @@ def recipe(
         warmup=min(10, steps // 4),
         lora_rank=LORA_RANK if isinstance(teacher.net, VisionTransformer) else 0,
     )
-
-
-def expected_minutes(teacher: Backbone, settings: DistilSettings) -> float:
-    """Minutes of the distillation, from one forward pass of the teacher: a step is about four of
-    them (the teacher's, the student's, and its backward pass, which counts as two)."""
-    images = torch.zeros(settings.batch, 3, *settings.crop)
-    extract(teacher, images[:1], settings.blocks)
-    begin = time.perf_counter()
-    extract(teacher, images, settings.blocks)
-    return settings.steps * 4 * (time.perf_counter() - begin) / 60
 
 
 def distances(learned: Gap) -> tables.Table:
@@ -125,23 +114,13 @@ def rows(found: Gap, learned: Gap, loss: str) -> list[Row]:
     """Both measurements as rows of results; methods are controls, "none" and the loss."""
     out = [row for row in tables.rows(found) if row.metric in ("divergence", "divergence_ratio")]
     out = [row for row in out if not row.klass.startswith("block")]
-    split = learned.about["data"]["split"]
+    about = dict(claim="walk", data="folder", split=learned.about["data"]["split"])
+    about |= dict(seed=learned.about["seed"], metric="divergence_band")
     for control, method in (("undistilled", "none"), ("distilled", loss)):
         entry = learned.level(control)
         for level in ("low", "high"):
-            row = Row(
-                claim="walk",
-                method=method,
-                seed=learned.about["seed"],
-                data="folder",
-                split=split,
-                metric="divergence_band",
-                klass=level,
-                value=entry[level],
-                interval=entry[f"{level}_interval"],
-                n=entry["n"],
-            )
-            out.append(row)
+            value = dict(value=entry[level], interval=entry[f"{level}_interval"], n=entry["n"])
+            out.append(Row(method=method, klass=level, **value, **about))
     return out
 
 
@@ -179,8 +158,7 @@ def demo(
     shared. Raises `UserError` for what is wrong with the folders, the model or `out`.
     """
     out = Path(out)
-    if out.is_file():
-        raise UserError(f"--out {out} is a file: name a folder.")
+    check_place(out)
     options = {k: os.fspath(v) for k, v in (("visible", visible), ("infrared", infrared))}
     print("[1/4] checking the pairs", flush=True)
     checked = check(options)
@@ -192,7 +170,10 @@ def demo(
     print(f"[2/4] gap of {min(MOST, len(everything))} pairs", flush=True)
     found = measure(everything, teacher, blocks, count=min(MOST, len(everything)), **about)
     print(tables.answer(found), flush=True)
-    minutes = max(1, round(expected_minutes(teacher, settings)))
+    begin = time.perf_counter()
+    extract(teacher, torch.zeros(settings.batch, 3, *settings.crop), blocks)
+    # A step is about four of these: the teacher, the student, and its backward pass (as two).
+    minutes = max(1, round(4 * steps * (time.perf_counter() - begin) / 60))
     print(f"[3/4] {steps} steps of distillation, at most about {minutes} min", flush=True)
     run = distil(settings, progress=progress)
     student, count = run.student(), min(MOST, len(held))

@@ -100,13 +100,12 @@ class Client(PapermillNotebookClient):
 
 
 class Engine(NBClientEngine):
-    """papermill's engine with our client."""
+    """papermill's engine with our client; `kernel` goes to the kernel's process (env, cwd)."""
 
     @classmethod
-    def execute_managed_notebook(cls, nb_man, kernel_name, start_timeout=60, **options):
-        arguments = list(options.get("extra_arguments", ()))
-        about = dict(kernel_name=kernel_name, startup_timeout=start_timeout)
-        return Client(nb_man, extra_arguments=arguments, **about).execute()
+    def execute_managed_notebook(cls, nb_man, kernel_name, kernel=None, **others):
+        quiet = ["--IPKernelApp.log_level=40"]
+        Client(nb_man, kernel_name=kernel_name, extra_arguments=quiet).execute(**kernel or {})
 
 
 papermill_engines.register(ENGINE, Engine)
@@ -120,8 +119,7 @@ def execute(path: Path, values: dict, out: Path, progress: bool = False, **entri
     error.txt. The notebook finds its folder in the environment variable FREQKD_RUN.
     """
     check_kernel()
-    values, start = from_here(values), time.monotonic()
-    final = out.absolute()
+    values, start, final = from_here(values), time.monotonic(), out.absolute()
     failed = final.with_name(final.name + ".failed")
     with whole_folder(final) as folder:
         problem = _run(path, values, folder, progress)
@@ -141,11 +139,10 @@ def execute(path: Path, values: dict, out: Path, progress: bool = False, **entri
 
 def _run(path: Path, values: dict, folder: Path, progress: bool) -> str | None:
     """Run the notebook into `folder`; what went wrong, or None."""
-    environment = dict(os.environ)
     # A notebook would keep progress bars as dead widgets.
-    os.environ.update(FREQKD_RUN=str(folder), TQDM_DISABLE="1")
-    for name in FOLDERS & os.environ.keys():  # the kernel works in the notebook's folder
-        os.environ[name] = str(Path(os.environ[name]).expanduser().absolute())
+    env = os.environ | {"FREQKD_RUN": str(folder), "TQDM_DISABLE": "1"}
+    for name in FOLDERS & env.keys():  # the kernel works in the notebook's folder
+        env[name] = str(Path(env[name]).expanduser().absolute())
     try:
         papermill.execute_notebook(
             path,
@@ -153,19 +150,15 @@ def _run(path: Path, values: dict, folder: Path, progress: bool) -> str | None:
             values,
             kernel_name="python3",
             language="python",
-            cwd=path.parent,
             progress_bar=progress,
             engine_name=ENGINE,
-            extra_arguments=["--IPKernelApp.log_level=40"],
+            kernel={"env": env, "cwd": str(path.parent.absolute())},
         )
     except PapermillExecutionError as error:
         kind = "" if error.ename == "UserError" else f"{error.ename}: "
         return f"Cell {error.cell_index} of {path.stem} failed: {kind}{error.evalue.strip()}"
     except DeadKernelError:
         return f"The kernel of {path.stem} was ended from outside, perhaps for its memory"
-    finally:
-        os.environ.clear()
-        os.environ.update(environment)
     hidden = hidden_errors(nbformat.read(folder / NOTEBOOK, 4))
     return f"{path.stem} hides an error: {hidden[0]}" if hidden else None
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from filelock import FileLock
@@ -50,7 +50,8 @@ def _about(jobs: Sequence[Job]) -> dict:
     given = [each["parameters"] for each in made]
     shared = {k: v for k, v in given[0].items() if all(g.get(k) == v for g in given)}
     shared.pop("seed", None)
-    distinct = {k: _distinct(run.get(k) for run in made) for k in (*MADE_OF, *MADE_ON)}
+    each = {k: [run.get(k) for run in made] for k in (*MADE_OF, *MADE_ON)}
+    distinct = {k: [v for i, v in enumerate(of) if v not in of[:i]] for k, of in each.items()}
     return {
         "parameters": shared,
         "seeds": list(dict.fromkeys(job.seed for job in jobs)),
@@ -58,15 +59,6 @@ def _about(jobs: Sequence[Job]) -> dict:
         "runs": [job.varied for job in jobs],
         **{k: v[0] if len(v) == 1 else v for k, v in distinct.items() if v != [None]},
     }
-
-
-def _distinct(values: Iterable[object]) -> list:
-    """Each value once, in order; they may be dictionaries."""
-    found: list = []
-    for value in values:
-        if value not in found:
-            found.append(value)
-    return found
 
 
 def _copy_images(file: str | None, job: Job, out: Path) -> str | None:
@@ -84,7 +76,7 @@ def _copy_images(file: str | None, job: Job, out: Path) -> str | None:
 
 def failures(jobs: Sequence[Job]) -> dict[Job, str]:
     """The jobs that failed when they were last run, and why."""
-    return {job: _reason(job, "") for job in jobs if not job.done and job.failure() is not None}
+    return {job: _reason(job, "") for job in jobs if not job.done and job.error.is_file()}
 
 
 def _reason(job: Job, why: str) -> str:

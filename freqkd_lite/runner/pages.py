@@ -21,19 +21,12 @@ from traitlets.config import Config
 from freqkd_lite.errors import UserError
 from freqkd_lite.results import text
 from freqkd_lite.results.pages import TEMPLATES, check, render, style
-from freqkd_lite.runner.execute import (
-    MANIFEST,
-    NOTEBOOK,
-    TIMES,
-    address,
-    execute,
-    hidden_errors,
-    tidy,
-)
+from freqkd_lite.runner.execute import MANIFEST, NOTEBOOK, TIMES, address, execute, tidy
 from freqkd_lite.runner.parameters import find_notebook, find_notebooks, read_preset
 from freqkd_lite.store import runs_folder, spell, write_json
 
 TEMPLATE = Path(__file__).parent / "page_template"
+# The form of an output that lives without a kernel comes first.
 PRIORITY = ["text/html", "image/svg+xml", "image/png", "image/jpeg", "text/markdown", "text/plain"]
 PACE = 200  # words that are read in a minute
 
@@ -51,25 +44,10 @@ class MathRenderer(IPythonRenderer):
         return convert(f"\\begin{{{name}}}{body}\\end{{{name}}}", display="block")
 
 
-class PageExporter(HTMLExporter):
-    """nbconvert with our own template, and outputs in the form that lives without a kernel."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            config=Config({"NbConvertBase": {"display_data_priority": PRIORITY}}),
-            template_name=TEMPLATE.name,
-            extra_template_basedirs=[str(TEMPLATE.parent)],
-            extra_template_paths=[str(TEMPLATES)],
-        )
-
-    def _markdown(self, source: str) -> str:
-        renderer = MathRenderer(escape=False, exclude_anchor_links=True)
-        return MarkdownWithMath(renderer=renderer).render(source)
-
-    def default_filters(self):
-        """nbconvert's filters, with our Markdown: its own leaves formulas to a script."""
-        yield from (pair for pair in super().default_filters() if pair[0] != "markdown2html")
-        yield ("markdown2html", self._markdown)
+def to_html(markdown: str) -> str:
+    """Markdown with its formulas as HTML; nbconvert's own leaves formulas to a script."""
+    renderer = MathRenderer(escape=False, exclude_anchor_links=True)
+    return MarkdownWithMath(renderer=renderer).render(markdown)
 
 
 def measured_times(root: Path) -> dict[str, float]:
@@ -119,7 +97,14 @@ def write_page(root: Path, executed: Path, stem: str, folder: Path) -> Path:
         "style": style(),
     }
     notebook = nbformat.read(executed, 4)
-    html, _ = PageExporter().from_notebook_node(notebook, resources={"page": page})
+    exporter = HTMLExporter(
+        config=Config({"NbConvertBase": {"display_data_priority": PRIORITY}}),
+        template_name=TEMPLATE.name,
+        extra_template_basedirs=[str(TEMPLATE.parent)],
+        extra_template_paths=[str(TEMPLATES)],
+        filters={"markdown2html": to_html},
+    )
+    html, _ = exporter.from_notebook_node(notebook, resources={"page": page})
     check(html, stem)
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / f"{stem}.html"
@@ -138,8 +123,7 @@ def write_index(root: Path, folder: Path) -> Path:
 def finished(preset: str, stem: str) -> Path | None:
     """The finished run of a notebook in the last walk with this preset."""
     manifests = (runs_folder() / f"walk-{preset}").glob(f"{stem}-*/{MANIFEST}")
-    runs = (manifest.parent for manifest in manifests)
-    return next((run for run in runs if not run.name.endswith(".failed")), None)
+    return next((m.parent for m in manifests if m.parent.suffix != ".failed"), None)
 
 
 def pages_folder(root: Path, preset: str) -> Path:
@@ -216,11 +200,7 @@ def refresh(root: Path, only: Sequence[str] = ()) -> None:
     seconds, size = measured_times(root) if only else {}, 0
     for path in paths:
         run = finished("default", path.stem)
-        executed = nbformat.read(run / NOTEBOOK, 4)
-        hidden = hidden_errors(executed)
-        if hidden:
-            raise UserError(f"{path.stem} hides an error: {hidden[0]}: fix its cell first.")
-        nbformat.write(tidy(executed, root), path)
+        nbformat.write(tidy(nbformat.read(run / NOTEBOOK, 4), root), path)
         seconds[path.stem] = json.loads((run / MANIFEST).read_text())["seconds"]
         size += path.stat().st_size
     about = {"schema": "freqkd-minutes/1", "cores": os.cpu_count(), "seconds": seconds}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -14,7 +14,7 @@ import papermill
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
-from freqkd_lite.errors import UserError, unknown
+from freqkd_lite.errors import UserError, invalid, unknown
 from freqkd_lite.names import OLD_KEYS, renamed
 
 TYPES = {t.__name__: t for t in (int, float, str, bool, list, tuple, dict)} | {"Literal": Literal}
@@ -30,14 +30,19 @@ _Loader.add_implicit_resolver(
 )
 
 
-def read_yaml(path: Path, name: str) -> object:
-    """The content of a YAML file; `UserError` for an invalid one, which it calls `name`."""
+def read_yaml(path: Path, name: str) -> dict:
+    """What a YAML file, called `name`, sets; `UserError` for a file without settings."""
+    if not path.is_file():
+        raise UserError(f"{path} does not exist: give a YAML file.")
     try:
-        return yaml.load(path.read_text(), _Loader)
+        content = yaml.load(path.read_text(), _Loader)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         mark = getattr(error, "problem_mark", None)
         line = f" at line {mark.line + 1}" if mark else ""
         raise UserError(f"{name} is no valid YAML{line}: fix it there.") from None
+    if not isinstance(content, dict) or not content:
+        raise UserError(f"{name} holds no settings: write lines of 'name: value'.")
+    return content
 
 
 def read_value(text: str) -> object:
@@ -46,6 +51,15 @@ def read_value(text: str) -> object:
         return yaml.load(text, _Loader)
     except yaml.YAMLError:
         return text
+
+
+def pairs(given: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Name and text of each `name=value` that was given on a command line."""
+    for item in given:
+        name, equals, text = item.partition("=")
+        if not equals:
+            raise UserError(f"-p {item!r} has no '=': write it as name=value.")
+        yield name, text
 
 
 def find_notebooks(folder: Path) -> list[Path]:
@@ -73,16 +87,13 @@ class Parameter:
     annotation: str
     default: object
 
-    @property
-    def type(self) -> TypeAdapter:
-        return TypeAdapter(eval(self.annotation, {"__builtins__": {}}, TYPES))
-
     def check(self, value: object, notebook: str) -> object:
         """The value as this parameter's type; `UserError` if it has another."""
+        adapter = TypeAdapter(eval(self.annotation, {"__builtins__": {}}, TYPES))
         try:
             # In JSON a tuple is a list and an int is a float, but "3" is no number and 1 no bool.
-            read = self.type.validate_json(json.dumps(value), strict=True)
-            return self.type.dump_python(read, mode="json")
+            read = adapter.validate_json(json.dumps(value), strict=True)
+            return json.loads(json.dumps(read))
         except (ValidationError, TypeError):
             raise UserError(
                 f"Parameter {self.name} of {notebook} is {value!r}, not {self.annotation}: "
@@ -137,20 +148,19 @@ def read_preset(folder: Path, preset: str) -> dict[str, dict[str, object]]:
     if preset not in files:
         raise unknown("preset", preset, [*files, "default"])
     name = f"presets/{preset}.yaml"
-    content = renamed(read_yaml(files[preset], name)) or {}
-    if not isinstance(content, dict):
-        raise UserError(f"{name} holds no sections such as 'common:': add some.")
+    content = renamed(read_yaml(files[preset], name))
+    try:
+        TypeAdapter(dict[str, dict[str, object]]).validate_python(content)
+    except ValidationError as error:
+        raise invalid(error, name, "write sections such as 'common:' of 'name: value'") from None
     for section in sorted(content, key=lambda section: section != "common"):
         if section not in {"common", *books}:
             raise unknown(f"section of {name}", section, {"common", *books})
-        place, values = f"section {section} of {name}", content[section]
-        if not isinstance(values, dict):
-            raise UserError(f"The {place} holds no 'name: value' lines: add some.")
         targets = books if section == "common" else {section: books[section]}
         names = {name for known in targets.values() for name in known}
-        for key, value in values.items():
+        for key, value in content[section].items():
             if key not in names:
-                raise unknown(f"parameter in {place}", key, names)
+                raise unknown(f"parameter in section {section} of {name}", key, names)
             for stem, known in targets.items():
                 if key in known:
                     settings[stem][key] = known[key].check(value, stem)
@@ -161,10 +171,7 @@ def choose(folder: Path, name: str, preset: str, given: Iterable[str]) -> tuple[
     """The notebook and its checked parameters: the preset's, then each `name=value` of `given`."""
     path = find_notebook(folder, name)
     chosen, known = read_preset(folder, preset)[path.stem], parameters(path)
-    for item in given:
-        key, equals, text = item.partition("=")
-        if not equals:
-            raise UserError(f"-p {item!r} has no '=': write it as name=value.")
+    for key, text in pairs(given):
         key = OLD_KEYS.get(key, key)
         if key not in known:
             raise unknown(f"parameter of {path.stem}", key, known)
@@ -175,6 +182,5 @@ def choose(folder: Path, name: str, preset: str, given: Iterable[str]) -> tuple[
 def from_here(values: dict) -> dict:
     """The values with paths made absolute: a notebook runs in its own folder, but a relative path
     is meant from where the user stands."""
-    places = {name: values[name] for name in PATHS if values.get(name)}
-    named = {name: place for name, place in places.items() if place != "random"}
+    named = {k: values[k] for k in PATHS if values.get(k) not in (None, "", "random")}
     return values | {name: str(Path(p).expanduser().absolute()) for name, p in named.items()}

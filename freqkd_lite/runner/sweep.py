@@ -20,17 +20,16 @@ ends, however it ends.
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import shutil
-import signal
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
-from multiprocessing.connection import Connection
+from multiprocessing.pool import ThreadPool
 from pathlib import Path
+from statistics import mean
 
 from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -42,8 +41,7 @@ from freqkd_lite.runner.parameters import find_notebook, parameters, read_preset
 from freqkd_lite.store import runs_folder, spell
 
 BY_IMAGE = ("probe_ap", "map50", "miou")  # metrics of which results keep a score for each image
-FINISHED, FAILED, BUSY = "finished", "failed", "busy"
-Execute = Callable[..., Path]
+BUSY = object()
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,11 +112,7 @@ class Sweep:
 
 def read_sweep(root: Path, file: Path) -> Sweep:
     """Read a sweep file; names and types of all parameters are checked against the notebooks."""
-    if not file.is_file():
-        raise UserError(f"{file} does not exist: give the YAML file of a sweep.")
-    found = renamed(read_yaml(file, file.name)) or {}
-    if not isinstance(found, dict):
-        raise UserError(f"{file.name} holds no settings: begin with 'notebook: 05_distillation'.")
+    found = renamed(read_yaml(file, file.name))
     for key in found:
         if key not in SweepFile.model_fields:
             raise unknown(f"key of {file.name}", key, SweepFile.model_fields)
@@ -144,8 +138,8 @@ def read_sweep(root: Path, file: Path) -> Sweep:
 def _combinations(content: SweepFile, where: str) -> list[dict]:
     """The parameters of every run that a sweep file asks for."""
     in_runs = {name for run in content.runs for name in run}
-    for name in (*content.fixed, *content.grid, *in_runs):
-        if (name in content.fixed) + (name in content.grid) + (name in in_runs) > 1:
+    for name, places in Counter([*content.fixed, *content.grid, *in_runs]).items():
+        if places > 1:
             raise UserError(
                 f"{where}: {name} stands in two of fixed, grid, runs: keep one of them."
             )
@@ -205,120 +199,64 @@ def _check_comparison(content: SweepFile, jobs: Sequence[Job], where: str) -> No
         )
 
 
-def _child(
-    pipe: Connection, job: Job, preset: str, before: int | None, wait: bool, do: Execute
-) -> None:
-    """Do one job in this process, under the job's lock, unless another process has done it. Sends
-    (FINISHED, ""), (FAILED, why) or (BUSY, "")."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the sweep decides what Ctrl-C ends
-    parent = multiprocessing.parent_process()
-    threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
+def attempt(
+    job: Job, preset: str, before: Mapping[Job, int | None], wait: bool
+) -> tuple[Job, str | object | None]:
+    """Do a job under its lock, unless another sweep has done it. Returns it with None, with why it
+    failed, or, without `wait`, with `BUSY` where another sweep is doing it."""
     lock = job.folder.parent / ".locks" / f"{job.folder.name}.lock"
     lock.parent.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(lock, timeout=-1 if wait else 0):
-            if not job.done and job.failure() not in (None, before):
+            if job.done:
+                return job, None
+            if job.failure() not in (None, before[job]):
                 reason = job.error.read_text().strip()
-                pipe.send((FAILED, f"{reason} (in another sweep; see {job.error.parent})"))
-                return
-            if not job.done:
-                for left in job.folder.parent.glob(f".{job.folder.name}.*"):  # of a killed run
-                    shutil.rmtree(left, ignore_errors=True)
-                do(job.notebook, job.values, job.folder, preset=preset)
-            pipe.send((FINISHED, ""))
+                return job, f"{reason} (in another sweep; see {job.error.parent})"
+            for left in job.folder.parent.glob(f".{job.folder.name}.*"):  # of a killed run
+                shutil.rmtree(left, ignore_errors=True)
+            execute(job.notebook, job.values, job.folder, preset=preset)
+            return job, None
     except Timeout:
-        pipe.send((BUSY, ""))
-    except (UserError, OSError) as error:
-        pipe.send((FAILED, str(error)))
+        return job, BUSY
+    except (UserError, OSError, RuntimeError) as error:  # the last of a kernel that did not start
+        return job, str(error)
 
 
-class Runner:
-    """Does jobs, `workers` at a time, each in a process of its own."""
-
-    def __init__(self, preset: str, workers: int, do: Execute = execute):
-        self.preset, self.workers, self.do = preset, workers, do
-        # One process imports what all need, and each run is a fork of it.
-        self.context = multiprocessing.get_context("forkserver")
-        self.context.set_forkserver_preload(["freqkd_lite.runner.sweep"])
-        self.alive: set[multiprocessing.Process] = set()
-
-    def _one(self, job: Job, before: int | None, wait: bool) -> tuple[str, str]:
-        ours, theirs = self.context.Pipe(duplex=False)
-        arguments = (theirs, job, self.preset, before, wait, self.do)
-        process = self.context.Process(target=_child, args=arguments)
-        process.start()
-        self.alive.add(process)
-        theirs.close()  # so that the end of the process ends the wait
-        try:
-            return ours.recv()
-        except EOFError:
-            process.join()
-            return FAILED, f"Its process ended with status {process.exitcode}"
-        finally:
-            process.join()
-            self.alive.discard(process)
-
-    def run(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, str, str]]:
-        """(job, FINISHED or FAILED, why) as they end. Those that another sweep is doing come last:
-        their end is waited for, and where that sweep was killed they are done here."""
-        before = {job.folder: job.failure() for job in jobs}
-        todo, wait = list(jobs), False
-        while todo:
-            busy = []
-            with ThreadPoolExecutor(self.workers) as pool:
-                try:
-                    futures = {pool.submit(self._one, j, before[j.folder], wait): j for j in todo}
-                    for future in as_completed(futures):
-                        state, why = future.result()
-                        if state == BUSY:
-                            busy.append(futures[future])
-                        else:
-                            yield futures[future], state, why
-                except BaseException:
-                    pool.shutdown(wait=False, cancel_futures=True)
-                    for process in list(self.alive):
-                        process.terminate()
-                    raise
-            todo, wait = busy, True
-
-
-def time_left(seconds: Sequence[float], remaining: int, workers: int) -> str:
-    """ ", about 2.0 h to go" at the mean pace of finished runs; "" where that is unknown."""
-    if not seconds or not remaining:
-        return ""
-    rounds = -(-remaining // workers)
-    return f", about {spell(sum(seconds) / len(seconds) * rounds)} to go"
-
-
-def run_all(sweep: Sweep, workers: int = 1, do: Execute = execute) -> dict[Job, str]:
-    """Do what is not finished and print how it goes; returns the jobs that failed, and why."""
+def run_all(sweep: Sweep, workers: int = 1) -> dict[Job, str]:
+    """Do what is not finished, `workers` at a time, and print how it goes; returns the jobs that
+    failed, and why. Those that another sweep is doing come last: their end is waited for, and where
+    that sweep was killed they are done here."""
     jobs, failed = sweep.jobs, {}
     seconds = [job.manifest["seconds"] for job in jobs if job.done]
     print(f"{len(jobs)} runs, {len(seconds)} finished before", flush=True)
-    todo = [job for job in jobs if not job.done]
-    todo.sort(key=lambda job: job.failure() is not None)  # what failed before comes last
+    before = {job: job.failure() for job in jobs if not job.done}
+    todo = sorted(before, key=lambda job: before[job] is not None)  # what failed before comes last
     if workers > 1 and "OMP_NUM_THREADS" not in os.environ:
         threads = max(1, (os.cpu_count() or 1) // workers)
         os.environ["OMP_NUM_THREADS"] = str(threads)
         print(f"{workers} workers, {threads} threads each", flush=True)
+    do = partial(attempt, preset=sweep.content.preset, before=before)
     try:
-        for job, state, why in Runner(sweep.content.preset, workers, do).run(todo):
-            place = f"[{len(seconds) + len(failed) + 1}/{len(jobs)}] {job}"
-            if state == FAILED:
-                failed[job] = why
-                print(f"{place}: failed: {why}", flush=True)
-                continue
-            seconds.append(job.manifest["seconds"])
-            left = time_left(seconds, len(jobs) - len(seconds) - len(failed), workers)
-            print(f"{place}: {spell(seconds[-1])}{left}", flush=True)
+        with ThreadPool(workers) as pool:  # of daemons, which a stop does not wait for
+            busy = []
+            for wait, those in ((False, todo), (True, busy)):
+                for job, why in pool.imap_unordered(partial(do, wait=wait), those):
+                    if why is BUSY:
+                        busy.append(job)
+                        continue
+                    place = f"[{len(seconds) + len(failed) + 1}/{len(jobs)}] {job}"
+                    if why is not None:
+                        failed[job] = why
+                        print(f"{place}: failed: {why}", flush=True)
+                        continue
+                    seconds.append(job.manifest["seconds"])
+                    rounds = -(-(len(jobs) - len(seconds) - len(failed)) // workers)
+                    left = f", about {spell(mean(seconds) * rounds)} to go" if rounds else ""
+                    print(f"{place}: {spell(seconds[-1])}{left}", flush=True)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(
             f"Stopped: {len(seconds)} of {len(jobs)} runs are finished and kept in "
             f"{jobs[0].folder.parent}; the same command goes on from there."
         ) from None
     return failed
-
-
-def default_out(file: Path) -> Path:
-    """Where results go: beside a file called sweep.yaml, else in a folder of the file's name."""
-    return file.parent if file.stem == "sweep" else file.with_suffix("")

@@ -59,7 +59,7 @@ def test_a_preset_s_own_section_overrides_its_common_one_wherever_they_stand(fol
         ("01_second: {seed: 1.5}", "seed of 01_second is 1.5"),
         ("01_second: {fast: 1}", "fast of 01_second is 1"),
         ("01_second: {size: [1, a]}", "size of 01_second"),
-        ("01_second: 3", "01_second of presets/small.yaml"),
+        ("01_second: 3", "presets/small.yaml: 01_second=3"),
         ("- a", "presets/small.yaml"),
         ("a: [", "presets/small.yaml"),
     ],
@@ -100,7 +100,7 @@ def test_command_line_values_take_the_parameter_s_type_and_override_the_preset(f
     ],
 )
 def test_a_wrong_command_line_is_refused(folder, notebook, name, given, named):
-    preset(folder, "")
+    preset(folder, "common: {seed: 1}")
     with pytest.raises(UserError, match=named):
         choose(folder, notebook, name, [given])
 

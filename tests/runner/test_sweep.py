@@ -21,8 +21,9 @@ from freqkd_lite.cli import app as cli
 from freqkd_lite.errors import UserError
 from freqkd_lite.results.rows import read_results, write_results
 from freqkd_lite.runner import report
+from freqkd_lite.runner import sweep as sweeps
 from freqkd_lite.runner.gather import gather, write
-from freqkd_lite.runner.sweep import default_out, read_sweep, run_all, time_left
+from freqkd_lite.runner.sweep import read_sweep, run_all
 from freqkd_lite.store import write_json
 from tests.fake_run import fake
 from tests.runner.books import settings
@@ -47,6 +48,11 @@ def root(tmp_path: Path, monkeypatch) -> Path:
     write_notebook(tmp_path / "notebooks", "01_plain", [settings("pairs: int = 4")])
     write_notebook(tmp_path / "notebooks", "05_made", [settings(PARAMETERS)])
     return tmp_path
+
+
+@pytest.fixture
+def faked(monkeypatch) -> None:
+    monkeypatch.setattr(sweeps, "execute", fake)
 
 
 def sweep(root: Path, text: str, name: str = "sweep.yaml"):
@@ -146,21 +152,14 @@ grid: {seed: [0, 1, 2], lr: [0.1, 0.2]}"""
     assert not any(job.done for job in sweep(root, text).jobs)
 
 
-def test_results_go_beside_a_file_called_sweep_and_else_into_a_folder_of_its_name():
-    assert default_out(Path("results/msrs/sweep.yaml")) == Path("results/msrs")
-    assert default_out(Path("mine/rates.yaml")) == Path("mine/rates")
-
-
 # --------------------------------------------------------------------------------------- running
 
 
-def test_two_sweeps_at_once_do_each_run_once_and_both_have_all(root, capsys):
+def test_two_sweeps_at_once_do_each_run_once_and_both_have_all(root, faked):
     made = sweep(root, "notebook: 05_made\ngrid: {seed: [0, 1, 2]}")
     (root / "hold").touch()  # so that both want the same runs at the same time
     failed = []
-    both = [
-        threading.Thread(target=lambda: failed.append(run_all(made, 2, fake))) for _ in range(2)
-    ]
+    both = [threading.Thread(target=lambda: failed.append(run_all(made, 2))) for _ in range(2)]
     for thread in both:
         thread.start()
     wait_for(lambda: len(logged(root, "begin")) >= 2)
@@ -171,9 +170,9 @@ def test_two_sweeps_at_once_do_each_run_once_and_both_have_all(root, capsys):
     assert logged(root, "begin") == logged(root, "end") == [0, 1, 2]
 
 
-def test_a_failing_run_is_kept_and_told_and_the_rest_goes_on(root, capsys):
+def test_a_failing_run_is_kept_and_told_and_the_rest_goes_on(root, faked, capsys):
     made = sweep(root, "notebook: 05_made\ngrid: {seed: [13, 0, 2]}")
-    ((job, said),) = run_all(made, 1, fake).items()
+    ((job, said),) = run_all(made, 1).items()
     assert job.seed == 13 and said.startswith("No luck.") and logged(root, "end") == [0, 2]
     out = capsys.readouterr().out
     assert "[1/3] 05_made seed=13: failed: No luck." in out
@@ -187,11 +186,11 @@ def test_a_failing_run_is_kept_and_told_and_the_rest_goes_on(root, capsys):
     assert "05_made seed=13: No luck." in page and str(root) not in page
 
 
-def test_what_failed_before_is_tried_again_and_comes_last(root, capsys):
-    run_all(sweep(root, "notebook: 05_made\ngrid: {seed: [13]}"), 1, fake)
+def test_what_failed_before_is_tried_again_and_comes_last(root, faked, capsys):
+    run_all(sweep(root, "notebook: 05_made\ngrid: {seed: [13]}"), 1)
     capsys.readouterr()
     more = sweep(root, "notebook: 05_made\ngrid: {seed: [13, 0, 2]}")
-    ((job, said),) = run_all(more, 1, fake).items()
+    ((job, said),) = run_all(more, 1).items()
     out = capsys.readouterr().out
     told = [line.split(": ")[0] for line in out.splitlines() if line.startswith("[")]
     assert told == ["[1/3] 05_made seed=0", "[2/3] 05_made seed=2", "[3/3] 05_made seed=13"]
@@ -204,8 +203,7 @@ from freqkd_lite.cli import app as cli
 from freqkd_lite.runner import sweep
 from tests.fake_run import fake
 
-run_all = sweep.run_all
-sweep.run_all = lambda made, workers: run_all(made, workers, fake)
+sweep.execute = fake
 sys.argv = ["freqkd", "sweep", "sweep.yaml"]
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's `&` has it ignored
@@ -222,7 +220,7 @@ def wait_for(truth) -> None:
 
 
 @pytest.mark.parametrize("stop", [signal.SIGKILL, signal.SIGINT])
-def test_a_sweep_that_is_stopped_goes_on_where_it_was(root, stop, capfd):
+def test_a_sweep_that_is_stopped_goes_on_where_it_was(root, stop, faked):
     made = sweep(root, "notebook: 05_made\ngrid: {seed: [0, 1, 2]}")
     (root / "run.py").write_text(RUN)
     (root / "hold").touch()
@@ -238,7 +236,7 @@ def test_a_sweep_that_is_stopped_goes_on_where_it_was(root, stop, capfd):
         assert said.startswith("freqkd: Stopped: 1 of 3 runs are finished and kept in ")
         assert said.endswith("the same command goes on from there.\n") and said.count("\n") == 1
     # Its child ends with it: the lock of run 1 comes free although `hold` still holds it.
-    thread = threading.Thread(target=run_all, args=(made, 1, fake))
+    thread = threading.Thread(target=run_all, args=(made, 1))
     thread.start()
     wait_for(lambda: logged(root, "begin") == [0, 1, 1])
     (root / "hold").unlink()
@@ -282,12 +280,6 @@ if lr < 0:
 row = Row(claim="walk", method="gram", seed=seed, data="msrs", split="val", metric="ap", value=lr)
 opening("06_real")
 save([row])"""
-
-
-def test_the_time_left_is_the_mean_pace_over_the_workers():
-    assert time_left([10, 30], 5, 2) == ", about 1 min to go".replace("1 min", "60 s")
-    assert time_left([600], 12, 1) == ", about 2.0 h to go"
-    assert time_left([], 5, 2) == time_left([9], 0, 1) == ""
 
 
 # ------------------------------------------------------------------- gathering, tables and pages
