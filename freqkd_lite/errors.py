@@ -11,8 +11,16 @@ if TYPE_CHECKING:
     from pydantic import ValidationError
 
 
+def plain(text: str) -> str:
+    """Text for any file or screen: bytes of a file's name that are no UTF-8 become escapes."""
+    return text.encode(errors="backslashreplace").decode()
+
+
 class UserError(ValueError):
     """One sentence: which file or parameter is wrong, and what to do about it."""
+
+    def __init__(self, sentence: str):
+        super().__init__(plain(sentence))
 
 
 class Interrupted(BaseException):

@@ -193,7 +193,7 @@ READERS = {".safetensors": load_file, ".pt": read_pickle, ".pth": read_pickle}
 
 def create_net(name: str) -> nn.Module:
     """The bare timm model without head and with random weights; ViTs take any size of image."""
-    if name not in timm.list_models(name) and not timm.is_model(name):
+    if not timm.is_model(name):
         raise unknown("timm model", name, [*timm.list_models(pretrained=True), TINY])
     try:
         return timm.create_model(name, pretrained=False, num_classes=0, dynamic_img_size=True)

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from freqkd_lite.errors import UserError
+from freqkd_lite.errors import UserError, plain
 
 PACKAGE = Path(__file__).parent
 RECIPE = 1
@@ -44,7 +44,7 @@ def sha256(*parts: str | bytes) -> str:
     """The SHA-256 of texts and bytes one after the other, 64 hex digits."""
     checksum = hashlib.sha256()
     for part in parts:
-        checksum.update(part.encode() if isinstance(part, str) else part)
+        checksum.update(plain(part).encode() if isinstance(part, str) else part)
     return checksum.hexdigest()
 
 

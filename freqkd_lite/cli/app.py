@@ -188,6 +188,7 @@ for command in (gap, demo, distil):
 
 def main() -> None:
     """Entry point of the command `freqkd`."""
+    sys.stdout.reconfigure(errors="backslashreplace")  # as stderr: a name may be no UTF-8
     try:
         app()  # which ends in SystemExit, if nothing is wrong
     except UserError as error:

@@ -15,7 +15,6 @@ from freqkd_lite.data.base import (
     spread,
     stack,
 )
-from freqkd_lite.data.files import survey
 
 __all__ = [
     "CLASSES",
@@ -31,5 +30,4 @@ __all__ = [
     "require",
     "spread",
     "stack",
-    "survey",
 ]

@@ -8,7 +8,7 @@ without area and an unknown class; with `repair` the first is cut and the others
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
@@ -46,6 +46,8 @@ class Written:
 class Annotations:
     """The boxes of a data set. `ignored` classes and crowds are left out, and counted."""
 
+    classes: tuple[str, ...] = ()
+
     def __init__(self, source: Path, classes: Sequence[str], ignored: Sequence[str] = ()):
         self.classes, self.ignored = tuple(classes), frozenset(ignored)
         if not classes or len(set(classes)) < len(classes):
@@ -56,49 +58,60 @@ class Annotations:
         """The boxes of a record as written; `size` is its picture's."""
         raise NotImplementedError
 
-    def settle(self, rows: Iterable[Written], size: Size, ledger: Ledger) -> tuple[Tensor, Tensor]:
-        """Boxes (N, 4) x0 y0 x1 y1 in pixels inside the picture, and labels (N,)."""
-        rows = list(rows)
-        ignored = [row for row in rows if row.label in self.ignored]
-        crowds = [row for row in rows if row.crowd and row not in ignored]
-        names = " and ".join(sorted(self.ignored))
-        for gone, what in ((ignored, f"of {names}"), (crowds, "crowds (no single objects)")):
-            if gone:
-                where = f"{gone[0].file}, {gone[0].place}"
-                ledger.repairs.append(f"{where}: {len(gone)} {what} in this picture, left out.")
-        boxes, labels = [], []
-        for row in rows:
-            if row.label in self.ignored or row.crowd:
-                continue
-            if row.label not in self.classes:
+    def boxes(self, name: str, size: Size, ledger: Ledger) -> tuple[Tensor, Tensor]:
+        """A record's boxes (N, 4) x0 y0 x1 y1 in pixels inside its picture, and labels (N,)."""
+        boxes, labels, left_out = [], [], {}
+        for row in self.read(name, size, ledger):
+            if row.label in self.ignored:
+                left_out.setdefault(f"of {row.label}", []).append(row)
+            elif row.crowd:
+                left_out.setdefault("crowds (no single objects)", []).append(row)
+            elif row.label not in self.classes:
                 wrong = f"{row.file}, {row.place}: unknown class {row.label!r}"
                 remedy = f"the classes are {', '.join(self.classes)}: add it or fix the file"
                 ledger.repairable("unknown class", row.file, wrong, remedy)
-            elif (box := self._inside(row, size, ledger)) is not None:
+            elif (box := _inside(row, size, ledger)) is not None:
                 boxes.append(box)
                 labels.append(self.classes.index(row.label))
+        for what, rows in left_out.items():
+            where = f"{rows[0].file}, {rows[0].place}"
+            ledger.repaired(f"{where}: {len(rows)} {what} in this picture, left out.")
         found = torch.from_numpy(np.array(boxes, dtype=np.float32).reshape(-1, 4))
         return found, torch.tensor(labels, dtype=torch.int64)
 
-    def _inside(self, row: Written, size: Size, ledger: Ledger) -> np.ndarray | None:
-        """The box cut to its picture; None where nothing is left of it."""
-        picture = f"the picture of {size[0]}x{size[1]} pixels (height x width)"
-        edges = np.array(row.edges)
-        inside = np.clip(edges, 0, [size[1], size[0]] * 2)
-        cut = inside.astype(np.float32)  # a box that float32 makes empty has no area
-        if not np.isfinite(edges).all():
-            ledger.fault("annotation", row.file, f"{row} is not finite: fix it.")
-        elif not (edges[2:] > edges[:2]).all():
-            ledger.repairable("box without area", row.file, f"{row} has no area", "fix it")
-        elif not (cut[2:] > cut[:2]).all():
-            wrong = f"{row} has no area inside {picture}"
-            ledger.repairable("box outside", row.file, wrong, "fix it")
-        else:
-            if (np.abs(edges - inside) > ROUNDING).any():
-                wrong = f"{row} sticks out of {picture}"
-                ledger.repairable("box outside", row.file, wrong, "fix it", "cut at the edge")
-            return cut
-        return None
+
+def _inside(row: Written, size: Size, ledger: Ledger) -> np.ndarray | None:
+    """The box cut to its picture; None where nothing is left of it."""
+    picture = f"the picture of {size[0]}x{size[1]} pixels (height x width)"
+    edges = np.array(row.edges)
+    inside = np.clip(edges, 0, [size[1], size[0]] * 2)
+    cut = inside.astype(np.float32)  # a box that float32 makes empty has no area
+    if not np.isfinite(edges).all():
+        ledger.fault("annotation", row.file, f"{row} is not finite: fix it.")
+    elif not (edges[2:] > edges[:2]).all():
+        ledger.repairable("box without area", row.file, f"{row} has no area", "fix it")
+    elif not (cut[2:] > cut[:2]).all():
+        wrong = f"{row} has no area inside {picture}"
+        ledger.repairable("box outside", row.file, wrong, "fix it")
+    else:
+        if (np.abs(edges - inside) > ROUNDING).any():
+            wrong = f"{row} sticks out of {picture}"
+            ledger.repairable("box outside", row.file, wrong, "fix it", "cut at the edge")
+        return cut
+    return None
+
+
+def _fits(file: Path, where: object, stated: Sequence[object], size: Size, ledger: Ledger) -> bool:
+    """Whether the size that annotations state, where they do, is their picture's; else a fault."""
+    if all(side is None or str(side) == str(own) for side, own in zip(stated, size, strict=True)):
+        return True
+    height, width = ("?" if side is None else side for side in stated)
+    text = (
+        f"{where}: it is for {height}x{width} pixels (height x width), and the picture has "
+        f"{size[0]}x{size[1]}: give the boxes of this picture at this size."
+    )
+    ledger.fault("different sizes", file, text)
+    return False
 
 
 class FileEach(Annotations):
@@ -165,9 +178,9 @@ def read_voc(path: Path, size: Size, ledger: Ledger) -> list[Written]:
     stated = [top.findtext(f"size/{side}") for side in ("height", "width")]
     if stated == ["0", "0"]:
         own = f"{size[0]}x{size[1]} (height x width)"
-        ledger.repairs.append(f"{path}: its size is 0x0; the picture's own, {own}, is used.")
-    else:
-        _check_size(path, path, stated, size, ledger)
+        ledger.repaired(f"{path}: its size is 0x0; the picture's own, {own}, is used.")
+    elif not _fits(path, path, stated, size, ledger):
+        return []
     rows = []
     for number, thing in enumerate(top.iter("object"), 1):
         corners = [thing.findtext(f"bndbox/{edge}") for edge in ("xmin", "ymin", "xmax", "ymax")]
@@ -180,17 +193,6 @@ def read_voc(path: Path, size: Size, ledger: Ledger) -> list[Written]:
         label = (thing.findtext("name") or "").strip()
         rows.append(Written(path, f"object {number}", label, edges))
     return rows
-
-
-def _check_size(
-    file: Path, where: object, stated: Sequence[object], size: Size, ledger: Ledger
-) -> None:
-    if stated != [None, None] and [str(side) for side in stated] != [str(side) for side in size]:
-        text = (
-            f"{where}: it is for {stated[0]}x{stated[1]} pixels (height x width), and the picture "
-            f"has {size[0]}x{size[1]}: give the boxes of this picture at this size."
-        )
-        ledger.fault("different sizes", file, text)
 
 
 class CocoImage(BaseModel):
@@ -210,6 +212,7 @@ class CocoBox(BaseModel):
 class CocoCategory(BaseModel):
     id: int
     name: str
+    supercategory: object = None
 
 
 class CocoFile(BaseModel):
@@ -218,13 +221,6 @@ class CocoFile(BaseModel):
     images: list[CocoImage]
     annotations: list[CocoBox] = Field(validation_alias=AliasChoices("annotations", "annotation"))
     categories: list[CocoCategory]
-
-
-def read_coco(path: Path) -> CocoFile:
-    try:
-        return CocoFile.model_validate(read_json(path))
-    except ValidationError as error:
-        raise invalid(error, str(path), "write it as COCO does") from error
 
 
 class Coco(Annotations):
@@ -238,23 +234,37 @@ class Coco(Annotations):
         ledger: Ledger,
         ignored: Sequence[str] = (),
     ):
-        self.files = list(files)
+        self.files, self.whole = list(files), True
         self.rows: dict[str, tuple[Path, CocoImage, list[Written]]] = {}
         found: list[str] = []
-        read = 0
+        parents, used = set(), set()
         for file in self.files:
+            content = None
             with ledger.watch("annotation", file):
                 content = read_coco(file)
-                categories = {entry.id: entry.name for entry in content.categories}
-                found += [categories[key] for key in sorted(categories)]
-                self._add(file, content, categories, names, ledger)
-                read += 1
-        self.whole = read == len(self.files)
-        own = [name for name in dict.fromkeys(found) if name not in ignored]
-        super().__init__(self.files[0], own if classes is None else classes, ignored)
+            if content is None:
+                self.whole = False
+                continue
+            labels = _labels(file, content.categories, ledger)
+            found += [labels[key] for key in sorted(labels)]
+            parents |= {
+                str(c.supercategory) for c in content.categories if c.supercategory != c.name
+            }
+            used |= {labels.get(box.category_id) for box in content.annotations}
+            self._add(file, content, labels, names, ledger)
+        if classes is None:
+            roots = (parents - used) & set(found)
+            for name in sorted(roots):
+                wrong = (
+                    f"{self.files[0]}: the category {name!r} has no boxes and stands above others"
+                )
+                ledger.repaired(f"{wrong}: left out of the classes.")
+            classes = [n for n in dict.fromkeys(found) if n not in {*ignored, *roots}]
+        if classes or self.whole:  # else the fault is told
+            super().__init__(self.files[0], classes, ignored)
 
     def _add(
-        self, file: Path, content: CocoFile, categories: dict[int, str], names: Names, ledger
+        self, file: Path, content: CocoFile, labels: dict[int, str], names: Names, ledger: Ledger
     ) -> None:
         images: dict[int | str, str | None] = {}
         for number, image in enumerate(content.images):
@@ -275,7 +285,7 @@ class Coco(Annotations):
                 wrong = f"{file}, {place}: there is no image with the id {box.image_id!r}"
                 ledger.repairable("absent image", file, wrong, "list the image or fix it")
             elif name := images[box.image_id]:
-                label = categories.get(box.category_id, f"number {box.category_id}")
+                label = labels.get(box.category_id, f"number {box.category_id}")
                 x, y, width, height = box.bbox
                 edges = (x, y, x + width, y + height)
                 self.rows[name][2].append(Written(file, place, label, edges, box.iscrowd))
@@ -284,13 +294,34 @@ class Coco(Annotations):
         if name in self.rows:
             file, image, rows = self.rows[name]
             stated = [image.height, image.width]
-            _check_size(file, f"{file}, image {name!r}", stated, size, ledger)
-            return rows
+            return rows if _fits(file, f"{file}, image {name!r}", stated, size, ledger) else []
         if self.whole:
             wrong = f"{' or '.join(map(str, self.files))} does not list the picture {name!r}"
             remedy = "list it among the images (without annotations if it has no boxes)"
             ledger.repairable("no annotation", self.files[0], wrong, remedy, NO_BOXES)
         return []
+
+
+def read_coco(path: Path) -> CocoFile:
+    try:
+        return CocoFile.model_validate(read_json(path))
+    except ValidationError as error:
+        raise invalid(error, str(path), "write it as COCO does") from error
+
+
+def _labels(file: Path, categories: Sequence[CocoCategory], ledger: Ledger) -> dict[int, str]:
+    """The categories' names by their ids."""
+    labels: dict[int, str] = {}
+    ids: dict[str, int] = {}
+    for number, entry in enumerate(categories):
+        where = f"{file}, categories.{number}"
+        if labels.setdefault(entry.id, entry.name) != entry.name:
+            both = f"the id {entry.id} is of {labels[entry.id]!r} and of {entry.name!r}"
+            ledger.fault("listed twice", file, f"{where}: {both}: give each an id of its own.")
+        elif ids.setdefault(entry.name, entry.id) != entry.id:
+            both = f"{entry.id} and {ids[entry.name]} are both called {entry.name!r}"
+            ledger.repaired(f"{where}: the ids {both}, and are read as one class.")
+    return labels
 
 
 def annotation_files(folder: Path, suffix: str) -> list[Path]:
@@ -311,28 +342,24 @@ def open_boxes(
     """
     with ledger.watch("annotation", path):
         if path.is_file() and path.suffix.lower() == ".json":
-            return Coco([path], names, classes, ledger)
-        suffix = _format(path)
-        files = annotation_files(path, suffix)
-        if suffix == ".json":
-            return Coco(files, names, classes, ledger)
-        classes = _classes(path) if classes is None else classes
-        return FileEach(path, suffix, names, classes, ledger)
+            held = {".json": [path]}
+        elif path.is_dir():
+            held = {suffix: annotation_files(path, suffix) for suffix in (".json", ".xml", ".txt")}
+        else:
+            what = "is no .json file" if path.exists() else "does not exist"
+            raise UserError(f"{path} {what}: give a COCO .json or a folder of annotations.")
+        kinds = [suffix for suffix, files in held.items() if files]
+        if len(kinds) != 1:
+            listed = " and ".join(kinds) or "no .json, .xml or .txt"
+            raise UserError(f"{path} holds {listed}: give a folder with annotations of one format.")
+        if kinds == [".json"]:
+            found = Coco(held[".json"], names, classes, ledger)
+            return found if found.classes else None
+        return FileEach(path, kinds[0], names, classes or _class_list(path), ledger)
     return None
 
 
-def _format(path: Path) -> str:
-    if not path.is_dir():
-        what = "is no .json file" if path.exists() else "does not exist"
-        raise UserError(f"{path} {what}: give a COCO .json or a folder of annotations.")
-    kinds = [suffix for suffix in (".json", ".xml", ".txt") if annotation_files(path, suffix)]
-    if len(kinds) != 1:
-        held = " and ".join(kinds) or "no .json, .xml or .txt"
-        raise UserError(f"{path} holds {held}: give a folder with annotations of one format.")
-    return kinds[0]
-
-
-def _classes(path: Path) -> list[str]:
+def _class_list(path: Path) -> list[str]:
     near = [file for place in (path, path.parent) for file in sorted(place.iterdir())]
     there = [file for file in near if file.name.lower() == CLASS_LIST and file.is_file()]
     if not there:

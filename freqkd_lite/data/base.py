@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
 import os
+import pkgutil
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
 from pathlib import Path
 
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
+from torch.utils.data import ConcatDataset, Dataset
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
@@ -173,10 +172,7 @@ def find_set(name: str) -> type[PairSet]:
     if name not in REGISTRY:
         raise unknown("data set", name, REGISTRY)
     found = REGISTRY[name]
-    if isinstance(found, str):
-        module, _, kind = found.partition(":")
-        found = getattr(importlib.import_module(module), kind)
-    return found
+    return pkgutil.resolve_name(found) if isinstance(found, str) else found
 
 
 def note_of(name: str) -> str:
@@ -226,16 +222,15 @@ class Joined(PairSet):
         self.has = frozenset.intersection(*(part.has for part in sets))
         names = [f"{part.name}/{name}" for part in sets for name in part.names]
         super().__init__(sets[0].split, sets[0].size, names)
-        self.ends = list(accumulate(map(len, sets)))
+        self.joined = ConcatDataset(sets)
         self.note = " ".join(part.note for part in sets if part.note)
         self.repairs = [f"{part.name}: {line}" for part in sets for line in part.repairs]
 
     def part(self, index: int) -> int:
-        return bisect_right(self.ends, index)
+        return bisect_right(self.joined.cumulative_sizes, index)
 
     def __getitem__(self, index: int) -> Pair:
-        which = self.part(index)
-        return self.sets[which][index - (self.ends[which - 1] if which else 0)]
+        return self.joined[index]
 
     def fingerprint(self) -> str:
         return digest(part.fingerprint() for part in self.sets)

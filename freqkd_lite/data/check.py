@@ -16,11 +16,10 @@ from torch import Tensor
 from tqdm import tqdm
 
 from freqkd_lite.data.alignment import BEYOND, Offset, offset
-from freqkd_lite.data.base import spread
-from freqkd_lite.data.faults import Problem
-from freqkd_lite.data.files import Survey, checksum, survey
+from freqkd_lite.data.base import REGISTRY, find_set, spread
+from freqkd_lite.data.faults import Ledger, Problem
+from freqkd_lite.data.files import Collection, FilePairs, Inspected, checksum, look_at
 from freqkd_lite.data.images import read_image
-from freqkd_lite.data.matching import Record
 from freqkd_lite.errors import UserError, unknown
 
 # Bits of 64 in which near copies may differ, in each spectrum. No two of 361 MSRS pairs come below
@@ -84,30 +83,26 @@ def shared_shift(offsets: Sequence[Offset]) -> Shift:
     clear = [(o.right, o.down, o.noise) for o in offsets if o.clear]
     if not clear:
         return Shift(len(offsets), 0)
-    table = np.array(clear)
-    shifts, noise = table[:, :2], float(np.median(table[:, 2]))
-    middle = np.median(shifts, axis=0)
-    return Shift(
-        measured=len(offsets),
-        clear=len(clear),
-        right=float(middle[0]),
-        down=float(middle[1]),
-        spread=float(np.median(np.hypot(*(shifts - middle).T))),
-        noise=noise,
-        beyond=float(np.mean(np.hypot(*shifts.T) > BEYOND * noise)),
-    )
+    right, down, noise = np.median(clear, axis=0).tolist()
+    rights, downs, _ = np.transpose(clear)
+    scatter = float(np.median(np.hypot(rights - right, downs - down)))
+    beyond = float(np.mean(np.hypot(rights, downs) > BEYOND * noise))
+    return Shift(len(offsets), len(clear), right, down, scatter, noise, beyond)
 
 
 @dataclass
 class Report:
-    """What was found in the records `names`. `problems` are faults that loading refuses; `coloured`
-    and `even` are infrared files in false colours, and of more than 8 bits with hardly any content.
-    """
+    """What was found in the records `names`, out of `total`; `inspected` is what was seen of each
+    record of the set by name. `problems` are faults that loading refuses; `coloured` and `even` are
+    infrared files in false colours, and of more than 8 bits with hardly any content."""
 
-    survey: Survey
+    name: str
+    collection: Collection
+    inspected: dict[str, Inspected]
+    repairs: list[str]
+    problems: list[Problem]
     total: int
     names: list[str]
-    problems: list[Problem]
     sizes: Counter = field(default_factory=Counter)
     classes: Counter = field(default_factory=Counter)
     empty: int = 0
@@ -120,13 +115,12 @@ class Report:
     @property
     def splits(self) -> dict[str, list[str]]:
         """The names in each split, without the one that holds all."""
-        return {s: n for s, n in self.survey.collection.splits.items() if s != "all"}
+        return {s: n for s, n in self.collection.splits.items() if s != "all"}
 
     @property
     def labels(self) -> tuple[str, ...] | None:
         """The names of the classes; None where the set has no boxes."""
-        boxes = self.survey.collection.boxes
-        return boxes and boxes.classes
+        return self.collection.boxes and self.collection.boxes.classes
 
 
 def check(
@@ -136,30 +130,41 @@ def check(
     limit: int | None = None,
     **options: object,
 ) -> Report:
-    """Look at every picture of a set in files (the first `limit` of `split`), one at a time.
+    """List what is wrong with a whole set in files, instead of raising the first fault, and look at
+    every picture (the first `limit` of `split`), one at a time.
 
     Raises `UserError` where there is no data at all.
     """
-    found = survey(name, root, **options)
-    records = {record.name: record for record in found.collection.records}
-    if not records:
-        raise UserError(found.problems[0].sentence)
-    if split not in found.collection.splits:
-        raise unknown(f"split of {name}", split, found.collection.splits)
-    names = found.collection.splits[split]
+    kind = find_set(name)
+    if not issubclass(kind, FilePairs):
+        raise unknown("data set in files", name, [n for n in REGISTRY if n != "scenes"])
+    checked = kind.Options.of(name, options)
+    ledger = Ledger(collect=True, repair=checked.repair)
+    collection = kind.collect(root, ledger, checked)
+    if split not in collection.splits:
+        raise unknown(f"split of {name}", split, collection.splits)
+    whole = collection.splits[split]
+    names = whole[: limit if limit is None else max(limit, 0)]
     if not names:
-        raise UserError(f"The split {split!r} of {name} is empty: choose another split.")
-    if limit is not None and limit < 1:
-        raise UserError(f"limit={limit} leaves nothing to look at: use 1 or more.")
-    total, names = len(names), names[:limit]
-    report = Report(found, total, names, list(found.problems))
+        raise UserError(
+            f"split={split!r} and limit={limit} leave nothing of {name} to look at: choose another "
+            "split, or a limit of 1 or more."
+        )
+    records = {record.name: record for record in collection.records}
+    looked = {each: look_at(records[each], collection.boxes, ledger) for each in records}
+    inspected = {each: seen for each, seen in looked.items() if seen}
+    report = Report(name, collection, inspected, ledger.repairs, ledger.problems, len(whole), names)
     measured = {names[k] for k in spread(len(names), min(OFFSETS, len(names)))}
     hashes: dict[str, tuple[int, ...]] = {}
     first: dict[str, Path] = {}
     for each in tqdm(names, desc="looked at", unit="pair", disable=not sys.stderr.isatty()):
-        seen = found.inspected.get(each)
-        pictures = _decode(records[each], seen is not None and seen.deep, report)
-        if seen is None or pictures is None:
+        record, seen = records[each], inspected.get(each)
+        paths = list(filter(None, (record.visible, record.infrared)))
+        pictures = {}
+        for path in paths:
+            with ledger.watch("unreadable", path):
+                pictures[path] = read_image(path, "visible")  # in colour
+        if seen is None or len(pictures) < len(paths):
             continue
         report.sizes[seen.size] += 1
         if seen.labels is not None:
@@ -172,24 +177,12 @@ def check(
         greys = [image.mean(0).numpy() for image in pictures.values()]
         if each in measured and len(greys) == 2 and greys[0].shape == greys[1].shape:
             report.offsets[each] = offset(*greys)
+        infrared = pictures[record.infrared]
+        if (infrared.amax(0) - infrared.amin(0)).mean() > COLOURED:
+            report.coloured.append(record.infrared)
+        low, high = np.quantile(infrared[0].numpy(), (0.25, 0.75))
+        if seen.deep and high - low < EVEN:
+            report.even.append(record.infrared)
     report.near = near_copies(hashes, report.splits)
-    report.problems = list(dict.fromkeys(report.problems))
+    report.problems = list(dict.fromkeys(ledger.problems))
     return report
-
-
-def _decode(record: Record, deep: bool, report: Report) -> dict[Path, Tensor] | None:
-    """The pictures by file, in colour; what can't be read joins the problems."""
-    pictures = {}
-    for path in filter(None, (record.visible, record.infrared)):
-        try:
-            pictures[path] = read_image(path, "visible")
-        except UserError as error:
-            report.problems.append(Problem("unreadable", path, str(error)))
-            return None
-    infrared = pictures[record.infrared]
-    if (infrared.amax(0) - infrared.amin(0)).mean() > COLOURED:
-        report.coloured.append(record.infrared)
-    low, high = np.quantile(infrared[0].numpy(), (0.25, 0.75))
-    if deep and high - low < EVEN:
-        report.even.append(record.infrared)
-    return pictures

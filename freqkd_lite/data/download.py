@@ -102,39 +102,25 @@ def _transfer(session: requests.Session, url: str, part: Path, bar: tqdm) -> Non
                 bar.update(stream.write(block))
 
 
-def ours(path: str, folders: dict[str, str]) -> str | None:
-    """A publisher's path in our layout; None for what is not part of the set.
-
-    >>> ours("HIT-UAV/normal_json/train/a.jpg", {"HIT-UAV/normal_json": ""})
-    'train/a.jpg'
-    """
-    parts = PurePosixPath(path).parts
-    if ".." in parts or "\\" in path or path.startswith("/"):
-        raise UserError(f"The archive's path {path!r} leads out of it: nothing was unpacked.")
-    for theirs, mine in folders.items():
-        head = PurePosixPath(theirs).parts
-        if parts[: len(head)] == head and not parts[-1].startswith("."):
-            return str(PurePosixPath(mine, *parts[len(head) :]))
-    return None
-
-
 def unpack(archive: Path, folder: Path, folders: dict[str, str]) -> None:
-    """Write the wanted members of a ZIP archive under `folder`, each checked against its CRC."""
+    """Write the wanted members of a ZIP archive under `folder` (see `Source.folders`), each checked
+    against its CRC; `zipfile` keeps whatever path they have inside it."""
     try:
         with zipfile.ZipFile(archive) as opened:
-            members = [(m, ours(m.filename, folders)) for m in opened.infolist() if not m.is_dir()]
-            wanted = [(member, path) for member, path in members if path]
+            wanted = []
+            for member in opened.infolist():
+                path = PurePosixPath(member.filename)
+                place = next((place for place in folders if path.is_relative_to(place)), None)
+                if place and not member.is_dir() and not path.name.startswith("."):
+                    member.filename = str(PurePosixPath(folders[place], path.relative_to(place)))
+                    wanted.append(member)
             if not wanted:
                 raise UserError(
                     f"{archive} holds none of {', '.join(folders)}: the publisher changed its "
                     "layout; unpack it by hand."
                 )
-            need_room(folder, sum(member.file_size for member, _ in wanted))
-            for member, path in tqdm(wanted, desc="unpacked", unit="file", leave=False):
-                target = folder / path
-                target.parent.mkdir(parents=True, exist_ok=True)
-                with opened.open(member) as source, target.open("wb") as sink:
-                    shutil.copyfileobj(source, sink)
+            need_room(folder, sum(member.file_size for member in wanted))
+            opened.extractall(folder, tqdm(wanted, desc="unpacked", unit="file", leave=False))
     except (zipfile.BadZipFile, EOFError, zipfile.zlib.error) as error:
         archive.unlink()
         raise UserError(
@@ -187,8 +173,14 @@ def get(name: str, source: Source, root: Path) -> Path:
             requests.Session() as session,
             tqdm(total=source.size, desc=name, unit="B", unit_scale=True) as bar,
         ):
-            collect = _fetch_files if source.url.endswith("/") else _fetch_archive
-            collect(session, name, source, work, bar)
+            if source.url.endswith("/"):
+                _fetch_files(session, known(name), source, work, bar)
+            else:
+                archive = work / "archive.zip"
+                if not archive.exists():
+                    fetch(session, source.url, archive, None, bar)
+                unpack(archive, work, source.folders)
+                archive.unlink()
         if wrong := wrong_files(work, name):
             raise UserError(
                 f"{len(wrong)} files from {source.url} are not those this package knows (first: "
@@ -206,9 +198,9 @@ def get(name: str, source: Source, root: Path) -> Path:
     return final
 
 
-def _fetch_files(session: requests.Session, name: str, source: Source, work: Path, bar) -> None:
+def _fetch_files(session: requests.Session, sums: dict[str, str], source: Source, work: Path, bar):
     theirs = {mine: place for place, mine in source.folders.items()}
-    for path, checksum in known(name).items():
+    for path, checksum in sums.items():
         target = work / path
         if target.is_file() and sha256_file(target) == checksum:
             bar.update(target.stat().st_size)
@@ -216,11 +208,3 @@ def _fetch_files(session: requests.Session, name: str, source: Source, work: Pat
         target.parent.mkdir(parents=True, exist_ok=True)
         folder, file = path.rsplit("/", 1)
         fetch(session, f"{source.url}{theirs[folder]}/{file}", target, checksum, bar)
-
-
-def _fetch_archive(session: requests.Session, name: str, source: Source, work: Path, bar) -> None:
-    archive = work / "archive.zip"
-    if not archive.exists():
-        fetch(session, source.url, archive, None, bar)
-    unpack(archive, work, source.folders)
-    archive.unlink()

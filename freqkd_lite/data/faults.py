@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from freqkd_lite.errors import UserError
+from freqkd_lite.errors import UserError, plain
 
 LEFT_OUT = "left out"
 
@@ -51,16 +51,18 @@ class Ledger:
         self.repairs: list[str] = []
 
     def fault(self, kind: str, file: Path, sentence: str) -> None:
-        if not self.collect:
+        with self.watch(kind, file):
             raise UserError(sentence)
-        self.problems.append(Problem(kind, Path(file), sentence))
+
+    def repaired(self, sentence: str) -> None:
+        self.repairs.append(plain(sentence))
 
     def repairable(
         self, kind: str, file: Path, wrong: str, remedy: str, done: str = LEFT_OUT
     ) -> None:
         """A fault that can be repaired: what is `wrong`, and what is `done` in a repair."""
         if self.repair:
-            self.repairs.append(f"{wrong}: {done}")
+            self.repaired(f"{wrong}: {done}")
         else:
             self.fault(kind, file, f"{wrong}: {remedy}, or set repair=True ({done}).")
 

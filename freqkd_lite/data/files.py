@@ -1,7 +1,7 @@
 """Sets of pairs in files: found, inspected before use, read one by one.
 
 All that can be seen without decoding a picture (counterparts, sizes, boxes, splits) is checked when
-a set is loaded, so that a run of hours does not end at a bad file; `survey` lists all faults.
+a set is loaded, so that a run of hours does not end at a bad file; `check.check` lists all faults.
 """
 
 from __future__ import annotations
@@ -16,16 +16,8 @@ from torch import Tensor
 from torchvision import tv_tensors
 
 from freqkd_lite.data.annotations import Annotations
-from freqkd_lite.data.base import (
-    REGISTRY,
-    Pair,
-    PairSet,
-    at_size,
-    centre_window,
-    crop_boxes,
-    find_set,
-)
-from freqkd_lite.data.faults import Ledger, Problem
+from freqkd_lite.data.base import Pair, PairSet, at_size, centre_window, crop_boxes
+from freqkd_lite.data.faults import Ledger
 from freqkd_lite.data.images import STRETCHED, image_header, read_image
 from freqkd_lite.data.matching import Record
 from freqkd_lite.errors import UserError, invalid, unknown
@@ -84,17 +76,16 @@ def look_at(record: Record, boxes: Annotations | None, ledger: Ledger) -> Inspec
         found = Inspected(*image_header(record.infrared))
     if record.visible is not None:
         with ledger.watch("unreadable", record.visible):
-            height, width = image_header(record.visible)[0]
-            if found and found.size != (height, width):
+            size = image_header(record.visible)[0]
+            if found and found.size != size:
                 text = (
-                    f"{record.visible} has {height}x{width} pixels (height x width) and "
+                    f"{record.visible} has {size[0]}x{size[1]} pixels (height x width) and "
                     f"{record.infrared} {found.size[0]}x{found.size[1]}: a pair must be aligned "
                     "and of one size, so resample one of them."
                 )
                 ledger.fault("different sizes", record.infrared, text)
     if found and boxes:
-        rows = boxes.read(record.name, found.size, ledger)
-        found.boxes, found.labels = boxes.settle(rows, found.size, ledger)
+        found.boxes, found.labels = boxes.boxes(record.name, found.size, ledger)
     return found
 
 
@@ -120,7 +111,7 @@ class FilePairs(PairSet):
         self.has = type(self).has & {kind for kind, source in given.items() if source}
         self.classes = collection.boxes.classes if collection.boxes else ()
         if collection.boxes:
-            self._count_crops()
+            self._count_crops(ledger)
         notes = [self.note, collection.note]
         if deep := sum(seen.deep for seen in self._seen):
             notes.append(f"{deep} of {len(self)} infrared: {STRETCHED}")
@@ -131,18 +122,17 @@ class FilePairs(PairSet):
         """Find the files; report to the ledger what is wrong with them."""
         raise NotImplementedError
 
-    def _count_crops(self) -> None:
-        gone = cut = 0
+    def _count_crops(self, ledger: Ledger) -> None:
+        gone = cut = total = 0
         for seen in self._seen:
             window = centre_window(seen.size, self.size)
             boxes, stays = crop_boxes(seen.boxes, window)
             whole = (boxes[:, 2:] - boxes[:, :2] == seen.boxes[:, 2:] - seen.boxes[:, :2]).all(1)
             gone, cut = gone + int((~stays).sum()), cut + int((stays & ~whole).sum())
+            total += len(boxes)
         if gone or cut:
-            self.repairs.append(
-                f"The centre crop to the aspect of size={self.size} leaves out {gone} boxes and "
-                f"cuts {cut} of {sum(len(seen.boxes) for seen in self._seen)}."
-            )
+            text = f"The centre crop to the aspect of size={self.size} leaves out {gone} boxes and"
+            ledger.repaired(f"{text} cuts {cut} of {total}.")
 
     def __getitem__(self, index: int) -> Pair:
         record, seen = self.records[index], self._seen[index]
@@ -176,33 +166,3 @@ def checksum(path: Path) -> str:
     """The SHA-256 of a file's content; computed once in a process while size and time stay."""
     stat = path.stat()
     return _checksum(path, stat.st_size, stat.st_mtime_ns)
-
-
-@dataclass
-class Survey:
-    """The collection, what was seen of each record by name, every problem and repair."""
-
-    name: str
-    collection: Collection
-    inspected: dict[str, Inspected]
-    problems: list[Problem]
-    repairs: list[str]
-
-
-def survey(name: str, root: str | Path | None = None, **options: object) -> Survey:
-    """List what is wrong with a whole set, instead of raising the first fault; see `check.check`,
-    which also decodes the pictures. `UserError` only for an unknown name or option."""
-    kind = find_set(name)
-    if not issubclass(kind, FilePairs):
-        raise unknown("data set in files", name, [n for n in REGISTRY if n != "scenes"])
-    checked = kind.Options.of(name, options)
-    ledger = Ledger(collect=True, repair=checked.repair)
-    collection = Collection([], {})
-    with ledger.watch("no data", Path(root or name)):
-        collection = kind.collect(root, ledger, checked)
-    seen = {}
-    for record in collection.records:
-        if found := look_at(record, collection.boxes, ledger):
-            seen[record.name] = found
-    problems = list(dict.fromkeys(ledger.problems))
-    return Survey(name, collection, seen, problems, ledger.repairs)

@@ -6,12 +6,14 @@ Infrared becomes one grey channel: of a picture in false colours that is the lum
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import torch
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, TiffImagePlugin, UnidentifiedImageError
 from torch import Tensor
 from torchvision.transforms import v2
 
@@ -24,11 +26,21 @@ STRETCHED = (
     f"{PERCENTILES[1]} percentile, so that absolute temperatures are lost."
 )
 _DEEP = ("I", "F")  # how the names of Pillow's modes of more than 8 bits a channel begin
+_FLOAT = (3,)  # TIFF's SampleFormat
+# Floats that Pillow's table of TIFFs lacks: those of 64 bits, and those of 16, which have no mode
+# of their own and are read as integers of the same bits.
+for _start, _order in ((b"II", ""), (b"MM", "B")):
+    for _photometric in (0, 1):
+        _kind = (_start, _photometric, _FLOAT, 1)
+        TiffImagePlugin.OPEN_INFO[*_kind, (16,), ()] = (f"I;16{_order}", f"I;16{_order}")
+        TiffImagePlugin.OPEN_INFO[*_kind, (64,), ()] = ("F", f"F;64{_order}F")
 
 
 def _unreadable(path: Path, error: Exception) -> UserError:
     if isinstance(error, FileNotFoundError):
         return UserError(f"{path} is missing: put the file there or take its name off the lists.")
+    if isinstance(error, Image.DecompressionBombError | MemoryError):
+        return UserError(f"{path} is too large to be opened: scale or cut it and its counterpart.")
     if isinstance(error, PermissionError | IsADirectoryError):
         why = error.strerror.lower()
     elif path.stat().st_size == 0:
@@ -37,28 +49,44 @@ def _unreadable(path: Path, error: Exception) -> UserError:
         why = "its content is in no known image format, whatever its name says"
     else:
         why = f"it is cut off or damaged ({str(error).rstrip('.') or type(error).__name__})"
-    why = " ".join(why.split())
     return UserError(
-        f"{path} can't be read as an image, {why}: replace the file or take it out with its "
-        "counterpart."
+        f"{path} can't be read as an image, {' '.join(why.split())}: replace the file or take it "
+        "out with its counterpart."
     )
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    """The file, not yet decoded; whatever goes wrong with it is a `UserError`."""
+    try:
+        # A stream, since Pillow maps a file given by name into memory, and then mixes up the rows
+        # of a turned TIFF.
+        with path.open("rb") as stream, Image.open(stream) as image:
+            yield image
+    except Exception as error:  # Pillow's decoders raise all kinds for broken bytes
+        raise _unreadable(path, error) from error
 
 
 def read_image(path: Path, modality: Literal["visible", "infrared"]) -> Tensor:
     """An image file as float32 (3, H, W) in [0, 1]; infrared is one channel three times over.
 
     8 bits are divided by 255; more than 8 are stretched (see `STRETCHED`). Raises `UserError` that
-    names the file where it is missing, empty, cut off or no image.
+    names the file where it is missing, empty, cut off, too large or no image.
     """
-    try:
-        with Image.open(path) as opened:
-            image = ImageOps.exif_transpose(opened)
-            if not image.mode.startswith(_DEEP):
-                image = image.convert("RGB").convert("RGB" if modality == "visible" else "L")
-            pixels = np.array(image)
-    except Exception as error:  # Pillow's decoders raise all kinds for broken bytes
-        raise _unreadable(path, error) from error
-    planes = torch.from_numpy(_stretch(pixels, path) if image.mode.startswith(_DEEP) else pixels)
+    with _opened(path) as opened:
+        tags = getattr(opened, "tag_v2", {})
+        of_floats = tags.get(TiffImagePlugin.SAMPLEFORMAT) == _FLOAT
+        if of_floats and opened.tile[0][0] == "libtiff":  # which puts the bytes in order itself
+            mode, *rest = opened.tile[0].args
+            opened.tile = [opened.tile[0]._replace(args=(mode.replace("BF", "NF"), *rest))]
+        image = ImageOps.exif_transpose(opened)
+        deep = image.mode.startswith(_DEEP)
+        if not deep:
+            image = image.convert("RGB").convert("RGB" if modality == "visible" else "L")
+        pixels = np.array(image)
+    if of_floats and pixels.itemsize == 2:
+        pixels = pixels.view(pixels.dtype.str.replace("u", "f")).astype(np.float32)
+    planes = torch.from_numpy(_stretch(pixels, path) if deep else pixels)
     planes = planes.expand(3, -1, -1) if planes.ndim == 2 else planes.permute(2, 0, 1)
     return v2.functional.to_dtype(planes.contiguous(), torch.float32, scale=True)
 
@@ -74,11 +102,10 @@ def _stretch(pixels: np.ndarray, path: Path) -> np.ndarray:
 def image_header(path: Path) -> tuple[tuple[int, int], bool]:
     """(height, width) in pixels after EXIF orientation, and whether the picture has more than 8
     bits, without decoding it. Errors as `read_image`."""
-    try:
-        with Image.open(path) as image:
-            width, height = image.size
-            turned = image.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
-            deep = image.mode.startswith(_DEEP)
-    except Exception as error:
-        raise _unreadable(path, error) from error
-    return ((width, height) if turned else (height, width)), deep
+    with _opened(path) as image:
+        # The size as stored: of a TIFF Pillow may give the upright one.
+        tags = getattr(image, "tag_v2", {})
+        width = tags.get(TiffImagePlugin.IMAGEWIDTH, image.width)
+        height = tags.get(TiffImagePlugin.IMAGELENGTH, image.height)
+        turned = image.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
+        return ((width, height) if turned else (height, width)), image.mode.startswith(_DEEP)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from freqkd_lite.data.faults import Ledger, read_json, read_text
 from freqkd_lite.data.images import SUFFIXES
-from freqkd_lite.errors import UserError
+from freqkd_lite.errors import UserError, plain
 from freqkd_lite.store import sha256
 
 # Parts of file names for the spectrum and not the scene: "0001_rgb" and "0001_thermal" match.
@@ -29,8 +30,9 @@ class Record:
 
 
 def name_of(file: str) -> str:
-    """The name of a picture by the file's path inside its folder: no suffix, no spectrum."""
-    path = PurePosixPath(file)
+    """The name of a picture by the file's path inside its folder: no suffix, no spectrum, and one
+    way to write an accent or a byte that is no UTF-8."""
+    path = PurePosixPath(unicodedata.normalize("NFC", plain(file)))
     stem = str(path.with_suffix("") if path.suffix.lower() in SUFFIXES else path)
     return _AFFIX.sub("", stem) or stem
 
@@ -73,7 +75,7 @@ def match(
     for side, other, folder in ((seen, warm, infrared), (warm, seen, visible)):
         for name in sorted(side.keys() - other.keys()):
             if unpaired == "skip":
-                ledger.repairs.append(f"{side[name]} has no counterpart: left out.")
+                ledger.repaired(f"{side[name]} has no counterpart: left out.")
                 skipped.append(name)
                 continue
             text = (
@@ -90,7 +92,10 @@ def _by_name(folder: Path, ledger: Ledger) -> dict[str, Path]:
     for path in list_images(folder):
         name = name_of(path.relative_to(folder).as_posix())
         if name in files:
-            text = f"{path} and {files[name]} are both called {name!r}: rename or remove one."
+            both = f"{path} and {files[name]}"
+            if not both.isascii():  # accents written in two ways look alike
+                both += f" ({path.name!a} and {files[name].name!a})"
+            text = f"{both} are both called {name!r}: rename or remove one."
             ledger.fault("listed twice", path, text)
         files.setdefault(name, path)
     return files
@@ -145,7 +150,7 @@ def read_splits(source: Path, names: Names, ledger: Ledger) -> dict[str, list[st
                 home[name] = split
     if unused := [name for name in names.used if name not in home]:
         text = f"{len(unused)} pictures stand in no list of {source}, only in the split 'all'"
-        ledger.repairs.append(f"{text}: {', '.join(unused)}.")
+        ledger.repaired(f"{text}: {', '.join(unused)}.")
     kept = [name for name in home if name not in names.skipped]
     return {split: [name for name in kept if home[name] == split] for split in lists}
 

@@ -96,7 +96,7 @@ class HitUav(Published):
 
     @classmethod
     def read(cls, home: Path, ledger: Ledger, options: Options) -> Collection:
-        parts = [part for part in ("train", "val", "test") if (home / part).is_dir()]
+        parts = [part for part in ("train", "val", "test") if (home / part).is_dir()] or ["train"]
         records = []
         for part in parts:
             found, _ = match(None, home / part, ledger, options.unpaired)

@@ -125,7 +125,7 @@ class ReportPage:
         if path.is_dir():
             raise UserError(f"{path} is a folder: name a file such as {path / 'report.html'}.")
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, html.encode())
+        write_whole(path, html.encode(errors="backslashreplace"))
         return path
 
 

@@ -33,7 +33,7 @@ COLOURS = {  # of Okabe and Ito
 
 def answer(report: Report) -> str:
     """The first line: whether the set can be used."""
-    paired = report.survey.collection.records[0].visible is not None
+    paired = report.collection.records[0].visible is not None
     what = f"{report.total} {'pairs' if paired else 'infrared images without visible ones'}"
     if len(report.names) < report.total:
         what += f", {len(report.names)} of them looked at"
@@ -112,7 +112,7 @@ def _lists(report: Report) -> dict[str, list[str]]:
     for problem in report.problems:
         kinds.setdefault(problem.kind, []).append(problem.sentence)
     return kinds | {
-        "repaired or left out": report.survey.repairs,
+        "repaired or left out": report.repairs,
         "copies": [f"{two} is a copy of {one}." for one, two in report.identical],
         "near copies": [
             f"{near.first} ({near.splits[0]}) and {near.second} ({near.splits[1]}) differ in "
@@ -137,14 +137,14 @@ def as_text(report: Report) -> str:
 
 def write_page(report: Report, path: str | Path) -> Path:
     """The report as one HTML page with a contact sheet; returns its path."""
-    page = ReportPage(f"The data set {report.survey.name}", f"{answer(report)}.")
+    page = ReportPage(f"The data set {report.name}", f"{answer(report)}.")
     page.bullets(notices(report))
     page.section("Numbers")
     page.table(("what", "found"), facts(report))
     page.section("Contact sheet")
     count = len(report.names)
     names = [report.names[k] for k in spread(count, min(SHEET, count))]
-    names = [name for name in names if name in report.survey.inspected]
+    names = [name for name in names if name in report.inspected]
     colours = [f"{name} {colour_name(k)}" for k, name in enumerate(report.labels or ())]
     key = f" Boxes: {', '.join(colours)}." if colours else ""
     page.text(f"{len(names)} of {len(report.names)}, evenly spread.{key}")
@@ -160,8 +160,8 @@ def write_page(report: Report, path: str | Path) -> Path:
 
 def sample(report: Report, name: str) -> tuple[str, list[tuple[bytes, str]]]:
     """A row of the contact sheet: a caption, and JPEG pictures with their descriptions."""
-    seen, shift = report.survey.inspected[name], report.offsets.get(name)
-    record = next(r for r in report.survey.collection.records if r.name == name)
+    seen, shift = report.inspected[name], report.offsets.get(name)
+    record = next(r for r in report.collection.records if r.name == name)
     inside = ""
     if report.labels is not None:
         counts = Counter(report.labels[k] for k in seen.labels.tolist())
@@ -209,4 +209,4 @@ def _methods(report: Report) -> list[str]:
             "(parallax). Noise: half the difference of the shifts of a chessboard's white and "
             f"black fields; noise alone passes {BEYOND:.1f} times its median in 5 % of pairs."
         )
-    return lines + list(filter(None, [report.survey.collection.note]))
+    return lines + list(filter(None, [report.collection.note]))

@@ -68,7 +68,7 @@ def read(path, classes=CLASSES, size=SIZE, **options):
     found = open_boxes(path, Names(["a"]), classes, ledger)
     if found is None:
         return [], ledger
-    boxes, labels = found.settle(found.read("a", size, ledger), size, ledger)
+    boxes, labels = found.boxes("a", size, ledger)
     return [(k, tuple(box)) for k, box in zip(labels.tolist(), boxes.tolist(), strict=True)], ledger
 
 
@@ -175,7 +175,7 @@ FAULTS = [  # how it is written, kind of fault, place, boxes left after a repair
     (text("a.txt", "0 .5 .5 -.1 .5"), AREA, "a.txt, line 1:", 0),
     (text("a.txt", "0 0 .5 .2 .5"), OUT, "line 1: the box -64 120 64 360 ", 1),
     (text("a.txt", "0 2 .5 .2 .5"), OUT, "a.txt, line 1:", 0),
-    (text("b.txt", "0 .5 .5 .5 .5"), ABSENT, "b.txt", 0),
+    (lambda f: text("b.txt", "")(f) and text("a.txt", "")(f), ABSENT, "b.txt", 0),
     (text("a.xml", ""), BAD, "a.xml", None),
     (text("a.xml", "<annotation>"), BAD, "a.xml", None),
     (text("a.xml", "<html/>"), BAD, "a.xml", None),
@@ -185,14 +185,18 @@ FAULTS = [  # how it is written, kind of fault, place, boxes left after a repair
     (voc(thing(5, 2, 3, 4)), AREA, "a.xml, object 1:", 0),
     (voc(thing(1, 2, 641, 4)), OUT, "a.xml, object 1: the box 1 2 641 4 ", 1),
     (voc("<size><width>1</width><height>2</height></size>"), SIZES, "a.xml: .* 2x1 ", None),
+    (voc(f"<size><width>64</width></size>{thing(1, 2, 641, 4)}"), SIZES, r" \?x64 ", None),
     (text("b.json", "{"), BAD, "b.json", None),
     (text("b.json", "[1]"), BAD, "b.json", None),
     (coco(images=lambda v: None), BAD, "boxes.json: images=", None),
     (coco(images=lambda v: v * 2), TWICE, "images.1:", None),
     (coco(images=lambda v: [*v, {**v[0], "id": 7}]), TWICE, "images.1:", None),
-    (coco(images=first(height=9)), SIZES, "image 'a': .* 9x640 ", None),
+    (coco(images=first(height=9), annotations=first(bbox=[1, 2, 900, 3])), SIZES, " 9x640 ", None),
+    (coco(images=first(width=9, height=None)), SIZES, r"image 'a': .* \?x9 ", None),
+    (coco(categories=lambda v: [*v, {**v[0], "name": "z"}]), TWICE, "categories.3: .* 10 ", None),
     (coco(images=lambda v: [*v, {"id": 7, "file_name": "z/none.png"}]), ABSENT, "images.1:", 1),
     (coco(annotations=first(bbox=[1, 2, 3])), BAD, "annotations.0.bbox.3", None),
+    (coco(annotations=first(bbox={"x": 1})), BAD, "annotations.0.bbox=", None),
     (coco(annotations=first(bbox=[1, 2, 3, 10**400])), BAD, "annotations.0.bbox.3=", None),
     (coco(annotations=first(image_id=6)), ABSENT, "annotations.0:", 0),
     (coco(annotations=first(category_id=6)), CLASS, "annotations.0:", 0),
@@ -209,7 +213,7 @@ def test_a_fault_is_named_and_repaired_only_on_demand(tmp_path, write, kind, pla
         read(path)
     assert "\n" not in str(caught.value) and str(tmp_path) in str(caught.value)
     _, ledger = read(path, collect=True)
-    assert (kind, str(caught.value)) in [(p.kind, p.sentence) for p in ledger.problems]
+    assert [(p.kind, p.sentence) for p in ledger.problems] == [(kind, str(caught.value))]
     if left is None:
         with pytest.raises(UserError):
             read(path, repair=True)
@@ -235,11 +239,11 @@ def test_a_picture_without_annotation_is_refused_or_read_as_empty(tmp_path):
     for name in ("a", "b"):
         (tmp_path / f"{name}.txt").write_text("")
     found = open_boxes(tmp_path, Names(["a", "b", "c"]), None, ledger)
-    assert found.classes == ("person",) and found.read("a", SIZE, ledger) == []
+    assert found.classes == ("person",) and len(found.boxes("a", SIZE, ledger)[1]) == 0
     with pytest.raises(UserError, match="c.txt .*repair=True"):
-        found.read("c", SIZE, ledger)
+        found.boxes("c", SIZE, ledger)
     ledger.repair = True
-    assert found.read("c", SIZE, ledger) == []
+    assert len(found.boxes("c", SIZE, ledger)[1]) == 0
     assert len(ledger.repairs) == 1 and str(tmp_path / "c.txt") in ledger.repairs[0]
 
 
@@ -299,6 +303,36 @@ def test_annotations_with_endings_in_capitals_are_read(tmp_path, write, suffix):
 
 def test_coco_classes_come_in_the_order_of_their_ids_unless_given(tmp_path):
     path = write_coco(tmp_path, [(0, (1.0, 2.0, 3.0, 4.0))])
-    found, _ = read(path, classes=None)  # ids 8, 9, 10: the reverse of CLASSES
-    assert found[0][0] == 2
+    assert read(path, classes=None)[0][0][0] == 2  # ids 8, 9, 10: the reverse of CLASSES
     assert open_boxes(path, Names(["a"]), None, Ledger()).classes == CLASSES[::-1]
+
+
+@pytest.mark.parametrize(
+    ("categories", "boxes_of", "classes", "told"),
+    [
+        # Roboflow's root: no boxes, and named by the others; COCO's person is its own supercategory
+        (["things none", "car things", "person person"], [1], "car person", "'things'"),
+        (["things none", "car things"], [0, 1], "things car", None),
+        (["car none", "van none"], [0], "car van", None),  # a class may lack boxes
+        (["car x", "van x", "car y"], [0, 2], "car van", "0 are both called 'car'"),
+    ],
+)
+def test_a_root_category_is_no_class_and_two_of_one_name_are_one(
+    tmp_path, categories, boxes_of, classes, told
+):
+    path = write_coco(tmp_path, [])
+    content = json.loads(path.read_text())
+    content["categories"] = [
+        dict(zip(("id", "name", "supercategory"), (k, *text.split()), strict=True))
+        for k, text in enumerate(categories)
+    ]
+    content["annotations"] = [
+        {"image_id": 5, "category_id": k, "bbox": [1, 2, 3, 4]} for k in boxes_of
+    ]
+    path.write_text(json.dumps(content))
+    ledger = Ledger()
+    found = open_boxes(path, Names(["a"]), None, ledger)
+    assert " ".join(found.classes) == classes
+    assert [told in line for line in ledger.repairs] == ([True] if told else [])
+    _, labels = found.boxes("a", SIZE, ledger)
+    assert [found.classes[k] for k in labels] == [categories[k].split()[0] for k in boxes_of]

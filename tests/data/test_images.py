@@ -1,5 +1,8 @@
 """Reading pictures: values worked by hand, whatever the file's format; broken files are named."""
 
+import struct
+import zlib
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -25,66 +28,101 @@ def test_grey_of_8_bits_is_divided_by_255_and_stands_in_three_channels(tmp_path,
         assert plane.numpy() == pytest.approx(GREY / 255)
 
 
-def test_colour_stays_colour_in_visible_and_becomes_its_luma_in_infrared(tmp_path):
-    file = save(tmp_path / "a.png", np.full((2, 2, 3), (255, 0, 0), dtype=np.uint8))
-    assert read_image(file, "visible")[:, 0, 0].tolist() == [1, 0, 0]
-    # ITU-R 601: 0.299 of red; Pillow rounds to 8 bits
-    assert read_image(file, "infrared")[:, 1, 1].tolist() == pytest.approx([76 / 255] * 3)
-
-
-def test_a_palette_is_looked_up_and_transparency_is_ignored(tmp_path):
+def test_colour_stays_in_visible_and_becomes_its_luma_in_infrared_and_transparency_is_ignored(
+    tmp_path,
+):
+    file = save(tmp_path / "a.png", np.full((2, 2, 4), (255, 0, 51, 7), dtype=np.uint8))
+    assert read_image(file, "visible")[:, 0, 0].tolist() == pytest.approx([1, 0, 0.2])
+    # ITU-R 601: 0.299 of red and 0.114 of blue; Pillow rounds to 8 bits
+    assert read_image(file, "infrared")[:, 1, 1].tolist() == pytest.approx([82 / 255] * 3)
     palette = Image.fromarray(np.array([[0, 1]], dtype=np.uint8), mode="P")
     palette.putpalette([10, 20, 30, 255, 0, 51])
     palette.save(tmp_path / "p.png", transparency=1)
-    assert read_image(tmp_path / "p.png", "visible")[:, 0].T.tolist() == [
-        pytest.approx([10 / 255, 20 / 255, 30 / 255]),
-        pytest.approx([1, 0, 0.2]),
-    ]
-    half = save(tmp_path / "a.png", np.full((1, 1, 4), (255, 51, 0, 7), dtype=np.uint8))
-    assert read_image(half, "visible").flatten().tolist() == pytest.approx([1, 0.2, 0])
+    found = read_image(tmp_path / "p.png", "visible")[:, 0].T.numpy()
+    assert found == pytest.approx(np.array([[10 / 255, 20 / 255, 30 / 255], [1, 0, 0.2]]))
 
 
-@pytest.mark.parametrize(
-    ("suffix", "kind"), [("png", np.uint16), ("tif", np.uint16), ("tif", np.float32)]
-)
-def test_more_than_8_bits_are_stretched_from_percentile_to_percentile(tmp_path, suffix, kind):
-    # 1001 values 29000, 29001, ..., 30000: percentiles 0.5 and 99.5 are 29005 and 29995
-    ramp = np.arange(29000, 30001).astype(kind)[None]
-    file = save(tmp_path / f"a.{suffix}", ramp)
-    plane = read_image(file, "infrared")[2, 0].numpy()
-    assert plane[[0, 5, 500, 995, 1000]] == pytest.approx([0, 0, 0.5, 1, 1], abs=1e-4)
-    assert plane[252] == pytest.approx((29252 - 29005) / 990, abs=1e-4)
-    assert image_header(file) == ((1, 1001), True)
+def write_tiff(path, array, order="<", packed=False, orientation=1):
+    """A TIFF of one strip after the standard (Adobe, TIFF 6.0), for Pillow writes not all kinds."""
+    strip = array.astype(array.dtype.newbyteorder(order)).tobytes()
+    strip = zlib.compress(strip) if packed else strip
+    strip += b"\0" * (len(strip) % 2)
+    (height, width), (kind, size) = array.shape, (array.dtype.kind, array.dtype.itemsize)
+    tags = {256: width, 257: height, 258: 8 * size, 259: 8 if packed else 1, 262: 1, 273: 8}
+    tags |= {274: orientation, 277: 1, 278: height, 279: len(strip), 339: 3 if kind == "f" else 1}
+    entries = [struct.pack(f"{order}HHII", tag, 4, 1, value) for tag, value in tags.items()]
+    head = (b"II" if order == "<" else b"MM") + struct.pack(f"{order}HI", 42, 8 + len(strip))
+    count = struct.pack(f"{order}H", len(tags))
+    path.write_bytes(b"".join([head, strip, count, *entries, b"\0" * 4]))
+    return path
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("order", "<>")
+@pytest.mark.parametrize("kind", ["u2", "f2", "f4", "f8"])
+def test_more_than_8_bits_are_stretched_from_percentile_to_percentile(
+    tmp_path, kind, order, packed
+):
+    # 1001 values 500, 501, ..., 1500: percentiles 0.5 and 99.5 are 505 and 1495
+    ramp = np.arange(500, 1501).astype(kind)[None]
+    files = [write_tiff(tmp_path / "a.tif", ramp, order, packed)]
+    files += [save(tmp_path / "a.png", ramp)] if kind == "u2" else []
+    for file in files:
+        plane = read_image(file, "infrared")[2, 0].numpy()
+        assert plane[[0, 5, 500, 995, 1000]] == pytest.approx([0, 0, 0.5, 1, 1], abs=1e-4)
+        assert plane[252] == pytest.approx((752 - 505) / 990, abs=1e-4)
+        assert image_header(file) == ((1, 1001), True)
 
 
 def test_an_even_16_bit_picture_is_black_and_one_with_nan_is_refused(tmp_path):
     even = save(tmp_path / "even.png", np.full((3, 4), 30000, dtype=np.uint16))
     assert read_image(even, "infrared").abs().max() == 0
-    broken = save(tmp_path / "nan.tif", np.array([[1, np.nan]], dtype=np.float32))
-    with pytest.raises(UserError, match="nan.tif"):
-        read_image(broken, "infrared")
+    for kind in ("f2", "f4", "f8"):
+        broken = write_tiff(tmp_path / "nan.tif", np.array([[1, np.nan]], dtype=kind))
+        with pytest.raises(UserError, match="nan.tif"):
+            read_image(broken, "infrared")
 
 
-@pytest.mark.parametrize("array", [GREY, GREY.astype(np.uint16) * 100], ids=["8 bit", "16 bit"])
-@pytest.mark.parametrize(
-    ("orientation", "upright"),
-    [
-        (2, lambda a: a[:, ::-1]),
-        (3, lambda a: a[::-1, ::-1]),
-        (4, lambda a: a[::-1]),
-        (5, lambda a: a.T),
-        (6, lambda a: np.rot90(a, -1)),
-        (7, lambda a: a[::-1, ::-1].T),
-        (8, lambda a: np.rot90(a)),
-    ],
-)
-def test_exif_orientation_turns_the_picture_and_its_size(tmp_path, array, orientation, upright):
+UPRIGHT = {
+    2: lambda a: a[:, ::-1],
+    3: lambda a: a[::-1, ::-1],
+    4: lambda a: a[::-1],
+    5: lambda a: a.T,
+    6: lambda a: np.rot90(a, -1),
+    7: lambda a: a[::-1, ::-1].T,
+    8: lambda a: np.rot90(a),
+}
+
+
+@pytest.mark.parametrize("orientation", UPRIGHT)
+@pytest.mark.parametrize("kind", ["u1", "u2", "f2", "f4", "f8"])
+def test_orientation_turns_the_picture_and_its_size_in_any_format(tmp_path, kind, orientation):
+    array = (GREY / 3).astype(kind)
     exif = Image.Exif()
     exif[0x0112] = orientation
-    file = save(tmp_path / "a.png", array, exif=exif)
-    want = read_image(save(tmp_path / "b.png", upright(array).copy()), "infrared")
-    assert (read_image(file, "infrared") == want).all()
-    assert image_header(file)[0] == tuple(want.shape[1:])
+    files = [
+        write_tiff(tmp_path / f"{packed}.tif", array, "<", packed, orientation)
+        for packed in (False, True)
+    ]
+    if kind[0] == "u":
+        files.append(save(tmp_path / "a.png", array, exif=exif))
+        files.append(save(tmp_path / "a.tif", array, exif=exif))
+    upright = write_tiff(tmp_path / "upright.tif", UPRIGHT[orientation](array))
+    want = read_image(upright, "infrared")
+    for file in files:
+        assert (read_image(file, "infrared") == want).all()
+        assert image_header(file)[0] == tuple(want.shape[1:])
+
+
+def test_a_jpeg_is_turned_too(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    steps = np.repeat(np.repeat(GREY, 16, 0), 16, 1)
+    file = save(tmp_path / "a.jpg", steps, exif=exif, quality=100)
+    assert read_image(file, "visible")[0].numpy() == pytest.approx(
+        np.rot90(steps, -1) / 255, abs=0.02
+    )
+    assert image_header(file)[0] == (48, 32)
 
 
 @pytest.mark.parametrize(
@@ -92,7 +130,9 @@ def test_exif_orientation_turns_the_picture_and_its_size(tmp_path, array, orient
     [
         (b"", r"empty \(0 bytes\)"),
         (b"no picture at all", "no known image format"),
-        ("cut", r"cut off or damaged"),
+        ("cut", "cut off or damaged"),
+        (None, "missing"),
+        ("folder", "directory"),
     ],
 )
 def test_a_broken_picture_is_named_with_its_remedy(tmp_path, content, why):
@@ -100,18 +140,21 @@ def test_a_broken_picture_is_named_with_its_remedy(tmp_path, content, why):
     if content == "cut":
         noise = np.random.default_rng(0).integers(0, 255, (50, 50), dtype=np.uint8)
         content = save(tmp_path / "whole.png", noise).read_bytes()[:1500]
-    file.write_bytes(content)
+    if content == "folder":
+        file.mkdir()
+    elif content is not None:
+        file.write_bytes(content)
     with pytest.raises(UserError, match=f"bad.png .*{why}") as e:
         read_image(file, "visible")
     assert "\n" not in str(e.value)
 
 
-def test_an_absent_picture_and_a_folder_are_named(tmp_path):
-    with pytest.raises(UserError, match="a.png"):
-        read_image(tmp_path / "a.png", "visible")
-    (tmp_path / "b.png").mkdir()
-    with pytest.raises(UserError, match="b.png .*directory"):
-        image_header(tmp_path / "b.png")
+def test_a_picture_too_large_to_open_is_not_called_damaged(tmp_path, monkeypatch):
+    file = save(tmp_path / "a.png", np.zeros((20, 30), dtype=np.uint8))
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 299)  # Pillow refuses more than twice that
+    for read in (image_header, lambda path: read_image(path, "visible")):
+        with pytest.raises(UserError, match="a.png is too large"):
+            read(file)
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow warns before it gives up
