@@ -11,7 +11,7 @@ import torch
 
 from freqkd_lite import data
 from freqkd_lite.data.base import Pair, PairSet
-from freqkd_lite.distil import distil, settings_from
+from freqkd_lite.distil import Run, distil, settings_from
 from freqkd_lite.errors import Interrupted, UserError
 
 torch.set_num_threads(1)  # before any operation: a fork that inherits OpenMP's threads can hang
@@ -55,6 +55,11 @@ VIT = dict(
 CNN = VIT | dict(teacher="test_resnet", blocks=(2, 3), lora_rank=0)
 
 
+def run(folder: Path, **values) -> Run:
+    """A distillation in this process."""
+    return distil(settings_from(**values), folder, progress=False)
+
+
 class Events:
     """Kills this process before the `last`th change to files below `folder`; counts them."""
 
@@ -80,7 +85,7 @@ def child(values: dict, folder: Path, out: Path, last: int = 0) -> None:
     events = Events(folder, last)
     status = 0
     try:
-        distil(settings_from(**values), folder, progress=False)
+        run(folder, **values)
     except (UserError, Interrupted) as error:
         print(f"{type(error).__name__}: {error}")
         status = 130 if isinstance(error, Interrupted) else 2

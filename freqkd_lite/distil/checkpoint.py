@@ -6,54 +6,42 @@ the random numbers. The order of the data follows from the seed and the step.
 
 from __future__ import annotations
 
-import json
+import io
 import os
 import time
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor, nn
 
-from freqkd_lite.features import sha256_state
 from freqkd_lite.store import sha256, write_whole
 
-SCHEMA = "freqkd-checkpoint/1"
 PAUSE = 20.0  # seconds of training that a kill may cost
 SHARE = 0.02  # of the time may go into checkpoints
 
 
 class Refused(ValueError):
-    """Why a file of tensors is not used."""
+    """Why a file is not used."""
 
 
-def seal(tensors: dict[str, Tensor], about: dict[str, str]) -> str:
-    """A checksum of everything in a file: tensors and metadata."""
-    return sha256(json.dumps([sha256_state(tensors), about], sort_keys=True))
+def save_sealed(path: Path, content: dict, durable: bool = True) -> None:
+    """Tensors and plain values behind their own SHA-256 in a file, whole or not at all."""
+    stream = io.BytesIO()
+    torch.save(content, stream)
+    stored = stream.getvalue()
+    write_whole(path, bytes.fromhex(sha256(stored)) + stored, durable)
 
 
-def save_tensors(
-    path: Path, tensors: dict[str, Tensor], durable: bool = True, **about: str
-) -> None:
-    """A safetensors file with its own checksum and `about` as metadata, whole or not at all."""
-    tensors = {name: value.detach().contiguous() for name, value in tensors.items()}
-    write_whole(path, save(tensors, about | {"sha256": seal(tensors, about)}), durable)
-
-
-def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Tensors, memory-mapped, and metadata; `Refused` when they are not as written."""
+def load_sealed(path: Path) -> dict:
+    """What `save_sealed` stored, on the CPU; `Refused` when it is not as written."""
     try:
-        with safe_open(path, "pt") as stored:
-            about = stored.metadata() or {}
-            tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
-    except FileNotFoundError:
-        raise
-    except (SafetensorError, OSError, ValueError, RuntimeError) as error:  # by what is damaged
-        raise Refused("it is torn") from error
-    if about.pop("sha256", None) != seal(tensors, about):
+        content = path.read_bytes()
+    except OSError as error:
+        raise Refused(f"it can't be read ({error.strerror})") from error
+    seal, stored = content[:32], content[32:]
+    if seal.hex() != sha256(stored):
         raise Refused("its checksum does not match")
-    return tensors, about
+    return torch.load(io.BytesIO(stored), map_location="cpu", weights_only=True)
 
 
 class Checkpoints:
@@ -71,7 +59,7 @@ class Checkpoints:
 
     def saved(self) -> list[Path]:
         """The files that are there, newest first."""
-        return sorted(self.folder.glob("checkpoint-*.safetensors"), reverse=True)
+        return sorted(self.folder.glob("checkpoint-*.pt"), reverse=True)
 
     @property
     def steps(self) -> int:
@@ -99,37 +87,21 @@ class Checkpoints:
         return 0
 
     def _use(self, path: Path, student: nn.Module, optimiser: torch.optim.Optimizer) -> int:
-        tensors, about = load_tensors(path)
-        if about.get("schema") != SCHEMA:
-            raise Refused(f"its schema is {about.get('schema')}, not {SCHEMA}")
-        if about["key"] != self.key:
-            raise Refused(f"it belongs to the run {about['key']}, not to {self.key}")
-        state: dict[str, dict] = {"student": {}, "optimiser": {}}
-        for name, value in tensors.items():
-            kind, _, rest = name.partition("/")
-            if kind in state:
-                state[kind][rest] = value
+        state = load_sealed(path)
+        if state["key"] != self.key:
+            raise Refused(f"it belongs to the run {state['key']}, not to {self.key}")
         if state["student"].keys() != changing(student).keys():
             raise Refused("it holds other weights than this student trains")
-        done = int(about["step"])
-        self._cut_log(done)
-        student.load_state_dict(state["student"], strict=False)
-        moments: dict[int, dict] = {}
-        for name, value in state["optimiser"].items():
-            number, _, kind = name.partition("/")
-            moments.setdefault(int(number), {})[kind] = value.clone()  # not the file's own memory
-        optimiser.load_state_dict(optimiser.state_dict() | {"state": moments})
-        torch.set_rng_state(tensors["random"])
-        self._seconds = float(about["seconds"])
-        self.restarts = [*json.loads(about["restarts"]), done]
-        return done
-
-    def _cut_log(self, steps: int) -> None:
-        log = self.folder / "log.jsonl"
+        log, steps = self.folder / "log.jsonl", state["step"]
         lines = log.read_bytes().splitlines(keepends=True)[:steps] if log.is_file() else []
         if len(lines) < steps or not lines[-1].endswith(b"\n"):
             raise Refused(f"log.jsonl holds {len(lines)} of its {steps} steps")
         os.truncate(log, sum(map(len, lines)))
+        student.load_state_dict(state["student"], strict=False)
+        optimiser.load_state_dict(state["optimiser"])
+        torch.set_rng_state(state["random"])
+        self._seconds, self.restarts = state["seconds"], [*state["restarts"], steps]
+        return steps
 
     def after(self, done: int, student: nn.Module, optimiser: torch.optim.Optimizer) -> None:
         """Write a checkpoint after `done` steps if one is due, and keep the last two."""
@@ -137,16 +109,18 @@ class Checkpoints:
         pause = max(PAUSE, self._cost / SHARE)
         if done % self.every if self.every else now - self._last < pause:
             return
-        tensors = {f"student/{name}": value for name, value in changing(student).items()}
-        for number, moments in optimiser.state_dict()["state"].items():
-            tensors |= {f"optimiser/{number}/{kind}": value for kind, value in moments.items()}
-        tensors = {name: value.cpu() for name, value in tensors.items()}
-        tensors["random"] = torch.get_rng_state()
-        about = {"schema": SCHEMA, "key": self.key, "step": str(done)}
-        about |= {"seconds": f"{self.seconds:.1f}", "restarts": json.dumps(self.restarts)}
+        state = {
+            "key": self.key,
+            "step": done,
+            "seconds": self.seconds,
+            "restarts": self.restarts,
+            "student": changing(student),
+            "optimiser": optimiser.state_dict(),
+            "random": torch.get_rng_state(),
+        }
         with (self.folder / "log.jsonl").open("rb") as log:
             os.fsync(log.fileno())
-        save_tensors(self.folder / f"checkpoint-{done:08d}.safetensors", tensors, **about)
+        save_sealed(self.folder / f"checkpoint-{done:08d}.pt", state)
         for old in self.saved()[2:]:
             old.unlink()
         self._last = time.monotonic()

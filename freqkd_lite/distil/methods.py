@@ -12,6 +12,7 @@ Everything else that decides a run, the pairs and their order, is the recipe, th
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
 import yaml
 
@@ -20,22 +21,11 @@ from freqkd_lite.distil.settings import DistilSettings, settings_from
 from freqkd_lite.distil.student import Student
 from freqkd_lite.errors import UserError
 from freqkd_lite.features import Backbone, crop_to_patch
-from freqkd_lite.losses import check_options, loss_name
 from freqkd_lite.names import split_method, up_to_date
 
 NONE = "none"
-OWN = (
-    "lr",
-    "weight_decay",
-    "warmup",
-    "clip",
-    "steps",
-    "mismatched",
-    "lora_rank",
-    "lora_alpha",
-    "merge_scale",
-    "projector",
-)
+OWN = {"lr", "weight_decay", "warmup", "clip", "steps", "mismatched", "projector"}
+OWN |= {"lora_rank", "lora_alpha", "merge_scale"}
 """Settings that a method may have of its own."""
 
 
@@ -45,32 +35,23 @@ def method_settings(method: str, **recipe: object) -> DistilSettings:
     `UserError` for an unknown loss, or a setting or option that can't be a method's own.
     """
     loss, text = split_method(up_to_date(method))
-    loss = loss_name(loss)
     try:
         given = yaml.safe_load("{" + text.replace("=", ": ") + "}")
-    except yaml.YAMLError:
-        raise UserError(
-            f"The method {method!r} can't be read: write it like mse (lr=0.003)."
-        ) from None
-    given = {name: _number(value) for name, value in given.items()}
-    options = {name: value for name, value in given.items() if name not in OWN}
-    for name in options:
-        if name in DistilSettings.model_fields:
+    except yaml.YAMLError as error:
+        like = "write it like mse (lr=0.003)"
+        raise UserError(f"The method {method!r} can't be read: {like}.") from error
+    own, options = {}, {}
+    for name, value in given.items():
+        if isinstance(value, str):
+            with suppress(ValueError):
+                value = float(value)  # 1e-2, which is a text in YAML
+        if name in DistilSettings.model_fields and name not in OWN:
             raise UserError(
                 f"{name} in the method {method!r} is the same for all methods: give it beside them "
-                f"(a method's own may be {', '.join(OWN)})."
+                f"(a method's own may be {', '.join(sorted(OWN))})."
             )
-    check_options(loss, options)
-    own = {name: value for name, value in given.items() if name in OWN}
+        (own if name in OWN else options)[name] = value
     return settings_from(**recipe | {"loss": loss, "loss_options": options} | own)
-
-
-def _number(value: object) -> object:
-    """YAML's 1e-2 is a text where it has no dot."""
-    try:
-        return float(value) if isinstance(value, str) else value
-    except ValueError:
-        return value
 
 
 def check_methods(methods: Sequence[str], further: Mapping[str, object] | None = None) -> None:

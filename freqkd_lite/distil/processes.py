@@ -8,15 +8,14 @@ with the same batch, up to the order of sums: within 1e-5, relative, in float32.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import TypeVar
 
 import torch
 from accelerate import PartialState
 from accelerate.utils import broadcast_object_list, reduce
-from torch import Tensor, nn
+from torch import Tensor
 
 from freqkd_lite.errors import UserError
 
@@ -33,29 +32,16 @@ class Processes:
             raise UserError("device='cuda', but torch sees no GPU here: set device to cpu.")
         self.state = PartialState(cpu=device == "cpu", timeout=PATIENCE)
         self.count, self.rank = self.state.num_processes, self.state.process_index
+        self.first = self.rank == 0
         self.device = self.state.device if self.count > 1 else torch.device(device)
-
-    @property
-    def first(self) -> bool:
-        return self.rank == 0
 
     def agree(self, value: Item = None) -> Item:
         """The first process's `value`, in all of them; waits until all have come here."""
         return broadcast_object_list([value])[0]
 
-    def first_one_first(self) -> AbstractContextManager:
-        """Lets the first process into the body, and the others when it has left."""
-        return self.state.main_process_first()
-
     def mean(self, value: Tensor) -> Tensor:
         """The mean over processes, the same bits in all of them."""
         return reduce(value, "mean") if self.count > 1 else value
-
-    def share_gradients(self, weights: Iterable[nn.Parameter]) -> None:
-        """Each gradient becomes its mean over processes."""
-        for weight in weights:
-            if weight.grad is not None:
-                weight.grad = self.mean(weight.grad)
 
     def shares(self, batch: Sequence[Item], times: int) -> list[Sequence[Item]]:
         """This process's part of a batch, in `times` equal shares."""

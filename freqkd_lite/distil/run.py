@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 from collections.abc import Iterator
@@ -12,43 +13,23 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import load_file, save
-from torch import Tensor, nn
+from torch import Tensor
 from tqdm.auto import tqdm
 
-from freqkd_lite import data
+from freqkd_lite import data, losses, store
 from freqkd_lite.distil.checkpoint import Checkpoints
 from freqkd_lite.distil.processes import Processes
 from freqkd_lite.distil.sampling import plan
-from freqkd_lite.distil.settings import NOT_ADDRESSED, DistilSettings
+from freqkd_lite.distil.settings import DistilSettings
 from freqkd_lite.distil.student import Student, add_lora, first_student
 from freqkd_lite.distil.teacher import CachedTeacher, Teacher
-from freqkd_lite.distil.train import InitialStudent, measure_loss, precision, train
+from freqkd_lite.distil.train import measure_loss, precision, train
 from freqkd_lite.errors import Interrupted, UserError
 from freqkd_lite.features import Backbone, create_net, extract
-from freqkd_lite.losses import (
-    CALIBRATORS,
-    LossParts,
-    build_loss,
-    load_statistics,
-    needs_anchors,
-    needs_mismatched,
-)
-from freqkd_lite.store import (
-    DISK_FULL,
-    RECIPE,
-    manifest,
-    no_bar,
-    run_key,
-    runs_folder,
-    sole_maker,
-    write_json,
-    write_whole,
-)
 
 MANIFEST, LOG, STUDENT = "manifest.json", "log.jsonl", "student.safetensors"
 MEASURED = "loss.safetensors"  # what a loss measured before training
 FILES = {MANIFEST, LOG, STUDENT, MEASURED}
-NOTHING = "Nothing is saved."
 
 
 @dataclass(frozen=True)
@@ -69,13 +50,13 @@ class Run:
 
     def loss(
         self, students: list[Tensor], teachers: list[Tensor], initial: list[Tensor]
-    ) -> LossParts:
+    ) -> losses.LossParts:
         """The run's own loss on maps (N, C, h, w) by block; `initial` are those of the student
         before training, for losses that hold on to it."""
         file, name = self.folder / MEASURED, self.settings.loss
-        statistics = load_statistics(file) if file.is_file() else None
-        loss_of = build_loss(name, statistics=statistics, **self.settings.loss_options)
-        return loss_of(students, teachers, *([initial] if needs_anchors(name) else []))
+        statistics = losses.load_statistics(file) if file.is_file() else None
+        loss_of = losses.build_loss(name, statistics=statistics, **self.settings.loss_options)
+        return loss_of(students, teachers, *([initial] if losses.needs_anchors(name) else []))
 
     def student(self) -> Backbone:
         """The distilled student, frozen, at the settings' `merge_scale`. Raises `UserError` where
@@ -83,14 +64,13 @@ class Run:
         name, scale = self.settings.student_name, self.settings.merge_scale
         weights = load_file(self.folder / STUDENT)
         if scale != 1:
-            with torch.random.fork_rng(range(torch.cuda.device_count())):
-                first = first_student(self.settings)
+            first = Teacher(name, self.settings.first_weights, (), self.settings.seed)
             if first.checksum != self.manifest["weights"]["student"]:
                 raise UserError(
                     f"merge_scale={scale} of {self.folder.name} needs the weights of {name} that "
                     f"it began with, and {first.source} holds others: give those, or merge_scale=1."
                 )
-            for key, start in first.net.state_dict().items():
+            for key, start in first.backbone.net.state_dict().items():
                 if start.is_floating_point():
                     weights[key] = start.lerp(weights[key], scale)
         net = create_net(name)
@@ -122,15 +102,15 @@ def distil(settings: DistilSettings, runs: str | Path | None = None, progress: b
     try:
         backbone = first_student(settings)
         content = {
-            "settings": settings.model_dump(mode="json", exclude=NOT_ADDRESSED),
+            "settings": settings.model_dump(mode="json"),
             "data": pairs.fingerprint(),
             "weights": {"teacher": teacher.checksum, "student": backbone.checksum},
-            "recipe": RECIPE,
+            "recipe": store.RECIPE,
         }
-        folder = runs_folder(runs) / f"distil-{settings.loss}-{run_key(content)}"
+        folder = store.runs_folder(runs) / f"distil-{settings.loss}-{store.run_key(content)}"
         part = folder.with_name(f".{folder.name}.part")
-        alone = sole_maker(folder) if team.first else nullcontext()
-        with _stops_explained(part, folder, settings), alone:
+        alone = store.sole_maker(folder) if team.first else nullcontext()
+        with _stops_explained(part, folder, settings.steps), alone:
             if not team.agree(folder.is_dir() or (part / MANIFEST).is_file()):
                 _train_into(part, settings, pairs, teacher, backbone, content, progress, team)
             if team.first and not folder.is_dir():
@@ -155,111 +135,89 @@ def _train_into(
     team: Processes,
 ) -> None:
     """Train in the working folder; the manifest, written last, says that it is complete."""
-    anchored, measured = needs_anchors(settings.loss), settings.loss in CALIBRATORS
-    initial = InitialStudent(settings, team.device) if anchored or measured else None
+    anchored, measured = losses.needs_anchors(settings.loss), settings.loss in losses.CALIBRATORS
+    initial = None  # the student before training, whose features can be cached as the teacher's
+    if anchored or measured:
+        of = settings.student_name, settings.first_weights, settings.own_blocks, settings.seed
+        initial = type(teacher)(*of)
+        initial.device = team.device
+    blank = torch.zeros(3, *settings.view_size)
     if settings.crop_list and settings.cache_limit_gb:
-        _use_caches(teacher, initial if anchored else None, pairs, settings)
-    student, lora = _prepare_student(backbone, teacher, settings, team)
+        limit = settings.cache_limit_gb * 1e9
+        views = len({view for step in plan(pairs, settings) for view in step})
+        teacher.use_cache(blank, views, limit)
+        if anchored:
+            if losses.needs_mismatched(settings.loss):  # one mismatched picture beside each pair
+                views += min(views, math.ceil(len(pairs) / settings.batch) * settings.batch)
+            initial.use_cache(blank, views, limit)
+    # Convolutions where widths differ, and LoRA inside the backbone.
+    own = extract(backbone.to(team.device), blank[None].to(team.device), settings.own_blocks)
+    widths = [(m.shape[1], t.shape[1]) for m, t in zip(own, teacher(blank[None]), strict=True)]
+    lora = add_lora(backbone, settings) if settings.lora_rank else None
+    student = Student(backbone, settings.own_blocks, widths, settings.projector)
+    student.to(team.device).train()
+
     part.mkdir(parents=True, exist_ok=True)
-    checkpoints = Checkpoints(part, run_key(content), settings.checkpoint_every)
+    checkpoints = Checkpoints(part, store.run_key(content), settings.checkpoint_every)
     statistics = None
     if measured:
-        with team.first_one_first():
+        with team.state.main_process_first():
             statistics = measure_loss(initial, teacher, pairs, settings, part / MEASURED)
     if not anchored:
         initial = None  # its network is no longer needed
-    bar = tqdm(
-        initial=checkpoints.steps,
-        total=settings.steps,
-        desc=settings.loss,
-        disable=no_bar(progress and team.first),
-    )
+    log = part / LOG if team.first else Path(os.devnull)
+    hidden = store.no_bar(progress and team.first)
+    bar = tqdm(total=settings.steps, initial=checkpoints.steps, desc=settings.loss, disable=hidden)
+    steps = train(student, teacher, pairs, settings, checkpoints, team, statistics, initial)
     try:
-        with bar, (part / LOG if team.first else Path(os.devnull)).open("a") as stream:
-
-            def log(entry: dict) -> None:
+        with bar, log.open("a") as stream:
+            for entry in steps:
                 stream.write(json.dumps(entry) + "\n")
                 stream.flush()
                 bar.set_postfix_str(f"loss {entry['loss']:.4f}", refresh=False)
                 bar.update(entry["step"] + 1 - bar.n)
-
-            train(student, teacher, pairs, settings, checkpoints, log, team, statistics, initial)
         if team.first:
             student.cpu()
             net = lora.merge_and_unload(safe_merge=True) if lora else backbone.net
             weights = {name: value.contiguous() for name, value in net.state_dict().items()}
-            write_whole(part / STUDENT, save(weights))
-            cuda = team.device.type == "cuda"
-            about = manifest(
+            store.write_whole(part / STUDENT, save(weights))
+            models = {
+                role: {"model": model.name, "source": model.source, "checksum": model.checksum}
+                for role, model in (("teacher", teacher), ("student", backbone))
+            }
+            on_gpu = team.device.type == "cuda"
+            about = store.manifest(
                 **content,
-                models={
-                    role: {"model": model.name, "source": model.source, "checksum": model.checksum}
-                    for role, model in (("teacher", teacher), ("student", backbone))
-                },
+                models=models,
                 seconds=round(checkpoints.seconds, 1),
                 restarts=checkpoints.restarts,
-                device=torch.cuda.get_device_name(team.device) if cuda else "cpu",
+                device=torch.cuda.get_device_name(team.device) if on_gpu else "cpu",
                 processes=team.count,
                 precision=precision(settings, team.device),
                 note=pairs.note,
             )
-            write_json(part / MANIFEST, about)
+            store.write_json(part / MANIFEST, about)
     except BaseException:
         if team.first and not checkpoints.saved():
             shutil.rmtree(part, ignore_errors=True)  # nothing in it to resume from
         raise
 
 
-def _use_caches(
-    teacher: CachedTeacher,
-    initial: InitialStudent | None,
-    pairs: data.PairSet,
-    settings: DistilSettings,
-) -> None:
-    """Cache the features of the teacher, and of the untrained student for losses that need them."""
-    blank = torch.zeros(3, *settings.view_size)
-    limit = settings.cache_limit_gb * 1e9
-    views = len({view for step in plan(pairs, settings) for view in step})
-    teacher.use_cache(blank, views, limit)
-    if initial is not None:
-        if needs_mismatched(settings.loss):  # one mismatched picture beside each pair
-            views += min(views, -(-len(pairs) // settings.batch) * settings.batch)
-        initial.maps.use_cache(blank, views, limit)
-
-
-def _prepare_student(
-    backbone: Backbone, teacher: Teacher, settings: DistilSettings, team: Processes
-) -> tuple[Student, nn.Module | None]:
-    """The student with its adapters, and peft's model where it is trained by LoRA."""
-    blocks = backbone.check_blocks(settings.own_blocks)
-    blank = torch.zeros(1, 3, *settings.view_size)
-    own = extract(backbone.to(team.device), blank.to(team.device), blocks)
-    widths = [(m.shape[1], t.shape[1]) for m, t in zip(own, teacher(blank), strict=True)]
-    lora = add_lora(backbone, settings) if settings.lora_rank else None
-    student = Student(backbone, blocks, widths, settings.projector)
-    return student.to(team.device).train(), lora
-
-
 @contextmanager
-def _stops_explained(part: Path, folder: Path, settings: DistilSettings) -> Iterator[None]:
+def _stops_explained(part: Path, folder: Path, steps: int) -> Iterator[None]:
     """Ctrl-C and a full disk end in a sentence that says what is saved and how to resume."""
     try:
         yield
-    except KeyboardInterrupt:
-        saved = _saved(part, folder, settings)
-        raise Interrupted(f"{saved} Run the same again to go on.") from None
-    except OSError as error:
-        if error.errno not in DISK_FULL:
+    except (KeyboardInterrupt, OSError) as error:
+        full = isinstance(error, OSError)
+        if full and error.errno not in store.DISK_FULL:
             raise
-        raise UserError(
-            f"The disk of {folder.parent} is full. {_saved(part, folder, settings)} Make room and "
-            "run the same again to go on."
-        ) from error
-
-
-def _saved(part: Path, folder: Path, settings: DistilSettings) -> str:
-    """What is on disk of a run that was stopped."""
-    if folder.is_dir() or (part / MANIFEST).is_file():
-        return f"All {settings.steps} steps of {folder} are saved."
-    steps = Checkpoints(part, "").steps
-    return f"{steps} of {settings.steps} steps are saved in {part}." if steps else NOTHING
+        done = Checkpoints(part, "").steps
+        if folder.is_dir() or (part / MANIFEST).is_file():
+            saved = f"All {steps} steps of {folder} are saved."
+        else:
+            saved = f"{done} of {steps} steps are saved in {part}." if done else "Nothing is saved."
+        if full:
+            remedy = "Make room and run the same again to go on."
+            raise UserError(f"The disk of {folder.parent} is full. {saved} {remedy}") from error
+        raise Interrupted(f"{saved} Run the same again to go on.") from None

@@ -45,26 +45,22 @@ def plan(pairs: data.PairSet, settings: DistilSettings) -> Iterator[list[View]]:
         yield views
 
 
-def mismatched_partners(pairs: data.PairSet, seed: int) -> list[int]:
-    """For each pair the one whose infrared picture it gets in mismatched pairs."""
-    return data.mismatched([pairs.part(i) for i in range(len(pairs))], seed)
-
-
-def _infrared_of(pairs: data.PairSet, settings: DistilSettings) -> Sequence[int]:
+def infrared_of(pairs: data.PairSet, settings: DistilSettings) -> Sequence[int]:
     """For each pair the one whose infrared picture the student sees."""
-    matched = range(len(pairs))
-    return mismatched_partners(pairs, settings.seed) if settings.mismatched else matched
+    if not settings.mismatched:
+        return range(len(pairs))
+    return data.mismatched([pairs.part(i) for i in range(len(pairs))], settings.seed)
 
 
 def load_views(
     pairs: data.PairSet, views: Sequence[View], settings: DistilSettings
 ) -> tuple[Tensor, Tensor]:
     """A batch (visible, infrared), each (N, 3, H, W), with the same crop and flip of both."""
-    infrared_of = _infrared_of(pairs, settings)
+    partners = infrared_of(pairs, settings)
     height, width = settings.crop or pairs.size
     batch = []
     for index, top, left, flip in views:
-        pair, other = pairs[index], infrared_of[index]
+        pair, other = pairs[index], partners[index]
         infrared = pair.infrared if other == index else pairs[other].infrared
         both = torch.stack([pair.visible, infrared])
         both = both[..., top : top + height, left : left + width]
@@ -78,12 +74,10 @@ def batches(pairs: data.PairSet, settings: DistilSettings) -> Iterator[tuple[Ten
     return (load_views(pairs, views, settings) for views in plan(pairs, settings))
 
 
-def names_of(
-    pairs: data.PairSet, views: Sequence[View], settings: DistilSettings, *others: DistilSettings
-) -> str:
+def names_of(pairs: data.PairSet, views: Sequence[View], *settings: DistilSettings) -> str:
     """The names of the pairs whose pictures a batch holds, under each of several settings."""
     seen = [view.index for view in views]
-    for each in (settings, *others):
-        infrared_of = _infrared_of(pairs, each)
-        seen += [infrared_of[view.index] for view in views]
+    for each in settings:
+        partners = infrared_of(pairs, each)
+        seen += [partners[view.index] for view in views]
     return ", ".join(dict.fromkeys(pairs.names[index] for index in seen))

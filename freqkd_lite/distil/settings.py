@@ -12,22 +12,11 @@ from freqkd_lite.features import TINY
 from freqkd_lite.losses import check_options, loss_name
 from freqkd_lite.names import OLD_NAMES
 
-# No part of a run's address: paths (checksums stand for what lies there), settings that only save
-# time, and the merge scale, which is applied when the student is read.
-NOT_ADDRESSED = {
-    "root",
-    "data_options",
-    "teacher_weights",
-    "student_weights",
-    "checkpoint_every",
-    "cache_limit_gb",
-    "merge_scale",
-}
-
 
 class DistilSettings(BaseModel):
     """Everything that decides a distillation. Sizes are (height, width) in pixels; blocks count
-    from 0.
+    from 0. `exclude` marks what is no part of a run's address: paths (checksums stand for what lies
+    there), what only saves time, and the merge scale, which is applied when the student is read.
 
     - `dataset`: one name or several with commas between them; `limit` counts the pairs of each.
     - `crop`: train on random crops of this size. With `crop_list=k` each pair has k crops, drawn
@@ -50,17 +39,17 @@ class DistilSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     dataset: str = "scenes"
-    root: str | None = None
-    data_options: dict[str, Any] = {}
+    root: str | None = Field(None, exclude=True)
+    data_options: dict[str, Any] = Field({}, exclude=True)
     split: str = "train"
     limit: int | None = Field(None, ge=1)
     size: tuple[int, int] = (168, 224)
     crop: tuple[int, int] | None = None
     crop_list: int = Field(0, ge=0)
     teacher: str = TINY
-    teacher_weights: str | None = None
+    teacher_weights: str | None = Field(None, exclude=True)
     student: str | None = None
-    student_weights: str | None = None
+    student_weights: str | None = Field(None, exclude=True)
     blocks: tuple[int, ...] = (1, 3, 5, 7)
     student_blocks: tuple[int, ...] | None = None
     loss: str = "freqkd_code"
@@ -70,7 +59,7 @@ class DistilSettings(BaseModel):
     lora_rank: int = Field(16, ge=0)
     lora_alpha: float = Field(16.0, gt=0)
     lora_dropout: float = Field(0.05, ge=0, lt=1)
-    merge_scale: float = Field(1.0, ge=0)
+    merge_scale: float = Field(1.0, ge=0, exclude=True)
     steps: int = Field(80, ge=1)
     batch: int = Field(8, ge=1)
     accumulate: int = Field(1, ge=1)
@@ -82,8 +71,8 @@ class DistilSettings(BaseModel):
     seed: int = Field(0, ge=0)
     precision: Literal["fp32", "bf16", "auto"] = "fp32"
     device: Literal["cpu", "cuda"] = "cpu"
-    checkpoint_every: int | None = Field(None, ge=1)
-    cache_limit_gb: float = Field(20.0, ge=0)
+    checkpoint_every: int | None = Field(None, ge=1, exclude=True)
+    cache_limit_gb: float = Field(20.0, ge=0, exclude=True)
 
     @property
     def student_name(self) -> str:

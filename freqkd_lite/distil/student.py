@@ -41,16 +41,15 @@ class Student(nn.Module):
 
     def forward(self, images: Tensor, grids: Sequence[tuple[int, int]]) -> list[Tensor]:
         """Maps (N, C, h, w) by block for images (N, 3, H, W) in [0, 1]."""
-        maps = self.backbone(images, self.blocks)
-        return [_adapt(*each) for each in zip(self.adapters, maps, grids, strict=True)]
-
-
-def _adapt(adapter: nn.Module, maps: Tensor, grid: tuple[int, int]) -> Tensor:
-    """Resized and convolved, whichever comes first on the smaller grid: the two commute, and a
-    wide teacher's channels on the fine grid of an early stage would take gigabytes."""
-    if maps[0, 0].numel() <= math.prod(grid):
-        return resize(adapter(maps), grid)
-    return adapter(resize(maps, grid))
+        own, found = self.backbone(images, self.blocks), []
+        for adapt, maps, grid in zip(self.adapters, own, grids, strict=True):
+            # Convolved and resized, first what needs less memory: the two commute, and a wide
+            # teacher's channels on the fine grid of an early stage would take gigabytes.
+            if maps[0, 0].numel() <= math.prod(grid):
+                found.append(resize(adapt(maps), grid))
+            else:
+                found.append(adapt(resize(maps, grid)))
+        return found
 
 
 def adapter(own: int, theirs: int) -> nn.Conv2d:

@@ -21,7 +21,7 @@ import timm
 import torch
 from torch import Tensor
 
-from freqkd_lite.distil.checkpoint import Refused, load_tensors, save_tensors
+from freqkd_lite.distil.checkpoint import Refused, load_sealed, save_sealed
 from freqkd_lite.errors import UserError
 from freqkd_lite.features import Backbone, find_weights, load_backbone
 from freqkd_lite.store import RECIPE, run_key, sha256, sha256_file
@@ -82,20 +82,14 @@ class CachedTeacher(Teacher):
         disk, training goes on without storing more, and prints that.
         """
         about = {"weights": self.checksum, "blocks": self.blocks, "made by": made_by(self.device)}
-        folder = cache_folder() / f"{self.name}-{run_key(about)}"
-        file = view_file(folder, blank)
-        stored = self._stored(file)
-        maps = stored or self._compute(blank)
-        size = views * sum(m.numel() * m.element_size() for m in maps)
-        self.folder, self.limit = folder, limit
-        self.used, self.since = tidy(folder.parent), 0
+        self.folder = cache_folder() / f"{self.name}-{run_key(about)}"
+        self.limit, self.used, self.since = limit, tidy(self.folder.parent), 0
+        size = views * sum(m.nbytes for m in self._maps(blank))
         print(
-            f"Teacher cache {folder}: the {views} views of this run take at most "
-            f"{in_bytes(size)}; {in_bytes(self.used)} of {in_bytes(limit)} are used.",
+            f"Teacher cache {self.folder}: the {views} views of this run take at most "
+            f"{size / 1e9:.3g} GB; {self.used / 1e9:.3g} of {limit / 1e9:.3g} GB are used.",
             flush=True,
         )
-        if not stored:
-            self._store(file, maps)
 
     def __call__(self, images: Tensor) -> list[Tensor]:
         each = [self._maps(image) for image in images]
@@ -106,11 +100,14 @@ class CachedTeacher(Teacher):
         if self.folder is None:
             return self._compute(image)
         file = view_file(self.folder, image)
-        maps = self._stored(file)
-        if maps is None:
-            maps = self._compute(image)
-            if all(m.isfinite().all() for m in maps):
-                self._store(file, maps)
+        if file.is_file():
+            try:
+                return load_sealed(file)["maps"]
+            except Refused as reason:
+                print(f"{file} in the teacher cache is computed again: {reason}.", flush=True)
+        maps = self._compute(image)
+        if all(m.isfinite().all() for m in maps) and not self.full:
+            self._store(file, maps)
         return maps
 
     @torch.no_grad()
@@ -127,54 +124,40 @@ class CachedTeacher(Teacher):
                 )
         return maps
 
-    def _stored(self, file: Path) -> list[Tensor] | None:
-        try:
-            tensors, _ = load_tensors(file)
-            return [tensors[str(block)] for block in self.blocks]
-        except FileNotFoundError:
-            return None
-        except Refused as reason:
-            print(f"{file} in the teacher cache is computed again: {reason}.", flush=True)
-            return None
-
     def _store(self, file: Path, maps: list[Tensor]) -> None:
-        if self.full:
-            return
-        size = sum(m.numel() * m.element_size() for m in maps)
+        size, reason = sum(m.nbytes for m in maps), ""
         if self.since > self.limit / 100:  # other processes write as well
             self.used, self.since = tidy(self.folder.parent), 0
         if self.used + size > self.limit:
-            return self._stop(f"has reached cache_limit_gb={self.limit / 1e9:g}")
-        try:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            blocks = map(str, self.blocks)
-            save_tensors(file, dict(zip(blocks, maps, strict=True)), durable=False)
-        except OSError as error:  # a full or read-only disk costs time, not the run
-            return self._stop(f"can't be written ({error.strerror})")
-        self.used, self.since = self.used + size, self.since + size
-
-    def _stop(self, reason: str) -> None:
-        self.full = True
-        print(
-            f"The teacher cache {self.folder.parent} {reason}: training goes on and computes what "
-            "is not there; remove what you don't need or raise the limit.",
-            flush=True,
-        )
+            reason = f"has reached cache_limit_gb={self.limit / 1e9:g}"
+        else:
+            try:
+                file.parent.mkdir(parents=True, exist_ok=True)
+                save_sealed(file, {"maps": maps}, durable=False)
+            except OSError as error:  # a full or read-only disk costs time, not the run
+                reason = f"can't be written ({error.strerror})"
+        self.used, self.since, self.full = self.used + size, self.since + size, bool(reason)
+        if self.full:
+            print(
+                f"The teacher cache {self.folder.parent} {reason}: training goes on and computes "
+                "what is not there; remove what you don't need or raise the limit.",
+                flush=True,
+            )
 
 
 def view_file(folder: Path, image: Tensor) -> Path:
     """The file of a view (3, H, W), named after its pixels."""
     pixels = image.contiguous().numpy()
     name = sha256(str(pixels.shape), pixels.tobytes())
-    return folder / name[:2] / f"{name}.safetensors"
+    return folder / name[:2] / f"{name}.pt"
 
 
 def made_by(device: torch.device) -> dict[str, object]:
     """What may change a feature's last bits, beside weights and pixels."""
-    place: dict[str, object] = {"device": device.type}
+    versions = {"torch": torch.__version__, "timm": timm.__version__, "recipe": RECIPE}
     if device.type == "cpu":
-        place = {"threads": torch.get_num_threads()}
-    return {"torch": torch.__version__, "timm": timm.__version__, "recipe": RECIPE} | place
+        return versions | {"threads": torch.get_num_threads()}
+    return versions | {"device": device.type}
 
 
 def tidy(folder: Path) -> int:
@@ -190,8 +173,3 @@ def tidy(folder: Path) -> int:
         except FileNotFoundError:  # another process was quicker
             continue
     return used
-
-
-def in_bytes(size: float) -> str:
-    """A size in MB or GB."""
-    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"

@@ -7,7 +7,7 @@ and sees RGB; LoRA; AdamW with warm-up and half a cosine; clipped gradients.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from freqkd_lite.distil.processes import Processes
 from freqkd_lite.distil.sampling import load_views, names_of, plan
 from freqkd_lite.distil.settings import DistilSettings
 from freqkd_lite.distil.student import Student, resize
-from freqkd_lite.distil.teacher import CachedTeacher, Teacher
+from freqkd_lite.distil.teacher import Teacher
 from freqkd_lite.errors import UserError
 from freqkd_lite.store import write_whole
 
@@ -41,60 +41,43 @@ def precision(settings: DistilSettings, device: torch.device) -> str:
     return "bf16" if fast else "fp32"
 
 
-class InitialStudent:
-    """The student as it was before training, for losses that measure it or hold on to it. With
-    `crop_list` its features can be cached, as the teacher's are."""
-
-    def __init__(self, settings: DistilSettings, device: torch.device):
-        kind = CachedTeacher if settings.crop_list else Teacher
-        self.maps = kind(
-            settings.student_name, settings.first_weights, settings.own_blocks, settings.seed
-        )
-        self.maps.device = device
-
-    def __call__(self, infrared: Tensor, targets: list[Tensor]) -> list[Tensor]:
-        """Maps (N, C, h, w) by block on the grids and devices of the teacher's `targets`."""
-        maps = [own.to(t.device) for own, t in zip(self.maps(infrared), targets, strict=True)]
-        for own, theirs in zip(maps, targets, strict=True):
-            if own.shape[1] != theirs.shape[1]:
-                raise UserError(
-                    f"This loss compares the untrained {self.maps.name} with its teacher, and "
-                    f"their maps have {own.shape[1]} and {theirs.shape[1]} channels: choose a "
-                    "student as wide as its teacher, or another loss."
-                )
-        return [resize(own, tuple(t.shape[-2:])) for own, t in zip(maps, targets, strict=True)]
+def initial_maps(initial: Teacher, infrared: Tensor, targets: list[Tensor]) -> list[Tensor]:
+    """The untrained student's maps (N, C, h, w) by block, on the grids and devices of the teacher's
+    `targets`, for losses that compare with them."""
+    maps = []
+    for own, target in zip(initial(infrared), targets, strict=True):
+        if own.shape[1] != target.shape[1]:
+            raise UserError(
+                f"This loss compares the untrained {initial.name} with its teacher, and their maps "
+                f"have {own.shape[1]} and {target.shape[1]} channels: choose a student as wide as "
+                "its teacher, or another loss."
+            )
+        maps.append(resize(own.to(target.device), tuple(target.shape[-2:])))
+    return maps
 
 
 def measure_loss(
-    initial: InitialStudent,
-    teacher: Teacher,
-    pairs: data.PairSet,
-    settings: DistilSettings,
-    file: Path,
+    initial: Teacher, teacher: Teacher, pairs: data.PairSet, settings: DistilSettings, file: Path
 ) -> list[losses.Statistics]:
     """What the loss must know before training, from one pass over the pairs as the first steps see
     them. It is kept in `file`, from where a resumed run reads it. Its mismatched pairs are drawn
     with another seed than those of a training on mismatched pairs."""
     other = settings.model_copy(update={"mismatched": True, "seed": settings.seed + 1})
     looked_at = [settings, other] if losses.needs_mismatched(settings.loss) else [settings]
-    steps = math.ceil(len(pairs) / settings.batch)
-    epoch = settings.model_copy(update={"steps": steps})
+    epoch = settings.model_copy(update={"steps": math.ceil(len(pairs) / settings.batch)})
 
-    def batches() -> Iterator[tuple[list[Tensor], ...]]:
+    def batches() -> Iterator[list[list[Tensor]]]:
         for views in plan(pairs, epoch):
-            targets, students = None, []
-            for each in looked_at:
-                visible, infrared = load_views(pairs, views, each)
-                if targets is None:
-                    targets = [target.to(infrared) for target in teacher(visible)]
-                students.append(initial(infrared, targets))
-            found = [students[0], targets, *students[1:]]
+            (visible, infrared), *others = (load_views(pairs, views, each) for each in looked_at)
+            targets = [target.to(visible) for target in teacher(visible)]
+            found = [initial_maps(initial, infrared, targets), targets]
+            found += [initial_maps(initial, strange, targets) for _, strange in others]
             if not all(m.isfinite().all() for maps in found for m in maps):
                 raise UserError(
                     "Features that the loss looks at before training are not finite: look at the "
                     f"weights, and at these pairs ({names_of(pairs, views, *looked_at)})."
                 )
-            yield tuple(found)
+            yield found
 
     if not file.is_file():
         statistics = losses.calibrate(settings.loss, batches(), **settings.loss_options)
@@ -108,12 +91,12 @@ def train(
     pairs: data.PairSet,
     settings: DistilSettings,
     checkpoints: Checkpoints,
-    log: Callable[[dict], None],
     team: Processes,
     statistics: list[losses.Statistics] | None = None,
-    initial: InitialStudent | None = None,
-) -> None:
-    """`settings.steps` steps of AdamW on the label-free loss, from the last checkpoint on.
+    initial: Teacher | None = None,
+) -> Iterator[dict]:
+    """`settings.steps` steps of AdamW on the label-free loss, from the last checkpoint on: yields
+    the log's entry of each.
 
     `statistics` is what the loss measured before training; `initial` is the untrained student, for
     losses that hold on to it. Raises `UserError` where loss or gradient is not finite.
@@ -123,7 +106,7 @@ def train(
     weights = [p for p in student.parameters() if p.requires_grad]
     optimiser = torch.optim.AdamW(weights, lr=settings.lr, weight_decay=settings.weight_decay)
     bf16 = precision(settings, team.device) == "bf16"
-    with team.first_one_first():  # it puts damaged files aside
+    with team.state.main_process_first():  # it puts damaged files aside
         done = checkpoints.restore(student, optimiser)
 
     for step, views in islice(enumerate(plan(pairs, settings)), done, None):
@@ -136,7 +119,7 @@ def train(
                 targets = [target.to(team.device) for target in teacher(visible)]
                 grids = [tuple(target.shape[-2:]) for target in targets]
                 outputs = student(infrared.to(team.device), grids)
-                anchors = [initial(infrared, targets)] if anchored else []
+                anchors = [initial_maps(initial, infrared, targets)] if anchored else []
             loss = loss_of(outputs, targets, *anchors)
             (loss.total / settings.accumulate).backward()
             for name, value in {"total": loss.total, **loss.parts}.items():
@@ -144,7 +127,9 @@ def train(
         means = team.mean(torch.stack(list(sums.values()))).tolist()
         parts = dict(zip(sums, means, strict=True))
         total = parts.pop("total")
-        team.share_gradients(weights)
+        for weight in weights:
+            if weight.grad is not None:
+                weight.grad = team.mean(weight.grad)
         norm = nn.utils.clip_grad_norm_(weights, settings.clip or math.inf).item()
         if not math.isfinite(total + norm):
             raise UserError(
@@ -156,6 +141,6 @@ def train(
             group["lr"] = rate
         optimiser.step()
         parts = {name: round(value, 7) for name, value in parts.items()}
-        log({"step": step, "loss": total, "parts": parts, "lr": rate, "gradient_norm": norm})
+        yield {"step": step, "loss": total, "parts": parts, "lr": rate, "gradient_norm": norm}
         if team.first:
             checkpoints.after(step + 1, student, optimiser)

@@ -199,7 +199,7 @@ def demo(
     page.bullets([pairs_page.answer(checked), *pairs_page.notices(checked)])
     page.table(("what", "found"), facts)
     page.section("How it was done")
-    public = settings.model_dump(mode="json", exclude={"root", "data_options", "teacher_weights"})
+    public = settings.model_dump(mode="json")
     page.table(("setting of the distillation", "value"), public.items())
     study.add_method(page, found)
     page.code(command)

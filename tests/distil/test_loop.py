@@ -12,26 +12,15 @@ import torch
 from safetensors.torch import load_file
 from timm.models import beit, eva
 
-from freqkd_lite import data
-from freqkd_lite.distil import Student, add_lora, plan, processes, settings_from
-from freqkd_lite.distil import run as distil
-from freqkd_lite.distil.processes import PATIENCE, Processes
+from freqkd_lite.distil import Run, Student, add_lora, plan, settings_from
+from freqkd_lite.distil.processes import Processes
 from freqkd_lite.errors import UserError
 from freqkd_lite.features import Backbone, create_net, load_backbone
 from tests.distil.test_survival import result
-from tests.survivor import CNN, VIT, Noise
+from tests.survivor import CNN, VIT, Noise, run
 
 ROOT = Path(__file__).parents[2]
 PLAIN = VIT | dict(lora_dropout=0.0, batch=4, steps=6)
-
-
-@pytest.fixture(autouse=True)
-def noise(monkeypatch):
-    monkeypatch.setitem(data.REGISTRY, "noise", Noise)
-
-
-def run(folder, **values):
-    return distil.distil(settings_from(**values), folder, False)
 
 
 def nearly(log, other, rel):
@@ -48,16 +37,8 @@ def test_the_first_step_is_adamw_s_by_hand(tmp_path):
     w (1 - lr decay) - lr g / (|g| + 1e-8). The gradient is worked out from the definition of
     normalised MSE, on the views that the plan names."""
     lr, decay = 0.01, 0.1
-    values = VIT | dict(
-        steps=1,
-        warmup=2,
-        lora_rank=0,
-        lr=2 * lr,
-        weight_decay=decay,
-        clip=None,
-        batch=3,
-        precision="fp32",
-    )
+    values = VIT | dict(steps=1, warmup=2, lora_rank=0, lr=2 * lr, clip=None, batch=3)
+    values |= {"weight_decay": decay}
     made = run(tmp_path, **values)
     torch.manual_seed(0)
     net = create_net("test_vit")
@@ -96,14 +77,6 @@ def test_shares_of_a_batch_give_the_batch_s_own_curve(tmp_path):
         nearly(run(tmp_path / str(shares), **PLAIN, accumulate=shares).log, whole.log, 1e-5)
 
 
-def test_a_batch_that_can_t_be_shared_equally_is_refused(tmp_path):
-    with pytest.raises(
-        UserError, match="batch=4 can't be shared equally by 1 processes that acc.*3"
-    ):
-        run(tmp_path, **PLAIN, accumulate=3)
-    assert list(tmp_path.iterdir()) == []
-
-
 def test_each_process_takes_its_own_part_of_a_batch():
     team, taken = Processes(), []
     team.count = 3
@@ -126,26 +99,9 @@ def test_two_processes_follow_one(tmp_path):
         dropout | dict(folder="again"),
         PLAIN | dict(folder="bad", data_options=bad),
     ]
-    command = [
-        sys.executable,
-        "-m",
-        "accelerate.commands.launch",
-        "--multi_gpu",
-        "--num_processes",
-        "2",
-        "--num_machines",
-        "1",
-        "--mixed_precision",
-        "no",
-        "--dynamo_backend",
-        "no",
-        "--main_process_port",
-        "0",
-        "-m",
-        "tests.together",
-        str(tmp_path),
-        json.dumps(jobs),
-    ]
+    launch = "accelerate.commands.launch --multi_gpu --num_processes 2 --num_machines 1"
+    launch += " --mixed_precision no --dynamo_backend no --main_process_port 0 -m tests.together"
+    command = [sys.executable, "-m", *launch.split(), str(tmp_path), json.dumps(jobs)]
     own = {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": ""}
     done = subprocess.run(command, cwd=ROOT, env=os.environ | own, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
@@ -155,7 +111,7 @@ def test_two_processes_follow_one(tmp_path):
     assert first[5].startswith("UserError: The loss or its gradient is not finite at step 0")
     assert first[5].count("noise") == 4 and not list((tmp_path / "bad").iterdir())
 
-    together = distil.Run(Path(first[0]), settings_from(**PLAIN))
+    together = Run(Path(first[0]), settings_from(**PLAIN))
     alone = run(tmp_path / "alone", **PLAIN)
     assert together.folder.name == alone.folder.name
     assert together.manifest["processes"] == 2 and alone.manifest["processes"] == 1
@@ -171,21 +127,10 @@ def test_two_processes_follow_one(tmp_path):
 
 def test_bfloat16_is_near_float32_and_auto_is_float32_on_a_cpu(tmp_path):
     made = {p: run(tmp_path, **VIT | dict(steps=6, precision=p)) for p in ("fp32", "bf16", "auto")}
-    assert {name: r.manifest["precision"] for name, r in made.items()} == {
-        "fp32": "fp32",
-        "bf16": "bf16",
-        "auto": "fp32",
-    }
+    assert [r.manifest["precision"] for r in made.values()] == ["fp32", "bf16", "fp32"]
     losses = {name: [entry["loss"] for entry in r.log] for name, r in made.items()}
     assert losses["auto"] == losses["fp32"] != losses["bf16"]
     assert losses["bf16"] == pytest.approx(losses["fp32"], rel=0.03)
-
-
-def test_without_a_gpu_cuda_is_refused(tmp_path):
-    if torch.cuda.is_available():
-        pytest.skip("there is a GPU")
-    with pytest.raises(UserError, match="device='cuda', but torch sees no GPU"):
-        run(tmp_path, **VIT, device="cuda")
 
 
 def test_a_resized_map_is_the_same_whichever_comes_first_and_has_the_teacher_s_grid():
@@ -209,24 +154,11 @@ def test_a_resized_map_is_the_same_whichever_comes_first_and_has_the_teacher_s_g
 )
 def test_a_teacher_larger_than_its_student(tmp_path, student, blocks, rank):
     """Nine blocks of width 96 teach 6 of width 64, or stages of other widths and grids."""
-    values = VIT | dict(
-        teacher="test_vit3",
-        blocks=(2, 7),
-        student=student,
-        batch=4,
-        lr=3e-3,
-        student_weights="random",
-        student_blocks=blocks,
-        lora_rank=rank,
-        steps=8,
-        warmup=0,
-    )
-    made = run(tmp_path, **values)
+    own = dict(student=student, student_weights="random", student_blocks=blocks, lora_rank=rank)
+    values = VIT | own | dict(teacher="test_vit3", blocks=(2, 7), batch=4, lr=3e-3, warmup=0)
+    made = run(tmp_path, **values | dict(steps=8))
     assert made.log[-1]["loss"] < 0.97 * made.log[0]["loss"]
-    assert (
-        made.student().name == student
-        and made.manifest["models"]["teacher"]["model"] == "test_vit3"
-    )
+    assert made.student().name == student
 
 
 def test_lora_reaches_attention_and_perceptron_of_other_transformers():
@@ -236,11 +168,10 @@ def test_lora_reaches_attention_and_perceptron_of_other_transformers():
         name = "eva02_base_patch14_224"
         backbone = Backbone(create_net(name), name, "none", None)
         lora = add_lora(backbone, settings_from(lora_rank=2))
-    found = [
-        n.removeprefix("base_model.model.") for n, m in lora.named_modules() if hasattr(m, "lora_A")
-    ]
-    parts = ("attn.q_proj", "attn.k_proj", "attn.v_proj", "mlp.fc1_g", "mlp.fc1_x", "mlp.fc2")
-    assert sorted(found) == sorted(f"blocks.{i}.{part}" for i in range(12) for part in parts)
+    found = [name for name, module in lora.named_modules() if hasattr(module, "lora_A")]
+    for part in ("attn.q_proj", "attn.k_proj", "attn.v_proj", "mlp.fc1_g", "mlp.fc1_x", "mlp.fc2"):
+        assert sum(name.endswith(part) for name in found) == 12
+    assert len(found) == 12 * 6
 
 
 @pytest.mark.parametrize("kind", [beit.Beit, eva.Eva])
@@ -254,39 +185,17 @@ def test_lora_reaches_an_attention_that_keeps_its_bias_apart(kind):
     assert all(p.grad is not None and p.grad.abs().max() > 0 for p in trained.values())
 
 
-@pytest.mark.parametrize("name", ["test_convnext", "test_resnet"])
-def test_a_network_without_attention_takes_no_lora(name):
-    with pytest.raises(UserError, match="set lora_rank=0 to train the whole network"):
-        add_lora(load_backbone(name, "random"), settings_from(lora_rank=2))
-
-
-def test_efficientnet_with_its_own_weights_learns(tmp_path):
-    if not os.environ.get("FREQKD_WEIGHTS"):
-        pytest.skip("FREQKD_WEIGHTS names no folder of weights")
-    values = VIT | dict(
-        student="tf_efficientnet_lite0",
-        student_blocks=(2, 3),
-        lora_rank=0,
-        steps=4,
-        warmup=0,
-        size=(64, 96),
-        flip=0,
-    )
-    made = run(tmp_path, **values)
-    assert made.manifest["models"]["student"]["source"].startswith("tf_efficientnet_lite0")
-    assert made.log[-1]["loss"] < made.log[0]["loss"]
-
-
-def test_processes_wait_longer_for_the_first_one_than_torch_would(monkeypatch):
-    """Looking at all pairs before training can take hours, and torch gives up in minutes."""
-    asked = {}
-
-    class State:
-        num_processes, process_index, device = 2, 1, torch.device("cpu")
-
-        def __init__(self, **given):
-            asked.update(given)
-
-    monkeypatch.setattr(processes, "PartialState", State)
-    assert Processes().count == 2
-    assert asked == {"cpu": True, "timeout": PATIENCE} and PATIENCE.total_seconds() >= 12 * 3600
+@pytest.mark.parametrize(
+    ("values", "remedy"),
+    [
+        (dict(accumulate=5), "batch=2 can't be shared equally"),
+        (dict(device="cuda"), "set device to cpu"),
+        (dict(teacher="test_convnext", blocks=(1, 2)), "set lora_rank=0"),
+        (dict(teacher="test_resnet", blocks=(1, 2)), "set lora_rank=0"),
+    ],
+)
+def test_what_can_t_be_trained_is_told(tmp_path, monkeypatch, values, remedy):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(UserError, match=remedy):
+        run(tmp_path, **VIT | values)
+    assert list(tmp_path.iterdir()) == []

@@ -11,32 +11,24 @@ import os
 import random
 import shutil
 import signal
-import subprocess
 import time
 from multiprocessing import forkserver
 
 import pytest
 import torch
 
-from freqkd_lite import data
 from freqkd_lite import store as runs
 from freqkd_lite.distil import checkpoint as checkpoints
 from freqkd_lite.distil import plan, settings_from, train
-from freqkd_lite.distil import run as distil
 from freqkd_lite.distil import teacher as teacher_cache
-from freqkd_lite.distil.checkpoint import Checkpoints, Refused, load_tensors, save_tensors
+from freqkd_lite.distil.checkpoint import Checkpoints, Refused, load_sealed, save_sealed
 from freqkd_lite.errors import Interrupted, UserError
 from freqkd_lite.store import sole_maker
-from tests.survivor import CNN, VIT, Noise, child
+from tests.survivor import CNN, VIT, Noise, child, run
 
 KILLS = int(os.environ.get("FREQKD_KILLS", "20"))
 CACHED = VIT | dict(crop=(16, 32), crop_list=2)
 PATIENCE = 300  # seconds until a child that does nothing is called hung
-
-
-@pytest.fixture(autouse=True)
-def noise(monkeypatch):
-    monkeypatch.setitem(data.REGISTRY, "noise", Noise)
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +44,7 @@ def start(tmp_path_factory):
     os.environ.update(FREQKD_CACHE=str(tmp_path_factory.mktemp("cache")), OMP_NUM_THREADS="1")
     started = []
 
-    def run(values, folder, last=0, wait=True):
+    def begin(values, folder, last=0, wait=True):
         folder.mkdir(exist_ok=True)
         process = context.Process(target=child, args=(values, folder, folder / "said.txt", last))
         process.start()
@@ -62,7 +54,7 @@ def start(tmp_path_factory):
             assert process.exitcode is not None, "a child hangs"
         return process
 
-    yield run
+    yield begin
     for process in started:
         if process.is_alive():
             process.kill()
@@ -156,20 +148,6 @@ def test_of_two_processes_one_trains_and_the_other_waits(start, whole, tmp_path)
     assert json.loads(told.read_text())["restarts"] == []
 
 
-def test_a_process_says_that_it_waits(start, whole, tmp_path):
-    expected, _, _ = whole(SHORT)
-    # The folder's name is its content's, so that of another process is known before it starts.
-    name = distil.distil(settings_from(**SHORT), tmp_path / "other", False).folder.name
-    mine = tmp_path / "mine"
-    with sole_maker(mine / name):
-        process = start(SHORT, mine, wait=False)
-        said = until(lambda: (mine / "said.txt").is_file() and (mine / "said.txt").read_text())
-        assert f"Another process is making {mine / name}: waiting" in said
-        assert process.is_alive() and not (mine / name).exists()
-    process.join(PATIENCE)
-    assert process.exitcode == 0 and result(mine) == expected
-
-
 def test_two_processes_share_one_cache(start, whole, tmp_path):
     """Of a teacher that no other test has; each ends as it does without a cache."""
     arms = [CACHED | dict(seed=9, loss=loss) for loss in ("mse", "cosine")]
@@ -194,7 +172,7 @@ LONG = VIT | dict(steps=100_000, checkpoint_every=2)
 
 def test_ctrl_c_says_what_is_saved_and_how_to_go_on(start, tmp_path):
     process = start(LONG, tmp_path, wait=False)
-    until(lambda: list(tmp_path.glob(".distil-*.part/checkpoint-*.safetensors")))
+    until(lambda: list(tmp_path.glob(".distil-*.part/checkpoint-*.pt")))
     os.kill(process.pid, signal.SIGINT)
     process.join(PATIENCE)
     assert process.exitcode == 130
@@ -215,7 +193,7 @@ def test_a_notebook_s_interrupt_says_the_same(tmp_path):
             "data.REGISTRY['noise'] = survivor.Noise\n"
             f"distil.distil(distil.settings_from(**{LONG}), {str(tmp_path)!r}, False)"
         )
-        until(lambda: list(tmp_path.glob(".distil-*.part/checkpoint-*.safetensors")))
+        until(lambda: list(tmp_path.glob(".distil-*.part/checkpoint-*.pt")))
         manager.interrupt_kernel()
         reply = client.get_shell_msg(timeout=PATIENCE)["content"]
         while "ename" not in reply:  # what came before
@@ -241,41 +219,30 @@ def stopped(monkeypatch, folder, step, values=VIT):
 
     with monkeypatch.context() as patch, pytest.raises(Interrupted) as caught:
         patch.setattr(train, "learning_rate", interrupt)
-        distil.distil(settings_from(**values), folder, False)
+        run(folder, **values)
     return next(iter(folder.glob(".distil-*.part")), None), str(caught.value)
 
 
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory):
     """The uninterrupted run of this process."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(data.REGISTRY, "noise", Noise)
-        folder = tmp_path_factory.mktemp("plain")
-        distil.distil(settings_from(**VIT), folder, False)
+    folder = tmp_path_factory.mktemp("plain")
+    run(folder, **VIT)
     return result(folder)
 
 
 def test_a_stopped_run_goes_on_from_its_last_checkpoint(monkeypatch, tmp_path, plain):
+    part, said = stopped(monkeypatch, tmp_path, step=2)  # before the first one
+    assert part is None and list(tmp_path.iterdir()) == [] and said.startswith("Nothing is saved")
     part, said = stopped(monkeypatch, tmp_path, step=10)
     assert said == f"9 of 12 steps are saved in {part}. Run the same again to go on."
-    assert [p.name for p in Checkpoints(part, "").saved()] == [
-        "checkpoint-00000009.safetensors",
-        "checkpoint-00000006.safetensors",
-    ]
+    assert [int(p.stem[-2:]) for p in Checkpoints(part, "").saved()] == [9, 6]
     assert len((part / "log.jsonl").read_text().splitlines()) == 10
-    seen = []
-    real = train.learning_rate
+    seen, real = [], train.learning_rate
     monkeypatch.setattr(train, "learning_rate", lambda i, s: seen.append(i) or real(i, s))
     torch.rand(5)  # what happened before must not matter
-    run = distil.distil(settings_from(**VIT), tmp_path, False)
-    assert seen == [9, 10, 11] and run.manifest["restarts"] == [9]
-    assert result(tmp_path) == plain
-
-
-def test_a_stop_before_the_first_checkpoint_leaves_nothing(monkeypatch, tmp_path):
-    part, said = stopped(monkeypatch, tmp_path, step=2)
-    assert part is None and list(tmp_path.iterdir()) == []
-    assert said == "Nothing is saved. Run the same again to go on."
+    assert run(tmp_path, **VIT).manifest["restarts"] == [9]
+    assert seen == [9, 10, 11] and result(tmp_path) == plain
 
 
 def flip(path):
@@ -284,21 +251,15 @@ def flip(path):
     path.write_bytes(content)
 
 
-def relabel(**changes):
-    def change(path):
-        tensors, about = load_tensors(path)
-        tensors = {name: value.clone() for name, value in tensors.items()}
-        save_tensors(path, tensors, **(about | changes))
-
-    return change
+def relabel(path):
+    save_sealed(path, load_sealed(path) | {"key": "0123"})
 
 
 DAMAGE = {
     "flipped": (flip, "its checksum does not match"),
-    "cut": (lambda p: os.truncate(p, p.stat().st_size // 2), "it is torn"),
-    "empty": (lambda p: os.truncate(p, 0), "it is torn"),
-    "foreign": (relabel(key="0123"), "it belongs to the run 0123, not to"),
-    "schema": (relabel(schema="freqkd-checkpoint/9"), "its schema is freqkd-checkpoint/9, not"),
+    "cut": (lambda p: os.truncate(p, p.stat().st_size // 2), "its checksum"),
+    "empty": (lambda p: os.truncate(p, 0), "its checksum"),
+    "foreign": (relabel, "it belongs to the run 0123, not to"),
     "no log": (lambda p: os.truncate(p.parent / "log.jsonl", 700), "of its 9 steps"),
 }
 
@@ -309,37 +270,30 @@ def test_a_damaged_checkpoint_is_refused_and_the_one_before_is_used(
 ):
     part, _ = stopped(monkeypatch, tmp_path, step=10)
     damage, reason = DAMAGE[kind]
-    damage(part / "checkpoint-00000009.safetensors")
-    run = distil.distil(settings_from(**VIT), tmp_path, False)
-    said = capsys.readouterr().out
-    assert f"{part / 'checkpoint-00000009.safetensors'} is refused" in said and reason in said
-    assert run.manifest["restarts"] == ([] if kind == "no log" else [6])
+    newest, older = Checkpoints(part, "").saved()
+    damage(newest)
+    if kind == "flipped":
+        flip(older)
+    made, said = run(tmp_path, **VIT), capsys.readouterr().out
+    assert f"{newest} is refused" in said and reason in said
+    begun_anew = kind in ("no log", "flipped")
+    assert said.count("is refused") == 1 + begun_anew
+    assert made.manifest["restarts"] == ([] if begun_anew else [6])
     assert result(tmp_path) == plain
 
 
-def test_without_a_sound_checkpoint_a_run_begins_anew(monkeypatch, tmp_path, plain, capsys):
-    part, _ = stopped(monkeypatch, tmp_path, step=10)
-    for path in Checkpoints(part, "").saved():
-        flip(path)
-    distil.distil(settings_from(**VIT), tmp_path, False)
-    assert capsys.readouterr().out.count("is refused") == 2
-    assert result(tmp_path) == plain
-
-
-def test_any_flipped_bit_of_a_file_of_tensors_is_found(tmp_path):
-    path = tmp_path / "t.safetensors"
-    tensors = {"a": torch.arange(6.0).reshape(2, 3), "b": torch.tensor([1, 2], dtype=torch.uint8)}
-    save_tensors(path, tensors, step="12", key="k")
-    read, about = load_tensors(path)
-    assert about == {"step": "12", "key": "k"} and torch.equal(read["a"], tensors["a"])
-    del read
+def test_any_flipped_bit_of_a_sealed_file_is_found(tmp_path):
+    path = tmp_path / "t.pt"
+    save_sealed(path, {"a": torch.arange(6.0).reshape(2, 3), "step": 12})
+    read = load_sealed(path)
+    assert read["step"] == 12 and read["a"].tolist() == [[0, 1, 2], [3, 4, 5]]
     content = path.read_bytes()
     for place in range(len(content)):
         changed = bytearray(content)
         changed[place] ^= 1 << place % 8
         path.write_bytes(changed)
         with pytest.raises(Refused):
-            load_tensors(path)
+            load_sealed(path)
 
 
 def test_checkpoints_go_by_time_unless_they_cost_too_much(monkeypatch, tmp_path):
@@ -352,7 +306,7 @@ def test_checkpoints_go_by_time_unless_they_cost_too_much(monkeypatch, tmp_path)
         path.touch()
         now[0] += cost[0]
 
-    monkeypatch.setattr(checkpoints, "save_tensors", save)
+    monkeypatch.setattr(checkpoints, "save_sealed", save)
     weights = torch.nn.Linear(1, 1)
     optimiser = torch.optim.AdamW(weights.parameters())
     kept = Checkpoints(tmp_path, "k")
@@ -377,89 +331,55 @@ def test_a_full_disk_ends_in_a_sentence_and_a_folder_that_resumes(monkeypatch, t
 
     with monkeypatch.context() as patch, pytest.raises(UserError) as caught:
         patch.setattr(os, "fsync", full)
-        distil.distil(settings_from(**VIT), tmp_path, False)
+        run(tmp_path, **VIT)
     (part,) = tmp_path.glob(".distil-*.part")
-    assert str(caught.value) == (
-        f"The disk of {tmp_path} is full. 6 of 12 steps are saved in {part}. Make room and run "
-        "the same again to go on."
-    )
+    assert f"The disk of {tmp_path} is full. 6 of 12 steps" in str(caught.value)
     assert not list(part.glob("*.part"))
-    assert distil.distil(settings_from(**VIT), tmp_path, False).manifest["restarts"] == [6]
+    assert run(tmp_path, **VIT).manifest["restarts"] == [6]
     assert result(tmp_path) == plain
 
 
-def test_a_really_full_disk_does_so_too(tmp_path, plain):
-    """A tmpfs that holds checkpoints, and not the student's weights beside them."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=900k", "tmpfs", str(disk)]
-    if not shutil.which("mount") or subprocess.run(mount, capture_output=True).returncode:
-        pytest.skip("no tmpfs can be mounted here, which takes root")
-    try:
-        with pytest.raises(UserError, match=r"is full\. 12 of 12 steps are saved in"):
-            distil.distil(settings_from(**VIT), disk, False)
-        remount = ["mount", "-o", "remount,size=16m", str(disk)]
-        subprocess.run(remount, check=True, capture_output=True)
-        assert distil.distil(settings_from(**VIT), disk, False).manifest["restarts"] == [12]
-        assert result(disk) == plain
-    finally:
-        subprocess.run(["umount", str(disk)], check=True)
+def batch_with(pair, **values):
+    """The first step that sees the pair, and the names of all pairs in that batch."""
+    for step, views in enumerate(plan(Noise("train", (32, 48)), settings_from(**values))):
+        if pair in [view.index for view in views]:
+            return step, ", ".join(f"noise{view.index}" for view in views)
 
 
 def test_a_loss_that_is_not_finite_names_the_batch(tmp_path):
-    """A pair of the third batch is bad; an epoch has five, so none before holds it."""
-    step, views = 2, list(plan(Noise("train", (32, 48)), settings_from(**VIT)))
-    bad = {"bad": views[step][1].index}
-    settings = settings_from(**VIT | dict(data_options=bad, checkpoint_every=1))
-    names = ", ".join(f"noise{view.index}" for view in views[step])
+    values = VIT | dict(data_options={"bad": 3}, checkpoint_every=1)
+    step, names = batch_with(3, **values)
     with pytest.raises(UserError, match=rf"not finite at step {step}: lower lr.*\({names}\)"):
-        distil.distil(settings, tmp_path, False)
+        run(tmp_path, **values)
     (part,) = tmp_path.glob(".distil-*.part")  # the steps before are kept
-    (newest, *_), log = Checkpoints(part, "").saved(), (part / "log.jsonl").read_text()
-    assert len(log.splitlines()) == Checkpoints(part, "").steps == step
-    weights, _ = load_tensors(newest)
-    assert all(value.isfinite().all() for value in weights.values())
+    assert Checkpoints(part, "").steps == step > 0
+    assert len((part / "log.jsonl").read_text().splitlines()) == step
+    (newest, *_) = Checkpoints(part, "").saved()
+    assert all(value.isfinite().all() for value in load_sealed(newest)["student"].values())
 
 
 @pytest.mark.parametrize("crops", [0, 1])
-def test_a_picture_that_is_not_finite_is_named_with_a_cache_and_by_what_looks_before(
-    tmp_path, monkeypatch, crops
-):
+def test_what_looks_at_pairs_before_training_names_bad_ones(tmp_path, monkeypatch, crops):
     monkeypatch.setenv("FREQKD_CACHE", str(tmp_path / "cache"))
-    own = dict(data_options={"bad": 4}, crop_list=crops)
-    with pytest.raises(UserError, match=r"not finite at step \d+: lower lr.*\(.*noise4"):
-        distil.distil(settings_from(**VIT | own), tmp_path, False)
-    before = "looks at before training are not finite: .*noise4"
-    with pytest.raises(UserError, match=before):
-        distil.distil(settings_from(**VIT | own | dict(loss="coherence")), tmp_path, False)
-
-
-def test_only_pictures_that_were_looked_at_are_named(tmp_path):
-    """`robust` looks at no strangers: of the batch that holds the bad pair, its two alone."""
-    settings = settings_from(**VIT | dict(data_options={"bad": 4}, loss="robust"))
-    views = plan(Noise("train", (32, 48)), settings)
-    bad = next(batch for batch in views if 4 in [view.index for view in batch])
-    names = ", ".join(f"noise{view.index}" for view in bad)
-    with pytest.raises(UserError, match=rf"not finite: .*\({names}\)"):
-        distil.distil(settings, tmp_path, False)
+    values = VIT | dict(data_options={"bad": 4}, crop_list=crops)
+    with pytest.raises(UserError, match=r"not finite at step \d+.*\(.*noise4"):
+        run(tmp_path, **values)
+    with pytest.raises(UserError, match="before training are not finite: .*noise4"):
+        run(tmp_path, **values | dict(loss="coherence"))
+    # `robust` looks at no mismatched pairs: of the batch, its two alone
+    names = batch_with(4, **values)[1]
+    with pytest.raises(UserError, match=rf"before training.*\({names}\)"):
+        run(tmp_path, **values | dict(loss="robust"))
 
 
 def test_what_only_saves_time_is_no_part_of_the_address(tmp_path):
-    first = distil.distil(settings_from(**SHORT), tmp_path, False)
-    for change in (
-        dict(checkpoint_every=2),
-        dict(cache_limit_gb=1),
-        dict(data_options={"bad": -1}),
-    ):
-        assert (
-            distil.distil(settings_from(**SHORT | change), tmp_path, False).folder == first.folder
-        )
-    other = settings_from(**SHORT | dict(crop_list=1, cache_limit_gb=0))
-    assert distil.distil(other, tmp_path, False).folder != first.folder
-    models = first.manifest["models"]
-    assert models["teacher"] == models["student"]  # the student begins as its teacher's copy
-    assert models["teacher"]["model"] == "test_vit" and models["teacher"]["source"] == "random"
-    assert len(models["teacher"]["checksum"]) == 64
+    first = run(tmp_path, **SHORT)
+    for same in (dict(checkpoint_every=2), dict(cache_limit_gb=1), dict(data_options={"bad": -1})):
+        assert run(tmp_path, **SHORT | same).folder == first.folder
+    other = run(tmp_path, **SHORT | dict(crop_list=1, cache_limit_gb=0))
+    assert other.folder != first.folder
+    teacher, student = (first.manifest["models"][role] for role in ("teacher", "student"))
+    assert teacher == student and teacher["model"] == "test_vit" and teacher["source"] == "random"
 
 
 def test_the_lock_of_a_killed_process_does_not_block(tmp_path):
