@@ -8,8 +8,6 @@ from freqkd_lite.losses import baselines, coherence, freqkd, subspace
 from freqkd_lite.losses.base import (
     CALIBRATORS,
     LOSSES,
-    BlockLoss,
-    Calibrator,
     LossParts,
     Statistics,
     build_loss,
@@ -22,6 +20,4 @@ from freqkd_lite.losses.base import (
     normalise,
     pack_statistics,
     register,
-    waves,
-    weighted_mse,
 )

@@ -10,10 +10,9 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from numbers import Real
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple
 
 import torch
 from safetensors import SafetensorError
@@ -23,7 +22,7 @@ from torch.nn.functional import mse_loss
 
 from freqkd_lite.errors import UserError, unknown
 from freqkd_lite.names import OLD_NAMES
-from freqkd_lite.spectrum import at_least_float32
+from freqkd_lite.spectrum import at_least_float32, power_spectrum
 
 Maps = Sequence[Tensor]
 BlockLoss = Callable[..., dict[str, Tensor]]
@@ -34,21 +33,11 @@ EPS = 1e-6
 """Tokens shorter than this are divided by it, instead of by their length, in `normalise`."""
 
 LOSSES: dict[str, BlockLoss] = {}
-CALIBRATORS: dict[str, Callable[..., Calibrator]] = {}
-"""The losses that need calibration, and what does it: f(**options of the loss) for each block."""
+CALIBRATORS: dict[str, type] = {}
+"""The losses that need calibration, and what does it."""
 
 
-class Calibrator(Protocol):
-    """Sees the training pairs of one block, batch by batch. If its `update` has a third parameter,
-    `mismatched`, it gets the student's maps of other pictures there, one beside each pair."""
-
-    def update(self, student: Tensor, teacher: Tensor) -> None: ...
-
-    def statistics(self) -> Statistics: ...
-
-
-@dataclass(frozen=True)
-class LossParts:
+class LossParts(NamedTuple):
     """`total` is the sum of `parts`, which are weighted already, all scalars. Keys are
     "block0/low": the place in the list of maps, and "low", "high", "all" or a baseline's own."""
 
@@ -56,14 +45,14 @@ class LossParts:
     parts: dict[str, Tensor]
 
 
-def register(
-    name: str, calibrator: Callable[..., Calibrator] | None = None
-) -> Callable[[BlockLoss], BlockLoss]:
+def register(name: str, calibrator: type | None = None) -> Callable[[BlockLoss], BlockLoss]:
     """Decorator: make `f(student, teacher, *, option=default, ...) -> {part: scalar}` the loss
-    `name`. Both maps are (N, C, h, w), float32 or float64, and the teacher's needs no gradient.
+    `name`. Both maps are (N, C, h, w), float32 or float64, and the teacher's needs no gradient. One
+    with a parameter `anchor` gets the untrained student's map of the same images there.
 
-    A loss with a calibrator gets the block's `Statistics` as `statistics=`; one with a parameter
-    `anchor` gets the untrained student's map of the same images there."""
+    `calibrator(**options)` sees the training pairs of one block by `update(student, teacher)`, with
+    a third parameter `mismatched` also the student's maps of other pictures, one beside each pair;
+    what its `statistics()` returns the loss gets as `statistics=`."""
 
     def add(function: BlockLoss) -> BlockLoss:
         LOSSES[name] = function
@@ -101,27 +90,11 @@ def normalise(x: Tensor) -> Tensor:
     return x * x.square().sum(1, keepdim=True).clamp_min(EPS**2).rsqrt()
 
 
-def waves(x: Tensor) -> Tensor:
-    """The Hartley transform of maps (..., h, w), the same order of frequencies as the FFT's.
-
-    Its waves are cos + sin, so it is real, orthonormal and its own inverse: two small matrices. A
-    coefficient holds f and the mirror images of f in both axes, so it serves weights that are even
-    in fy and in fx, as every function of rho is: `waves(weight * waves(x))` filters x."""
-    rows, columns = (_hartley(n).to(x) for n in x.shape[-2:])
-    return rows @ (x @ columns)
-
-
-def _hartley(n: int) -> Tensor:
-    at = torch.arange(n, dtype=torch.float64)
-    angle = 2 * math.pi / n * torch.outer(at, at)
-    return (angle.cos() + angle.sin()) / math.sqrt(n)
-
-
 def weighted_mse(student: Tensor, teacher: Tensor, weight: Tensor) -> Tensor:
-    """MSE of two maps (N, C, h, w) after `normalise` with a weight (h, w) at each frequency, even
-    in fy and fx: the mean of weight |S - T|^2, a scalar."""
-    difference = waves(normalise(student) - normalise(teacher))
-    return (difference.square() * weight.to(difference)).mean()
+    """MSE of two maps (N, C, h, w) after `normalise` with a weight (h, w) at each frequency, FFT
+    order: the mean of weight |S - T|^2, a scalar."""
+    power = power_spectrum(normalise(student) - normalise(teacher))
+    return (power * weight.to(power)).mean()
 
 
 def positive(name: str, value: float) -> float:
@@ -164,29 +137,25 @@ def build_loss(
         no_need = "needs no calibration: leave out statistics."
         raise UserError(f"The loss {name!r} {need if calibrated else no_need}")
 
-    def of_block(block: int, student: Tensor, *others: Tensor) -> dict[str, Tensor]:
-        student = at_least_float32(student)
-        maps = [student, *(x.detach().to(student.dtype) for x in others)]
-        extra = {"anchor": maps.pop()} if anchored else {}
-        if calibrated:
-            extra["statistics"] = statistics[block]
-        with torch.autocast(student.device.type, enabled=False):
-            return loss(*maps, **extra, **options)
-
-    if statistics is None or statistics:
-        of_block(0, *[torch.zeros(1, 1, 16, 16)] * (2 + anchored))  # a bad option raises here
-
     def of_lists(students: Maps, teachers: Maps, anchors: Maps | None = None) -> LossParts:
         if anchored != (anchors is not None):
             need = "needs" if anchored else "takes no"
             raise UserError(f"The loss {name!r} {need} anchors, maps of the untrained student.")
         others = {"teacher": teachers} | ({"anchor": anchors} if anchored else {})
-        _check_maps(students, others, len(statistics) if calibrated else None)
+        _check_maps({"student": students} | others, len(statistics) if calibrated else None)
         parts = {}
-        for i, maps in enumerate(zip(students, *others.values(), strict=True)):
-            parts |= {f"block{i}/{part}": value for part, value in of_block(i, *maps).items()}
+        for i, student in enumerate(map(at_least_float32, students)):
+            given = {whose: maps[i].detach().to(student.dtype) for whose, maps in others.items()}
+            if calibrated:
+                given["statistics"] = statistics[i]
+            with torch.autocast(student.device.type, enabled=False):
+                found = loss(student, given.pop("teacher"), **given, **options)
+            parts |= {f"block{i}/{part}": value for part, value in found.items()}
         return LossParts(torch.stack(list(parts.values())).sum(), parts)
 
+    zeros = [torch.zeros(1, 1, 16, 16)] * (len(statistics) if calibrated else 1)
+    if zeros:
+        of_lists(*[zeros] * (2 + anchored))  # a bad option raises here
     return of_lists
 
 
@@ -205,22 +174,20 @@ def check_options(name: str, options: dict[str, float | str]) -> None:
             raise UserError(f"{option}={value!r} can't be used: give a finite number, 0 or more.")
 
 
-def _check_maps(students: Maps, others: dict[str, Maps], calibrated: int | None) -> None:
+def _check_maps(lists: dict[str, Maps], calibrated: int | None) -> None:
     """`UserError` unless each list has one map (N, C, h, w) a block, all of a block alike."""
-    for whose, maps in others.items():
-        if not students or len(students) != len(maps):
-            counts = f"{len(students)} student and {len(maps)} {whose} maps"
-            raise UserError(f"{counts}: give one of each a block.")
-        for i, (student, other) in enumerate(zip(students, maps, strict=True)):
-            if not len(student):
-                raise UserError(f"Block {i}: a batch of no image: give one or more.")
-            if student.shape != other.shape or student.ndim != 4:
-                raise UserError(
-                    f"Block {i}: the student's map is {tuple(student.shape)}, the {whose}'s "
-                    f"{tuple(other.shape)}: resize and project it to the same (N, C, h, w) first."
-                )
-    if calibrated not in (None, len(students)):
-        blocks = f"{calibrated} blocks, not {len(students)}"
+    counts = [len(maps) for maps in lists.values()]
+    if len(set(counts)) > 1 or not counts[0]:
+        raise UserError(f"{counts} maps of {', '.join(lists)}: give one of each a block.")
+    for i, maps in enumerate(zip(*lists.values(), strict=True)):
+        shapes = [tuple(each.shape) for each in maps]
+        if len(set(shapes)) > 1 or len(shapes[0]) != 4 or not shapes[0][0]:
+            raise UserError(
+                f"Block {i}: the maps of {', '.join(lists)} are {shapes}: resize and project them "
+                "to the same (N, C, h, w), of one image or more."
+            )
+    if calibrated not in (None, counts[0]):
+        blocks = f"{calibrated} blocks, not {counts[0]}"
         raise UserError(f"The loss was calibrated with {blocks}: use the same.")
 
 
@@ -240,14 +207,14 @@ def calibrate(
     check_options(name, options)
     if name not in CALIBRATORS:
         raise UserError(f"The loss {name!r} needs no calibration: build it as it is.")
-    calibrators: list[Calibrator] = []
+    calibrators: list = []
     for lists in batches:
         if not calibrators:
             calibrators = [CALIBRATORS[name](**options) for _ in lists[0]]
         if len(lists) > 2 and not needs_mismatched(name):
             raise UserError(f"The loss {name!r} needs no mismatched pairs: yield two lists.")
-        others = dict(zip(("teacher", "mismatched"), lists[1:], strict=False))
-        _check_maps(lists[0], others, len(calibrators))
+        named = zip(("student", "teacher", "mismatched"), lists, strict=False)
+        _check_maps(dict(named), len(calibrators))
         for calibrator, *maps in zip(calibrators, *lists, strict=True):
             calibrator.update(*map(at_least_float32, maps))
     if not calibrators:

@@ -7,13 +7,15 @@ untrained student's infrared ones predict, by ring of rho (`Predictability`); `n
 
 from __future__ import annotations
 
+from collections import defaultdict
+
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import mse_loss
 
 from freqkd_lite.errors import UserError, unknown
-from freqkd_lite.losses.base import Statistics, normalise, register, waves, weighted_mse
+from freqkd_lite.losses.base import Statistics, normalise, register, weighted_mse
 from freqkd_lite.spectrum import RINGS, radius, ring_masks
 from freqkd_lite.spectrum.coherence import CrossSpectrum
 
@@ -43,8 +45,7 @@ class Predictability:
     """
 
     def __init__(self, variant: str = "plain", **others: float):
-        if variant not in VARIANTS:
-            raise unknown("variant", variant, VARIANTS)
+        check_variant(variant)
         self.pairs = self.mismatched = self.last = None
         self.across = _Across() if variant == "predicted" else None
 
@@ -66,19 +67,16 @@ class Predictability:
         if min(self.pairs.images, self.mismatched.images) < 2:
             raise UserError("Coherence needs more pairs than these: calibrate on 3 or more.")
         h, w = self.pairs.sums.shape[2], self.pairs.width
-        rings = [ring for ring in _rings(h, w) if ring.any()]
-        filled = torch.tensor([bool(ring.any()) for ring in _rings(h, w)])
-        rho, power = radius(h, w), self.pairs.power()
-        found = {
-            "rho": [rho[ring].mean() for ring in rings],
-            "power": [power[ring].mean() for ring in rings],
-        }
+        rings, rho, power = _rings(h, w), radius(h, w), self.pairs.power()
+        found = {"rho": [rho[ring].mean() for ring in rings]}
+        found["power"] = [power[ring].mean() for ring in rings]
         for name, of in (("coherence", self.pairs), ("mismatched", self.mismatched)):
-            found[name] = torch.cat([of.map()[:1, 0], of.against_rho()])[filled]
+            found[name] = [of.map()[0, 0], *of.against_rho()]
         if self.across:
-            found["predicted"] = torch.stack(self.across.shares())[filled]
+            found["predicted"] = self.across.shares()
+        has_bins = torch.tensor([bool(ring.any()) for ring in rings])
         return {
-            name: torch.as_tensor(list(map(float, values))).nan_to_num()
+            name: torch.tensor(list(map(float, values)))[has_bins].nan_to_num()
             for name, values in found.items()
         }
 
@@ -93,21 +91,18 @@ class _Across:
     ring: of s s^T, t s^T and |t|^2, over every other batch and over the rest."""
 
     def __init__(self) -> None:
-        self.sums: list[list] = [[], []]
-        self.batches = 0
+        self.sums, self.batches, self.rings = defaultdict(float), 0, 0
 
     def update(self, student: Tensor, teacher: Tensor) -> None:
-        maps = [waves(x).movedim(1, 0) for x in (student, teacher)]
-        found = []
-        for ring in _rings(*student.shape[-2:]):
-            s, t = (x[..., ring.to(x.device)].flatten(1) for x in maps)
-            found.append([(s @ s.T).double(), (t @ s.T).double(), t.square().sum().double()])
-        half = self.batches % 2
-        before = self.sums[half] or [[0.0] * 3] * len(found)
-        self.sums[half] = [
-            [a + b for a, b in zip(*both, strict=True)] for both in zip(before, found, strict=True)
-        ]
-        self.batches += 1
+        half, rings = self.batches % 2, _rings(*student.shape[-2:])
+        maps = [torch.fft.fft2(x, norm="ortho").movedim(1, 0) for x in (student, teacher)]
+        maps = [torch.view_as_real(x) for x in maps]
+        for i, ring in enumerate(rings):
+            s, t = (x[:, :, ring.to(x.device)].flatten(1) for x in maps)
+            self.sums[half, i, "ss"] += (s @ s.T).double()
+            self.sums[half, i, "ts"] += (t @ s.T).double()
+            self.sums[half, i, "tt"] += t.square().sum().double()
+        self.batches, self.rings = self.batches + 1, len(rings)
 
     def shares(self) -> list[Tensor]:
         """Of each ring: 1 - |t - B s|^2 / |t|^2 on what B, a ridge map, was not fitted on, with the
@@ -115,17 +110,15 @@ class _Across:
         if self.batches < 2:
             raise UserError("variant='predicted' needs two batches: one to fit, one to score.")
         shares = []
-        for (fit_ss, fit_ts, _), (ss, ts, tt) in zip(*self.sums, strict=True):
-            best = torch.zeros((), dtype=torch.float64)
+        for i in range(self.rings):
+            ss, ts, tt = (self.sums[1, i, name] for name in ("ss", "ts", "tt"))
+            best = torch.zeros(()).to(tt)
             for ridge in RIDGES:
-                across = ridge_map(fit_ss, fit_ts, ridge)
+                across = ridge_map(self.sums[0, i, "ss"], self.sums[0, i, "ts"], ridge)
                 error = tt - 2 * (across * ts).sum() + ((across @ ss) * across).sum()
-                best = torch.maximum(best, (1 - error / tt).nan_to_num().cpu())
+                best = torch.maximum(best, (1 - error / tt).nan_to_num())
             shares.append(best)
         return shares
-
-
-# -------------------------------------------------------------------------------------- the weights
 
 
 def _above(statistics: Statistics) -> Tensor:
@@ -150,22 +143,25 @@ what mismatched pairs share, (c - m) / (1 - m); generalised least squares' weigh
 the power that cannot be predicted, (1 - c) |T|^2; and the share that a map across channels
 predicts. Below 0 counts as 0."""
 
-LEVELS = ("mse", "measured")
+
+def check_variant(variant: str) -> None:
+    """`UserError` for one that is none of `VARIANTS`."""
+    if variant not in VARIANTS:
+        raise unknown("variant", variant, VARIANTS)
 
 
 def weight_curve(statistics: Statistics, variant: str = "plain") -> Tensor:
     """The variant's weight (points,) over `statistics["rho"]`. `UserError` for an unknown variant,
     one that was not measured, and weights that are 0 everywhere."""
-    if variant not in VARIANTS:
-        raise unknown("variant", variant, VARIANTS)
-    missing = {"rho", "coherence", "mismatched", "power"} - statistics.keys()
-    if missing or (variant == "predicted" and "predicted" not in statistics):
+    check_variant(variant)
+    try:
+        exact = {name: curve.double() for name, curve in statistics.items()}
+        weight = VARIANTS[variant](exact).clamp_min(0)
+    except KeyError as error:
         raise UserError(
             f"statistics holds {', '.join(sorted(statistics)) or 'nothing'}, too little for "
             f"variant={variant!r}: give what calibrate returned with that variant."
-        )
-    exact = {name: curve.double() for name, curve in statistics.items()}
-    weight = VARIANTS[variant](exact).clamp_min(0)
+        ) from error
     if not weight.any():
         raise UserError(
             f"variant={variant!r} is 0 at all frequencies: do the pairs belong together, and are "
@@ -181,9 +177,6 @@ def on_grid(statistics: Statistics, curve: Tensor, h: int, w: int) -> Tensor:
     return torch.from_numpy(np.interp(radius(h, w).numpy(), at, curve))
 
 
-# --------------------------------------------------------------------------------------- the losses
-
-
 @register("coherence", calibrator=Predictability)
 def coherence(
     student: Tensor,
@@ -197,25 +190,19 @@ def coherence(
     (this project's). By default the weights are scaled so that a student that gives nothing pays as
     much as under `mse`: blocks keep the relative weights they have there. `level="measured"` leaves
     them as they are: a block that can be predicted less counts less."""
-    if level not in LEVELS:
-        raise unknown("level", level, LEVELS)
-    weight = on_grid(statistics, weight_curve(statistics, variant), *student.shape[-2:])
-    if level == "mse":
-        weight = weight * _scale(statistics, weight)
-    return {"all": weighted_mse(student, teacher, weight)}
-
-
-def _scale(statistics: Statistics, weight: Tensor) -> Tensor:
-    """What makes a student that gives nothing pay as much under `weight` (h, w) as under `mse`."""
-    h, w = weight.shape
+    h, w = student.shape[-2:]
+    weight = on_grid(statistics, weight_curve(statistics, variant), h, w)
     power = on_grid(statistics, statistics["power"], h, w)
     felt = (weight * power).sum()
-    if not felt > 0:
+    if level not in ("mse", "measured"):
+        raise unknown("level", level, ("mse", "measured"))
+    if level == "mse" and not felt > 0:
         raise UserError(
             f"The weights are 0 wherever the teacher has power on {h} x {w} tokens: calibrate the "
             "loss on this grid."
         )
-    return power.sum() / felt
+    scale = power.sum() / felt if level == "mse" else 1
+    return {"all": weighted_mse(student, teacher, scale * weight)}
 
 
 @register("anchor", calibrator=Predictability)
@@ -234,5 +221,6 @@ def anchor(
         raise UserError("variant='gls' is no share between 0 and 1: anchor takes another one.")
     weight = on_grid(statistics, weight_curve(statistics, variant), *student.shape[-2:])
     start = normalise(anchor)
-    pull = waves(weight.clamp(0, 1).to(start) * waves(normalise(teacher) - start))
+    spectrum = torch.fft.fft2(normalise(teacher) - start)
+    pull = torch.fft.ifft2(weight.clamp(0, 1).to(start) * spectrum).real
     return {"all": mse_loss(normalise(student), start + pull)}

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import mse_loss, normalize
 
-from freqkd_lite.losses.base import Statistics, normalise, positive, register, waves, weighted_mse
-from freqkd_lite.spectrum import band_mask, centred_rectangle, radius
+from freqkd_lite.losses.base import Statistics, normalise, positive, register, weighted_mse
+from freqkd_lite.spectrum import band_mask, centred_rectangle, power_spectrum, radius
 
 
 def coded_bands(x: Tensor, cutoff: float = 0.5) -> tuple[Tensor, Tensor]:
@@ -29,9 +29,14 @@ def _axis_filter(keep: Tensor) -> Tensor:
     return torch.fft.ifft(spectrum * keep[:, None], dim=0)
 
 
-def log_magnitude(x: Tensor) -> Tensor:
-    """log(1 + |x|): what the authors take of a band in space."""
-    return x.abs().log1p()
+def both_bands(student: Tensor, teacher: Tensor, cutoff: float) -> list[Tensor]:
+    """[student's low, its high, teacher's low, its high band] of the normalised maps."""
+    return [*coded_bands(normalise(student), cutoff), *coded_bands(normalise(teacher), cutoff)]
+
+
+def mse_of_logs(a: Tensor, b: Tensor) -> Tensor:
+    """MSE of log(1 + |x|), which the authors take of a band in space."""
+    return mse_loss(a.abs().log1p(), b.abs().log1p())
 
 
 @register("freqkd_code")
@@ -43,10 +48,8 @@ def freqkd_code(
 
     Low: MSE of the low bands. High: `high_weight` x MSE of log(1 + |high band|) in space.
     """
-    s_low, s_high = coded_bands(normalise(student), cutoff)
-    t_low, t_high = coded_bands(normalise(teacher), cutoff)
-    high = mse_loss(log_magnitude(s_high), log_magnitude(t_high))
-    return {"low": mse_loss(s_low, t_low), "high": high_weight * high}
+    s_low, s_high, t_low, t_high = both_bands(student, teacher, cutoff)
+    return {"low": mse_loss(s_low, t_low), "high": high_weight * mse_of_logs(s_high, t_high)}
 
 
 @register("freqkd_paper")
@@ -60,7 +63,7 @@ def freqkd_paper(
     subtracted: a channel's offset counts.
     """
     s, t = (normalize(x.flatten(2), dim=2).view_as(x) for x in (student, teacher))
-    energy = waves(s - t).square()  # by Parseval its mean over a band is the band's MSE
+    energy = power_spectrum(s - t)  # by Parseval its mean over a band is the band's MSE
     low = band_mask(*student.shape[-2:], cutoff * math.sqrt(2), "disk").to(energy)
     high = torch.log1p((energy * (1 - low)).mean())
     return {"low": (energy * low).mean(), "high": high_weight * high}
@@ -72,9 +75,8 @@ def signed(
 ) -> dict[str, Tensor]:
     """`freqkd_code` with the sign kept in the logarithm, sgn(x) log(1 + |x|), as in FreqKD's
     predecessor FD-CMKD (arXiv 2511.19887)."""
-    s_low, s_high = coded_bands(normalise(student), cutoff)
-    t_low, t_high = coded_bands(normalise(teacher), cutoff)
-    s_high, t_high = (x.sign() * log_magnitude(x) for x in (s_high, t_high))
+    s_low, s_high, t_low, t_high = both_bands(student, teacher, cutoff)
+    s_high, t_high = (x.sign() * x.abs().log1p() for x in (s_high, t_high))
     return {"low": mse_loss(s_low, t_low), "high": high_weight * mse_loss(s_high, t_high)}
 
 
@@ -121,15 +123,13 @@ def robust(
 @register("low_only")
 def low_only(student: Tensor, teacher: Tensor, *, cutoff: float = 0.5) -> dict[str, Tensor]:
     """The low band's term of `freqkd_code` alone (an ablation of arXiv 2606.11572)."""
-    low, _ = coded_bands(normalise(student) - normalise(teacher), cutoff)
-    return {"low": low.square().mean()}
+    return {"low": freqkd_code(student, teacher, cutoff=cutoff)["low"]}
 
 
 @register("high_only")
 def high_only(student: Tensor, teacher: Tensor, *, cutoff: float = 0.5) -> dict[str, Tensor]:
     """The high band's term of `freqkd_code` alone, with weight 1 (an ablation of the paper)."""
-    s_high, t_high = (coded_bands(normalise(x), cutoff)[1] for x in (student, teacher))
-    return {"high": mse_loss(log_magnitude(s_high), log_magnitude(t_high))}
+    return {"high": freqkd_code(student, teacher, cutoff=cutoff, high_weight=1.0)["high"]}
 
 
 @register("swapped")
@@ -138,10 +138,8 @@ def swapped(
 ) -> dict[str, Tensor]:
     """`freqkd_code` with its bands exchanged: MSE of the high ones, `low_weight` x MSE of
     log(1 + |low band|). If the frequency is what matters, this must do worse."""
-    s_low, s_high = coded_bands(normalise(student), cutoff)
-    t_low, t_high = coded_bands(normalise(teacher), cutoff)
-    low = mse_loss(log_magnitude(s_low), log_magnitude(t_low))
-    return {"low": low_weight * low, "high": mse_loss(s_high, t_high)}
+    s_low, s_high, t_low, t_high = both_bands(student, teacher, cutoff)
+    return {"low": low_weight * mse_of_logs(s_low, t_low), "high": mse_loss(s_high, t_high)}
 
 
 @register("step")
