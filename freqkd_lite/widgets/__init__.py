@@ -1,8 +1,8 @@
 """Widgets that answer while they are dragged, in the lab and in a page without a kernel."""
 
-from freqkd_lite.widgets.fader import fader
-from freqkd_lite.widgets.own_gap import own_gap
-from freqkd_lite.widgets.patch import patch_similarity
-from freqkd_lite.widgets.valleys import valleys
+from freqkd_lite.widgets.fader import Fader as fader
+from freqkd_lite.widgets.own_gap import OwnGap as own_gap
+from freqkd_lite.widgets.patch import PatchSimilarity as patch_similarity
+from freqkd_lite.widgets.valleys import Valleys as valleys
 
 __all__ = ["fader", "own_gap", "patch_similarity", "valleys"]

@@ -35,18 +35,6 @@ def write(draw: ImageDraw.ImageDraw, x: float, y: float, text: str, size: int = 
     draw.text((x, y), text, options.pop("fill", INK), font=FONTS[size], **options)
 
 
-def wrapped(text: str, width: float, size: int = 12) -> list[str]:
-    """Text in lines no wider than `width`."""
-    lines = [""]
-    for word in text.split():
-        longer = f"{lines[-1]} {word}".strip()
-        if FONTS[size].getlength(longer) <= width:
-            lines[-1] = longer
-        else:
-            lines.append(word)
-    return lines
-
-
 def titled(draw: ImageDraw.ImageDraw, x: float, y: float, title: str, colour: str) -> None:
     """A panel's title with a bar of its colour before it."""
     draw.rectangle((x, y + 1, x + 4, y + 16), colour)

@@ -19,6 +19,7 @@ import anywidget
 import traitlets
 from PIL import Image
 
+from freqkd_lite.data import Pair
 from freqkd_lite.errors import UserError
 from freqkd_lite.widgets.drawing import encode, few_colours, stacked
 
@@ -57,9 +58,15 @@ def module(name: str) -> str:
     return "\n".join((here / file).read_text() for file in ("shared.js", f"{name}.js"))
 
 
-def joined(jpegs: Sequence[bytes]) -> tuple[bytes, list[int]]:
-    """Pictures as one value, one after the other, and the places at which to cut it again."""
+def joined(pictures: Sequence[Image.Image]) -> tuple[bytes, list[int]]:
+    """Pictures as JPEGs, one after the other, and the places at which to cut them again."""
+    jpegs = [encode(picture, "JPEG", quality=82) for picture in pictures]
     return b"".join(jpegs), [0, *accumulate(map(len, jpegs))]
+
+
+def name_of(pair: Pair) -> str:
+    """A pair's name and, where it is known, its time of day."""
+    return f"{pair.name} ({pair.time_of_day})" if pair.time_of_day else pair.name
 
 
 def nearest_step(name: str, value: float, steps: Sequence[float]) -> float:
@@ -75,22 +82,16 @@ def nearest_step(name: str, value: float, steps: Sequence[float]) -> float:
 class PageWidget(anywidget.AnyWidget):
     """A widget that also works in a page and as a picture.
 
-    A subclass sets `_esm` to its `module`, and gives `cards()`, pictures of several of its states,
-    and `alt_text()`, what they show and its numbers. Its module reads `spec` and the subclass's own
-    traits.
+    A subclass sets `_esm` to its `module`, and gives `card(...)`, a picture of one state,
+    `states()`, what `card` takes for each of some states worth a look, and `alt_text()`, what these
+    show and its numbers. Its module reads `spec` and the subclass's own traits.
     """
 
     spec = traitlets.Dict().tag(sync=True)
 
-    def cards(self) -> list[Image.Image]:
-        raise NotImplementedError
-
-    def alt_text(self) -> str:
-        raise NotImplementedError
-
     def filmstrip(self) -> Image.Image:
         """Several states, one below the other: for places where no script runs."""
-        return stacked(self.cards())
+        return stacked([self.card(*state) for state in self.states()])
 
     def page_html(self, picture: Image.Image | None = None) -> str:
         """HTML that works alone: from a file, with no kernel, server or network."""

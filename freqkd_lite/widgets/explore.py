@@ -21,9 +21,9 @@ from freqkd_lite.results.rows import Row
 from freqkd_lite.scenes import SceneSettings
 from freqkd_lite.spectrum import CUTOFF_LIMITS, TRANSFORMS
 from freqkd_lite.widgets.drawing import encode
-from freqkd_lite.widgets.fader import Fader, fader
-from freqkd_lite.widgets.own_gap import LABELS, own_gap
-from freqkd_lite.widgets.patch import PatchSimilarity, patch_similarity
+from freqkd_lite.widgets.fader import Fader
+from freqkd_lite.widgets.own_gap import LABELS, OwnGap
+from freqkd_lite.widgets.patch import PatchSimilarity
 
 LIMIT = (1280, 480)  # pixels of the picture
 PIXELS = "pixels"
@@ -42,9 +42,9 @@ class Explorer:
         real: Sequence[Row],
         student: Backbone | None = None,
     ):
-        """pairs: what is looked at; real: rows of results/scenes_gap, see `own_gap`."""
+        """pairs: what is looked at; real: rows of results/scenes_gap, see `OwnGap`."""
         self.pairs, self.networks = pairs, {"teacher": backbone, "student": student}
-        self.gap = own_gap(real)
+        self.gap = OwnGap(real)
         self.maps, self.faders = lru_cache(96)(self._maps), lru_cache(32)(self._fader)
         self.patches = lru_cache(32)(self._patch)
         self.controls = {"bands": self._band_controls(), "knobs": _knob_controls()}
@@ -128,15 +128,15 @@ class Explorer:
     def _fader(self, pair: int, of: str, shape: str, edge: str, transform: str, gain: int) -> Fader:
         band = dict(shape=shape, gain=gain, edge=edge, transform=transform)
         if of == PIXELS:
-            return fader(self.pairs[pair], **band)
+            return Fader(self.pairs[pair], **band)
         block = int(of.removeprefix("block "))
         maps = tuple(self.maps(pair, kind, "teacher", block) for kind in ("visible", "infrared"))
-        return fader(features=maps, **band)
+        return Fader(features=maps, **band)
 
     def _patch(self, pair: int, block: int) -> PatchSimilarity:
         asked = (("visible", "teacher"), ("infrared", "teacher"), ("infrared", "student"))
         maps = (self.maps(pair, kind, network, block) for kind, network in asked)
-        return patch_similarity(self.pairs[pair], *maps)
+        return PatchSimilarity(self.pairs[pair], *maps)
 
 
 def _knob_controls() -> Controls:

@@ -338,11 +338,9 @@ function curveOf({ x, divergence, top }, colours) {
     svg("polyline", { ...line, points: all, stroke: "currentColor", "stroke-width": 1.5 }), cut);
   return { node, at(share) {
     const x = 1000 * share;
-    cut.setAttribute("x1", x);
-    cut.setAttribute("x2", x);
-    sides[0].setAttribute("width", x);
-    sides[1].setAttribute("x", x);
-    sides[1].setAttribute("width", 1000 - x);
+    set(cut, { x1: x, x2: x });
+    set(sides[0], { width: x });
+    set(sides[1], { x, width: 1000 - x });
   } };
 }
 
@@ -365,27 +363,23 @@ function render({ model, el }) {
   const meters = [0, 1].map((i) => {
     const text = room("div", spec.energy.map((name) => `100.0 % of ${name}`));
     const bar = make("i", { style: `background:${spec.colours[i]}` });
-    parts[i].caption.append(text, make("div", { class: "meter", "aria-hidden": "true" }, bar));
+    parts[i].caption.append(text, set(div("meter", bar), { "aria-hidden": "true" }));
     return { text, bar };
   });
   const small = make("canvas", { role: "img", width: 96, height: Math.round((96 * h) / w) });
   if (spec.thumbnail)
-    parts[2].caption.append(make("div", { class: "small" }, small, spec.question));
+    parts[2].caption.append(div("small", small, spec.question));
 
-  const sign = (text) => make("div", { class: "sign", "aria-hidden": "true" }, text);
+  const sign = (text) => set(div("sign", text), { "aria-hidden": "true" });
   const [a, b, c] = parts.map((part) => part.figure);
-  const root = make("div", { class: "freqkd freqkd-fader", role: "group", "aria-label": spec.title },
-    make("style", {}, STYLE + FADER_STYLE),
-    make("div", { class: "controls" },
-      make("div", { class: "knob" }, make("span", {}, "Cutoff"), cutoff, number,
+  const root = mount(el, "fader", spec.title, FADER_STYLE,
+    div("controls",
+      div("knob", make("span", {}, "Cutoff"), cutoff, number,
         make("span", {}, "Divergence"), curve.node, make("span")),
       make("label", { class: "tick" }, box, " " + spec.swap_label)),
-    make("div", { class: "readout" }, wave, divergence),
-    make("div", { class: spec.thumbnail ? "panels" : "panels coarse" },
-      a, sign("+"), b, sign("="), c),
-    make("div", { class: "footnote" }, spec.footnote));
-  keepKeys(root);
-  el.append(root);
+    div("readout", wave, divergence),
+    div(spec.thumbnail ? "panels" : "panels coarse", a, sign("+"), b, sign("="), c),
+    div("footnote", spec.footnote));
 
   function draw() {
     const step = states[cutoff.value], side = box.checked ? 1 : 0, text = spec.panels[side];

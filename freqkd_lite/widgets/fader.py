@@ -9,6 +9,7 @@ numbers and text are prepared here.
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Sequence
 from numbers import Real
 
@@ -25,24 +26,14 @@ from freqkd_lite.spectrum import CUTOFF_LIMITS, band_mask, band_overlap, power_s
 from freqkd_lite.viz.style import COLOURS
 from freqkd_lite.widgets import drawing
 from freqkd_lite.widgets.drawing import write
-from freqkd_lite.widgets.embed import PageWidget, module, nearest_step
+from freqkd_lite.widgets.embed import PageWidget, module, name_of, nearest_step
 
 NAMES = ("RGB", "infrared")
 MAX_PIXELS = 60_000  # the page holds every pixel of both pictures: about 400 kB at this size
 
 
-def fader(
-    pair: Pair | tuple | None = None,
-    shape: str = "rectangle",
-    features: tuple | None = None,
-    cutoff: float = 0.5,
-    swap: bool = False,
-    gain: float | None = None,
-    *,
-    edge: str = "hard",
-    transform: str = "fft",
-) -> Fader:
-    """A `Fader` of a pair, or of the features of one.
+class Fader(PageWidget):
+    """The fader of a pair, or of the features of one.
 
     pair: a `Pair`, or (visible, infrared) as uint8 or float [0, 1] arrays (3 or 1, H, W) of at most
     60,000 pixels. features: (visible, infrared) maps (C, h, w), shown in place of the pair as their
@@ -54,32 +45,12 @@ def fader(
 
     The curve is the divergence of this one pair, of its luminance or of all features' channels, in
     rings of what the cutoff cuts: rho for a disk, 2 max(|fy|, |fx|) for a rectangle.
+
+    `cutoff` and `swap` follow the reader, can be set and observed; `cutoffs` are the slider's
+    steps. For each step, `shares` (steps, 2) is the low band's share of the energy, the mean left
+    out, of RGB and of infrared, and `divergences` (steps, 2) are those in the low and in the high
+    band, NaN in a band that holds nothing.
     """
-    if pair is None and features is None:
-        raise UserError("fader() has nothing to show: give pair=... or features=....")
-    band_mask(1, 1, shape=shape, edge=edge, transform=transform)  # names what is unknown
-    about = "RGB and infrared of one scene"
-    if isinstance(pair, Pair):
-        about = f"{pair.name}{f' ({pair.time_of_day})' if pair.time_of_day else ''}"
-        pair = (pair.visible, pair.infrared)
-    if features is not None:
-        maps = _check_features(features)
-        pictures = _principal(maps)
-    else:
-        pictures = maps = _check_pair(pair)
-    if gain is None:
-        gain = 1 if features is not None else 2
-    if not isinstance(gain, Real) or not 0 < gain < 100:
-        raise UserError(f"gain={gain!r} is no contrast: give a number above 0, such as 2.")
-    band = {"shape": shape, "edge": edge, "transform": transform}
-    return Fader(pictures, maps, features is not None, band, about, gain, cutoff=cutoff, swap=swap)
-
-
-class Fader(PageWidget):
-    """What `fader` returns. `cutoff` and `swap` follow the reader, can be set and observed;
-    `cutoffs` are the slider's steps. For each step, `shares` (steps, 2) is the low band's share of
-    the energy, the mean left out, of RGB and of infrared, and `divergences` (steps, 2) are those in
-    the low and in the high band, NaN in a band that holds nothing."""
 
     _esm = module("fader")
     pixels = traitlets.Bytes().tag(sync=True)
@@ -88,36 +59,49 @@ class Fader(PageWidget):
 
     def __init__(
         self,
-        pictures: tuple[Tensor, Tensor],
-        maps: tuple[Tensor, Tensor],
-        is_features: bool,
-        band: dict[str, str],
-        about: str,
-        gain: float,
-        **state: object,
+        pair: Pair | tuple | None = None,
+        shape: str = "rectangle",
+        features: tuple | None = None,
+        cutoff: float = 0.5,
+        swap: bool = False,
+        gain: float | None = None,
+        *,
+        edge: str = "hard",
+        transform: str = "fft",
     ):
-        """pictures: what is drawn, (channels, h, w) each; maps: what the numbers are of; band:
-        shape, edge and transform, as `split_bands` takes them."""
-        limit = CUTOFF_LIMITS[band["shape"]]
+        if pair is None and features is None:
+            raise UserError("fader() has nothing to show: give pair=... or features=....")
+        self.band = {"shape": shape, "edge": edge, "transform": transform}
+        band_mask(1, 1, **self.band)  # names what is unknown
+        about = "RGB and infrared of one scene"
+        if isinstance(pair, Pair):
+            about, pair = name_of(pair), (pair.visible, pair.infrared)
+        self.is_features = is_features = features is not None
+        maps = _check_features(features) if is_features else _check_pair(pair)
+        self.pictures = tuple(x.double() for x in (_principal(maps) if is_features else maps))
+        if gain is None:
+            gain = 1 if is_features else 2
+        if not isinstance(gain, Real) or not 0 < gain < 100:
+            raise UserError(f"gain={gain!r} is no contrast: give a number above 0, such as 2.")
+        limit = CUTOFF_LIMITS[shape]
         steps = [step / 100 for step in range(1, int(limit * 100) + 1)]
         self.cutoffs = (*steps, limit) if limit > steps[-1] else tuple(steps)
-        self.band, self.is_features = band, is_features
-        self.pictures = tuple(picture.double() for picture in pictures)
-        spectra = _spectra(maps, band["transform"], grey=not is_features)
-        shares, self.divergences = _by_cutoff(spectra, self.cutoffs, band)
+        spectra = _spectra(maps, transform, grey=not is_features)
+        shares, self.divergences = _by_cutoff(spectra, self.cutoffs, self.band)
         self.shares = shares[..., 0]
         pixels = torch.cat(self.pictures)
         pixels = pixels.float() if is_features else (pixels * 255).round().byte()
         unit, kind = ("token", " features") if is_features else ("pixel", "")
         by_step = zip(self.cutoffs, shares.tolist(), self.divergences.tolist(), strict=True)
+        footnote = _footnote(len(maps[0]) if is_features else 0, gain, self.band, pixels.shape[1:])
         spec = {
             "dtype": "float32" if is_features else "uint8",
-            "channels": [len(picture) for picture in pictures],
+            "channels": [len(picture) for picture in self.pictures],
             "height": pixels.shape[1],
             "width": pixels.shape[2],
-            **band,
+            **self.band,
             "gain": gain,
-            "curve": _curve(spectra, self.cutoffs, band),
+            "curve": _curve(spectra, self.cutoffs, self.band),
             "thumbnail": not is_features,
             "colours": [COLOURS["low"], COLOURS["high"], COLOURS["none"]],
             "title": f"Fader: bands of {NAMES[0]} and {NAMES[1]}{kind}",
@@ -125,15 +109,16 @@ class Fader(PageWidget):
             "swap_label": f"Swap: low of {NAMES[1]}, high of {NAMES[0]}",
             "energy": [f"{name}{kind}'{'' if kind else 's'} energy" for name in NAMES],
             "question": "" if is_features else "Seen small: RGB or infrared?",
-            "footnote": _footnote(len(maps[0]) if is_features else 0, gain, band, pixels.shape[1:]),
+            "footnote": footnote,
             "about": about,
             "panels": [
                 [f"Low band of {low}{kind}", f"High band of {high}{kind}", f"Hybrid{kind}"]
                 for low, high in (NAMES, NAMES[::-1])
             ],
-            "steps": [_step(*numbers, unit, band["edge"]) for numbers in by_step],
+            "steps": [_step(*numbers, unit, edge) for numbers in by_step],
         }
-        super().__init__(spec=spec, pixels=pixels.contiguous().numpy().tobytes(), **state)
+        sent = pixels.contiguous().numpy().tobytes()
+        super().__init__(spec=spec, pixels=sent, cutoff=cutoff, swap=swap)
 
     @traitlets.validate("cutoff")
     def _known_cutoff(self, proposal: dict) -> float:
@@ -151,10 +136,11 @@ class Fader(PageWidget):
             for x in shown
         ]
 
-    def states(self) -> list[float]:
+    def states(self) -> list[tuple]:
         """The cutoff now, and two others."""
         others = (0.25, 0.5, 0.75) if self.is_features else (0.06, 0.15, 0.5)
-        return sorted({*sorted(others, key=lambda c: abs(c - self.cutoff))[1:], self.cutoff})
+        found = sorted({*sorted(others, key=lambda c: abs(c - self.cutoff))[1:], self.cutoff})
+        return [(cutoff, self.swap, cutoff == found[-1]) for cutoff in found]
 
     def step(self, cutoff: float) -> dict:
         """What the page says at a cutoff, see `_step`."""
@@ -163,7 +149,7 @@ class Fader(PageWidget):
     def alt_text(self) -> str:
         panels = self.spec["panels"][self.swap]
         rows = []
-        for cutoff in self.states():
+        for cutoff, *_ in self.states():
             shares = self.step(cutoff)["shares"]
             low, high = shares[self.swap][0], shares[not self.swap][1]
             rows.append(f"cutoff {cutoff:g}, {low} % and {high} %")
@@ -172,10 +158,6 @@ class Fader(PageWidget):
             f"the {panels[2].lower()}. Share of the energy in the first two: {'; '.join(rows)}."
         )
 
-    def cards(self) -> list[Image.Image]:
-        states = self.states()
-        return [self.card(c, self.swap, footnote=c == states[-1]) for c in states]
-
     def card(self, cutoff: float, swap: bool, footnote: bool = True) -> Image.Image:
         """One state drawn as a picture, much as the page shows it."""
         spec, step = self.spec, self.step(cutoff)
@@ -183,7 +165,7 @@ class Fader(PageWidget):
         w, h = spec["width"] * scale, spec["height"] * scale
         gap, top = 24, 86
         width = 3 * w + 2 * gap + 16
-        notes = drawing.wrapped(spec["footnote"], width - 16) if footnote else []
+        notes = textwrap.wrap(spec["footnote"], (width - 16) // 6) if footnote else []
         card, draw = drawing.canvas(width, top + 24 + h + 60 + 16 * len(notes))
         at = self.cutoffs.index(cutoff) / (len(self.cutoffs) - 1)
         box = (8, 4, width - 9, 38)
@@ -241,10 +223,8 @@ def _step(
 def _footnote(channels: int, gain: float, band: dict[str, str], grid: Sequence[int]) -> str:
     text = "Energy: sum of squares without the mean."
     if channels:
-        text = (
-            f"Energy of all {channels} channels without their means; the pictures show the first "
-            "three principal components in one basis for both."
-        )
+        text = f"Energy of all {channels} channels without their means; the pictures show the first"
+        text += " three principal components in one basis for both."
     elif gain != 1:
         text += f" The high band is drawn with {gain:g} times its contrast."
     if band["edge"] == "soft":

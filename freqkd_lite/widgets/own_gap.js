@@ -2,8 +2,7 @@
 // of real pairs. Every curve and picture was made in Python; this module picks the one asked for.
 
 const GAP_STYLE = `
-.freqkd-gap svg { overflow: visible; }
-.freqkd-gap .real { color: var(--real); }`;
+.freqkd-gap svg { overflow: visible; }`;
 
 const UNMOVED = "No slider changes this side.";
 const AXIS = "rho: 1 is the Nyquist frequency of an axis of tokens";
@@ -14,35 +13,30 @@ function plotOf({ rho, top, real, low, high, colours }) {
   const { left, top: y0, width, height } = FRAME, limit = rho.at(-1) + rho[0];
   const at = (ys) => points(rho.map((r) => r / limit), ys, width, height, top);
   const band = `${at(high)} ${at(low).split(" ").reverse().join(" ")}`;
-  const line = (colour, strong, ys = []) => svg("polyline", { points: at(ys), fill: "none",
-    stroke: colour, "stroke-width": strong ? 2.5 : 2, opacity: strong ? 1 : 0.45 });
+  const pale = svg("polyline", { points: at(real), fill: "none", stroke: colours[0],
+    "stroke-width": 2, opacity: 0.45 });
   const own = svg("polyline", { fill: "none", stroke: colours[1], "stroke-width": 2.5 });
   const dots = rho.map((r) => svg("circle", { r: 3.5, fill: colours[1], cx: (r / limit) * width }));
-  const level = (y, word) => [
-    svg("line", { x1: 0, x2: width, y1: (1 - y / top) * height, y2: (1 - y / top) * height,
-      stroke: "currentColor", opacity: 0.35 }),
-    svg("text", { x: -6, y: (1 - y / top) * height + 4, "text-anchor": "end" }, String(y)),
-    svg("text", { x: 4, y: (1 - y / top) * height - 4, opacity: 0.8 }, word)];
+  const levels = ["identical", "unrelated"].flatMap((word, value) => {
+    const y = (1 - value / top) * height;
+    return [svg("line", { x1: 0, x2: width, y1: y, y2: y, stroke: "currentColor", opacity: 0.35 }),
+      svg("text", { x: -6, y: y + 4, "text-anchor": "end" }, String(value)),
+      svg("text", { x: 4, y: y - 4, opacity: 0.8 }, word)];
+  });
   const marks = [0, 0.5, 1].map((r) => svg("text", { x: (r / limit) * width, y: height + 16,
     "text-anchor": "middle" }, String(r)));
   const key = ["real pairs", "these scenes"].map((word, i) => svg("text", { x: width - 2,
     y: height - 34 + 16 * i, "text-anchor": "end", style: `fill:${colours[i]};font-weight:600` }, word));
   const node = svg("svg", { viewBox: FRAME.all, role: "img" },
     svg("g", { transform: `translate(${left} ${y0})` },
-      ...level(0, "identical"), ...level(1, "unrelated"), ...marks,
+      ...levels, ...marks,
       svg("text", { x: width / 2, y: height + 34, "text-anchor": "middle" }, AXIS),
       svg("polygon", { points: band, fill: colours[0], opacity: 0.16 }),
-      line(colours[0], false, real), own, ...dots, ...key));
+      pale, own, ...dots, ...key));
   return { node, show(ys) {
     own.setAttribute("points", at(ys));
     dots.forEach((dot, i) => dot.setAttribute("cy", (1 - ys[i] / top) * height));
   } };
-}
-
-// What a point of the grid shows: its curve, its sentence, its two pictures.
-export function stateAt(spec, i, j) {
-  const index = i * spec.knobs[1].values.length + j;
-  return { curve: spec.curves[index], readout: spec.readouts[index], shown: spec.shown[index] };
 }
 
 function render({ model, el }) {
@@ -61,32 +55,29 @@ function render({ model, el }) {
   const captions = [0, 1].map((k) => room("div", [UNMOVED, ...knobs[0].texts.flatMap((a) =>
     knobs[1].texts.map((b) => captionOf(k, [a, b])))]));
   captions.forEach((caption, k) => parts[k].caption.append(caption));
-  const root = make("div", { class: "freqkd freqkd-gap", role: "group", "aria-label": spec.title },
-    make("style", {}, STYLE + GAP_STYLE),
-    make("div", { class: "controls" }, ...knobs.map((knob, i) =>
+  const root = mount(el, "gap", spec.title, GAP_STYLE,
+    div("controls", ...knobs.map((knob, i) =>
       make("label", { class: "knob" }, knob.label, inputs[i], numbers[i]))),
-    readout, make("div", { class: "panels three" }, ...parts.map((part) => part.figure)),
-    make("div", { class: "footnote" }, spec.footnote));
-  keepKeys(root);
-  el.append(root);
+    readout, div("panels three", ...parts.map((part) => part.figure)),
+    div("footnote", spec.footnote));
 
   let images = null;
   function draw() {
     const [i, j] = inputs.map((input) => Number(input.value));
-    const { curve, readout: said, shown } = stateAt(spec, i, j);
+    const point = i * knobs[1].values.length + j, said = spec.readouts[point];
     const texts = [knobs[0].texts[i], knobs[1].texts[j]];
     texts.forEach((text, k) => {
       say(numbers[k], text);
       inputs[k].setAttribute("aria-valuetext", `${text}. ${said}`);
     });
     say(readout, said);
-    plot.show(curve);
+    plot.show(spec.curves[point]);
     plot.node.setAttribute("aria-label", `${spec.titles[2]}. ${said}`);
     canvases.forEach((canvas, k) => {
       const words = captionOf(k, texts);
       say(captions[k], words || UNMOVED);
       canvas.setAttribute("aria-label", `${spec.titles[k]} of ${spec.about}. ${words}`);
-      if (images) canvas.getContext("2d").drawImage(images[shown[k]], 0, 0);
+      if (images) canvas.getContext("2d").drawImage(images[spec.shown[point][k]], 0, 0);
     });
   }
   const { ask, stop } = bind(model, { first: steps(inputs[0], knobs[0].values),

@@ -17,9 +17,9 @@ from freqkd_lite.gap.knobs import OF_RGB, KnobGrid, read, side_by_side
 from freqkd_lite.results.rows import Row, pick
 from freqkd_lite.scenes import SceneSettings
 from freqkd_lite.scenes.pairs import cached_scene
-from freqkd_lite.viz.style import COLOURS
+from freqkd_lite.viz.style import COLOURS, centres
 from freqkd_lite.widgets import drawing
-from freqkd_lite.widgets.drawing import encode, write
+from freqkd_lite.widgets.drawing import write
 from freqkd_lite.widgets.embed import PageWidget, joined, module, nearest_step
 
 LABELS = {
@@ -32,31 +32,29 @@ TOP = 1.12  # of the plot
 Point = dict[str, float]
 
 
-def own_gap(
-    real: Sequence[Row],
-    knobs: tuple[str, str] = ("parallax", "blur"),
-    seed: int = 8,
-    grid: KnobGrid | None = None,
-) -> OwnGap:
-    """An `OwnGap` of two of the `knobs.KNOBS`, the others at the scenes' default.
+class OwnGap(PageWidget):
+    """Two of the `knobs.KNOBS` as sliders, the others at the scenes' default.
 
     real: rows of results/scenes_gap, which hold the curve of real pairs by the same network, block
     and rings. seed: the scene that is shown; the curve is that of the grid's scenes. grid: another
-    one of `knobs.measure`. `UserError` for knobs or rows that don't fit.
+    one of `knobs.measure`. `UserError` for knobs or rows that don't fit. `first` and `second` are
+    the values of the two knobs, in pixels or as factors; they follow the reader, can be set and
+    observed.
     """
-    return OwnGap(grid or read(), real, tuple(knobs), seed)
-
-
-class OwnGap(PageWidget):
-    """What `own_gap` returns. `first` and `second` are the values of the two knobs, in pixels or as
-    factors; they follow the reader, can be set and observed."""
 
     _esm = module("own_gap")
     jpegs = traitlets.Bytes().tag(sync=True)
     first = traitlets.Float().tag(sync=True)
     second = traitlets.Float().tag(sync=True)
 
-    def __init__(self, grid: KnobGrid, real: Sequence[Row], knobs: tuple[str, str], seed: int):
+    def __init__(
+        self,
+        real: Sequence[Row],
+        knobs: tuple[str, str] = ("parallax", "blur"),
+        seed: int = 8,
+        grid: KnobGrid | None = None,
+    ):
+        grid = grid or read()
         if len(knobs) != 2:
             raise UserError(f"knobs={knobs} are {len(knobs)}: name two.")
         curves = grid.table(*knobs).reshape(-1, len(grid.edges) - 1)
@@ -65,7 +63,7 @@ class OwnGap(PageWidget):
         values = [grid.values[name] for name in knobs]
         points = [dict(zip(knobs, (a, b), strict=True)) for a in values[0] for b in values[1]]
         shown, pictures = self._pictures_of(points)
-        jpegs, cuts = joined([encode(picture, "JPEG", quality=80) for picture in pictures])
+        jpegs, cuts = joined(pictures)
         value, low, high = self.real.round(3).tolist()
         about = grid.about
         spec = {
@@ -88,7 +86,7 @@ class OwnGap(PageWidget):
             "shown": shown,
             "cuts": cuts,
             "plot": {
-                "rho": _centres(grid.edges).round(4).tolist(),
+                "rho": centres(grid.edges).round(4).tolist(),
                 "top": TOP,
                 **{"real": value, "low": low, "high": high},
                 "colours": [COLOURS["real"], COLOURS["none"]],
@@ -131,17 +129,16 @@ class OwnGap(PageWidget):
         index = tuple(v.index(getattr(drawn, name)) for name, v in self.grid.values.items())
         return self.grid.curves[index]
 
-    def states(self) -> list[Point]:
+    def states(self) -> list[tuple[Point]]:
         """The point now, and with either knob at its end."""
         now = dict(zip(self.knobs, (self.first, self.second), strict=True))
-        return [now] + [now | {name: self.grid.values[name][-1]} for name in self.knobs]
+        ends = [now | {name: self.grid.values[name][-1]} for name in self.knobs]
+        return [(point,) for point in (now, *ends)]
 
     def alt_text(self) -> str:
-        rows = " ".join(f"{_label(p)}: {readout(self.curve(p), self.real)}" for p in self.states())
-        return f"Scene {self.seed} in RGB and infrared, and its divergence over rho. {rows}"
-
-    def cards(self) -> list[Image.Image]:
-        return [self.card(point) for point in self.states()]
+        rows = [f"{_label(p)}: {readout(self.curve(p), self.real)}" for (p,) in self.states()]
+        about = f"Scene {self.seed} in RGB and infrared, and its divergence over rho."
+        return " ".join([about, *rows])
 
     def card(self, point: Point) -> Image.Image:
         """One point, at values of any knobs, drawn as a picture."""
@@ -156,7 +153,7 @@ class OwnGap(PageWidget):
         for level in (0, 1):
             left, y = drawing.place((0,), (level,), box, TOP)[0]
             write(draw, left - 6, y, str(level), 12, anchor="rm")
-        rho = _centres(self.grid.edges) / self.grid.edges[-1]
+        rho = centres(self.grid.edges) / self.grid.edges[-1]
         value, low, high = self.real
         band = drawing.place([*rho, *rho[::-1]], [*high, *low[::-1]], box, TOP)
         draw.polygon(band, "#fbe6d8")
@@ -199,7 +196,3 @@ def readout(curve: np.ndarray, real: np.ndarray) -> str:
 
 def _label(point: Point) -> str:
     return ", ".join(f"{LABELS[n][0]} {LABELS[n][1].format(v)}" for n, v in point.items())
-
-
-def _centres(edges: Sequence[float]) -> np.ndarray:
-    return (np.array(edges[1:]) + np.array(edges[:-1])) / 2

@@ -48,24 +48,19 @@ function render({ model, el }) {
   const parts = canvases.map((canvas, i) => figure("", spec.colours[i], canvas));
   const asked = canvases[0], box = make("input", { type: "checkbox" });
   asked.classList.add("ask");
-  for (const [name, value] of Object.entries({ tabindex: 0, role: "slider", "aria-valuemin": 0,
-    "aria-valuemax": spec.count - 1 })) asked.setAttribute(name, value);
+  set(asked, { tabindex: 0, role: "slider", "aria-valuemin": 0, "aria-valuemax": spec.count - 1 });
   const bar = make("i", { class: "bar", "aria-hidden": "true", style: `--glow:${spec.glow}` });
-  const readout = make("div", { class: "readout" });
+  const readout = div("readout");
   const placeOf = (row, column) => `Row ${row} of ${rows}, column ${column} of ${columns}`;
   const saidOf = (cosine, place) => `${spec.same} ${cosine}, rank ${place} of ${spec.count}`;
   const widest = saidOf("-0.00", spec.count);
   const captions = [placeOf(rows, columns), widest, widest].map((text) => room("div", [text]));
   captions.forEach((caption, i) => parts[i].caption.append(caption));
-  const root = make("div", { class: "freqkd freqkd-patch", role: "group", "aria-label": spec.title },
-    make("style", {}, STYLE + PATCH_STYLE),
-    make("div", { class: "controls" },
-      make("label", { class: "tick" }, box, " Ask from infrared"),
+  const root = mount(el, "patch", spec.title, PATCH_STYLE,
+    div("controls", make("label", { class: "tick" }, box, " Ask from infrared"),
       make("span", { class: "tick" }, "cosine 0 or less ", bar, " 1")),
-    readout, make("div", { class: "panels three" }, ...parts.map((part) => part.figure)),
-    make("div", { class: "footnote" }, spec.footnote));
-  keepKeys(root);
-  el.append(root);
+    readout, div("panels three", ...parts.map((part) => part.figure)),
+    div("footnote", spec.footnote));
 
   let images = null, at = 0;
   const square = (context, index, colour, width) => {
@@ -98,10 +93,8 @@ function render({ model, el }) {
     parts.forEach((part, i) => { part.title.textContent = spec.titles[side][i]; });
     say(captions[0], place);
     readout.textContent = spec.question[side];
-    asked.setAttribute("aria-label", spec.titles[side][0]);
-    asked.setAttribute("aria-valuenow", at);
-    asked.setAttribute("aria-valuetext",
-      `${place}. ${spec.names[0]}: ${said[0]}. ${spec.names[1]}: ${said[1]}.`);
+    set(asked, { "aria-label": spec.titles[side][0], "aria-valuenow": at,
+      "aria-valuetext": `${place}. ${spec.names[0]}: ${said[0]}. ${spec.names[1]}: ${said[1]}.` });
     if (images) {
       const context = asked.getContext("2d");
       context.drawImage(images[side], 0, 0);

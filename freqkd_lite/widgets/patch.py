@@ -12,13 +12,14 @@ import torch
 import traitlets
 from PIL import Image
 from torch import Tensor
+from torchvision.transforms.v2.functional import to_pil_image
 
 from freqkd_lite.data import Pair
 from freqkd_lite.errors import UserError
 from freqkd_lite.viz.style import COLOURS
 from freqkd_lite.widgets import drawing
-from freqkd_lite.widgets.drawing import encode, write
-from freqkd_lite.widgets.embed import PageWidget, joined, module
+from freqkd_lite.widgets.drawing import write
+from freqkd_lite.widgets.embed import PageWidget, joined, module, name_of
 
 LIMIT = 300_000  # bytes of vectors in a page; channels are reduced where they would take more
 GLOW, DIM = (230, 159, 0), 0.5
@@ -26,44 +27,19 @@ STATES = ("undistilled", "distilled")
 SIDES = ("RGB", "infrared")
 
 
-def patch_similarity(
-    pair: Pair,
-    teacher: Tensor,
-    before: Tensor,
-    after: Tensor,
-    patch: tuple[int, int] | None = None,
-    from_infrared: bool = False,
-    names: tuple[str, str] = STATES,
-) -> PatchSimilarity:
-    """A `PatchSimilarity` of one pair.
+class PatchSimilarity(PageWidget):
+    """The patches of one pair, compared before and after distillation.
 
     teacher: the teacher's map (C, h, w) of the RGB picture; before, after: maps of the infrared
     one, by the same network undistilled and by its student; names: what these two are called.
     patch: (row, column) to start with, the middle if None. Similarity is the cosine of two patches'
     features, each map's mean patch subtracted: it would make all patches alike. `UserError` for
     what doesn't fit.
+
+    `patch` (row * columns + column) and `from_infrared` follow the reader, can be set and observed.
+    `at_same_place`: the share of all patches of RGB whose most similar one of infrared lies at the
+    same place, undistilled and distilled.
     """
-    maps = [torch.as_tensor(x).detach().cpu().double() for x in (teacher, before, after)]
-    if len({tuple(x.shape) for x in maps}) != 1 or maps[0].ndim != 3:
-        shapes = ", ".join(str(tuple(x.shape)) for x in maps)
-        raise UserError(f"The maps are {shapes}: give three (C, h, w) of one network and size.")
-    _, rows, columns = maps[0].shape
-    height, width = pair.infrared.shape[-2:]
-    if height % rows or width % columns or height // rows != width // columns:
-        raise UserError(
-            f"The pair has {height}x{width} pixels, which {rows}x{columns} square patches don't "
-            "divide: give the pictures that the maps were made of."
-        )
-    row, column = patch or (rows // 2, columns // 2)
-    if not (0 <= row < rows and 0 <= column < columns):
-        raise UserError(f"patch={patch} lies outside the {rows}x{columns} patches.")
-    return PatchSimilarity(pair, maps, row * columns + column, from_infrared, tuple(names))
-
-
-class PatchSimilarity(PageWidget):
-    """What `patch_similarity` returns. `patch` (row * columns + column) and `from_infrared` follow
-    the reader, can be set and observed. `at_same_place`: the share of all patches of RGB whose most
-    similar one of infrared lies at the same place, undistilled and distilled."""
 
     _esm = module("patch")
     vectors = traitlets.Bytes().tag(sync=True)
@@ -74,20 +50,33 @@ class PatchSimilarity(PageWidget):
     def __init__(
         self,
         pair: Pair,
-        maps: list[Tensor],
-        patch: int,
-        from_infrared: bool,
-        names: tuple[str, str],
+        teacher: Tensor,
+        before: Tensor,
+        after: Tensor,
+        patch: tuple[int, int] | None = None,
+        from_infrared: bool = False,
+        names: tuple[str, str] = STATES,
     ):
-        self.grid = tuple(maps[0].shape[1:])
-        self.count = self.grid[0] * self.grid[1]
+        maps = [torch.as_tensor(x).detach().cpu().double() for x in (teacher, before, after)]
+        if len({tuple(x.shape) for x in maps}) != 1 or maps[0].ndim != 3:
+            shapes = ", ".join(str(tuple(x.shape)) for x in maps)
+            raise UserError(f"The maps are {shapes}: give three (C, h, w) of one network and size.")
+        _, rows, columns = maps[0].shape
+        height, width = pair.infrared.shape[-2:]
+        if height % rows or width % columns or height // rows != width // columns:
+            raise UserError(
+                f"The pair has {height}x{width} pixels, which {rows}x{columns} square patches "
+                "don't divide: give the pictures that the maps were made of."
+            )
+        row, column = patch or (rows // 2, columns // 2)
+        if not (0 <= row < rows and 0 <= column < columns):
+            raise UserError(f"patch={patch} lies outside the {rows}x{columns} patches.")
+        self.grid, self.count = (rows, columns), rows * columns
         self.units = [_unit(x) for x in maps]
-        self.pictures = [
-            Image.fromarray((x.permute(1, 2, 0) * 255).round().clamp(0, 255).byte().numpy())
-            for x in (pair.visible, pair.infrared)
-        ]
+        both = (pair.visible, pair.infrared)
+        self.pictures = [to_pil_image((x * 255).round().clamp(0, 255).byte()) for x in both]
         sent, error = _reduce(self.units, LIMIT // (6 * self.count))
-        jpegs, cuts = joined([encode(picture, "JPEG", quality=85) for picture in self.pictures])
+        jpegs, cuts = joined(self.pictures)
         nearest = [(self.units[0] @ x.T).argmax(1) for x in self.units[1:]]
         places = torch.arange(self.count)
         self.at_same_place = [float(x.eq(places).double().mean()) for x in nearest]
@@ -97,20 +86,20 @@ class PatchSimilarity(PageWidget):
             f"and {self.at_same_place[1]:.0%} ({names[1]}; by chance {1 / self.count:.1%})."
         )
         if error > 0.001:
-            width = f"{sent[0].shape[1]} of {len(maps[0])}"
-            footnote += f" Shown in {width} dimensions: errors up to {error:.2f}."
+            kept = f"{sent[0].shape[1]} of {len(maps[0])}"
+            footnote += f" Shown in {kept} dimensions: errors up to {error:.2f}."
         ways = (("RGB", "Infrared"), ("Infrared", "RGB"))
         spec = {
             "title": "Click a patch: its similarity in the other modality",
-            "size": list(pair.infrared.shape[-2:]),
+            "size": [height, width],
             "grid": self.grid,
-            "cell": pair.infrared.shape[-1] // self.grid[1],
+            "cell": width // columns,
             "count": self.count,
             "width": sent[0].shape[1],
             "colours": [COLOURS["visible"], COLOURS["none"], COLOURS["freqkd_code"]],
             "glow": ", ".join(map(str, GLOW)),
             "dim": DIM,
-            "names": names,
+            "names": tuple(names),
             "titles": [[f"{a}: click a patch", *(f"{b}, {n}" for n in names)] for a, b in ways],
             "question": [
                 f"Which patches of {b} resemble the framed one of {a}?"
@@ -119,10 +108,10 @@ class PatchSimilarity(PageWidget):
             "same": "Same place: cosine",
             "footnote": footnote,
             "cuts": cuts,
-            "about": f"{pair.name}{f' ({pair.time_of_day})' if pair.time_of_day else ''}",
+            "about": name_of(pair),
         }
         vectors = torch.stack(sent).mul(32767).round().short().numpy().astype("<i2").tobytes()
-        state = {"patch": patch, "from_infrared": from_infrared}
+        state = {"patch": row * columns + column, "from_infrared": from_infrared}
         super().__init__(spec=spec, vectors=vectors, jpegs=jpegs, **state)
 
     @traitlets.validate("patch")
@@ -154,24 +143,21 @@ class PatchSimilarity(PageWidget):
             for x, rank in zip(maps, ranks, strict=True)
         ]
 
-    def states(self) -> list[int]:
+    def states(self) -> list[tuple[int, bool]]:
         """The patch now, and two others."""
         rows, columns = self.grid
         others = [(rows // 4) * columns + columns // 4, (3 * rows // 4) * columns + columns // 3]
-        return list(dict.fromkeys([self.patch, *others]))
+        return [(patch, self.from_infrared) for patch in dict.fromkeys([self.patch, *others])]
 
     def alt_text(self) -> str:
         rows = []
-        for patch in self.states():
+        for patch, side in self.states():
             row, column = divmod(patch, self.grid[1])
-            both = zip(self.spec["names"], self.captions(patch, self.from_infrared), strict=True)
+            both = zip(self.spec["names"], self.captions(patch, side), strict=True)
             numbers = ", ".join(f"{name} {caption.split(': ')[1]}" for name, caption in both)
             rows.append(f"row {row + 1}, column {column + 1}: {numbers}")
         question = self.spec["question"][self.from_infrared]
         return f"{self.spec['about']}. {question} Same place, {'; '.join(rows)}."
-
-    def cards(self) -> list[Image.Image]:
-        return [self.card(patch, self.from_infrared) for patch in self.states()]
 
     def card(self, patch: int, from_infrared: bool = False) -> Image.Image:
         """One patch asked about, drawn as a picture."""

@@ -33,18 +33,37 @@ const STYLE = `
   .freqkd figure { margin-bottom: 10px; }
 }`;
 
-export function make(tag, attributes = {}, ...children) {
-  const node = document.createElement(tag);
+export function set(node, attributes) {
   for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
+  return node;
+}
+
+export function make(tag, attributes = {}, ...children) {
+  const node = set(document.createElement(tag), attributes);
   node.append(...children);
   return node;
 }
 
 export function svg(tag, attributes = {}, ...children) {
-  const node = document.createElementNS("http://www.w3.org/2000/svg", tag);
-  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
+  const node = set(document.createElementNS("http://www.w3.org/2000/svg", tag), attributes);
   node.append(...children);
   return node;
+}
+
+export const div = (name, ...children) => make("div", { class: name }, ...children);
+
+// A widget's root, put into `el`. It keeps the keys that move a slider from what is around it: in
+// the lab, arrows would otherwise move between cells, and the slider would lose the focus.
+const KEYS = ["ArrowUp", "ArrowDown", "ArrowLeft", "ArrowRight", "Home", "End", "PageUp", "PageDown"];
+
+export function mount(el, kind, title, style, ...parts) {
+  const root = make("div", { class: `freqkd freqkd-${kind}`, role: "group", "aria-label": title },
+    make("style", {}, STYLE + style), ...parts);
+  root.addEventListener("keydown", (event) => {
+    if (KEYS.includes(event.key)) event.stopPropagation();
+  });
+  el.append(root);
+  return root;
 }
 
 export const viewOf = (bytes) =>
@@ -60,7 +79,7 @@ export async function load(model, { cuts }, root, take) {
 }
 
 export function figure(title, colour, node) {
-  const words = make("div", { class: "title", style: `border-color:${colour}` }, title);
+  const words = set(div("title", title), { style: `border-color:${colour}` });
   const caption = make("figcaption");
   return { title: words, node, caption, figure: make("figure", {}, words, node, caption) };
 }
@@ -78,16 +97,6 @@ export const say = (place, text) => { place.firstChild.textContent = text; };
 
 export function slider(count, label) {
   return make("input", { type: "range", min: 0, max: count - 1, step: 1, "aria-label": label });
-}
-
-// Keeps the keys that move a slider from what is around it: in the lab, arrows would otherwise move
-// between cells, and the slider would lose the focus.
-const KEYS = ["ArrowUp", "ArrowDown", "ArrowLeft", "ArrowRight", "Home", "End", "PageUp", "PageDown"];
-
-export function keepKeys(root) {
-  root.addEventListener("keydown", (event) => {
-    if (KEYS.includes(event.key)) event.stopPropagation();
-  });
 }
 
 // A control as `bind` takes it: a slider over `values`, and a box to tick.

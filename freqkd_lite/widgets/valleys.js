@@ -46,9 +46,6 @@ function valley(spec, loss) {
     svg("polyline", { ...line, stroke: loss.colour,
       points: shown.map((t) => `${x(t)},${y(t)}`).join(" ") }), arrow, head, ball, ...marks);
   const part = figure(loss.name, loss.colour, drawing);
-  const set = (node, values) => {
-    for (const [name, value] of Object.entries(values)) node.setAttribute(name, value);
-  };
   return { figure: part.figure, show(t) {
     const slope = between(spec.steps, loss.slope, t), cx = x(t), cy = y(t) - 8;
     const push = -Math.max(-1, Math.min(1, slope / 2)) * REACH, tip = cx + push;
@@ -68,12 +65,8 @@ function render({ model, el }) {
   const values = Array.from({ length: POSITIONS }, (_, i) => i / 20 - 2);
   const input = slider(POSITIONS, LABEL), control = steps(input, values);
   const button = make("button", { type: "button" }, "Let it roll");
-  const root = make("div", { class: "freqkd freqkd-valleys", role: "group",
-    "aria-label": TITLE }, make("style", {}, STYLE + VALLEYS_STYLE),
-    make("label", {}, LABEL), make("div", { class: "controls" }, input, button),
-    make("div", { class: "panels" }, ...parts.map((part) => part.figure)));
-  keepKeys(root);
-  el.append(root);
+  const root = mount(el, "valleys", TITLE, VALLEYS_STYLE, make("label", {}, LABEL),
+    div("controls", input, button), div("panels", ...parts.map((part) => part.figure)));
 
   let balls = [], start = null, frame = 0;
   const show = () => parts.forEach((part, i) => part.show(balls[i]));

@@ -31,12 +31,6 @@ LOOKS = {
 }
 
 
-def valleys(highs: Sequence[Tensor], t: float = -0.5) -> Valleys:
-    """A `Valleys` of the teacher's high bands, maps (N, C, h, w) by block. t: where the balls
-    start. `UserError` for a t beyond 2, or maps without a high band."""
-    return Valleys(costs_of(highs), t=t)
-
-
 def costs_of(highs: Sequence[Tensor]) -> dict[str, np.ndarray]:
     """Cost of t times the teacher's high band at `STEPS` under three losses, (steps,) each, in
     units of the cost of no high band; summed over blocks. The constant of `robust` is what it would
@@ -70,13 +64,15 @@ def rest(cost: np.ndarray, t: float) -> float:
 
 
 class Valleys(PageWidget):
-    """What `valleys` returns. `t` follows the reader, can be set and observed."""
+    """The valleys of the teacher's high bands, maps (N, C, h, w) by block. `t`, where the balls
+    start, follows the reader, can be set and observed. `UserError` for a t beyond 2, or maps
+    without a high band."""
 
     _esm = module("valleys")
     t = traitlets.Float(-0.5).tag(sync=True)
 
-    def __init__(self, costs: dict[str, np.ndarray], **state: object):
-        self.costs = costs
+    def __init__(self, highs: Sequence[Tensor], t: float = -0.5):
+        self.costs = costs_of(highs)
         spec = {
             "marks": MARKS,
             "rate": RATE,
@@ -89,10 +85,10 @@ class Valleys(PageWidget):
                     "cost": cost.round(5).tolist(),
                     "slope": np.gradient(cost, STEPS).round(5).tolist(),
                 }
-                for name, cost in costs.items()
+                for name, cost in self.costs.items()
             ],
         }
-        super().__init__(spec=spec, **state)
+        super().__init__(spec=spec, t=t)
 
     @traitlets.validate("t")
     def _within(self, proposal: dict) -> float:
@@ -107,7 +103,10 @@ class Valleys(PageWidget):
             f"A ball let go at t = {self.t:.2f} comes to rest at {ends}."
         )
 
-    def cards(self) -> list[Image.Image]:
+    def states(self) -> list[tuple]:
+        return [()]
+
+    def card(self) -> Image.Image:
         """The three valleys with a ball at t, hollow, and where it comes to rest, full."""
         w, h, gap = 224, 150, 20
         card, draw = drawing.canvas(len(self.costs) * (w + gap), h + 52)
@@ -127,4 +126,4 @@ class Valleys(PageWidget):
                 draw.ellipse((x - 6, y - 13, x + 6, y - 1), fill, drawing.INK)
             for t, mark in MARKS:
                 drawing.write(draw, at(t)[0], h + 30, mark, 12, anchor="ma")
-        return [card]
+        return card

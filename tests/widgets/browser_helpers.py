@@ -39,9 +39,11 @@ def pixels(canvas):
 
 @contextmanager
 def lab(browser, folder, cell):
-    """A page with JupyterLab, on loopback, in which a notebook of one cell has been started."""
+    """A page with JupyterLab, on loopback, in which a notebook's cell of code has been started; a
+    heading stands below it, to which arrow keys would lead."""
     pytest.importorskip("jupyterlab", reason="no JupyterLab: the lab is not run")
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell.strip())])
+    cells = [nbformat.v4.new_code_cell(cell.strip()), nbformat.v4.new_markdown_cell("# Below")]
+    notebook = nbformat.v4.new_notebook(cells=cells)
     notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3"}
     nbformat.write(notebook, folder / "lab.ipynb")
     port, token = free_port(), secrets.token_hex(16)

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from freqkd_lite.errors import UserError
-from freqkd_lite.widgets.valleys import STEPS, Valleys, costs_of, rest, valleys
+from freqkd_lite.widgets import valleys
+from freqkd_lite.widgets.valleys import STEPS, costs_of, rest
 from tests.widgets.browser_helpers import needs_chromium, settle
 
 HIGHS = [torch.tensor([[[[0.5, -0.5], [0.5, 0.5]]]])]  # all of one size, a = 0.5
@@ -59,7 +60,7 @@ def test_what_does_not_fit_is_refused():
 
 @needs_chromium
 def test_a_page_without_kernel_rolls_its_balls(opened):
-    shown = Valleys(costs_of(HIGHS), t=-0.5)
+    shown = valleys(HIGHS, t=-0.5)
     page = opened(shown, reduced_motion="reduce")
     root = page.locator(".freqkd-valleys")
     captions = root.locator("figcaption")
