@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import torch
@@ -17,6 +17,7 @@ from torch import Tensor
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional
 
+from freqkd_lite.data import Pair
 from freqkd_lite.data.alignment import Offset, offset
 from freqkd_lite.data.images import PERCENTILES
 from freqkd_lite.errors import UserError
@@ -33,16 +34,6 @@ TIMES = ("day", "night")
 def grey_copy(images: Tensor) -> Tensor:
     """RGB as luminance (ITU-R BT.601) in all three channels."""
     return functional.rgb_to_grayscale(images, num_output_channels=3)
-
-
-def gamma(images: Tensor) -> Tensor:
-    """Each value squared: the tone curve of another camera."""
-    return images**2
-
-
-def blurred(images: Tensor) -> Tensor:
-    """A Gaussian blur of sigma 1 px, mirrored at the border."""
-    return functional.gaussian_blur(images, 7, 1.0)
 
 
 def noisy(images: Tensor, seed: int) -> Tensor:
@@ -114,67 +105,56 @@ def window(images: Tensor, patch: int, moves: Sequence[Offset] = ()) -> Tensor:
         raise UserError(
             f"{images.shape[-2]}x{images.shape[-1]} pixels are too few to align: enlarge them."
         )
-    cut = []
-    for i, image in enumerate(images):
-        down, right = steps(moves[i], patch) if moves else (0, 0)
-        top, left = patch + down, patch + right
-        cut.append(image[..., top : top + height, left : left + width])
-    return torch.stack(cut)
+    places = [steps(move, patch) for move in moves] or [(0, 0)] * len(images)
+    corners = [(patch + down, patch + right) for down, right in places]
+    both = zip(images, corners, strict=True)
+    return torch.stack([x[..., y : y + height, z : z + width] for x, (y, z) in both])
 
 
+@dataclass
 class Views:
-    """Feature maps of one batch of pairs, computed when first asked for, and once.
+    """One batch of pairs, and the feature maps of its pictures that controls compare.
 
-    `views("visible")` are the maps of its RGB pictures, `views("visible", "grey", grey_copy)` those
-    of changed pictures.
+    `partner` reads the infrared picture (1, 3, H, W) of the pair before the batch; `place` is the
+    batch's among the pairs; `student` and `random` are networks that some controls use.
     """
 
-    def __init__(
-        self,
-        backbone: Backbone,
-        blocks: Sequence[int],
-        images: dict[str, Tensor],
-        before: Callable[[], list[Tensor]] | None = None,
-        student: Backbone | None = None,
-        random: Backbone | None = None,
-        place: int = 0,
-    ):
-        """`images` are "visible" and "infrared" (N, 3, H, W); `before` gives the infrared maps
-        (1, C, h, w) of the pair before the batch; `student` and `random` are networks that some
-        controls use; `place` is the position of the batch among the pairs."""
-        self.backbone, self.blocks, self.images = backbone, tuple(blocks), images
-        self.before, self.student, self.random, self.place = before, student, random, place
-        self.times_of_day: list[str] = []
-        self._maps: dict[tuple, list[Tensor]] = {}
+    backbone: Backbone
+    blocks: Sequence[int]
+    pairs: Sequence[Pair]
+    partner: Callable[[], Tensor] | None = None
+    place: int = 0
+    student: Backbone | None = None
+    random: Backbone | None = None
+    maps: dict[str, list[Tensor]] = field(default_factory=dict)
+
+    @cached_property
+    def images(self) -> dict[str, Tensor]:
+        """The pictures (N, 3, H, W), "visible" and "infrared"."""
+        kinds = ("visible", "infrared")
+        return {k: torch.stack([getattr(pair, k) for pair in self.pairs]) for k in kinds}
 
     def __call__(
-        self,
-        modality: str,
-        label: str = "",
-        change: Callable[[Tensor], Tensor] | None = None,
-        by: Backbone | None = None,
+        self, pictures: Tensor, name: str = "", by: Backbone | None = None
     ) -> list[Tensor]:
-        """Maps (N, C, h, w) of a modality's pictures, after the `change` that `label` names."""
-        key = (modality, label, by)
-        if key not in self._maps:
-            pictures = self.images[modality]
-            pictures = pictures if change is None else change(pictures)
-            net = by or self.backbone
-            self._maps[key] = extract(net, pictures, self.blocks, batch=len(pictures))
-        return self._maps[key]
+        """Maps (N, C, h, w) of a batch of pictures, by the backbone or another network. Those with
+        a `name` are kept for the controls to come: all of twenty controls would fill the memory."""
+        if name not in self.maps:
+            maps = extract(by or self.backbone, pictures, self.blocks, batch=len(pictures))
+            if not name:
+                return maps
+            self.maps[name] = maps
+        return self.maps[name]
 
-    def computed(self, modality: str) -> bool:
-        """Whether the maps of the unchanged pictures are there already."""
-        return (modality, "", None) in self._maps
+    @property
+    def visible(self) -> list[Tensor]:
+        """Maps of the RGB pictures as they are."""
+        return self(self.images["visible"], "visible")
 
-    def drop(self, label: str) -> None:
-        """Free the maps of one label: those of twenty controls at once would fill the memory."""
-        self._maps = {k: v for k, v in self._maps.items() if k[1].split(" ")[0] != label}
-
-    def mismatched(self) -> list[Tensor]:
-        """The infrared maps moved on by one place: each pair gets those of the pair before it."""
-        own = self("infrared")
-        return [torch.cat([b, m[:-1]]) for b, m in zip(self.before(), own, strict=True)]
+    @property
+    def infrared(self) -> list[Tensor]:
+        """Maps of the infrared pictures as they are."""
+        return self(self.images["infrared"], "infrared")
 
     @cached_property
     def offsets(self) -> list[Offset]:
@@ -193,105 +173,92 @@ class Control:
     infrared: bool = True
 
 
-def real(views: Views) -> Maps:
-    """RGB and infrared as they are."""
-    return views("visible"), views("infrared")
+def _real(views: Views) -> Maps:
+    return views.visible, views.infrared
 
 
 def _mismatched(views: Views) -> Maps:
-    return views("visible"), views.mismatched()
+    before = views(views.partner())
+    moved = [torch.cat([b, m[:-1]]) for b, m in zip(before, views.infrared, strict=True)]
+    return views.visible, moved
 
 
-def _changed(name: str, modality: str, change: Callable[[Tensor], Tensor]) -> Callable:
-    return lambda views: (views("visible"), views(modality, name, change))
+def _of_rgb(about: str, change: Callable[[Tensor], Tensor]) -> Control:
+    """RGB beside itself changed."""
+    return Control(
+        about,
+        lambda views: (views.visible, views(change(views.images["visible"]))),
+        infrared=False,
+    )
+
+
+def _of_infrared(about: str, change: Callable[[Tensor], Tensor]) -> Control:
+    """RGB beside infrared changed."""
+    return Control(about, lambda views: (views.visible, views(change(views.images["infrared"]))))
 
 
 def _noise(views: Views) -> Maps:
-    return views("visible"), views("visible", "noise", lambda x: noisy(x, views.place))
+    return views.visible, views(noisy(views.images["visible"], views.place))
 
 
-def _shift(pixels: int) -> Callable[[Views], Maps]:
-    """All shifts of up to a patch cut the same left picture, whose maps are computed once."""
+def _shift(pixels: int) -> Control:
+    """Shifts of up to a patch cut the same left picture, whose maps are computed once."""
 
     def maps(views: Views) -> Maps:
-        patch, width = views.backbone.patch, views.images["visible"].shape[-1]
-        left = f"left {crop_size((patch, width - pixels), patch)[1]}"
-        here, there = (lambda x, i=i: shifted(x, pixels, patch)[i] for i in (0, 1))
-        return views("visible", left, here), views("visible", f"shift{pixels}", there)
+        left, right = shifted(views.images["visible"], pixels, views.backbone.patch)
+        return views(left, f"left {left.shape[-1]}"), views(right)
 
-    return maps
+    about = f"RGB and itself {pixels} px further right, on a grid of one token column fewer."
+    return Control(about, maps, infrared=False)
 
 
 def _rotated(views: Views) -> Maps:
-    here, there = (lambda x, i=i: rotated(x, 1.0, views.backbone.patch)[i] for i in (0, 1))
-    return views("visible", "rotate1", here), views("visible", "rotate1 turned", there)
+    return tuple(map(views, rotated(views.images["visible"], 1.0, views.backbone.patch)))
 
 
 def _random(views: Views) -> Maps:
-    return tuple(views(kind, "random", by=views.random) for kind in ("visible", "infrared"))
+    return tuple(views(views.images[k], by=views.random) for k in ("visible", "infrared"))
 
 
-def _cropped(views: Views) -> Maps:
-    patch = views.backbone.patch
-    both = ("visible", "infrared")
-    return tuple(views(kind, "window", lambda x: window(x, patch)) for kind in both)
-
-
-def _aligned(views: Views) -> Maps:
-    patch = views.backbone.patch
-    moved = views("infrared", "aligned", lambda x: window(x, patch, views.offsets))
-    return views("visible", "window", lambda x: window(x, patch)), moved
+def _window(views: Views, moves: Sequence[Offset] = ()) -> Maps:
+    patch, images = views.backbone.patch, views.images
+    visible = views(window(images["visible"], patch), "window")
+    return visible, views(window(images["infrared"], patch, moves))
 
 
 CONTROLS = {
-    "real": Control("RGB and infrared of one scene.", real),
-    "day": Control("The real pairs taken by day.", real),
-    "night": Control("The real pairs taken by night.", real),
+    "real": Control("RGB and infrared of one scene.", _real),
+    "day": Control("The real pairs taken by day.", _real),
+    "night": Control("The real pairs taken by night.", _real),
     "mismatched": Control(
         "RGB of one scene, infrared of another one of the same set, in random order.", _mismatched
     ),
-    "grey": Control(
-        "RGB and its own luminance.", _changed("grey", "visible", grey_copy), infrared=False
-    ),
-    "gamma": Control(
-        "RGB and itself with each value squared.",
-        _changed("gamma", "visible", gamma),
-        infrared=False,
-    ),
-    "blur": Control(
+    "grey": _of_rgb("RGB and its own luminance.", grey_copy),
+    "gamma": _of_rgb("RGB and itself with each value squared.", torch.square),
+    "blur": _of_rgb(
         "RGB and itself after a Gaussian blur of 1 px.",
-        _changed("blur", "visible", blurred),
-        infrared=False,
+        lambda images: functional.gaussian_blur(images, 7, 1.0),
     ),
     "noise": Control("RGB and itself with white noise of 5 % of white.", _noise, infrared=False),
-    **{
-        f"shift{n}": Control(
-            f"RGB and itself {n} px further right, on a grid of one token column fewer.",
-            _shift(n),
-            infrared=False,
-        )
-        for n in (1, 2, 4, 8)
-    },
+    **{f"shift{pixels}": _shift(pixels) for pixels in (1, 2, 4, 8)},
     "rotate1": Control(
         "RGB and itself rotated by 1 degree (bilinear), cut so that no border is invented.",
         _rotated,
         infrared=False,
     ),
     "random": Control("The real pairs, through the same model with random weights.", _random),
-    "stretch": Control(
-        "The real pairs with infrared stretched from its .5 to its 99.5 percentile.",
-        _changed("stretch", "infrared", stretched),
+    "stretch": _of_infrared(
+        "The real pairs with infrared stretched from its .5 to its 99.5 percentile.", stretched
     ),
-    "unstretch": Control(
-        "The real pairs with infrared at half of its contrast about its mean.",
-        _changed("unstretch", "infrared", flattened),
+    "unstretch": _of_infrared(
+        "The real pairs with infrared at half of its contrast about its mean.", flattened
     ),
     "cropped": Control(
-        "The real pairs without one patch on each side: the reference for aligned pairs.", _cropped
+        "The real pairs without one patch on each side: the reference for aligned pairs.", _window
     ),
     "aligned": Control(
         "The real pairs without one patch on each side, each moved by the best translation in "
         "whole pixels; a pair without a clear estimate is not moved.",
-        _aligned,
+        lambda views: _window(views, views.offsets),
     ),
 }

@@ -14,17 +14,14 @@ import torch
 from torch import Tensor
 
 from freqkd_lite.errors import UserError
-from freqkd_lite.gap.cache import Arrays
-from freqkd_lite.gap.controls import grey_copy
+from freqkd_lite.gap.controls import Control, Views, grey_copy, steps
+from freqkd_lite.gap.parts import PICTURES, Arrays
 from freqkd_lite.gap.rings import EDGES, log_rings
 from freqkd_lite.spectrum import (
-    BANDS,
-    band_counts,
     band_pair,
     energy_above,
     pair_sums,
     radial_power,
-    ring_counts,
     ring_masks,
     spectral_slope,
     split_bands,
@@ -33,51 +30,55 @@ from freqkd_lite.spectrum.similarity import band_hsic, mmd
 
 TOKENS = 150  # of a map, evenly spread: MMD's cost grows with the square of their number
 CUTOFF = 0.5  # rho of pixels, above which a picture's share of energy is measured
+# Controls whose CKA and MMD are measured: of all, they would take a fifth of the forward passes.
+SIMILAR = ("real", "mismatched", "grey", "shift4", "random", "aligned")
 
 
-def image_sums(
-    a: Sequence[Tensor], b: Sequence[Tensor], bands: Sequence[str] = BANDS
-) -> np.ndarray:
-    """(N, blocks, 2 x bands + rings, 3) from maps (N, C, h, w) of each block: per image the sums
-    of |A|^2, |B|^2 and |A - B|^2 over low and high of `bands`, then over the rings of `EDGES`."""
-    parts = []
-    for x, y in zip(a, b, strict=True):
-        h, w = x.shape[-2:]
-        masks = [mask for name in bands for mask in band_pair(h, w, name)]
-        parts.append(pair_sums(x, y, [*masks, *ring_masks(h, w, EDGES)]))
-    return torch.stack(parts, 1).double().numpy()
+def masks(h: int, w: int, bands: Sequence[str]) -> Tensor:
+    """Bool (2 x bands + rings, h, w): low and high of each of `bands`, then rings of `EDGES`."""
+    pairs = [mask for name in bands for mask in band_pair(h, w, name)]
+    return torch.stack([*pairs, *ring_masks(h, w, EDGES)])
 
 
-def bin_counts(grids: Sequence[Sequence[int]], bands: Sequence[str] = BANDS) -> np.ndarray:
-    """(blocks, 2 x bands + rings): bins in each of the bands and rings of `image_sums`."""
-    counts = [
-        torch.cat([band_counts(h, w, bands).flatten(), ring_counts(h, w, EDGES)]) for h, w in grids
-    ]
-    return torch.stack(counts).numpy()
+def numbers(
+    views: Views, name: str, control: Control | None, bands: Sequence[str]
+) -> tuple[Arrays, Sequence[Tensor], Sequence[Tensor]]:
+    """The numbers of a batch under a control, or of its `PICTURES`, and both sides' maps (N, C, h,
+    w) that they are of. `UserError` for maps too small to have all bands."""
+    if name == PICTURES:
+        rgb, heat = grey_copy(views.images["visible"])[:, :1], views.images["infrared"][:, :1]
+        times = np.array([pair.time_of_day for pair in views.pairs], "U8")
+        return of_pictures(rgb, heat) | {"time_of_day": times}, [rgb], [heat]
+    a, b = control.maps(views)
+    for block, m in zip(views.blocks, a, strict=True):
+        (height, width), (h, w) = views.images["visible"].shape[-2:], m.shape[-2:]
+        if not masks(h, w, bands)[: 2 * len(bands)].flatten(1).any(1).all():
+            raise UserError(
+                f"size={height}x{width} gives block {block} of {name!r} a grid of {h}x{w}, too "
+                "small for a band (8 tokens on a side are needed): enlarge it, or choose earlier "
+                "blocks."
+            )
+    found = of_maps(a, b, bands, name in SIMILAR)
+    if name == "aligned":
+        reach = views.backbone.patch
+        offsets = [(o.right, o.down, o.clear, any(steps(o, reach))) for o in views.offsets]
+        found["offsets"] = np.array(offsets)
+    return found, a, b
 
 
 def of_maps(
     a: Sequence[Tensor], b: Sequence[Tensor], bands: Sequence[str], similarity: bool
 ) -> Arrays:
-    """`sums` as `image_sums` gives them, and `grids` (blocks, 2). With `similarity`, at ten times
-    the cost, `hsic` (N, blocks, bands, 2, 3) for CKA, NaN where the grid is too small for it, and
-    `mmd` (N, blocks, bands) of the high bands."""
-    found = {"sums": image_sums(a, b, bands), "grids": np.array([m.shape[-2:] for m in a])}
+    """From maps of each block, `sums` (N, blocks, masks, 3): per image those of |A|^2, |B|^2 and
+    |A - B|^2 over each of `masks`. With `similarity`, at ten times the cost, `hsic` (N, blocks,
+    bands, 2, 3) for CKA, and `mmd` (N, blocks, bands) of the high bands."""
+    sides = list(zip(a, b, strict=True))
+    sums = [pair_sums(x, y, masks(*x.shape[-2:], bands)) for x, y in sides]
+    found = {"sums": torch.stack(sums, 1).double()}
     if similarity:
-        sides = list(zip(a, b, strict=True))
-        found["hsic"] = torch.stack([_hsic(x, y, bands) for x, y in sides], 1).numpy()
-        found["mmd"] = torch.stack([_high_mmd(x, y, bands) for x, y in sides], 1).numpy()
-    return found
-
-
-def _hsic(a: Tensor, b: Tensor, bands: Sequence[str]) -> Tensor:
-    """`band_hsic`; NaN in a pair of bands of which one has too few bins for it, on small grids."""
-    enough = [bool((row >= 4).all()) for row in band_counts(*a.shape[-2:], bands)]
-    found = torch.full((len(a), len(bands), 2, 3), math.nan)
-    if any(enough):
-        names = [name for name, usable in zip(bands, enough, strict=True) if usable]
-        found[:, torch.tensor(enough)] = band_hsic(a, b, names)
-    return found
+        found["hsic"] = torch.stack([band_hsic(x, y, bands) for x, y in sides], 1)
+        found["mmd"] = torch.stack([_high_mmd(x, y, bands) for x, y in sides], 1)
+    return {name: values.numpy() for name, values in found.items()}
 
 
 def _high_mmd(a: Tensor, b: Tensor, bands: Sequence[str]) -> Tensor:
@@ -91,28 +92,14 @@ def _high_mmd(a: Tensor, b: Tensor, bands: Sequence[str]) -> Tensor:
     return torch.stack(found, 1)
 
 
-def luminances(images: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-    """RGB's luminance and infrared's one channel, (N, 1, H, W) each."""
-    return grey_copy(images["visible"])[:, :1], images["infrared"][:, :1]
-
-
-def of_pictures(images: dict[str, Tensor], times_of_day: Sequence[str]) -> Arrays:
-    """For each pair of pictures, RGB's luminance first: `power` (N, 2, rings of `log_rings`),
-    `slope` (N, 2) and `energy` (N, 2), the share above `CUTOFF`; NaN where there is none.
-    `time_of_day` (N,)."""
-    sides = luminances(images)
-    edges = log_rings(*sides[0].shape[-2:])
+def of_pictures(rgb: Tensor, infrared: Tensor) -> Arrays:
+    """For each pair of pictures of one channel (N, 1, H, W), RGB first: `power` (N, 2, rings of
+    `log_rings`), `slope` (N, 2) and `energy` (N, 2), the share above `CUTOFF`; NaN where there is
+    none."""
+    sides, edges = (rgb, infrared), log_rings(*rgb.shape[-2:])
     power = [torch.stack([radial_power(image, edges)[1] for image in side]) for side in sides]
     return {
         "power": torch.stack(power, 1).numpy(),
-        "slope": np.array([[_slope(image) for image in side] for side in sides]).T,
+        "slope": np.stack([spectral_slope(side)[:, 0].numpy() for side in sides], 1),
         "energy": np.stack([energy_above(side, CUTOFF)[:, 0].numpy() for side in sides], 1),
-        "time_of_day": np.array(times_of_day, dtype="U8"),
     }
-
-
-def _slope(image: Tensor) -> float:
-    try:
-        return float(spectral_slope(image))
-    except UserError:  # of one colour, or too small for the fit's range
-        return math.nan

@@ -8,38 +8,34 @@ stopped. Every metric, band and interval follows from those numbers.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 import pandas as pd
 import torch
-from torch import Tensor
 from tqdm.auto import tqdm
 
 from freqkd_lite.data import PairSet, require, spread
 from freqkd_lite.errors import Interrupted, UserError, unknown
 from freqkd_lite.features import Backbone, load_backbone, sha256_state
-from freqkd_lite.gap import cache, measures, tables
-from freqkd_lite.gap.cache import Arrays
-from freqkd_lite.gap.coherence import Coherences
-from freqkd_lite.gap.controls import CONTROLS, TIMES, Control, Views, steps
+from freqkd_lite.gap import tables
+from freqkd_lite.gap.controls import CONTROLS, TIMES, Control, Views
+from freqkd_lite.gap.measures import numbers
+from freqkd_lite.gap.parts import PICTURES, Part
 from freqkd_lite.gap.rings import EDGES, log_rings
 from freqkd_lite.names import OLD_NAMES
-from freqkd_lite.spectrum import BANDS, band_counts
-from freqkd_lite.store import RECIPE, run_key, runs_folder, write_json
+from freqkd_lite.spectrum import BANDS
+from freqkd_lite.store import RECIPE, no_bar, run_key, runs_folder, write_json
 
 SCHEMA, OLD_SCHEMA = "freqkd-gap/2", "freqkd-gap/1"
+OLD_KEYS = {"pairing": "control", "layers": "blocks", "light": "time_of_day"}
 DEFAULT_MODEL = "vit_small_patch14_dinov2.lvd142m"
 ANALYSIS = "disk25_75"  # the pair of bands of the authors' analysis
+BATCH = 8  # pairs
 CONTROL_PAIRS = 100  # pairs that every control but the first is measured on
-COHERENT = ("real", "mismatched")  # controls whose coherence is measured
-# Controls whose CKA and MMD are measured: of all, they would take a fifth of the forward passes.
-SIMILAR = ("real", "mismatched", "grey", "shift4", "random", "aligned")
-PICTURES = "pictures"  # stands for a control where the pictures themselves are compared
 
 
 @dataclass(frozen=True)
@@ -89,50 +85,42 @@ def load(folder: str | Path) -> Gap:
     if not path.is_file():
         raise UserError(f"{path} is missing: {again}.")
     try:
-        found = json.loads(path.read_text())
-    except (json.JSONDecodeError, UnicodeDecodeError):
+        found = json.loads(path.read_text(), object_pairs_hook=_renamed)
+    except ValueError:  # no JSON, or no text
         raise UserError(f"{path} is not JSON: {again}.") from None
     schema = found.pop("schema", None) if isinstance(found, dict) else None
     if schema not in (SCHEMA, OLD_SCHEMA):
         raise UserError(f"{path} doesn't hold schema {SCHEMA}: {again}.")
     if schema == OLD_SCHEMA:
-        found = _renamed(found)
-    about, alignment = found.pop("about"), found.pop("alignment")
-    frames = {name: tables.frame(rows) for name, rows in found.items()}
-    return Gap(about, alignment=alignment, **frames)
+        found = _rearranged(found)
+    return Gap(**{k: tables.frame(v) if isinstance(v, list) else v for k, v in found.items()})
 
 
-def _renamed(old: dict) -> dict:
-    """The content of a file of `OLD_SCHEMA` as `Gap.save` writes it today."""
+def _renamed(pairs: list[tuple[str, object]]) -> dict:
+    """An object of a file, with today's names where it is of an earlier version."""
+    return {OLD_KEYS.get(k, k): OLD_NAMES.get(v, v) if isinstance(v, str) else v for k, v in pairs}
+
+
+def _rearranged(old: dict) -> dict:
+    """The content of a file of `OLD_SCHEMA` in the tables of today."""
 
     def rows(name: str, **more: object) -> list[dict]:
-        found = []
-        for row in old[name]:
-            row = dict(row)
-            if "pairing" in row:
-                pairing = row.pop("pairing")
-                row["control"] = OLD_NAMES.get(pairing, pairing)
-            found.append(row | more)
-        return found
+        return [row | more for row in old.pop(name)]
 
-    coherence = rows("coherence")
+    images, coherence = rows("images"), rows("coherence")
     for row in coherence:
         row["block"] = PICTURES if row["block"] is None else row["block"]
-    tables_ = {
+    return {
         "levels": rows("summary", block=tables.MEAN) + rows("rows"),
         "contrasts": rows("contrasts"),
         "rings": rows("rings"),
         "similarity": rows("cka", measure="cka") + rows("mmd", measure="mmd"),
-        "images": [{k: v for k, v in row.items() if k != "power"} for row in old["images"]],
-        "power": [
-            {"modality": row["modality"]} | ring for row in old["images"] for ring in row["power"]
-        ],
+        "power": [{"modality": row["modality"]} | r for row in images for r in row.pop("power")],
+        "images": images,
         "coherence": coherence,
+        "alignment": old.pop("alignment"),
+        "about": old,
     }
-    others = {"alignment", "rows", "summary", "contrasts", "rings", "cka", "mmd", "images"}
-    about = {k: v for k, v in old.items() if k not in others | {"coherence", "coherence_about"}}
-    about |= {"blocks": about.pop("layers"), "time_of_day": about.pop("light")}
-    return tables_ | {"about": about, "alignment": old["alignment"]}
 
 
 def default_blocks(depth: int) -> tuple[int, ...]:
@@ -149,9 +137,7 @@ class Batch(NamedTuple):
     partner: int
 
 
-def plan(
-    pairs: PairSet, total: int, few: int, seed: int, batch: int
-) -> tuple[list[int], list[Batch]]:
+def plan(pairs: PairSet, total: int, few: int, seed: int) -> tuple[list[int], list[Batch]]:
     """The order in which `total` evenly spread pairs are measured, and its batches.
 
     The order is drawn with `seed`, but the `few` pairs of the controls, evenly spread too, come
@@ -169,69 +155,11 @@ def plan(
     batches, begin = [], 0
     for _, members in groupby(places, key=section):
         end = begin + len(list(members))
-        for start in range(begin, end, batch):
+        for start in range(begin, end, BATCH):
             before = start if start > begin else end if end - begin > 1 else begin
-            batches.append(Batch(start, min(start + batch, end), (before - 1) % total))
+            batches.append(Batch(start, min(start + BATCH, end), (before - 1) % total))
         begin = end
     return [chosen[i] for i in places], batches
-
-
-def stream(
-    pairs: PairSet, order: Sequence[int], batches: Sequence[Batch], *about: object, **more: object
-) -> Iterator[tuple[Batch, Views]]:
-    """Each batch with its `Views`, whose further arguments follow. Of the batch before, only the
-    last picture's maps stay in memory; a partner that is another one is read again."""
-    last: tuple[int, list[Tensor]] = (-1, [])
-    for batch in batches:
-        chosen = [pairs[i] for i in order[batch.start : batch.stop]]
-        images = {
-            kind: torch.stack([getattr(pair, kind) for pair in chosen])
-            for kind in ("visible", "infrared")
-        }
-
-        def before(partner: int = batch.partner, last: tuple = last) -> list[Tensor]:
-            if last[0] == partner:
-                return last[1]
-            picture = pairs[order[partner]].infrared[None]
-            return Views(*about, {"infrared": picture})("infrared")
-
-        views = Views(*about, images, before, place=batch.start, **more)
-        views.times_of_day = [pair.time_of_day for pair in chosen]
-        yield batch, views
-        last = (-1, [])
-        if views.computed("infrared"):
-            last = (batch.stop - 1, [m[-1:].clone() for m in views("infrared")])
-
-
-@dataclass
-class Part:
-    """What has been measured of one control, or of the pictures, by batch, in the files of a
-    folder."""
-
-    name: str
-    folder: Path
-    coherence: Coherences | None
-    batches: dict[int, Arrays] = field(default_factory=dict)
-
-    def read(self, batches: Sequence[Batch]) -> None:
-        """Take up the batches that are complete in the folder."""
-        for batch in batches:
-            arrays = cache.read(self.folder / f"{batch.start:06d}.npz")
-            if arrays and (self.coherence is None or self.coherence.holds(batch.start)):
-                self.batches[batch.start] = arrays
-
-    def add(self, batch: Batch, arrays: Arrays) -> None:
-        """Keep a batch and write it."""
-        cache.write(self.folder / f"{batch.start:06d}.npz", arrays)
-        self.batches[batch.start] = arrays
-
-    def joined(self) -> Arrays:
-        """All batches in their order; grids are the same in all."""
-        parts = [self.batches[start] for start in sorted(self.batches)]
-        return {
-            key: parts[0][key] if key == "grids" else np.concatenate([part[key] for part in parts])
-            for key in parts[0]
-        }
 
 
 def measure(
@@ -242,8 +170,6 @@ def measure(
     count: int | None = None,
     student: Backbone | None = None,
     seed: int = 0,
-    batch: int = 8,
-    runs: str | Path | None = None,
     progress: bool = True,
     bands: Sequence[str] = BANDS,
     control_pairs: int = CONTROL_PAIRS,
@@ -253,7 +179,7 @@ def measure(
 
     Takes `count` evenly spread pairs (None: all) in an order drawn with `seed`; the controls after
     the first are measured on `control_pairs` of them. "day" and "night" are taken from "real",
-    which must then come first. What was measured is stored below the runs folder, addressed by
+    which must then come first. What was measured is stored in the runs folder, addressed by
     weights, data, size, blocks, bands, control and `RECIPE`. Raises `UserError` for unknown
     controls or bands, fewer than two pairs, or maps too small to have both bands.
     """
@@ -262,15 +188,14 @@ def measure(
     for name in controls:
         if name not in known:
             raise unknown("control", name, known)
-    blocks = backbone.check_blocks(default_blocks(backbone.depth) if blocks is None else blocks)
-    total = len(pairs) if count is None else len(spread(len(pairs), count))
-    if min(total, control_pairs) < 2:
-        raise UserError("The gap needs 2 pairs or more, so that pairs can be mismatched.")
-    few = min(control_pairs, total)
-    order, batches = plan(pairs, total, few, seed, batch)
     names = [name for name in controls if name not in TIMES]
     if len(names) < len(controls) and names[:1] != ["real"]:
         raise UserError("Day and night are real pairs: measure 'real' first.")
+    blocks = backbone.check_blocks(default_blocks(backbone.depth) if blocks is None else blocks)
+    total = len(pairs) if count is None else len(spread(len(pairs), count))
+    few = min(control_pairs, total)
+    if few < 2:
+        raise UserError("The gap needs 2 pairs or more, so that pairs can be mismatched.")
     about = {
         "model": backbone.name,
         "weights": backbone.source,
@@ -291,63 +216,61 @@ def measure(
         "seed": seed,
         "recipe": RECIPE,
     }
+    order, batches = plan(pairs, total, few, seed)
     address = {k: v for k, v in about.items() if k != "weights"}  # that is where the file lies
-    address |= {"order": order, "batch": batch, "rings": EDGES}
+    address |= {"order": order, "batch": BATCH, "rings": EDGES}
     address["student"] = student and sha256_state(student.net.state_dict())
     parts = []
     for name in (PICTURES, *names):
-        folder = runs_folder(runs) / f"gap-{name}-{run_key(address | {'control': name})}"
-        coherent = name == PICTURES or name in COHERENT
-        parts.append(Part(name, folder, Coherences(folder / "coherence") if coherent else None))
-        parts[-1].read(batches)
-
-    def missing(place: Batch) -> list[Part]:
-        wanted = parts if place.start < few else parts[:2]
-        return [part for part in wanted if place.start not in part.batches]
-
-    left = [place for place in batches if missing(place)]
-    saved = total - sum(place.stop - place.start for place in left)
-    networks = {"student": student, "random": None}
-    if "random" in names:
-        networks["random"] = untrained(backbone, seed)
-    bar = tqdm(total=total, initial=saved, desc="gap", unit="pair", disable=not progress)
-    try:
-        for place, views in stream(pairs, order, left, backbone, blocks, **networks):
-            number = batches.index(place)
-            for part in missing(place):
-                part.add(place, _measured(views, part, known, pairs.size, bands, number))
-            saved += place.stop - place.start
-            bar.update(place.stop - place.start)
-    except KeyboardInterrupt:
-        raise Interrupted(
-            f"{saved} of {total} pairs are saved in {runs_folder(runs)}. Run the same again to "
-            "continue."
-        ) from None
-    finally:
-        bar.close()
+        folder = runs_folder() / f"gap-{name}-{run_key(address | {'control': name})}"
+        last = few if len(parts) > 1 else total  # all but the pictures and the first control
+        parts.append(Part(name, folder, [b.start for b in batches if b.start < last]))
+    left = [batch for batch in batches if any(part.lacks(batch.start) for part in parts)]
+    saved = total - sum(batch.stop - batch.start for batch in left)
+    random = untrained(backbone, seed) if "random" in names else None
+    with tqdm(total=total, initial=saved, desc="gap", unit="pair", disable=no_bar(progress)) as bar:
+        try:
+            for start, stop, partner in left:
+                views = Views(
+                    backbone,
+                    blocks,
+                    [pairs[i] for i in order[start:stop]],
+                    partner=lambda i=order[partner]: pairs[i].infrared[None],
+                    place=start,
+                    student=student,
+                    random=random,
+                )
+                for part in (part for part in parts if part.lacks(start)):
+                    # the maps get no name, which would hold them while the next are computed
+                    part.add(start, *numbers(views, part.name, known.get(part.name), bands))
+                saved += stop - start
+                bar.update(stop - start)
+        except KeyboardInterrupt:
+            raise Interrupted(
+                f"{saved} of {total} pairs are saved in {runs_folder()}. Run the same again to "
+                "continue."
+            ) from None
 
     pictures, *others = (part.joined() for part in parts)
     measured = dict(zip(names, others, strict=True))
     times = pictures["time_of_day"]
     for name in TIMES:
         if name in controls and (times == name).sum() > 1:
-            measured[name] = {
-                key: value if key == "grids" else value[times == name]
-                for key, value in measured["real"].items()
-            }
+            real = measured["real"].items()
+            measured[name] = {key: values[times == name] for key, values in real}
     edges = log_rings(*pairs.size)
     images, power = tables.pictures(pictures, edges, seed)
+    coherence = parts[0].coherence([PICTURES], edges)
+    for part in parts[1:]:
+        coherence += part.coherence(blocks, EDGES)
+    times_of_day = {t or "unknown": int((times == t).sum()) for t in (*TIMES, "")}
     return Gap(
-        about=about
-        | {
-            "controls": controls,
-            "time_of_day": {t or "unknown": int((times == t).sum()) for t in (*TIMES, "")},
-        },
+        about=about | {"controls": controls, "time_of_day": times_of_day},
         **tables.divergences(measured, blocks, bands, seed),
         similarity=tables.similarities(measured, blocks, bands, seed),
         images=images,
         power=power,
-        coherence=_coherences(parts, blocks, edges),
+        coherence=tables.frame(coherence),
         alignment=tables.alignment(measured, bands, seed),
     )
 
@@ -357,52 +280,3 @@ def untrained(backbone: Backbone, seed: int) -> Backbone:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return load_backbone(backbone.name, "random").freeze()
-
-
-def _measured(
-    views: Views,
-    part: Part,
-    known: dict[str, Control],
-    size: tuple[int, int],
-    bands: Sequence[str],
-    number: int,
-) -> Arrays:
-    """The numbers of a batch. A function of its own, so that no name holds the batch's maps while
-    the next are computed."""
-    if part.name == PICTURES:
-        sides = measures.luminances(views.images)
-        part.coherence.add(number, views.place, [sides[0]], [sides[1]])
-        return measures.of_pictures(views.images, views.times_of_day)
-    a, b = known[part.name].maps(views)
-    for block, m in zip(views.blocks, a, strict=True):
-        h, w = m.shape[-2:]
-        if not band_counts(h, w, bands).all():
-            raise UserError(
-                f"size={size[0]}x{size[1]} gives block {block} of {part.name!r} a grid of {h}x{w}, "
-                "too small for a band (8 tokens on a side are needed): enlarge it, or choose "
-                "earlier blocks."
-            )
-    if part.coherence is not None:
-        part.coherence.add(number, views.place, a, b)
-    found = measures.of_maps(a, b, bands, part.name in SIMILAR)
-    if part.name == "aligned":
-        patch = views.backbone.patch
-        found["offsets"] = np.array(
-            [(o.right, o.down, o.clear, any(steps(o, patch))) for o in views.offsets]
-        )
-    views.drop(part.name)
-    return found
-
-
-def _coherences(
-    parts: Sequence[Part], blocks: Sequence[int], pixel_edges: Sequence[float]
-) -> pd.DataFrame:
-    rows = []
-    for part in parts:
-        if part.coherence is None:
-            continue
-        pictures = part.name == PICTURES
-        curves = part.coherence.against_rho(pixel_edges if pictures else EDGES)
-        for block, rings in zip([PICTURES] if pictures else blocks, curves, strict=False):
-            rows += [{"control": part.name, "block": block} | ring for ring in rings]
-    return tables.frame(rows)

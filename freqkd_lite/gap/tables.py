@@ -7,6 +7,7 @@ so that differences between controls on the same images are paired.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -14,9 +15,9 @@ import torch
 
 from freqkd_lite.errors import UserError
 from freqkd_lite.evaluate.stats import percentiles
-from freqkd_lite.gap.cache import Arrays
 from freqkd_lite.gap.controls import TIMES
-from freqkd_lite.gap.measures import bin_counts
+from freqkd_lite.gap.measures import masks
+from freqkd_lite.gap.parts import Arrays
 from freqkd_lite.gap.rings import EDGES, resampled, resampled_metric
 from freqkd_lite.spectrum import METRICS
 from freqkd_lite.spectrum.similarity import cka
@@ -26,10 +27,7 @@ MEAN = "mean"  # stands in the column `block` for the average over blocks
 
 def select(table: pd.DataFrame, **fields: object) -> pd.DataFrame:
     """The rows whose columns equal the given values."""
-    chosen = np.ones(len(table), bool)
-    for column, value in fields.items():
-        chosen &= (table[column] == value).to_numpy()
-    return table[chosen]
+    return table[(table[list(fields)] == pd.Series(fields)).all(axis=1)]
 
 
 def one(table: pd.DataFrame, **fields: object) -> dict | None:
@@ -48,13 +46,7 @@ def estimate(name: str, draws: np.ndarray, interval: str = "") -> dict:
 def _ratio(high: np.ndarray, low: np.ndarray) -> np.ndarray:
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = high / low
-    ratio[~np.isfinite(ratio)] = np.nan
-    return ratio
-
-
-def _with_mean(blocks: np.ndarray) -> np.ndarray:
-    """(draws, blocks) -> (draws, blocks + 1): the mean over blocks comes last."""
-    return np.concatenate([blocks, blocks.mean(1, keepdims=True)], 1)
+    return np.where(np.isfinite(ratio), ratio, np.nan)
 
 
 def divergences(
@@ -68,39 +60,37 @@ def divergences(
     ring of rho. What is not defined (0 / 0) is None.
     """
     levels, contrasts, rings = [], [], []
-    sums = {control: table["sums"] for control, table in tables.items()}
-    counts = {control: bin_counts(table["grids"], bands) for control, table in tables.items()}
     first = next(iter(tables))
-    for control in tables:
-        n = len(sums[control])
-        for metric in METRICS:
-            level = resampled_metric(sums[control], counts[control], metric, seed)
-            reference = None
-            if control != first and control not in TIMES:
-                reference = resampled_metric(sums[first][:n], counts[first], metric, seed)
-            for i, band in enumerate(bands):
-                low, high = level[..., 2 * i], level[..., 2 * i + 1]  # (1 + draws, blocks)
-                if not (np.isfinite(low) & np.isfinite(high)).all():
-                    raise UserError("A band holds no energy: are all pictures of one colour?")
-                about = {"control": control, "metric": metric, "band": band}
-                columns = map(_with_mean, (low, high, _ratio(high, low)))
-                per_block = zip([*blocks, MEAN], *(c.T for c in columns), strict=True)
-                for block, block_low, block_high, ratio in per_block:
-                    row = estimate("low", block_low) | estimate("high", block_high)
-                    row |= estimate("ratio", ratio, "interval")
-                    levels.append(about | {"block": block} | row | {"n": n})
-                if reference is not None:
-                    less = (reference - level)[..., 2 * i : 2 * i + 2].mean(1)
-                    row = estimate("low", less[:, 0]) | estimate("high", less[:, 1])
-                    contrasts.append(about | row | {"n": n})
-            if metric == "normalised":
-                values = level[..., 2 * len(bands) :]
-                rings += [
-                    {"control": control, "block": block, "rho": list(EDGES[k : k + 2])}
-                    | estimate("value", values[:, j, k], "interval")
-                    for j, block in enumerate(blocks)
-                    for k in range(values.shape[2])
-                ]
+
+    def draws(control: str, metric: str, n: int) -> np.ndarray:  # (1 + draws, blocks, masks)
+        table = tables[control]
+        counts = np.stack([masks(h, w, bands).sum((1, 2)) for h, w in table["grids"][0]])
+        return resampled_metric(table["sums"][:n], counts, metric, seed)
+
+    for control, metric in product(tables, METRICS):
+        n = len(tables[control]["sums"])
+        level = draws(control, metric, n)
+        less = None if control in (first, *TIMES) else draws(first, metric, n) - level
+        for i, band in enumerate(bands):
+            low, high = level[..., 2 * i], level[..., 2 * i + 1]
+            if not (np.isfinite(low) & np.isfinite(high)).all():
+                raise UserError("A band holds no energy: are all pictures of one colour?")
+            about = {"control": control, "metric": metric, "band": band, "n": n}
+            values = np.stack([low, high, _ratio(high, low)])  # (3, 1 + draws, blocks)
+            values = np.append(values, values.mean(2, keepdims=True), 2)
+            for block, column in zip([*blocks, MEAN], values.T, strict=True):
+                row = {"block": block} | estimate("low", column[:, 0])
+                row |= estimate("high", column[:, 1])
+                levels.append(about | row | estimate("ratio", column[:, 2], "interval"))
+            if less is not None:
+                low, high = less[..., 2 * i : 2 * i + 2].mean(1).T
+                contrasts.append(about | estimate("low", low) | estimate("high", high))
+        if metric == "normalised":
+            rings += [
+                {"control": control, "block": block, "rho": list(EDGES[k : k + 2])}
+                | estimate("value", level[:, j, 2 * len(bands) + k], "interval")
+                for (j, block), k in product(enumerate(blocks), range(len(EDGES) - 1))
+            ]
     found = {"levels": levels, "contrasts": contrasts, "rings": rings}
     return {name: frame(rows) for name, rows in found.items()}
 
@@ -116,16 +106,15 @@ def similarities(
             continue
         similar = cka(torch.from_numpy(resampled(table["hsic"], seed))[None]).numpy()
         apart = resampled(table["mmd"], seed)
-        for j, block in enumerate(blocks):
-            for i, band in enumerate(bands):
-                about = {"control": control, "band": band, "block": block, "n": len(table["sums"])}
-                for measure, level, draws in (
-                    ("cka", "low", similar[:, j, i, 0]),
-                    ("cka", "high", similar[:, j, i, 1]),
-                    ("mmd", "high", apart[:, j, i]),
-                ):
-                    value = estimate("value", draws, "interval")
-                    rows.append(about | {"measure": measure, "level": level} | value)
+        for (j, block), (i, band) in product(enumerate(blocks), enumerate(bands)):
+            about = {"control": control, "band": band, "block": block, "n": len(table["sums"])}
+            for measure, level, draws in (
+                ("cka", "low", similar[:, j, i, 0]),
+                ("cka", "high", similar[:, j, i, 1]),
+                ("mmd", "high", apart[:, j, i]),
+            ):
+                value = estimate("value", draws, "interval")
+                rows.append(about | {"measure": measure, "level": level} | value)
     return frame(rows)
 
 

@@ -21,7 +21,7 @@ from freqkd_lite.data import check as checks
 from freqkd_lite.distil import DistilSettings, distil, settings_from
 from freqkd_lite.errors import UserError
 from freqkd_lite.features import Backbone, crop_size, crop_to_patch, extract, load_backbone
-from freqkd_lite.gap.controls import Control
+from freqkd_lite.gap.controls import Control, Maps
 from freqkd_lite.gap.study import ANALYSIS, DEFAULT_MODEL, Gap, default_blocks, measure
 from freqkd_lite.gap.tables import MEAN, one
 from freqkd_lite.losses import normalise
@@ -41,18 +41,18 @@ MOST, SHOWN = 40, 3  # pairs that are measured, and that are shown as pictures
 BATCH, LORA_RANK = 8, 16
 
 
-def _normalised(*sides: list[Tensor]) -> tuple[list[Tensor], ...]:
+def _normalised(*sides: list[Tensor]) -> Maps:
     return tuple([normalise(m) for m in maps] for maps in sides)
 
 
 STUDENTS = {
     "distilled": Control(
         "The teacher on RGB and the student on infrared.",
-        lambda views: _normalised(views("visible"), views("infrared", by=views.student)),
+        lambda views: _normalised(views.visible, views(views.images["infrared"], by=views.student)),
     ),
     "undistilled": Control(
         "The teacher on RGB and on infrared.",
-        lambda views: _normalised(views("visible"), views("infrared")),
+        lambda views: _normalised(views.visible, views.infrared),
     ),
 }
 """Both normalise features as the losses do: without each channel's mean, each token of norm 1."""

@@ -20,9 +20,7 @@ from freqkd_lite.spectrum.bands import (
 )
 from freqkd_lite.spectrum.divergence import (
     METRICS,
-    band_counts,
     band_divergence,
-    band_sums,
     cosine_distance,
     divergence,
     pair_sums,

@@ -144,12 +144,13 @@ def centred_rectangle(h: int, w: int, cutoff: float = 0.5) -> Tensor:
     return kept[0] & kept[1]
 
 
-def ring_masks(h: int, w: int, edges: Sequence[float], transform: str = "fft") -> list[Tensor]:
-    """The bins of each ring of rho, bool (h, w) each: those with edges[i] < rho <= edges[i + 1]."""
+def ring_masks(h: int, w: int, edges: Sequence[float], transform: str = "fft") -> Tensor:
+    """The bins of each ring of rho, bool (rings, h, w): those of edges[i] < rho <= edges[i + 1]."""
     if len(edges) < 2 or edges[0] < 0 or any(b <= a for a, b in pairwise(edges)):
         raise UserError(f"edges={tuple(edges)} are no rings: give rising values of rho, from 0 up.")
     rho = radius(h, w, transform)
-    return [(rho > a + _SLACK) & (rho <= b + _SLACK) for a, b in pairwise(edges)]
+    rings = [(rho > a + _SLACK) & (rho <= b + _SLACK) for a, b in pairwise(edges)]
+    return torch.stack(rings)
 
 
 def split_bands(

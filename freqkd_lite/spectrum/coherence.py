@@ -83,7 +83,7 @@ class CrossSpectrum:
     def against_rho(self, edges: Sequence[float] = RINGS) -> Tensor:
         """Coherence averaged over channels and the bins of each ring of rho, with weights as in
         `map`, (rings,); the zero frequency is left out. NaN in an empty ring."""
-        rings = torch.stack(ring_masks(self.sums.shape[2], self.width, edges)).double()
+        rings = ring_masks(self.sums.shape[2], self.width, edges).double()
         total, weight = ((rings * x).sum((1, 2)) for x in self._totals())
         return total / weight
 

@@ -1,7 +1,7 @@
 """How far two maps differ at each frequency, from a few sums for each image and band.
 
-`ring_sums` and `band_sums` are sufficient: every metric follows from them, for one image or any
-number, and a bootstrap over images resamples rows of sums instead of maps.
+`pair_sums` are sufficient: every metric follows from them, for one image or any number, and a
+bootstrap over images resamples rows of sums instead of maps.
 """
 
 from __future__ import annotations
@@ -11,12 +11,10 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from freqkd_lite.errors import UserError, unknown
+from freqkd_lite.errors import UserError
 from freqkd_lite.spectrum.bands import (
-    BANDS,
     RINGS,
     at_least_float32,
-    band_pair,
     grid_of,
     pair_of,
     ring_masks,
@@ -29,54 +27,24 @@ def ring_sums(a: Tensor, b: Tensor, edges: Sequence[float] = RINGS) -> Tensor:
     return pair_sums(a, b, ring_masks(*grid_of(a, stack=True), edges))
 
 
-def band_sums(a: Tensor, b: Tensor, bands: Sequence[str] = BANDS) -> Tensor:
-    """(N, bands, 2, 3): for each pair of maps a, b (N, C, H, W), pair of bands (`band_pair`) and
-    its low and high band the sums of |A|^2, |B|^2 and |A - B|^2 over bins and channels.
-
-    All of `METRICS` follow from these, for one image or any number: add them up over images.
-    """
-    h, w = grid_of(a, stack=True)
-    masks = [mask for name in bands for mask in band_pair(h, w, name)]
-    return pair_sums(a, b, masks).unflatten(1, (len(bands), 2))
-
-
 def pair_sums(a: Tensor, b: Tensor, bands: Sequence[Tensor]) -> Tensor:
     """(N, bands, 3): for each pair of maps a, b (N, C, H, W) the sums of |A|^2, |B|^2 and |A - B|^2
     over the bins of each symmetric mask (H, W) and all channels."""
     if a.shape != b.shape:
         raise UserError(f"a is {tuple(a.shape)} but b {tuple(b.shape)}: give both one shape.")
     a, b = (torch.fft.rfft2(at_least_float32(x), norm="ortho") for x in (a, b))
-    powers = [_half_power(spectrum) for spectrum in (a, b, a - b)]
-    return torch.stack(powers, 1).matmul(_weights(bands).to(powers[0])).transpose(1, 2)
-
-
-def _half_power(spectrum: Tensor) -> Tensor:
-    """Power of a half spectrum (N, C, H, W // 2 + 1), summed over channels: (N, bins)."""
-    return (spectrum.real**2 + spectrum.imag**2).sum(1).flatten(1)
-
-
-def _weights(bands: Sequence[Tensor]) -> Tensor:
-    """(bins of the half spectrum, bands): how often a bin counts in each symmetric band (H, W).
-    The half spectrum leaves out column w - k, which has the power of column k."""
+    powers = [(x.real**2 + x.imag**2).sum(1).flatten(1) for x in (a, b, a - b)]
     w = bands[0].shape[1]
-    times = torch.full((w // 2 + 1,), 2.0)
-    times[0] = 1
-    if w % 2 == 0:
-        times[-1] = 1
-    return torch.stack([(band[:, : w // 2 + 1] * times).flatten() for band in bands], 1)
-
-
-def band_counts(h: int, w: int, bands: Sequence[str] = BANDS) -> Tensor:
-    """Number of bins in the low and high band of each pair, int64 (bands, 2)."""
-    return torch.stack([torch.stack(band_pair(h, w, name)).sum((1, 2)) for name in bands])
+    column = torch.arange(w // 2 + 1)
+    # The half spectrum leaves out column w - k, which has the power of column k.
+    times = torch.where((column == 0) | (2 * column == w), 1.0, 2.0)
+    weights = [(band[:, : w // 2 + 1] * times).flatten() for band in bands]
+    return torch.stack(powers, 1).matmul(torch.stack(weights, 1).to(powers[0])).transpose(1, 2)
 
 
 def ring_counts(h: int, w: int, edges: Sequence[float] = RINGS) -> Tensor:
     """Number of bins in each ring, int64 (rings,); 0 where a small grid has none."""
-    return torch.stack([ring.sum() for ring in ring_masks(h, w, edges)])
-
-
-# ------------------------------------------------------------------------------------------ metrics
+    return ring_masks(h, w, edges).sum((1, 2))
 
 
 def divergence(sums: Tensor) -> Tensor:
@@ -111,25 +79,16 @@ METRICS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "normalised": lambda sums, counts: divergence(sums),
     "cosine": lambda sums, counts: cosine_distance(sums),
 }
-"""Metric by name: f(sums (N, ..., 3), counts (...)) -> (...), from `band_sums` and `band_counts`
-or `ring_sums` and `ring_counts`. One row that is the mean over images gives the same as all rows,
-so a bootstrap draw needs the mean of its sums alone."""
+"""Metric by name: f(sums (N, ..., 3), counts (...)) -> (...), from `pair_sums` and the number of
+bins in each mask. One row that is the mean over images gives the same as all rows, so a bootstrap
+draw needs the mean of its sums alone."""
 
 
 def band_divergence(
-    a: Tensor,
-    b: Tensor,
-    low: float = 0.25,
-    high: float | None = 0.75,
-    shape: str = "disk",
-    metric: str = "normalised",
+    a: Tensor, b: Tensor, low: float = 0.25, high: float | None = 0.75, shape: str = "disk"
 ) -> tuple[Tensor, Tensor]:
-    """(low, high) of a metric between a, b (N, C, H, W), over 0 < rho <= low and over rho >= high:
-    by default the authors' analysis, which has not the bands of their training (those are low=0.5,
-    high=None, shape="rectangle"). `shape` and `high` as in `band_pair`; `metric` of `METRICS`."""
-    if metric not in METRICS:
-        raise unknown("metric", metric, METRICS)
+    """(low, high): `divergence` of a, b (N, C, H, W) over 0 < rho <= low and over rho >= high: by
+    default the authors' analysis, which has not the bands of their training (those are low=0.5,
+    high=None, shape="rectangle"). `shape` and `high` as in `band_pair`."""
     pair = pair_of(*grid_of(a, stack=True), low, high, shape)
-    counts = torch.stack(pair).sum((1, 2))
-    level = METRICS[metric](pair_sums(a, b, pair), counts)
-    return level[0], level[1]
+    return divergence(pair_sums(a, b, pair)).unbind()

@@ -61,7 +61,7 @@ def band_hsic(a: Tensor, b: Tensor, bands: Sequence[str] = BANDS) -> Tensor:
     Those of different frequencies are uncorrelated in a stationary map, as the estimator asks,
     which the tokens of a band are not, and their sum of products is that over tokens (Parseval).
     Where maps differ much between opposite borders they are somewhat correlated: look at mismatched
-    pairs beside it.
+    pairs beside it. NaN in a band of fewer than 4 bins.
     """
     if a.ndim != 4 or b.ndim != 4 or (len(a), *a.shape[2:]) != (len(b), *b.shape[2:]):
         raise UserError(
@@ -69,14 +69,10 @@ def band_hsic(a: Tensor, b: Tensor, bands: Sequence[str] = BANDS) -> Tensor:
         )
     a, b = (torch.fft.fft2(at_least_float32(x), norm="ortho") for x in (a, b))
     found = []
-    for name in bands:
-        for band, mask in zip(("low", "high"), band_pair(*a.shape[-2:], name), strict=True):
-            if mask.sum() < 4:
-                raise UserError(
-                    f"The {band} band of {name} has {mask.sum()} bins at {a.shape[-2]}x"
-                    f"{a.shape[-1]}: CKA needs 4, so enlarge the pictures."
-                )
-            found.append(hsic(_coefficients(a, mask), _coefficients(b, mask)))
+    for mask in (mask for name in bands for mask in band_pair(*a.shape[-2:], name)):
+        few = mask.sum() < 4
+        nothing = a.real.new_full((len(a), 3), torch.nan)
+        found.append(nothing if few else hsic(_coefficients(a, mask), _coefficients(b, mask)))
     return torch.stack(found, 1).unflatten(1, (len(bands), 2))
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from freqkd_lite.data import Pair
 from freqkd_lite.data.alignment import Offset
 from freqkd_lite.errors import UserError
 from freqkd_lite.gap import controls
@@ -20,13 +21,28 @@ def backbone():
     return made
 
 
-def test_pixel_changes_by_hand():
+def views_of(images, infrared=None, blocks=(0,), backbone=None, **about):
+    heat = images if infrared is None else infrared
+    pairs = [Pair(str(i), *both) for i, both in enumerate(zip(images, heat, strict=True))]
+    return Views(backbone, blocks, pairs, **about)
+
+
+def changed(name, images, backbone):
+    """What a control compares the pictures with."""
+    return CONTROLS[name].maps(views_of(images, backbone=backbone))[1][0]
+
+
+def test_pixel_changes_by_hand(backbone):
     """A picture of 1x2: half grey, and pure red."""
     x = torch.tensor([[[0.5, 1.0]], [[0.5, 0.0]], [[0.5, 0.0]]])[None]
     grey = controls.grey_copy(x)
     assert grey[0, :, 0, 0].tolist() == pytest.approx([0.5] * 3, abs=1e-3)
     assert grey[0, :, 0, 1].tolist() == pytest.approx([0.299] * 3, abs=1e-3)
-    assert controls.gamma(x)[0, :, 0].tolist() == [[0.25, 1.0], [0.25, 0.0], [0.25, 0.0]]
+    assert changed("gamma", x, backbone)[0, :, 0].tolist() == [
+        [0.25, 1.0],
+        [0.25, 0.0],
+        [0.25, 0.0],
+    ]
     # the mean of 3 x .5, 1, 0, 0 is 2.5 / 6; contrast halves about it
     mean = 2.5 / 6
     half = controls.flattened(x)
@@ -38,12 +54,12 @@ def test_pixel_changes_by_hand():
     assert wide[100] == pytest.approx(0.5, abs=1e-3) and wide[0] == 0 and wide[200] == 1
 
 
-def test_blur_is_a_gaussian_of_one_pixel_and_noise_depends_on_the_place():
+def test_blur_is_a_gaussian_of_one_pixel_and_noise_depends_on_the_place(backbone):
     dot = torch.zeros(1, 3, 9, 9)
     dot[..., 4, 4] = 1
     weights = [math.exp(-(k**2) / 2) for k in range(-3, 4)]
     side, centre = weights[4] / sum(weights), weights[3] / sum(weights)
-    blurred = controls.blurred(dot)[0, 0]
+    blurred = changed("blur", dot, backbone)[0, 0]
     assert blurred[4, 4:6].tolist() == pytest.approx([centre**2, centre * side])
     grey = torch.full((2, 3, 50, 50), 0.5)
     once, again, other = (controls.noisy(grey, seed) for seed in (0, 0, 8))
@@ -71,7 +87,7 @@ def test_a_rotated_picture_has_no_invented_border_and_is_rotated_about_its_centr
 @pytest.mark.parametrize("pixels", [1, 2, 4, 8])
 def test_shifts_share_their_left_picture_and_differ_by_their_pixels(pixels, backbone):
     images = torch.arange(3 * 14 * 56.0).reshape(1, 3, 14, 56)
-    views = Views(backbone, [0], {"visible": images})
+    views = views_of(images, backbone=backbone)
     left, right = CONTROLS[f"shift{pixels}"].maps(views)
     assert left[0].shape[-1] == 42 and torch.equal(left[0], images[..., :42])
     assert torch.equal(right[0], images[..., pixels : pixels + 42])
@@ -89,9 +105,8 @@ def test_steps_are_whole_pixels_and_only_of_clear_short_shifts():
 
 def test_every_control_compares_two_lists_of_maps_of_one_shape(backbone):
     draw = np.random.default_rng(0)
-    kinds = ("visible", "infrared")
-    images = {k: torch.from_numpy(draw.random((2, 3, 70, 84))).float() for k in kinds}
-    views = Views(backbone, [0, 1], images, lambda: [torch.ones(1, 3, 70, 84)] * 2, place=3)
+    images, heat = torch.from_numpy(draw.random((2, 2, 3, 70, 84))).float()
+    views = views_of(images, heat, [0, 1], backbone, partner=lambda: torch.ones(1, 3, 70, 84))
     for name, control in CONTROLS.items():
         a, b = control.maps(views)
         assert [m.shape for m in a] == [m.shape for m in b] and len(a) == 2, name

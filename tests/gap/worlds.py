@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from freqkd_lite import gap
 from freqkd_lite.data import Pair, PairSet
 from freqkd_lite.features import Backbone
 from freqkd_lite.store import digest
@@ -22,13 +23,14 @@ class Fields(PairSet):
 
     name, has = "fields", frozenset({"pairs"})
 
-    def __init__(self, make, count, mark="", grid=GRID):
+    def __init__(self, make, count, mark="", grid=GRID, times=("",)):
         super().__init__("all", grid, [f"{i:03d}" for i in range(count)])
-        self.make, self.mark, self.read = make, mark, []
+        self.make, self.mark, self.times, self.read = make, mark, times, []
 
     def __getitem__(self, index):
         self.read.append(index)
-        return Pair(self.names[index], *self.make(index))
+        time = self.times[index % len(self.times)]
+        return Pair(self.names[index], *self.make(index), time_of_day=time)
 
     def fingerprint(self):
         return digest([self.mark, len(self)])
@@ -55,6 +57,13 @@ def pixels_backbone(checksum="c" * 64):
     return Backbone(Pixels(), "pixels", "made here", checksum).freeze()
 
 
+def study(pairs, controls=("real", "mismatched"), blocks=(0,), backbone=None, **about):
+    """The gap of `pairs`, without a bar."""
+    return gap.measure(
+        pairs, backbone or pixels_backbone(), blocks, controls, progress=False, **about
+    )
+
+
 def coherent(c):
     """Unrelated fields a, n of one spectrum, mixed to coherence c: b = c a + sqrt(1 - c^2) n, so
     <A B*> / <|A|^2> = c, and energies are equal in expectation."""
@@ -68,10 +77,13 @@ def coherent(c):
 
 def rows_of(found, **fields):
     """Rows of `levels` of single blocks."""
-    rows = found.levels[found.levels["block"] != "mean"]
-    for name, value in fields.items():
-        rows = rows[rows[name] == value]
-    return rows.to_dict("records")
+    return records(found.levels[found.levels["block"] != "mean"], **fields)
+
+
+def records(table, **fields):
+    """Rows of a table as dicts."""
+    rows = table.to_dict("records")
+    return [row for row in rows if all(row[k] == v for k, v in fields.items())]
 
 
 def flat(found):

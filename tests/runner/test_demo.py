@@ -174,7 +174,7 @@ def test_a_demo_that_was_stopped_goes_on_and_ends_as_if_it_had_not(
         with pytest.raises(KeyboardInterrupt):
             made(folders, tmp_path / "out")
     assert not (tmp_path / "out" / "report.html").exists()
-    assert sum(seen) == 2 * 12 + 1  # the gap: RGB and infrared, and the partner of the first
+    assert sum(seen) == 2 * 12 + 2  # the gap: RGB and infrared, and a partner for each batch
     seen.clear()
     page, report = made(folders, tmp_path / "out", photographs=False)
     assert sum(seen) == 3 * report["distilled"]["about"]["pairs"]  # the gap was there

@@ -1,0 +1,140 @@
+"""What has been measured, in files: numbers of each image, and sums for coherence.
+
+An interrupted measurement continues after the last batch that was written, and memory does not grow
+with the number of pairs. Coherence needs the cross spectrum summed over all images before it is
+squared, so numbers of single images are not enough. Batches take turns in `GROUPS` groups, each a
+file with a `CrossSpectrum` a block; intervals are a jackknife over groups.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from scipy.special import stdtrit
+from torch import Tensor
+
+from freqkd_lite.errors import UserError
+from freqkd_lite.spectrum.coherence import CrossSpectrum
+from freqkd_lite.store import DISK_FULL, write_whole
+
+Arrays = dict[str, np.ndarray]
+PICTURES = "pictures"  # stands for a control where the pictures themselves are compared
+COHERENT = (PICTURES, "real", "mismatched")  # controls whose coherence is measured
+GROUPS = 10
+CHANNELS = 96  # of a map, evenly spread: coherence is an average over channels
+
+
+def read(path: Path) -> Arrays:
+    """The arrays of a file; none where it is missing or damaged (the archive's own checksum detects
+    that), so that they are measured anew."""
+    try:
+        with np.load(path) as arrays:
+            return dict(arrays)
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return {}
+
+
+def write(path: Path, arrays: Arrays) -> None:
+    """Write arrays, whole or not at all; `UserError` for a full disk."""
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, buffer.getvalue(), durable=False)
+    except OSError as error:
+        if error.errno not in DISK_FULL:
+            raise
+        raise UserError(
+            f"The disk of {path.parent} is full: make room and run the same again, which continues "
+            "after the last batch of pairs that was saved."
+        ) from error
+
+
+class Part:
+    """What has been measured of one control, or of the pictures, in the files of a folder, of the
+    batches that begin at the places `starts`.
+
+    The arrays of a group have a row an image, `place` and `grids` (blocks, 2) among them, but for
+    `cross0`, `cross1` ..., which are the `CrossSpectrum.sums` of the blocks.
+    """
+
+    def __init__(self, name: str, folder: Path, starts: Sequence[int]):
+        self.name, self.starts = name, starts
+        self.files = [folder / f"{group}.npz" for group in range(GROUPS)]
+        self.groups = [read(file) for file in self.files]
+
+    def lacks(self, start: int) -> bool:
+        """Whether the batch that begins there is yet to be measured."""
+        return start in self.starts and not any(start in g.get("place", ()) for g in self.groups)
+
+    def add(self, start: int, arrays: Arrays, a: Sequence[Tensor], b: Sequence[Tensor]) -> None:
+        """Keep and write the numbers of a batch, and the coherence of the maps (N, C, h, w) of each
+        block that they are of."""
+        count, group = len(a[0]), self.starts.index(start) % GROUPS
+        grids = np.array([[m.shape[-2:] for m in a]] * count)
+        new = arrays | {"place": np.arange(start, start + count), "grids": grids}
+        old = self.groups[group]
+        if old:
+            new = {name: np.concatenate([old[name], values]) for name, values in new.items()}
+        for i in range(len(a) if self.name in COHERENT else 0):
+            x, y = (m[i][:, :: math.ceil(m[i].shape[1] / CHANNELS)] for m in (a, b))
+            sums = _cross(old, i) if old else CrossSpectrum.empty(*x.shape[1:])
+            new[f"cross{i}"] = sums.update(x, y).sums.numpy()
+        write(self.files[group], new)
+        self.groups[group] = new
+
+    def joined(self) -> Arrays:
+        """The rows of all images, in the order of their places."""
+        groups = [group for group in self.groups if group]
+        order = np.argsort(np.concatenate([group["place"] for group in groups]))
+        names = [name for name in groups[0] if not name.startswith("cross")]
+        return {name: np.concatenate([g[name] for g in groups])[order] for name in names}
+
+    def coherence(self, blocks: Sequence[object], edges: Sequence[float]) -> list[dict]:
+        """For each block and ring of rho: `control`, `block`, `rho`, `value`, `interval` (None: not
+        defined), `n`; empty for a control whose coherence is not measured."""
+        found = []
+        for i, block in enumerate(blocks if self.name in COHERENT else ()):
+            groups = [_cross(group, i) for group in self.groups if group]
+            total = sum(groups[1:], groups[0])
+            value, interval = total.against_rho(edges).tolist(), _jackknife(total, groups, edges)
+            found += [
+                {
+                    "control": self.name,
+                    "block": block,
+                    "rho": list(edges[k : k + 2]),
+                    "value": value[k],
+                    "interval": ends.tolist() if np.isfinite(ends).all() else None,
+                    "n": total.images,
+                }
+                for k, ends in enumerate(interval.T)
+            ]
+        return found
+
+
+def _cross(group: Arrays, block: int) -> CrossSpectrum:
+    sums, width = torch.from_numpy(group[f"cross{block}"]), int(group["grids"][0, block, 1])
+    return CrossSpectrum(sums, len(group["place"]), width)
+
+
+def _jackknife(
+    total: CrossSpectrum, parts: Sequence[CrossSpectrum], edges: Sequence[float]
+) -> np.ndarray:
+    """95 % interval (2, rings) by leaving out one group at a time (Tukey, 1958), with Student's t;
+    NaN for fewer than three groups."""
+    value, count = total.against_rho(edges).numpy(), len(parts)
+    if count < 3:
+        return np.full((2, len(value)), np.nan)
+    others = [
+        CrossSpectrum(total.sums - part.sums, total.images - part.images, part.width)
+        for part in parts
+    ]
+    without = np.stack([other.against_rho(edges).numpy() for other in others])
+    half = stdtrit(count - 1, 0.975) * np.sqrt((count - 1) * without.var(0))
+    return np.stack([value - half, value + half])
