@@ -68,48 +68,43 @@ def test_a_choice_is_spread_over_the_whole_set(capsys):
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (dict(name="scene"), "did you mean 'scenes'"),
-        (dict(name="scenes", split="trian"), "did you mean 'train'"),
+        (dict(name="scene"), "'scenes'"),
+        (dict(name="scenes", split="trian"), "'train'"),
         (dict(name="scenes", limit=0), "limit=0"),
         (dict(name="scenes", limit=10_000), "limit=10000.*400"),
-        (dict(name="scenes", size=(8, 8)), "smaller than one patch"),
-        (dict(name="scenes", root="x"), "leave root empty"),
-        (dict(name="scenes", unpaired="skip"), "no option of scenes called 'unpaired': .*settings"),
-        (dict(name="folder", inrared="x"), "option of folder called 'inrared': .* 'infrared'"),
-        (
-            dict(name="msrs", repiar=True),
-            "no option of msrs called 'repiar': did you mean 'repair'",
-        ),
-        (dict(name="folder"), "needs root=DIR, or visible=DIR and infrared=DIR"),
+        (dict(name="scenes", size=(13, 32)), r"size=\(13, 32\)"),
+        (dict(name="scenes", root="x"), "root"),
+        (dict(name="scenes", unpaired="skip"), "scenes.*'unpaired'.*settings"),
+        (dict(name="folder", inrared="x"), "folder.*'inrared'.*'infrared'"),
+        (dict(name="msrs", repiar=True), "msrs.*'repiar'.*'repair'"),
+        (dict(name="folder"), "root=DIR"),
     ],
 )
-def test_a_wrong_argument_is_told_in_one_sentence(call, message):
+def test_a_wrong_argument_is_named(call, message):
     with pytest.raises(UserError, match=message):
         data.load(**call)
 
 
 @pytest.mark.parametrize(
-    ("values", "message"),
+    ("dataset", "options", "message"),
     [
-        (dict(dataset="folder", data_options={"visibel": "x"}), "called 'visibel': .* 'visible'"),
-        (dict(dataset="folder", data_options={"split": "x"}), "no option of folder called 'split'"),
-        (dict(data_options={"root": "x"}), "no option of scenes called 'root': choose .*settings"),
-        (dict(dataset="fodler"), "no data set called 'fodler': did you mean 'folder'"),
+        ("folder", {"visibel": "x"}, "'visibel'.*'visible'"),
+        ("folder", {"split": "x"}, "folder.*'split'"),
+        ("scenes", {"root": "x"}, "'root'.*settings"),
+        ("fodler", {}, "'fodler'.*'folder'"),
     ],
 )
-def test_a_wrong_data_option_of_a_distillation_is_told_before_it_begins(values, message):
+def test_a_wrong_data_option_of_a_distillation_is_told_before_it_begins(dataset, options, message):
     from freqkd_lite.distil import settings_from
 
     with pytest.raises(UserError, match=message):
-        settings_from(**values)
+        settings_from(dataset=dataset, data_options=options)
 
 
 def test_a_notebook_says_what_the_data_lacks(msrs):
     pairs = data.load("msrs", root=msrs)
     data.require(pairs, "boxes")
-    with pytest.raises(
-        UserError, match="07_segmentation needs masks.*'msrs' has only boxes, pairs"
-    ):
+    with pytest.raises(UserError, match="07_segmentation.*masks.*'msrs'.*boxes, pairs"):
         data.require(pairs, "masks", notebook="07_segmentation")
 
 

@@ -58,11 +58,8 @@ def test_unrelated_pictures_have_no_clear_peak():
     related = [offset(scene(k), moved(1 - scene(k), 2, 3)).peak for k in range(20)]
     assert np.median(peaks) < CLEAR - 1 and sum(peak >= CLEAR for peak in peaks) <= 1
     assert min(related) > CLEAR + 3
-
-
-def test_flat_and_tiny_pictures_have_no_shift():
-    assert not offset(np.zeros((100, 100)), scene(1, 100, 100)).clear
-    assert offset(scene(1, 40, 200), scene(1, 40, 200)).peak == 0
+    assert not offset(np.zeros((100, 100)), scene(1, 100, 100)).clear  # flat
+    assert offset(scene(1, 40, 200), scene(1, 40, 200)).peak == 0  # too small
 
 
 def test_the_two_halves_tell_how_far_noise_moves_a_shift():
