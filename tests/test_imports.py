@@ -1,11 +1,8 @@
-"""What is loaded when: whoever only measures waits for no plotting library, and `--help` not even
-for torch."""
+"""What is loaded when: whoever only measures waits for no plotting library."""
 
 import subprocess
 import sys
 from pathlib import Path
-
-import pytest
 
 import freqkd_lite
 
@@ -32,14 +29,6 @@ MODULES = [
 def test_what_measures_loads_nothing_that_shows():
     found = loaded(f"import {', '.join(MODULES)}")
     assert "torch" in found and not SHOWING & found
-
-
-@pytest.mark.parametrize(
-    "arguments", [["--help"], ["data", "check", "--help"], ["data", "list", "--help"]]
-)
-def test_help_waits_for_no_library(arguments):
-    call = f"from freqkd_lite.cli.app import app\napp({arguments}, standalone_mode=False)"
-    assert not (SHOWING | {"torch", "pandas", "scipy"}) & loaded(call)
 
 
 def test_a_check_in_the_terminal_draws_nothing(tmp_path):

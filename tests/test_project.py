@@ -99,14 +99,15 @@ sys.argv = ["freqkd", *sys.argv[1:]]
 try:
     main()
 finally:
-    heavy = {"torch", "numpy", "matplotlib", "papermill", "nbconvert", "IPython", "ipywidgets"}
+    heavy = {"torch", "numpy", "pandas", "scipy", "matplotlib", "papermill", "nbconvert"}
+    heavy |= {"IPython", "ipywidgets"}
     print(*sorted(heavy & set(sys.modules)), file=sys.stderr)
 """
 COMMANDS = ["run", "sweep", "compare", "walk", "refresh", "pages", "report", "scan", "gap", "demo"]
 COMMANDS += ["distil", "data"]
 
 
-@pytest.mark.parametrize("command", ["", *COMMANDS, "data check", "data get"])
+@pytest.mark.parametrize("command", ["", *COMMANDS, "data check", "data get", "data list"])
 def test_help_fits_a_terminal_and_loads_nothing_heavy(command):
     words = [sys.executable, "-c", HEAVY, *command.split(), "--help"]
     env = os.environ | {"COLUMNS": "80"}

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import nbformat
 import papermill
+from jupyter_client import KernelManager
 from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_core.utils import run_sync
 from nbclient.exceptions import DeadKernelError
@@ -66,22 +67,18 @@ def hidden_errors(notebook: NotebookNode) -> list[str]:
     return found
 
 
-def check_kernel() -> None:
-    """Refuses to run notebooks on a Python other than this one."""
-    python = Path(KernelSpecManager().get_kernel_spec("python3").argv[0])
-    if python.is_absolute() and python.parent != Path(sys.executable).parent:
-        raise UserError(
-            f"The Jupyter kernel 'python3' runs {python}, not {sys.executable}: "
-            "run `python -m ipykernel install --sys-prefix`."
-        )
-
-
 class Client(PapermillNotebookClient):
     """papermill's client, which may wait for ever for a reply that has arrived: an Output widget
     makes it send while it waits, which consumes the socket's sign of an arrival
     (github.com/jupyter/nbclient/issues/312). So this one polls the socket each second."""
 
     interval = 1.0  # seconds
+
+    def create_kernel_manager(self) -> KernelManager:
+        manager = super().create_kernel_manager()
+        # Without folders of others it knows one kernel, which runs this very Python.
+        manager.kernel_spec_manager = KernelSpecManager(kernel_dirs=[])
+        return manager
 
     async def async_execute_cell(self, *cell: object, **options: object) -> NotebookNode:
         polling = asyncio.ensure_future(self.poll())
@@ -118,7 +115,6 @@ def execute(path: Path, values: dict, out: Path, progress: bool = False, **entri
     `UserError` if it fails; then `out`.failed holds what had been written, with the error in
     error.txt. The notebook finds its folder in the environment variable FREQKD_RUN.
     """
-    check_kernel()
     values, start, final = from_here(values), time.monotonic(), out.absolute()
     failed = final.with_name(final.name + ".failed")
     with whole_folder(final) as folder:

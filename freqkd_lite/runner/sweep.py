@@ -121,16 +121,14 @@ def read_sweep(root: Path, file: Path) -> Sweep:
     except ValidationError as error:
         raise invalid(error, file.name) from None
     names = [content.notebook] if isinstance(content.notebook, str) else content.notebook
-    books = {
-        path: parameters(path) for path in (find_notebook(root / "notebooks", n) for n in names)
-    }
+    paths = [find_notebook(root / "notebooks", name) for name in names]
     combinations = _combinations(content, file.name)
-    known = {name for of in books.values() for name in of}
+    known = {name for path in paths for name in parameters(path)}
     for name in {name for each in combinations for name in each} - known:
-        raise unknown(f"parameter of {' or '.join(p.stem for p in books)}", name, known)
+        raise unknown(f"parameter of {' or '.join(path.stem for path in paths)}", name, known)
     preset = read_preset(root / "notebooks", content.preset)
     seen: dict = {}
-    jobs = [job for path in books for job in _jobs(path, combinations, preset[path.stem], seen)]
+    jobs = [job for path in paths for job in _jobs(path, combinations, preset[path.stem], seen)]
     _check_comparison(content, jobs, file.name)
     return Sweep(file.read_text(), content, jobs)
 
@@ -140,12 +138,9 @@ def _combinations(content: SweepFile, where: str) -> list[dict]:
     in_runs = {name for run in content.runs for name in run}
     for name, places in Counter([*content.fixed, *content.grid, *in_runs]).items():
         if places > 1:
-            raise UserError(
-                f"{where}: {name} stands in two of fixed, grid, runs: keep one of them."
-            )
-    points = [
-        dict(zip(content.grid, values, strict=True)) for values in product(*content.grid.values())
-    ]
+            raise UserError(f"{where}: {name} stands in two of fixed, grid, runs: keep one.")
+    crossed = product(*content.grid.values())
+    points = [dict(zip(content.grid, values, strict=True)) for values in crossed]
     found = [content.fixed | run | point for run in content.runs for point in points]
     for i, one in enumerate(found):
         if one in found[:i]:
@@ -168,8 +163,8 @@ def _jobs(path: Path, combinations: list[dict], preset: dict, seen: dict) -> lis
     jobs = []
     for each in full:
         values = {k: v for k, v in each.items() if k in asked}
-        name = f"{path.stem}-{address(path, values, numbers_only=True, seen=seen)}"
-        folder = runs_folder() / "sweeps" / name
+        key = address(path, values, numbers_only=True, seen=seen)
+        folder = runs_folder() / "sweeps" / f"{path.stem}-{key}"
         jobs.append(Job(path, values, {k: each[k] for k in varied}, folder))
     return jobs
 

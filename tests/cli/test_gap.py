@@ -41,21 +41,9 @@ def run(*args):
 def test_the_command_prints_the_answer_and_writes_both_files(folders, tmp_path, names):
     """With the names of today and of before."""
     control, blocks = names
-    got = run(
-        *folders,
-        "--model",
-        "freqkd_tiny",
-        "--size",
-        "115x115",
-        blocks,
-        "0,3",
-        "--controls",
-        f"{control},shift4",
-        "--json",
-        str(tmp_path / "out" / "gap.json"),
-        "--html",
-        str(tmp_path / "out" / "gap.html"),
-    )
+    options = f"--model freqkd_tiny --size 115x115 {blocks} 0,3 --controls {control},shift4"
+    written = ["--json", str(tmp_path / "out/gap.json"), "--html", str(tmp_path / "out/gap.html")]
+    got = run(*folders, *options.split(), *written)
     assert got.exit_code == 0, got.exception
     found = load(tmp_path / "out")
     assert gap_tables.answer(found) in got.output
@@ -91,6 +79,18 @@ def test_wrong_options_are_named(args, names, monkeypatch):
     assert isinstance(got.exception, UserError) and names in str(got.exception)
 
 
-def test_help_fits_a_screen():
-    lines = run("--help").output.splitlines()
-    assert len(lines) <= 24 and max(map(len, lines)) <= 80
+@pytest.mark.parametrize(
+    ("command", "option", "place"),
+    [("gap", "--json", "here"), ("gap", "--html", "here"), ("gap", "--out", "here/file/out")]
+    + [("demo", "--out", "here/file"), ("run", "--out", "here/file")]
+    + [("sweep", "--out", "here/file"), ("data check", "--html", "here/file/x.html")],
+)
+def test_a_place_that_cannot_be_written_is_named_before_any_work(
+    command, option, place, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "here").mkdir()
+    (tmp_path / "here" / "file").write_text("")
+    needed = ["name"] if command in ("run", "sweep", "data check") else []
+    got = CliRunner().invoke(app, [*command.split(), *needed, option, place])
+    assert isinstance(got.exception, UserError) and str(got.exception).startswith("here")

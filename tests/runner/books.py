@@ -13,6 +13,10 @@ methods: list[str] = ["mse", "freqkd_code"]
 size: list[int] = [168, 224]
 fast: bool = True
 root: str = "" """
+DATA = """dataset: str = "here"
+distil_dataset: str = ""
+root: str = ""
+split: str = "val" """
 
 
 def settings(source: str = PARAMETERS):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -9,18 +10,40 @@ import pytest
 from nbformat.v4 import new_markdown_cell as text
 
 from freqkd_lite import data
+from freqkd_lite.cli.app import main
 from freqkd_lite.errors import UserError
 from tests.runner.books import settings, write
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
+def root(tmp_path: Path, monkeypatch) -> Path:
+    """A project without notebooks, in which the user stands."""
+    monkeypatch.setenv("FREQKD_RUNS", str(tmp_path / "runs"))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "notebooks" / "presets").mkdir(parents=True)
+    return tmp_path
+
+
+@pytest.fixture
+def folder(root: Path) -> Path:
     """A project's notebooks: two of them, which only set parameters."""
-    books = tmp_path / "notebooks"
-    (books / "presets").mkdir(parents=True)
+    books = root / "notebooks"
     write(books, "00_first", [text("# First\n\n> Why?"), settings("seed: int = 0")])
     write(books, "01_second", [text("# Second"), settings()])
     return books
+
+
+@pytest.fixture
+def freqkd(monkeypatch, capsys):
+    """The command, called as its entry point is: gives exit status, output and errors."""
+
+    def call(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["freqkd", *arguments])
+        with pytest.raises(SystemExit) as end:
+            main()
+        return (end.value.code or 0, *capsys.readouterr())
+
+    return call
 
 
 @pytest.fixture
