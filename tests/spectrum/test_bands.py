@@ -105,13 +105,7 @@ def test_a_bin_on_the_edge_is_low_however_the_cutoff_is_rounded(n):
             mask = spectrum.band_mask(1, n, cutoff)
             assert mask.sum() == min(2 * k + 1, n), (k, cutoff)
             assert spectrum.band_mask(n, 1, cutoff, "disk").sum() == min(2 * k + 1, n)
-
-
-def test_the_largest_cutoffs_keep_every_bin():
-    for h, w in GRIDS:
-        assert spectrum.band_mask(h, w, 1.0).all()
-        assert spectrum.band_mask(h, w, 1.4143, "disk").all()
-    assert not spectrum.band_mask(8, 8, 1.4, "disk").all()  # the corner is at 1.41421
+    assert spectrum.band_mask(n, n, 1.0).all() and spectrum.band_mask(n, n, 1.4143, "disk").all()
 
 
 @settings(deadline=None)
@@ -146,11 +140,6 @@ def test_rings_hold_every_bin_but_zero_and_all_of_the_energy(h, w):
     assert spectrum.ring_sums(x, x)[..., 0].sum().item() == pytest.approx(energy.item(), abs=1e-9)
 
 
-def test_no_default_ring_is_empty_on_the_grids_in_use():
-    for h, w in [(10, 12), (12, 16), (15, 20), (37, 46)]:
-        assert (spectrum.ring_counts(h, w) > 0).all()
-
-
 @pytest.mark.parametrize("h,w", GRIDS)
 @pytest.mark.parametrize(
     "shape,cutoff", [("rectangle", 0.5), ("rectangle", 0.3), ("disk", 0.7), ("disk", 1.2)]
@@ -180,12 +169,9 @@ def test_bands_add_up_are_orthogonal_and_keep_the_energy(h, w, seed, scale, shap
     assert (low + high - x).abs().max() <= 1e-6 * x.abs().max()
     energy = x.double().square().sum()
     assert abs((low.double() * high.double()).sum()) <= 1e-6 * energy
-    twice = spectrum.split_bands(low, cutoff, shape)[0]  # a projection: low of low is low
-    torch.testing.assert_close(twice, low, atol=2e-6 * x.abs().max().item(), rtol=0)
     e_low, e_high = spectrum.band_energies(x, cutoff, shape)
     torch.testing.assert_close(e_low, low.square().sum((1, 2, 3)), rtol=1e-4, atol=1e-5 * energy)
     torch.testing.assert_close(e_high, high.square().sum((1, 2, 3)), rtol=1e-4, atol=1e-5 * energy)
-    torch.testing.assert_close(e_low + e_high, x.square().sum((1, 2, 3)), rtol=1e-5, atol=0)
 
 
 @pytest.mark.parametrize("h,w", GRIDS)
@@ -223,16 +209,15 @@ def test_what_the_coded_mask_loses(h, w, unpaired, pink):
     torch.testing.assert_close(low.square().sum() + high.square().sum(), white.square().sum())
 
 
-def test_split_bands_gradcheck():
-    for h, w in [(4, 5), (5, 4), (1, 6)]:
-        x = noise(1, 2, h, w, dtype=torch.float64).requires_grad_()
-        masks = [None, spectrum.centred_rectangle(h, w)]
-        for mask in masks:
-            assert torch.autograd.gradcheck(lambda x, m=mask: spectrum.split_bands(x, mask=m), x)
-    x = noise(1, 2, 6, 8, dtype=torch.float64).requires_grad_()
-    low, _ = spectrum.split_bands(x)
-    (0.5 * low.square().sum()).backward()
-    torch.testing.assert_close(x.grad, low.detach())  # a projection is its own gradient
+@pytest.mark.parametrize("h,w", [(4, 5), (5, 4), (1, 6)])
+def test_split_bands_gradcheck(h, w):
+    x = noise(1, 2, h, w, dtype=torch.float64).requires_grad_()
+    for about in (
+        {},
+        {"mask": spectrum.centred_rectangle(h, w)},
+        {"edge": "soft", "transform": "dct"},
+    ):
+        assert torch.autograd.gradcheck(lambda x, a=about: spectrum.split_bands(x, **a), x)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
@@ -344,14 +329,6 @@ def test_a_ramp_is_a_slow_wave_to_the_dct_and_an_edge_to_the_fft():
         for t in spectrum.TRANSFORMS
     }
     assert high["dct"] < 0.001 < 0.05 < high["fft"]
-
-
-def test_dct_split_gradcheck():
-    x = noise(1, 2, 4, 5, dtype=torch.float64).requires_grad_()
-    for edge in ("hard", "soft"):
-        assert torch.autograd.gradcheck(
-            lambda x, e=edge: spectrum.split_bands(x, edge=e, transform="dct"), x
-        )
 
 
 @pytest.mark.parametrize("shape,limit", [("rectangle", "1.0"), ("disk", "1.4143")])

@@ -125,20 +125,12 @@ def test_bias_between_nothing_and_all_is_the_stated_one(c):
     assert bias == pytest.approx(-2 * c**2 * (1 - c**2) / n, rel=0.2)
 
 
-@pytest.mark.parametrize("h,w", [(6, 8), (7, 9)])
-def test_a_circular_shift_is_wholly_coherent(h, w):
-    a = noise(4, 3, h, w)
-    b = a.roll((1, -2), (2, 3))
-    assert coherence(a, b)[0].numpy() == pytest.approx(1)
-    assert (divergence(ring_sums(a, b)) > 0.3).any()  # which sees the shift
-
-
 def test_any_fixed_filter_is_wholly_coherent_and_changing_ones_are_not():
     a = noise(300, 2, 8, 8)
     response = torch.fft.fft2(noise(2, 8, 8, seed=3))
     b = torch.fft.ifft2(torch.fft.fft2(a) * response).real
     assert coherence(a, b)[0].numpy() == pytest.approx(1)
-    assert coherence(a, -2 * a)[0].numpy() == pytest.approx(1)
+    assert coherence(a, -2 * a.roll((1, -2), (2, 3)))[0].numpy() == pytest.approx(1)
     signs = torch.where(noise(300, 1, 1, 1, seed=4) > 0, 1.0, -1.0)
     assert coherence(a, signs * a)[0].abs().max() < 0.1  # each pair is a filter: squared first, 1
 
@@ -165,16 +157,6 @@ def test_batches_partial_sums_and_saved_states_give_the_same(h, w, cuts, seed):
     file.seek(0)
     again = CrossSpectrum(**torch.load(file, weights_only=True))
     torch.testing.assert_close(again.map(), whole.map(), atol=1e-6, rtol=1e-6, equal_nan=True)
-
-
-def test_state_does_not_grow_and_partial_sums_are_left_as_they_are():
-    a, b = mixed(0.5, 4, 2, 5, 6)
-    one = CrossSpectrum.empty(2, 5, 6).update(a, b)
-    before, shape = one.sums.clone(), one.sums.shape
-    total = one + one
-    assert total.images == 8 and torch.equal(one.sums, before) and one.images == 4
-    torch.testing.assert_close(total.sums, 2 * before)
-    assert one.update(a, b).sums.shape == shape == (5, 2, 5, 4)
 
 
 def test_half_and_single_precision_agree_with_double():
