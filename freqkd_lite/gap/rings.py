@@ -80,12 +80,11 @@ def levels(
     """`Levels` from one `spectrum.ring_sums` (images, rings, 3) for each block; `groups` (images,)
     are drawn whole (see `multiplicities`). `UserError` for a ring without energy."""
     stacked = torch.stack(list(sums), 1).double().numpy()
-    ones = np.ones(1)  # this metric does not depend on the number of bins
-    found = resampled_metric(stacked, ones, "normalised", seed, draws=draws, groups=groups)
+    about = {"draws": draws, "groups": groups}
+    found = resampled_metric(stacked, np.ones(1), "normalised", seed, **about)  # counts are unused
     if not np.isfinite(found[0]).all():
         raise UserError("A ring of this grid has no frequency or no energy: enlarge the pictures.")
-    value, resamples = torch.from_numpy(found[0]), torch.from_numpy(found[1:])
-    return Levels(value, resamples, len(stacked))
+    return Levels(torch.from_numpy(found[0]), torch.from_numpy(found[1:]), len(stacked))
 
 
 def log_rings(height: int, width: int, count: int = 14) -> list[float]:

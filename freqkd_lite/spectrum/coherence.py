@@ -58,12 +58,6 @@ class CrossSpectrum:
         return self
 
     def __add__(self, other: CrossSpectrum) -> CrossSpectrum:
-        if self.sums.shape != other.sums.shape or self.width != other.width:
-            sizes = ("x".join(map(str, (*s.sums.shape[1:3], s.width))) for s in (self, other))
-            raise UserError(
-                f"Cross spectra of {' and '.join(sizes)} don't add up: use one model, block and "
-                "size."
-            )
         return CrossSpectrum(self.sums + other.sums, self.images + other.images, self.width)
 
     def map(self) -> Tensor:
