@@ -180,9 +180,18 @@ def test_groups_of_batches_are_joined_in_order_and_their_coherence_is_that_of_al
         rings = part.coherence([5], edges)
         whole = CrossSpectrum.empty(4, 6, 8).update(a, b).against_rho(edges)
         assert [r["value"] for r in rings] == pytest.approx(whole.tolist())
-        for ring in rings:
-            assert ring["interval"][0] < 0.36 < ring["interval"][1] and ring["n"] == 120
-            assert ring["interval"][1] - ring["interval"][0] < 0.2
+        # Tukey's jackknife: each of the ten groups left out, the t of 9 degrees of freedom
+        group = torch.arange(120) // 8 % 10
+        rest = torch.stack(
+            [
+                CrossSpectrum.empty(4, 6, 8).update(a[group != g], b[group != g]).against_rho(edges)
+                for g in range(10)
+            ]
+        )
+        half = 2.262157 * (0.9 * (rest - rest.mean(0)).square().sum(0)).sqrt()
+        for ring, value, h in zip(rings, whole.tolist(), half.tolist(), strict=True):
+            assert ring["interval"] == pytest.approx([value - h, value + h]) and ring["n"] == 120
+            assert ring["interval"][0] < 0.36 < ring["interval"][1]
 
 
 def test_other_content_is_measured_anew_and_more_controls_reuse_the_first():
