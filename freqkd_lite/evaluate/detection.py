@@ -37,11 +37,10 @@ IOUS = np.arange(50, 100, 5) / 100
 class DetectorSettings(BaseModel):
     """How a detector is trained and read; a wrong name, type or range is a `UserError`.
 
-    `channels` is the width of pyramid and head (a multiple of 32: FCOS normalises in 32 groups).
-    `lr` is AdamW's, after `warmup` steps, then half a cosine down to zero. `flip` is the share of
-    mirrored images, where mirrored features are given. `reach`: the pyramid's finest level takes
-    the points whose box's farthest side is less than this many of its strides away, the next one
-    those up to twice as far (21 px and 42 px at patch 14).
+    `channels`: width of pyramid and head (a multiple of 32: FCOS normalises in 32 groups). `lr`:
+    AdamW's, after `warmup` steps, then half a cosine down to zero. `reach`: the
+    pyramid's finest level takes the points whose box's farthest side is less than this many of its
+    strides away, the next one those up to twice as far (21 px and 42 px at patch 14).
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -54,7 +53,6 @@ class DetectorSettings(BaseModel):
     weight_decay: float = Field(1e-4, ge=0)
     warmup: int = Field(12, ge=0)
     clip: float = Field(5.0, gt=0)
-    flip: float = Field(0.5, ge=0, le=1)
     reach: float = Field(3.0, gt=0)
     score_threshold: float = Field(0.05, ge=0, lt=1)
     nms_threshold: float = Field(0.6, gt=0, le=1)
@@ -82,13 +80,9 @@ class Pyramid(nn.Module):
         self.register_buffer("mean", mean.view(1, -1, 1, 1))
         self.register_buffer("std", std.view(1, -1, 1, 1).clamp(min=1e-6))
         self.reduce = nn.Sequential(nn.Conv2d(len(mean), channels, 1), nn.GroupNorm(32, channels))
-        self.scales = nn.ModuleList(
-            [
-                nn.ConvTranspose2d(channels, channels, 2, stride=2),
-                nn.Identity(),
-                nn.MaxPool2d(2, ceil_mode=True),  # an odd grid's last row and column stay
-            ]
-        )
+        finer = nn.ConvTranspose2d(channels, channels, 2, stride=2)
+        coarser = nn.MaxPool2d(2, ceil_mode=True)  # an odd grid's last row and column stay
+        self.scales = nn.ModuleList([finer, nn.Identity(), coarser])
         self.smooth = nn.ModuleList(
             nn.Sequential(nn.Conv2d(channels, channels, 3, padding=1), nn.GroupNorm(32, channels))
             for _ in LEVELS
@@ -156,12 +150,6 @@ class Detector:
         return [{key: value.cpu() for key, value in d.items()} for d in found]
 
 
-def mirror_boxes(boxes: Tensor, width: float) -> Tensor:
-    """Boxes (n,4) XYXY of an image `width` px wide as they lie in its mirror image."""
-    x1, y1, x2, y2 = boxes.unbind(1)
-    return torch.stack([width - x2, y1, width - x1, y2], 1)
-
-
 def check_boxes(
     boxes: Sequence[Tensor],
     labels: Sequence[Tensor],
@@ -172,29 +160,24 @@ def check_boxes(
 ) -> None:
     """`UserError` naming the image whose box has no area, leaves the picture or has no class."""
     if not len(boxes) == len(labels) == n_images:
-        raise UserError(
-            f"{n_images} images, {len(boxes)} lists of boxes and {len(labels)} of "
-            "labels: give one each per image."
-        )
+        counts = f"{n_images} images, {len(boxes)} lists of boxes and {len(labels)} of labels"
+        raise UserError(f"{counts}: give one each per image.")
+    edge = torch.tensor(image_size[::-1] * 2) + 1  # a pixel of grace for rounding
     for i, (box, label) in enumerate(zip(boxes, labels, strict=True)):
         image = f"Image {names[i] if names else f'number {i}'}"
-        if box.ndim != 2 or box.shape[1] != 4 or label.shape != box.shape[:1]:
-            raise UserError(
-                f"{image} has boxes {tuple(box.shape)} and labels "
-                f"{tuple(label.shape)}: give (n, 4) and (n,)."
-            )
+        if box.shape != (len(label), 4):
+            shapes = f"boxes {tuple(box.shape)} and labels {tuple(label.shape)}"
+            raise UserError(f"{image} has {shapes}: give (n, 4) and (n,).")
         if label.is_floating_point() or ((label < 0) | (label >= n_classes)).any():
+            whole = f"give whole numbers from 0 to {n_classes - 1}."
+            raise UserError(f"{image} has labels {label.tolist()}: {whole}")
+        inside = (box >= -1) & (box <= edge)
+        bad = ~((box[:, 2:] > box[:, :2]) & inside[:, 2:] & inside[:, :2]).all(1)  # NaN too
+        if bad.any():
             raise UserError(
-                f"{image} has labels {label.tolist()}: give whole numbers from 0 to "
-                f"{n_classes - 1}."
+                f"{image}: box {box[bad][0].tolist()} (XYXY) has no area or leaves the "
+                f"{image_size} px: scale, clip or remove it."
             )
-        edge = torch.tensor(image_size[::-1] * 2) + 1  # a pixel of grace for rounding
-        for bad, fault in (
-            (~(box[:, 2:] > box[:, :2]).all(1), "has no area: correct or remove it"),  # NaN too
-            (((box < -1) | (box > edge)).any(1), f"leaves the {image_size} px: scale or clip it"),
-        ):
-            if bad.any():
-                raise UserError(f"{image}: box {box[bad][0].tolist()} (XYXY) {fault}.")
 
 
 def build_fcos(
@@ -236,35 +219,27 @@ def train_detector(
     classes: Sequence[str],
     settings: DetectorSettings | None = None,
     *,
-    flipped: Tensor | None = None,
     names: Sequence[str] | None = None,
     progress: bool = False,
 ) -> Detector:
     """Train pyramid and head on frozen `features` (N,C,h,w), on the device where these lie.
 
     `boxes` (n,4) XYXY px and `labels` (n,) int64 from 0, one each per image; an image may have
-    none. `flipped` (N,C,h,w): the features of the mirrored images, for augmentation; boxes are
-    mirrored here. `names` of the images are for messages. The same seed, data and number of CPU
-    threads give the same detector. Errors: `UserError`.
+    none. `names` of the images are for messages. The same seed, data and number of CPU threads
+    give the same detector. Errors: `UserError`.
     """
-    settings = settings or DetectorSettings()
+    settings, image_size = settings or DetectorSettings(), tuple(image_size)
     n, _, h, w = features.shape
-    image_size = tuple(image_size)
     patch = image_size[0] // h
     if (patch * h, patch * w) != image_size:
         raise UserError(
-            f"A grid of {h}x{w} patches does not fit image_size {image_size}: give the "
-            "size in pixels that the backbone saw."
+            f"A grid of {h}x{w} patches does not fit image_size {image_size}: give the size in "
+            "pixels that the backbone saw."
         )
     check_boxes(boxes, labels, n, len(classes), image_size, names)
     if not any(len(b) for b in boxes):
         raise UserError("No image has a box: a detector needs a data set with boxes.")
-    if flipped is not None and flipped.shape != features.shape:
-        raise UserError(
-            f"flipped is {tuple(flipped.shape)}, features {tuple(features.shape)}: "
-            "extract both from the same images."
-        )
-    if not features.isfinite().all() or (flipped is not None and not flipped.isfinite().all()):
+    if not features.isfinite().all():
         raise UserError("The features hold NaN or infinity: check the backbone's weights.")
 
     device = features.device
@@ -285,13 +260,8 @@ def train_detector(
         while len(order) < settings.batch:
             order += torch.randperm(n, generator=draw).tolist()
         chosen, order = order[: settings.batch], order[settings.batch :]
-        maps, wanted = [], []
-        for i, chance in zip(chosen, torch.rand(len(chosen), generator=draw), strict=True):
-            mirror = flipped is not None and chance < settings.flip
-            maps.append(flipped[i] if mirror else features[i])
-            turned = {"boxes": mirror_boxes(targets[i]["boxes"], image_size[1])} if mirror else {}
-            wanted.append(targets[i] | turned)
-        loss = sum(model(maps, wanted).values())
+        torch.rand(settings.batch, generator=draw)  # without it, other orders than in results/
+        loss = sum(model([features[i] for i in chosen], [targets[i] for i in chosen]).values())
         if not loss.isfinite():
             raise UserError(f"The detector's loss is {loss.item()} at step {step}: lower lr.")
         optimiser.param_groups[0]["lr"] = learning_rate(step, settings)

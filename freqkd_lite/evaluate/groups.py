@@ -23,8 +23,6 @@ THUMBNAIL = (24, 32)
 ALIKE = 0.3
 REACH = 10  # by how much numbers of neighbours differ at most; MSRS's are 4 to 12 apart
 BLOCK = 4  # neighbours that stay together: so many of MSRS show one street, looked at in order
-
-
 SEQUENCES = ("msrs", "roadscene")  # data sets whose names tell the order of taking
 
 
@@ -56,14 +54,10 @@ def near_duplicates(
     1 for none. Groups that share a picture are one. MSRS val: 85 groups of its 86 pictures without
     names, 24 with them. Raises `UserError` for what doesn't fit.
     """
-    counts = {len(pictures) for pictures in spectra} | (
-        {len(names)} if names is not None else set()
-    )
+    counts = {len(each) for each in (*spectra, names) if each is not None}
     if len(counts) != 1 or block < 1:
-        raise UserError(
-            f"{sorted(counts)} pictures and names, block={block}: give as many of each "
-            "and a block of 1 or more."
-        )
+        found = f"{sorted(counts)} pictures and names, block={block}"
+        raise UserError(f"{found}: give as many of each and a block of 1 or more.")
     together = torch.stack([likeness(pictures) for pictures in spectra]).amin(0) > ALIKE
     for one, other in _neighbours(names or (), block):
         together[one, other] = True

@@ -48,21 +48,22 @@ def confusion_matrices(predictions: Tensor, truth: Tensor, n_classes: int) -> Te
     0 to n_classes - 1 and for shapes that differ.
     """
     if predictions.shape != truth.shape or truth.ndim != 3:
-        raise UserError(
-            f"predictions {tuple(predictions.shape)} and masks {tuple(truth.shape)} "
-            "must have one shape (N, H, W)."
-        )
+        shapes = f"predictions {tuple(predictions.shape)} and masks {tuple(truth.shape)}"
+        raise UserError(f"{shapes} must have one shape (N, H, W).")
     inside = truth != OUTSIDE
-    for name, ids in (("predictions", predictions[inside]), ("masks", truth[inside])):
-        if len(ids) and (ids.min() < 0 or ids.max() >= n_classes):
-            raise UserError(
-                f"{name} have ids from {ids.min()} to {ids.max()}, there are "
-                f"{n_classes} classes: give every class its name."
-            )
+    check_ids(predictions[inside], n_classes, "predictions")
+    check_ids(truth[inside], n_classes, "masks")
     image = torch.arange(len(truth))[:, None, None]
     cell = (image * n_classes + truth) * n_classes + predictions
     counts = torch.bincount(cell[inside], minlength=len(truth) * n_classes**2)
     return counts.reshape(len(truth), n_classes, n_classes)
+
+
+def check_ids(ids: Tensor, n_classes: int, name: str) -> None:
+    """`UserError`, naming `name`, for ids outside of 0 to n_classes - 1."""
+    if ids.numel() and (ids.min() < 0 or ids.max() >= n_classes):
+        found = f"ids from {ids.min()} to {ids.max()}, there are {n_classes} classes"
+        raise UserError(f"{name} have {found}: give every class its name.")
 
 
 def _figures(confusion: Tensor) -> tuple[Tensor, Tensor]:
@@ -118,21 +119,14 @@ class LinearSegmenter:
         """Fit to features (N, D, h, w) and masks (N, H, W) with ids into `classes`."""
         maps = as_maps(features, "train features")
         if masks.ndim != 3 or len(masks) != len(maps):
-            raise UserError(
-                f"train masks have shape {tuple(masks.shape)}, the features "
-                f"{tuple(maps.shape)}: give one mask (H, W) an image."
-            )
-        if masks.min() < 0 or masks.max() >= len(self.classes):
-            raise UserError(
-                f"train masks have ids from {masks.min()} to {masks.max()}, there are "
-                f"{len(self.classes)} classes: give every class its name."
-            )
-        grid = tuple(maps.shape[2:])
-        labels = class_shares(masks, grid, range(len(self.classes))).argmax(1)
+            shapes = f"{tuple(masks.shape)}, the features {tuple(maps.shape)}"
+            raise UserError(f"train masks have shape {shapes}: give one mask (H, W) an image.")
+        check_ids(masks, len(self.classes), "train masks")
+        ids = range(len(self.classes))
+        labels = class_shares(masks, tuple(maps.shape[2:]), ids).argmax(1)
         self.trained = labels.unique()  # rising ids; the probe counts these from 0
-        won = set(self.trained.tolist())
-        self.untrained = [c for k, c in enumerate(self.classes) if k not in won]
         names = [self.classes[k] for k in self.trained]
+        self.untrained = [name for name in self.classes if name not in names]
         self.probe.fit(maps, torch.searchsorted(self.trained, labels), names)
         return self
 
@@ -140,10 +134,9 @@ class LinearSegmenter:
         self, features: Tensor | Sequence[Tensor], size: tuple[int, int], batch: int = 16
     ) -> Tensor:
         """Class ids (N, H, W), int64, at `size` in pixels."""
-        parts = []
-        for logits in self.probe.logits(features).float().cpu().split(batch):
-            parts.append(F.interpolate(logits, size=size, mode="bilinear").argmax(1))
-        return self.trained[torch.cat(parts)]
+        parts = self.probe.logits(features).float().cpu().split(batch)
+        ids = [F.interpolate(logits, size=size, mode="bilinear").argmax(1) for logits in parts]
+        return self.trained[torch.cat(ids)]
 
 
 def segment(

@@ -83,16 +83,14 @@ class Resampled:
     @property
     def notes(self) -> list[str]:
         """What must be said beside the figures: absent classes, draws that lacked one."""
-        said = []
+        lines = []
         for key, value in self.estimates.items():
-            lost = int(np.isnan(self.draws[key]).sum())
+            lost, draws = int(np.isnan(self.draws[key]).sum()), len(self.draws[key])
             if value is None:
-                fate = "it has no figure and is not in the mean."
-                said.append(f"{key} is absent from the test images: {fate}")
+                lines.append(f"{key} is absent from the test images: it is not in the mean.")
             elif lost:
-                some = f"{lost} of {len(self.draws[key])} bootstrap draws"
-                said.append(f"{some} leave {key} undefined: its interval is over the others.")
-        return said
+                lines.append(f"{lost} of {draws} draws leave {key} undefined: the others count.")
+        return lines
 
 
 def paired_bootstrap(
@@ -138,16 +136,13 @@ def crossed_bootstrap(
     Raises `UserError` for methods that don't fit each other.
     """
     a, b = (tuple(np.asarray(x, dtype=float) for x in one) for one in (a, b))
-    for name, (estimates, draws) in (("a", a), ("b", b)):
-        if estimates.ndim != 1 or draws.ndim != 2 or not 1 <= len(estimates) == len(draws):
-            shapes = f"estimates {estimates.shape} and draws {draws.shape}"
-            raise UserError(f"{name} has {shapes}: give (seeds,) and (seeds, draws).")
-    if a[1].shape[1] != b[1].shape[1]:
-        counts = f"a has {a[1].shape[1]} draws but b {b[1].shape[1]}"
-        raise UserError(f"{counts}: resample the same images for both.")
-    if paired and len(a[0]) != len(b[0]):
-        counts = f"a has {len(a[0])} seeds but b {len(b[0])}"
-        raise UserError(f"{counts}: give both methods the same seeds, or paired=False.")
+    shapes = [(estimates.shape, draws.shape) for estimates, draws in (a, b)]
+    fit = all(len(one) == 1 and len(two) == 2 and 1 <= one[0] == two[0] for one, two in shapes)
+    if not fit or a[1].shape[1] != b[1].shape[1] or (paired and len(a[0]) != len(b[0])):
+        raise UserError(
+            f"Estimates and draws of a and b are {shapes}: give (seeds,) and (seeds, draws), with "
+            "the same draws for both, and the same seeds unless paired=False."
+        )
     draw, means = np.random.default_rng(seed), []
     for estimates, draws in (a, b):
         if not (paired and means):

@@ -15,6 +15,8 @@ def test_a_method_is_a_loss_with_settings_of_its_own():
     changes = {"lr": 0.003, "mismatched": True, "merge_scale": 0.5}
     own = method_settings("mse (lr=0.003, mismatched=True, merge_scale=0.5)", steps=7, seed=3)
     assert own == plain.model_copy(update=changes)
+    assert method_settings("mse (lr=3e-4)").lr == 0.0003  # a text in YAML
+    assert method_settings("projected (least=1e-2)").loss_options == {"least": 0.01}
     rooted = method_settings("coherence (variant=root)")
     assert (rooted.loss, rooted.loss_options) == ("coherence", {"variant": "root"})
     both = method_settings("freqkd_code (cutoff=0.25, steps=2)", steps=7)
@@ -63,11 +65,6 @@ def test_a_name_is_taken_apart_and_put_together():
     assert method_name("freqkd_code (lr=0.003)") == "FreqKD (code) · lr=0.003"
     one, other = colour("freqkd_code"), colour("mse (lr=0.003)")
     assert colour("freqkd_code (lr=0.003)") == one != other
-
-
-def test_a_number_may_be_written_with_an_exponent():
-    assert method_settings("mse (lr=3e-4)").lr == 0.0003
-    assert method_settings("projected (least=1e-2)").loss_options == {"least": 0.01}
 
 
 def test_the_recipe_is_a_notebooks_parameters(monkeypatch):

@@ -118,16 +118,16 @@ def test_coverage_of_a_known_truth():
 
 
 @pytest.mark.parametrize(
-    "a,b,paired,says",
+    "a,b,paired",
     [
-        (([1.0], [[1.0, 2.0]]), ([1.0], [[1.0]]), True, "a has 2 draws but b 1"),
-        (([1.0], [[1.0]]), ([1.0, 2.0], [[1.0], [2.0]]), True, "1 seeds but b 2"),
-        (([1.0, 2.0], [[1.0]]), ([1.0], [[1.0]]), True, r"a has estimates \(2,\)"),
-        (([1.0], [[1.0]]), ([1.0], [1.0]), False, r"b has .* draws \(1,\)"),
+        (([1.0], [[1.0, 2.0]]), ([1.0], [[1.0]]), True),  # draws
+        (([1.0], [[1.0]]), ([1.0, 2.0], [[1.0], [2.0]]), True),  # seeds
+        (([1.0, 2.0], [[1.0]]), ([1.0], [[1.0]]), True),
+        (([1.0], [[1.0]]), ([1.0], [1.0]), False),
     ],
 )
-def test_arms_that_do_not_fit_are_told(a, b, paired, says):
-    with pytest.raises(UserError, match=says):
+def test_methods_that_do_not_fit_are_refused(a, b, paired):
+    with pytest.raises(UserError, match="of a and b"):
         crossed_bootstrap(a, b, paired)
 
 
