@@ -242,6 +242,8 @@ def test_bad_input_is_one_sentence():
         measure_segmentation(masks, masks[:1], ABC)
     with pytest.raises(UserError, match="predictions have ids from 0 to 9"):
         measure_segmentation(masks.where(masks != 1, 9), masks, ABC)
+    with pytest.raises(UserError, match="^masks have ids from 0 to 9"):
+        measure_segmentation(masks, masks.where(masks != 1, 9), ABC)
     for edges in ([3], [3, 3], [4, 2]):
         with pytest.raises(UserError, match="edges_px"):
             iou_by_border_distance(masks, masks, edges, ABC)
