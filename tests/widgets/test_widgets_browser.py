@@ -20,13 +20,7 @@ def rgb(canvas):
     return pixels(canvas)[..., :3]
 
 
-@pytest.mark.parametrize(
-    "band",
-    [
-        {"shape": "rectangle", "edge": "hard", "transform": "fft"},
-        {"shape": "disk", "edge": "soft", "transform": "dct"},
-    ],
-)
+@pytest.mark.parametrize("band", [{}, {"shape": "disk", "edge": "soft", "transform": "dct"}])
 def test_every_cutoff_of_a_fader_in_a_page(opened, band):
     shown = fader(pair_of(12, 16), **band)
     page = opened(shown)
@@ -89,7 +83,9 @@ def test_every_point_of_own_gap(opened, names):
             knob = shown.spec["knobs"]
             assert state["numbers"] == [knob[0]["texts"][i], knob[1]["texts"][j]]
             y = np.array([float(p.split(",")[1]) for p in state["line"].split(" ")])
-            np.testing.assert_allclose(1.12 * (1 - y / 208), shown.curve(point), atol=1e-3)
+            curve = knobs.read().table(*names)[i, j]
+            np.testing.assert_array_equal(shown.curve(point), curve)
+            np.testing.assert_allclose(1.12 * (1 - y / 208), curve, atol=1e-3)
             index += 1
     # the last point is still on the screen: its pictures, as far as JPEG keeps them
     for k, want in enumerate(shown.scene(point)):
@@ -127,10 +123,8 @@ def test_a_patch_by_click_drag_and_key(opened):
     box = page.get_by_role("slider").bounding_box()
 
     def at(row, column):
-        return (
-            box["x"] + (column + 0.5) * box["width"] / 6,
-            box["y"] + (row + 0.5) * box["height"] / 4,
-        )
+        across, down = (column + 0.5) / 6, (row + 0.5) / 4
+        return box["x"] + across * box["width"], box["y"] + down * box["height"]
 
     page.mouse.click(*at(0, 5))
     check_patch(page, shown, 5, False)
@@ -143,16 +137,9 @@ def test_a_patch_by_click_drag_and_key(opened):
     page.get_by_role("checkbox").check()
     check_patch(page, shown, 13, True)
     page.get_by_role("slider").focus()
-    for key, patch in (
-        ("ArrowUp", 7),
-        ("ArrowLeft", 6),
-        ("ArrowLeft", 6),
-        ("End", 11),
-        ("ArrowDown", 17),
-        ("ArrowRight", 17),
-        ("Home", 12),
-    ):
-        page.keyboard.press(key)
+    keys = {"Up": 7, "Left": 6, "End": 11, "Down": 17, "Right": 17, "Home": 12}
+    for key, patch in keys.items():
+        page.keyboard.press(key if key in ("End", "Home") else f"Arrow{key}")
         check_patch(page, shown, patch, True)
 
 
