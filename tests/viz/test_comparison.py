@@ -60,6 +60,7 @@ def test_methods_stand_in_their_order_with_the_reference_at_zero():
         "undistilled",
     ]
     assert names[0].endswith("†") and "†" not in "".join(names[1:])  # added after the first test
+    assert left.yaxis_inverted()  # the best one above
     (diamond,) = [drawn for drawn in left.lines if drawn.get_marker() == "D"]
     assert diamond.get_xydata().tolist() == [[0, 1]]
     joint, paired, dots = left.collections

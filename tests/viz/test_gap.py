@@ -65,7 +65,8 @@ def test_the_dumbbell_draws_levels_and_prints_ratios(pair):
     printed = {t.get_text().split(" [")[0] for t in ax.texts}
     assert {f"{level.ratio()[0]:.2f}" for level in measured.values()} <= printed
     levels = measured["real"].mean().value[0]
-    assert set(dots_of(ax)[:2]) == {(round(float(levels[ring]), 6), 0) for ring in (0, -1)}
+    for band, ring in (("low", 0), ("high", -1)):
+        assert lines_of(ax)[band].get_xydata()[0] == pytest.approx((float(levels[ring]), 0))
     (frame,) = dashed(ax)
     assert frame.get_y() < list(measured).index("grey") < frame.get_y() + frame.get_height()
     assert "grey copy" in alt
