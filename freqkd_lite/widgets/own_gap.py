@@ -37,9 +37,9 @@ class OwnGap(PageWidget):
 
     real: rows of results/scenes_gap, which hold the curve of real pairs by the same network, block
     and rings. seed: the scene that is shown; the curve is that of the grid's scenes. grid: another
-    one of `knobs.measure`. `UserError` for knobs or rows that don't fit. `first` and `second` are
-    the values of the two knobs, in pixels or as factors; they follow the reader, can be set and
-    observed.
+    one, by `tools.scene_knobs.measure`. `UserError` for knobs or rows that don't fit. `first` and
+    `second` are the values of the two knobs, in pixels or as factors; they follow the reader, can
+    be set and observed.
     """
 
     _esm = module("own_gap")
