@@ -214,6 +214,8 @@ def test_a_fault_is_named_and_repaired_only_on_demand(tmp_path, write, kind, pla
     assert "\n" not in str(caught.value) and str(tmp_path) in str(caught.value)
     _, ledger = read(path, collect=True)
     assert [(p.kind, p.sentence) for p in ledger.problems] == [(kind, str(caught.value))]
+    if path.suffix == ".json":  # with the file's own classes too, a fault counts once
+        assert len(read(path, classes=None, collect=True)[1].problems) == 1
     if left is None:
         with pytest.raises(UserError):
             read(path, repair=True)

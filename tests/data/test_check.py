@@ -205,7 +205,7 @@ def test_only_what_was_asked_for_is_looked_at(pairs):
     assert check("folder", pairs, split="test").sizes.total() == 3
     report = check("folder", pairs, limit=2)
     assert (report.total, report.names, report.sizes.total()) == (6, ["n0", "n1"], 2)
-    for wrong, token in ((dict(split="tset"), "'test'"), (dict(limit=0), "limit=0")):
+    for wrong, token in ((dict(split="tset"), "'test'"), (dict(limit=-1), "limit=-1")):
         with pytest.raises(UserError, match=token):
             check("folder", pairs, **wrong)
     with pytest.raises(UserError, match="elsewhere"):

@@ -151,7 +151,10 @@ def test_names_that_are_no_utf_8_or_composed_in_two_ways_are_paired(tmp_path, mo
     picture(tmp_path / "rgb/gru\u0308n.png")
     with pytest.raises(UserError, match=r"'gr\\xfcn.png'.*'gru\\u0308n.png'"):
         load(tmp_path)
+    os.remove(tmp_path / "rgb/gru\u0308n.png")
     os.remove(os.fsencode(tmp_path) + b"/rgb/stra\xdfe.png")
+    with pytest.raises(UserError, match=r"thermal/stra\\udcdfe.png has no counterpart"):
+        load(tmp_path)
     monkeypatch.setattr("sys.argv", ["freqkd", "data", "check", "folder", "--root", str(tmp_path)])
     with pytest.raises(SystemExit):
         main()
