@@ -72,8 +72,6 @@ class Client(PapermillNotebookClient):
     makes it send while it waits, which consumes the socket's sign of an arrival
     (github.com/jupyter/nbclient/issues/312). So this one polls the socket each second."""
 
-    interval = 1.0  # seconds
-
     def create_kernel_manager(self) -> KernelManager:
         manager = super().create_kernel_manager()
         # Without folders of others it knows one kernel, which runs this very Python.
@@ -91,7 +89,7 @@ class Client(PapermillNotebookClient):
 
     async def poll(self) -> None:
         while True:
-            await asyncio.sleep(self.interval)
+            await asyncio.sleep(1)
             # A timeout of 0 would ask without waking those who wait.
             await self.kc.shell_channel.socket.poll(timeout=1)
 

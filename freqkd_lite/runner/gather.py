@@ -24,14 +24,14 @@ def gather(jobs: Sequence[Job], out: Path) -> tuple[list[Row], dict]:
     Runs share the rows of methods that are not trained, which are taken once, from the last run.
     `UserError` if runs that should differ in seed and methods alone had other data or weights."""
     by_notebook: dict[str, list[Job]] = {}
-    first: dict[tuple, tuple[Job, object]] = {}
+    first: dict[tuple, Job] = {}
     rows: dict[str, Row] = {}
     for job in jobs:
         stem, made = job.notebook.stem, job.manifest
         by_notebook.setdefault(stem, []).append(job)
+        other = first.setdefault((stem, job.settings), job)
         for key in MADE_OF:
-            other, theirs = first.setdefault((stem, job.settings, key), (job, made.get(key)))
-            if theirs != made.get(key):
+            if made.get(key) != other.manifest.get(key):
                 raise UserError(
                     f"{job} was run with other {key} than {other}: remove {job.folder} and "
                     f"{other.folder}, and start the sweep again."

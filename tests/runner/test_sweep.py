@@ -152,7 +152,7 @@ grid: {seed: [0, 1, 2], lr: [0.1, 0.2]}"""
 
 
 def test_two_sweeps_at_once_do_each_run_once_and_both_have_all(root, faked):
-    made = sweep(root, "notebook: 05_made\ngrid: {seed: [0, 1, 2]}")
+    made = sweep(root, "notebook: 05_made\ngrid: {seed: [0, 1, 2, 13]}")
     (root / "hold").touch()  # so that both want the same runs at the same time
     failed = []
     both = [threading.Thread(target=lambda: failed.append(run_all(made, 2))) for _ in range(2)]
@@ -162,8 +162,8 @@ def test_two_sweeps_at_once_do_each_run_once_and_both_have_all(root, faked):
     (root / "hold").unlink()
     for thread in both:
         thread.join()
-    assert failed == [{}, {}] and all(job.done for job in made.jobs)
-    assert logged(root, "begin") == logged(root, "end") == [0, 1, 2]
+    assert [[job.seed for job in each] for each in failed] == [[13], [13]]
+    assert logged(root, "begin") == [0, 1, 2, 13] and logged(root, "end") == [0, 1, 2]
 
 
 def test_a_failing_run_is_told_the_rest_goes_on_and_next_time_it_comes_last(root, faked, capsys):
