@@ -5,15 +5,14 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
-from freqkd_lite.errors import UserError
-from freqkd_lite.evaluate.stats import percentiles
-from freqkd_lite.results.paired import Figures, reproduces, resample
-from freqkd_lite.results.rows import FIGURE, Row, means, read_manifest, read_results
+from freqkd_lite.evaluate.stats import Resampled, paired_bootstrap
+from freqkd_lite.results.paired import reproduces, resample, same_images
+from freqkd_lite.results.rows import FIGURE, frame, means, read_manifest, read_results
 from freqkd_lite.results.text import number, table, verdict
 from freqkd_lite.store import sha256_file
 
@@ -30,96 +29,78 @@ FOLDERS = ("notebooks", "parameters", "settings", "versions")
 STUDENT = "student.safetensors"
 
 
-def _kind(parts: Sequence[str]) -> str | None:
-    """The kind of an entry of a manifest; None for what is a run's own."""
-    if {"parameters", "settings"} & set(parts):
-        return "parameters"
-    if parts[0] in OWN or parts[-1] in OWN:
-        return None
-    return next((kind for kind, keys in KINDS.items() if keys & set(parts)), "parameters")
-
-
 def _entries(node: object, parts: tuple[str, ...] = ()) -> dict[tuple[str, str], object]:
-    """The entries of a manifest by (kind, name)."""
+    """The entries of a manifest by (kind, name), without what is a run's own."""
     if isinstance(node, dict) and (node or not parts):
         found = {}
         for key, value in node.items():
             found |= _entries(value, (*parts, key))
         return found
-    kind = _kind(parts)
-    return {(kind, " ".join(p for p in parts if p not in FOLDERS)): node} if kind else {}
+    kind = next((kind for kind, keys in KINDS.items() if keys & {*parts}), "parameters")
+    if {"parameters", "settings"} & {*parts}:
+        kind = "parameters"
+    elif OWN & {parts[0], parts[-1]}:
+        return {}
+    return {(kind, " ".join(part for part in parts if part not in FOLDERS)): node}
 
 
-@dataclass(frozen=True)
-class Folder:
-    """One of the two: its manifest, its rows (none for a distillation) and their means."""
-
-    path: Path
-    manifest: dict
-    rows: list[Row]
-
-    @classmethod
-    def read(cls, path: Path) -> Folder:
-        if not (path / "manifest.json").is_file():
-            raise UserError(f"{path} is no run: give a folder that holds a manifest.json.")
-        there = (path / "results.json").is_file()
-        return cls(path, read_manifest(path), read_results(path) if there else [])
-
-    def figures(self) -> dict[tuple, object]:
-        """The means over seeds by what identifies them."""
-        found = means(self.rows) if self.rows else None
-        lines = [] if found is None else found.itertuples()
-        return {tuple(getattr(line, key) for key in FIGURE): line for line in lines}
-
-    def resampled(self, figure: tuple) -> Figures | None:
-        """What its file of images gives for a figure of one seed; None without such a file."""
-        about = dict(zip(FIGURE, figure, strict=True))
-        klass = about.pop("klass")
-        beside = [r for r in self.rows if all(getattr(r, k) == v for k, v in about.items())]
-        own = [row for row in beside if row.klass == klass]
-        if len(own) != 1 or not own[0].per_image or own[0].value is None:
-            return None
-        classes = tuple(dict.fromkeys(row.klass for row in beside if row.klass != "mean"))
-        file = self.path / own[0].per_image
-        found = resample(file, about["metric"], about["method"], classes)
-        return found if reproduces(found, own[0]) else None
+def _rows(folder: Path) -> pd.DataFrame:
+    """The rows of a folder, with the paths of their files of images; none of a distillation."""
+    there = (folder / "results.json").is_file()
+    rows = frame(read_results(folder) if there else [])
+    rows["file"] = [folder / (name or "none") for name in rows["per_image"]]
+    return rows
 
 
-def _difference(one: Folder, other: Folder, figure: tuple, a, b) -> tuple[str, str]:
-    """(b - a with its paired interval where there is one, verdict)."""
-    if np.array_equal((a.value, a.low), (b.value, b.low), equal_nan=True):
+def _resampled(rows: pd.DataFrame, figure: Sequence[str]) -> dict[str, Resampled]:
+    """By class, what the file of images gives for a figure (`FIGURE` without the class) of one
+    seed, where it reproduces that."""
+    own = rows[(rows[FIGURE[:-1]] == list(figure)).all(axis=1)]
+    if len(own) == 0 or own["klass"].duplicated().any():
+        return {}
+    metric, *_, method = figure
+    classes = [klass for klass in own["klass"] if klass != "mean"]
+    found = resample(own["file"].iloc[0], metric, method, classes)
+    own = own.dropna(subset="value")
+    return {row.klass: found for row in own.itertuples() if reproduces(found, row)}
+
+
+def _difference(m: object, one: Resampled | None, other: Resampled | None) -> tuple[str, str]:
+    """(B - A with its paired interval where there is one, verdict) of a line of both means."""
+    a, b = (m.value_a, m.low_a), (m.value_b, m.low_b)
+    if np.array_equal(a, b, equal_nan=True):
         return "", "equal"
-    if math.isnan(a.value) or math.isnan(b.value):
+    if math.isnan(m.value_a) or math.isnan(m.value_b):
         return "", "missing in one"
-    mine, theirs = one.resampled(figure), other.resampled(figure)
-    if mine and theirs and mine.paired(theirs):
-        klass = figure[FIGURE.index("klass")]
-        span = percentiles(theirs.draws[klass] - mine.draws[klass])
-        return f"{number(b.value - a.value, span, 3, True)} paired", verdict(*span)
-    text = number(b.value - a.value, None, 3, True)
-    if math.isnan(a.low) or math.isnan(b.low):
+    if one and other and same_images(one, other):
+        value, span = paired_bootstrap(other, one, m.klass)
+        return f"{number(value, span, 3, True)} paired", verdict(*span)
+    text = number(m.value_b - m.value_a, None, 3, True)
+    if math.isnan(m.low_a) or math.isnan(m.low_b):
         return text, ""
-    apart = "higher" if a.high < b.low else "lower" if b.high < a.low else ""
+    apart = "higher" if m.high_a < m.low_b else "lower" if m.high_b < m.low_a else ""
     return text, apart or "intervals overlap"
 
 
-def _results(one: Folder, other: Folder) -> list[str]:
+def _results(one: pd.DataFrame, other: pd.DataFrame) -> list[str]:
     """The lines about the results."""
-    mine, theirs = one.figures(), other.figures()
-    shared, rows, equal = [figure for figure in mine if figure in theirs], [], 0
-    for figure in shared:
-        a, b = mine[figure], theirs[figure]
-        text, said = _difference(one, other, figure, a, b)
-        equal += said == "equal"
-        if said != "equal":
-            values = [number(m.value, (m.low, m.high), 3) for m in (a, b)]
-            about = dict(zip(FIGURE, figure, strict=True))
-            name = f"{about['metric']} {about['method']} {about['klass']}"
-            rows.append((name, *values, text, said))
-    lines = [f"Results in both: {len(shared)}, equal: {equal}."]
-    lines += [table(("result", "A", "B", "B - A", "verdict"), rows)] if rows else []
+    mine, theirs = means(one), means(other)
+    shared, rows = mine.merge(theirs, on=FIGURE, suffixes=("_a", "_b")), []
+    for figure, lines in shared.groupby(FIGURE[:-1], sort=False):
+        images = [_resampled(each, figure) for each in (one, other)]
+        for m in lines.itertuples():
+            text, said = _difference(m, *(each.get(m.klass) for each in images))
+            values = (
+                number(m.value_a, (m.low_a, m.high_a), 3),
+                number(m.value_b, (m.low_b, m.high_b), 3),
+            )
+            rows.append((f"{m.metric} {m.method} {m.klass}", *values, text, said))
+    differ = [row for row in rows if row[-1] != "equal"]
+    lines = [f"Results in both: {len(rows)}, equal: {len(rows) - len(differ)}."]
+    lines += [table(("result", "A", "B", "B - A", "verdict"), differ)] if differ else []
     for name, own in (("A", mine), ("B", theirs)):
-        lines += [f"Results in {name} alone: {len(own) - len(shared)}."] * (len(own) > len(shared))
+        if len(own) > len(rows):
+            lines.append(f"Results in {name} alone: {len(own) - len(rows)}.")
     return lines
 
 
@@ -130,17 +111,18 @@ def compare(one: Path, other: Path) -> str:
     images where both have the files for it and the same truth, else the verdict says whether the
     two intervals overlap.
     """
-    a, b = Folder.read(Path(one)), Folder.read(Path(other))
-    mine, theirs = _entries(a.manifest), _entries(b.manifest)
+    folders = Path(one), Path(other)
+    mine, theirs = (_entries(read_manifest(folder)) for folder in folders)
     keys = [key for key in mine | theirs if mine.get(key) != theirs.get(key)]
     rows = [(*key, *(json.dumps(of.get(key)) for of in (mine, theirs))) for key in sorted(keys)]
     kinds = ", ".join(sorted({kind for kind, _ in keys})) or "nothing"
     lines = [f"A  {one}", f"B  {other}", f"They differ in: {kinds}."]
     lines += ["", table(("kind", "entry", "A", "B"), rows), ""] if rows else []
-    files = [folder.path / STUDENT for folder in (a, b)]
+    files = [folder / STUDENT for folder in folders]
     if all(file.is_file() for file in files):
         same = sha256_file(files[0]) == sha256_file(files[1])
         lines.append(f"The students' weights are {'the same' if same else 'different'}.")
-    if a.rows or b.rows:
-        lines += _results(a, b)
+    results = [_rows(folder) for folder in folders]
+    if any(map(len, results)):
+        lines += _results(*results)
     return "\n".join(lines)

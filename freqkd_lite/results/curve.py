@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +14,10 @@ from freqkd_lite.errors import UserError
 from freqkd_lite.names import NAMES, join_method, own_settings, split_method, up_to_date
 from freqkd_lite.results.paired import METRICS, differences, read_comparison
 from freqkd_lite.results.rows import (
+    OVERALL,
     Row,
     check_one_place,
-    is_part,
+    frame,
     means,
     read_manifest,
     read_results,
@@ -29,17 +30,14 @@ FEW = 3  # methods that are compared with the first one, value by value
 
 def failed_methods(failed: Sequence[str]) -> list[str]:
     """The methods of failed runs, from the sentences of a sweep's manifest."""
-    lists = (re.search(r"(?:arms|methods)=\[((?:'[^']*'(?:, )?)*)\]", line) for line in failed)
-    quoted = [method for found in lists if found for method in re.findall(r"'([^']+)'", found[1])]
-    return [up_to_date(method) for method in quoted]
+    lists = re.findall(r"(?:arms|methods)=\[((?:'[^']*'(?:, )?)*)\]", "\n".join(failed))
+    return [up_to_date(method) for each in lists for method in re.findall(r"'([^']+)'", each)]
 
 
-def without(method: str, setting: str) -> tuple[str, float | None]:
-    """(the method without one of its settings, that setting or None)."""
+def without(method: str, setting: str) -> tuple[str, float]:
+    """(the method without one of its settings, that setting, NaN where it has none)."""
     own = own_settings(method)
-    if setting not in own:
-        return method, None
-    value = own.pop(setting)
+    value = own.pop(setting, "nan")
     try:
         return join_method(split_method(method)[0], own), float(value)
     except ValueError:
@@ -82,71 +80,68 @@ class Curve:
         More columns: `tried`, how many values were tried, failed or not, and `end`, whether the
         best one is the first or the last of several.
         """
-        lines = []
-        for method, points in self.points.groupby("method", sort=False):
-            top = points.loc[points["value"].idxmax()].to_dict()
-            ends = {points["at"].iloc[0], points["at"].iloc[-1]}
-            end = len(points) > 1 and top["at"] in ends
-            lines.append(top | {"method": method, "tried": len(points), "end": end})
-        found = pd.DataFrame(lines)
-        return found.sort_values(["value", "method"], ascending=[False, True], ignore_index=True)
+        groups = self.points.groupby("method", sort=False)
+        found = self.points.loc[groups["value"].idxmax()].set_index("method")
+        at, values = found["at"], groups["at"]
+        found["tried"] = values.size()
+        found["end"] = (found["tried"] > 1) & ((at == values.first()) | (at == values.last()))
+        order = dict(by=["value", "method"], ascending=[False, True])
+        return found.reset_index().sort_values(**order, ignore_index=True)
 
 
-def make_curve(rows: Sequence[Row], metric: str, setting: str, failed: Sequence[str] = ()) -> Curve:
+def _split(table: pd.DataFrame, setting: str) -> pd.DataFrame:
+    """The table with `method` without the setting, and the setting in a column `at`."""
+    pairs = [without(method, setting) for method in table["method"]]
+    method, at = zip(*pairs, strict=True) if pairs else ((), ())
+    return table.assign(method=list(method), at=list(at))
+
+
+def make_curve(rows: Iterable[Row], metric: str, setting: str, failed: Sequence[str] = ()) -> Curve:
     """The curve of the mean over classes on whole splits; `failed` are methods of failed runs.
 
     `UserError` where no method has the setting, and for figures of several data sets or splits.
     """
-    of_mean = [row for row in rows if row.klass in ("mean", "all") and not is_part(row.split)]
-    of_mean = [row for row in of_mean if row.metric == metric and row.value is not None]
+    of_mean = whole(frame(rows), metric).dropna(subset="value")
+    of_mean = of_mean[of_mean["klass"].isin(OVERALL)]
     check_one_place(of_mean, metric, f"a curve along {setting} shows one of them")
-    points, levels = [], {}
-    for m in whole(means(of_mean), metric).itertuples():
-        method, at = without(m.method, setting)
-        ends = (m.low, m.high) if m.over == "seeds" else (np.nan, np.nan)
-        if at is None:
-            levels[method] = m.value
-        else:
-            points.append((method, at, m.value, *ends, m.seeds))
-    there = {(method, at) for method, at, *_ in points}
-    for method, at in (without(each, setting) for each in dict.fromkeys(failed)):
-        if at is not None and (method, at) not in there and method in {m for m, _ in there}:
-            points.append((method, at, np.nan, np.nan, np.nan, 0))
-    if not points:
+    found = _split(means(of_mean), setting)
+    found.loc[found["over"] != "seeds", ["low", "high"]] = np.nan
+    levels = found[found["at"].isna()].set_index("method")["value"].to_dict()
+    points = found.dropna(subset="at")[["method", "at", "value", "low", "high", "seeds"]]
+    if points.empty:
         raise UserError(f"No method has a setting {setting!r}: name one that the sweep's have.")
-    order = list(dict.fromkeys(method for method, *_ in points))
-    points.sort(key=lambda point: (order.index(point[0]), point[1]))
-    table = pd.DataFrame(points, columns=["method", "at", "value", "low", "high", "seeds"])
-    seeds = [(*without(row.method, setting), row.value) for row in of_mean]
-    seeds = pd.DataFrame(seeds, columns=["method", "at", "value"]).dropna(subset="at")
-    place = " ".join(dict.fromkeys(f"{row.data} {row.split}" for row in of_mean))
-    return Curve(metric, setting, place, table, levels, seeds)
+    order = points["method"].unique().tolist()
+    lost = _split(pd.DataFrame({"method": list(failed), "seeds": 0}), setting).dropna(subset="at")
+    points = pd.concat([points, lost[lost["method"].isin(order)]], ignore_index=True)
+    points = points.drop_duplicates(
+        ["method", "at"]
+    )  # what failed may have a value of another seed
+    points["method"] = pd.Categorical(points["method"], order)
+    points = points.sort_values(["method", "at"], ignore_index=True).astype({"method": object})
+    seeds = _split(of_mean, setting).dropna(subset="at")[["method", "at", "value"]]
+    place = " ".join((of_mean["data"] + " " + of_mean["split"]).unique())
+    return Curve(metric, setting, place, points, levels, seeds)
 
 
 def differences_along(
-    rows: Sequence[Row], folder: Path, metric: str, setting: str
+    rows: Iterable[Row], folder: Path, metric: str, setting: str
 ) -> tuple[str, pd.DataFrame] | None:
     """(first method, each of two or three methods minus it at each value of the setting that both
     have): `paired.differences` of means. None for one method, for many, and without files of
     images."""
-    of = [row for row in rows if row.metric == metric and row.value is not None]
-    if metric not in METRICS or not all(row.per_image for row in of if not is_part(row.split)):
-        return None
-    by_value: dict[float, dict[str, str]] = {}
-    for method in dict.fromkeys(row.method for row in of):
-        plain, at = without(method, setting)
-        if at is not None:
-            by_value.setdefault(at, {})[plain] = method
-    plain = list(dict.fromkeys(each for methods in by_value.values() for each in methods))
-    if not 2 <= len(plain) <= FEW:
+    of = whole(frame(rows), metric)
+    plain = _split(of, setting).dropna(subset=["at", "value"])
+    methods = plain["method"].unique()
+    if metric not in METRICS or of["per_image"].isna().any() or not 2 <= len(methods) <= FEW:
         return None
     found = []
-    for _, methods in sorted(by_value.items()):
-        if plain[0] in methods and len(methods) > 1:
-            here = [row for row in rows if row.method in methods.values()]
-            table = differences(here, folder, methods[plain[0]], metric)
+    for _, here in plain.groupby("at"):
+        names = of.loc[here.index, "method"]
+        own = names[here["method"] == methods[0]]
+        if len(own) and names.nunique() > 1:
+            table = differences(of[of["method"].isin(names)], folder, own.iloc[0], metric)
             found.append(table[table["klass"] == "mean"])
-    return (plain[0], pd.concat(found, ignore_index=True)) if found else None
+    return (methods[0], pd.concat(found, ignore_index=True)) if found else None
 
 
 def read_curve(folder: str | Path) -> Curve | None:
@@ -163,6 +158,4 @@ def read_curve(folder: str | Path) -> Curve | None:
     found = make_curve(rows, made["metric"], setting, failed)
     if comparison is None or comparison.table.empty:
         return found
-    table = comparison.table.copy()
-    table[["method", "at"]] = [without(method, setting) for method in table["method"]]
-    return Curve(**vars(found) | {"differences": table})
+    return replace(found, differences=_split(comparison.table, setting))

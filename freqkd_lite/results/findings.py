@@ -10,15 +10,13 @@ the results file of each number, and a condition under which the text is true:
       holds: ratio.value < 0.001
 
 `results/claims.yaml` has the claims of the paper's abstract in the same form, each with verdicts of
-which the first whose condition is true is shown.
+which the first whose condition is true is shown. Both are as trusted as the code beside them:
+conditions are Python.
 """
 
 from __future__ import annotations
 
-import ast
-import math
-import operator
-import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -35,53 +33,56 @@ from freqkd_lite.results.text import number, table
 FINDINGS, CLAIMS = "findings.yaml", "claims.yaml"
 PICKED_BY = {"metric", "data", "split", "method", "class"}
 OPTIONS = {"file", "count", "reverse", "digits"}
-COMPARE = {
-    ast.Lt: operator.lt,
-    ast.LtE: operator.le,
-    ast.Gt: operator.gt,
-    ast.GtE: operator.ge,
-    ast.Eq: operator.eq,
-    ast.NotEq: operator.ne,
-}
 
 
-# ---------------------------------------------------------------------------------- conditions
+class Number(float):
+    """A number as a condition compares it, rounded to 6 decimals, and as a text shows it; `fields`
+    become attributes."""
+
+    def __new__(cls, value: float, text: str, fields: Mapping[str, object] = {}) -> Number:
+        made = super().__new__(cls, round(value, 6))
+        vars(made).update(fields, text=text)
+        return made
+
+    def __format__(self, _: str) -> str:
+        return self.text
 
 
-def holds(condition: str, numbers: dict[str, dict]) -> bool:
-    """Whether a condition such as `gain.low > 0 and not gain.value > 0.1` is true.
+def as_number(row: Mapping[str, object], digits: int, signed: bool) -> Number:
+    """The value of a row, shown with its interval; its fields are attributes, each shown alone."""
+    fields = {
+        k: Number(v, number(v, None, digits, signed)) if isinstance(v, float) else v
+        for k, v in row.items()
+    }
+    text = number(row["value"], (row["low"], row["high"]), digits, signed)
+    return Number(row["value"], text, fields)
 
-    It may compare numbers and `NAME.FIELD` of `numbers` (`NAME` alone is its value), joined by
-    `and`, `or` and `not`; `UserError` for anything else. Values are rounded to 6 decimals first.
+
+def _pick(results: Path, spec: dict) -> Number:
+    """The number that an entry of `numbers` asks for.
+
+    `file` and some of metric, data, split, method and class pick one row of means or differences;
+    `count` counts the rows under a condition instead; `reverse` turns a difference around.
     """
-    try:
-        return bool(_evaluate(ast.parse(condition.strip(), mode="eval").body, numbers))
-    except (SyntaxError, KeyError, TypeError) as error:
-        raise UserError(f"the condition {condition!r} can't be evaluated ({error})") from None
-
-
-def _evaluate(node: ast.AST, numbers: dict[str, dict]) -> float | bool:
-    if isinstance(node, ast.BoolOp):
-        parts = [_evaluate(part, numbers) for part in node.values]
-        return all(parts) if isinstance(node.op, ast.And) else any(parts)
-    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
-        return not _evaluate(node.operand, numbers)
-    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
-        return -_evaluate(node.operand, numbers)
-    if isinstance(node, ast.Compare):
-        sides = [_evaluate(side, numbers) for side in (node.left, *node.comparators)]
-        pairs = zip(node.ops, sides, sides[1:], strict=False)
-        return all(COMPARE[type(op)](round(a, 6), round(b, 6)) for op, a, b in pairs)
-    if isinstance(node, ast.Constant) and isinstance(node.value, int | float):
-        return node.value
-    if isinstance(node, ast.Name):
-        return numbers[node.id]["value"]
-    if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
-        return numbers[node.value.id][node.attr]
-    raise TypeError(f"{ast.unparse(node)!r} is no comparison of numbers")
-
-
-# ------------------------------------------------------------------------------------- numbers
+    if unknown := sorted(spec.keys() - PICKED_BY - OPTIONS):
+        raise UserError(f"{unknown[0]} is none of {', '.join(sorted(PICKED_BY | OPTIONS))}")
+    file = results / spec.get("file", "")
+    if not file.is_file():
+        raise FileNotFoundError(f"{file.parent.name}/{file.name} is missing")
+    of_differences = file.name == "differences.json"
+    found = _read(file, file.stat().st_mtime_ns)
+    for key in PICKED_BY & spec.keys():
+        wanted = up_to_date(spec[key]) if key == "method" else spec[key]
+        found = found[found["klass" if key == "class" else key] == wanted]
+    if "count" in spec:
+        count = len(found.round(6).query(spec["count"]))
+        return Number(count, str(count))
+    if len(found) != 1:
+        raise UserError(f"{len(found)} rows of {spec['file']} match {spec}, and one must")
+    row = found.iloc[0].to_dict()
+    if spec.get("reverse"):
+        row |= {"value": -row["value"], "low": -row["high"], "high": -row["low"]}
+    return as_number(row, spec.get("digits", 2), of_differences)
 
 
 @lru_cache(64)
@@ -92,53 +93,21 @@ def _read(file: Path, stamp: int) -> pd.DataFrame:
     return means(read_results(file.parent))
 
 
-def _pick(results: Path, spec: dict) -> dict:
-    """The number that an entry of `numbers` asks for: the fields of its row, and how it is written.
-
-    `file` and some of metric, data, split, method and class pick one row of means or differences;
-    `count` counts the rows under a condition instead; `reverse` turns a difference around.
-    """
-    if unknown := sorted(spec.keys() - PICKED_BY - OPTIONS):
-        raise UserError(f"{unknown[0]} is none of {', '.join(sorted(PICKED_BY | OPTIONS))}")
-    file = results / spec.get("file", "")
-    if not file.is_file():
-        raise FileNotFoundError(f"{file.parent.name}/{file.name} is missing")
-    found = _read(file, file.stat().st_mtime_ns)
-    for key in PICKED_BY & spec.keys():
-        wanted = up_to_date(spec[key]) if key == "method" else spec[key]
-        found = found[found["klass" if key == "class" else key] == wanted]
-    digits, signed = spec.get("digits", 2), file.name == "differences.json"
-    if "count" in spec:
-        rows = found.to_dict("records")
-        count = sum(holds(spec["count"], {k: {"value": v} for k, v in row.items()}) for row in rows)
-        return {"value": count, "digits": 0, "signed": False}
-    if len(found) != 1:
-        raise UserError(f"{len(found)} rows of {spec['file']} match {spec}, and one must")
-    row = found.iloc[0].to_dict()
-    if spec.get("reverse"):
-        row |= {"value": -row["value"], "low": -row["high"], "high": -row["low"]}
-    return row | {"digits": digits, "signed": signed}
+def holds(condition: str, numbers: dict[str, Number]) -> bool:
+    """Whether a condition such as `gain.low > 0 and not gain > 0.1` is true of the numbers.
+    `UserError` for one that can't be evaluated."""
+    try:
+        return bool(eval(condition, {"__builtins__": {}}, numbers))
+    except Exception as error:
+        raise UserError(f"the condition {condition!r} can't be evaluated ({error})") from None
 
 
-def fill(text: str, numbers: dict[str, dict]) -> str:
+def fill(text: str, numbers: dict[str, Number]) -> str:
     """`text` with {name} replaced by the number and its interval, and {name.field} by a field."""
-
-    def written(match: re.Match) -> str:
-        name, field = match[1], match[2]
-        if name not in numbers or (field and field not in numbers[name]):
-            raise UserError(f"{match[0]} in its text is no number that it names")
-        row = numbers[name]
-        if field in ("seeds", "images", "groups"):
-            return str(int(row[field]))
-        if field:
-            return number(row[field], None, row["digits"], row["signed"])
-        interval = (row.get("low", math.nan), row.get("high", math.nan))
-        return number(row["value"], interval, row["digits"], row["signed"])
-
-    return re.sub(r"\{(\w+)(?:\.(\w+))?\}", written, " ".join(text.split()))
-
-
-# ---------------------------------------------------------------------------- findings, claims
+    try:
+        return " ".join(text.split()).format(**numbers)
+    except (KeyError, AttributeError) as error:
+        raise UserError(f"its text names a number that it doesn't have ({error})") from None
 
 
 @dataclass(frozen=True)
@@ -151,9 +120,15 @@ class Finding:
     folders: tuple[str, ...]
 
 
-def _entries(results: Path, name: str) -> list[dict]:
-    file = results / name
+def _entries(results: str | Path, name: str) -> list[dict]:
+    """The entries of a file, [] without one."""
+    file = Path(results) / name
     return yaml.safe_load(file.read_text()) if file.is_file() else []
+
+
+def _numbers(results: str | Path, entry: dict) -> dict[str, Number]:
+    asked = entry.get("numbers", {})
+    return {name: _pick(Path(results), spec) for name, spec in asked.items()}
 
 
 def read_findings(results: str | Path) -> list[Finding]:
@@ -161,16 +136,16 @@ def read_findings(results: str | Path) -> list[Finding]:
 
     `UserError`, naming the finding, where its condition is false or a number can't be found.
     """
-    results, found = Path(results), []
+    found = []
     for entry in _entries(results, FINDINGS):
         try:
-            numbers = {name: _pick(results, spec) for name, spec in entry["numbers"].items()}
+            numbers = _numbers(results, entry)
             text = fill(entry["text"], numbers)
             true = holds(entry["holds"], numbers)
         except (UserError, FileNotFoundError, KeyError) as error:
             raise UserError(f"The finding {entry.get('id')} of {FINDINGS}: {error}.") from None
         if not true:
-            values = ", ".join(f"{name} {fill(f'{{{name}}}', numbers)}" for name in numbers)
+            values = ", ".join(f"{name} {value}" for name, value in numbers.items())
             raise UserError(
                 f"The finding {entry['id']} of {FINDINGS} is no longer true: {entry['holds']!r} is "
                 f"false ({values}). Rewrite it."
@@ -188,17 +163,15 @@ def findings_list(found: list[Finding]) -> str:
 def read_claims(results: str | Path) -> list[tuple[str, str, str, str]]:
     """(claim, stated, measured here, verdict) of `results`/claims.yaml; what lacks its results
     files is "not run"."""
-    results, rows = Path(results), []
+    rows = []
     for entry in _entries(results, CLAIMS):
         try:
-            numbers = {k: _pick(results, spec) for k, spec in entry.get("numbers", {}).items()}
-            verdicts = [
-                v["text"] for v in entry["verdicts"] if holds(v.get("when", "1 == 1"), numbers)
-            ]
-            measured, said = fill(entry["measured"], numbers), verdicts[0]
+            numbers = _numbers(results, entry)
+            true = (v["text"] for v in entry["verdicts"] if holds(v.get("when", "True"), numbers))
+            measured, said = fill(entry["measured"], numbers), next(true)
         except FileNotFoundError:
             measured, said = "nothing", f"not run: needs {entry['needs']}"
-        except (UserError, KeyError, IndexError) as error:
+        except (UserError, KeyError, StopIteration) as error:
             raise UserError(f"The claim {entry.get('id')} of {CLAIMS}: {error}.") from None
         rows.append((entry["claim"], entry["stated"], measured, said))
     return rows

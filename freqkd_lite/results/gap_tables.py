@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 import numpy as np
+import pandas as pd
 from torch import Tensor
 
 from freqkd_lite.evaluate.stats import percentiles
@@ -14,7 +17,7 @@ from freqkd_lite.gap.study import ANALYSIS, PICTURES, Gap
 from freqkd_lite.gap.tables import MEAN, select
 from freqkd_lite.names import NAMES
 from freqkd_lite.results.rows import Row, pick
-from freqkd_lite.results.text import number, verdict
+from freqkd_lite.results.text import Interval, number, verdict
 
 Table = tuple[list[str], list[list[str]]]
 
@@ -30,30 +33,21 @@ def rows(gap: Gap) -> list[Row]:
     """Ratios of every control in every metric and pair of bands, averaged over blocks, and of the
     real pairs in each block; divergence in the bands of the analysis."""
     about = gap.about["data"]
-    common = dict(claim="gap_ratio", seed=None, data=about["name"], split=about["split"])
-    found = []
-    for entry in select(gap.levels, block=MEAN).to_dict("records"):
+    common = {"claim": "gap_ratio", "seed": None, "data": about["name"], "split": about["split"]}
+    averaged, by_block = [], []
+    for entry in gap.levels.to_dict("records"):
         own = common | {"method": entry["control"], "n": entry["n"]}
-        found.append(Row(metric=_metric(entry), **_value(entry, "ratio", "interval"), **own))
-        if (entry["metric"], entry["band"]) == ("normalised", ANALYSIS):
-            for level in ("low", "high"):
-                value = _value(entry, level, f"{level}_interval")
-                found.append(Row(metric="divergence", klass=level, **value, **own))
-    for entry in select(gap.levels, control="real").to_dict("records"):
-        if entry["block"] != MEAN:
-            own = common | {"method": "real", "n": entry["n"], "klass": f"block{entry['block']}"}
-            found.append(Row(metric=_metric(entry), **_value(entry, "ratio", "interval"), **own))
-    return found
-
-
-def _metric(entry: dict) -> str:
-    """A ratio's name in results; the bands of the analysis are not named."""
-    band = "" if entry["band"] == ANALYSIS else f"_{entry['band']}"
-    return RATIOS[entry["metric"]] + band
-
-
-def _value(entry: dict, value: str, interval: str) -> dict:
-    return {"value": entry[value], "interval": entry[interval]}
+        analysis = entry["band"] == ANALYSIS  # these bands are not named
+        metric = RATIOS[entry["metric"]] + ("" if analysis else f"_{entry['band']}")
+        ratio = {"metric": metric, "value": entry["ratio"], "interval": entry["interval"]}
+        if entry["block"] == MEAN:
+            averaged.append(Row(**ratio, **own))
+            for level in ("low", "high") if (metric == RATIOS["normalised"]) else ():
+                value = {"value": entry[level], "interval": entry[f"{level}_interval"]}
+                averaged.append(Row(metric="divergence", klass=level, **value, **own))
+        elif entry["control"] == "real":
+            by_block.append(Row(klass=f"block{entry['block']}", **ratio, **own))
+    return averaged + by_block
 
 
 def answer(gap: Gap) -> str:
@@ -63,12 +57,10 @@ def answer(gap: Gap) -> str:
         phrase = verdict(*(end - 1 for end in real["interval"]))
     else:  # nothing differs at low frequency, so there is no ratio
         phrase = verdict(real["high"], real["high"])
-    blocks = ", ".join(map(str, gap.about["blocks"]))
     return (
-        f"Divergence at high against low spatial frequency: {phrase} "
-        f"(low {number(real['low'], real['low_interval'])}, high "
-        f"{number(real['high'], real['high_interval'])}, ratio "
-        f"{number(real['ratio'], real['interval'])}; {real['n']} pairs, mean over blocks {blocks})."
+        f"Divergence at high against low spatial frequency: {phrase} (low {_cell(real, 'low')}, "
+        f"high {_cell(real, 'high')}, ratio {_cell(real, 'ratio')}; {real['n']} pairs, mean over "
+        f"blocks {', '.join(map(str, gap.about['blocks']))})."
     )
 
 
@@ -77,10 +69,10 @@ def notes(gap: Gap) -> list[str]:
     found, times = [], gap.about["time_of_day"]
     if gap.about["pairs"] < FEW:
         found.append(f"Intervals over only {gap.about['pairs']} pairs are too narrow.")
-    wanted = gap.about.get("controls", gap.controls)
-    for name in sorted(set(wanted) - set(gap.controls)):
+    wanted = {*gap.about.get("controls", gap.controls)}
+    for name in sorted(wanted - {*gap.controls}):
         found.append(f"{NAMES[name]}: left out, fewer than 2 pairs are known to be of that time.")
-    if set(TIMES) & set(wanted) and times["unknown"]:
+    if {*TIMES} & wanted and times["unknown"]:
         found.append(f"{times['unknown']} pairs of unknown time count as neither day nor night.")
     return found
 
@@ -97,60 +89,66 @@ def made_of(gap: Gap) -> str:
 
 def stated(gap: Gap) -> str:
     """In how many readings of the real pairs the stated ratio lies in the interval."""
-    real = select(gap.levels, control="real")
-    counts = []
-    for table in (real[real["block"] == MEAN], real[real["block"] != MEAN]):
-        intervals = [interval for interval in table["interval"] if interval]
-        holds = sum(low <= STATED <= high for low, high in intervals)
-        counts.append(f"{holds} of {len(intervals)}")
+    real = select(gap.levels, control="real").dropna(subset="interval")
+    holds = pd.Series([low <= STATED <= high for low, high in real["interval"]], dtype=bool)
+    averaged = real["block"].eq(MEAN).to_numpy()
+    counts = [f"{holds[of].sum()} of {of.sum()}" for of in (averaged, ~averaged)]
     return (
         f"The paper's {STATED} lies in the interval of {counts[0]} readings averaged over blocks, "
         f"and of {counts[1]} block by block."
     )
 
 
+# --------------------------------------------------------------------------- tables of a whole gap
+
+
+def _cell(entry: Mapping, key: str, digits: int = 2) -> str:
+    """A number of an entry with its interval."""
+    return number(entry[key], entry.get(f"{key}_interval", entry.get("interval")), digits)
+
+
+def _name(control: str) -> str:
+    return NAMES.get(control, control)
+
+
 def levels_table(gap: Gap) -> Table:
     """Normalised divergence in the bands of the analysis: real pairs by block, then every control
     averaged over blocks."""
     kinds = [(block, "real") for block in gap.about["blocks"]]
-    kinds += [(MEAN, control) for control in gap.controls]
     found = []
-    for block, control in kinds:
+    for block, control in [*kinds, *((MEAN, control) for control in gap.controls)]:
         entry = gap.level(control, block=block)
-        cells = [number(entry[k], entry.get(f"{k}_interval")) for k in ("low", "high")]
-        ratio = number(entry["ratio"], entry["interval"])
-        found.append([str(block), NAMES.get(control, control), *cells, ratio])
+        cells = (_cell(entry, key) for key in ("low", "high", "ratio"))
+        found.append([str(block), _name(control), *cells])
     return ["block", "pairs", "low", "high", "high / low"], found
 
 
 def contrasts_table(gap: Gap) -> Table:
     """Divergence of the first control minus that of each other one, averaged over blocks, paired
     over images, with the verdict."""
-    contrasts = select(gap.contrasts, metric="normalised", band=ANALYSIS).to_dict("records")
-    first = NAMES.get(gap.controls[0], gap.controls[0])
     found = []
-    for entry in contrasts:
-        cells = []
+    for entry in select(gap.contrasts, metric="normalised", band=ANALYSIS).to_dict("records"):
+        row = [_name(entry["control"])]
         for level in ("low", "high"):
             interval = entry[f"{level}_interval"]
-            cells += [number(entry[level], interval, signed=True), verdict(*interval)]
-        found.append([NAMES.get(entry["control"], entry["control"]), *cells])
-    return [f"{first} minus", "low band", "verdict", "high band", "verdict"], found
+            row += [number(entry[level], interval, signed=True), verdict(*interval)]
+        found.append(row)
+    first = f"{_name(gap.controls[0])} minus"
+    return [first, "low band", "verdict", "high band", "verdict"], found
 
 
 def readings(gap: Gap) -> Table:
     """High over low of the real pairs in every metric and pair of bands: averaged over blocks, with
     the interval, and in each block."""
-    blocks = gap.about["blocks"]
-    head = ["metric", "bands", "high / low", *(f"block {block}" for block in blocks)]
-    found = []
+    blocks, found = gap.about["blocks"], []
     for metric, name in METRICS.items():
         for band in gap.about["bands"]:
-            mean = gap.level("real", metric=metric, band=band)
-            each = [gap.level("real", metric=metric, band=band, block=b) for b in blocks]
-            cells = [number(mean["ratio"], mean["interval"]), *(number(e["ratio"]) for e in each)]
-            found.append([name, BANDS.get(band, band), *cells])
-    return head, found
+            mean, *each = (
+                gap.level("real", metric=metric, band=band, block=b) for b in (MEAN, *blocks)
+            )
+            ratios = (number(entry["ratio"]) for entry in each)
+            found.append([name, BANDS.get(band, band), _cell(mean, "ratio"), *ratios])
+    return ["metric", "bands", "high / low", *(f"block {block}" for block in blocks)], found
 
 
 def shifts(gap: Gap) -> list[tuple[int, dict]]:
@@ -165,7 +163,7 @@ def equal_shift(gap: Gap, level: str = "high") -> float | None:
     interpolated between those that were measured; None where none of them is far enough."""
     curve = [(pixels, entry[level]) for pixels, entry in shifts(gap)]
     real = gap.level("real")[level]
-    for (p, a), (q, b) in zip(curve, curve[1:], strict=False):
+    for (p, a), (q, b) in pairwise(curve):
         if a < real <= b:
             return p + (q - p) * (real - a) / (b - a)
     return None
@@ -174,107 +172,95 @@ def equal_shift(gap: Gap, level: str = "high") -> float | None:
 def alignment_table(gap: Gap) -> Table:
     """How much of the divergence is left when each pair is moved by the best translation, and the
     shift that would explain each band."""
-    head = ["band", "shift of RGB with this divergence", "left after alignment"]
-    share = one_share(gap)
+    shares = (gap.alignment or {}).get("share", ())
+    share = next((row for row in shares if row["band"] == ANALYSIS), None)
     found = []
     for level in ("low", "high"):
         pixels = equal_shift(gap, level)
-        largest = shifts(gap)[-1][0]
-        reach = f"above {largest} px" if pixels is None else f"{pixels:.1f} px"
-        left = number(share[level], share[f"{level}_interval"]) if share else ""
-        found.append([level, reach, left])
-    return head, found
-
-
-def one_share(gap: Gap) -> dict | None:
-    """The row of the analysis bands in what alignment leaves; None where it was not measured."""
-    shares = (gap.alignment or {}).get("share", ())
-    return next((row for row in shares if row["band"] == ANALYSIS), None)
+        reach = f"above {shifts(gap)[-1][0]} px" if pixels is None else f"{pixels:.1f} px"
+        found.append([level, reach, _cell(share, level) if share else ""])
+    return ["band", "shift of RGB with this divergence", "left after alignment"], found
 
 
 def pictures_table(gap: Gap) -> Table:
     """Slope of the pictures' power spectra, and their share of energy at high frequency."""
-    head = ["pictures", "slope of power over rho", "energy above rho .5"]
-    found = []
-    for row in gap.images.to_dict("records"):
-        slope = number(row["slope"], row["slope_interval"])
-        energy = number(row["energy"], row["energy_interval"], 4)
-        found.append([NAMES[row["modality"]], slope, energy])
-    return head, found
+    return ["pictures", "slope of power over rho", "energy above rho .5"], [
+        [NAMES[row["modality"]], _cell(row, "slope"), _cell(row, "energy", 4)]
+        for row in gap.images.to_dict("records")
+    ]
 
 
 def coherence_table(gap: Gap) -> Table:
     """Coherence in the slowest and the fastest ring, of pictures and of each block's features."""
-    head = ["block", "pairs", "slowest ring", "fastest ring"]
     kinds = [(PICTURES, PICTURES)]
     kinds += [(block, name) for block in gap.about["blocks"] for name in ("real", "mismatched")]
     found = []
     for block, control in kinds:
-        rings = select(gap.coherence, control=control, block=block).to_dict("records")
-        rings = [ring for ring in rings if ring["value"] is not None]
-        if rings:
-            ends = [number(rings[i]["value"], rings[i]["interval"], 3) for i in (0, -1)]
-            found.append([str(block), NAMES.get(control, control), *ends])
-    return head, found
+        rings = select(gap.coherence, control=control, block=block).dropna(subset="value")
+        if len(rings):
+            ends = [_cell(rings.iloc[i], "value", 3) for i in (0, -1)]
+            found.append([str(block), _name(control), *ends])
+    return ["block", "pairs", "slowest ring", "fastest ring"], found
 
 
 def similarity_table(gap: Gap) -> Table:
     """CKA in both bands of the analysis and MMD in the high one, averaged over blocks."""
-    found = []
-    for control in dict.fromkeys(gap.similarity["control"]):
-        cells = []
-        for measure, level in (("cka", "low"), ("cka", "high"), ("mmd", "high")):
-            where = {"control": control, "band": ANALYSIS, "measure": measure, "level": level}
-            values = select(gap.similarity, **where)["value"].dropna()
-            cells.append(number(float(values.mean())) if len(values) else "")
-        found.append([NAMES.get(control, control), *cells])
-    return ["pairs", "CKA low", "CKA high", "MMD high"], found
+    of = select(gap.similarity, band=ANALYSIS).astype({"value": float})
+    wide = of.pivot_table("value", "control", ["measure", "level"], sort=False)
+    wide = wide[[("cka", "low"), ("cka", "high"), ("mmd", "high")]]
+    rows = [[_name(control), *map(number, values)] for control, *values in wide.itertuples()]
+    return ["pairs", "CKA low", "CKA high", "MMD high"], rows
 
 
 def controls_table(gap: Gap) -> Table:
     """What each control compares."""
     names = [name for name in gap.controls if name in CONTROLS]
-    return ["pairs", "what is compared"], [
-        [NAMES.get(name, name), CONTROLS[name].about] for name in names
-    ]
+    return ["pairs", "what is compared"], [[_name(k), CONTROLS[k].about] for k in names]
+
+
+# -------------------------------------------------------------------- levels of notebooks 01 and 03
+
+
+def _figures(level: Levels) -> dict[str, tuple[float, Interval]]:
+    """First and last ring ("low", "high") and their "ratio", averaged over blocks, with their
+    intervals."""
+    mean, (ratio, draws) = level.mean(), level.ratio()
+    ends = {"low": 0, "high": -1}
+    found = {k: (float(mean.value[0, i]), mean.interval[:, 0, i].tolist()) for k, i in ends.items()}
+    return {"ratio": (ratio, percentiles(draws))} | found
 
 
 def curve_table(measured: Levels, raw: Tensor, pixels: Tensor) -> Table:
     """Ends of the divergence curve and of raw MSE per bin `raw` (blocks, rings), averaged over
     blocks, and of the `pixels` (rings,)."""
-    mean, ratio = measured.mean(), measured.ratio()
-    ends = [number(float(mean.value[0, k]), mean.interval[:, 0, k].tolist()) for k in (0, -1)]
-    relative = float((raw[:, -1] / raw[:, 0]).mean())
+    of = _figures(measured)
     return ["", "slowest ring", "fastest ring", "fastest / slowest"], [
-        ["divergence of features", *ends, number(ratio[0], percentiles(ratio[1]))],
-        ["divergence of pixels", *(number(float(pixels[k])) for k in (0, -1)), ""],
-        ["raw MSE per bin", "", "", number(relative)],
+        ["divergence of features", *(number(*of[k]) for k in ("low", "high", "ratio"))],
+        ["divergence of pixels", number(float(pixels[0])), number(float(pixels[-1])), ""],
+        ["raw MSE per bin", "", "", number(float((raw[:, -1] / raw[:, 0]).mean()))],
     ]
 
 
 def ratios_table(measured: dict[str, Levels]) -> Table:
     """Levels in both bands and their ratio, by control; `measured` is over `BAND_EDGES`. The
     verdict compares each control's ratio with that of the real pairs, on the same draws."""
-    head = ["pairs", "low", "high", "high / low", "ratio against infrared"]
-    real = measured["real"].ratio()[1]
-    found = []
+    real, found = measured["real"].ratio()[1], []
     for name, level in measured.items():
-        mean, (ratio, draws) = level.mean(), level.ratio()
-        cells = [number(float(mean.value[0, k]), mean.interval[:, 0, k].tolist()) for k in (0, -1)]
+        of, draws = _figures(level), level.ratio()[1]
         phrase = "" if name == "real" else verdict(*percentiles(draws - real))
-        found.append([NAMES[name], *cells, number(ratio, percentiles(draws)), phrase])
-    return head, found
+        found.append([NAMES[name], *(number(*of[k]) for k in ("low", "high", "ratio")), phrase])
+    return ["pairs", "low", "high", "high / low", "ratio against infrared"], found
 
 
 def difference_table(measured: dict[str, Levels], one: str, other: str) -> Table:
     """Divergence of one control minus another one's in both bands, paired over images."""
+    a, b = measured[one].mean(), measured[other].mean()
     found = []
     for band, ring in (("low", 0), ("high", -1)):
-        a, b = (measured[name].mean() for name in (one, other))
-        value = float(a.value[0, ring] - b.value[0, ring])
-        low, high = percentiles((a.draws - b.draws)[:, 0, ring].numpy())
-        cells = [number(value, (low, high), signed=True), verdict(low, high)]
-        found.append([f"{NAMES[one]} minus {NAMES[other]}, {band} band", *cells])
+        interval = percentiles((a.draws - b.draws)[:, 0, ring].numpy())
+        value = number(float((a.value - b.value)[0, ring]), interval, signed=True)
+        name = f"{NAMES[one]} minus {NAMES[other]}, {band} band"
+        found.append([name, value, verdict(*interval)])
     return ["divergence", "difference", "verdict"], found
 
 
@@ -283,44 +269,46 @@ def level_rows(measured: dict[str, Levels], **about: object) -> list[Row]:
     that all have."""
     found = []
     for name, level in measured.items():
-        mean, (ratio, draws) = level.mean(), level.ratio()
-        common = {"claim": "gap_ratio", "method": name, "seed": None, "n": level.images} | about
-        interval = percentiles(draws)
-        found.append(Row(metric="divergence_ratio", value=ratio, interval=interval, **common))
-        for band, ring in (("low", 0), ("high", -1)):
-            value, interval = float(mean.value[0, ring]), mean.interval[:, 0, ring].tolist()
-            row = Row(metric="divergence", klass=band, value=value, interval=interval, **common)
-            found.append(row)
+        for key, (value, interval) in _figures(level).items():
+            which = {"metric": "divergence", "klass": key}
+            which = {"metric": "divergence_ratio"} if key == "ratio" else which
+            own = {"claim": "gap_ratio", "method": name, "seed": None, "n": level.images}
+            found.append(Row(value=value, interval=interval, **which, **own, **about))
     return found
 
 
 def curve_rows(measured: Levels, blocks: Sequence[int], **about: object) -> list[Row]:
     """Rows of notebook 01: divergence of the real pairs in each block and ring."""
     common = {"claim": "gap_ratio", "method": "real", "seed": None, "n": measured.images} | about
-    found = []
-    for i, block in enumerate(blocks):
-        for k, value in enumerate(measured.value[i].tolist()):
-            where = {"metric": "divergence", "klass": f"block{block}/ring{k}"}
-            interval = measured.interval[:, i, k].tolist()
-            found.append(Row(value=value, interval=interval, **where, **common))
-    return found
+    return [
+        Row(
+            metric="divergence",
+            klass=f"block{block}/ring{k}",
+            value=value,
+            interval=measured.interval[:, i, k].tolist(),
+            **common,
+        )
+        for i, block in enumerate(blocks)
+        for k, value in enumerate(measured.value[i].tolist())
+    ]
+
+
+# ------------------------------------------------------------------------- scenes beside real pairs
 
 
 def rings_by_block(rows: Sequence[Row], data: str, time: str = "all") -> dict[int, list[Row]]:
     """The rows of `tools/scenes_gap.py` of one data set as block -> rings in order; `time` is
     "all", "day" or "night". Classes read block5/ring3."""
-    found: dict[int, dict[int, Row]] = {}
+    found: dict[int, list[Row]] = {}
     for row in pick(rows, data=data, metric="divergence", split=f"train/{time}"):
-        block, _, ring = row.klass.removeprefix("block").partition("/ring")
-        if ring:
-            found.setdefault(int(block), {})[int(ring)] = row
-    return {b: [rings[i] for i in sorted(rings)] for b, rings in sorted(found.items())}
+        if place := re.fullmatch(r"block(\d+)/ring\d+", row.klass):
+            found.setdefault(int(place[1]), []).append(row)
+    return found
 
 
 def scenes_table(rows: Sequence[Row]) -> Table:
     """How far the scenes' divergence lies from that of real pairs, by block."""
     real, scenes = (rings_by_block(rows, name) for name in ("msrs", "scenes"))
-    head = ["block", "mean difference", "largest difference", "rings with separate intervals"]
     found = []
     for block in real:
         both = list(zip(scenes[block], real[block], strict=True))
@@ -329,4 +317,9 @@ def scenes_table(rows: Sequence[Row]) -> Table:
         largest = gaps[np.abs(gaps).round(6).argmax()]
         cells = [number(float(x), signed=True) for x in (gaps.mean(), largest)]
         found.append([str(block), *cells, f"{apart} of {len(gaps)}"])
-    return head, found
+    return [
+        "block",
+        "mean difference",
+        "largest difference",
+        "rings with separate intervals",
+    ], found

@@ -19,16 +19,16 @@ from freqkd_lite.names import method_name
 from freqkd_lite.results.paired import read_comparison
 from freqkd_lite.results.rows import (
     Row,
-    is_part,
+    frame,
+    means,
     over_seeds,
     pick,
     read_manifest,
     read_results,
     results_folder,
+    whole,
 )
-from freqkd_lite.results.text import number, table, verdict
-
-Interval = tuple[float, float]
+from freqkd_lite.results.text import Interval, number, table, verdict
 
 
 @dataclass(frozen=True)
@@ -46,16 +46,16 @@ Scores = Mapping[str, Mapping[str, Score]]
 """Scores by method, and by class or "mean"."""
 
 
+def figures_of(result: Resampled) -> dict[str, Score]:
+    """All figures of a result."""
+    return {k: Score(result.estimates[k], span) for k, span in result.interval.items()}
+
+
 def as_scores(result: Resampled) -> dict[str, Score]:
     """The mean and each class of a probe, a detector or a segmenter."""
-    classes = [k for k in result.estimates if k not in ("mean", "accuracy")]
-    spans = result.interval
-    return {k: Score(result.estimates[k], spans[k]) for k in ("mean", *classes)}
-
-
-def figures_of(result: Resampled) -> dict[str, Score]:
-    """All figures of a result that has no mean over classes."""
-    return {k: Score(result.estimates[k], span) for k, span in result.interval.items()}
+    found = figures_of(result)
+    found.pop("accuracy", None)
+    return {"mean": found.pop("mean")} | found
 
 
 def scores_of(results: Mapping[str, Resampled]) -> dict[str, dict[str, Score]]:
@@ -144,6 +144,9 @@ def by_distance(rings: Mapping[Interval, SegmentationResult], classes: Sequence[
 # ------------------------------------------------------------------------------- committed seeds
 
 
+DIFFERENCES = ["method", "klass", "value", "low", "high"]
+
+
 @dataclass(frozen=True)
 class Seeds:
     """Committed runs over several seeds with a notebook's parameters: `rows` from `folder`, and a
@@ -155,16 +158,16 @@ class Seeds:
 
     def scores(self, metric: str) -> dict[str, dict[str, Score]]:
         """Mean over seeds and its 95 % t interval."""
-        found: dict[str, dict[str, list[float]]] = {}
-        for row in pick(self.rows, metric=metric):
-            if row.value is not None and not is_part(row.split):
-                found.setdefault(row.method, {}).setdefault(row.klass, []).append(row.value)
-        return {m: {k: Score(*over_seeds(v)) for k, v in of.items()} for m, of in found.items()}
+        found: dict[str, dict[str, Score]] = {}
+        for m in means(whole(frame(self.rows), metric)).itertuples():
+            interval = (m.low, m.high) if m.over == "seeds" else None
+            found.setdefault(m.method, {})[m.klass] = Score(m.value, interval)
+        return found
 
     def differences(
         self, metric: str, run: Mapping[str, Resampled], reference: str = "none"
     ) -> pd.DataFrame:
-        """Each method minus the reference: method, klass, value, low, high.
+        """Each method minus the reference: `DIFFERENCES`.
 
         Over the committed seeds: paired over images and seeds where `freqkd report` computed that,
         else over seeds (t interval). Without such seeds from `run`, paired over its images.
@@ -175,8 +178,8 @@ class Seeds:
         if comparison is not None and comparison.reference == reference:
             found = comparison.table[comparison.table["metric"] == metric]
             if len(found):
-                return found[["method", "klass", "value", "low", "high"]]
-        return seed_differences(pick(self.rows, metric=metric), reference)
+                return found[DIFFERENCES]
+        return seed_differences(self.rows, metric, reference)
 
     def table(
         self,
@@ -186,27 +189,20 @@ class Seeds:
         classes: Mapping[str, str] | None = None,
     ) -> str:
         """`differences` with their verdicts, as text; `classes` picks and names some."""
-        found = self.differences(metric, run, reference)
-        if classes is not None:
-            found = found[found["klass"].isin(list(classes))]
-        rows = [
-            (
-                method_name(d.method),
-                (classes or {}).get(d.klass, d.klass),
-                number(d.value, (d.low, d.high), 3, signed=True),
-                verdict(d.low, d.high),
-            )
-            for d in found.itertuples()
-            if d.method != "teacher"
-        ]
+        rows = []
+        for d in self.differences(metric, run, reference).itertuples():
+            if d.method != "teacher" and (classes is None or d.klass in classes):
+                value = number(d.value, (d.low, d.high), 3, signed=True)
+                klass = (classes or {}).get(d.klass, d.klass)
+                rows.append((method_name(d.method), klass, value, verdict(d.low, d.high)))
         head = ("method", "class", f"{metric} minus {method_name(reference)}", "verdict")
         return f"{self.note}\n{table(head, rows)}"
 
     def lowest(self, metric: str, klass: str, run: Mapping[str, Resampled]) -> str:
         """The method with the lowest figure of a class, over the committed seeds or of `run`; of
         figures that are equal to three decimals the one whose name comes first."""
-        of_seeds = {m: of[klass].value for m, of in self.scores(metric).items() if klass in of}
-        values = of_seeds or {m: result.estimates[klass] for m, result in run.items()}
+        scores = self.scores(metric) or {m: figures_of(result) for m, result in run.items()}
+        values = {method: of[klass].value for method, of in scores.items() if klass in of}
         return min(values, key=lambda method: (round(values[method], 3), method))
 
     def one_band(self, read: str, klass: str) -> Seeds:
@@ -230,8 +226,8 @@ class Seeds:
     ) -> list[str]:
         """In which of `classes` (by their names for people) a method is above "none"."""
         found = self.differences(metric, run)
-        found = found[(found["method"] == method) & found["klass"].isin(list(classes))]
-        return [classes[d.klass] for d in found.itertuples() if verdict(d.low, d.high) == "higher"]
+        of = found[(found["method"] == method) & found["klass"].isin(list(classes))]
+        return [classes[d.klass] for d in of.itertuples() if verdict(d.low, d.high) == "higher"]
 
 
 def run_differences(run: Mapping[str, Resampled], reference: str) -> pd.DataFrame:
@@ -242,24 +238,22 @@ def run_differences(run: Mapping[str, Resampled], reference: str) -> pd.DataFram
             if method != reference and None not in (value, base.estimates[klass]):
                 difference, span = paired_bootstrap(result, base, klass)
                 found.append((method, klass, difference, *span))
-    return pd.DataFrame(found, columns=["method", "klass", "value", "low", "high"])
+    return pd.DataFrame(found, columns=DIFFERENCES)
 
 
-def seed_differences(rows: Sequence[Row], reference: str) -> pd.DataFrame:
+def seed_differences(rows: Sequence[Row], metric: str, reference: str) -> pd.DataFrame:
     """Each method minus the reference over the seeds that both have, with 95 % t intervals; NaN as
     interval where the differences of all seeds are equal."""
-    values: dict[tuple[str, str], dict[int | None, float]] = {}
-    for row in rows:
-        if row.value is not None and not is_part(row.split):
-            values.setdefault((row.method, row.klass), {})[row.seed] = row.value
-    found = []
-    for (method, klass), own in values.items():
-        base = values.get((reference, klass), {})
-        both = [own[seed] - base[seed] for seed in own if seed in base]
-        if method != reference and both:
+    values = whole(frame(rows), metric).pivot_table(
+        "value", ["method", "klass"], "seed", sort=False
+    )
+    base, found = values.loc[reference], []
+    for (method, klass), own in values.drop(reference).iterrows():
+        both = (own - base.loc[klass]).dropna() if klass in base.index else ()
+        if len(both):
             mean, span = over_seeds(both)
             found.append((method, klass, mean, *(span or (np.nan, np.nan))))
-    return pd.DataFrame(found, columns=["method", "klass", "value", "low", "high"])
+    return pd.DataFrame(found, columns=DIFFERENCES)
 
 
 def find_seeds(
@@ -268,7 +262,7 @@ def find_seeds(
     """The first folder of `results` with runs of `notebook` over several seeds that have these
     parameters (but for the seed) and `weights` (SHA-256)."""
     mine = {k: v for k, v in parameters.items() if k != "seed"} | {"weights": weights}
-    nearest: tuple[int, str] | None = None
+    others = []
     for path in sorted(Path(results).glob("*/manifest.json")):
         made = read_manifest(path.parent).get("notebooks", {}).get(notebook)
         if not made or len(made["seeds"]) < 2:
@@ -277,10 +271,10 @@ def find_seeds(
         # An empty parameter means the same as one that did not exist yet.
         keys = sorted(theirs.keys() | mine.keys())
         other = [k for k in keys if (theirs.get(k) or None) != (mine.get(k) or None)]
+        name = f"results/{path.parent.name}"
         if not other:
-            note = f"Mean over {len(made['seeds'])} seeds (results/{path.parent.name}):"
+            note = f"Mean over {len(made['seeds'])} seeds ({name}):"
             return Seeds(note, path.parent, pick(read_results(path.parent), claim="walk"))
-        if nearest is None or len(other) < nearest[0]:
-            nearest = len(other), f"results/{path.parent.name} has another {', '.join(other[:3])}"
-    reason = f" ({nearest[1]})" if nearest else ""
+        others.append((len(other), f" ({name} has another {', '.join(other[:3])})"))
+    _, reason = min(others, default=(0, ""), key=lambda found: found[0])
     return Seeds(f"This run alone, for no committed seeds have its parameters{reason}:")

@@ -6,8 +6,8 @@
     page.figure(figure, "Histogram of offsets: most lie below 3 pixels.")
     page.write("check.html")
 
-Pictures are inside the page, and so is the style, unless pages of one place share a file of it. A
-page follows the reader's dark mode and the width of the screen.
+Pictures and style are inside the page, which follows the reader's dark mode and the width of the
+screen.
 """
 
 from __future__ import annotations
@@ -28,7 +28,6 @@ from freqkd_lite.results import text
 from freqkd_lite.store import write_whole
 
 TEMPLATES = Path(__file__).parent / "templates"
-STYLE = "page.css"
 FOLDED = 20  # a longer list opens on a click
 POINTS = 96  # CSS pixels in an inch; pictures are stored twice as fine, for dense screens
 RESOURCES = {"img": "src", "script": "src", "iframe": "src", "link": "href", "source": "src"}
@@ -37,21 +36,14 @@ FETCHES = re.compile(r"""(?:@import|url\(|\bfrom|\bimport\(?)\s*["']?(https?:)?/
 
 def style() -> str:
     """The style sheet of all pages."""
-    return (TEMPLATES / STYLE).read_text()
-
-
-def write_style(folder: str | Path) -> Path:
-    """Write the style sheet into `folder`, for pages that share it (`ReportPage.write`)."""
-    path = Path(folder) / STYLE
-    write_whole(path, style().encode())
-    return path
+    return (TEMPLATES / "page.css").read_text()
 
 
 def render(template: str, **content: object) -> str:
-    """One of the templates filled in; all text is escaped."""
+    """One of the templates filled in, with the style sheet; all text is escaped."""
     loader = jinja2.FileSystemLoader(TEMPLATES)
     environment = jinja2.Environment(loader=loader, autoescape=True)
-    return environment.get_template(template).render(**content)
+    return environment.get_template(template).render(style=style(), **content)
 
 
 class ReportPage:
@@ -89,14 +81,13 @@ class ReportPage:
             picture.savefig(buffer, format="png", dpi=2 * POINTS)
             width = round(picture.get_figwidth() * POINTS)
             sys.modules["matplotlib.pyplot"].close(picture)  # whoever drew it has imported it
-        png = base64.b64encode(buffer.getvalue()).decode()
-        about = {"png": png, "width": width, "alt": " ".join(alt.split()), "caption": caption}
-        self.parts.append({"kind": "figure", **about})
+        about = {"width": width, "alt": " ".join(alt.split()), "caption": caption}
+        self.parts.append({"kind": "figure", "png": _base64(buffer.getvalue())} | about)
 
     def sheet(self, rows: Iterable[tuple[str, Sequence[tuple[bytes, str]]]]) -> None:
         """A contact sheet: for each row a caption, and JPEG pictures with their descriptions."""
         rows = [
-            (caption, [(base64.b64encode(jpeg).decode(), alt) for jpeg, alt in pictures])
+            (caption, [(_base64(jpeg), alt) for jpeg, alt in pictures])
             for caption, pictures in rows
         ]
         self.parts.append({"kind": "sheet", "rows": rows})
@@ -109,18 +100,10 @@ class ReportPage:
         html = text.table(head, cells, "html")
         self.parts.append({"kind": "table", "html": html, "caption": caption})
 
-    def html(self, shared_style: str = "") -> str:
-        """The whole page, with its style or, if given, a link to the file `shared_style`."""
-        return render("report.html.j2", page=self, style=style(), link=shared_style)
-
-    def write(self, path: str | Path, shared_style: str = "") -> Path:
-        """Write the page, whole or not at all; returns the path.
-
-        `shared_style` is the address of a style sheet relative to the page ("../page.css", see
-        `write_style`); without it the style is inside. `UserError` if the page would need the
-        network or has a picture without description.
-        """
-        html, path = self.html(shared_style), Path(path)
+    def write(self, path: str | Path) -> Path:
+        """Write the page, whole or not at all; returns the path. `UserError` if the page would need
+        the network or has a picture without description."""
+        html, path = render("report.html.j2", page=self), Path(path)
         check(html, str(path))
         if path.is_dir():
             raise UserError(f"{path} is a folder: name a file such as {path / 'report.html'}.")
@@ -129,26 +112,29 @@ class ReportPage:
         return path
 
 
+def _base64(content: bytes) -> str:
+    return base64.b64encode(content).decode()
+
+
 class _Reader(HTMLParser):
     """Collects what `problems` reports."""
 
-    def __init__(self) -> None:
+    def __init__(self, html: str) -> None:
         super().__init__()
-        self.found: list[str] = []
-        self.headings = 0
-        self.inside = ""
+        self.found, self.headings, self.inside = [], 0, ""
+        self.feed(html)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        given = dict(attrs)
+        given = {key: value or "" for key, value in attrs}
         self.inside = tag
-        target = given.get(RESOURCES.get(tag, ""), "") or ""
+        self.headings += tag == "h1"
+        target = given.get(RESOURCES.get(tag, ""), "")
         if re.match(r"(https?:)?//", target):
             self.found.append(f"needs the network for {target}")
         if tag == "img" and (given.get("alt") or "No description").startswith("No description"):
             self.found.append("has a picture without a description")
-        if FETCHES.search(given.get("style") or ""):
+        if FETCHES.search(given.get("style", "")):
             self.found.append("needs the network for a style")
-        self.headings += tag == "h1"
 
     def handle_data(self, data: str) -> None:
         if self.inside in ("style", "script") and FETCHES.search(data):
@@ -160,15 +146,12 @@ class _Reader(HTMLParser):
 
 def problems(html: str) -> list[str]:
     """Why a page can't be read offline or by everyone; empty when nothing is wrong."""
-    reader = _Reader()
-    reader.feed(html)
-    if reader.headings != 1:
-        reader.found.append(f"has {reader.headings} first-level headings where one is needed")
-    return reader.found
+    read = _Reader(html)
+    many = f"has {read.headings} first-level headings where one is needed"
+    return read.found + [many] * (read.headings != 1)
 
 
 def check(html: str, name: str) -> None:
     """`UserError` for the first of the `problems` of the page called `name`."""
-    found = problems(html)
-    if found:
-        raise UserError(f"The page {name} {found[0]}: fix what writes it.")
+    for problem in problems(html)[:1]:
+        raise UserError(f"The page {name} {problem}: fix what writes it.")

@@ -8,12 +8,9 @@ that notebooks write.
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -23,9 +20,9 @@ from torch import Tensor
 from freqkd_lite.errors import UserError, unknown
 from freqkd_lite.evaluate.detection import Matches
 from freqkd_lite.evaluate.probe import ap_draws
-from freqkd_lite.evaluate.stats import at_once, crossed_bootstrap, multiplicities
+from freqkd_lite.evaluate.stats import Resampled, at_once, crossed_bootstrap, multiplicities
 from freqkd_lite.names import up_to_date
-from freqkd_lite.results.rows import Row, check_one_place, is_part, is_trained
+from freqkd_lite.results.rows import Row, check_one_place, frame, is_trained, whole
 from freqkd_lite.store import write_json
 
 DRAWS = 1000
@@ -38,110 +35,86 @@ COLUMNS += ["joint_low", "joint_high", "seeds", "images", "groups"]
 95 % interval over images and seeds; the one that holds jointly for the means of all trained methods
 (max-t), NaN elsewhere; and numbers of seeds, images and groups of images."""
 
-
-class Figures(NamedTuple):
-    """A method's figures by class and "mean": `values`, their `draws` (DRAWS,) on resampled images,
-    the `truth` they were measured on, and each image's group in `groups` (N,)."""
-
-    values: dict[str, float]
-    draws: dict[str, np.ndarray]
-    truth: np.ndarray
-    groups: np.ndarray
-
-    def paired(self, other: Figures) -> bool:
-        """Whether both are about the same images, so that their draws hold the same ones."""
-        return all(map(np.array_equal, (self.truth, self.groups), (other.truth, other.groups)))
-
-
 # ------------------------------------------------------------------------------- files of images
 
+Measured = tuple[dict[str, np.ndarray], Tensor]
+"""Figures by class (1 + DRAWS,), the first one on all images and the others on resampled ones; and
+what the images hold (N, ...)."""
 
-def _times(arrays, count: int) -> Tensor:
-    return multiplicities(count, DRAWS, groups=arrays.get("groups"))
+
+def _times(arrays: Mapping, count: int) -> Tensor:
+    """How often each image counts: (1 + DRAWS, count)."""
+    drawn = multiplicities(count, DRAWS, groups=arrays.get("groups"))
+    return torch.cat([torch.ones(1, count, dtype=drawn.dtype), drawn])
 
 
-def _probe(arrays, key: str, classes: tuple[str, ...]) -> tuple[dict, dict, np.ndarray]:
-    """From notebook 05's file: log odds (N, h, w, K) by method, and the labels (N, h, w)."""
+def _probe(arrays: Mapping, key: str, classes: Sequence[str]) -> Measured:
+    """From notebook 05's file: log odds (N, h, w, K) by method, the labels (N, h, w), and each
+    image's time of day, whose means are figures called "day" and "night"."""
     scores, truth = torch.tensor(arrays[key]).double(), torch.tensor(arrays["truth"])
-    once = ap_draws(scores, truth, classes, torch.ones(1, len(truth)))
-    draws = ap_draws(scores, truth, classes, _times(arrays, len(truth)))
-    return {k: once[k][0] for k in classes}, draws, arrays["truth"]
+    times = _times(arrays, len(truth))
+    found = ap_draws(scores, truth, classes, times)
+    by_time = arrays.get("light", arrays.get("time_of_day", np.array([])))  # `light` in older files
+    for time in sorted({*by_time.tolist()} - {""}):
+        here = torch.from_numpy(by_time == time)
+        found[time] = ap_draws(scores[here], truth[here], classes, times[:, here])["mean"]
+    return found, truth
 
 
-def _detection(arrays, key: str, classes: tuple[str, ...]) -> tuple[dict, dict, np.ndarray]:
+def _detection(arrays: Mapping, key: str, classes: Sequence[str]) -> Measured:
     """From notebook 06's file: the matches of each class."""
     parts = ("image", "hit", "truths")
     found = {k: Matches(*(arrays[f"{key}/{k}_{part}"] for part in parts)) for k in classes}
-    truths = np.stack([m.truths for m in found.values()])
-    times = _times(arrays, truths.shape[1]).long().numpy()
-    values = {k: np.array(m.ap(), float) for k, m in found.items()}
-    draws = {k: np.array([m.ap(t) for t in times], float) for k, m in found.items()}
-    return values, draws, truths.T
+    truth = np.stack([m.truths for m in found.values()], 1)
+    times = _times(arrays, len(truth)).long().numpy()
+    figures = {k: np.array([m.ap(t) for t in times], float) for k, m in found.items()}
+    return figures, torch.from_numpy(truth)
 
 
-def _segmentation(arrays, key: str, classes: tuple[str, ...]) -> tuple[dict, dict, np.ndarray]:
+def _segmentation(arrays: Mapping, key: str, classes: Sequence[str]) -> Measured:
     """From notebook 07's file: each image's pixels by true and predicted class (N, K, K)."""
-    counts = arrays[key].astype(float)
-    times = _times(arrays, len(counts)).numpy()
-    summed = np.concatenate([counts.sum(0)[None], np.einsum("dn,nij->dij", times, counts)])
-    hits = np.diagonal(summed, axis1=1, axis2=2)
-    with np.errstate(invalid="ignore"):
-        iou = hits / (summed.sum(1) + summed.sum(2) - hits)
-    figures = dict(zip([k for k in classes if k != "accuracy"], iou.T, strict=True))
+    counts = torch.from_numpy(arrays[key].astype(float))
+    summed = torch.einsum("dn,nij->dij", _times(arrays, len(counts)), counts)
+    hits = summed.diagonal(dim1=1, dim2=2)
+    iou = (hits / (summed.sum(1) + summed.sum(2) - hits)).T.numpy()
+    figures = dict(zip([k for k in classes if k != "accuracy"], iou, strict=True))
     if "accuracy" in classes:
-        figures["accuracy"] = hits.sum(1) / summed.sum((1, 2))
-    values = {k: v[0] for k, v in figures.items()}
-    return values, {k: v[1:] for k, v in figures.items()}, arrays[key].sum(2)
+        figures["accuracy"] = (hits.sum(1) / summed.sum((1, 2))).numpy()
+    return figures, counts.sum(2)
 
 
 METRICS = {"probe_ap": _probe, "map50": _detection, "miou": _segmentation}
 """The figures that can be computed from a notebook's file of images."""
 
 
-def resample(
-    file: Path, metric: str, method: str, classes: tuple[str, ...], time_of_day: str = ""
-) -> Figures | None:
-    """A method's figures from a notebook's file of images, NaN for a class that these lack; None
-    where the file is missing or does not hold them.
+def resample(file: Path, metric: str, method: str, classes: Sequence[str]) -> Resampled | None:
+    """A method's figures from a notebook's file of images; None where the file is missing or does
+    not hold them.
 
     The draws are of the same images in all files about these, and of whole groups of images where
-    the file holds groups. `classes` are all that the file was made with, in their order. With
-    `time_of_day` ("day" or "night") only images of that time count.
+    the file holds groups. `classes` are all that the file was made with, in their order.
     """
     if metric not in METRICS or not file.is_file():
         return None
-    stat = file.stat()
-    stamp = (stat.st_mtime_ns, stat.st_size)
-    return _resample(file, stamp, metric, method, classes, time_of_day)
-
-
-@lru_cache(1024)
-def _resample(
-    file: Path,
-    stamp: tuple[int, int],  # a file that was written again is read again
-    metric: str,
-    method: str,
-    classes: tuple[str, ...],
-    time_of_day: str,
-) -> Figures | None:
     try:
         with np.load(file) as arrays:
-            key = _key_of(method, arrays)
-            if time_of_day:
-                here = arrays[_time_key(arrays)] == time_of_day
-                arrays = {k: arrays[k][here] for k in (key, "truth", "groups") if k in arrays}
-            values, draws, truth = METRICS[metric](arrays, key, classes)
-            groups = arrays["groups"] if "groups" in arrays else np.arange(len(truth))
+            figures, truth = METRICS[metric](arrays, _key_of(method, arrays), classes)
+            groups = arrays.get("groups", np.arange(len(truth)))
     except (KeyError, ValueError):
         return None
-    there = [k for k, v in values.items() if k != "accuracy" and np.isfinite(v)]
+    there = [figures[k] for k in classes if k != "accuracy" and np.isfinite(figures[k][0])]
     if there:
-        values["mean"] = np.mean([values[k] for k in there])
-        draws["mean"] = np.mean([draws[k] for k in there], axis=0)
-    return Figures({k: float(v) for k, v in values.items()}, draws, truth, groups)
+        figures["mean"] = np.mean(there, axis=0)
+    return Resampled(
+        estimates={k: float(v[0]) if np.isfinite(v[0]) else None for k, v in figures.items()},
+        draws={k: v[1:] for k, v in figures.items()},
+        truth=truth,
+        seed=0,
+        groups=groups,
+    )
 
 
-def _key_of(method: str, arrays) -> str:
+def _key_of(method: str, arrays: Mapping) -> str:
     """The method's name in a file. A sweep may have added settings to the name in the rows, so the
     longest beginning of it is taken."""
     keys = {up_to_date(k.partition("/")[0]): k.partition("/")[0] for k in arrays}
@@ -149,127 +122,91 @@ def _key_of(method: str, arrays) -> str:
     return keys[max(own, key=len)] if own else method
 
 
-def _time_key(arrays) -> str:
-    return "light" if "light" in arrays else "time_of_day"  # `light` in older files
-
-
-def times_of_day(file: Path) -> list[str]:
-    """The times of day that a notebook's file of images holds, in order."""
-    with np.load(file) as arrays:
-        key = _time_key(arrays)
-        return sorted(set(arrays[key].tolist()) - {""}) if key in arrays else []
-
-
-def reproduces(found: Figures | None, row: Row) -> bool:
+def reproduces(found: Resampled | None, row: object) -> bool:
     """Whether a file gives the row's figure; files hold scores in half precision."""
-    return found is not None and abs(found.values.get(row.klass, np.nan) - row.value) <= 0.005
+    value = found and found.estimates.get(row.klass)
+    return value is not None and abs(value - row.value) <= 0.005
+
+
+def same_images(one: Resampled, other: Resampled) -> bool:
+    """Whether both are about the same images, so that their draws hold the same ones."""
+    return torch.equal(one.truth, other.truth) and np.array_equal(one.groups, other.groups)
 
 
 # --------------------------------------------------------------------------------- differences
 
-Scored = dict[str, dict[int | None, Figures]]
+Scored = dict[str, dict[int | None, Resampled]]
 """Figures by method and seed."""
 
 
-def _whole(rows: Sequence[Row], metric: str) -> list[Row]:
-    return [row for row in rows if row.metric == metric and not is_part(row.split)]
+def differences(
+    rows: Iterable[Row] | pd.DataFrame, folder: Path, reference: str, metric: str
+) -> pd.DataFrame:
+    """Each method minus `reference` (`COLUMNS`), for "mean", every class, and "day" and "night"
+    where all files hold times of day, over shared seeds.
 
-
-def differences(rows: Sequence[Row], folder: Path, reference: str, metric: str) -> pd.DataFrame:
-    """Each method minus `reference` (`COLUMNS`), for "mean" and every class, over shared seeds.
-
-    An untrained method stands beside every seed of the reference. Where all files of the probe hold
-    times of day, means by "day" and "night" follow. A method that shares no seed with the reference
-    is left out (`not_compared`). `folder` holds the files of images that the rows name.
+    An untrained method stands beside every seed of the reference; a method that shares no seed with
+    it is left out (`not_compared`). `folder` holds the files of images that the rows name.
 
     `UserError` for an unknown reference, for files that are missing, don't reproduce the rows or
     are about other images or groups of them, and for rows of several data sets or splits.
     """
-    of_metric = _whole(rows, metric)
-    chosen = [row for row in of_metric if row.value is not None]
+    of_metric = whole(frame(rows), metric)
+    chosen = of_metric.dropna(subset="value")
     check_one_place(chosen, metric, "compare methods on one of them")
-    methods = list(dict.fromkeys(row.method for row in chosen))
+    methods = chosen["method"].unique()
     if reference not in methods:
         raise unknown("method to compare with", reference, methods)
-    classes = tuple(dict.fromkeys(row.klass for row in of_metric if row.klass != "mean"))
-    scored: Scored = {method: {} for method in methods}
-    for row in chosen:
-        figures = resample(folder / (row.per_image or "none"), metric, row.method, classes)
-        if not reproduces(figures, row):
+    classes = [klass for klass in of_metric["klass"].unique() if klass != "mean"]
+    scored: dict[str, dict[int | None, Resampled]] = {method: {} for method in methods}
+    for row in chosen.itertuples():
+        own = scored[row.method]
+        if row.seed not in own:
+            file = folder / (row.per_image or "none")
+            own[row.seed] = resample(file, metric, row.method, classes)
+        if not reproduces(own[row.seed], row):
             raise UserError(
                 f"{folder.name} has no file of images that reproduces {metric} of {row.method}, "
                 f"{row.klass}: run it again."
             )
-        scored[row.method][row.seed] = figures
-    found = _subtract(scored, reference, ("mean", *classes))
-    files = {(row.method, row.seed): folder / row.per_image for row in chosen}
-    for time in _shared_times(set(files.values())) if metric == "probe_ap" else ():
-        part = {
-            method: {s: resample(files[method, s], metric, method, classes, time) for s in own}
-            for method, own in scored.items()
-        }
-        no_joint = {"klass": time, "joint_low": math.nan, "joint_high": math.nan}
-        found += [line | no_joint for line in _subtract(part, reference, ("mean",))]
-    found.sort(key=lambda line: methods.index(line["method"]))
-    about = {"metric": metric, "data": chosen[0].data, "split": chosen[0].split}
-    return pd.DataFrame([about | line for line in found], columns=COLUMNS)
-
-
-def _shared_times(files: set[Path]) -> list[str]:
-    found = [times_of_day(file) for file in files]
-    return found[0] if all(each == found[0] for each in found) else []
-
-
-def _subtract(scored: Scored, reference: str, classes: Sequence[str]) -> list[dict]:
-    """Each method minus the reference, as rows of `COLUMNS`."""
-    base = scored[reference]
+    base, found = scored.pop(reference), []
     first = next(iter(base.values()))
-    found, of_means = [], {}  # of_means: value and draws of each trained method's mean
+    about = {"metric": metric, "data": chosen["data"].iloc[0], "split": chosen["split"].iloc[0]}
+    about |= {"images": len(first.truth), "groups": len(np.unique(first.groups))}
     for method, own in scored.items():
-        if not all(each.paired(first) for each in own.values()):
+        if not all(same_images(each, first) for each in (*own.values(), *base.values())):
             raise UserError(
                 f"{method} and {reference} were not scored on the same images and groups of them: "
                 "run both again."
             )
-        if method == reference:
-            continue
-        trained, any_seed = is_trained(method), next(iter(own.values()))
-        seeds = [seed for seed in base if not trained or seed in own]
-        both = [(own.get(seed, any_seed), base[seed]) for seed in seeds]
-        for klass in classes if both else ():
-            if not np.isfinite(first.values.get(klass, np.nan)):
+        any_seed = None if is_trained(method) else next(iter(own.values()))
+        both = [(own.get(seed, any_seed), figures) for seed, figures in base.items()]
+        both = [pair for pair in both if pair[0]]
+        for klass in ("mean", *classes, "day", "night") if both else ():
+            if any(each.estimates.get(klass) is None for pair in both for each in pair):
                 continue  # these images lack it
             sides = [
-                ([each.values[klass] for each in side], [each.draws[klass] for each in side])
+                ([each.estimates[klass] for each in side], [each.draws[klass] for each in side])
                 for side in zip(*both, strict=True)
             ]
             value, (low, high), draws = crossed_bootstrap(*sides)
             line = {"method": method, "klass": klass, "value": value, "low": low, "high": high}
-            line |= {"seeds": len(both), "images": len(first.truth)}
-            line |= {"groups": len(np.unique(first.groups))}
-            found.append(line)
-            if klass == "mean" and trained:
-                of_means[method] = value, draws
-    # Methods of fewer seeds are drawn apart from the others, so these are rather too wide.
-    joint = at_once(*zip(*of_means.values(), strict=True)) if of_means else []
-    for method, (low, high) in zip(of_means, joint, strict=True):
-        line = next(x for x in found if (x["method"], x["klass"]) == (method, "mean"))
-        line |= {"joint_low": low, "joint_high": high}
-    return found
+            found.append(about | line | {"seeds": len(both), "draws": draws})
+    trained = [line for line in found if line["klass"] == "mean" and is_trained(line["method"])]
+    if trained:
+        # Methods of fewer seeds are drawn apart from the others, so these are rather too wide.
+        joint = at_once(*zip(*((line["value"], line["draws"]) for line in trained), strict=True))
+        for line, (low, high) in zip(trained, joint, strict=True):
+            line |= {"joint_low": low, "joint_high": high}
+    return pd.DataFrame(found, columns=COLUMNS)
 
 
-def not_compared(rows: Sequence[Row], reference: str, metric: str) -> list[str]:
+def not_compared(rows: Iterable[Row] | pd.DataFrame, reference: str, metric: str) -> list[str]:
     """Trained methods that have the metric, but for no seed that `reference` has it for."""
-    seeds: dict[str, set] = {}
-    for row in _whole(rows, metric):
-        if row.value is not None:
-            seeds.setdefault(row.method, set()).add(row.seed)
+    chosen = whole(frame(rows), metric).dropna(subset="value")
+    seeds = chosen.groupby("method", sort=False)["seed"].agg(set)
     theirs = seeds.get(reference, set())
-    return [
-        method
-        for method, own in seeds.items()
-        if method != reference and is_trained(method) and not own & theirs
-    ]
+    return [m for m, own in seeds.items() if m != reference and is_trained(m) and not own & theirs]
 
 
 @dataclass(frozen=True)
@@ -300,7 +237,7 @@ def read_comparison(folder: str | Path) -> Comparison | None:
     if not file.is_file():
         return None
     content = json.loads(file.read_text())
-    table = pd.DataFrame(content["table"], columns=COLUMNS).astype(
-        dict.fromkeys(["value", "low", "high", "joint_low", "joint_high"], float)
+    kinds = dict.fromkeys(["value", "low", "high", "joint_low", "joint_high"], float)
+    return Comparison(
+        **content | {"table": pd.DataFrame(content["table"], columns=COLUMNS).astype(kinds)}
     )
-    return Comparison(**content | {"table": table})

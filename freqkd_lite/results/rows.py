@@ -12,9 +12,10 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 from statistics import mean, stdev
+from typing import Annotated, Literal
 
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import AfterValidator, AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 from scipy.special import stdtrit
 
 from freqkd_lite.errors import UserError, invalid
@@ -22,11 +23,10 @@ from freqkd_lite.names import renamed, split_method, up_to_date
 from freqkd_lite.store import write_json, write_whole
 
 SCHEMA = "freqkd-results/1"
-FIELDS = {"arm": "method", "class": "klass"}
-UNTRAINED = ("none", "teacher")
-"""Methods without training: they stand beside the others and don't compete with them."""
+OVERALL = ("mean", "all")
+"""Classes that stand for all others."""
 ROUNDING = 1e-3
-"""By how much a figure of such a method may differ between processors."""
+"""By how much a figure of a method without training may differ between processors."""
 FIGURE = ["metric", "data", "split", "method", "klass"]
 """What identifies a figure; its rows differ in the seed."""
 
@@ -36,37 +36,36 @@ class Row(BaseModel):
 
     `interval` is its 95 % interval (a percentile bootstrap over images unless the manifest says
     otherwise), `n` the number of images or pairs, `per_image` a file beside the results with what
-    the interval was computed from.
+    the interval was computed from. Files say `class` for `klass`, older ones `arm` for `method`.
     """
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", populate_by_name=True)
 
     claim: str
-    method: str
+    method: Annotated[
+        str, AfterValidator(up_to_date), Field(validation_alias=AliasChoices("method", "arm"))
+    ]
     seed: int | None
     data: str
     split: str
     metric: str
-    klass: str = "all"
+    klass: str = Field("all", alias="class")
     value: float | None
     interval: tuple[float, float] | None = None
     n: int | None = None
     per_image: str | None = None
 
-    @model_validator(mode="before")
-    @classmethod
-    def _today(cls, given: dict) -> dict:
-        """Older files say `arm` for `method`, and have other names of losses and settings."""
-        new = {FIELDS.get(key, key): value for key, value in given.items()}
-        return new | {"method": up_to_date(new["method"])} if "method" in new else new
+
+class ResultsFile(BaseModel):
+    """The content of `results.json`."""
+
+    kind: Literal[SCHEMA] = Field(alias="schema")
+    rows: list[Row]
 
 
 def as_json(rows: Iterable[Row]) -> list[dict]:
     """Rows as they stand in a file."""
-    return [
-        {"class" if key == "klass" else key: v for key, v in row.model_dump(mode="json").items()}
-        for row in rows
-    ]
+    return [row.model_dump(mode="json", by_alias=True) for row in rows]
 
 
 def write_results(folder: str | Path, rows: Iterable[Row], manifest: dict) -> Path:
@@ -83,27 +82,25 @@ def write_results(folder: str | Path, rows: Iterable[Row], manifest: dict) -> Pa
 def read_results(folder: str | Path) -> list[Row]:
     """The rows of a folder; `UserError` for a missing, foreign or broken file."""
     path = Path(folder) / "results.json"
-    content = _read_json(path, "run the notebook that writes it first")
-    if content.get("schema") != SCHEMA:
-        raise UserError(f"{path} has schema {content.get('schema')!r}, expected {SCHEMA!r}.")
     try:
-        return [Row(**row) for row in content["rows"]]
+        return ResultsFile.model_validate_json(_content(path)).rows
     except ValidationError as error:
-        raise invalid(error, f"A row of {path}", "write it again") from error
+        raise invalid(error, str(path), "run what wrote it again") from error
 
 
 def read_manifest(folder: str | Path) -> dict:
     """The manifest of a folder, with today's keys and names of methods; `UserError` without one."""
-    return renamed(_read_json(Path(folder) / "manifest.json", "give a folder that holds one"))
-
-
-def _read_json(path: Path, remedy: str) -> dict:
-    if not path.is_file():
-        raise UserError(f"{path} is missing: {remedy}.")
+    path = Path(folder) / "manifest.json"
     try:
-        return json.loads(path.read_text())
+        return renamed(json.loads(_content(path)))
     except json.JSONDecodeError as error:
         raise UserError(f"{path} is not JSON ({error}): run what wrote it again.") from error
+
+
+def _content(path: Path) -> str:
+    if not path.is_file():
+        raise UserError(f"{path} is missing: give a folder that holds it, or run what writes it.")
+    return path.read_text()
 
 
 def results_folder(notebook: str) -> Path:
@@ -125,21 +122,10 @@ def pick(rows: Iterable[Row], **fields: object) -> list[Row]:
     return [row for row in rows if all(getattr(row, k) == v for k, v in fields.items())]
 
 
-def is_part(split: str) -> bool:
-    """Whether a row is about a part of a split, such as `val/day`, and not the whole one."""
-    return "/" in split
-
-
 def is_trained(method: str) -> bool:
-    """Whether a method trains a student, unlike "none" and "teacher"."""
-    return split_method(method)[0] not in UNTRAINED
-
-
-def check_one_place(rows: Iterable[Row], metric: str, remedy: str) -> None:
-    """`UserError`, ending in `remedy`, for rows of several data sets or splits."""
-    places = sorted({f"{row.data} {row.split}" for row in rows})
-    if len(places) > 1:
-        raise UserError(f"{metric} was measured on {', '.join(places)}: {remedy}.")
+    """Whether a method trains a student, unlike "none" and "teacher", which stand beside the others
+    and don't compete with them."""
+    return split_method(method)[0] not in ("none", "teacher")
 
 
 def over_seeds(values: Iterable[float]) -> tuple[float, tuple[float, float] | None]:
@@ -152,40 +138,52 @@ def over_seeds(values: Iterable[float]) -> tuple[float, tuple[float, float] | No
     return mean(values), (mean(values) - half, mean(values) + half)
 
 
-def frame(rows: Iterable[Row]) -> pd.DataFrame:
-    """Rows as a table with the fields of `Row` as columns; `low` and `high` are the interval."""
-    table = pd.DataFrame([row.model_dump() for row in rows], columns=list(Row.model_fields))
+# ------------------------------------------------------------------------------------- as tables
+
+
+def frame(rows: Iterable[Row] | pd.DataFrame) -> pd.DataFrame:
+    """Rows as a table with the fields of `Row` as columns; `low` and `high` are the interval. What
+    is such a table already is returned as it is."""
+    if isinstance(rows, pd.DataFrame):
+        return rows
+    table = pd.DataFrame(map(vars, rows), columns=list(Row.model_fields), dtype=object)
     ends = [interval or (math.nan, math.nan) for interval in table.pop("interval")]
     table["low"], table["high"] = [low for low, _ in ends], [high for _, high in ends]
-    table["value"] = table["value"].astype(float)
-    return table
+    return table.astype({"value": float})
 
 
-def means(rows: Iterable[Row]) -> pd.DataFrame:
+def means(rows: Iterable[Row] | pd.DataFrame) -> pd.DataFrame:
     """Each figure over its seeds, in the order of first occurrence.
 
     Columns: those of `FIGURE`, value, low, high, `over` ("seeds": a t interval; "images": that of
-    the row; "" without one) and seeds. A figure of a single seed, or one that no seed changes (an
-    untrained method, up to `ROUNDING`), has the interval of its first row.
+    the row; "" without one), seeds and n. A figure of a single seed, or one that no seed changes
+    (an untrained method, up to `ROUNDING`), has the interval of its first row.
     """
     found = []
     for key, group in frame(rows).groupby(FIGURE, sort=False):
-        there = group.dropna(subset="value")
-        values = there["value"].tolist()
-        value, interval = over_seeds(values) if values else (math.nan, None)
-        least = 0 if is_trained(key[FIGURE.index("method")]) else ROUNDING
+        there, first = group.dropna(subset="value"), group.iloc[0]
+        values = there["value"].tolist() or [math.nan]
+        value, interval = over_seeds(values)
+        least = 0 if is_trained(first["method"]) else ROUNDING
         over = "seeds"
-        if not values or max(values) - min(values) <= least:
-            interval, over = (group["low"].iloc[0], group["high"].iloc[0]), "images"
-        low, high = interval or (math.nan, math.nan)
-        over = "" if math.isnan(low) else over
+        if not max(values) - min(values) > least:
+            interval, over = (first["low"], first["high"]), "images"
+        if interval is None or math.isnan(interval[0]):
+            interval, over = (math.nan, math.nan), ""
         seeds = there["seed"].nunique(dropna=False)
-        found.append((*key, value, low, high, over, seeds, group["n"].iloc[0]))
+        found.append((*key, value, *interval, over, seeds, first["n"]))
     return pd.DataFrame(found, columns=[*FIGURE, "value", "low", "high", "over", "seeds", "n"])
 
 
 def whole(table: pd.DataFrame, metric: str) -> pd.DataFrame:
     """A metric's figures on whole splits; parts such as `val/day` where there is nothing else."""
     chosen = table[table["metric"] == metric]
-    parts = chosen["split"].map(is_part).astype(bool)
-    return chosen[~parts] if not parts.all() else chosen
+    parts = chosen["split"].str.contains("/").astype(bool)
+    return chosen if parts.all() else chosen[~parts]
+
+
+def check_one_place(table: pd.DataFrame, metric: str, remedy: str) -> None:
+    """`UserError`, ending in `remedy`, for figures of several data sets or splits."""
+    places = sorted(set(table["data"] + " " + table["split"]))
+    if len(places) > 1:
+        raise UserError(f"{metric} was measured on {', '.join(places)}: {remedy}.")

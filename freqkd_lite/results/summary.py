@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,23 +19,27 @@ from freqkd_lite.results.paired import (
     not_compared,
     read_comparison,
 )
-from freqkd_lite.results.rows import is_part, is_trained, read_manifest, read_results
+from freqkd_lite.results.rows import (
+    OVERALL,
+    frame,
+    is_trained,
+    read_manifest,
+    read_results,
+    whole,
+)
 from freqkd_lite.results.text import number, table, verdict
-
-OVERALL = ("mean", "all")  # classes that stand for all others
-COMPARABLE = {"lr", "projector"}  # settings in which compared methods may differ
 
 
 def headline(found: pd.DataFrame, wanted: str | None = None) -> str:
     """The metric of the figure: the one asked for, else the first with a mean over classes, else
     the first. `UserError` for a metric that is not there."""
-    metrics = list(dict.fromkeys(found["metric"]))
-    if wanted is not None and wanted not in metrics:
+    metrics = found["metric"].unique().tolist()
+    if wanted is None:
+        overall = [found.loc[found["klass"] == klass, "metric"] for klass in OVERALL]
+        return [*overall[0], *overall[1], *metrics][0]
+    if wanted not in metrics:
         raise unknown("metric in these results", wanted, metrics)
-    for klass in OVERALL:
-        there = found.loc[found["klass"] == klass, "metric"]
-        wanted = wanted or next(iter(there), None)
-    return wanted or metrics[0]
+    return wanted
 
 
 def labels(found: pd.DataFrame) -> pd.Series:
@@ -94,28 +99,24 @@ def compare_folder(folder: Path) -> Comparison | None:
     methods minus the first. None where there is nothing to compare. `UserError` where a `reference`
     that the manifest names can't be compared with.
     """
-    rows, made = read_results(folder), read_manifest(folder)
+    rows, made = frame(read_results(folder)), read_manifest(folder)
     if made.get("curve"):
         along = differences_along(rows, folder, made["metric"], made["curve"])
         return Comparison(*along) if along else None
     asked = made.get("reference")
     reference, tables, missed = asked or "none", [], []
     for metric in METRICS:
-        chosen = [row for row in rows if row.metric == metric and not is_part(row.split)]
-        there = [row for row in chosen if row.value is not None]
-        if asked and metric != made.get("metric") or reference not in {r.method for r in there}:
+        there = whole(rows, metric).dropna(subset="value")
+        if asked and metric != made.get("metric") or reference not in set(there["method"]):
             continue
-        if asked or all(row.per_image for row in there):
+        if asked or there["per_image"].notna().all():
             tables.append(differences(rows, folder, reference, metric))
             missed += not_compared(rows, reference, metric)
-    tables = [each for each in tables if len(each)]
     found = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=COLUMNS)
     if found.empty and not missed:
         return None
-    missed = list(dict.fromkeys(missed))
-    return Comparison(
-        reference, found, made.get("preregistered"), made.get("post_hoc") or [], missed
-    )
+    more = made.get("preregistered"), made.get("post_hoc") or [], list(dict.fromkeys(missed))
+    return Comparison(reference, found, *more)
 
 
 def differences_table(comparison: Comparison, metric: str, form: str = "markdown") -> str:
@@ -179,27 +180,6 @@ def best_table(curve: Curve, losses: Sequence[str] | None = None, form: str = "t
 
 # ------------------------------------------------------------------------ how they were made
 
-
-def _entries(manifest: dict, key: str) -> list:
-    """An entry of a manifest, or those of its notebooks, each once; `?` where one is unknown."""
-    books = [book.get(key) for book in manifest.get("notebooks", {}).values()]
-    given = [v for each in books for v in (each if isinstance(each, list) else [each])]
-    if not any(v is not None for v in given):
-        given = [manifest.get(key)]
-    pairs = [list(v.items()) if isinstance(v, dict) and key != "versions" else [v] for v in given]
-    flat = ["?" if v is None else v for each in pairs for v in each]
-    return [v for i, v in enumerate(flat) if v not in flat[:i]]
-
-
-def _words(entry: object) -> str:
-    """An entry in words; checksums by their first 16 digits."""
-    if isinstance(entry, tuple):
-        return f"{entry[0]} `{str(entry[1])[:16]}`"
-    if isinstance(entry, dict):
-        return ", ".join(f"{key} {value}" for key, value in sorted(entry.items()))
-    return f"`{entry[:16]}`" if isinstance(entry, str) and len(entry) >= 16 else str(entry)
-
-
 MADE = {
     "command": "command",
     "failed": "failed runs",
@@ -217,17 +197,24 @@ MADE = {
 }
 
 
+def _words(entry: object) -> list[str]:
+    """An entry in words, `?` where it is unknown; checksums by their first 16 digits."""
+    if isinstance(entry, dict):
+        return [", ".join(f"{key} {' '.join(_words(entry[key]))}" for key in sorted(entry))]
+    if isinstance(entry, list):
+        return [word for each in entry for word in _words(each)]
+    text = "?" if entry is None else str(entry)
+    return [f"`{text[:16]}`" if re.fullmatch("[0-9a-f]{16,}", text) else text]
+
+
 def made_table(manifest: dict) -> str:
-    """How the numbers were made, as Markdown."""
+    """How the numbers were made, as Markdown: entries of the manifest, or those of its notebooks,
+    each once."""
     rows = []
     for key, label in MADE.items():
-        if key == "command":
-            entries = [f"`{manifest[key]}`"] if manifest.get(key) else []
-        elif key in ("failed", "unfinished", "made"):
-            given = manifest.get(key) or []
-            entries = given if isinstance(given, list) else [given]
-        else:
-            entries = [_words(entry) for entry in _entries(manifest, key)]
-        if entries and entries != ["?"]:
-            rows.append((label, "; ".join(dict.fromkeys(entries))))
+        books = [book.get(key) for book in manifest.get("notebooks", {}).values()]
+        words = list(dict.fromkeys(_words(books if any(books) else manifest.get(key))))
+        if words not in ([], ["?"]):
+            text = "; ".join(words)
+            rows.append((label, f"`{text}`" if key == "command" else text))
     return table(("what", "how"), rows, "markdown")

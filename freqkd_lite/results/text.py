@@ -23,14 +23,12 @@ def number(
     """
     if value is None or math.isnan(value):
         return "none"
-    interval = None if interval is None or math.isnan(interval[0]) else interval
-    largest = max(abs(each) for each in (value, *(interval or ())))
+    ends = () if interval is None or math.isnan(interval[0]) else interval
+    largest = max(map(abs, (value, *ends)))
     fixed = largest == 0 or 10**-digits <= largest < 1e5
     spec = f"{'+' if signed else ''}z.{digits if fixed else 1}{'f' if fixed else 'e'}"
-    if interval is None:
-        return format(value, spec)
-    low, high = interval
-    return f"{value:{spec}} [{low:{spec}}, {high:{spec}}]"
+    text = format(value, spec)
+    return f"{text} [{ends[0]:{spec}}, {ends[1]:{spec}}]" if ends else text
 
 
 def verdict(low: float, high: float) -> str:
@@ -62,49 +60,40 @@ def table(head: Sequence[object], rows: Iterable[Sequence[object]], form: str = 
     """A table as text: "terminal" (aligned columns), "markdown" or "html".
 
     Cells are shown by `str`, None as an empty cell. Columns of numbers are aligned to the right.
-    `ValueError` for another form, or for a row that is not as long as the head.
+    `ValueError` for a row that is not as long as the head.
     """
     cells = [["" if cell is None else str(cell) for cell in row] for row in (head, *rows)]
     if any(len(row) != len(head) for row in cells):
         raise ValueError(f"A row is not as long as the head {list(head)}.")
-    if form not in _WRITERS:
-        raise ValueError(f"form={form!r} is none of {', '.join(_WRITERS)}.")
-    return _WRITERS[form](cells)
+    right = [
+        len(cells) > 1 and all(re.fullmatch(r"([-+]?\d.*|none|)", cell) for cell in column[1:])
+        for column in zip(*cells, strict=True)
+    ]
+    return {"terminal": _terminal, "markdown": _markdown, "html": _html}[form](cells, right)
 
 
-def _of_numbers(cells: list[list[str]]) -> list[bool]:
-    """Which columns hold numbers alone (and gaps)."""
-    columns = zip(*cells[1:], strict=True)
-    found = [all(re.fullmatch(r"([-+]?\d.*|none|)", cell) for cell in column) for column in columns]
-    return found or [False] * len(cells[0])
-
-
-def _terminal(cells: list[list[str]]) -> str:
+def _terminal(cells: list[list[str]], right: list[bool]) -> str:
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    places = [">" if right else "<" for right in _of_numbers(cells)]
-    lines = []
+    places = [
+        f"{'>' if of_numbers else '<'}{width}"
+        for of_numbers, width in zip(right, widths, strict=True)
+    ]
+    return "\n".join("  ".join(map(format, row, places)).rstrip() for row in cells)
+
+
+def _markdown(cells: list[list[str]], right: list[bool]) -> str:
+    head, *rows = [[" ".join(cell.replace("|", "\\|").split()) for cell in row] for row in cells]
+    marks = ["--:" if of_numbers else "---" for of_numbers in right]
+    return "\n".join(f"| {' | '.join(row)} |" for row in (head, marks, *rows))
+
+
+def _html(cells: list[list[str]], right: list[bool]) -> str:
+    lines, tag = [], "th"
     for row in cells:
-        columns = zip(row, places, widths, strict=True)
-        lines.append("  ".join(f"{cell:{place}{width}}" for cell, place, width in columns).rstrip())
-    return "\n".join(lines)
-
-
-def _markdown(cells: list[list[str]]) -> str:
-    marks = ["--:" if right else "---" for right in _of_numbers(cells)]
-    plain = [[" ".join(cell.replace("|", "\\|").split()) for cell in row] for row in cells]
-    return "\n".join(f"| {' | '.join(row)} |" for row in (plain[0], marks, *plain[1:]))
-
-
-def _html(cells: list[list[str]]) -> str:
-    classes = [' class="number"' if right else "" for right in _of_numbers(cells)]
-    lines = ["<table>"]
-    for i, row in enumerate(cells):
-        tag = "td" if i else "th"
-        columns = zip(row, classes, strict=True)
-        lines.append(
-            f"<tr>{''.join(f'<{tag}{kind}>{escape(cell)}</{tag}>' for cell, kind in columns)}</tr>"
-        )
-    return "\n".join([*lines, "</table>"])
-
-
-_WRITERS = {"terminal": _terminal, "markdown": _markdown, "html": _html}
+        line = ""
+        for cell, of_numbers in zip(row, right, strict=True):
+            kind = ' class="number"' if of_numbers else ""
+            line += f"<{tag}{kind}>{escape(cell)}</{tag}>"
+        lines.append(f"<tr>{line}</tr>")
+        tag = "td"
+    return "\n".join(["<table>", *lines, "</table>"])

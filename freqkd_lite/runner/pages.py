@@ -116,7 +116,7 @@ def write_index(root: Path, folder: Path) -> Path:
     """The list of all notebooks, with links to the pages that exist."""
     listed = [book | {"ready": (folder / f"{book['stem']}.html").exists()} for book in books(root)]
     page = folder / "index.html"
-    page.write_text(render("contents.html.j2", books=listed, style=style()))
+    page.write_text(render("contents.html.j2", books=listed))
     return page
 
 

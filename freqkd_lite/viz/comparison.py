@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 
 from freqkd_lite.names import NAMES, method_name
 from freqkd_lite.results.paired import MARGIN, Comparison
-from freqkd_lite.results.rows import whole
-from freqkd_lite.results.summary import OVERALL, figure_text, labels
+from freqkd_lite.results.rows import OVERALL, whole
+from freqkd_lite.results.summary import figure_text, labels
 from freqkd_lite.results.text import number
 from freqkd_lite.viz.style import COLOURS, colour, name_rows, style
 
