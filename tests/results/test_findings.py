@@ -1,60 +1,56 @@
 """Findings follow from the numbers: change a number, and the condition or the verdict changes."""
 
+import re
+
 import pandas as pd
 import pytest
 import yaml
 
 from freqkd_lite.errors import UserError
-from freqkd_lite.results.findings import fill, findings_list, holds, read_claims, read_findings
+from freqkd_lite.results.findings import (
+    Number,
+    as_number,
+    fill,
+    findings_list,
+    holds,
+    read_claims,
+    read_findings,
+)
 from freqkd_lite.results.paired import COLUMNS, Comparison
 from freqkd_lite.results.rows import Row, write_results
 
-NUMBERS = {"gain": {"value": 0.1, "low": 0.02, "high": 0.2, "seeds": 3.0}, "cost": {"value": 0.0}}
+GAIN = {"value": 0.1294, "low": 0.0541, "high": 0.187, "seeds": 3}
+NUMBERS = {"gain": as_number(GAIN, 2, True), "cost": Number(0.0, "0")}
 
 
 @pytest.mark.parametrize(
     ("condition", "true"),
     [
         ("gain.low > 0", True),
-        ("gain > 0.1", False),
+        ("gain > 0.1294", False),
         ("gain.low > 0 and gain.high < 0.1", False),
         ("gain.high < 0.1 or cost == 0", True),
         ("not cost != 0", True),
         ("-0.1 < gain.low < gain.high", True),
-        ("gain <= 0.1000000001", True),  # rounded to 6 decimals
+        ("gain.value <= 0.12940000001 and gain >= 0.12939999", True),  # rounded to 6 decimals
     ],
 )
 def test_a_condition_compares_numbers(condition, true):
     assert holds(condition, NUMBERS) is true
 
 
-@pytest.mark.parametrize(
-    "condition",
-    [
-        "__import__('os').getcwd() > 0",
-        "gain.__class__ == 0",
-        "gain.low",
-        "lost.low > 0",
-        "gain.low + 1 > 0",
-        "'a' == 'a'",
-        "gain.low >",
-        "[gain.low for x in y] > 0",
-    ],
-)
-def test_a_condition_is_nothing_else(condition):
-    if condition == "gain.low":
-        assert holds(condition, NUMBERS)  # a number alone counts as in Python
-        return
-    with pytest.raises(UserError, match="condition"):
+@pytest.mark.parametrize("condition", ["lost > 0", "gain.lost > 0", "gain.low >", "open('x') > 0"])
+def test_a_condition_that_cannot_be_evaluated_is_named(condition):
+    with pytest.raises(UserError, match=re.escape(repr(condition))):
         holds(condition, NUMBERS)
 
 
 def test_numbers_are_written_into_a_text():
-    row = {"value": 0.1294, "low": 0.0541, "high": 0.187, "seeds": 3, "digits": 2, "signed": True}
-    text = "Gains {gain} over {gain.seeds} seeds, at least {gain.low}."
-    assert fill(text, {"gain": row}) == "Gains +0.13 [+0.05, +0.19] over 3 seeds, at least +0.05."
-    with pytest.raises(UserError, match="{lost}"):
-        fill("{lost}", {"gain": row})
+    text = "Gains {gain}\nover {gain.seeds} seeds, at least {gain.low}."
+    assert fill(text, NUMBERS) == "Gains +0.13 [+0.05, +0.19] over 3 seeds, at least +0.05."
+    for unknown in ("{lost}", "{gain.lost}"):
+        with pytest.raises(UserError, match="lost"):
+            fill(unknown, NUMBERS)
 
 
 def row(method, value, seed=0, interval=None, **about):

@@ -100,7 +100,7 @@ def test_seed_differences_are_paired_by_seed():
         for method, of in values.items()
         for seed, value in enumerate(of)
     ]
-    mse, gram = seed_differences(rows, "none").itertuples()
+    mse, gram = seed_differences(rows, "x", "none").itertuples()
     half = 12.706205 * 0.1  # differences -.1 and +.1: s / sqrt 2 = .1
     assert (mse.value, mse.low, mse.high) == pytest.approx((0, -half, half), abs=1e-5)
     assert gram.value == pytest.approx(-0.1) and not gram.low > -0.1

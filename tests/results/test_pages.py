@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from freqkd_lite.errors import UserError
-from freqkd_lite.results.pages import ReportPage, problems, style, write_style
+from freqkd_lite.results.pages import ReportPage, problems, render
 
 
 class Reader(HTMLParser):
@@ -47,8 +47,12 @@ def page():
     return made
 
 
+def html_of(made):
+    return render("report.html.j2", page=made)
+
+
 def test_what_was_put_in_is_read_out_escaped_and_in_order():
-    html = page().html()
+    html = html_of(page())
     read = Reader(html)
     assert not read.stack
     assert read.text["title"] == read.text["h1"] == ["Do <they> agree?"]
@@ -68,10 +72,10 @@ def test_a_long_list_is_folded_and_whole():
     made = ReportPage("t", "a")
     made.bullets([f"n{k}" for k in range(20)])
     made.bullets([f"m{k}" for k in range(21)])
-    read = Reader(made.html())
+    read = Reader(html_of(made))
     assert read.text["summary"] == ["all 21"] and read.text["li"][-1] == "m20"
     assert len(read.text["li"]) == 41 and not read.stack
-    assert made.html().index("n19") < made.html().index("<details>") < made.html().index("m0")
+    assert html_of(made).index("n19") < html_of(made).index("<details>") < html_of(made).index("m0")
 
 
 def test_pictures_are_inside_twice_as_fine_as_they_are_shown():
@@ -79,7 +83,7 @@ def test_pictures_are_inside_twice_as_fine_as_they_are_shown():
     made.figure(plt.figure(figsize=(2, 1)), 'A "flat"\n   line.')
     drawn = Image.new("RGB", (30, 20), "red")
     made.figure(drawn, "A red field.", caption="Red")
-    first, second = Reader(made.html()).pictures
+    first, second = Reader(html_of(made)).pictures
     assert (first["width"], first["alt"]) == ("192", 'A "flat" line.')
     assert (second["width"], second["alt"]) == ("30", "A red field.")
     inside = [
@@ -92,7 +96,7 @@ def test_pictures_are_inside_twice_as_fine_as_they_are_shown():
 
 def test_write_refuses_what_a_reader_could_not_use(tmp_path):
     made = page()
-    assert made.write(tmp_path / "new" / "page.html").read_text() == made.html()
+    assert made.write(tmp_path / "new" / "page.html").read_text() == html_of(made)
     assert [f.name for f in (tmp_path / "new").iterdir()] == ["page.html"]
     with pytest.raises(UserError, match=str(tmp_path)):
         made.write(tmp_path)
@@ -102,13 +106,6 @@ def test_write_refuses_what_a_reader_could_not_use(tmp_path):
     with pytest.raises(UserError, match="page.html"):
         made.write(tmp_path / "page.html")
     assert not (tmp_path / "page.html").exists()
-
-
-def test_pages_of_one_place_can_share_their_style(tmp_path):
-    made = page().write(tmp_path / "study" / "index.html", shared_style="../page.css").read_text()
-    assert write_style(tmp_path).read_text() == style()
-    assert '<link rel="stylesheet" href="../page.css">' in made and "<style>" not in made
-    assert problems(made) == []
 
 
 @pytest.mark.parametrize(

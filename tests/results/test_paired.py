@@ -16,7 +16,6 @@ from freqkd_lite.results.paired import (
     not_compared,
     read_comparison,
     resample,
-    times_of_day,
 )
 from freqkd_lite.results.rows import Row
 
@@ -171,7 +170,7 @@ def test_files_of_detectors_and_segmenters_give_their_own_draws_again(tmp_path):
     for metric, file, result in (("miou", "07.npz", pixels), ("map50", "06.npz", boxes)):
         again = resample(tmp_path / file, metric, "mse", CLASSES)
         np.testing.assert_allclose(again.draws["mean"], result.draws["mean"])
-        assert again.values["mean"] == pytest.approx(result.estimates["mean"], abs=1e-6)
+        assert again.estimates["mean"] == pytest.approx(result.estimates["mean"], abs=1e-6)
         assert again.groups.tolist() == groups and np.nanstd(again.draws["mean"]) > 0.01
 
 
@@ -194,45 +193,34 @@ def test_a_class_that_the_images_lack_has_no_difference_and_the_others_do(tmp_pa
         assert d.value == pytest.approx(by_method["gram", klass] - by_method["mse", klass])
 
 
-def test_a_file_that_is_written_again_is_read_again(tmp_path):
-    file, asked = tmp_path / "images.npz", ("probe_ap", "mse", CLASSES)
-    assert resample(file, *asked) is None
-    for seed in (1, 2):
-        np.savez(file, mse=scores_of(seed, 1), truth=TRUTH)
-        assert resample(file, *asked).values["mean"] == pytest.approx(mean_ap(scores_of(seed, 1)))
-
-
 def test_of_two_beginnings_of_a_name_the_longer_one_is_the_method_s_own(tmp_path):
     scores = {"mse": scores_of(1, 0), "mse (lr=0.1)": scores_of(2, 2)}
     np.savez(tmp_path / "images.npz", **scores, truth=TRUTH)
     found = resample(tmp_path / "images.npz", "probe_ap", MSE, CLASSES)
-    assert found.values["mean"] == pytest.approx(mean_ap(scores["mse (lr=0.1)"]))
+    assert found.estimates["mean"] == pytest.approx(mean_ap(scores["mse (lr=0.1)"]))
 
 
 @pytest.mark.parametrize("key", ["light", "time_of_day"])  # `light` in older files
 def test_day_and_night_are_compared_on_their_own_images(tmp_path, key):
-    """As if the others were not there: files of those images alone give the same."""
     time = np.array(["day"] * 5 + ["night"] * 6 + [""])
-    rows = folder(tmp_path, **{key: time})
-    found = compared(rows, tmp_path)
-    assert times_of_day(tmp_path / rows[0].per_image) == ["day", "night"]
-    apart = tmp_path / "day"
-    apart.mkdir()
+    found = compared(folder(tmp_path, groups=np.zeros(12, int), **{key: time}), tmp_path)
+    for name in ("day", "night"):
+        here = time == name
 
-    def of_day(row):
-        with np.load(tmp_path / row.per_image) as arrays:
-            some = {k: v[time == "day"] for k, v in arrays.items() if k != key}
-        np.savez(apart / row.per_image, **some)
-        scores = next(v for k, v in some.items() if k != "truth")
-        own = [precision(scores[..., k], k == some["truth"]) for k in range(2)]
-        values = dict(zip(CLASSES, own, strict=True)) | {"mean": np.mean(own)}
-        return row.model_copy(update={"value": values[row.klass]})
+        def figure(seed, skill, here=here):
+            scores = scores_of(seed, skill)[here]
+            return np.mean([precision(scores[..., k], k == TRUTH[here]) for k in range(2)])
 
-    alone = compared([of_day(row) for row in rows if row.split == "test"], apart)
-    for method in ("none", "freqkd_code"):
-        day, same = found[method, "day"], alone[method, "mean"]
-        assert (day.value, day.low, day.high, day.images) == (same.value, same.low, same.high, 5)
-        assert math.isnan(day.joint_low) and found[method, "night"].images == 6
+        apart = [figure(seed + 10, 1) - figure(seed + 10, 2) for seed in (0, 1)]
+        d = found["freqkd_code", name]
+        assert d.value == pytest.approx(np.mean(apart)) and math.isnan(d.joint_low)
+        assert (d.low, d.high) == pytest.approx(tuple(sorted(apart)))  # of one group: over seeds
+    alone = tmp_path / "without"
+    alone.mkdir()
+    rows = folder(alone, **{key: time})
+    with np.load(alone / rows[0].per_image) as arrays:
+        np.savez(alone / rows[0].per_image, **{k: v for k, v in arrays.items() if k != key})
+    assert ("none", "day") not in compared(rows, alone)
 
 
 def test_joint_intervals_are_of_trained_methods_and_their_own_draws(tmp_path):
@@ -243,7 +231,7 @@ def test_joint_intervals_are_of_trained_methods_and_their_own_draws(tmp_path):
     for method, stem in files.items():
         asked = ("probe_ap", method, CLASSES)
         of = [resample(tmp_path / f"{stem}-{seed}.npz", *asked) for seed in (0, 1)]
-        sides[method] = [f.values["mean"] for f in of], [f.draws["mean"] for f in of]
+        sides[method] = [f.estimates["mean"] for f in of], [f.draws["mean"] for f in of]
     own = [crossed_bootstrap(sides[method], sides[MSE]) for method in ("freqkd_code", "pkd")]
     wanted = at_once([value for value, *_ in own], [draws for *_, draws in own])
     for method, interval in zip(("freqkd_code", "pkd"), wanted, strict=True):

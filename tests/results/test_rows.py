@@ -52,9 +52,9 @@ def test_older_files_are_read_with_todays_names(tmp_path):
     ("text", "token"),
     [
         (None, "missing"),
-        ("{", "not JSON"),
-        ('{"schema": "other"}', "other"),
-        ('{"schema": "freqkd-results/1", "rows": [{"method": "x"}]}', "missing"),
+        ("{", "json"),
+        ('{"schema": "other", "rows": []}', "schema='other'"),
+        ('{"schema": "freqkd-results/1", "rows": [{"method": "x"}]}', "rows.0.claim"),
     ],
 )
 def test_a_file_that_is_no_results_file_is_named(tmp_path, text, token):

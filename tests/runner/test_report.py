@@ -1,5 +1,6 @@
 """Pages and README follow from results files, and change with them."""
 
+import re
 import shutil
 from pathlib import Path
 
@@ -8,9 +9,10 @@ import yaml
 
 from freqkd_lite.errors import UserError
 from freqkd_lite.results.findings import claims_table, findings_list, read_claims, read_findings
+from freqkd_lite.results.pages import ReportPage, problems
 from freqkd_lite.results.rows import Row, write_results
 from freqkd_lite.results.text import block_marks
-from freqkd_lite.runner.report import write_page, write_pages, write_readme
+from freqkd_lite.runner.report import share_style, write_page, write_pages, write_readme
 
 ROOT = Path(__file__).parents[2]
 MADE = {"command": "freqkd sweep x", "versions": {"torch": "2.9"}, "weights": "abc"}
@@ -49,6 +51,20 @@ def test_what_a_person_wrote_around_the_generated_part_stays(tmp_path):
     page.write_text("my own words")
     with pytest.raises(UserError, match="README.md"):
         write_page(tmp_path)
+
+
+def test_pages_of_folders_share_a_style_sheet_that_lies_beside_them(tmp_path):
+    page = ReportPage("Do they agree?", "Yes.")
+    alone = page.write(tmp_path / "mine" / "index.html").read_text()
+    for _ in range(2):  # the second time nothing is left to do
+        share_style(tmp_path)
+        shared = (tmp_path / "mine" / "index.html").read_text()
+        (link,) = re.findall('<link rel="stylesheet" href="(.*?)">', shared)
+        style = (tmp_path / "mine" / link).read_text()
+        assert shared.replace(f'<link rel="stylesheet" href="{link}">', "") == alone.replace(
+            f"<style>\n{style}\n</style>", ""
+        )
+    assert problems(shared) == []
 
 
 def test_readme_has_the_first_findings_and_the_claims(tmp_path):
