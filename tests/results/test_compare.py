@@ -86,18 +86,6 @@ def test_what_differs_is_listed_by_kind_with_both_values(tmp_path):
     assert "seed" not in text and "python" not in text
 
 
-def test_what_the_runs_of_a_sweep_were_made_on_is_environment(tmp_path):
-    books = [
-        {"05": {"threads": threads, "versions": {"torch": torch}, "parameters": {"lr": 1}}}
-        for threads, torch in ((2, "2.9"), ([2, 1], "2.10"))
-    ]
-    one, other = (
-        folder(tmp_path / name, [row("none", 0.5)], notebooks=book)
-        for name, book in zip("ab", books, strict=True)
-    )
-    assert kinds(compare(one, other)) == {"environment"}
-
-
 def test_intervals_side_by_side_are_apart_or_overlap(tmp_path):
     both = [
         ("none", (0.5, 0.4, 0.6), (0.55, 0.45, 0.65)),
@@ -165,32 +153,6 @@ def test_differences_are_paired_over_images_where_both_have_the_files(tmp_path):
     # other truth: these are not the same images
     probe_file(runs[1] / "images.npz", list(b), truth[..., ::-1])
     assert "paired" not in compare(*runs).replace(str(tmp_path), "")
-
-
-def test_pixels_and_boxes_are_paired_too(tmp_path):
-    better = np.tile([[8, 2], [1, 9]], (6, 1, 1)).astype("int32")
-    worse = np.tile([[5, 5], [1, 9]], (6, 1, 1)).astype("int32")
-    # IoU of road and sky: 8/11 and 9/12, 5/11 and 9/15; every image is alike, so no draw differs
-    iou = {"a": (5 / 11, 9 / 15), "b": (8 / 11, 9 / 12)}
-    for name, counts in (("a", worse), ("b", better)):
-        road, sky = iou[name]
-        values = {"mean": (road + sky) / 2, "road": road, "sky": sky}
-        rows = [
-            row("mse", v, metric="miou", klass=k, per_image="pixels.npz") for k, v in values.items()
-        ]
-        # one box an image: a finds the first three of six, b all
-        found = 3 if name == "a" else 6
-        ap = (51 if name == "a" else 101) / 101  # recalls 0 to 0.5 of 101 are reached
-        rows += [row("mse", ap, klass=k, per_image="boxes.npz") for k in ("mean", "car")]
-        folder(tmp_path / name, rows)
-        np.savez(tmp_path / name / "pixels.npz", mse=counts)
-        parts = {"image": np.arange(found), "hit": np.ones(found, bool), "truths": np.ones(6, int)}
-        np.savez(tmp_path / name / "boxes.npz", **{f"mse/car_{k}": v for k, v in parts.items()})
-    text = compare(tmp_path / "a", tmp_path / "b")
-    gain = 8 / 11 - 5 / 11
-    assert f"{gain:+.3f} [{gain:+.3f}, {gain:+.3f}] paired" in text
-    assert cells(text, "map50 mse car")[:2] == ["0.505", "1.000"]
-    assert text.count("paired") == text.count("higher") == 5
 
 
 def test_distillations_say_whether_their_students_are_the_same(tmp_path):
