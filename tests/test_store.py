@@ -1,25 +1,9 @@
-"""Run folders appear whole or not at all; result files come back as they were written."""
-
-import json
+"""Run folders appear whole or not at all."""
 
 import pytest
 
 from freqkd_lite.errors import UserError
-from freqkd_lite.results.rows import Row, over_seeds, pick, read_results, write_results
 from freqkd_lite.store import RECIPE, manifest, run_key, whole_folder
-
-ROW = Row(
-    claim="walk",
-    method="mse",
-    seed=1,
-    data="scenes",
-    split="test",
-    metric="ap",
-    klass="car",
-    value=0.5,
-    interval=(0.4, 0.6),
-    n=40,
-)
 
 
 def test_a_failed_run_leaves_nothing(tmp_path):
@@ -57,38 +41,3 @@ def test_the_manifest_names_versions_and_what_it_is_given():
     entry = manifest(command="x")
     assert entry["versions"]["torch"] == version("torch") and entry["command"] == "x"
     assert entry["recipe"] == RECIPE and entry["precision"] == "fp32"
-
-
-def test_rows_survive_a_round_trip(tmp_path):
-    write_results(tmp_path, [ROW], {"m": 1})
-    raw = json.loads((tmp_path / "results.json").read_text())
-    assert raw["schema"] == "freqkd-results/1" and raw["rows"][0]["class"] == "car"
-    assert read_results(tmp_path) == [ROW]
-    assert pick(read_results(tmp_path), klass="car", method="mse") == [ROW]
-    assert pick([ROW], klass="person") == []
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("{", "is not JSON"),
-        ('{"schema": "other/1", "rows": []}', "has schema 'other/1'"),
-        ('{"schema": "freqkd-results/1", "rows": [{"arm": "x"}]}', "is missing"),
-    ],
-)
-def test_a_broken_results_file_is_told(tmp_path, text, message):
-    (tmp_path / "results.json").write_text(text)
-    with pytest.raises(UserError, match=message):
-        read_results(tmp_path)
-
-
-def test_missing_results_say_what_to_do(tmp_path):
-    with pytest.raises(UserError, match="run the notebook"):
-        read_results(tmp_path)
-
-
-def test_the_interval_over_seeds_is_students():
-    # by hand: mean 2, s = 1, n = 3, t(.975, 2) = 4.302653, half = 4.302653 / sqrt(3) = 2.484138
-    mean, (low, high) = over_seeds([1.0, 2.0, 3.0])
-    assert (mean, low, high) == pytest.approx((2, 2 - 2.484138, 2 + 2.484138), abs=1e-5)
-    assert over_seeds([4.0]) == over_seeds([4.0, 4.0, 4.0]) == (4.0, None)

@@ -9,6 +9,7 @@ from freqkd_lite.errors import UserError
 from freqkd_lite.results.rows import (
     Row,
     means,
+    pick,
     read_manifest,
     read_results,
     whole,
@@ -25,6 +26,9 @@ def test_rows_are_read_back_as_they_were_written(tmp_path):
     rows = [row(0.1, interval=(0.0, 0.2), n=3, per_image="x.npz"), row(None, None, klass="car")]
     write_results(tmp_path, rows, {"made": "today"})
     assert read_results(tmp_path) == rows and read_manifest(tmp_path) == {"made": "today"}
+    raw = json.loads((tmp_path / "results.json").read_text())
+    assert raw["schema"] == "freqkd-results/1" and raw["rows"][1]["class"] == "car"
+    assert pick(rows, klass="mean", seed=0) == rows[:1] and pick(rows, klass="tram") == []
 
 
 def test_older_files_are_read_with_todays_names(tmp_path):
