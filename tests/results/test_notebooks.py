@@ -9,6 +9,7 @@ from freqkd_lite.evaluate.probe import LogisticProbe, measure
 from freqkd_lite.evaluate.stats import Resampled, paired_bootstrap
 from freqkd_lite.results.notebooks import (
     Score,
+    Seeds,
     as_scores,
     by_time_of_day,
     find_seeds,
@@ -63,6 +64,12 @@ def test_committed_seeds_are_those_with_the_same_parameters(tmp_path):
     none = seeds.scores("probe_ap")["none"]["mean"]
     assert none.value == pytest.approx(0.31)
     assert none.interval == pytest.approx((0.28516, 0.33484), abs=1e-5)
+
+
+def test_what_no_seed_changes_has_no_interval_over_seeds():
+    about = dict(claim="walk", data="scenes", split="val", metric="x", klass="mean")
+    rows = [Row(method="none", seed=s, value=0.5, interval=(0.4, 0.6), **about) for s in (0, 1)]
+    assert Seeds("", rows=rows).scores("x") == {"none": {"mean": Score(0.5, None)}}
 
 
 @pytest.mark.parametrize("changed", [{"steps": 41}, {"weights": "another"}, {"new": 1}])
