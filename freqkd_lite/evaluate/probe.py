@@ -143,17 +143,21 @@ class LogisticProbe:
         rows = maps.detach().double().permute(0, 2, 3, 1).reshape(-1, maps.shape[1])
         return (rows - self.mean).div_(self.std)
 
-    def fit(self, features: Maps, labels: Tensor, classes: Sequence[str]) -> LogisticProbe:
+    def fit(
+        self, features: Maps, labels: Tensor, classes: Sequence[str], absent: bool = False
+    ) -> LogisticProbe:
         """Fit to features (N, D, h, w) and labels (N, h, w) in [0, len(classes)).
 
-        Raises `UserError` when a class has no patch, and when `max_steps` were not enough.
+        With `absent`, classes without a patch get the bias -inf, which is the optimum's limit.
+        Raises `UserError` when a class has no patch otherwise, and when `max_steps` were not
+        enough.
         """
         maps = as_maps(features, "train features")
         check_labels(labels, maps, len(classes), "train labels")
         target = labels.reshape(-1).to(maps.device)
         share = torch.bincount(target, minlength=len(classes)).double() / len(target)
         missing = [c for c, s in zip(classes, share.tolist(), strict=True) if not s]
-        if missing:
+        if missing and not absent:
             none = f"No training patch is labelled {', '.join(missing)}"
             raise UserError(f"{none}: use more training images, or leave the class out.")
         std, self.mean = torch.std_mean(maps.double(), dim=(0, 2, 3), correction=0)

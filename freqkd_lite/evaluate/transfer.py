@@ -1,0 +1,147 @@
+"""Label-free transfer: a head fitted on the teacher's RGB features, used unchanged on infrared.
+
+Of infrared no label is needed then: this is what an RGB teacher is for. The label curve sets it
+beside heads that are fitted on labelled infrared images, and says how many of these it is worth.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from torch import Tensor
+
+from freqkd_lite.errors import UserError
+from freqkd_lite.evaluate.probe import LogisticProbe, Maps, as_maps, measure
+from freqkd_lite.evaluate.stats import Resampled
+
+
+def budgets(n: int) -> list[int]:
+    """Numbers of labelled images, 0, 1, 3, 10, 30, ... and `n` itself, the last one."""
+    steps = [k * 10**power for power in range(9) for k in (1, 3)]
+    return [0, *(step for step in steps if step < n), n]
+
+
+@dataclass(frozen=True)
+class LabelCurve:
+    """A score against the number of labelled infrared images.
+
+    `budgets` (K,) rise from 0, which is the RGB head. `values` (K, R): the score for R choices of
+    the labelled images. `draws` (K, R, B): the same on B resamples of the test images.
+    """
+
+    budgets: tuple[int, ...]
+    values: np.ndarray
+    draws: np.ndarray
+
+
+def label_curve(
+    score: Callable[[Sequence[int] | None], Resampled],
+    n_labelled: int,
+    repeats: int = 5,
+    seed: int = 0,
+    key: str = "mean",
+) -> LabelCurve:
+    """The curve of one student up to `n_labelled` images.
+
+    `score(None)` is the result of the RGB head, `score(images)` that of a head fitted on these of
+    the labelled infrared images (indices below n_labelled). Each of the `repeats` is an order of
+    the images, of which a budget takes the first ones; the same for the same seed, so that two
+    students see the same images. Raises `UserError` for fewer than 1 image or repeat.
+    """
+    if n_labelled < 1 or repeats < 1:
+        raise UserError(f"n_labelled={n_labelled}, repeats={repeats}: give 1 or more of both.")
+    orders = np.stack(
+        [np.random.default_rng((seed, r)).permutation(n_labelled) for r in range(repeats)]
+    )
+    rows = []
+    for n in budgets(n_labelled):
+        if n in (0, n_labelled):  # nothing to choose
+            found = [score(None if n == 0 else range(n_labelled))] * repeats
+        else:
+            found = [score(order[:n].tolist()) for order in orders]
+        rows.append(([f.estimates[key] for f in found], [f.draws[key] for f in found]))
+    values, draws = zip(*rows, strict=True)
+    return LabelCurve(tuple(budgets(n_labelled)), np.array(values, float), np.array(draws, float))
+
+
+def probe_scorer(
+    rgb_head: LogisticProbe,
+    train: Maps,
+    train_labels: Tensor,
+    test: Maps,
+    test_labels: Tensor,
+    classes: Sequence[str],
+    **bootstrap: object,
+) -> Callable[[Sequence[int] | None], Resampled]:
+    """What `label_curve` asks of one student, for the probe.
+
+    `rgb_head` was fitted on the teacher's RGB features. `train` and `test` are the student's
+    infrared features (N, D, h, w), their labels those of `probe`, `bootstrap` goes to `measure`.
+    A class without a patch among the labelled images scores the same everywhere.
+    """
+    maps, test = as_maps(train, "train features"), as_maps(test, "test features")
+
+    def score(images: Sequence[int] | None) -> Resampled:
+        head = rgb_head
+        if images is not None:
+            head = LogisticProbe(rgb_head.l2)
+            head.fit(maps[images], train_labels[images], [*classes, "none"], absent=True)
+        return measure(head, test, test_labels, classes, **bootstrap)
+
+    return score
+
+
+def over_seeds(curves: Sequence[LabelCurve], seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """The mean curve (K,) of students of several seeds, and its draws (K, B).
+
+    Test images, the choice of labelled ones and seeds are crossed, so that a draw resamples all
+    three, as `crossed_bootstrap` does: of S seeds and R choices it takes S - 1 and R - 1. Curves
+    with the same test images and `repeats` get the same resamples of both: subtract draws to pair.
+    """
+    values = np.stack([curve.values for curve in curves])
+    draws = np.stack([curve.draws for curve in curves])  # (S, K, R, B)
+    seeds, _, repeats, count = draws.shape
+    draw = np.random.default_rng(seed)
+    chosen = draw.integers(0, repeats, size=(max(1, repeats - 1), count))
+    students = draw.integers(0, seeds, size=(max(1, seeds - 1), count))
+    each = np.arange(count)
+    picked = draws[students[:, None], :, chosen[None], each]  # (S', R', B, K)
+    return values.mean((0, 2)), picked.mean((0, 1)).T
+
+
+def labels_needed(budgets: Sequence[int], curve: np.ndarray, score: float) -> float:
+    """How many labelled images a curve (K,) takes to reach a score for the first time.
+
+    Linear in log(n) between budgets of 1 and more; 1 where the first of them is enough; infinite
+    where none is. The RGB head (budget 0) is no part of it.
+    """
+    n, curve = np.asarray(budgets[1:], float), np.asarray(curve[1:], float)
+    above = np.flatnonzero(curve >= score)
+    if not len(above):
+        return float("inf")
+    k = above[0]
+    if k == 0:
+        return float(n[0])
+    share = (score - curve[k - 1]) / (curve[k] - curve[k - 1])
+    return float(n[k - 1] * (n[k] / n[k - 1]) ** share)
+
+
+def worth(
+    students: Sequence[LabelCurve], undistilled: Sequence[LabelCurve], seed: int = 0
+) -> tuple[float, tuple[float, float]]:
+    """How many labelled infrared images distillation is worth, with its 95 % interval.
+
+    This many the undistilled student needs (`labels_needed`) to reach the distilled student's
+    label-free score; infinite for "more than there are". The interval pairs both in each draw of
+    `over_seeds`. Both are curves over the seeds of a method; an undistilled student may have one.
+    """
+    (ours, our_draws), (theirs, their_draws) = (
+        over_seeds(students, seed),
+        over_seeds(undistilled, seed),
+    )
+    steps = undistilled[0].budgets
+    drawn = [labels_needed(steps, c, s) for c, s in zip(their_draws.T, our_draws[0], strict=True)]
+    low, high = np.quantile(drawn, [0.025, 0.975], method="inverted_cdf")
+    return labels_needed(steps, theirs, ours[0]), (float(low), float(high))

@@ -1,0 +1,167 @@
+"""Label-free transfer and the label curve, held against curves whose answers are known."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from freqkd_lite.errors import UserError
+from freqkd_lite.evaluate import transfer
+from freqkd_lite.evaluate.probe import LogisticProbe, probe
+from freqkd_lite.evaluate.stats import Resampled
+
+CLASSES = ["person", "bicycle", "car"]
+
+
+def stub(score, draws=20):
+    """A scorer whose result and draws are `score(images)`, and the lists of images it was given."""
+    asked = []
+
+    def scorer(images):
+        asked.append(images)
+        value = score(images)
+        return Resampled(
+            estimates={"mean": value},
+            draws={"mean": np.full(draws, value)},
+            truth=torch.zeros(1),
+            seed=0,
+        )
+
+    return scorer, asked
+
+
+def curve(values, label_free, draws=20):
+    """A curve with the budgets of 100 images that has these values (K - 1,) above budget 0."""
+    column = np.array([label_free, *values])[:, None]
+    steps = tuple(transfer.budgets(100))
+    return transfer.LabelCurve(steps, column, np.repeat(column[:, :, None], draws, 2))
+
+
+@pytest.mark.parametrize(
+    ("n", "steps"),
+    [(1, [0, 1]), (3, [0, 1, 3]), (12, [0, 1, 3, 10, 12]), (182, [0, 1, 3, 10, 30, 100, 182])],
+)
+def test_budgets_rise_by_half_powers_of_ten_to_all(n, steps):
+    assert transfer.budgets(n) == steps
+
+
+def test_a_budget_takes_the_first_images_of_an_order_that_two_students_share():
+    scorer, asked = stub(lambda images: 0.0 if images is None else float(len(images)))
+    found = transfer.label_curve(scorer, 12, repeats=2, seed=5)
+    assert found.budgets == (0, 1, 3, 10, 12)
+    assert found.values.tolist() == [[0, 0], [1, 1], [3, 3], [10, 10], [12, 12]]
+    assert found.draws.shape == (5, 2, 20)
+    one, three, ten = asked[1:3], asked[3:5], asked[5:7]
+    for first, then in ((one, three), (three, ten)):
+        assert all(b[: len(a)] == a for a, b in zip(first, then, strict=True))
+    assert ten[0] != ten[1] and len(set(ten[0])) == 10
+    other, again = stub(lambda images: 0.0)
+    transfer.label_curve(other, 12, repeats=2, seed=5)
+    assert again == asked
+    with pytest.raises(UserError, match="n_labelled=0"):
+        transfer.label_curve(other, 0)
+
+
+def test_labels_needed_inverts_a_curve_that_is_linear_in_the_logarithm():
+    steps = transfer.budgets(100)
+    rising = np.array([9.0, *np.log(steps[1:])])  # the RGB head's 9 must not count
+    for n in (1.5, 2, 7, 42, 99):
+        assert transfer.labels_needed(steps, rising, math.log(n)) == pytest.approx(n)
+    assert transfer.labels_needed(steps, rising, -1) == 1
+    assert transfer.labels_needed(steps, rising, math.log(100) + 0.1) == math.inf
+    # of a curve that falls again, the first time counts: 10, halfway between 1 and 100 in log
+    assert transfer.labels_needed(
+        [0, 1, 100, 1000], np.array([0, 0, 1, 0.2]), 0.5
+    ) == pytest.approx(10)
+
+
+def test_worth_is_all_for_a_student_that_needs_all_and_endless_beyond():
+    logs = np.log(transfer.budgets(100)[1:])
+    undistilled = [curve(logs, 0.0)]
+    assert transfer.worth([curve(logs, logs[-1])], undistilled) == (100, (100, 100))
+    assert transfer.worth([curve(logs, 99)], undistilled) == (math.inf, (math.inf, math.inf))
+    value, interval = transfer.worth(
+        [curve(logs, math.log(20)), curve(logs, math.log(20))], undistilled
+    )
+    assert value == pytest.approx(20) and interval == pytest.approx((20, 20))
+
+
+def test_the_interval_of_worth_is_that_of_its_draws():
+    logs = np.log(transfer.budgets(100)[1:])
+    distilled = curve(logs, math.log(10), draws=1001)
+    needed = np.linspace(5, 45, 1001)
+    distilled.draws[0, 0] = np.log(np.random.default_rng(0).permutation(needed))
+    value, (low, high) = transfer.worth([distilled], [curve(logs, 0.0, draws=1001)])
+    assert (value, low, high) == pytest.approx((10, 6, 44), abs=0.05)
+
+
+def test_curves_of_several_seeds_are_averaged_and_their_spread_is_in_the_draws():
+    rng = np.random.default_rng(1)
+    effect = rng.normal(size=5)  # of each seed; images and choices change nothing
+    curves = [curve([0.0] * 5, e, draws=20000) for e in effect]
+    value, draws = transfer.over_seeds(curves)
+    assert value[0] == pytest.approx(effect.mean())
+    # S - 1 of S seeds with replacement: the usual unbiased variance of a mean
+    assert draws[0].var() == pytest.approx(effect.var(ddof=1) / 5, rel=0.05)
+    again = transfer.over_seeds([curve([1.0] * 5, e + 3, draws=20000) for e in effect])[1]
+    assert again[0] - draws[0] == pytest.approx(np.full(20000, 3.0))  # paired
+
+
+def test_the_choice_of_images_is_resampled_too_and_paired_between_methods():
+    rng = np.random.default_rng(2)
+    values = rng.normal(size=(2, 6))
+    one = transfer.LabelCurve((0, 1), values, np.repeat(values[:, :, None], 20000, 2))
+    mean, draws = transfer.over_seeds([one])
+    assert mean == pytest.approx(values.mean(1))
+    assert draws.var(1) == pytest.approx(values.var(1, ddof=1) / 6, rel=0.05)
+    two_seeds = transfer.over_seeds([one, one])[1]
+    assert two_seeds == pytest.approx(draws)
+
+
+@pytest.fixture
+def world():
+    """Features of two spectra: infrared's are RGB's with other channels for half of the signal."""
+    draw = torch.Generator().manual_seed(0)
+    labels = torch.randint(0, 4, (12, 4, 5), generator=draw)
+    signal = torch.nn.functional.one_hot(labels, 4).permute(0, 3, 1, 2).float()
+    rgb = torch.cat([signal, 0.1 * torch.randn(12, 4, 4, 5, generator=draw)], 1)
+    infrared = rgb.roll(4, dims=1)
+    return rgb, infrared, labels
+
+
+def test_an_rgb_head_finds_everything_for_the_teacher_and_chance_for_a_stranger(world):
+    rgb, infrared, labels = world
+    head = LogisticProbe().fit(rgb, labels, [*CLASSES, "none"])
+    same = transfer.probe_scorer(head, rgb, labels, rgb, labels, CLASSES, draws=10)
+    assert same(None).mean_ap == 1
+    assert same(range(12)).estimates == probe(rgb, labels, rgb, labels, CLASSES, draws=10).estimates
+    other = transfer.probe_scorer(head, infrared, labels, infrared, labels, CLASSES, draws=10)
+    assert other(None).mean_ap < 0.5 < other(range(12)).mean_ap
+
+
+def test_a_class_without_a_label_scores_its_share_of_patches(world):
+    rgb, _, labels = world
+    first = labels.clone()
+    first[0] = torch.where(labels[0] == 1, 3, labels[0])  # image 0 has no bicycle
+    head = LogisticProbe().fit(rgb, labels, [*CLASSES, "none"])
+    score = transfer.probe_scorer(head, rgb, first, rgb, labels, CLASSES, draws=10)
+    found = score([0]).ap
+    assert found["bicycle"] == pytest.approx(float((labels == 1).float().mean()))
+    assert found["car"] > 0.9
+    first[0] = 3  # nothing but ground
+    found = transfer.probe_scorer(head, rgb, first, rgb, labels, CLASSES, draws=10)([0]).ap
+    shares = [float((labels == k).float().mean()) for k in range(3)]
+    assert [*found.values()] == pytest.approx(shares)
+
+
+def test_absent_classes_leave_the_others_fit_as_it_is_without_them(world):
+    rgb, _, labels = world
+    three = torch.where(labels == 1, 3, labels)
+    open_to_all = LogisticProbe().fit(rgb, three, [*CLASSES, "none"], absent=True)
+    index = torch.tensor([0, 2, 3])
+    alone = LogisticProbe().fit(rgb, torch.searchsorted(index, three), ["person", "car", "none"])
+    assert open_to_all.weight[index] == pytest.approx(alone.weight, abs=1e-3)
+    assert open_to_all.bias[1] == -torch.inf
