@@ -6,15 +6,17 @@ beside heads that are fitted on labelled infrared images, and says how many of t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
+import pandas as pd
 from torch import Tensor
 
 from freqkd_lite.errors import UserError
 from freqkd_lite.evaluate.probe import LogisticProbe, Maps, as_maps, measure
-from freqkd_lite.evaluate.stats import Resampled
+from freqkd_lite.evaluate.stats import Resampled, percentiles
 
 
 def budgets(n: int) -> list[int]:
@@ -60,7 +62,7 @@ def label_curve(
         if n in (0, n_labelled):  # nothing to choose
             found = [score(None if n == 0 else range(n_labelled))] * repeats
         else:
-            found = [score(order[:n].tolist()) for order in orders]
+            found = [score(tuple(order[:n].tolist())) for order in orders]
         rows.append(([f.estimates[key] for f in found], [f.draws[key] for f in found]))
     values, draws = zip(*rows, strict=True)
     return LabelCurve(tuple(budgets(n_labelled)), np.array(values, float), np.array(draws, float))
@@ -79,15 +81,19 @@ def probe_scorer(
 
     `rgb_head` was fitted on the teacher's RGB features. `train` and `test` are the student's
     infrared features (N, D, h, w), their labels those of `probe`, `bootstrap` goes to `measure`.
-    A class without a patch among the labelled images scores the same everywhere.
+    A class without a patch among the labelled images scores the same everywhere. Results are kept,
+    so that both ends of the curve can be asked for again.
     """
     maps, test = as_maps(train, "train features"), as_maps(test, "test features")
 
+    @cache
     def score(images: Sequence[int] | None) -> Resampled:
         head = rgb_head
         if images is not None:
             head = LogisticProbe(rgb_head.l2)
-            head.fit(maps[images], train_labels[images], [*classes, "none"], absent=True)
+            head.fit(
+                maps[list(images)], train_labels[list(images)], [*classes, "none"], absent=True
+            )
         return measure(head, test, test_labels, classes, **bootstrap)
 
     return score
@@ -145,3 +151,22 @@ def worth(
     drawn = [labels_needed(steps, c, s) for c, s in zip(their_draws.T, our_draws[0], strict=True)]
     low, high = np.quantile(drawn, [0.025, 0.975], method="inverted_cdf")
     return labels_needed(steps, theirs, ours[0]), (float(low), float(high))
+
+
+def summary(
+    curves: Mapping[str, Sequence[LabelCurve]], undistilled: str = "none", seed: int = 0
+) -> pd.DataFrame:
+    """Curves by method (over seeds) as a table: method, labels, value, low, high.
+
+    A row a budget, and for each method but the undistilled one a row with labels NaN, whose value
+    is its `worth`. Intervals are those of `over_seeds` and `worth`.
+    """
+    rows = []
+    for method, of in curves.items():
+        values, draws = over_seeds(of, seed)
+        for n, value, drawn in zip(of[0].budgets, values, draws, strict=True):
+            rows.append((method, n, value, *percentiles(drawn)))
+        if method != undistilled:
+            value, interval = worth(of, curves[undistilled], seed)
+            rows.append((method, np.nan, value, *interval))
+    return pd.DataFrame(rows, columns=["method", "labels", "value", "low", "high"])

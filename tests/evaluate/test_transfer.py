@@ -148,11 +148,11 @@ def test_a_class_without_a_label_scores_its_share_of_patches(world):
     first[0] = torch.where(labels[0] == 1, 3, labels[0])  # image 0 has no bicycle
     head = LogisticProbe().fit(rgb, labels, [*CLASSES, "none"])
     score = transfer.probe_scorer(head, rgb, first, rgb, labels, CLASSES, draws=10)
-    found = score([0]).ap
+    found = score((0,)).ap
     assert found["bicycle"] == pytest.approx(float((labels == 1).float().mean()))
     assert found["car"] > 0.9
     first[0] = 3  # nothing but ground
-    found = transfer.probe_scorer(head, rgb, first, rgb, labels, CLASSES, draws=10)([0]).ap
+    found = transfer.probe_scorer(head, rgb, first, rgb, labels, CLASSES, draws=10)((0,)).ap
     shares = [float((labels == k).float().mean()) for k in range(3)]
     assert [*found.values()] == pytest.approx(shares)
 

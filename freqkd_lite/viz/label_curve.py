@@ -1,0 +1,74 @@
+"""The label curve: what a distilled student's label-free score is worth in labelled images."""
+
+from __future__ import annotations
+
+import math
+
+import matplotlib.pyplot as plt
+import pandas as pd
+from matplotlib.figure import Figure
+
+from freqkd_lite.names import method_name
+from freqkd_lite.results.text import number
+from freqkd_lite.viz.style import COLOURS, colour
+
+ZERO = 0.3  # where "no labels" stands on the axis of labelled images, which is logarithmic
+
+
+def labels_text(value: float, n: float) -> str:
+    """A number of labelled images of `n` as a reader takes it: "about 180", "more than 182"."""
+    if math.isinf(value):
+        return f"more than {n:g}"
+    return (
+        "1 or fewer" if value <= 1 else f"about {value:.0f}" if value < 20 else f"about {value:.2g}"
+    )
+
+
+def label_curve_figure(
+    table: pd.DataFrame, undistilled: str = "none", rgb: float | None = None
+) -> tuple[Figure, str]:
+    """`evaluate.transfer.summary` as a figure, with a description: each method's score against the
+    number of labelled infrared images, and from each label-free score across to where the
+    undistilled student reaches it. `rgb` is the teacher's score on RGB."""
+    drawn, ax = plt.subplots(figsize=(7.6, 4.2))
+    budgets = table.dropna(subset="labels")
+    most = budgets["labels"].max()
+    said = []
+    for method, of in budgets.groupby("method", sort=False):
+        shade, name = colour(method), method_name(method)
+        x = of["labels"].replace(0, ZERO)
+        free, own = of.iloc[0], of.iloc[1:]
+        ax.fill_between(x[1:], own["low"], own["high"], color=shade, alpha=0.15, lw=0)
+        ax.plot(x[1:], own["value"], "o-", ms=4, color=shade, label=name)
+        ax.vlines(ZERO, free["low"], free["high"], lw=3, alpha=0.4, color=shade)
+        ax.plot(ZERO, free["value"], "D", ms=8, color=shade)
+        said.append(f"{name} {number(free['value'], (free['low'], free['high']))} without labels")
+        said[-1] += f", {number(of['value'].iloc[-1])} with {most:g}"
+    for worth in table[table["labels"].isna()].itertuples():
+        shade = colour(worth.method)
+        score = budgets.loc[budgets["method"] == worth.method, "value"].iloc[0]
+        end = min(worth.value, most)
+        ax.plot((ZERO, end), (score, score), ":", lw=1.5, color=shade)
+        if end == worth.value:
+            ax.plot((end, end), (ax.get_ylim()[0], score), ":", lw=1.5, color=shade)
+        text = (
+            f"{method_name(worth.method)} without a label: worth {labels_text(worth.value, most)}"
+        )
+        ax.annotate(
+            text, (ZERO, score), (12, 4), textcoords="offset points", fontsize=9, color=shade
+        )
+        said.append(f"{method_name(worth.method)} is worth {labels_text(worth.value, most)} labels")
+    if rgb is not None:
+        ax.axhline(rgb, color=COLOURS["teacher"], lw=1.2, ls="--")
+        ax.text(most, rgb, "teacher on RGB", fontsize=9, ha="right", va="bottom")
+        said.append(f"teacher on RGB {number(rgb)}")
+    ticks = [ZERO, *(n for n in sorted(set(budgets["labels"])) if n)]
+    ax.set_xscale("log")
+    ax.set_xticks(ticks, ["none: RGB head", *(f"{n:g}" for n in ticks[1:])])
+    ax.minorticks_off()
+    ax.set(xlabel="labelled infrared images", ylabel="mean AP")
+    ax.set_title("How many labels is a distilled student worth?")
+    ax.legend(
+        title="head fitted on infrared labels", loc="lower right", fontsize=9, title_fontsize=9
+    )
+    return drawn, f"Score against labelled infrared images. {'; '.join(said)}."
