@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.fcos import FCOS, FCOSHead
 from torchvision.models.detection.image_list import ImageList
-from torchvision.ops import box_iou
+from torchvision.ops import box_iou, nms
 from tqdm.auto import trange
 
 from freqkd_lite.distil import learning_rate
@@ -299,6 +299,18 @@ class Matches:
         return float(best[np.searchsorted(found / total, RECALLS)].mean())
 
 
+def assign(found: Tensor, truth: Tensor, iou: float = 0.5) -> list[int]:
+    """COCO's greedy matching: the index of the true box (t,4) that each box (d,4), surest first,
+    takes, the free one that it fits best; -1 for a box that fits none."""
+    overlap, taken = box_iou(found.double(), truth.double()).numpy(), []
+    for row in overlap:
+        best = len(row) - 1 - row[::-1].argmax() if len(row) else 0  # of equals the last
+        taken.append(int(best) if len(row) and row[best] >= iou else -1)
+        if taken[-1] >= 0:
+            overlap[:, best] = -1
+    return taken
+
+
 def match(
     predictions: Sequence[dict[str, Tensor]],
     boxes: Sequence[Tensor],
@@ -306,24 +318,55 @@ def match(
     label: int,
     iou: float = 0.5,
 ) -> Matches:
-    """COCO's greedy matching: by falling score, each detection takes the free box it fits best."""
+    """The detections of one class in all images, each image's assigned to its true boxes."""
     image, hit, score = [], [], []
     for i, (found, box, klass) in enumerate(zip(predictions, boxes, labels, strict=True)):
         mine = found["labels"] == label
         scores, order = found["scores"][mine].sort(descending=True, stable=True)
         order = order[:MAX_DETECTIONS]
-        overlap = box_iou(found["boxes"][mine][order].double(), box[klass == label].double())
-        overlap = overlap.numpy()
-        for row in overlap:
-            best = len(row) - 1 - row[::-1].argmax() if len(row) else 0  # of equals the last
-            hit.append(len(row) > 0 and row[best] >= iou)
-            if hit[-1]:
-                overlap[:, best] = -1  # taken
+        taken = assign(found["boxes"][mine][order], box[klass == label], iou)
+        hit += [place >= 0 for place in taken]
         image += [i] * len(order)
         score += scores[:MAX_DETECTIONS].tolist()
     order = np.argsort(-np.array(score), kind="stable")
     truths = np.array([int((klass == label).sum()) for klass in labels])
     return Matches(np.array(image, int)[order], np.array(hit, bool)[order], truths)
+
+
+def one_box_each(found: dict[str, Tensor], threshold: float) -> dict[str, Tensor]:
+    """An image's detections as one would show them: those with a score of at least `threshold`, and
+    of boxes that overlap by more than half, of whatever class, the surest."""
+    sure = found["scores"] >= threshold
+    kept = nms(found["boxes"][sure], found["scores"][sure], 0.5)
+    return {key: value[sure][kept] for key, value in found.items()}
+
+
+def outcomes(found: dict[str, Tensor], boxes: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Which of an image's detections (surest first) are hits at IoU .5, (d,), and which of its true
+    boxes (t,4) with `labels` (t,) are missed, (t,)."""
+    hit = torch.zeros(len(found["boxes"]), dtype=torch.bool)
+    missed = torch.ones(len(boxes), dtype=torch.bool)
+    for label in found["labels"].unique():
+        mine, theirs = found["labels"] == label, (labels == label).nonzero()[:, 0]
+        taken = torch.tensor(assign(found["boxes"][mine], boxes[theirs]))
+        hit[mine] = taken >= 0
+        missed[theirs[taken[taken >= 0]]] = False
+    return hit, missed
+
+
+def best_threshold(
+    predictions: Sequence[dict[str, Tensor]], boxes: Sequence[Tensor], labels: Sequence[Tensor]
+) -> float:
+    """The score, of .05, .1, ... .95, above which `one_box_each` has the highest F1: the harmonic
+    mean of the share of detections that are hits and the share of true boxes that are found."""
+    scored = {}
+    for threshold in np.arange(1, 20) / 20:
+        hits = wrong = missed = 0
+        for found, box, label in zip(predictions, boxes, labels, strict=True):
+            hit, lost = outcomes(one_box_each(found, threshold), box, label)
+            hits, wrong, missed = hits + hit.sum(), wrong + (~hit).sum(), missed + lost.sum()
+        scored[float(threshold)] = float(2 * hits / (2 * hits + wrong + missed).clamp(min=1))
+    return max(scored, key=lambda threshold: (round(scored[threshold], 6), -threshold))
 
 
 @dataclass(kw_only=True)

@@ -1,0 +1,55 @@
+"""What a detector's picture shows: hits, false alarms and missed boxes, worked out by hand."""
+
+import pytest
+import torch
+
+from freqkd_lite.evaluate.detection import best_threshold, one_box_each, outcomes
+
+BOXES = torch.tensor([[0, 0, 10, 10], [20, 0, 30, 10], [40, 0, 50, 10]]).float()
+LABELS = torch.tensor([0, 0, 1])
+
+
+def found(boxes, scores, labels):
+    return {
+        "boxes": torch.tensor(boxes).float().reshape(-1, 4),
+        "scores": torch.tensor(scores).float(),
+        "labels": torch.tensor(labels).long(),
+    }
+
+
+FIRST = found(
+    # a hit; the same object under another class; half a person; a car where a car is; nothing there
+    [[0, 0, 10, 9], [0, 0, 10, 10], [20, 0, 24, 10], [40, 0, 50, 10], [60, 60, 70, 70]],
+    [0.9, 0.8, 0.7, 0.6, 0.2],
+    [0, 1, 0, 1, 0],
+)
+
+
+def test_one_box_an_object_keeps_the_surest_of_any_class():
+    kept = one_box_each(FIRST, 0.5)
+    assert kept["scores"].tolist() == pytest.approx([0.9, 0.7, 0.6])
+    assert kept["labels"].tolist() == [0, 0, 1]
+    assert len(one_box_each(FIRST, 0.1)["boxes"]) == 4
+    assert len(one_box_each(FIRST, 0.95)["boxes"]) == 0
+
+
+def test_hits_and_missed_boxes():
+    hit, missed = outcomes(one_box_each(FIRST, 0.1), BOXES, LABELS)
+    assert hit.tolist() == [True, False, True, False]
+    assert missed.tolist() == [False, True, False]
+    hit, missed = outcomes(one_box_each(FIRST, 0.95), BOXES, LABELS)
+    assert hit.tolist() == [] and missed.all()
+    hit, missed = outcomes(FIRST, BOXES[:0], LABELS[:0])
+    assert not hit.any() and len(missed) == 0
+
+
+def test_two_detections_cannot_hit_one_box():
+    twice = found([[0, 0, 10, 10], [0, 0, 10, 9]], [0.9, 0.8], [0, 0])
+    assert outcomes(twice, BOXES[:1], LABELS[:1])[0].tolist() == [True, False]
+
+
+def test_the_threshold_with_the_highest_f1():
+    # above .55: 2 hits, 1 false, 1 missed (F1 2/3); above .65: 1, 1, 2 (.4); above .15: 2, 2, 1 (.57)
+    assert best_threshold([FIRST], [BOXES], [LABELS]) == pytest.approx(0.25)
+    # the lowest of those that show the same boxes
+    assert best_threshold([found([], [], [])], [BOXES], [LABELS]) == pytest.approx(0.05)
