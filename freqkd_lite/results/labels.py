@@ -44,6 +44,6 @@ def folder_curves(folder: str | Path) -> pd.DataFrame | None:
 
 
 def read_label_curve(folder: str | Path) -> pd.DataFrame | None:
-    """The table that `freqkd report` wrote into a folder; None, with a note, where it is missing."""
+    """The table that `freqkd report` wrote; None, with a note, where there is none."""
     file = Path(folder) / FILE
     return pd.read_csv(file) if at_hand(folder) and file.is_file() else None

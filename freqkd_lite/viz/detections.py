@@ -5,72 +5,90 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
+from matplotlib.text import Text
 from torch import Tensor
 
-from freqkd_lite.evaluate.detection import outcomes
+from freqkd_lite.evaluate.detection import best_threshold, one_box_each, outcomes
 from freqkd_lite.viz.style import GREEN, VERMILION, style
 
 LOOK = {
-    "hit": dict(color=GREEN, ls="-"),
-    "false alarm": dict(color=VERMILION, ls="--"),
-    "missed": dict(color="white", ls=":"),
+    "hit": dict(color=GREEN, ls="-", lw=1.8),
+    "false alarm": dict(color=VERMILION, ls="--", lw=1.6),
+    "missed": dict(color="white", ls=":", lw=1.6),
 }
 HALO = [withStroke(linewidth=2.8, foreground="black")]
 
 
 def detection_figure(
-    columns: Mapping[str, tuple[Tensor, Sequence[dict[str, Tensor]]]],
-    boxes: Sequence[Tensor],
-    labels: Sequence[Tensor],
+    columns: Mapping[str, tuple[Sequence[dict[str, Tensor]] | None, str]],
+    pictures: Mapping[str, Tensor],
+    truth: tuple[Sequence[Tensor], Sequence[Tensor]],
+    shown: Sequence[int],
     classes: Sequence[str],
-    title: str,
 ) -> tuple[Figure, str]:
-    """Each column's pictures (N, 3, H, W), a row each, with its detections (`one_box_each`) beside
-    the true `boxes` and `labels` of each picture: hits solid, false alarms dashed, missed boxes
-    dotted. A detection carries its class where that hides no other one's. With a description."""
+    """The `shown` pictures, a row each, with what detectors found in them: hits solid, false alarms
+    dashed, missed boxes dotted; a detection carries its class where that hides no other one's.
+
+    `columns`: by title, a detector's predictions on all N pictures and their kind, a key of
+    `pictures` (N, 3, H, W); without predictions (None) the column is left out. `truth`: boxes and
+    labels of the N pictures. Shown is what scores above the threshold with the best F1 on the
+    other pictures (`best_threshold`). With a description.
+    """
     style()
-    height, width = next(iter(columns.values()))[0].shape[-2:]
-    shape = (2.6 * len(columns), 2.6 * len(boxes) * height / width + 0.9)
-    drawn, axes = plt.subplots(len(boxes), len(columns), figsize=shape, squeeze=False)
+    columns = {name: column for name, column in columns.items() if column[0] is not None}
+    height, width = next(iter(pictures.values())).shape[-2:]
+    shape = (2.6 * len(columns), 2.6 * len(shown) * height / width + 0.8)
+    drawn, axes = plt.subplots(len(shown), len(columns), figsize=shape, squeeze=False)
+    others = [i for i in range(len(truth[0])) if i not in shown] or shown
     texts, said = [], []
-    for column, (name, (pictures, found)) in zip(axes.T, columns.items(), strict=True):
-        counts = dict.fromkeys(LOOK, 0)
-        column[0].set_title(name, fontsize=10)
-        for ax, picture, here, box, label in zip(
-            column, pictures, found, boxes, labels, strict=True
-        ):
-            ax.imshow(picture.permute(1, 2, 0).clamp(0, 1))
+    for column, (name, (predictions, kind)) in zip(axes.T, columns.items(), strict=True):
+        column[0].set_title(name.replace(", ", ",\n"), fontsize=9.5)
+        picked = ([of[i] for i in others] for of in (predictions, *truth))
+        threshold, counts = best_threshold(*picked), dict.fromkeys(LOOK, 0)
+        for ax, i in zip(column, shown, strict=True):
+            ax.imshow(pictures[kind][i].permute(1, 2, 0).clamp(0, 1))
             ax.set_axis_off()
-            hit, missed = outcomes(here, box, label)
-            parts = {"hit": here["boxes"][hit], "false alarm": here["boxes"][~hit]}
-            for kind, of in (parts | {"missed": box[missed]}).items():
-                counts[kind] += len(of)
-                for x0, y0, x1, y1 in of.tolist():
-                    frame = Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, lw=1.6, **LOOK[kind])
-                    ax.add_patch(frame).set_path_effects(HALO)
-            for (x0, y0, *_), klass, right in zip(
-                here["boxes"].tolist(), here["labels"], hit, strict=True
-            ):
-                shade = LOOK["hit" if right else "false alarm"]["color"]
-                texts.append(
-                    ax.text(x0, y0 - 2, classes[klass], fontsize=8, color=shade, clip_on=True)
-                )
-                texts[-1].set_path_effects(HALO)
-        said.append(f"{name}: {', '.join(f'{n} {kind}' for kind, n in counts.items())}")
-    lines = [
-        Line2D([], [], lw=1.6, path_effects=HALO, label=kind, **look) for kind, look in LOOK.items()
-    ]
+            here = one_box_each(predictions[i], threshold)
+            for outcome, boxes, labels in _sorted(here, truth[0][i], truth[1][i]):
+                counts[outcome] += len(boxes)
+                texts += _draw(ax, outcome, boxes, [classes[k] for k in labels])
+        said.append(f"{name}: {', '.join(f'{n} {outcome}' for outcome, n in counts.items())}")
+    lines = [Line2D([], [], label=outcome, path_effects=HALO, **of) for outcome, of in LOOK.items()]
     drawn.legend(handles=lines, loc="outside lower center", ncols=3)
-    drawn.suptitle(title, fontsize=11.5, fontweight="bold", x=0.01, ha="left")
     hide_overlaps(drawn, texts)
-    return drawn, f"{len(boxes)} pictures with detections. {'; '.join(said)}."
+    return drawn, f"{len(shown)} pictures with detections. {'; '.join(said)}."
 
 
-def hide_overlaps(drawn: Figure, texts: Sequence) -> None:
+def _sorted(
+    found: dict[str, Tensor], boxes: Tensor, labels: Tensor
+) -> list[tuple[str, Tensor, Tensor]]:
+    """Boxes and labels of each outcome."""
+    hit, missed = outcomes(found, boxes, labels)
+    return [
+        ("hit", found["boxes"][hit], found["labels"][hit]),
+        ("false alarm", found["boxes"][~hit], found["labels"][~hit]),
+        ("missed", boxes[missed], labels[missed]),
+    ]
+
+
+def _draw(ax: Axes, outcome: str, boxes: Tensor, names: Sequence[str]) -> list[Text]:
+    texts = []
+    for (x0, y0, x1, y1), name in zip(boxes.tolist(), names, strict=True):
+        frame = Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, **LOOK[outcome])
+        ax.add_patch(frame).set_path_effects(HALO)
+        if outcome != "missed":
+            colour = LOOK[outcome]["color"]
+            texts.append(ax.text(x0, y0 - 2, name, fontsize=8, color=colour, clip_on=True))
+            texts[-1].set_path_effects(HALO)
+    return texts
+
+
+def hide_overlaps(drawn: Figure, texts: Sequence[Text]) -> None:
     """Hide each text that would be printed over an earlier one of the figure."""
     drawn.canvas.draw()
     free = []
