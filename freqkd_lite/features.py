@@ -261,3 +261,8 @@ def extract(
     backbone.train(training)
     # joined out here: inference tensors could not enter a later computation that records gradients
     return [torch.cat(maps) for maps in zip(*parts, strict=True)]
+
+
+def joined(backbone: Backbone, images: Tensor, blocks: Sequence[int]) -> Tensor:
+    """The maps of several blocks as one, (N, sum of C, h, w)."""
+    return torch.cat(extract(backbone, images, blocks), dim=1)

@@ -21,6 +21,7 @@ from torchvision.models.detection.image_list import ImageList
 from torchvision.ops import box_iou, nms
 from tqdm.auto import trange
 
+from freqkd_lite.data import PairSet
 from freqkd_lite.distil import learning_rate
 from freqkd_lite.errors import UserError, invalid, unknown
 from freqkd_lite.evaluate.stats import Resampled, multiplicities
@@ -148,6 +149,14 @@ class Detector:
         device = self.model.backbone.mean.device
         found = [d for part in features.split(batch) for d in self.model(list(part.to(device)))]
         return [{key: value.cpu() for key, value in d.items()} for d in found]
+
+
+def boxes_of(
+    pairs: PairSet, chosen: Sequence[int] | None = None
+) -> tuple[list[Tensor], list[Tensor]]:
+    """Boxes (n,4) and labels (n,) of all pairs, or of the `chosen` ones in their order."""
+    found = [pairs[i] for i in (range(len(pairs)) if chosen is None else chosen)]
+    return [pair.boxes.as_subclass(Tensor) for pair in found], [pair.labels for pair in found]
 
 
 def check_boxes(
