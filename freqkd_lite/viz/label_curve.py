@@ -19,9 +19,9 @@ def labels_text(value: float, n: float) -> str:
     """A number of labelled images of `n` as a reader takes it: "about 180", "more than 182"."""
     if math.isinf(value):
         return f"more than {n:g}"
-    return (
-        "1 or fewer" if value <= 1 else f"about {value:.0f}" if value < 20 else f"about {value:.2g}"
-    )
+    if value <= 1:
+        return "1 or fewer"
+    return f"about {round(value, -1 if value >= 100 else 0):.0f}"
 
 
 def label_curve_figure(
