@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import html
 import io
 import json
@@ -13,7 +14,7 @@ from pathlib import Path
 import ipywidgets
 import matplotlib.pyplot as plt
 from IPython import get_ipython
-from IPython.display import Image, display
+from IPython.display import HTML, Image, display
 from matplotlib.figure import Figure
 
 from freqkd_lite import data
@@ -47,11 +48,17 @@ def opening(name: str, dataset: str = "scenes") -> None:
         print(note)
 
 
-def show(figure: Figure, alt: str) -> None:
-    """Display a figure as a picture with the description `alt` for readers who can't see it."""
+def show(figure: Figure, alt: str, fold: str = "") -> None:
+    """Display a figure as a picture with the description `alt` for readers who can't see it;
+    folded away under the line `fold`, where that is given."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
     plt.close(figure)
+    if fold:
+        source = f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+        picture = f'<img src="{source}" alt="{html.escape(alt)}">'
+        display(HTML(f"<details><summary>{html.escape(fold)}</summary>{picture}</details>"))
+        return
     picture = Image(buffer.getvalue(), format="png", alt=alt)
     display(picture, metadata={"image/png": {"alt": alt}})
 

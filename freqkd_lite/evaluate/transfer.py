@@ -156,17 +156,17 @@ def worth(
 def summary(
     curves: Mapping[str, Sequence[LabelCurve]], undistilled: str = "none", seed: int = 0
 ) -> pd.DataFrame:
-    """Curves by method (over seeds) as a table: method, labels, value, low, high.
+    """Curves by method (over seeds) as a table: metric, method, labels, value, low, high.
 
-    A row a budget, and for each method but the undistilled one a row with labels NaN, whose value
-    is its `worth`. Intervals are those of `over_seeds` and `worth`.
+    The metric is "label_curve", a row a budget, and for each method but the undistilled one
+    "labels_worth", its `worth` (labels NaN). Intervals are those of `over_seeds` and `worth`.
     """
     rows = []
     for method, of in curves.items():
         values, draws = over_seeds(of, seed)
         for n, value, drawn in zip(of[0].budgets, values, draws, strict=True):
-            rows.append((method, n, value, *percentiles(drawn)))
+            rows.append(("label_curve", method, n, value, *percentiles(drawn)))
         if method != undistilled:
             value, interval = worth(of, curves[undistilled], seed)
-            rows.append((method, np.nan, value, *interval))
-    return pd.DataFrame(rows, columns=["method", "labels", "value", "low", "high"])
+            rows.append(("labels_worth", method, np.nan, value, *interval))
+    return pd.DataFrame(rows, columns=["metric", "method", "labels", "value", "low", "high"])

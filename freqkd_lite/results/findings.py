@@ -88,6 +88,8 @@ def _pick(results: Path, spec: dict) -> Number:
 @lru_cache(64)
 def _read(file: Path, stamp: int) -> pd.DataFrame:
     """The table of a results file as it was at `stamp`; a file that changed is read again."""
+    if file.suffix == ".csv":
+        return pd.read_csv(file)
     if file.name == "differences.json":
         return read_comparison(file.parent).table
     return means(read_results(file.parent))

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from freqkd_lite.evaluate.transfer import LabelCurve, summary
-from freqkd_lite.results.rows import at_hand, pick, read_results
+from freqkd_lite.results.rows import Row, at_hand, pick
 
-METRIC = "label_free_ap"
+METRIC = "label_free_probe_ap"
 """The RGB head's probe AP; the file of images of such rows holds the label curves as well."""
 FILE = "label_curve.csv"
 
@@ -26,11 +26,11 @@ def curve_arrays(curves: Mapping[str, LabelCurve]) -> dict[str, np.ndarray]:
     return arrays
 
 
-def folder_curves(folder: str | Path) -> pd.DataFrame | None:
-    """The label curves of a results folder over its seeds (`transfer.summary`), computed from its
-    files of images; None where these hold none."""
+def folder_curves(rows: Iterable[Row], folder: str | Path) -> pd.DataFrame | None:
+    """The label curves of a results folder over the seeds of its rows (`transfer.summary`), taken
+    from its files of images; None where these hold none."""
     found: dict[str, dict[int | None, LabelCurve]] = {}
-    for row in pick(read_results(folder), metric=METRIC, klass="mean"):
+    for row in pick(rows, metric=METRIC, klass="mean"):
         if row.per_image is None:
             continue
         with np.load(Path(folder) / row.per_image) as arrays:

@@ -87,27 +87,34 @@ def level_rows(measured: Mapping[str, object], metric: str, klass: str, **about)
 
 
 def probe_rows(
-    notebook: str, probes: Mapping[str, ProbeResult], times: Sequence[str], **about: object
+    notebook: str,
+    probes: Mapping[str, ProbeResult],
+    times: Sequence[str],
+    metric: str = "probe_ap",
+    beside: Mapping[str, np.ndarray] | None = None,
+    **about: object,
 ) -> list[Row]:
-    """The rows of probes, on all images and by time of day, and the file of images beside them."""
+    """The rows of probes, on all images and by time of day, and the file of images beside them,
+    which holds the arrays `beside` too."""
     first = next(iter(probes.values()))
     arrays = {method: result.scores.numpy().astype("float16") for method, result in probes.items()}
     arrays |= {"truth": first.truth.numpy().astype("uint8"), "time_of_day": np.array(times)}
-    file = save_images(notebook, arrays | {"groups": np.array(first.groups)})
-    found = score_rows(scores_of(probes), "probe_ap", per_image=file, **about)
+    arrays |= {"groups": np.array(first.groups)} | dict(beside or {})
+    file = save_images(notebook, arrays, f"{metric}.npz")
+    found = score_rows(scores_of(probes), metric, per_image=file, **about)
     for time, apart in by_time_of_day(probes, times).items():
         found += score_rows(
-            scores_of(apart), "probe_ap", **about | {"split": f"{about['split']}/{time}"}
+            scores_of(apart), metric, **about | {"split": f"{about['split']}/{time}"}
         )
     return found
 
 
-def save_images(notebook: str, arrays: Mapping[str, np.ndarray]) -> str:
+def save_images(notebook: str, arrays: Mapping[str, np.ndarray], file: str) -> str:
     """Write what intervals are computed from beside the notebook's results; the file's name."""
     folder = results_folder(notebook)
     folder.mkdir(parents=True, exist_ok=True)
-    np.savez_compressed(folder / "per_image.npz", **arrays)
-    return "per_image.npz"
+    np.savez_compressed(folder / file, **arrays)
+    return file
 
 
 def by_time_of_day(
@@ -198,12 +205,12 @@ class Seeds:
         head = ("method", "class", f"{metric} minus {method_name(reference)}", "verdict")
         return f"{self.note}\n{table(head, rows)}"
 
-    def lowest(self, metric: str, klass: str, run: Mapping[str, Resampled]) -> str:
-        """The method with the lowest figure of a class, over the committed seeds or of `run`; of
-        figures that are equal to three decimals the one whose name comes first."""
+    def highest(self, metric: str, run: Mapping[str, Resampled], klass: str = "mean") -> str:
+        """The method with the highest figure of a class, the teacher aside, over the committed
+        seeds or of `run`; of equal ones (to three decimals) the one whose name comes first."""
         scores = self.scores(metric) or {m: figures_of(result) for m, result in run.items()}
-        values = {method: of[klass].value for method, of in scores.items() if klass in of}
-        return min(values, key=lambda method: (round(values[method], 3), method))
+        values = {m: of[klass].value for m, of in scores.items() if klass in of and m != "teacher"}
+        return min(values, key=lambda method: (-round(values[method], 3), method))
 
     def one_band(self, read: str, klass: str) -> Seeds:
         """The detector of the method `read` that sees one band alone at a cutoff (`klass`), as two

@@ -84,6 +84,7 @@ def _segmentation(arrays: Mapping, key: str, classes: Sequence[str]) -> Measured
 
 
 METRICS = {"probe_ap": _probe, "map50": _detection, "miou": _segmentation}
+METRICS |= {f"label_free_{metric}": read for metric, read in METRICS.items()}
 """The figures that can be computed from a notebook's file of images."""
 
 

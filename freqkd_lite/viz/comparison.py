@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -24,11 +26,13 @@ def near_teacher(found: pd.DataFrame, method: str) -> tuple[float, float] | None
 
 
 def comparison_figure(
-    comparison: Comparison, found: pd.DataFrame, metric: str
+    comparison: Comparison, found: pd.DataFrame, metric: str, few: Sequence[str] | None = None
 ) -> tuple[Figure, str]:
-    """Left, each method minus the reference with its paired 95 % interval (thin: the joint one);
-    right, its divergence from the teacher by band (`found`: means). With a description."""
+    """Left, each method (or a `few`) minus the reference with its paired 95 % interval (thin: the
+    joint one); right, its divergence from the teacher by band (`found`: means). With a
+    description."""
     rows = comparison.means(metric)
+    rows = rows if few is None else rows[rows["method"].isin(few)]
     ahead = int((rows["value"] > 0).sum())
     methods = rows["method"].tolist()
     methods.insert(ahead, comparison.reference)  # which stands at 0

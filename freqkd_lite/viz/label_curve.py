@@ -31,7 +31,7 @@ def label_curve_figure(
     number of labelled infrared images, and from each label-free score across to where the
     undistilled student reaches it. `rgb` is the teacher's score on RGB."""
     drawn, ax = plt.subplots(figsize=(7.6, 4.2))
-    budgets = table.dropna(subset="labels")
+    budgets = table[table["metric"] == "label_curve"]
     most = budgets["labels"].max()
     said = []
     for method, of in budgets.groupby("method", sort=False):
@@ -44,7 +44,7 @@ def label_curve_figure(
         ax.plot(ZERO, free["value"], "D", ms=8, color=shade)
         said.append(f"{name} {number(free['value'], (free['low'], free['high']))} without labels")
         said[-1] += f", {number(of['value'].iloc[-1])} with {most:g}"
-    for worth in table[table["labels"].isna()].itertuples():
+    for worth in table[table["metric"] == "labels_worth"].itertuples():
         shade = colour(worth.method)
         score = budgets.loc[budgets["method"] == worth.method, "value"].iloc[0]
         end = min(worth.value, most)

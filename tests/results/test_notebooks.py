@@ -113,9 +113,10 @@ def test_seed_differences_are_paired_by_seed():
     assert gram.value == pytest.approx(-0.1) and not gram.low > -0.1
 
 
-def test_the_lowest_of_equal_figures_is_the_first_by_name(tmp_path):
-    run = {"mse": result(low=[0.5001]), "gram": result(low=[0.5002]), "none": result(low=[0.6])}
-    assert seeds_of(tmp_path).lowest("x", "low", run) == "gram"
+def test_the_highest_of_equal_figures_is_the_first_by_name_and_no_teacher(tmp_path):
+    run = {"mse": result(low=[0.5002]), "gram": result(low=[0.5001]), "none": result(low=[0.4])}
+    run["teacher"] = result(low=[0.9])
+    assert seeds_of(tmp_path).highest("x", run, "low") == "gram"
 
 
 def test_the_one_band_that_is_left_is_a_method(tmp_path):

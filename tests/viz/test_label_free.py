@@ -19,6 +19,7 @@ def curve_table(worth: float) -> pd.DataFrame:
     points += [("mse", n, v) for n, v in ((0, 0.35), (1, 0.2), (10, 0.4), (100, 0.5))]
     points += [("mse", math.nan, worth)]
     table = pd.DataFrame(points, columns=["method", "labels", "value"])
+    table["metric"] = ["label_curve"] * 8 + ["labels_worth"]
     return table.assign(low=table["value"] - 0.01, high=table["value"] + 0.01)
 
 
@@ -44,7 +45,7 @@ def test_labels_are_told_to_two_digits(value, text):
 BOXES = torch.tensor([[2, 2, 12, 12], [20, 2, 30, 12]]).float()
 FOUND = {
     "boxes": torch.tensor([[2, 2, 12, 12], [2, 3, 12, 13], [40, 30, 50, 40]]).float(),
-    "scores": torch.tensor([0.9, 0.8, 0.7]),
+    "scores": torch.tensor([0.9, 0.8, 0.89]),
     "labels": torch.tensor([0, 0, 1]),
 }
 
