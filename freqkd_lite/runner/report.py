@@ -11,6 +11,7 @@ from pathlib import Path
 
 import jinja2
 import matplotlib.pyplot as plt
+import pandas as pd
 
 from freqkd_lite import data
 from freqkd_lite.errors import UserError
