@@ -14,6 +14,7 @@ from matplotlib.text import Text
 from torch import Tensor
 
 from freqkd_lite.evaluate.detection import best_threshold, one_box_each, outcomes
+from freqkd_lite.viz.bands import draw_picture
 from freqkd_lite.viz.style import GREEN, VERMILION, style
 
 LOOK = {
@@ -51,8 +52,8 @@ def detection_figure(
         picked = ([of[i] for i in others] for of in (predictions, *truth))
         threshold, counts = best_threshold(*picked), dict.fromkeys(LOOK, 0)
         for ax, i in zip(column, shown, strict=True):
-            ax.imshow(pictures[kind][i].permute(1, 2, 0).clamp(0, 1))
-            ax.set_axis_off()
+            picture = pictures[kind][i]
+            draw_picture(ax, picture if kind == "visible" else picture[0])
             here = one_box_each(predictions[i], threshold)
             for outcome, boxes, labels in _sorted(here, truth[0][i], truth[1][i]):
                 counts[outcome] += len(boxes)

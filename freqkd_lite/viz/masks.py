@@ -40,7 +40,9 @@ def mask_figure(
             mask = mask.predictions
         column[0].set_title(name.replace(", ", ",\n"), fontsize=9.5)
         for ax, i in zip(column, shown, strict=True):
-            under = pictures[i].permute(1, 2, 0).clamp(0, 1).numpy()
+            under = pictures[i].permute(1, 2, 0).numpy()
+            if np.ptp(under, axis=2).max() == 0:  # infrared, which is dark
+                under = (under / np.percentile(under, 99).clip(1e-3)).clip(0, 1)
             ax.imshow(0.5 * under + 0.5 * shades[mask[i].numpy()])
             ax.set_axis_off()
     patches = [Patch(color=shade, label=name) for shade, name in zip(shades, classes, strict=True)]

@@ -45,7 +45,7 @@ def test_labels_are_told_to_two_digits(value, text):
 BOXES = torch.tensor([[2, 2, 12, 12], [20, 2, 30, 12]]).float()
 FOUND = {
     "boxes": torch.tensor([[2, 2, 12, 12], [2, 3, 12, 13], [40, 30, 50, 40]]).float(),
-    "scores": torch.tensor([0.9, 0.8, 0.89]),
+    "scores": torch.tensor([0.94, 0.8, 0.93]),
     "labels": torch.tensor([0, 0, 1]),
 }
 
@@ -57,7 +57,7 @@ def test_detections_are_counted_by_outcome_and_names_hide_no_other_name():
     drawn, alt = detection_figure(columns, pictures, truth, [0], ["person", "car"])
     assert "own head: 1 hit, 1 false alarm, 1 missed" in alt and "RGB head" not in alt
     (ax,) = drawn.axes
-    assert sorted(patch.get_linestyle() for patch in ax.patches) == ["--", "-", ":"]
+    assert sorted(patch.get_linestyle() for patch in ax.patches) == ["-", "--", ":"]
     twice = [ax.text(30, 20, "person"), ax.text(31, 21, "car"), ax.text(5, 40, "car")]
     hide_overlaps(drawn, twice)
     assert [text.get_visible() for text in twice] == [True, False, True]
