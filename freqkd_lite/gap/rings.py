@@ -21,7 +21,7 @@ BAND_EDGES = (0.0, 0.25, 0.75 - 1e-6, CORNER)
 # below rho = 1 holds frequencies of both axes. Narrower rings miss some, and the curve gets spikes
 # that are an artefact of the grid.
 EDGES = tuple(np.linspace(0, CORNER, 9).tolist())
-SHAPES = ("A: flat", "B: rising smoothly", "C: a step at 0.5", "D: falling")
+SHAPES = ("A: flat", "B: rising", "C: a step at 0.5", "D: falling")
 
 
 def resampled(
