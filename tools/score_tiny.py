@@ -2,10 +2,9 @@
 
     python tools/score_tiny.py    # results/freqkd_tiny/ and freqkd_lite/assets/freqkd_tiny.md
 
-Methods: the trained network on RGB and on infrared, the same network with random weights on RGB, and
-DINOv2 ViT-S/14 on RGB where its weights are at hand. Fitted on 200 scenes of "train", scored on
-100 of "val". The card is to show how
-far the network is from DINOv2.
+Methods: the trained network on RGB and on infrared, the same network with random weights on RGB,
+and DINOv2 ViT-S/14 on RGB where its weights are at hand. Fitted on 200 scenes of "train", scored
+on 100 of "val".
 """
 
 from __future__ import annotations
