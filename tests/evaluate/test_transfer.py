@@ -165,3 +165,14 @@ def test_absent_classes_leave_the_others_fit_as_it_is_without_them(world):
     alone = LogisticProbe().fit(rgb, torch.searchsorted(index, three), ["person", "car", "none"])
     assert open_to_all.weight[index] == pytest.approx(alone.weight, abs=1e-3)
     assert open_to_all.bias[1] == -torch.inf
+
+
+def test_the_summary_holds_a_row_a_budget_and_each_method_s_worth():
+    logs = np.log(transfer.budgets(100)[1:])
+    curves = {"none": [curve(logs, 0.0)], "mse": [curve(logs + 1, math.log(20))]}
+    table = transfer.summary(curves)
+    of_mse = table[(table["method"] == "mse") & (table["metric"] == "label_curve")]
+    assert of_mse["labels"].tolist() == transfer.budgets(100)
+    assert of_mse["value"].tolist() == pytest.approx([math.log(20), *(logs + 1)])
+    (worth,) = table[table["metric"] == "labels_worth"].itertuples()
+    assert worth.method == "mse" and worth.value == pytest.approx(20)
