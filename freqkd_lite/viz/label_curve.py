@@ -68,7 +68,6 @@ def label_curve_figure(
     ax.minorticks_off()
     ax.set(xlabel="labelled infrared images", ylabel="mean AP")
     ax.set_title("How many labels is a distilled student worth?")
-    ax.legend(
-        title="head fitted on infrared labels", loc="lower right", fontsize=9, title_fontsize=9
-    )
+    place = dict(loc="upper left", bbox_to_anchor=(0.12, 1))
+    ax.legend(title="head fitted on infrared labels", fontsize=9, **place)
     return drawn, f"Score against labelled infrared images. {'; '.join(said)}."
