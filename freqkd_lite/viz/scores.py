@@ -10,9 +10,6 @@ from collections.abc import Mapping, Sequence
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
-from matplotlib.patheffects import withStroke
-from torch import Tensor
 
 from freqkd_lite.evaluate.stats import Resampled
 from freqkd_lite.gap.rings import Levels
@@ -20,28 +17,11 @@ from freqkd_lite.names import method_name
 from freqkd_lite.results.notebooks import Score, Scores
 from freqkd_lite.spectrum import RINGS
 from freqkd_lite.viz import style
-from freqkd_lite.viz.bands import picture_grid
 from freqkd_lite.viz.style import COLOURS, RHO, colour, listed
 
 ERASED = ("erasing the low band", "erasing the high band")
 REGIONS = ("interior", "border", "both", "neither")
 NAMED = 0.08  # of a picture's width: a narrower detection carries no name
-
-
-def training_curves(logs: Mapping[str, Sequence[Mapping]]) -> tuple[Figure, str]:
-    """Each method's loss by step, divided by its first value: two losses have two scales."""
-    figure, ax = plt.subplots(figsize=(7, 2.6))
-    ends = []
-    for method, log in logs.items():
-        losses = np.array([entry["loss"] for entry in log]) / log[0]["loss"]
-        ax.plot(losses, color=colour(method), label=method_name(method))
-        ends.append(f"{method_name(method)} at {losses[-1]:.2f}")
-    ax.axhline(1, color=COLOURS["floor"], lw=1)
-    ax.legend()
-    ax.set(title="Does each method reduce its loss?", xlabel="step", ylabel="loss (first step = 1)")
-    ax.set_ylim(bottom=0)
-    about = "Training loss by step, each divided by its first value."
-    return figure, f"{about} At the end: {', '.join(ends)}."
 
 
 def curves_by_method(
@@ -103,39 +83,6 @@ def dots(
     ax.set_xlim(left=0)
     numbers = "; ".join(f"{klass}: {', '.join(each)}" for klass, each in texts.items())
     return figure, f"{xlabel}, by class and method, with 95 % intervals. {numbers}."
-
-
-def detections(
-    images: Tensor,
-    boxes: Sequence[Tensor],
-    found: Mapping[str, Sequence[Mapping[str, Tensor]]],
-    classes: Sequence[str],
-) -> tuple[Figure, str]:
-    """Infrared pictures (N, 3, H, W), one a row, with true boxes (white, dotted) and, one method a
-    column, its detector's surest boxes: as many in each picture as there are true ones. Boxes
-    that are wide enough carry their class."""
-    figure, axes = picture_grid({method: images[:, 0] for method in found})
-    figure.get_layout_engine().set(wspace=0)
-    texts, halo = [], [withStroke(linewidth=2.8, foreground="black")]
-    for column, (method, predictions) in zip(axes.T, found.items(), strict=True):
-        look, counts = dict(color=colour(method), path_effects=halo), []
-        column[0].set_title(method_name(method), color=colour(method))
-        for ax, truth, each in zip(column, boxes, predictions, strict=True):
-            for x0, y0, x1, y1 in truth.tolist():
-                dotted = dict(fill=False, ec="white", ls=":", lw=1.4)
-                ax.add_patch(Rectangle((x0, y0), x1 - x0, y1 - y0, **dotted))
-            surest = each["boxes"][: len(truth)].tolist()  # scores fall
-            for (x0, y0, x1, y1), label in zip(surest, each["labels"], strict=False):
-                ax.add_patch(Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, lw=1.6, **look))
-                if x1 - x0 > images.shape[-1] * NAMED:
-                    ax.text(x0, y0 - 2, classes[label], fontsize=7, clip_on=True, **look)
-            counts.append(str(len(surest)))
-        texts.append(f"{method_name(method)} {', '.join(counts)}")
-    truths = ", ".join(str(len(each)) for each in boxes)
-    return figure, (
-        f"{len(images)} infrared pictures with their true boxes ({truths}), dotted in white, and "
-        f"as many of the surest detections where there are. Number by method: {'; '.join(texts)}."
-    )
 
 
 def band_curves(

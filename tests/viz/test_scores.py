@@ -36,15 +36,6 @@ def test_curves_hold_the_levels_and_the_guess_is_dashed():
     assert not dashed(figures.curves_by_method(measured, 7)[0].axes[0])
 
 
-def test_training_curves_are_divided_by_their_beginning():
-    logs = {"mse": [{"loss": 4.0}, {"loss": 1.0}], "freqkd_code": [{"loss": 0.1}, {"loss": 0.08}]}
-    figure, alt = figures.training_curves(logs)
-    drawn = lines_of(figure.axes[0])
-    assert drawn["MSE"].get_ydata() == pytest.approx([1, 0.25])
-    assert drawn["FreqKD (code)"].get_ydata() == pytest.approx([1, 0.8])
-    assert "MSE at 0.25" in alt
-
-
 def test_dots_stand_at_the_scores_and_seeds_behind_them():
     scores = {
         "none": {"mean": Score(0.3, (0.2, 0.4)), "car": Score(None)},
@@ -77,19 +68,6 @@ def test_the_guessed_loser_is_pointed_at_in_the_detectors_panel():
     assert drawn["both bands"].get_ydata()[0] == 0.6
     assert list(drawn["high band only"].get_ydata()) == [0.2, 0.05]
     assert "detector, low band only, 0.10, 0.30" in alt and "probe 0.60" in alt
-
-
-def test_as_many_detections_are_drawn_as_there_are_true_boxes():
-    box = torch.tensor([[1.0, 2, 11, 12], [3, 3, 9, 9]])
-    found = {"boxes": box, "scores": torch.tensor([0.9, 0.1]), "labels": torch.tensor([1, 0])}
-    truth = torch.tensor([[0.0, 0, 5, 5]])
-    figure, alt = figures.detections(torch.zeros(1, 3, 20, 30), [truth], {"mse": [found]}, "ab")
-    drawn = [(p.get_x(), p.get_y(), p.get_width()) for p in figure.axes[0].patches]
-    assert drawn == [(0, 0, 5), (1, 2, 10)]  # the truth, and the surer one of two detections
-    assert [t.get_text() for t in figure.axes[0].texts] == ["b"] and "MSE 1" in alt
-    # beside a picture of 200 pixels a box of 10 is too narrow for a name
-    figure, _ = figures.detections(torch.zeros(1, 3, 20, 200), [truth], {"mse": [found]}, "ab")
-    assert not figure.axes[0].texts and len(figure.axes[0].patches) == 2
 
 
 CLASSES = ("sky", "road", "pole", "car")
