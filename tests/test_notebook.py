@@ -66,6 +66,14 @@ def test_a_figure_is_displayed_as_png_with_its_alternative_text(shown):
     assert image.data[:8] == b"\x89PNG\r\n\x1a\n"
 
 
+def test_a_folded_figure_is_a_picture_under_its_line(shown):
+    show(plt.figure(figsize=(1, 1)), 'A "blank" square.', fold="all <22> methods")
+    assert not plt.get_fignums()
+    text = shown[0][0][0].data
+    assert text.startswith("<details><summary>all &lt;22&gt; methods</summary>")
+    assert "data:image/png;base64," in text and 'alt="A &quot;blank&quot; square."' in text
+
+
 def test_save_finds_the_parameters_and_writes_rows_and_manifest(tmp_path, monkeypatch):
     names = {"__annotations__": {"seed": int, "root": str, "guess": str, "blocks": list}}
     names |= dict(seed=3, root="/data", guess="RGB", blocks=[1, 2], other="not annotated")

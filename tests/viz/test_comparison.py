@@ -49,6 +49,12 @@ def test_nearness_is_the_first_and_the_last_band_over_seeds():
     assert near_teacher(found, "gram") is None
 
 
+def test_a_few_methods_stand_beside_the_reference():
+    figure, _ = comparison_figure(STUDY, means(BANDS), "probe_ap", ["anchor (lr=0.001)"])
+    names = [label.get_text().split(" ·")[0] for label in figure.axes[0].get_yticklabels()]
+    assert names == ["anchored", "MSE"]
+
+
 def test_methods_stand_in_their_order_with_the_reference_at_zero():
     figure, alt = comparison_figure(STUDY, means(BANDS), "probe_ap")
     left, right = figure.axes
