@@ -179,7 +179,7 @@ class Seeds:
         Over the committed seeds: paired over images and seeds where `freqkd report` computed that,
         else over seeds (t interval). Without such seeds from `run`, paired over its images.
         """
-        if self.folder is None:
+        if not pick(self.rows, metric=metric):
             return run_differences(run, reference)
         comparison = read_comparison(self.folder)
         if comparison is not None and comparison.reference == reference:
@@ -203,7 +203,9 @@ class Seeds:
                 klass = (classes or {}).get(d.klass, d.klass)
                 rows.append((method_name(d.method), klass, value, verdict(d.low, d.high)))
         head = ("method", "class", f"{metric} minus {method_name(reference)}", "verdict")
-        return f"{self.note}\n{table(head, rows)}"
+        lacking = self.folder and not pick(self.rows, metric=metric)
+        note = f"This run alone, for the committed seeds lack {metric}:" if lacking else self.note
+        return f"{note}\n{table(head, rows)}"
 
     def highest(self, metric: str, run: Mapping[str, Resampled], klass: str = "mean") -> str:
         """The method with the highest figure of a class, the teacher aside, over the committed
