@@ -253,7 +253,7 @@ def test_soft_masks_by_hand():
 @given(
     h=SIDE,
     w=SIDE,
-    cutoff=st.floats(0.01, 1),
+    cutoff=st.integers(1, 100).map(lambda percent: percent / 100),
     shape=st.sampled_from(["rectangle", "disk"]),
     transform=st.sampled_from(spectrum.TRANSFORMS),
 )
