@@ -89,34 +89,14 @@ def measure(method: str, pairs: int, size: tuple[int, int], seed: int) -> tuple[
         out += rows(method, split, levels(ring[light]), [f"ring{i}" for i in range(len(EDGES) - 1)])
         out += rows(method, split, bands, ["low", "middle", "high"])
         ratio, draws = bands.ratio()
-        out.append(
-            Row(
-                claim="gap_ratio",
-                method=method,
-                seed=None,
-                data=method,
-                split=split,
-                metric="divergence_ratio",
-                value=ratio,
-                interval=percentiles(draws),
-                n=bands.images,
-            )
-        )
+        about = dict(claim="gap_ratio", method=method, seed=None, data=method, split=split)
+        about["n"] = bands.images
+        interval = percentiles(draws)
+        out.append(Row(metric="divergence_ratio", value=ratio, interval=interval, **about))
         grid = (size[0] // backbone.patch, size[1] // backbone.patch)
         raw = [raw_mse(block, ring_counts(*grid, BAND_EDGES)) for block in band[light]]
         opposite = float(torch.stack([bins[-1] / bins[0] for bins in raw]).mean())
-        out.append(
-            Row(
-                claim="gap_ratio",
-                method=method,
-                seed=None,
-                data=method,
-                split=split,
-                metric="raw_mse_ratio",
-                value=opposite,
-                n=bands.images,
-            )
-        )
+        out.append(Row(metric="raw_mse_ratio", value=opposite, **about))
         print(f"{method} {light}: high over low {ratio:.2f} normalised, {opposite:.2f} raw MSE")
     return out, found.fingerprint()
 

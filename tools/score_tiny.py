@@ -20,7 +20,7 @@ from freqkd_lite import data
 from freqkd_lite.errors import UserError
 from freqkd_lite.evaluate.probe import patch_labels, probe
 from freqkd_lite.evaluate.segmentation import segment
-from freqkd_lite.features import TINY, TINY_WEIGHTS, Backbone, extract, load_backbone
+from freqkd_lite.features import TINY, TINY_WEIGHTS, Backbone, joined, load_backbone
 from freqkd_lite.results.rows import Row, pick, write_results
 from freqkd_lite.store import manifest
 
@@ -46,7 +46,7 @@ def score(
     train: data.PairSet,
     val: data.PairSet,
 ) -> list[Row]:
-    x, y = (torch.cat(extract(backbone, data.stack(p, modality), blocks), 1) for p in (train, val))
+    x, y = (joined(backbone, data.stack(p, modality), blocks) for p in (train, val))
     common = dict(claim="walk", method=method, seed=0, data="scenes", split="val", n=len(val))
     result = probe(x, labels(train), y, labels(val), val.classes)
     rows = [

@@ -163,6 +163,10 @@ class Seeds:
     folder: Path | None = None
     rows: list[Row] = field(default_factory=list)
 
+    def lacks(self, metric: str) -> bool:
+        """Whether there are no committed seeds with a metric: this run stands for itself then."""
+        return not pick(self.rows, metric=metric)
+
     def scores(self, metric: str) -> dict[str, dict[str, Score]]:
         """Mean over seeds and its 95 % t interval."""
         found: dict[str, dict[str, Score]] = {}
@@ -179,7 +183,7 @@ class Seeds:
         Over the committed seeds: paired over images and seeds where `freqkd report` computed that,
         else over seeds (t interval). Without such seeds from `run`, paired over its images.
         """
-        if not pick(self.rows, metric=metric):
+        if self.lacks(metric):
             return run_differences(run, reference)
         comparison = read_comparison(self.folder)
         if comparison is not None and comparison.reference == reference:
@@ -203,8 +207,9 @@ class Seeds:
                 klass = (classes or {}).get(d.klass, d.klass)
                 rows.append((method_name(d.method), klass, value, verdict(d.low, d.high)))
         head = ("method", "class", f"{metric} minus {method_name(reference)}", "verdict")
-        lacking = self.folder and not pick(self.rows, metric=metric)
-        note = f"This run alone, for the committed seeds lack {metric}:" if lacking else self.note
+        note = self.note
+        if self.folder and self.lacks(metric):
+            note = f"This run alone, for the committed seeds lack {metric}:"
         return f"{note}\n{table(head, rows)}"
 
     def highest(self, metric: str, run: Mapping[str, Resampled], klass: str = "mean") -> str:

@@ -61,12 +61,14 @@ def nearer(with_rgb: Tensor, with_infrared: Tensor) -> str:
     return "neither" if abs(difference) < 0.05 else SIDES[difference > 0]
 
 
-def picture_grid(columns: Mapping[str, Sequence[Tensor]]) -> tuple[Figure, np.ndarray]:
-    """Pictures of one size in columns, each under its name; the figure and its axes (rows,
-    columns)."""
+def picture_grid(
+    columns: Mapping[str, Sequence[Tensor]], width: float = 7
+) -> tuple[Figure, np.ndarray]:
+    """Pictures of one size in columns, each under its name; the figure, `width` inches wide, and
+    its axes (rows, columns)."""
     pictures = next(iter(columns.values()))
     rows, (h, w) = len(pictures), pictures[0].shape[-2:]
-    size = (7, 0.3 + rows * (7 * h / (w * len(columns)) + 0.06))
+    size = (width, 0.3 + rows * (width * h / (w * len(columns)) + 0.06))
     figure, axes = plt.subplots(rows, len(columns), figsize=size, squeeze=False)
     for column, (name, pictures) in zip(axes.T, columns.items(), strict=True):
         column[0].set_title(name, fontsize=10, fontweight="normal")

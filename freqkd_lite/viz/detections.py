@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -14,7 +13,7 @@ from matplotlib.text import Text
 from torch import Tensor
 
 from freqkd_lite.evaluate.detection import best_threshold, one_box_each, outcomes
-from freqkd_lite.viz.bands import draw_picture
+from freqkd_lite.viz.bands import picture_grid
 from freqkd_lite.viz.style import GREEN, VERMILION, style
 
 LOOK = {
@@ -42,18 +41,17 @@ def detection_figure(
     """
     style()
     columns = {name: column for name, column in columns.items() if column[0] is not None}
-    height, width = next(iter(pictures.values())).shape[-2:]
-    shape = (2.6 * len(columns), 2.6 * len(shown) * height / width + 0.8)
-    drawn, axes = plt.subplots(len(shown), len(columns), figsize=shape, squeeze=False)
+    seen = {
+        name.replace(", ", ",\n"): [_as_drawn(pictures[kind][i], kind) for i in shown]
+        for name, (_, kind) in columns.items()
+    }
+    drawn, axes = picture_grid(seen, width=2.6 * len(columns))
     others = [i for i in range(len(truth[0])) if i not in shown] or shown
     texts, said = [], []
-    for column, (name, (predictions, kind)) in zip(axes.T, columns.items(), strict=True):
-        column[0].set_title(name.replace(", ", ",\n"), fontsize=9.5)
+    for column, (name, (predictions, _)) in zip(axes.T, columns.items(), strict=True):
         picked = ([of[i] for i in others] for of in (predictions, *truth))
         threshold, counts = best_threshold(*picked), dict.fromkeys(LOOK, 0)
         for ax, i in zip(column, shown, strict=True):
-            picture = pictures[kind][i]
-            draw_picture(ax, picture if kind == "visible" else picture[0])
             here = one_box_each(predictions[i], threshold)
             for outcome, boxes, labels in _sorted(here, truth[0][i], truth[1][i]):
                 counts[outcome] += len(boxes)
@@ -63,6 +61,11 @@ def detection_figure(
     drawn.legend(handles=lines, loc="outside lower center", ncols=3)
     hide_overlaps(drawn, texts)
     return drawn, f"{len(shown)} pictures with detections. {'; '.join(said)}."
+
+
+def _as_drawn(picture: Tensor, kind: str) -> Tensor:
+    """RGB in colour, infrared in grey, whose contrast `draw_picture` stretches."""
+    return picture if kind == "visible" else picture[0]
 
 
 def _sorted(

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 
-import matplotlib.pyplot as plt
-import numpy as np
+import torch
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from torch import Tensor
 
 from freqkd_lite.evaluate.segmentation import SegmentationResult
 from freqkd_lite.results.text import number
+from freqkd_lite.viz.bands import picture_grid
 from freqkd_lite.viz.style import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION, style
 
 # One for each class, in their order; the last ones are those of things.
@@ -26,25 +28,25 @@ def mask_figure(
     """The `shown` pictures, a row each: each column's pictures (N, 3, H, W) under a mask (N, H, W),
     or under what a segmenter predicted, whose IoU stands above. With a description."""
     style()
-    height, width = next(iter(columns.values()))[0].shape[-2:]
-    shape = (2.1 * len(columns), 2.1 * len(shown) * height / width + 0.9)
-    drawn, axes = plt.subplots(len(shown), len(columns), figsize=shape, squeeze=False)
-    shades = np.array(
-        [plt.matplotlib.colors.to_rgb(SHADES[k % len(SHADES)]) for k in range(len(classes))]
-    )
-    said = []
-    for column, (name, (pictures, mask)) in zip(axes.T, columns.items(), strict=True):
+    shades = torch.tensor([to_rgb(shade) for shade, _ in zip(cycle(SHADES), classes, strict=False)])
+    blended, said = {}, []
+    for name, (pictures, mask) in columns.items():
         said.append(name)
         if isinstance(mask, SegmentationResult):
             said[-1] += f" {number(mask.miou)}"
             mask = mask.predictions
-        column[0].set_title(name.replace(", ", ",\n"), fontsize=9.5)
-        for ax, i in zip(column, shown, strict=True):
-            under = pictures[i].permute(1, 2, 0).numpy()
-            if np.ptp(under, axis=2).max() == 0:  # infrared, which is dark
-                under = (under / np.percentile(under, 99).clip(1e-3)).clip(0, 1)
-            ax.imshow(0.5 * under + 0.5 * shades[mask[i].numpy()])
-            ax.set_axis_off()
-    patches = [Patch(color=shade, label=name) for shade, name in zip(shades, classes, strict=True)]
+        blended[name.replace(", ", ",\n")] = [
+            0.5 * _brightened(pictures[i]) + 0.5 * shades[mask[i]].permute(2, 0, 1) for i in shown
+        ]
+    drawn, _ = picture_grid(blended, width=2.1 * len(columns))
+    shown_as = zip(shades.tolist(), classes, strict=True)
+    patches = [Patch(color=shade, label=name) for shade, name in shown_as]
     drawn.legend(handles=patches, loc="outside lower center", ncols=len(classes), fontsize=8.5)
     return drawn, f"{len(shown)} pictures with masks of their classes. Mean IoU: {'; '.join(said)}."
+
+
+def _brightened(picture: Tensor) -> Tensor:
+    """Infrared (three equal channels), which is dark, up to its lightest percent."""
+    if not torch.equal(picture[0], picture[1]):
+        return picture
+    return (picture / picture.quantile(0.99).clamp(min=1e-3)).clamp(0, 1)

@@ -132,7 +132,7 @@ def world():
     return rgb, infrared, labels
 
 
-def test_an_rgb_head_finds_everything_for_the_teacher_and_chance_for_a_stranger(world):
+def test_an_rgb_head_finds_everything_for_the_teacher_and_little_in_other_channels(world):
     rgb, infrared, labels = world
     head = LogisticProbe().fit(rgb, labels, [*CLASSES, "none"])
     same = transfer.probe_scorer(head, rgb, labels, rgb, labels, CLASSES, draws=10)
