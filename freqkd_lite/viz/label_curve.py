@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from freqkd_lite.names import method_name
 from freqkd_lite.results.text import number
+from freqkd_lite.viz import style
 from freqkd_lite.viz.style import COLOURS, colour
 
 ZERO = 0.3  # where "no labels" stands on the axis of labelled images, which is logarithmic
@@ -30,6 +31,7 @@ def label_curve_figure(
     """`evaluate.transfer.summary` as a figure, with a description: each method's score against the
     number of labelled infrared images, and from each label-free score across to where the
     undistilled student reaches it. `rgb` is the teacher's score on RGB."""
+    style.style()
     drawn, ax = plt.subplots(figsize=(7.6, 4.2))
     budgets = table[table["metric"] == "label_curve"]
     most = budgets["labels"].max()
@@ -38,19 +40,20 @@ def label_curve_figure(
         shade, name = colour(method), method_name(method)
         x = of["labels"].replace(0, ZERO)
         free, own = of.iloc[0], of.iloc[1:]
-        ax.fill_between(x[1:], own["low"], own["high"], color=shade, alpha=0.15, lw=0)
-        ax.plot(x[1:], own["value"], "o-", ms=4, color=shade, label=name)
+        interval = own["low"], own["high"]
+        style.curve(ax, x[1:], own["value"], interval, color=shade, label=name)
         ax.vlines(ZERO, free["low"], free["high"], lw=3, alpha=0.4, color=shade)
         ax.plot(ZERO, free["value"], "D", ms=8, color=shade)
         said.append(f"{name} {number(free['value'], (free['low'], free['high']))} without labels")
         said[-1] += f", {number(of['value'].iloc[-1])} with {most:g}"
+    foot = ax.get_ylim()[0]
     for worth in table[table["metric"] == "labels_worth"].itertuples():
         shade = colour(worth.method)
         score = budgets.loc[budgets["method"] == worth.method, "value"].iloc[0]
         end = min(worth.value, most)
         ax.plot((ZERO, end), (score, score), ":", lw=1.5, color=shade)
         if end == worth.value:
-            ax.plot((end, end), (ax.get_ylim()[0], score), ":", lw=1.5, color=shade)
+            ax.plot((end, end), (foot, score), ":", lw=1.5, color=shade)
         text = (
             f"{method_name(worth.method)} without a label: worth {labels_text(worth.value, most)}"
         )
@@ -69,8 +72,8 @@ def label_curve_figure(
         names[-2] = ""  # it would run into the last one
     ax.set_xticks(ticks, names)
     ax.minorticks_off()
-    ax.set(xlabel="labelled infrared images", ylabel="mean AP")
+    xlabel = "labelled infrared images that the head was fitted on"
+    ax.set(xlabel=xlabel, ylabel="mean AP", ylim=(foot, None))
     ax.set_title("How many labels is a distilled student worth?")
-    place = dict(loc="upper left", bbox_to_anchor=(0.12, 1))
-    ax.legend(title="head fitted on infrared labels", fontsize=9, **place)
+    style.legend_below(drawn, ax, 3)
     return drawn, f"Score against labelled infrared images. {'; '.join(said)}."
