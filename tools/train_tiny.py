@@ -1,11 +1,12 @@
 """Train freqkd_tiny, the small ViT that lives inside the package.
 
-    python tools/train_tiny.py --work build/tiny --scenes 4000 --epochs 12
+    python tools/train_tiny.py --work build/tiny --scenes 6000 --epochs 20
 
 Learns from the scenes' RGB alone, three ways at once: DINOv2 ViT-S/14's features of the same
 picture (blocks 5 and 11, standardised, through a linear map that is thrown away), the scenes' masks
 (share of each class in a patch), and nothing else; infrared is never shown. Without DINOv2's
-weights it learns from the masks alone, and the card says so. Every stage resumes where it stopped.
+weights it learns from the masks alone, and the card says so. Every stage resumes where it stopped,
+and --start begins with weights of an earlier training. The weights kept are a moving average.
 The split "pretrain" of the scenes is used for training and for nothing else in the project.
 """
 
@@ -22,17 +23,21 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
 from freqkd_lite import data
 from freqkd_lite.errors import UserError
-from freqkd_lite.features import TINY, Backbone, create_net, extract, load_backbone
+from freqkd_lite.features import TINY, Backbone, create_net, extract, load_backbone, load_into
 from freqkd_lite.scenes import GENERATOR_VERSION, MASK_CLASSES
 from freqkd_lite.store import write_json
 
 DINO, DINO_BLOCKS = "vit_small_patch14_dinov2.lvd142m", (5, 11)
 TINY_BLOCKS = (4, 7)
 SIZE, PATCH = (168, 224), 14
+THINGS = ("person", "bicycle", "car")
+RARE = torch.tensor([4.0 if name in THINGS else 1.0 for name in MASK_CLASSES])
+AVERAGE = 0.995  # of the moving average of the weights, a step
 
 
 def memmap(path: Path, dtype: str, shape: tuple[int, ...]) -> np.ndarray:
@@ -65,7 +70,7 @@ def prepare(work: Path, count: int) -> dict[str, np.ndarray]:
     }
     for block in DINO_BLOCKS if dino else ():
         arrays[f"dino{block}"] = memmap(work / f"dino{block}.npy", "float16", (count, 384, *grid))
-    done_file = work / "prepared.json"
+    precision, done_file = faster_precision(), work / "prepared.json"
     done = json.loads(done_file.read_text())["done"] if done_file.is_file() else 0
     loader = torch.utils.data.DataLoader(
         torch.utils.data.Subset(pairs, range(done, count)),
@@ -79,7 +84,9 @@ def prepare(work: Path, count: int) -> dict[str, np.ndarray]:
         arrays["visible"][here] = (visible * 255).round().byte().numpy()
         arrays["shares"][here] = torch.stack([class_shares(p.mask) for p in batch]).half().numpy()
         if dino:
-            for block, maps in zip(DINO_BLOCKS, extract(dino, visible, DINO_BLOCKS), strict=True):
+            with torch.autocast("cpu", precision, enabled=precision != torch.float32):
+                seen = extract(dino, visible, DINO_BLOCKS)
+            for block, maps in zip(DINO_BLOCKS, seen, strict=True):
                 arrays[f"dino{block}"][here] = maps.half().numpy()
         done += len(batch)
         for array in arrays.values():
@@ -91,11 +98,17 @@ def prepare(work: Path, count: int) -> dict[str, np.ndarray]:
 class Pupil(nn.Module):
     """freqkd_tiny with the heads that are thrown away after training."""
 
-    def __init__(self, dino_blocks: tuple[int, ...]):
+    def __init__(self, dino_blocks: tuple[int, ...], start: Path | None = None):
         super().__init__()
-        self.backbone = Backbone(create_net(TINY), TINY, "random", None)
-        self.maps = nn.ModuleDict({f"dino{b}": nn.Conv2d(192, 384, 1) for b in dino_blocks})
-        self.classes = nn.Sequential(nn.GroupNorm(1, 192), nn.Conv2d(192, len(MASK_CLASSES), 1))
+        net = create_net(TINY)
+        if start is not None:
+            load_into(net, start, TINY)
+        width = net.embed_dim
+        self.backbone = Backbone(net, TINY, "random", None)
+        self.maps = nn.ModuleDict({f"dino{b}": nn.Conv2d(width, 384, 1) for b in dino_blocks})
+        self.classes = nn.Sequential(
+            nn.GroupNorm(1, 2 * width), nn.Conv2d(2 * width, len(MASK_CLASSES), 1)
+        )
 
 
 def jitter(images: Tensor, draw: torch.Generator) -> Tensor:
@@ -111,7 +124,9 @@ def jitter(images: Tensor, draw: torch.Generator) -> Tensor:
 def losses(pupil: Pupil, images: Tensor, targets: dict[str, Tensor], stats: dict) -> dict:
     """Smooth L1 to DINOv2's standardised features, and cross-entropy to the class shares."""
     middle, last = pupil.backbone(images, TINY_BLOCKS)
-    out = {"classes": F.cross_entropy(pupil.classes(last), targets["shares"])}
+    both = pupil.classes(torch.cat([middle, last], 1))
+    # things are rare: their patches count more
+    out = {"classes": F.cross_entropy(both, targets["shares"], RARE / RARE.mean())}
     for (key, head), maps in zip(pupil.maps.items(), (middle, last), strict=True):
         mean, std = stats[key]
         out[key] = F.smooth_l1_loss(head(maps), (targets[key] - mean) / std)
@@ -131,10 +146,19 @@ def faster_precision() -> torch.dtype:
     return min(spent, key=spent.get)
 
 
-def train(arrays: dict[str, np.ndarray], work: Path, epochs: int, batch: int, lr: float) -> Pupil:
+def train(
+    arrays: dict[str, np.ndarray],
+    work: Path,
+    epochs: int,
+    batch: int,
+    lr: float,
+    begin: Path | None,
+) -> nn.Module:
+    """The pupil's backbone after training: the moving average of its weights."""
     dino_blocks = tuple(b for b in DINO_BLOCKS if f"dino{b}" in arrays)
     torch.manual_seed(0)
-    pupil = Pupil(dino_blocks)
+    pupil = Pupil(dino_blocks, begin)
+    average = AveragedModel(pupil.backbone.net, multi_avg_fn=get_ema_multi_avg_fn(AVERAGE))
     stats = {}
     for key in pupil.maps:
         sample = torch.from_numpy(arrays[key][:256].astype(np.float32))
@@ -147,6 +171,7 @@ def train(arrays: dict[str, np.ndarray], work: Path, epochs: int, batch: int, lr
         state = torch.load(saved, weights_only=True)
         pupil.load_state_dict(state["pupil"])
         optimiser.load_state_dict(state["optimiser"])
+        average.load_state_dict(state["average"])
         start = state["epoch"]
     precision = faster_precision()
     for epoch in range(start, epochs):
@@ -172,18 +197,17 @@ def train(arrays: dict[str, np.ndarray], work: Path, epochs: int, batch: int, lr
             total_loss.backward()
             nn.utils.clip_grad_norm_(pupil.parameters(), 1.0)
             optimiser.step()
+            average.update_parameters(pupil.backbone.net)
             for key, value in parts.items():
                 sums[key] = sums.get(key, 0) + value.item() / per_epoch
             if i % 20 == 0:
                 bar.set_postfix({k: f"{v.item():.3f}" for k, v in parts.items()})
         print(json.dumps({"epoch": epoch + 1} | {k: round(v, 4) for k, v in sums.items()}))
         beside = saved.with_suffix(".part")
-        torch.save(
-            {"pupil": pupil.state_dict(), "optimiser": optimiser.state_dict(), "epoch": epoch + 1},
-            beside,
-        )
+        state = {"pupil": pupil.state_dict(), "average": average.state_dict()}
+        torch.save(state | {"optimiser": optimiser.state_dict(), "epoch": epoch + 1}, beside)
         beside.replace(saved)
-    return pupil
+    return average.module
 
 
 def main() -> None:
@@ -193,18 +217,20 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--lr", type=float, default=1e-3)
+    parser.add_argument("--start", type=Path, help="weights to begin with")
     parser.add_argument("--out", type=Path, default=Path("freqkd_lite/assets"))
     args = parser.parse_args()
     started = time.perf_counter()
     arrays = prepare(args.work, args.scenes)
-    pupil = train(arrays, args.work, args.epochs, args.batch, args.lr)
+    net = train(arrays, args.work, args.epochs, args.batch, args.lr, args.start)
     args.out.mkdir(parents=True, exist_ok=True)
-    state = {k: v.detach().half().contiguous() for k, v in pupil.backbone.net.state_dict().items()}
+    state = {k: v.detach().half().contiguous() for k, v in net.state_dict().items()}
     note = {
         "model": TINY,
         "scenes": str(args.scenes),
         "epochs": str(args.epochs),
         "generator": str(GENERATOR_VERSION),
+        "start": str(args.start is not None),
         "dino": str("dino11" in arrays),
     }
     save_file(state, args.out / f"{TINY}.safetensors", metadata=note)

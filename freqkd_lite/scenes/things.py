@@ -8,29 +8,26 @@ from typing import NamedTuple
 
 import numpy as np
 
-GENERATOR_VERSION = 1  # raised whenever any pixel, box or mask changes
+GENERATOR_VERSION = 2  # raised whenever any pixel, box or mask changes
 CLASSES = ("person", "bicycle", "car")
 MASK_CLASSES = ("background", "road", "building", "tree", "sky", "person", "bicycle", "car")
 ROAD, BUILDING, TREE, SKY, PERSON, BICYCLE, CAR = range(1, 8)
 
-# Columns of the table of attributes, one row a polygon.
-COLOUR, UNDER, GLOW = slice(0, 3), slice(3, 6), slice(6, 9)
-HEAT, PATTERN, FRAME, PLANE, DEPTH, OWNER, CLASS = range(9, 16)
 # How a pixel of a polygon finds its depth and its texture coordinates (metres).
 FLAT, GROUND, SIDE = range(3)  # constant z: (x, y); the ground: (x, z); a wall along z: (z, y)
 # pattern: cells per metre (u, v), joint darkness, contrast of cells, contrast of grain (all only
 # visible); cells per metre, contrast of cells, of grain in kelvin (infrared)
 PATTERNS = {
-    "smooth": (1, 1, 0, 0, 0.03, 1, 0.2, 0.1),
-    "stucco": (0.7, 0.5, 0, 0.10, 0.12, 0.4, 1.0, 0.3),
-    "brick": (2.6, 6.5, 0.45, 0.35, 0.10, 0.5, 0.9, 0.3),
-    "panel": (0.35, 1.4, 0.5, 0.12, 0.06, 0.33, 1.2, 0.2),
-    "leaf": (5, 5, 0, 0.9, 0.5, 1.7, 1.2, 0.5),
-    "bark": (16, 2, 0, 0.5, 0.3, 2, 1.0, 0.4),
-    "asphalt": (3, 0.8, 0, 0.10, 0.30, 0.3, 0.9, 0.3),
-    "paving": (1.6, 1.6, 0.35, 0.18, 0.10, 0.4, 0.9, 0.3),
-    "grass": (9, 3, 0, 0.5, 0.5, 0.8, 1.2, 0.5),
-    "cloth": (7, 7, 0, 0.25, 0.15, 4, 1.0, 0.3),
+    "smooth": (1, 1, 0, 0, 0.03, 1, 0.2, 0.15),
+    "stucco": (0.7, 0.5, 0, 0.10, 0.12, 0.4, 0.7, 0.4),
+    "brick": (2.6, 6.5, 0.45, 0.35, 0.10, 0.5, 0.7, 0.4),
+    "panel": (0.35, 1.4, 0.5, 0.12, 0.06, 0.33, 0.9, 0.4),
+    "leaf": (5, 5, 0, 0.9, 0.5, 1.7, 1.6, 1.6),
+    "bark": (16, 2, 0, 0.5, 0.3, 2, 1.2, 0.8),
+    "asphalt": (3, 0.8, 0, 0.10, 0.30, 0.5, 0.6, 0.5),
+    "paving": (1.6, 1.6, 0.35, 0.18, 0.10, 0.4, 0.8, 0.6),
+    "grass": (9, 3, 0, 0.5, 0.5, 0.8, 1.2, 1.2),
+    "cloth": (7, 7, 0, 0.25, 0.15, 4, 2, 0.5),
 }
 NUMBER = {name: i for i, name in enumerate(PATTERNS)}
 _QUARTER = [(1.0, 0.0), (0.866, 0.5), (0.5, 0.866)]
@@ -82,6 +79,9 @@ class World:
         self.horizon = self.between(0.36, 0.55)  # share of the picture's height
         self.centre = self.between(0.34, 0.66)  # share of its width
         self.sun = (self.between(-1.3, 1.3), self.between(-0.4, 0.9))
+        self.exposure = self.between(0.7, 1.55) if self.night else self.between(0.6, 1.3)
+        self.warmth = 2.0 if self.night else self.between(2, 6) if self.weather == "clear" else 1.0
+        self.span = self.between(12, 17)  # kelvin that the infrared camera spreads over its range
 
     def between(self, low: float, high: float) -> float:
         return low + (high - low) * self.random()
@@ -96,9 +96,9 @@ class World:
     def add(self, points: list, matter: Matter, frame: int = FLAT, plane: float = 0.0) -> None:
         """A polygon, nearer than those before it."""
         colour, heat, pattern, lit, under, glow = matter
-        looks = (*colour, *(under or colour), *glow, heat, NUMBER[pattern])
+        paint = (lit * c for c in (*colour, *(under or colour)))
         self.shapes.append(points)
-        self.rows.append((*looks, frame, plane, lit, self.owner, self.cls))
+        self.rows.append((*paint, *glow, heat, NUMBER[pattern], frame, plane, self.owner, self.cls))
 
     def quad(self, x0: float, y0: float, x1: float, y1: float, z: float, *matter, **more) -> None:
         self.add([(x0, y0, z), (x1, y0, z), (x1, y1, z), (x0, y1, z)], Matter(*matter, **more))
@@ -149,13 +149,16 @@ class World:
         self.owner, self.cls = 0, 0
 
     def freeze(self) -> World:
-        """Lists become arrays: nothing is added hereafter."""
-        self.table = np.array(self.rows)  # one row of attributes a polygon
-        self.corners = np.array([corner for shape in self.shapes for corner in shape])
+        """Lists become arrays, one entry a polygon: nothing is added hereafter."""
+        table = np.array(self.rows)
+        self.colours, self.unders, self.glows = np.split(table[:, :9].astype(np.float32), 3, 1)
+        self.heats, self.planes = table[:, [9, 12]].astype(np.float32).T
+        whole = table[:, [10, 11, 13, 14]].astype(int)
+        self.patterns, self.frames, self.owners, self.classes = whole.T
         counts = [len(shape) for shape in self.shapes]
-        self.first = np.cumsum([0, *counts])
-        self.table[:, :6] *= self.table[:, DEPTH, None]  # it held `lit` up to here
-        self.table[:, DEPTH] = np.add.reduceat(self.corners[:, 2], self.first[:-1]) / counts
+        self.first = np.cumsum([0, *counts])  # corner of each polygon
+        self.corners = np.array([corner for shape in self.shapes for corner in shape])
+        self.distance = np.add.reduceat(self.corners[:, 2], self.first[:-1]) / counts
         np.maximum(self.corners[:, 2], 1.2, out=self.corners[:, 2])  # nothing behind the camera
         return self
 
@@ -166,7 +169,9 @@ def stream(seed: int, number: int) -> np.random.Generator:
     return np.random.Generator(np.random.PCG64(sequence))
 
 
-COATS = colours("16 17 20, 50 14 14, 20 30 50, 75 73 70, 35 33 25, 62 55 20, 25 40 28, 85 85 88")
+COATS = colours(
+    "18 19 23, 56 15 14, 20 34 60, 75 73 70, 46 43 34, 72 62 18, 25 46 30, 85 85 88, 62 36 50"
+)
 TROUSERS = colours("14 15 20, 25 30 42, 40 36 30, 10 10 10")
 SKINS = colours("82 62 50, 60 42 30, 40 27 20")
 HAIR = colours("12 9 7, 35 24 14, 60 50 30, 50 50 50")
@@ -179,7 +184,7 @@ def person(w: World, x: float, z: float, seat: float = 0.0, turn: float = 0.0) -
     w.begin(0, z)
     s = w.between(0.88, 1.06)
     cloth, legs, skin, hair = (w.pick(of) for of in (COATS, TROUSERS, SKINS, HAIR))
-    warm = w.between(0.85, 1.15)
+    warm = w.between(0.6, 1.1)
     slim, stride = w.between(0.65, 1.0), w.between(-0.28, 0.28)
     coat, swing = w.random() < 0.3, w.between(0.0, 0.14)
     lean = 0.28 * turn
@@ -234,7 +239,7 @@ def bicycle(w: World, x: float, z: float, ridden: bool) -> None:
     """A bicycle, parked or ridden by a person."""
     w.begin(1, z)
     turn = w.pick((-1.0, 1.0)) * w.pick((1.0, 0.9, 0.35, 0.2))  # seen from the side or end on
-    metal = w.pick(METALS)
+    metal, tepid = w.pick(METALS), w.warmth * 0.6 + w.pick((-1, 1)) * w.between(0, 3)
     w.shadow(x, z, 1.3 * abs(turn) + 0.2, 0.7)
     hub, loop = 0.52 * turn, CIRCLE + CIRCLE[:1]
     for side in (-1, 1):
@@ -242,21 +247,17 @@ def bicycle(w: World, x: float, z: float, ridden: bool) -> None:
         rim = [(cx + r * k * a, 0.35 + r * b, z) for a, b in loop]
         r -= 0.055
         rim += [(cx + r * k * a, 0.35 + r * b, z) for a, b in loop[::-1]]
-        w.add(rim, Matter((0.09, 0.09, 0.09), 4.0 if ridden else -0.5))
-    bars = (
-        ((-hub, 0.35), (-0.05 * turn, 0.3)),
-        ((-0.05 * turn, 0.3), (-0.2 * turn, 0.88)),
-        ((-0.2 * turn, 0.75), (0.36 * turn, 0.82)),
-        ((-0.05 * turn, 0.3), (0.36 * turn, 0.8)),
-        ((hub, 0.35), (0.34 * turn, 1.0)),
-        ((-hub, 0.35), (-0.18 * turn, 0.72)),
-    )
+        w.add(rim, Matter((0.09, 0.09, 0.09), tepid + 0.6 * ridden))
+    pedals, front, rear = (-0.05 * turn, 0.3), (hub, 0.35), (-hub, 0.35)
+    bars = [(rear, pedals), (pedals, (-0.2 * turn, 0.88)), (pedals, (0.36 * turn, 0.8))]
+    bars += [((-0.2 * turn, 0.75), (0.36 * turn, 0.82)), (front, (0.34 * turn, 1.0))]
+    bars += [(rear, (-0.18 * turn, 0.72))]
     for (x0, y0), (x1, y1) in bars:
-        w.limb((x + x0, y0), (x + x1, y1), (0.05, 0.05), z, metal, 1.0 if ridden else -1.5)
-    w.quad(x - 0.32 * turn - 0.06, 0.86, x - 0.1 * turn + 0.06, 0.93, z, (0.1, 0.08, 0.07), 3.0)
+        w.limb((x + x0, y0), (x + x1, y1), (0.05, 0.05), z, metal, tepid)
+    w.quad(x - 0.32 * turn - 0.06, 0.86, x - 0.1 * turn + 0.06, 0.93, z, (0.1, 0.08, 0.07), tepid)
     reach = 0.22 * (1.1 - abs(turn))
     start, end = (x + 0.34 * turn - reach, 1.0), (x + 0.42 * turn + reach, 1.04)
-    w.limb(start, end, (0.06, 0.06), z, (0.15, 0.15, 0.15), 0.5)
+    w.limb(start, end, (0.06, 0.06), z, (0.15, 0.15, 0.15), tepid)
     if w.night and ridden:
         w.blob(x + 0.5 * turn, 0.9, z, 0.05, 0.05, (0.9, 0.9, 0.8), 3, glow=(2.5, 2.5, 2.2))
     w.end()
@@ -264,35 +265,23 @@ def bicycle(w: World, x: float, z: float, ridden: bool) -> None:
         person(w, x, z - 0.01, seat=0.93, turn=turn)
 
 
-BODIES = colours("75 76 78, 85 85 85, 12 12 14, 30 32 35, 55 8 8, 10 18 40, 25 35 30, 60 52 35")
+BODIES = colours(
+    "75 76 78, 85 85 85, 88 88 86, 16 16 18, 38 40 43, 62 10 8, 14 26 58, 30 44 38, 66 58 42"
+)
 HEADLIGHT, TAILLIGHT = (0.9, 0.9, 0.85), (0.6, 0.05, 0.05)
 
 
-class _Car(NamedTuple):
-    """Measures (metres) and warmth of a car."""
-
-    long: float
-    wide: float
-    tall: float
-    deck: float  # height of the bonnet
-    rear: float  # how far the tail slopes
-    body: Colour
-    hot: float
-    skin: float  # kelvin over the air of the body, and of the panes
-    pane: float
-
-
 def car(w: World, x: float, z: float, across: bool, driven: bool, oncoming: bool) -> None:
-    """A car along the street (nearest face at z) or across it; driven ones are warm."""
+    """A car along the street (nearest face at z) or across it; driven ones have warm engines."""
     w.begin(2, z)
     long, wide = w.between(3.7, 4.7), w.between(1.65, 1.85)
-    tall = w.pick((1.45, 1.5, 1.85))
+    tall = w.pick((1.42, 1.48, 1.55, 1.85, 2.1))
     body = w.pick(BODIES)
     hot = w.between(0.8, 1.2) if driven else 0.0
-    skin = 1.5 * hot if driven else w.between(-2.5, 0.5)
-    pane = w.between(-4, -2) + 3 * hot
-    deck, rear = (0.92, 1.3) if tall < 1.8 else (1.0, 0.5)
-    c = _Car(long, wide, tall, deck, rear, body, hot, skin, pane)
+    skin = w.warmth * 0.7 + w.between(-2.8, 1.6)
+    pane = skin + w.between(-2.5, 0.3) + 0.5 * hot
+    deck, rear = (0.92, 1.3) if tall < 1.8 else (1.0, 0.5)  # bonnet's height, slope of the tail
+    c = long, wide, tall, deck, rear, body, hot, skin, pane
     flip = oncoming if not across else w.random() < 0.5
 
     def at(along: float, y: float, out: float = 0.0) -> tuple:  # a point of the side that we see
@@ -318,48 +307,31 @@ def car(w: World, x: float, z: float, across: bool, driven: bool, oncoming: bool
     w.end()
 
 
-def _car_side(w: World, c: _Car, at: Callable[..., tuple], frame: dict) -> None:
+def _car_side(w: World, c: tuple, at: Callable[..., tuple], frame: dict) -> None:
     """Roof, bonnet and the side that we see."""
     long, wide, tall, deck, rear, body, hot, skin, pane = c
-    profile = [  # metres along the car from its tail, height
-        (0, 0.3),
-        (0.05, deck),
-        (0.15 * rear, deck + 0.05),
-        (0.15 + 0.45 * rear, tall),
-        (long * 0.62, tall),
-        (long * 0.78, deck),
-        (long - 0.1, deck - 0.12),
-        (long, 0.3),
-    ]
-    panes = [
-        (0.3 + 0.42 * rear, tall - 0.1),
-        (long * 0.60, tall - 0.1),
-        (long * 0.73, deck + 0.02),
-        (0.25 + 0.15 * rear, deck + 0.02),
-    ]
+    # metres along the car from its tail, height
+    profile = [(0, 0.3), (0.05, deck), (0.15 * rear, deck + 0.05), (0.15 + 0.45 * rear, tall)]
+    profile += [(long * 0.62, tall), (long * 0.78, deck), (long - 0.1, deck - 0.12), (long, 0.3)]
+    panes = [(0.3 + 0.42 * rear, tall - 0.1), (long * 0.60, tall - 0.1)]
+    panes += [(long * 0.73, deck + 0.02), (0.25 + 0.15 * rear, deck + 0.02)]
     bonnet = [(long * 0.74, deck - 0.1), (long, deck - 0.15), (long, 0.35), (long * 0.74, 0.35)]
     pillar = [(long * 0.42, tall), (long * 0.44, tall), (long * 0.44, 0.4), (long * 0.42, 0.4)]
-    for (a, y0), (b, y1), heat in (
-        (profile[3], profile[4], skin - 2),
-        (profile[5], (long, deck - 0.12), skin + 6 * hot),
-    ):
+    roof, hood = (*profile[3:5], skin - 0.7), (profile[5], (long, deck - 0.12), skin + 6 * hot)
+    for (a, y0), (b, y1), heat in (roof, hood):
         top = [at(a, y0), at(b, y1), at(b, y1, wide), at(a, y0, wide)]
         w.add(top, Matter(body, heat, lit=1.1))
-    for outline, matter in (
-        (profile, Matter(body, skin, lit=0.85)),
-        (bonnet, Matter(body, skin + 7 * hot, lit=0.85)),
-        (panes, Matter((0.10, 0.13, 0.16), pane)),
-        (pillar, Matter(times(body, 0.7), skin)),
-    ):
-        w.add([at(a, y) for a, y in outline], matter, **frame)
-    tyre, rim = Matter((0.06, 0.06, 0.06), 6 * hot - 0.5), Matter((0.55, 0.55, 0.56), 9 * hot - 1)
+    w.add([at(*p) for p in profile], Matter(body, skin, lit=0.85), **frame)
+    w.add([at(*p) for p in bonnet], Matter(body, skin + 7 * hot, lit=0.85), **frame)
+    w.add([at(*p) for p in panes], Matter((0.10, 0.13, 0.16), pane), **frame)
+    w.add([at(*p) for p in pillar], Matter(times(body, 0.7), skin), **frame)
     for axle in (0.17, 0.8):
-        for r, matter in ((0.34, tyre), (0.2, rim)):
+        for r, grey, heat in ((0.34, 0.06, 6 * hot - 0.8), (0.2, 0.55, 8 * hot)):  # tyre, rim
             wheel = [at(long * axle + r * a, 0.34 + r * b) for a, b in CIRCLE]
-            w.add(wheel, matter, **frame)
+            w.add(wheel, Matter((grey, grey, grey), skin + heat), **frame)
 
 
-def _car_end(w: World, c: _Car, x: float, z: float, driven: bool, oncoming: bool) -> None:
+def _car_end(w: World, c: tuple, x: float, z: float, driven: bool, oncoming: bool) -> None:
     """The end that faces the camera."""
     long, wide, tall, deck, rear, body, hot, skin, pane = c
     h, base = wide / 2, deck - 0.12 if oncoming else deck
@@ -385,12 +357,12 @@ def _car_end(w: World, c: _Car, x: float, z: float, driven: bool, oncoming: bool
         left, right = x + side * h * 0.94, x + side * h * 0.66
         w.quad(left, base - 0.28, right, base - 0.1, z, *lamp)
         left, right = x + side * h * 0.95, x + side * h * 0.7
-        w.quad(left, 0, right, 0.3, z + 0.02, (0.05, 0.05, 0.05), 8 * hot - 0.5)
+        w.quad(left, 0, right, 0.3, z + 0.02, (0.05, 0.05, 0.05), skin + 7 * hot)
     if driven and not oncoming:
         w.blob(x + h * 0.5, 0.27, z, 0.09, 0.06, (0.2, 0.2, 0.2), 22 * hot)
 
 
-LEAVES = colours("22 36 12, 28 40 16, 18 30 14, 42 38 12")
+LEAVES = colours("17 30 9, 23 34 12, 14 25 11, 46 36 10, 40 20 8")
 BARK = (0.24, 0.19, 0.15)
 
 
@@ -398,13 +370,13 @@ def tree(w: World, x: float, z: float, low: bool = False) -> None:
     """A leafy or bare tree; `low`: a bush."""
     w.cls = TREE
     tall = w.between(0.9, 1.5) if low else w.between(4.5, 9.5)
-    green, chill = w.pick(LEAVES), w.between(-1.5, 0.5)
+    green, chill = w.pick(LEAVES), w.between(-2, 1.2) + 0.3 * w.warmth
     w.shadow(x, z, 1.2 if low else tall * 0.45, tall * 0.9)
     bare = not low and _trunk(w, x, z, tall, chill)
     if not bare:
         size = 1.0 if low else tall * 0.28
         centre = tall * 0.45 if low else tall * 0.7
-        count = 7 if low else 26
+        count = 6 if low else 18
         for i in range(count):
             shade = 0.55 + 0.6 * i / count
             dx, dy = w.between(-1, 1), w.between(-1, 1)
@@ -436,10 +408,8 @@ def _trunk(w: World, x: float, z: float, tall: float, chill: float) -> bool:
             width = max(thick * (0.6, 0.35, 0.2, 0.12)[level], 0.035)
             w.limb((x0, y0), (x1, y1), (width, width * 0.7), z, BARK, chill + 1.5, "bark")
             bend = w.between(0.25, 0.7)
-            forks += [
-                (x1, y1, dx + bend * dy, dy - bend * dx, run * 0.6),
-                (x1, y1, dx - bend * dy, dy + bend * dx, run * 0.6),
-            ]
+            for k in (bend, -bend):
+                forks.append((x1, y1, dx + k * dy, dy - k * dx, run * 0.6))
         tips = forks
     return bare
 
@@ -455,7 +425,7 @@ def lamp(w: World, x: float, z: float) -> None:
     bulb = Matter((0.8, 0.8, 0.75), 14 if w.night else 1, glow=w.glow(times(colour, 7)))
     w.quad(x + side * 0.9, tall + 0.12, x + side * 1.5, tall + 0.28, z, *bulb)
     if w.night:
-        w.lamps.append((x + side * 1.2, tall - 1, z, 2.6, *times(colour, 1.15)))
+        w.lamps.append((x + side * 1.2, tall - 1, z, 3.0, *times(colour, 1.15)))
 
 
 PLATES = colours("75 10 10, 10 25 60, 90 75 10, 90 90 90")

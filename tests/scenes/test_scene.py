@@ -1,10 +1,11 @@
 """The procedural scenes: exact boxes, two modalities that share a world and nothing else."""
 
-import hashlib
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
 from freqkd_lite.errors import UserError
 from freqkd_lite.scenes import (
@@ -16,17 +17,17 @@ from freqkd_lite.scenes import (
     camera,
     render_scene,
 )
-from freqkd_lite.scenes.things import DEPTH, OWNER, World
+from freqkd_lite.scenes.things import World
 
 STILL = SceneSettings(parallax=0.0)
 PEOPLE = MASK_CLASSES.index("person")
+FREEZE = Path(__file__).parents[2] / "results" / "scenes_gap" / "freeze.yaml"
 
 
 def instance_map(seed, size=SIZE):
     """Instances of the infrared frame, and the classes of instances 1, 2, ..."""
     world, numbers, *_ = camera.take(seed, size)
-    owner = world.table[:, OWNER].astype(int)
-    return owner[numbers[::2, ::2]], world.labels
+    return world.owners[numbers[0]], world.labels
 
 
 def loose_bounds(instances):
@@ -51,14 +52,25 @@ def test_a_seed_is_one_scene():
     assert not same(a, c, "mask")
 
 
-def test_masks_and_boxes_are_the_same_on_every_machine():
-    digest = hashlib.sha256()
-    for seed in (0, 1, 2, 7, 100_003, 200_011):
-        scene = render_scene(seed)
-        digest.update(scene.mask.tobytes())
-        digest.update(scene.boxes.astype("<f4").tobytes() + scene.labels.astype("<i8").tobytes())
-    assert GENERATOR_VERSION == 1, "a new version needs a new checksum here"
-    assert digest.hexdigest() == "82c438a9404b9d9045140c7413f58d6ecaec56534f1851a906cf7f3adfb76824"
+def test_the_generator_still_gives_what_was_calibrated():
+    frozen = yaml.safe_load(FREEZE.read_text())
+    assert frozen["generator"] == GENERATOR_VERSION, "measure again: tools/scenes_gap.py"
+    found = {seed: render_scene(seed).checksum() for seed in frozen["checksums"]}
+    assert len(found) == 20 and found == frozen["checksums"]
+
+
+def test_a_checksum_sees_a_label_and_a_tint_and_no_last_bit():
+    scene = render_scene(0)
+    noise = np.random.default_rng(0).integers(0, 2, scene.infrared.shape).astype(np.uint8)
+    assert replace(scene, infrared=scene.infrared ^ noise).checksum() == scene.checksum()
+    for change in (
+        {"mask": scene.mask + 1},
+        {"boxes": scene.boxes + 1},
+        {"labels": scene.labels + 1},
+        {"visible": scene.visible // 2},
+        {"infrared": scene.infrared + np.uint8(16)},
+    ):
+        assert replace(scene, **change).checksum() != scene.checksum(), change
 
 
 @pytest.mark.parametrize("seed", [0, 1, 3, 5, 8])
@@ -103,14 +115,10 @@ def test_parallax_moves_the_nearest_object_by_so_many_pixels_and_the_sky_not_at_
         if world.labels[nearest - 1] != CLASSES.index("person"):
             continue  # only people are flat; the far end of a car moves less
         tried += 1
-        owner = world.table[:, OWNER]
-        before, after = (owner[n[::2, ::2]] == nearest for n in (numbers, other))
+        before, after = (world.owners[n[0]] == nearest for n in (numbers, other))
         assert np.array_equal(before[:, :-shift], after[:, shift:]), seed
-        far = [
-            np.isin(n, np.flatnonzero(world.table[:, DEPTH] > 250))[::2, ::2]
-            for n in (numbers, other)
-        ]
-        nothing_near = ~(owner[numbers[::2, ::2]] > 0) & ~(owner[other[::2, ::2]] > 0)
+        far = [np.isin(n[0], np.flatnonzero(world.distance > 250)) for n in (numbers, other)]
+        nothing_near = ~(world.owners[numbers[0]] > 0) & ~(world.owners[other[0]] > 0)
         assert (far[0] & far[1])[nothing_near].sum() > 0.8 * far[0][nothing_near].sum()
     assert tried >= 4
 
@@ -177,20 +185,22 @@ def test_night_is_darker_than_day_and_half_of_the_scenes():
     assert max(light["night"]) < min(light["day"])
 
 
-def test_at_night_people_are_warmer_than_what_surrounds_them():
-    gaps = []
-    for seed in range(14):
+def test_in_infrared_people_stand_out_and_most_cars_and_bicycles_hardly():
+    gaps, grounds = [[], [], []], []
+    for seed in range(40):
         scene = render_scene(seed)
         if scene.time == "day":
             continue
-        people = scene.mask == PEOPLE
+        grounds.append(np.median(scene.infrared[scene.mask == MASK_CLASSES.index("road")]))
         for (x0, y0, x1, y1), label in zip(scene.boxes.astype(int), scene.labels, strict=True):
-            if label == 0:
-                around = np.s_[max(y0 - 4, 0) : y1 + 4, max(x0 - 4, 0) : x1 + 4]
-                grey, body = scene.infrared[around].astype(float), people[around]
-                if body.any() and not body.all():
-                    gaps.append(grey[body].mean() - grey[~body].mean())
-    assert len(gaps) > 10 and np.mean(gaps) > 40 and np.mean(np.array(gaps) > 0) > 0.95
+            around = np.s_[max(y0 - 4, 0) : y1 + 4, max(x0 - 4, 0) : x1 + 4]
+            grey, body = scene.infrared[around].astype(float), scene.mask[around] == PEOPLE + label
+            if (scene.mask[around] < PEOPLE).any():
+                gaps[label].append(grey[body].mean() - grey[scene.mask[around] < PEOPLE].mean())
+    people, bicycles, cars = map(np.array, gaps)
+    assert min(map(len, gaps)) > 10 and 10 < np.median(grounds) < 35
+    assert np.median(people) > 25 and (people > 0).mean() > 0.95
+    assert np.median(abs(bicycles)) < 12 and np.median(abs(cars)) < 20
 
 
 def test_thermal_contrast_scales_differences():
@@ -198,8 +208,8 @@ def test_thermal_contrast_scales_differences():
         render_scene(9, settings=SceneSettings(thermal_contrast=c, noise=0)).infrared.astype(float)
         for c in (1.0, 0.5)
     )
-    inside = (full > 0) & (full < 255) & (half > 0)
-    assert np.allclose(half[inside] - 64, (full[inside] - 64) / 2, atol=1.01)
+    inside = (full > 0) & (full < 255)
+    assert np.allclose(half[inside] - 20, (full[inside] - 20) / 2, atol=1.01)
 
 
 def test_another_size_is_the_same_world():
@@ -220,7 +230,7 @@ def test_scenes_hold_the_promised_mix():
             counts[classes[i - 1]] += 1
             heights += [2 * (y1 - y0)] if classes[i - 1] == 0 else []
     people, bicycles, cars = counts / 40
-    assert 1.5 < people < 5 and 0.4 < bicycles < 1.6 and 0.6 < cars < 2
+    assert 2 < people < 6 and 0.6 < bicycles < 2.5 and 0.8 < cars < 3
     assert min(heights) < 16 and max(heights) > 70
 
 
