@@ -163,11 +163,12 @@ def infrared(
     cold = COLD[w.weather] * (0.5 + 0.5 * up[:, None]) + 1.5 * _clouds(rng, size, 5)
     heat += sky * (cold - heat)
     heat *= np.exp(-np.minimum(z, 150) * (0.02 if w.weather == "fog" else 0.004))
-    heat = _blur(heat, settings.blur * size[1] / 224)
+    focus = 1.12 if w.night else 1.0  # a lens that cools down loses its focus
+    heat = _blur(heat, focus * settings.blur * size[1] / 224)
     hot = np.maximum(heat - 5, 0)
     dy, dx = (int(n) for n in rng.integers(-14, 15, 2))
     heat += 0.12 * _blur(hot, 4 * size[1] / 224) + 0.05 * np.roll(hot, (dy, dx), (0, 1))
-    heat += (6.0 if w.night else 6.9) - 0.7 * w.warmth
+    heat += (6.0 if w.night else 7.2) - 0.7 * w.warmth
     grey = 0.55 * np.square(np.maximum(heat, 0) / np.float32(w.span))
     grey = DARK_LEVEL + settings.thermal_contrast * (grey - DARK_LEVEL)
     columns = rng.standard_normal((1, size[1]), np.float32) * 0.35
