@@ -92,6 +92,11 @@ def test_the_code_stays_as_small_as_the_readme_says():
     assert lines(*(ROOT / "tests").rglob("*.py")) <= 14_200
 
 
+def test_results_take_at_most_25_mb_of_the_tree():
+    files = [file for file in (ROOT / "results").rglob("*") if file.is_file()]
+    assert sum(file.stat().st_size for file in files) <= 25e6
+
+
 HEAVY = """
 import sys
 from freqkd_lite.cli.app import main

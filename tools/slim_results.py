@@ -2,17 +2,20 @@
 
     python tools/slim_results.py results/distillation [--drop-images]
 
-Untrained methods stand in the file of every run of a sweep, most often bit by bit the same; their
-rows are pointed at the first of these. --drop-images removes all files of images, for results of
-which no interval is computed from them any more. Run it before results are committed.
+A probe's scores become ranks among the positives, which give the same average precision. Untrained
+methods stand in the file of every run of a sweep, most often bit by bit the same; their rows are
+pointed at the first of these. --drop-images removes all files of images, for results of which no
+interval is computed from them any more. Run it before results are committed.
 """
 
 import argparse
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from freqkd_lite.names import up_to_date
+from freqkd_lite.results.notebooks import ranked
 from freqkd_lite.results.rows import read_results, write_results
 from freqkd_lite.store import sha256
 
@@ -40,7 +43,7 @@ def slim(folder: Path, drop: bool) -> None:
     for file in files:
         methods = wanted.get(file, set())
         kept = {
-            up_to_date_key(k): small(v)
+            up_to_date_key(k): ranks_of(v, arrays[file]) if v.ndim == 4 else small(v)
             for k, v in arrays[file].items()
             if k in SHARED or any(is_of(k, method) for method in methods)
         }
@@ -49,6 +52,10 @@ def slim(folder: Path, drop: bool) -> None:
             np.savez_compressed(folder / file, **kept)
     write_results(folder, rows, {})
     (folder / "manifest.json").write_bytes(manifest)
+
+
+def ranks_of(scores: np.ndarray, arrays: dict[str, np.ndarray]) -> np.ndarray:
+    return ranked(torch.tensor(scores).double(), torch.tensor(arrays["truth"]))
 
 
 def small(array: np.ndarray) -> np.ndarray:

@@ -229,18 +229,23 @@ def average_precision(
     rows = 1 if weights is None else len(scores)
     each = torch.ones(1, 1, dtype=torch.float64) if weights is None else weights.double()
     scores, positives = scores.reshape(rows, -1), positives.bool().reshape(rows, -1)
-    # Precision is needed only where recall rises: at the scores of positives.
-    levels = scores[positives].unique()
-    reached = torch.searchsorted(levels, scores.contiguous(), right=True)  # levels <= score
-    cell = reached + torch.arange(rows)[:, None] * (len(levels) + 1)
+    reached = positives_reached(scores, positives)
+    levels = int(reached.max())
+    cell = reached + torch.arange(rows)[:, None] * (levels + 1)
 
     def at_level(chosen: Tensor) -> Tensor:  # highest level first, (draws, levels)
-        counts = torch.bincount(chosen, minlength=rows * (len(levels) + 1)).reshape(rows, -1)
+        counts = torch.bincount(chosen, minlength=rows * (levels + 1)).reshape(rows, -1)
         return each @ counts[:, 1:].flip(1).double()
 
     gained, taken = at_level(cell[positives]), at_level(cell.flatten()).cumsum(1)
     value = (gained * gained.cumsum(1) / taken.clamp(min=1e-12)).sum(1) / gained.sum(1)
     return float(value) if weights is None else value
+
+
+def positives_reached(scores: Tensor, positives: Tensor) -> Tensor:
+    """How many different scores of positives each score reaches: int64, as `scores`. Average
+    precision depends on no more, for precision is needed only where recall rises."""
+    return torch.searchsorted(scores[positives].unique(), scores.contiguous(), right=True)
 
 
 def ap_draws(

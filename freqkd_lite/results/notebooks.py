@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from torch import Tensor
 
 from freqkd_lite.errors import UserError
-from freqkd_lite.evaluate.probe import ProbeResult
+from freqkd_lite.evaluate.probe import ProbeResult, positives_reached
 from freqkd_lite.evaluate.segmentation import SegmentationResult
 from freqkd_lite.evaluate.stats import Resampled, paired_bootstrap
 from freqkd_lite.names import method_name
@@ -97,7 +98,7 @@ def probe_rows(
     """The rows of probes, on all images and by time of day, and the file of images beside them,
     which holds the arrays `beside` too."""
     first = next(iter(probes.values()))
-    arrays = {method: result.scores.numpy().astype("float16") for method, result in probes.items()}
+    arrays = {method: ranked(result.scores, first.truth) for method, result in probes.items()}
     arrays |= {"truth": first.truth.numpy().astype("uint8"), "time_of_day": np.array(times)}
     arrays |= {"groups": np.array(first.groups)} | dict(beside or {})
     file = save_images(notebook, arrays, f"{metric}.npz")
@@ -107,6 +108,14 @@ def probe_rows(
             scores_of(apart), metric, **about | {"split": f"{about['split']}/{time}"}
         )
     return found
+
+
+def ranked(scores: Tensor, truth: Tensor) -> np.ndarray:
+    """What a file of images holds of a probe's scores (N, h, w, K), whose figures it gives exactly:
+    `positives_reached` of each class, in the smallest type that holds them."""
+    of = [positives_reached(each, truth == k) for k, each in enumerate(scores.unbind(-1))]
+    ranks = torch.stack(of, -1).numpy()
+    return ranks.astype(np.min_scalar_type(ranks.max(initial=0)))
 
 
 def save_images(notebook: str, arrays: Mapping[str, np.ndarray], file: str) -> str:

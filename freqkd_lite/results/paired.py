@@ -49,8 +49,8 @@ def _times(arrays: Mapping, count: int) -> Tensor:
 
 
 def _probe(arrays: Mapping, key: str, classes: Sequence[str]) -> Measured:
-    """From notebook 05's file: log odds (N, h, w, K) by method, the labels (N, h, w), and each
-    image's time of day, whose means are figures called "day" and "night"."""
+    """From notebook 05's file: scores or their ranks (N, h, w, K) by method, the labels (N, h, w),
+    and each image's time of day, whose means are figures called "day" and "night"."""
     scores, truth = torch.tensor(arrays[key]).double(), torch.tensor(arrays["truth"])
     times = _times(arrays, len(truth))
     found = ap_draws(scores, truth, classes, times)

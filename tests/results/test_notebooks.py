@@ -17,8 +17,8 @@ from freqkd_lite.results.notebooks import (
     score_rows,
     seed_differences,
 )
-from freqkd_lite.results.paired import COLUMNS, Comparison
-from freqkd_lite.results.rows import Row, write_results
+from freqkd_lite.results.paired import COLUMNS, Comparison, resample
+from freqkd_lite.results.rows import Row, pick, write_results
 
 PARAMETERS = {"steps": 40, "lr": 0.001, "split": "val", "seed": 0}
 
@@ -158,5 +158,10 @@ def test_probes_are_judged_by_day_and_by_night_apart(tmp_path, monkeypatch):
     assert {row.split for row in rows} == {"val", "val/day", "val/night"}
     with np.load(tmp_path / rows[0].per_image) as arrays:
         assert arrays["time_of_day"].tolist() == times
-        assert arrays["none"].dtype == np.float16 and arrays["truth"].shape == (40, 4, 4)
+        assert arrays["none"].dtype == np.uint16 and arrays["truth"].shape == (40, 4, 4)
+    (whole,) = pick(rows, split="val", klass="person")
+    read = resample(tmp_path / whole.per_image, "probe_ap", "none", ["person"])
+    assert read.estimates["person"] == whole.value == probes["none"].ap["person"]
+    apart = {row.split: row.value for row in rows if row.klass == "person"}
+    assert read.estimates["night"] == apart["val/night"]
     assert by_time_of_day(probes, [""] * 40) == {}
