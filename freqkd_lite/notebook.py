@@ -7,8 +7,9 @@ import html
 import io
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import ipywidgets
@@ -22,13 +23,15 @@ from freqkd_lite.distil import memory
 from freqkd_lite.errors import UserError
 from freqkd_lite.results.rows import Row, results_folder, write_results
 from freqkd_lite.results.text import number, table
-from freqkd_lite.store import manifest, spell
+from freqkd_lite.store import digest, manifest, spell
 from freqkd_lite.viz.style import style
 
 __all__ = ["Row", "number", "opening", "predict", "save", "show", "table"]
 
 TIMES = Path(__file__).parent.parent / "results" / "default" / "minutes.json"
 UNRECORDED = {"guess", "root"}  # parameters that change no result
+# What is said of a guess: the choice, or the upper end of a range of numbers; a verdict; and why.
+Judgement = tuple[str | float | None, str, str]
 _opened = {"name": ""}
 
 
@@ -70,15 +73,66 @@ class Guess:
     question: str
     value: object
     widget: ipywidgets.Widget
+    judge: Callable[[object, str], list[Judgement]]
+    said: ipywidgets.HTML
+    judgements: list[Judgement] | None = None
 
     def compare(self, truth: object, form: str = "{}") -> str:
-        """One sentence: the guess beside what was measured, both written by the format `form`."""
+        """A sentence: the guess and what was measured, both written by the format `form`.
+
+        It is also said under the question, now and whenever the reader guesses again, and goes to
+        the page, which covers what stands between until a reader of it has guessed.
+        """
         found = form.format(truth)
+        self.judgements = self.judge(truth, found)
+        held = {"found": found, "judgements": self.judgements}
+        if not isinstance(truth, str):
+            held |= {"truth": round(float(truth), 3), "ends": [self.widget.min, self.widget.max]}
+        hidden = f'<div class="judgement" data-question="{_key(self.question)}" '
+        hidden += f'data-held="{html.escape(json.dumps(held))}"></div>'
+        display({"text/html": hidden, "text/plain": ""}, raw=True)
         if self.value is None:
-            return f"You made no guess; measured here: {found}."
-        if self.value == truth:
-            return f"You guessed {found}, and that is what was measured."
-        return f"You guessed {form.format(self.value)}; measured here: {found}."
+            return f"Measured here: {found}."
+        self.tell()
+        shown = self.value if isinstance(truth, str) else form.format(self.value)
+        return f"Your guess: {shown}. {' '.join(self.judgement()[1:])}"
+
+    def judgement(self) -> Judgement:
+        """The one for the guess: that of its name, or the first that reaches as far as it."""
+        named = (j for j in self.judgements if j[0] in (None, self.value))
+        reaches = (j for j in self.judgements if j[0] is None or self.value <= j[0])
+        return next(named if isinstance(self.value, str) else reaches)
+
+    def tell(self) -> None:
+        """Say the judgement under the question, once there are both a guess and a measurement."""
+        if self.value is not None and self.judgements is not None:
+            _, verdict, why = map(html.escape, map(str, self.judgement()))
+            self.said.value = f'<div role="alert"><b>{verdict}</b> {why}</div>'
+
+
+def judge_choice(
+    choices: Sequence[str], close: float, wrong: Mapping[str, str], truth: object, found: str
+) -> list[Judgement]:
+    """For each choice. Those that lie at most `close` places beside the right one are close."""
+    judged = []
+    for place, choice in enumerate(choices):
+        near = truth in choices and abs(place - list(choices).index(truth)) <= close
+        verdict = "Right." if choice == truth else "Close." if near else "Not so."
+        why = wrong.get(choice, "") if choice != truth else ""
+        judged.append((choice, verdict, f"Measured here: {found}. {why}".strip()))
+    return judged
+
+
+def judge_number(
+    close: float, wrong: Mapping[str, str], truth: float, found: str
+) -> list[Judgement]:
+    """For ranges of numbers, from below; the last has no upper end. Within a fifth of `close` a
+    number is right."""
+    why = f"Measured here: {found}."
+    below, above = (f"{why} {wrong.get(side, '')}".strip() for side in ("below", "above"))
+    verdicts = [("Not so.", below), ("Close.", why), ("Right.", why), ("Close.", why)]
+    ends = [round(float(truth) + share * close, 6) for share in (-1, -0.2, 0.2, 1)]
+    return [(end, *v) for end, v in zip(ends, verdicts, strict=True)] + [(None, "Not so.", above)]
 
 
 def predict(
@@ -86,41 +140,66 @@ def predict(
     choices: Sequence[str] | None = None,
     between: tuple[float, float] | None = None,
     answer: object = None,
+    wrong: Mapping[str, str] | None = None,
+    close: float | None = None,
 ) -> Guess:
     """Ask for a guess before the figure appears: one of `choices`, or a number `between` two.
 
-    Cells below read the guess when they run, and run without one as well. `answer` makes the guess
-    in code, for instance from a notebook's parameter; None and "" make none.
+    Cells below read the guess when they run, and run without one as well; `Guess.compare` judges
+    it. `answer` makes the guess in code, for instance from a notebook's parameter; None and "" make
+    none. `wrong` says what is mistaken about a choice, or about a number "below" or "above" what
+    is measured. `close` is how far off is still close: in places beside the right choice (0), or
+    in the number's unit (a tenth of the range).
     """
     if (choices is None) == (between is None):
         raise UserError("predict() needs either choices=[...] or between=(low, high).")
-    answer = None if answer == "" else answer
+    answer, wrong = None if answer == "" else answer, dict(wrong or {})
+    for side in wrong.keys() - set(choices or ("below", "above")):
+        raise UserError(f"wrong[{side!r}] is none of the guesses to be judged.")
     if choices is not None:
         if answer is not None and answer not in choices:
             raise UserError(f"answer={answer!r} is none of the choices: {', '.join(choices)}.")
         layout = {"width": "max-content"}
         widget = ipywidgets.RadioButtons(options=tuple(choices), value=answer, layout=layout)
-        entries = list(choices)
+        judge = partial(judge_choice, choices, close or 0, wrong)
+        entries = {x: f'type="radio" value="{html.escape(x)}"' for x in choices}
     else:
         low, high = between
         if answer is not None and not low <= float(answer) <= high:
             raise UserError(f"answer={answer!r} must lie between {low} and {high}.")
-        shown = low if answer is None else answer
-        widget = ipywidgets.BoundedFloatText(shown, min=low, max=high, step=(high - low) / 100)
-        entries = [f"a number between {low:g} and {high:g}"]
-    guess = Guess(question, answer, widget)
-    widget.observe(lambda change: setattr(guess, "value", change["new"]), "value")
-    _display(question, widget, entries)
+        shown, step = low if answer is None else answer, (high - low) / 100
+        widget = ipywidgets.BoundedFloatText(shown, min=low, max=high, step=step)
+        judge = partial(judge_number, (high - low) / 10 if close is None else close, wrong)
+        limits = f'type="number" min="{low:g}" max="{high:g}" step="any"'
+        entries = {f"a number between {low:g} and {high:g}": limits}
+    guess = Guess(question, answer, widget, judge, ipywidgets.HTML())
+
+    def heard(change: dict) -> None:
+        guess.value = change["new"]
+        guess.tell()
+
+    widget.observe(heard, "value")
+    _display(guess, entries)
     return guess
 
 
-def _display(question: str, widget: ipywidgets.Widget, entries: list[str]) -> None:
-    """Display the widget, with a list of its choices for pages, where no widget is alive."""
-    label = f"<b>Your guess:</b> {html.escape(question)}"
-    bundle = dict(ipywidgets.VBox([ipywidgets.HTML(label), widget])._repr_mimebundle_())
-    bundle["text/plain"] = f"Your guess: {question} ({', '.join(entries)})"
-    items = "".join(f"<li>{html.escape(entry)}</li>" for entry in entries)
-    bundle["text/html"] = f'<div class="predict">{label}<ul>{items}</ul></div>'
+def _key(question: str) -> str:
+    return f"q{digest([question])[:8]}"
+
+
+def _display(guess: Guess, entries: dict[str, str]) -> None:
+    """Display the guess's widget, and for pages, where no widget is alive, a form of `entries`,
+    texts and what kinds of input they are (where no script runs either, a list of them)."""
+    key, label = _key(guess.question), f"<b>Your guess:</b> {html.escape(guess.question)}"
+    shown = ipywidgets.VBox([ipywidgets.HTML(label), guess.widget, guess.said])
+    items = "".join(
+        f'<li><label><input name="{key}" {kind}> {html.escape(text)}</label></li>'
+        for text, kind in entries.items()
+    )
+    form = f"<fieldset><legend>{label}</legend><ul>{items}</ul></fieldset>"
+    bundle = dict(shown._repr_mimebundle_())
+    bundle["text/plain"] = f"Your guess: {guess.question} ({', '.join(entries)})"
+    bundle["text/html"] = f'<form class="predict" data-question="{key}">{form}</form>'
     display(bundle, raw=True)
 
 

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import matplotlib.pyplot as plt
 import pytest
+from bs4 import BeautifulSoup
 
 from freqkd_lite import notebook
 from freqkd_lite.errors import UserError
@@ -19,21 +20,53 @@ def shown(monkeypatch):
     return calls
 
 
+def held(shown):
+    """What the last comparison hands to a page."""
+    (bundle,), _ = shown[-1]
+    assert bundle["text/plain"] == ""
+    return json.loads(BeautifulSoup(bundle["text/html"], "html.parser").div["data-held"])
+
+
 def test_a_guess_is_optional_and_is_what_the_widget_holds(shown):
     guess = predict("Which?", ["RGB", "heat"], answer="")
-    assert guess.value is None and "RGB" in guess.compare("RGB")
+    assert guess.value is None and guess.compare("RGB") == "Measured here: RGB."
+    assert guess.said.value == ""  # Run All leaves the question open
     guess.widget.value = "heat"
-    assert guess.value == "heat"
-    right, wrong = guess.compare("heat"), guess.compare("RGB")
-    assert right.count("heat") == 1 and "heat" in wrong and "RGB" in wrong
+    assert guess.value == "heat" and "<b>Not so.</b>" in guess.said.value
+    assert "Right." in guess.compare("heat") and "Not so." in guess.compare("RGB")
 
 
-def test_a_number_counts_only_once_it_is_touched(shown):
-    guess = predict("How much?", between=(0, 1))
+def test_choices_are_judged_right_close_or_with_what_is_mistaken(shown):
+    wrong = {"none": "Count again.", "many": "Luck."}
+    guess = predict("How <many>?", ["none", "few", "many"], wrong=wrong, close=1)
+    assert "Measured here: few" in guess.compare("few")
+    assert [tuple(j) for j in held(shown)["judgements"]] == [
+        ("none", "Close.", "Measured here: few. Count again."),
+        ("few", "Right.", "Measured here: few."),
+        ("many", "Close.", "Measured here: few. Luck."),
+    ]
+    guess.compare("none")
+    assert [j[1] for j in held(shown)["judgements"]] == ["Right.", "Close.", "Not so."]
+    guess.compare("something else")
+    assert {j[1] for j in held(shown)["judgements"]} == {"Not so."}
+    with pytest.raises(UserError, match="fewer"):
+        predict("How many?", ["none"], wrong={"fewer": "No."})
+
+
+def test_a_number_counts_only_once_it_is_touched_and_is_judged_by_its_distance(shown):
+    guess = predict("How much?", between=(0, 1), wrong={"below": "More.", "above": "Less."})
     assert guess.value is None
     guess.widget.value = 0.25
-    assert guess.value == 0.25
     assert "25%" in guess.compare(0.5, "{:.0%}") and "50%" in guess.compare(0.5, "{:.0%}")
+    assert held(shown)["ends"] == [0, 1] and held(shown)["truth"] == 0.5
+    said = {0.39: "Not so.", 0.41: "Close.", 0.49: "Right.", 0.51: "Right.", 0.59: "Close."}
+    for value, verdict in (said | {0.61: "Not so."}).items():
+        guess.widget.value = value
+        assert f"<b>{verdict}</b>" in guess.said.value
+        assert ("More." in guess.said.value, "Less." in guess.said.value) == (
+            value < 0.4,
+            value > 0.6,
+        )
     assert predict("How much?", between=(0, 1), answer=0.7).value == 0.7
 
 
@@ -55,7 +88,9 @@ def test_a_page_without_widgets_still_shows_the_choices(shown):
     predict("Which <one>?", ["RGB", "heat"])
     bundle = shown[0][0][0]
     assert "application/vnd.jupyter.widget-view+json" in bundle
-    assert "<li>heat</li>" in bundle["text/html"] and "&lt;one&gt;" in bundle["text/html"]
+    items = BeautifulSoup(bundle["text/html"], "html.parser").find_all("li")
+    assert [item.text.strip() for item in items] == ["RGB", "heat"]
+    assert "&lt;one&gt;" in bundle["text/html"] and "(RGB, heat)" in bundle["text/plain"]
 
 
 def test_a_figure_is_displayed_as_png_with_its_alternative_text(shown):

@@ -216,7 +216,8 @@ def tidy(notebook: NotebookNode, root: Path) -> NotebookNode:
     notebook.metadata = nbformat.from_dict(about)
     for number, cell in enumerate(notebook.cells):
         cell.id = f"cell-{number:02d}"
-        kept = {key: cell.metadata[key] for key in ("tags", "alt") if cell.metadata.get(key)}
+        kept = ("tags", "alt", "jupyter")  # the last hides a cell's source in JupyterLab
+        kept = {key: cell.metadata[key] for key in kept if cell.metadata.get(key)}
         cell.metadata = nbformat.from_dict(kept)
         for output in cell.get("outputs", []):
             data = output.get("data", {})

@@ -95,6 +95,7 @@ def write_page(root: Path, executed: Path, stem: str, folder: Path) -> Path:
         "before": listed[here - 1] if here else None,
         "after": listed[here + 1] if here + 1 < len(listed) else None,
         "style": style(),
+        "script": (TEMPLATE / "page.js").read_text(),
     }
     notebook = nbformat.read(executed, 4)
     exporter = HTMLExporter(
