@@ -13,15 +13,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import nbformat
-from latex2mathml.converter import convert
 from nbconvert import HTMLExporter
-from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 from traitlets.config import Config
 
 from freqkd_lite.errors import UserError
 from freqkd_lite.results import text
 from freqkd_lite.results.pages import TEMPLATES, check, render, style
 from freqkd_lite.runner.execute import MANIFEST, NOTEBOOK, TIMES, address, execute, tidy
+from freqkd_lite.runner.formulas import to_html
 from freqkd_lite.runner.parameters import find_notebook, find_notebooks, read_preset
 from freqkd_lite.store import runs_folder, spell, write_json
 
@@ -29,25 +28,6 @@ TEMPLATE = Path(__file__).parent / "page_template"
 # The form of an output that lives without a kernel comes first.
 PRIORITY = ["text/html", "image/svg+xml", "image/png", "image/jpeg", "text/markdown", "text/plain"]
 PACE = 200  # words that are read in a minute
-
-
-class MathRenderer(IPythonRenderer):
-    """Markdown whose formulas become MathML, which browsers draw without a script."""
-
-    def inline_math(self, body: str) -> str:
-        return convert(body)
-
-    def block_math(self, body: str) -> str:
-        return convert(body.strip(), display="block")
-
-    def latex_environment(self, name: str, body: str) -> str:
-        return convert(f"\\begin{{{name}}}{body}\\end{{{name}}}", display="block")
-
-
-def to_html(markdown: str) -> str:
-    """Markdown with its formulas as HTML; nbconvert's own leaves formulas to a script."""
-    renderer = MathRenderer(escape=False, exclude_anchor_links=True)
-    return MarkdownWithMath(renderer=renderer).render(markdown)
 
 
 def measured_times(root: Path) -> dict[str, float]:

@@ -19,6 +19,7 @@ from PIL import Image
 from freqkd_lite.errors import UserError
 from freqkd_lite.results.pages import problems
 from freqkd_lite.results.text import block_marks
+from freqkd_lite.runner.formulas import formula
 from freqkd_lite.runner.pages import refresh, walk, write_index, write_page, write_table
 from tests.runner.books import settings, write
 
@@ -64,16 +65,32 @@ def page(root: Path) -> str:
     return made.read_text()
 
 
-def test_a_page_asks_the_network_for_nothing_and_formulas_become_mathml(root):
+def test_a_page_asks_the_network_for_nothing_and_formulas_are_drawn(root):
     html = page(root)
     assert problems(html) == []
     (image,) = BeautifulSoup(html, "html.parser").find_all("img")
     assert image["alt"] == 'Two "curves" < three'
     assert f"base64,{png()}" in html
     assert '<div id="live">live form</div>' in html and "Fader()" not in html
-    assert html.count("<math") == 2 and len(re.findall('<math[^>]*display="block"', html)) == 1
     assert "<mtext>low</mtext>" in html and "<msqrt>" in html
     assert "$" not in BeautifulSoup(html, "html.parser").main.text
+
+
+def test_a_formula_is_drawn_and_also_spoken():
+    inline, block = (BeautifulSoup(formula("f_y", b), "html.parser").span for b in (0, 1))
+    assert inline["class"] == ["math"] and block["class"] == ["math", "block"]
+    assert inline.math["display"] == "inline" and [n.text for n in inline.find_all("mi")] == [
+        "f",
+        "y",
+    ]
+    for drawn in (inline.svg, block.svg):
+        assert drawn["aria-hidden"] == "true" and len(drawn.find_all("path")) == 2
+        assert {path["fill"] for path in drawn.find_all("path")} == {"currentColor"}
+        assert 0.5 < float(drawn["width"].removesuffix("em")) < 1.2
+    # The subscript starts below the line that the letter stands on.
+    places = [re.findall(r"-?[\d.]+", path["d"])[1::2] for path in inline.find_all("path")]
+    letter, index = ([float(y) for y in of] for of in places)
+    assert max(index) > 0 and min(index) > min(letter)
 
 
 def test_pages_are_linked_and_listed_with_question_and_measured_minutes(root):
@@ -186,7 +203,9 @@ def test_the_page_works_in_a_browser_from_a_file(root):
         tab.goto(made.as_uri())
         sizes = tab.evaluate("[...document.images].map(i => [i.naturalWidth, i.naturalHeight])")
         wide = tab.evaluate("document.documentElement.scrollWidth")
-        fraction = tab.evaluate("document.querySelector('math').getBoundingClientRect().height")
+        fraction = tab.evaluate(
+            "document.querySelector('.math.block svg').getBoundingClientRect().height"
+        )
         browser.close()
     assert sizes == [[40, 20]] and wide == 390 and 5 < fraction < 60
     assert not said and all(url.startswith(("file:", "data:")) for url in asked)
