@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import difflib
 import reprlib
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from pydantic import ValidationError
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 
 def plain(text: str) -> str:
@@ -45,13 +42,25 @@ def unknown(what: str, given: object, valid: Iterable[str]) -> UserError:
     return UserError(f"There is no {what} called {str(given)!r}: {hint}")
 
 
-def invalid(error: ValidationError, where: str = "", remedy: str = "") -> UserError:
-    """The first fault that pydantic found in `where` (a file, for example) as a `UserError`."""
-    first, faults = error.errors()[0], error.error_count()
-    name = ".".join(map(str, first["loc"])) or "its content"
-    if first["type"] == "missing":
-        text = f"{name} is missing"
-    else:
+def check_known(what: str, valid: Iterable[str], *given: str) -> None:
+    """`unknown` for the first of `given` that is none of `valid`."""
+    for name in given:
+        if name not in valid:
+            raise unknown(what, name, valid)
+
+
+@contextmanager
+def explained(where: object = "", remedy: str = "") -> Iterator[None]:
+    """The first fault that pydantic finds in `where` (a file, for example) as a `UserError`."""
+    from pydantic import ValidationError  # not needed by all that import this
+
+    try:
+        yield
+    except ValidationError as error:
+        first, faults = error.errors()[0], error.error_count()
+        name = ".".join(map(str, first["loc"])) or "its content"
         text = f"{name}={reprlib.repr(first['input'])} can't be used: {first['msg'].lower()}"
-    count = f" (faults: {faults})" if faults > 1 else ""
-    return UserError(f"{where}{': ' if where else ''}{text}{count}{remedy and f'; {remedy}'}.")
+        text = f"{name} is missing" if first["type"] == "missing" else text
+        count = f" (faults: {faults})" if faults > 1 else ""
+        place, more = where and f"{where}: ", remedy and f"; {remedy}"
+        raise UserError(f"{place}{text}{count}{more}.") from error

@@ -60,13 +60,6 @@ NAMES = {
     "map50": "mAP50",
     "miou": "mIoU",
 }
-# Names of before the package was put in order, until every room uses the new ones.
-NAMES |= {
-    "code": NAMES["freqkd_code"],
-    "eq": NAMES["freqkd_paper"],
-    "shuffled": NAMES["mismatched"],
-}
-
 OLD_KEYS = {
     "against": "reference",
     "named": "preregistered",

@@ -1,4 +1,4 @@
-"""Keep each method's images of a results folder once, with today's names.
+"""Keep each method's images of a results folder once.
 
     python tools/slim_results.py results/distillation [--drop-images]
 
@@ -14,12 +14,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from freqkd_lite.names import up_to_date
 from freqkd_lite.results.notebooks import ranked
 from freqkd_lite.results.rows import read_results, write_results
 from freqkd_lite.store import sha256
 
-SHARED = ("truth", "groups", "light", "time_of_day")
+SHARED = ("truth", "groups", "time_of_day")
 
 
 def slim(folder: Path, drop: bool) -> None:
@@ -43,7 +42,7 @@ def slim(folder: Path, drop: bool) -> None:
     for file in files:
         methods = wanted.get(file, set())
         kept = {
-            up_to_date_key(k): ranks_of(v, arrays[file]) if v.ndim == 4 else small(v)
+            k: ranks_of(v, arrays[file]) if v.ndim == 4 else small(v)
             for k, v in arrays[file].items()
             if k in SHARED or any(is_of(k, method) for method in methods)
         }
@@ -69,14 +68,9 @@ def small(array: np.ndarray) -> np.ndarray:
     )
 
 
-def up_to_date_key(key: str) -> str:
-    method, slash, rest = key.partition("/")
-    return key if key in SHARED else up_to_date(method) + slash + rest
-
-
 def is_of(key: str, method: str) -> bool:
     """Whether an array belongs to a method; a sweep may have added settings to the row's name."""
-    own = up_to_date(key.partition("/")[0])
+    own = key.partition("/")[0]
     return key not in SHARED and (method == own or method.startswith((f"{own} (", f"{own[:-1]}, ")))
 
 

@@ -1,8 +1,27 @@
 """The command `freqkd`: thin commands over the package."""
 
+from __future__ import annotations
+
+from typer import Option
+from typer.models import OptionInfo
+
+from freqkd_lite.store import check_place
+
 
 def main() -> None:
     """The entry point; it imports the commands only when it is called."""
     from freqkd_lite.cli.app import main as run
 
     run()
+
+
+def out_option(metavar: str, help: str) -> OptionInfo:
+    """An option that names a FILE or a DIR to write to, which is looked at before any work
+    begins."""
+
+    def checked(path):
+        if path is not None:
+            check_place(path, metavar == "DIR")
+        return path
+
+    return Option(metavar=metavar, help=help, callback=checked)

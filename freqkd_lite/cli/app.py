@@ -11,10 +11,10 @@ from typing import Annotated
 import typer
 from typer.core import TyperGroup
 
+from freqkd_lite.cli import out_option
 from freqkd_lite.cli.data import data
 from freqkd_lite.cli.distil import distil
 from freqkd_lite.cli.gap import demo, gap
-from freqkd_lite.cli.places import out_folder
 from freqkd_lite.errors import Interrupted, UserError
 from freqkd_lite.store import DISK_FULL
 
@@ -59,7 +59,7 @@ def run(
     notebook: Annotated[str, typer.Argument(help="A notebook's name, such as 05_distillation.")],
     preset: Preset = "default",
     p: Annotated[list[str] | None, typer.Option("-p", help="A parameter as name=value.")] = None,
-    out: Annotated[Path | None, out_folder("Folder of the run (default: in runs/).")] = None,
+    out: Annotated[Path | None, out_option("DIR", "Folder of the run (default: in runs/).")] = None,
 ) -> None:
     """Run one notebook with other parameters, into its own folder."""
     root = project()
@@ -80,7 +80,7 @@ def sweep(
     file: Annotated[Path, typer.Argument(help="YAML: notebook, preset, fixed, grid, runs, ...")],
     workers: Annotated[int, typer.Option(min=1, help="Runs at a time, each a process.")] = 1,
     out: Annotated[
-        Path | None, out_folder("Results (default: beside sweep.yaml, or FILE's stem).")
+        Path | None, out_option("DIR", "Results (default: beside sweep.yaml, or FILE's stem).")
     ] = None,
     gather: Annotated[bool, typer.Option("--gather", help="Run nothing: gather what is done.")] = (
         False

@@ -10,8 +10,8 @@ from typing import Annotated
 
 import typer
 
-from freqkd_lite.cli.places import out_file
-from freqkd_lite.errors import UserError, unknown
+from freqkd_lite.cli import out_option
+from freqkd_lite.errors import UserError, check_known
 
 data = typer.Typer(
     help="Data sets: which there are, whether one is ready, how to get it.",
@@ -61,7 +61,7 @@ def check(
     boxes: Annotated[Path | None, typer.Option(help="Boxes, for `folder`.")] = None,
     split: Annotated[str, typer.Option(help="One split only.")] = "all",
     limit: Annotated[int | None, typer.Option(help="Look at the first so many.")] = None,
-    html: Annotated[Path | None, out_file("Also write a page with pictures.")] = None,
+    html: Annotated[Path | None, out_option("FILE", "Also write a page with pictures.")] = None,
 ) -> None:
     """Look at every picture and box of a set; exit status 1 if it can't be loaded."""
     from freqkd_lite.data import REGISTRY
@@ -106,6 +106,5 @@ def get(
 def _entry(name: str):
     from freqkd_lite.data.catalogue import CATALOGUE
 
-    if name not in CATALOGUE:
-        raise unknown("data set", name, CATALOGUE)
+    check_known("data set", CATALOGUE, name)
     return CATALOGUE[name]

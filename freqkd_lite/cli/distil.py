@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from typer import Argument, Option
 
-from freqkd_lite.errors import unknown
+from freqkd_lite.errors import check_known
 
 PLANS = Path(__file__).parent.parent / "plans"
 
@@ -28,8 +28,7 @@ def read_plan(name: str | Path, given: Iterable[str] = ()) -> dict:
     file = Path(name)
     if file.suffix not in (".yaml", ".yml"):
         files = {path.stem: path for path in PLANS.glob("*.yaml")}
-        if str(name) not in files:
-            raise unknown("plan", name, files)
+        check_known("plan", files, str(name))
         file = files[str(name)]
     content = read_yaml(file, file.name)
     plan = content if "settings" in content else {"settings": content}

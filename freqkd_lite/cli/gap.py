@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 from typer import Option
 
-from freqkd_lite.cli.places import out_file, out_folder
+from freqkd_lite.cli import out_option
 from freqkd_lite.errors import UserError
 
 Visible = Annotated[Path | None, Option(metavar="DIR", help="RGB pictures.")]
@@ -57,9 +57,9 @@ def gap(
     controls: Annotated[str, Option(metavar="LIST", help="By name, or all.")] = "mismatched",
     control_pairs: Annotated[int, Option(help="Pairs that controls are measured on.")] = 100,
     bands: Annotated[str, Option(metavar="LIST", help="More bands, such as disk50.")] = "",
-    json: Annotated[Path | None, out_file("Write the numbers.")] = None,
-    html: Annotated[Path | None, out_file("Write a report.")] = None,
-    out: Annotated[Path | None, out_folder("Write both, and results.")] = None,
+    json: Annotated[Path | None, out_option("FILE", "Write the numbers.")] = None,
+    html: Annotated[Path | None, out_option("FILE", "Write a report.")] = None,
+    out: Annotated[Path | None, out_option("DIR", "Write both, and results.")] = None,
 ) -> None:
     """Measure how far RGB and infrared features differ, by band."""
     from freqkd_lite.data import open_sets
@@ -102,7 +102,7 @@ def demo(
     infrared: Infrared = None,
     model: Model = None,
     weights: Weights = None,
-    out: Annotated[Path, out_folder("For the report.")] = Path("demo"),
+    out: Annotated[Path, out_option("DIR", "For the report.")] = Path("demo"),
     steps: Annotated[int, Option(min=1, help="Of the distillation.")] = 60,
     loss: Annotated[str, Option(metavar="NAME", help="Such as mse or unic.")] = "freqkd_code",
     pictures: Annotated[bool, Option(help="Show the data's own pictures.")] = True,

@@ -15,12 +15,12 @@ from xml.etree import ElementTree
 
 import numpy as np
 import torch
-from pydantic import AliasChoices, BaseModel, Field, FiniteFloat, ValidationError
+from pydantic import AliasChoices, BaseModel, Field, FiniteFloat
 from torch import Tensor
 
 from freqkd_lite.data.faults import Ledger, read_json, read_text
 from freqkd_lite.data.matching import Names
-from freqkd_lite.errors import UserError, invalid
+from freqkd_lite.errors import UserError, explained
 
 ROUNDING = 0.5
 NO_BOXES = "read as a picture without boxes"
@@ -303,10 +303,8 @@ class Coco(Annotations):
 
 
 def read_coco(path: Path) -> CocoFile:
-    try:
+    with explained(path, "write it as COCO does"):
         return CocoFile.model_validate(read_json(path))
-    except ValidationError as error:
-        raise invalid(error, str(path), "write it as COCO does") from error
 
 
 def _labels(file: Path, categories: Sequence[CocoCategory], ledger: Ledger) -> dict[int, str]:

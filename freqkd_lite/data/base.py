@@ -16,7 +16,7 @@ from torch.utils.data import ConcatDataset, Dataset
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
-from freqkd_lite.errors import UserError, unknown
+from freqkd_lite.errors import UserError, check_known
 from freqkd_lite.store import digest
 
 CLASSES = ("person", "bicycle", "car")
@@ -169,8 +169,7 @@ REGISTRY: dict[str, str | type[PairSet]] = {
 
 def find_set(name: str) -> type[PairSet]:
     """The class of a data set; `UserError` for a name that is not registered."""
-    if name not in REGISTRY:
-        raise unknown("data set", name, REGISTRY)
+    check_known("data set", REGISTRY, name)
     found = REGISTRY[name]
     return pkgutil.resolve_name(found) if isinstance(found, str) else found
 
@@ -187,9 +186,7 @@ def check_options(name: str, options: Iterable[str]) -> None:
         taken = list(build.Options.model_fields)
     else:
         taken = list(inspect.signature(build).parameters)[len(COMMON) :]
-    for option in options:
-        if option not in taken:
-            raise unknown(f"option of {name}", option, taken)
+    check_known(f"option of {name}", taken, *options)
 
 
 def load(
@@ -269,7 +266,6 @@ def require(pairs: PairSet, *needs: str, notebook: str = "this step") -> None:
 
 def stack(pairs: PairSet, modality: str, indices: Iterable[int] | None = None) -> Tensor:
     """All "visible" or "infrared" images of a set as one float32 tensor (N, 3, H, W)."""
-    if modality not in ("visible", "infrared"):
-        raise unknown("modality", modality, ("visible", "infrared"))
+    check_known("modality", ("visible", "infrared"), modality)
     chosen = range(len(pairs)) if indices is None else indices
     return torch.stack([getattr(pairs[i], modality) for i in chosen])

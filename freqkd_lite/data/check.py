@@ -20,7 +20,7 @@ from freqkd_lite.data.base import REGISTRY, find_set, spread
 from freqkd_lite.data.faults import Ledger, Problem
 from freqkd_lite.data.files import Collection, FilePairs, Inspected, checksum, look_at
 from freqkd_lite.data.images import read_image
-from freqkd_lite.errors import UserError, unknown
+from freqkd_lite.errors import UserError, check_known, unknown
 
 # Bits of 64 in which near copies may differ, in each spectrum. No two of 361 MSRS pairs come below
 # 14; in HIT-UAV, which has frames of the same flights, the counts by bits have a low at 7.
@@ -141,8 +141,7 @@ def check(
     checked = kind.Options.of(name, options)
     ledger = Ledger(collect=True, repair=checked.repair)
     collection = kind.collect(root, ledger, checked)
-    if split not in collection.splits:
-        raise unknown(f"split of {name}", split, collection.splits)
+    check_known(f"split of {name}", collection.splits, split)
     whole = collection.splits[split]
     names = whole[: limit if limit is None else max(limit, 0)]
     if not names:

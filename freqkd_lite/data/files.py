@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 from torchvision import tv_tensors
 
@@ -20,7 +20,7 @@ from freqkd_lite.data.base import Pair, PairSet, at_size, centre_window, crop_bo
 from freqkd_lite.data.faults import Ledger
 from freqkd_lite.data.images import STRETCHED, image_header, read_image
 from freqkd_lite.data.matching import Record
-from freqkd_lite.errors import UserError, invalid, unknown
+from freqkd_lite.errors import UserError, check_known, explained
 from freqkd_lite.store import digest, sha256_file
 
 
@@ -36,13 +36,9 @@ class Options(BaseModel):
     @classmethod
     def of(cls, source: object, values: dict[str, object]) -> Options:
         """Checked options; `source` is where they were written, for the error."""
-        for name in values:
-            if name not in cls.model_fields:
-                raise unknown(f"option of {source}", name, cls.model_fields)
-        try:
+        check_known(f"option of {source}", cls.model_fields, *values)
+        with explained(source):
             return cls(**values)
-        except ValidationError as error:
-            raise invalid(error, source) from error
 
 
 @dataclass
@@ -100,8 +96,7 @@ class FilePairs(PairSet):
         checked = self.Options.of(self.name, options)
         ledger = Ledger(repair=checked.repair)
         collection = self.collect(root, ledger, checked)
-        if split not in collection.splits:
-            raise unknown(f"split of {self.name}", split, collection.splits)
+        check_known(f"split of {self.name}", collection.splits, split)
         super().__init__(split, size, collection.splits[split][:limit])
         by_name = {record.name: record for record in collection.records}
         self.records = [by_name[name] for name in self.names]

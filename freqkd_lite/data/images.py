@@ -41,18 +41,15 @@ def _unreadable(path: Path, error: Exception) -> UserError:
         return UserError(f"{path} is missing: put the file there or take its name off the lists.")
     if isinstance(error, Image.DecompressionBombError | MemoryError):
         return UserError(f"{path} is too large to be opened: scale or cut it and its counterpart.")
+    why = f"it is cut off or damaged ({str(error).rstrip('.') or type(error).__name__})"
     if isinstance(error, PermissionError | IsADirectoryError):
         why = error.strerror.lower()
-    elif path.stat().st_size == 0:
+    elif not path.stat().st_size:
         why = "it is empty (0 bytes)"
     elif isinstance(error, UnidentifiedImageError):
         why = "its content is in no known image format, whatever its name says"
-    else:
-        why = f"it is cut off or damaged ({str(error).rstrip('.') or type(error).__name__})"
-    return UserError(
-        f"{path} can't be read as an image, {' '.join(why.split())}: replace the file or take it "
-        "out with its counterpart."
-    )
+    remedy = "replace the file or take it out with its counterpart"
+    return UserError(f"{path} can't be read as an image, {' '.join(why.split())}: {remedy}.")
 
 
 @contextmanager

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from freqkd_lite import data
-from freqkd_lite.errors import UserError, invalid, unknown
+from freqkd_lite.errors import UserError, check_known, explained
 from freqkd_lite.features import TINY
 from freqkd_lite.losses import check_options, loss_name
 from freqkd_lite.names import OLD_NAMES
@@ -101,15 +101,11 @@ def settings_from(**values: Any) -> DistilSettings:
     """`DistilSettings`, or a `UserError` that names the wrong one. Older names are accepted."""
     fields = DistilSettings.model_fields
     values = {OLD_NAMES.get(k, k) if k not in fields else k: v for k, v in values.items()}
-    for name in values:
-        if name not in fields:
-            raise unknown("setting of a distillation", name, fields)
+    check_known("setting of a distillation", fields, *values)
     if "loss" in values:
         values["loss"] = loss_name(values["loss"])
-    try:
+    with explained():
         settings = DistilSettings(**values)
-    except ValidationError as error:
-        raise invalid(error) from error
     check_options(settings.loss, settings.loss_options)
     for name in settings.dataset.split(","):
         data.check_options(name.strip(), settings.data_options)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.fcos import FCOS, FCOSHead
@@ -23,7 +23,7 @@ from tqdm.auto import trange
 
 from freqkd_lite.data import PairSet
 from freqkd_lite.distil import learning_rate
-from freqkd_lite.errors import UserError, invalid, unknown
+from freqkd_lite.errors import UserError, check_known, explained
 from freqkd_lite.evaluate.stats import Resampled, multiplicities
 from freqkd_lite.store import no_bar
 
@@ -60,13 +60,9 @@ class DetectorSettings(BaseModel):
     seed: int = Field(0, ge=0)
 
     def __init__(self, **values: object) -> None:
-        for name in values:
-            if name not in type(self).model_fields:
-                raise unknown("setting of a detector", name, type(self).model_fields)
-        try:
+        check_known("setting of a detector", type(self).model_fields, *values)
+        with explained("The detector"):
             super().__init__(**values)
-        except ValidationError as error:
-            raise invalid(error, "The detector") from error
 
 
 class Pyramid(nn.Module):
@@ -167,19 +163,19 @@ def check_boxes(
     image_size: tuple[int, int] = (10**5, 10**5),
     names: Sequence[str] | None = None,
 ) -> None:
-    """`UserError` naming the image whose box has no area, leaves the picture or has no class."""
+    """`UserError` naming the image whose box has no area, leaves the picture or has no class, and
+    where no image has a box."""
     if not len(boxes) == len(labels) == n_images:
         counts = f"{n_images} images, {len(boxes)} lists of boxes and {len(labels)} of labels"
         raise UserError(f"{counts}: give one each per image.")
     edge = torch.tensor(image_size[::-1] * 2) + 1  # a pixel of grace for rounding
     for i, (box, label) in enumerate(zip(boxes, labels, strict=True)):
         image = f"Image {names[i] if names else f'number {i}'}"
-        if box.shape != (len(label), 4):
-            shapes = f"boxes {tuple(box.shape)} and labels {tuple(label.shape)}"
-            raise UserError(f"{image} has {shapes}: give (n, 4) and (n,).")
-        if label.is_floating_point() or ((label < 0) | (label >= n_classes)).any():
-            whole = f"give whole numbers from 0 to {n_classes - 1}."
-            raise UserError(f"{image} has labels {label.tolist()}: {whole}")
+        whole = not label.is_floating_point() and ((label >= 0) & (label < n_classes)).all()
+        if box.shape != (len(label), 4) or not whole:
+            found = f"boxes {tuple(box.shape)} and labels {label.tolist()}"
+            known = f"whole numbers from 0 to {n_classes - 1}"
+            raise UserError(f"{image} has {found}: give (n, 4) and n {known}.")
         inside = (box >= -1) & (box <= edge)
         bad = ~((box[:, 2:] > box[:, :2]) & inside[:, 2:] & inside[:, :2]).all(1)  # NaN too
         if bad.any():
@@ -187,6 +183,8 @@ def check_boxes(
                 f"{image}: box {box[bad][0].tolist()} (XYXY) has no area or leaves the "
                 f"{image_size} px: scale, clip or remove it."
             )
+    if not any(len(b) for b in boxes):
+        raise UserError("No image has a box: use more images, or a data set with boxes.")
 
 
 def build_fcos(
@@ -246,8 +244,6 @@ def train_detector(
             "pixels that the backbone saw."
         )
     check_boxes(boxes, labels, n, len(classes), image_size, names)
-    if not any(len(b) for b in boxes):
-        raise UserError("No image has a box: a detector needs a data set with boxes.")
     if not features.isfinite().all():
         raise UserError("The features hold NaN or infinity: check the backbone's weights.")
 
@@ -416,8 +412,6 @@ def score_detections(
     `groups` (N,) of them (see `multiplicities`).
     """
     check_boxes(boxes, labels, len(predictions), len(classes))
-    if not any(len(b) for b in boxes):
-        raise UserError("No test image has a box: use more test images, or a set with boxes.")
     from torchmetrics.detection import MeanAveragePrecision  # it loads matplotlib
 
     metric = MeanAveragePrecision(iou_thresholds=IOUS.tolist(), rec_thresholds=RECALLS.tolist())

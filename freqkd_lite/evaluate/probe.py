@@ -343,12 +343,9 @@ def probe(
     test_y: Tensor,
     classes: Sequence[str],
     l2: float = 1e-2,
-    draws: int = 1000,
-    seed: int = 0,
-    groups: Sequence[int] | None = None,
+    **bootstrap: object,
 ) -> ProbeResult:
     """Fit a `LogisticProbe` on training features (N, D, h, w) and labels (N, h, w), `measure` it
-    on test features. Labels are indices into `classes`; len(classes) stands for none. `groups` are
-    those of the test images."""
+    on test features. Labels are indices into `classes`; len(classes) stands for none."""
     model = LogisticProbe(l2=l2).fit(train_x, train_y, [*classes, "none"])
-    return measure(model, test_x, test_y, classes, draws, seed, groups)
+    return measure(model, test_x, test_y, classes, **bootstrap)

@@ -146,16 +146,14 @@ def segment(
     test_masks: Tensor,
     classes: Sequence[str],
     l2: float = 1e-2,
-    draws: int = 1000,
-    seed: int = 0,
-    groups: Sequence[int] | None = None,
+    **bootstrap: object,
 ) -> tuple[SegmentationResult, LinearSegmenter]:
     """Fit a `LinearSegmenter` on features (N, D, h, w) and masks (N, H, W) of ids into `classes`,
-    measure it on the test ones, in their `groups`; the segmenter is returned to predict from other
+    `measure_segmentation` on the test ones; the segmenter is returned to predict from other
     features."""
     model = LinearSegmenter(classes, l2).fit(train_x, train_masks)
     predictions = model.predict(test_x, tuple(test_masks.shape[-2:]))
-    return measure_segmentation(predictions, test_masks, classes, draws, seed, groups), model
+    return measure_segmentation(predictions, test_masks, classes, **bootstrap), model
 
 
 def border_distance(masks: Tensor) -> Tensor:
@@ -176,9 +174,7 @@ def iou_by_border_distance(
     masks: Tensor,
     edges_px: Sequence[float],
     classes: Sequence[str],
-    draws: int = 1000,
-    seed: int = 0,
-    groups: Sequence[int] | None = None,
+    **bootstrap: object,
 ) -> dict[tuple[float, float], SegmentationResult]:
     """`measure_segmentation` on the pixels at lower <= `border_distance` < upper, for each pair of
     neighbouring edges (px, rising; the last may be infinite and then takes in everything).
@@ -196,5 +192,5 @@ def iou_by_border_distance(
         if not ring.any():
             raise UserError(f"No pixel lies {low} to {high} px from a border: change edges_px.")
         kept = masks.where(ring, torch.full_like(masks, OUTSIDE))
-        results[low, high] = measure_segmentation(predictions, kept, classes, draws, seed, groups)
+        results[low, high] = measure_segmentation(predictions, kept, classes, **bootstrap)
     return results

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from freqkd_lite.errors import UserError, unknown
+from freqkd_lite.errors import UserError, check_known
 
 LEVEL = 0.95
 
@@ -101,8 +101,7 @@ def paired_bootstrap(
     Each draw has the same images, or groups of them, for both, so what is hard in an image cancels.
     Raises `UserError` when they were not measured on the same images with the same draws.
     """
-    if key not in a.estimates or key not in b.estimates:
-        raise unknown("figure", key, set(a.estimates) & set(b.estimates))
+    check_known("figure", set(a.estimates) & set(b.estimates), key)
     same = a.seed == b.seed and len(a.draws[key]) == len(b.draws[key])
     same = same and np.array_equal(a.groups, b.groups)  # None equals None alone
     if not same or not torch.equal(a.truth, b.truth):

@@ -43,7 +43,6 @@ def label_curve(
     n_labelled: int,
     repeats: int = 5,
     seed: int = 0,
-    key: str = "mean",
 ) -> LabelCurve:
     """The curve of one student up to `n_labelled` images.
 
@@ -63,7 +62,7 @@ def label_curve(
             found = [score(None if n == 0 else range(n_labelled))] * repeats
         else:
             found = [score(tuple(order[:n].tolist())) for order in orders]
-        rows.append(([f.estimates[key] for f in found], [f.draws[key] for f in found]))
+        rows.append(([f.estimates["mean"] for f in found], [f.draws["mean"] for f in found]))
     values, draws = zip(*rows, strict=True)
     return LabelCurve(tuple(budgets(n_labelled)), np.array(values, float), np.array(draws, float))
 
@@ -153,20 +152,18 @@ def worth(
     return labels_needed(steps, theirs, ours[0]), (float(low), float(high))
 
 
-def summary(
-    curves: Mapping[str, Sequence[LabelCurve]], undistilled: str = "none", seed: int = 0
-) -> pd.DataFrame:
+def summary(curves: Mapping[str, Sequence[LabelCurve]]) -> pd.DataFrame:
     """Curves by method (over seeds) as a table: metric, method, labels, value, low, high.
 
-    The metric is "label_curve", a row a budget, and for each method but the undistilled one
-    "labels_worth", its `worth` (labels NaN). Intervals are those of `over_seeds` and `worth`.
+    The metric is "label_curve", a row a budget, and for each method but "none" "labels_worth", its
+    `worth` (labels NaN). Intervals are those of `over_seeds` and `worth`.
     """
     rows = []
     for method, of in curves.items():
-        values, draws = over_seeds(of, seed)
+        values, draws = over_seeds(of)
         for n, value, drawn in zip(of[0].budgets, values, draws, strict=True):
             rows.append(("label_curve", method, n, value, *percentiles(drawn)))
-        if method != undistilled:
-            value, interval = worth(of, curves[undistilled], seed)
+        if method != "none":
+            value, interval = worth(of, curves["none"])
             rows.append(("labels_worth", method, np.nan, value, *interval))
     return pd.DataFrame(rows, columns=["metric", "method", "labels", "value", "low", "high"])

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from freqkd_lite.errors import UserError, unknown
+from freqkd_lite.errors import UserError, check_known
 from freqkd_lite.scenes import SceneSettings
 
 KNOBS = {
@@ -39,9 +39,7 @@ class KnobGrid:
     def table(self, first: str, second: str) -> np.ndarray:
         """Curves (values of `first`, values of `second`, rings), other knobs at their defaults.
         `UserError` for a knob that the grid doesn't have, or the same one twice."""
-        for name in (first, second):
-            if name not in self.values:
-                raise unknown("knob", name, self.values)
+        check_known("knob", self.values, first, second)
         if first == second:
             raise UserError(f"Both knobs are {first!r}: name two different ones.")
         index = tuple(

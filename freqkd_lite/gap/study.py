@@ -19,7 +19,7 @@ import torch
 from tqdm.auto import tqdm
 
 from freqkd_lite.data import PairSet, require, spread
-from freqkd_lite.errors import Interrupted, UserError, unknown
+from freqkd_lite.errors import Interrupted, UserError, check_known
 from freqkd_lite.features import Backbone, load_backbone, sha256_state
 from freqkd_lite.gap import tables
 from freqkd_lite.gap.controls import CONTROLS, TIMES, Control, Views
@@ -30,8 +30,7 @@ from freqkd_lite.names import OLD_NAMES
 from freqkd_lite.spectrum import BANDS
 from freqkd_lite.store import RECIPE, no_bar, run_key, runs_folder, write_json
 
-SCHEMA, OLD_SCHEMA = "freqkd-gap/2", "freqkd-gap/1"
-OLD_KEYS = {"pairing": "control", "layers": "blocks", "light": "time_of_day"}
+SCHEMA = "freqkd-gap/2"
 DEFAULT_MODEL = "vit_small_patch14_dinov2.lvd142m"
 ANALYSIS = "disk25_75"  # the pair of bands of the authors' analysis
 BATCH = 8  # pairs
@@ -78,49 +77,20 @@ class Gap:
 
 
 def load(folder: str | Path) -> Gap:
-    """The gap in a folder that `freqkd gap --out` wrote, of this version or an earlier one.
-    `UserError` for a missing, foreign or broken file."""
+    """The gap in a folder that `freqkd gap --out` wrote. `UserError` for a missing, foreign or
+    broken file."""
     path = Path(folder) / "gap.json"
     again = f"run `freqkd gap --out {folder}` again"
     if not path.is_file():
         raise UserError(f"{path} is missing: {again}.")
     try:
-        found = json.loads(path.read_text(), object_pairs_hook=_renamed)
+        found = json.loads(path.read_text())
     except ValueError:  # no JSON, or no text
         raise UserError(f"{path} is not JSON: {again}.") from None
     schema = found.pop("schema", None) if isinstance(found, dict) else None
-    if schema not in (SCHEMA, OLD_SCHEMA):
+    if schema != SCHEMA:
         raise UserError(f"{path} doesn't hold schema {SCHEMA}: {again}.")
-    if schema == OLD_SCHEMA:
-        found = _rearranged(found)
     return Gap(**{k: tables.frame(v) if isinstance(v, list) else v for k, v in found.items()})
-
-
-def _renamed(pairs: list[tuple[str, object]]) -> dict:
-    """An object of a file, with today's names where it is of an earlier version."""
-    return {OLD_KEYS.get(k, k): OLD_NAMES.get(v, v) if isinstance(v, str) else v for k, v in pairs}
-
-
-def _rearranged(old: dict) -> dict:
-    """The content of a file of `OLD_SCHEMA` in the tables of today."""
-
-    def rows(name: str, **more: object) -> list[dict]:
-        return [row | more for row in old.pop(name)]
-
-    images, coherence = rows("images"), rows("coherence")
-    for row in coherence:
-        row["block"] = PICTURES if row["block"] is None else row["block"]
-    return {
-        "levels": rows("summary", block=tables.MEAN) + rows("rows"),
-        "contrasts": rows("contrasts"),
-        "rings": rows("rings"),
-        "similarity": rows("cka", measure="cka") + rows("mmd", measure="mmd"),
-        "power": [{"modality": row["modality"]} | r for row in images for r in row.pop("power")],
-        "images": images,
-        "coherence": coherence,
-        "alignment": old.pop("alignment"),
-        "about": old,
-    }
 
 
 def default_blocks(depth: int) -> tuple[int, ...]:
@@ -185,9 +155,7 @@ def measure(
     """
     require(pairs, "pairs", notebook="The gap")
     controls = [OLD_NAMES.get(name, name) for name in controls]
-    for name in controls:
-        if name not in known:
-            raise unknown("control", name, known)
+    check_known("control", known, *controls)
     names = [name for name in controls if name not in TIMES]
     if len(names) < len(controls) and names[:1] != ["real"]:
         raise UserError("Day and night are real pairs: measure 'real' first.")

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from freqkd_lite.errors import UserError
-from freqkd_lite.names import NAMES, join_method, own_settings, split_method, up_to_date
+from freqkd_lite.names import NAMES, join_method, own_settings, split_method
 from freqkd_lite.results.paired import METRICS, differences, read_comparison
 from freqkd_lite.results.rows import (
     OVERALL,
@@ -30,8 +30,8 @@ FEW = 3  # methods that are compared with the first one, value by value
 
 def failed_methods(failed: Sequence[str]) -> list[str]:
     """The methods of failed runs, from the sentences of a sweep's manifest."""
-    lists = re.findall(r"(?:arms|methods)=\[((?:'[^']*'(?:, )?)*)\]", "\n".join(failed))
-    return [up_to_date(method) for each in lists for method in re.findall(r"'([^']+)'", each)]
+    lists = re.findall(r"methods=\[((?:'[^']*'(?:, )?)*)\]", "\n".join(failed))
+    return [method for each in lists for method in re.findall(r"'([^']+)'", each)]
 
 
 def without(method: str, setting: str) -> tuple[str, float]:

@@ -25,7 +25,6 @@ import pandas as pd
 import yaml
 
 from freqkd_lite.errors import UserError
-from freqkd_lite.names import up_to_date
 from freqkd_lite.results.paired import read_comparison
 from freqkd_lite.results.rows import means, read_results
 from freqkd_lite.results.text import number, table
@@ -72,8 +71,7 @@ def _pick(results: Path, spec: dict) -> Number:
     of_differences = file.name == "differences.json"
     found = _read(file, file.stat().st_mtime_ns)
     for key in PICKED_BY & spec.keys():
-        wanted = up_to_date(spec[key]) if key == "method" else spec[key]
-        found = found[found["klass" if key == "class" else key] == wanted]
+        found = found[found["klass" if key == "class" else key] == spec[key]]
     if "count" in spec:
         count = len(found.round(6).query(spec["count"]))
         return Number(count, str(count))

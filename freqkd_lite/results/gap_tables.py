@@ -26,6 +26,7 @@ STATED = 2.4  # how many times more, by the paper's abstract
 RATIOS = {"normalised": "divergence_ratio", "mse": "raw_mse_ratio", "cosine": "cosine_ratio"}
 METRICS = {"normalised": "energy-normalised", "cosine": "cosine distance", "mse": "raw MSE"}
 BANDS = {"disk25_75": "analysis", "rectangle50": "training"}
+ENDS = ("low", "high")
 FEW = 10  # pairs, below which a bootstrap interval is too narrow
 
 
@@ -42,7 +43,7 @@ def rows(gap: Gap) -> list[Row]:
         ratio = {"metric": metric, "value": entry["ratio"], "interval": entry["interval"]}
         if entry["block"] == MEAN:
             averaged.append(Row(**ratio, **own))
-            for level in ("low", "high") if (metric == RATIOS["normalised"]) else ():
+            for level in ENDS if metric == RATIOS["normalised"] else ():
                 value = {"value": entry[level], "interval": entry[f"{level}_interval"]}
                 averaged.append(Row(metric="divergence", klass=level, **value, **own))
         elif entry["control"] == "real":
@@ -115,12 +116,11 @@ def levels_table(gap: Gap) -> Table:
     """Normalised divergence in the bands of the analysis: real pairs by block, then every control
     averaged over blocks."""
     kinds = [(block, "real") for block in gap.about["blocks"]]
-    found = []
-    for block, control in [*kinds, *((MEAN, control) for control in gap.controls)]:
-        entry = gap.level(control, block=block)
-        cells = (_cell(entry, key) for key in ("low", "high", "ratio"))
-        found.append([str(block), _name(control), *cells])
-    return ["block", "pairs", "low", "high", "high / low"], found
+    kinds += [(MEAN, control) for control in gap.controls]
+    return ["block", "pairs", *ENDS, "high / low"], [
+        [str(b), _name(c), *(_cell(gap.level(c, block=b), key) for key in (*ENDS, "ratio"))]
+        for b, c in kinds
+    ]
 
 
 def contrasts_table(gap: Gap) -> Table:
@@ -129,12 +129,11 @@ def contrasts_table(gap: Gap) -> Table:
     found = []
     for entry in select(gap.contrasts, metric="normalised", band=ANALYSIS).to_dict("records"):
         row = [_name(entry["control"])]
-        for level in ("low", "high"):
+        for level in ENDS:
             interval = entry[f"{level}_interval"]
             row += [number(entry[level], interval, signed=True), verdict(*interval)]
         found.append(row)
-    first = f"{_name(gap.controls[0])} minus"
-    return [first, "low band", "verdict", "high band", "verdict"], found
+    return [f"{_name(gap.controls[0])} minus", "low band", "verdict", "high band", "verdict"], found
 
 
 def readings(gap: Gap) -> Table:
@@ -175,7 +174,7 @@ def alignment_table(gap: Gap) -> Table:
     shares = (gap.alignment or {}).get("share", ())
     share = next((row for row in shares if row["band"] == ANALYSIS), None)
     found = []
-    for level in ("low", "high"):
+    for level in ENDS:
         pixels = equal_shift(gap, level)
         reach = f"above {shifts(gap)[-1][0]} px" if pixels is None else f"{pixels:.1f} px"
         found.append([level, reach, _cell(share, level) if share else ""])
@@ -267,27 +266,21 @@ def difference_table(measured: dict[str, Levels], one: str, other: str) -> Table
 def level_rows(measured: dict[str, Levels], **about: object) -> list[Row]:
     """Rows of notebook 03: levels in both bands and their ratio, by control; `about` are the fields
     that all have."""
-    found = []
+    found, about = [], {"claim": "gap_ratio", "seed": None} | about
     for name, level in measured.items():
         for key, (value, interval) in _figures(level).items():
-            which = {"metric": "divergence", "klass": key}
-            which = {"metric": "divergence_ratio"} if key == "ratio" else which
-            own = {"claim": "gap_ratio", "method": name, "seed": None, "n": level.images}
-            found.append(Row(value=value, interval=interval, **which, **own, **about))
+            which = {"metric": "divergence_ratio"} if key == "ratio" else {"klass": key}
+            own = {"metric": "divergence", "method": name, "n": level.images} | which
+            found.append(Row(value=value, interval=interval, **own | about))
     return found
 
 
 def curve_rows(measured: Levels, blocks: Sequence[int], **about: object) -> list[Row]:
     """Rows of notebook 01: divergence of the real pairs in each block and ring."""
     common = {"claim": "gap_ratio", "method": "real", "seed": None, "n": measured.images} | about
+    common["metric"], ends = "divergence", measured.interval.permute(1, 2, 0).tolist()
     return [
-        Row(
-            metric="divergence",
-            klass=f"block{block}/ring{k}",
-            value=value,
-            interval=measured.interval[:, i, k].tolist(),
-            **common,
-        )
+        Row(klass=f"block{block}/ring{k}", value=value, interval=ends[i][k], **common)
         for i, block in enumerate(blocks)
         for k, value in enumerate(measured.value[i].tolist())
     ]
@@ -317,9 +310,5 @@ def scenes_table(rows: Sequence[Row]) -> Table:
         largest = gaps[np.abs(gaps).round(6).argmax()]
         cells = [number(float(x), signed=True) for x in (gaps.mean(), largest)]
         found.append([str(block), *cells, f"{apart} of {len(gaps)}"])
-    return [
-        "block",
-        "mean difference",
-        "largest difference",
-        "rings with separate intervals",
-    ], found
+    head = ["block", "mean difference", "largest difference", "rings with separate intervals"]
+    return head, found

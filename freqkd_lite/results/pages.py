@@ -17,10 +17,10 @@ import io
 import re
 import sys
 from collections.abc import Iterable, Sequence
-from html.parser import HTMLParser
 from pathlib import Path
 
 import jinja2
+from bs4 import BeautifulSoup
 from PIL import Image
 
 from freqkd_lite.errors import UserError
@@ -116,39 +116,21 @@ def _base64(content: bytes) -> str:
     return base64.b64encode(content).decode()
 
 
-class _Reader(HTMLParser):
-    """Collects what `problems` reports."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.found, self.headings, self.inside = [], 0, ""
-        self.feed(html)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        given = {key: value or "" for key, value in attrs}
-        self.inside = tag
-        self.headings += tag == "h1"
-        target = given.get(RESOURCES.get(tag, ""), "")
-        if re.match(r"(https?:)?//", target):
-            self.found.append(f"needs the network for {target}")
-        if tag == "img" and (given.get("alt") or "No description").startswith("No description"):
-            self.found.append("has a picture without a description")
-        if FETCHES.search(given.get("style", "")):
-            self.found.append("needs the network for a style")
-
-    def handle_data(self, data: str) -> None:
-        if self.inside in ("style", "script") and FETCHES.search(data):
-            self.found.append(f"needs the network for a {self.inside}")
-
-    def handle_endtag(self, tag: str) -> None:
-        self.inside = ""
-
-
 def problems(html: str) -> list[str]:
     """Why a page can't be read offline or by everyone; empty when nothing is wrong."""
-    read = _Reader(html)
-    many = f"has {read.headings} first-level headings where one is needed"
-    return read.found + [many] * (read.headings != 1)
+    page, needs = BeautifulSoup(html, "html.parser"), "needs the network for"
+    targets = [tag.get(key, "") for name, key in RESOURCES.items() for tag in page(name)]
+    found = [f"{needs} {target}" for target in targets if re.match(r"(https?:)?//", target)]
+    alts = [picture.get("alt") or "No description" for picture in page("img")]
+    found += ["has a picture without a description"] * any(
+        alt.startswith("No description") for alt in alts
+    )
+    code = [(tag.name, tag.get_text()) for tag in page(["style", "script"])]
+    code += [("style", tag["style"]) for tag in page(style=True)]
+    found += [f"{needs} a {kind}" for kind, text in code if FETCHES.search(text)]
+    headings = len(page("h1"))
+    many = f"has {headings} first-level headings where one is needed"
+    return found + [many] * (headings != 1)
 
 
 def check(html: str, name: str) -> None:

@@ -17,11 +17,10 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from freqkd_lite.errors import UserError, unknown
+from freqkd_lite.errors import UserError, check_known
 from freqkd_lite.evaluate.detection import Matches
 from freqkd_lite.evaluate.probe import ap_draws
 from freqkd_lite.evaluate.stats import Resampled, at_once, crossed_bootstrap, multiplicities
-from freqkd_lite.names import up_to_date
 from freqkd_lite.results.rows import Row, check_one_place, frame, is_trained, whole
 from freqkd_lite.store import write_json
 
@@ -54,7 +53,7 @@ def _probe(arrays: Mapping, key: str, classes: Sequence[str]) -> Measured:
     scores, truth = torch.tensor(arrays[key]).double(), torch.tensor(arrays["truth"])
     times = _times(arrays, len(truth))
     found = ap_draws(scores, truth, classes, times)
-    by_time = arrays.get("light", arrays.get("time_of_day", np.array([])))  # `light` in older files
+    by_time = arrays.get("time_of_day", np.array([]))
     for time in sorted({*by_time.tolist()} - {""}):
         here = torch.from_numpy(by_time == time)
         found[time] = ap_draws(scores[here], truth[here], classes, times[:, here])["mean"]
@@ -118,9 +117,9 @@ def resample(file: Path, metric: str, method: str, classes: Sequence[str]) -> Re
 def _key_of(method: str, arrays: Mapping) -> str:
     """The method's name in a file. A sweep may have added settings to the name in the rows, so the
     longest beginning of it is taken."""
-    keys = {up_to_date(k.partition("/")[0]): k.partition("/")[0] for k in arrays}
+    keys = {k.partition("/")[0] for k in arrays}
     own = [k for k in keys if k == method or method.startswith((f"{k} (", f"{k[:-1]}, "))]
-    return keys[max(own, key=len)] if own else method
+    return max(own, key=len, default=method)
 
 
 def reproduces(found: Resampled | None, row: object) -> bool:
@@ -156,8 +155,7 @@ def differences(
     chosen = of_metric.dropna(subset="value")
     check_one_place(chosen, metric, "compare methods on one of them")
     methods = chosen["method"].unique()
-    if reference not in methods:
-        raise unknown("method to compare with", reference, methods)
+    check_known("method to compare with", methods, reference)
     classes = [klass for klass in of_metric["klass"].unique() if klass != "mean"]
     scored: dict[str, dict[int | None, Resampled]] = {method: {} for method in methods}
     for row in chosen.itertuples():

@@ -12,14 +12,14 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 from statistics import mean, stdev
-from typing import Annotated, Literal
+from typing import Literal
 
 import pandas as pd
-from pydantic import AfterValidator, AliasChoices, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 from scipy.special import stdtrit
 
-from freqkd_lite.errors import UserError, invalid
-from freqkd_lite.names import renamed, split_method, up_to_date
+from freqkd_lite.errors import UserError, explained
+from freqkd_lite.names import split_method
 from freqkd_lite.store import write_json, write_whole
 
 SCHEMA = "freqkd-results/1"
@@ -36,15 +36,13 @@ class Row(BaseModel):
 
     `interval` is its 95 % interval (a percentile bootstrap over images unless the manifest says
     otherwise), `n` the number of images or pairs, `per_image` a file beside the results with what
-    the interval was computed from. Files say `class` for `klass`, older ones `arm` for `method`.
+    the interval was computed from. Files say `class` for `klass`.
     """
 
     model_config = ConfigDict(extra="forbid", populate_by_name=True)
 
     claim: str
-    method: Annotated[
-        str, AfterValidator(up_to_date), Field(validation_alias=AliasChoices("method", "arm"))
-    ]
+    method: str
     seed: int | None
     data: str
     split: str
@@ -82,17 +80,15 @@ def write_results(folder: str | Path, rows: Iterable[Row], manifest: dict) -> Pa
 def read_results(folder: str | Path) -> list[Row]:
     """The rows of a folder; `UserError` for a missing, foreign or broken file."""
     path = Path(folder) / "results.json"
-    try:
+    with explained(path, "run what wrote it again"):
         return ResultsFile.model_validate_json(_content(path)).rows
-    except ValidationError as error:
-        raise invalid(error, str(path), "run what wrote it again") from error
 
 
 def read_manifest(folder: str | Path) -> dict:
-    """The manifest of a folder, with today's keys and names of methods; `UserError` without one."""
+    """The manifest of a folder; `UserError` without one."""
     path = Path(folder) / "manifest.json"
     try:
-        return renamed(json.loads(_content(path)))
+        return json.loads(_content(path))
     except json.JSONDecodeError as error:
         raise UserError(f"{path} is not JSON ({error}): run what wrote it again.") from error
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from freqkd_lite.errors import UserError, unknown
+from freqkd_lite.errors import UserError, check_known
 from freqkd_lite.names import method_name, own_settings, split_method
 from freqkd_lite.results.curve import Curve, differences_along
 from freqkd_lite.results.paired import (
@@ -37,8 +37,7 @@ def headline(found: pd.DataFrame, wanted: str | None = None) -> str:
     if wanted is None:
         overall = [found.loc[found["klass"] == klass, "metric"] for klass in OVERALL]
         return [*overall[0], *overall[1], *metrics][0]
-    if wanted not in metrics:
-        raise unknown("metric in these results", wanted, metrics)
+    check_known("metric in these results", metrics, wanted)
     return wanted
 
 
@@ -119,20 +118,26 @@ def compare_folder(folder: Path) -> Comparison | None:
     return Comparison(reference, found, *more)
 
 
-def differences_table(comparison: Comparison, metric: str, form: str = "markdown") -> str:
-    """Each method minus the reference: mean with its verdict, joint interval, classes, seeds."""
-    of = comparison.table[comparison.table["metric"] == metric]
-    classes = [k for k in dict.fromkeys(of["klass"]) if k != "mean"]
-    rows = []
+def differences_table(
+    comparison: Comparison, metric: str, form: str = "markdown", only: Sequence[str] = ()
+) -> str:
+    """Each method minus the reference: mean with its verdict, joint interval, classes, seeds;
+    `only` methods of some losses on the same terms, without the details."""
+    of, rows = comparison.table[comparison.table["metric"] == metric], []
+    classes = [] if only else [k for k in dict.fromkeys(of["klass"]) if k != "mean"]
     for mean in comparison.means(metric).itertuples():
-        own = of[of["method"] == mean.method].set_index("klass")
+        loss, own = split_method(mean.method)[0], of[of["method"] == mean.method].set_index("klass")
+        if only and not (loss in only and is_trained(mean.method) and same_terms(mean.method)):
+            continue
         cells = [figure_text(own.loc[k], 3, True) if k in own.index else "" for k in classes]
         joint = number(mean.value, (mean.joint_low, mean.joint_high), 3, True)
-        joint = joint.partition(" ")[2]  # the interval alone
-        said = verdict(mean.low, mean.high)
+        joint = [] if only else [joint.partition(" ")[2]]  # the interval alone
         label = method_name(mean.method) + (" †" if mean.method in comparison.post_hoc else "")
-        rows.append((label, figure_text(mean, 3, True), said, joint, *cells, mean.seeds))
-    head = ("method", "mean [95 % interval]", "verdict", "joint interval", *classes, "seeds")
+        said = figure_text(mean, 3, True), verdict(mean.low, mean.high)
+        rows.append((label, *said, *joint, *cells, mean.seeds))
+    name = f"{metric} minus {method_name(comparison.reference)}" if only else "mean"
+    joint = [] if only else ["joint interval"]
+    head = ("method", f"{name} [95 % interval]", "verdict", *joint, *classes, "seeds")
     return table(head, rows, form)
 
 
@@ -147,18 +152,7 @@ def study_table(folder: str | Path, losses: Sequence[str]) -> str:
     comparison, metric = read_comparison(folder), read_manifest(folder)["metric"]
     if comparison is None:
         raise UserError(f"{folder} holds no comparison: give a folder with differences.json.")
-    rows = [
-        (
-            method_name(d.method) + (" †" if d.method in comparison.post_hoc else ""),
-            figure_text(d, 3, True),
-            verdict(d.low, d.high),
-            d.seeds,
-        )
-        for d in comparison.means(metric).itertuples()
-        if split_method(d.method)[0] in losses and is_trained(d.method) and same_terms(d.method)
-    ]
-    minus = f"{metric} minus {method_name(comparison.reference)} [95 % interval]"
-    return table(("method", minus, "verdict", "seeds"), rows)
+    return differences_table(comparison, metric, "terminal", losses)
 
 
 def best_table(curve: Curve, losses: Sequence[str] | None = None, form: str = "terminal") -> str:

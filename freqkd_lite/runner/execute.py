@@ -23,19 +23,9 @@ from papermill.clientwrap import PapermillNotebookClient
 from papermill.engines import NBClientEngine, papermill_engines
 from papermill.exceptions import PapermillExecutionError
 
+from freqkd_lite import store
 from freqkd_lite.errors import UserError
 from freqkd_lite.runner.parameters import PATHS, from_here, parameters
-from freqkd_lite.store import (
-    PACKAGE,
-    RECIPE,
-    VERSIONS,
-    digest,
-    manifest,
-    run_key,
-    sha256_file,
-    whole_folder,
-    write_json,
-)
 
 NOTEBOOK, MANIFEST, ERROR = "notebook.ipynb", "manifest.json", "error.txt"
 TIMES = Path("results/default/minutes.json")
@@ -115,18 +105,18 @@ def execute(path: Path, values: dict, out: Path, progress: bool = False, **entri
     """
     values, start, final = from_here(values), time.monotonic(), out.absolute()
     failed = final.with_name(final.name + ".failed")
-    with whole_folder(final) as folder:
+    with store.whole_folder(final) as folder:
         problem = _run(path, values, folder, progress)
         if problem:
             (folder / ERROR).write_text(problem + "\n")
-            with whole_folder(failed) as copy:  # replaces an earlier try only now
+            with store.whole_folder(failed) as copy:  # replaces an earlier try only now
                 shutil.copytree(folder, copy, dirs_exist_ok=True)
             raise UserError(f"{problem} (as far as it came: {failed / NOTEBOOK})")
         file = folder / MANIFEST
         written = json.loads(file.read_text()) if file.exists() else {}
-        about = manifest(notebook=path.stem, parameters=values, **entries)
+        about = store.manifest(notebook=path.stem, parameters=values, **entries)
         seconds = round(time.monotonic() - start, 1)
-        write_json(file, about | written | {"seconds": seconds})
+        store.write_json(file, about | written | {"seconds": seconds})
     shutil.rmtree(failed, ignore_errors=True)
     return out
 
@@ -168,25 +158,29 @@ def address(path: Path, values: dict, numbers_only: bool = False, seen: dict | N
     weights = chosen.get("weights")
     if weights != "random":
         file = find_weights(chosen.get("model", ""), weights)
-        weights = sha256_file(file) if file else None
+        weights = store.sha256_file(file) if file else None
     cells = nbformat.read(path, 4).cells
     content = {
         "parameters": {name: value for name, value in chosen.items() if name not in PATHS},
         "data": _fingerprints(chosen, {} if seen is None else seen),
         "weights": weights,
         "source": [cell.source for cell in cells if cell.cell_type == "code"],
-        "recipe": RECIPE,
+        "recipe": store.RECIPE,
         "python": sys.version,
-        "installed": {name: importlib.metadata.version(name) for name in VERSIONS},
+        "installed": {name: importlib.metadata.version(name) for name in store.VERSIONS},
     }
     if not numbers_only:
         results = (path.parent.parent / "results").glob("**/*.json")
         shown = [file for file in results if file.name != TIMES.name]
-        shown += [file for end in ("py", "js", "j2", "css") for file in PACKAGE.rglob(f"*.{end}")]
+        shown += [
+            file for end in ("py", "js", "j2", "css") for file in store.PACKAGE.rglob(f"*.{end}")
+        ]
         content["text"] = [cell.source for cell in cells if cell.cell_type == "markdown"]
         content["tags"] = [cell.metadata.get("tags") for cell in cells]
-        content["shown"] = digest(f"{file.name} {sha256_file(file)}" for file in sorted(shown))
-    return run_key(content)
+        content["shown"] = store.digest(
+            f"{file.name} {store.sha256_file(file)}" for file in sorted(shown)
+        )
+    return store.run_key(content)
 
 
 def _fingerprints(chosen: dict, seen: dict) -> list[str | None]:

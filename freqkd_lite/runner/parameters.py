@@ -14,7 +14,7 @@ import papermill
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
-from freqkd_lite.errors import UserError, invalid, unknown
+from freqkd_lite.errors import UserError, check_known, explained
 from freqkd_lite.names import OLD_KEYS, renamed
 
 TYPES = {t.__name__: t for t in (int, float, str, bool, list, tuple, dict)} | {"Literal": Literal}
@@ -74,8 +74,7 @@ def find_notebook(folder: Path, name: str) -> Path:
     """The path of the notebook called `name`, with or without folder and ending."""
     stems = {path.stem: path for path in find_notebooks(folder)}
     wanted = Path(name).name.removesuffix(".ipynb")
-    if wanted not in stems:
-        raise unknown("notebook", wanted, stems)
+    check_known("notebook", stems, wanted)
     return stems[wanted]
 
 
@@ -145,22 +144,17 @@ def read_preset(folder: Path, preset: str) -> dict[str, dict[str, object]]:
     if preset == "default":
         return settings
     files = {path.stem: path for path in (folder / "presets").glob("*.yaml")}
-    if preset not in files:
-        raise unknown("preset", preset, [*files, "default"])
+    check_known("preset", [*files, "default"], preset)
     name = f"presets/{preset}.yaml"
     content = renamed(read_yaml(files[preset], name))
-    try:
+    with explained(name, "write sections such as 'common:' of 'name: value'"):
         TypeAdapter(dict[str, dict[str, object]]).validate_python(content)
-    except ValidationError as error:
-        raise invalid(error, name, "write sections such as 'common:' of 'name: value'") from None
+    check_known(f"section of {name}", {"common", *books}, *content)
     for section in sorted(content, key=lambda section: section != "common"):
-        if section not in {"common", *books}:
-            raise unknown(f"section of {name}", section, {"common", *books})
         targets = books if section == "common" else {section: books[section]}
         names = {name for known in targets.values() for name in known}
+        check_known(f"parameter in section {section} of {name}", names, *content[section])
         for key, value in content[section].items():
-            if key not in names:
-                raise unknown(f"parameter in section {section} of {name}", key, names)
             for stem, known in targets.items():
                 if key in known:
                     settings[stem][key] = known[key].check(value, stem)
@@ -173,8 +167,7 @@ def choose(folder: Path, name: str, preset: str, given: Iterable[str]) -> tuple[
     chosen, known = read_preset(folder, preset)[path.stem], parameters(path)
     for key, text in pairs(given):
         key = OLD_KEYS.get(key, key)
-        if key not in known:
-            raise unknown(f"parameter of {path.stem}", key, known)
+        check_known(f"parameter of {path.stem}", known, key)
         chosen[key] = renamed(known[key].read(text, path.stem), key)
     return path, chosen
 

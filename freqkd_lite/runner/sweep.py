@@ -32,9 +32,9 @@ from pathlib import Path
 from statistics import mean
 
 from filelock import FileLock, Timeout
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from freqkd_lite.errors import UserError, invalid, unknown
+from freqkd_lite.errors import UserError, check_known, explained
 from freqkd_lite.names import own_settings, renamed, with_settings
 from freqkd_lite.runner.execute import ERROR, MANIFEST, address, execute
 from freqkd_lite.runner.parameters import find_notebook, parameters, read_preset, read_yaml
@@ -113,19 +113,15 @@ class Sweep:
 def read_sweep(root: Path, file: Path) -> Sweep:
     """Read a sweep file; names and types of all parameters are checked against the notebooks."""
     found = renamed(read_yaml(file, file.name))
-    for key in found:
-        if key not in SweepFile.model_fields:
-            raise unknown(f"key of {file.name}", key, SweepFile.model_fields)
-    try:
+    check_known(f"key of {file.name}", SweepFile.model_fields, *found)
+    with explained(file.name):
         content = SweepFile(**{key: value for key, value in found.items() if value is not None})
-    except ValidationError as error:
-        raise invalid(error, file.name) from None
     names = [content.notebook] if isinstance(content.notebook, str) else content.notebook
     paths = [find_notebook(root / "notebooks", name) for name in names]
     combinations = _combinations(content, file.name)
     known = {name for path in paths for name in parameters(path)}
-    for name in {name for each in combinations for name in each} - known:
-        raise unknown(f"parameter of {' or '.join(path.stem for path in paths)}", name, known)
+    asked = {name for each in combinations for name in each}
+    check_known(f"parameter of {' or '.join(path.stem for path in paths)}", known, *asked)
     preset = read_preset(root / "notebooks", content.preset)
     seen: dict = {}
     jobs = [job for path in paths for job in _jobs(path, combinations, preset[path.stem], seen)]
@@ -174,15 +170,14 @@ def _check_comparison(content: SweepFile, jobs: Sequence[Job], where: str) -> No
     reference, curve, metric = content.reference, content.curve, content.metric
     methods = {method for job in jobs for method in job.values.get("methods", ())}
     named = [with_settings(m, job.settings) for job in jobs for m in job.values.get("methods", ())]
-    for method in (reference, content.preregistered, *content.post_hoc):
-        if method is not None and methods and method not in methods:
-            raise unknown(f"method of {where}", method, methods)
+    shown = filter(None, (reference, content.preregistered, *content.post_hoc))
+    check_known(f"method of {where}", methods, *(shown if methods else ()))
     if content.preregistered and not reference:
         raise UserError(f"{where} holds preregistered without a reference: add reference.")
     if reference and curve:
         raise UserError(f"{where} holds reference and curve: a figure shows one, remove the other.")
-    if reference and metric and metric not in BY_IMAGE:
-        raise unknown(f"metric of {where} that is compared image by image", metric, BY_IMAGE)
+    if reference and metric:
+        check_known(f"metric of {where} that is compared image by image", BY_IMAGE, metric)
     if reference and named and reference not in named:
         raise UserError(
             f"{where}: reference={reference}, but results add what varies, as in {named[0]}: give "

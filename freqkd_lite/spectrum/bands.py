@@ -21,7 +21,7 @@ from numbers import Real
 import torch
 from torch import Tensor
 
-from freqkd_lite.errors import UserError, unknown
+from freqkd_lite.errors import UserError, check_known
 
 CORNER = 1.4143  # just above sqrt(2), the largest rho on any grid
 CUTOFF_LIMITS = {"rectangle": 1.0, "disk": CORNER}
@@ -90,8 +90,7 @@ def band_mask(
     distance = _distance(h, w, shape, transform)
     if edge == "hard":
         return distance <= cutoff + _SLACK
-    if edge != "soft":
-        raise unknown("edge", edge, ("hard", "soft"))
+    check_known("edge", ("hard", "soft"), edge)
     width = min(SOFT_WIDTH, 2 * cutoff, 2 * (CUTOFF_LIMITS[shape] - cutoff))
     if not width:
         return torch.ones_like(distance)
@@ -237,13 +236,11 @@ def grid_of(x: Tensor, stack: bool = False) -> tuple[int, int]:
 
 def check_transform(transform: str) -> None:
     """`UserError` unless it is one of `TRANSFORMS`."""
-    if transform not in TRANSFORMS:
-        raise unknown("transform", transform, TRANSFORMS)
+    check_known("transform", TRANSFORMS, transform)
 
 
 def _check_cutoff(cutoff: float, shape: str) -> None:
-    if shape not in CUTOFF_LIMITS:
-        raise unknown("shape of a band", shape, CUTOFF_LIMITS)
+    check_known("shape of a band", CUTOFF_LIMITS, shape)
     limit = CUTOFF_LIMITS[shape]
     if isinstance(cutoff, bool) or not isinstance(cutoff, Real) or not 0 < cutoff <= limit:
         raise UserError(

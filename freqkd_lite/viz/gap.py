@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from pandas import DataFrame
 from torch import Tensor
 
-from freqkd_lite.errors import UserError, unknown
+from freqkd_lite.errors import UserError, check_known
 from freqkd_lite.evaluate.stats import percentiles
 from freqkd_lite.gap.controls import CONTROLS
 from freqkd_lite.gap.rings import BAND_EDGES, EDGES, SHAPES, Levels
@@ -34,8 +34,7 @@ LEVELS = ("low", "high")
 
 def shape_curve(shape: str, rho: np.ndarray) -> np.ndarray:
     """Divergence at rho of a sketch of one of `SHAPES`."""
-    if shape not in SHAPES:
-        raise unknown("sketch", shape, SHAPES)
+    check_known("sketch", SHAPES, shape)
     sketched = (
         0.7 + 0 * rho,
         0.9 - 0.6 * np.exp(-2 * rho),

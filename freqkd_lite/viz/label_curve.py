@@ -25,9 +25,7 @@ def labels_text(value: float, n: float) -> str:
     return f"about {round(value, -1 if value >= 100 else 0):.0f}"
 
 
-def label_curve_figure(
-    table: pd.DataFrame, undistilled: str = "none", rgb: float | None = None
-) -> tuple[Figure, str]:
+def label_curve_figure(table: pd.DataFrame, rgb: float | None = None) -> tuple[Figure, str]:
     """`evaluate.transfer.summary` as a figure, with a description: each method's score against the
     number of labelled infrared images, and from each label-free score across to where the
     undistilled student reaches it. `rgb` is the teacher's score on RGB."""

@@ -288,48 +288,52 @@ def _curve(
 
 def _two(given: object, what: str, shape: str) -> list[Tensor]:
     """Both arrays as tensors; `UserError` for anything but two finite ones of one size."""
-    wanted = f"give two arrays {shape} of one height and width, RGB and infrared, all values finite"
     try:
         both = [torch.as_tensor(x).detach().cpu() for x in given]
-    except (TypeError, ValueError, RuntimeError) as wrong:
-        raise UserError(f"{what} holds what is no array ({wrong}): {wanted}.") from wrong
-    one_size = len({x.shape[1:] for x in both}) == 1 and all(x.ndim == 3 for x in both)
-    if len(both) != 2 or not one_size or not all(x.isfinite().all() for x in both):
         sizes = " and ".join(str(tuple(x.shape)) for x in both)
-        raise UserError(f"{what} holds {sizes}: {wanted}.")
+        fit = len(both) == 2 and len({x.shape[1:] for x in both}) == 1
+        fit = fit and all(x.ndim == 3 and x.isfinite().all() for x in both)
+    except (TypeError, ValueError, RuntimeError) as wrong:
+        fit, sizes = False, f"what is no array ({wrong})"
+    if not fit:
+        raise UserError(
+            f"{what} holds {sizes}: give two arrays {shape} of one height and width, RGB and "
+            "infrared, all values finite."
+        )
     return both
 
 
-def _check_pair(pair: object) -> tuple[Tensor, Tensor]:
+def _check_pair(pair: object) -> list[Tensor]:
     """Both pictures in [0, 1] and steps of 1/255; a grey one as a single channel."""
     out = []
     for x in _two(pair, "pair", "(3 or 1, H, W)"):
-        if x.shape[0] not in (1, 3) or x.dtype not in (torch.uint8, torch.float32, torch.float64):
+        bytes_ = x.dtype == torch.uint8
+        if x.shape[0] not in (1, 3) or not (bytes_ or x.is_floating_point()):
             raise UserError(
                 f"A picture of the pair is {x.dtype} {tuple(x.shape)}: "
                 "give uint8 or float in [0, 1], (3 or 1, H, W)."
             )
-        if x.shape[1] * x.shape[2] > MAX_PIXELS:
+        if x[0].numel() > MAX_PIXELS:
             raise UserError(
                 f"The pair has {x.shape[1]}x{x.shape[2]} pixels, too many for a page: load it "
                 "with size=(168, 224)."
             )
-        if x.dtype != torch.uint8 and not -1e-4 <= x.min() <= x.max() <= 1.0001:
+        if not bytes_ and not -1e-4 <= x.min() <= x.max() <= 1.0001:
             raise UserError("The pair's values leave [0, 1]: scale floats to that range.")
-        levels = x if x.dtype == torch.uint8 else (x * 255).round().clamp(0, 255)
+        levels = x if bytes_ else (x * 255).round().clamp(0, 255)
         grey = bool((levels == levels[:1]).all())
         out.append((levels[:1] if grey else levels).double() / 255)
-    return out[0], out[1]
+    return out
 
 
-def _check_features(features: object) -> tuple[Tensor, Tensor]:
+def _check_features(features: object) -> list[Tensor]:
     maps = [x.double() for x in _two(features, "features", "(C, h, w)")]
-    if maps[0].shape != maps[1].shape or maps[0].shape[0] < 3:
+    if maps[0].shape != maps[1].shape or len(maps[0]) < 3:
         raise UserError(
             f"features are {tuple(maps[0].shape)} and {tuple(maps[1].shape)}: give maps of one "
             "backbone, with 3 channels or more."
         )
-    return maps[0], maps[1]
+    return maps
 
 
 def _principal(maps: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:

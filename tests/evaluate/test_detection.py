@@ -353,5 +353,5 @@ def test_bad_settings_are_told_in_a_sentence(setting, words):
 def test_features_of_another_width_and_a_test_set_without_boxes_are_refused(trained):
     with pytest.raises(UserError, match="24, h, w"):
         trained.predict(torch.randn(2, WIDTH + 1, *GRID))
-    with pytest.raises(UserError, match="No test image has a box"):
+    with pytest.raises(UserError, match="No image has a box"):
         score_detections([found_of()], [boxes_of()], [torch.zeros(0, dtype=torch.long)], CLASSES)

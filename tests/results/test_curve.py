@@ -66,7 +66,7 @@ def test_the_best_points_stand_best_first_and_say_whether_they_are_at_an_end():
 
 def test_a_run_that_failed_is_a_point_without_a_value_and_no_best_one():
     lines = [
-        "05 arms=['none', 'code (lr=0.01)'] seed=0: it's over",
+        "05 methods=['none', 'freqkd_code (lr=0.01)'] seed=0: it's over",
         "05 methods=['gram (lr=1)']: x",
     ]
     failed = failed_methods(lines)
@@ -115,7 +115,7 @@ def test_a_few_methods_are_compared_with_the_first_at_each_value(tmp_path):
     here = [each for each in rows if "steps=60" in each.method]
     wanted = differences(here, tmp_path, "mse (steps=60)", "probe_ap")
     assert table["low"].iloc[2] == wanted[wanted["klass"] == "mean"]["low"].iloc[0]
-    write_results(tmp_path, rows, {"metric": "probe_ap", "along": "steps"})
+    write_results(tmp_path, rows, {"metric": "probe_ap", "curve": "steps"})
     Comparison(first, table).write(tmp_path)
     along = read_curve(tmp_path).differences
     assert list(zip(along["method"], along["at"], strict=True)) == [

@@ -27,8 +27,8 @@ METHODS = [  # name in the file, name of the row, seed, skill
     ("none", "none", 1, 0),
     ("mse (lr=0.1)", MSE, 0, 2),
     ("mse (lr=0.1)", MSE, 1, 2),
-    ("code", "freqkd_code", 0, 1),  # as older files call it
-    ("code", "freqkd_code", 1, 1),
+    ("freqkd_code", "freqkd_code", 0, 1),
+    ("freqkd_code", "freqkd_code", 1, 1),
 ]
 
 
@@ -142,7 +142,7 @@ def test_what_cannot_be_compared_is_refused(tmp_path):
         compared(other, tmp_path)
 
 
-@pytest.mark.parametrize("regrouped", ["none-0", "none-1", "mse (lr=0.1)-1", "code-0"])
+@pytest.mark.parametrize("regrouped", ["none-0", "none-1", "mse (lr=0.1)-1", "freqkd_code-0"])
 def test_files_with_other_groups_are_refused(tmp_path, regrouped):
     rows, file = folder(tmp_path), tmp_path / f"{regrouped}.npz"
     with np.load(file) as arrays:
@@ -200,8 +200,8 @@ def test_of_two_beginnings_of_a_name_the_longer_one_is_the_method_s_own(tmp_path
     assert found.estimates["mean"] == pytest.approx(mean_ap(scores["mse (lr=0.1)"]))
 
 
-@pytest.mark.parametrize("key", ["light", "time_of_day"])  # `light` in older files
-def test_day_and_night_are_compared_on_their_own_images(tmp_path, key):
+def test_day_and_night_are_compared_on_their_own_images(tmp_path):
+    key = "time_of_day"
     time = np.array(["day", "night"] * 5 + ["night", ""])
     groups = np.where(time == "day", 0, np.arange(12))  # all of the day come and go together
     found = compared(folder(tmp_path, groups=groups, **{key: time}), tmp_path)
@@ -226,7 +226,7 @@ def test_day_and_night_are_compared_on_their_own_images(tmp_path, key):
 def test_joint_intervals_are_of_trained_methods_and_their_own_draws(tmp_path):
     rows = folder(tmp_path, [*METHODS, ("pkd", "pkd", 0, 1.5), ("pkd", "pkd", 1, 1.5)])
     found = compared(rows, tmp_path)
-    files = {MSE: "mse (lr=0.1)", "freqkd_code": "code", "pkd": "pkd"}
+    files = {MSE: "mse (lr=0.1)", "freqkd_code": "freqkd_code", "pkd": "pkd"}
     sides = {}
     for method, stem in files.items():
         asked = ("probe_ap", method, CLASSES)

@@ -31,27 +31,6 @@ def test_rows_are_read_back_as_they_were_written(tmp_path):
     assert pick(rows, klass="mean", seed=0) == rows[:1] and pick(rows, klass="tram") == []
 
 
-def test_older_files_are_read_with_todays_names(tmp_path):
-    old = {"arm": "code (shuffled=True, lr=0.1)", "class": "car", "claim": "walk", "seed": 1}
-    old |= {"data": "msrs", "split": "val", "metric": "probe_ap", "value": 0.5}
-    text = json.dumps({"schema": "freqkd-results/1", "rows": [old]})
-    (tmp_path / "results.json").write_text(text)
-    (found,) = read_results(tmp_path)
-    assert found.method == "freqkd_code (mismatched=True, lr=0.1)" and found.klass == "car"
-    made = {"against": "mse", "named": "code", "later": ["eq"], "along": None}
-    made["notebooks"] = {"05": {"parameters": {"arms": ["none", "code"], "read": "code"}}}
-    (tmp_path / "manifest.json").write_text(json.dumps(made))
-    assert read_manifest(tmp_path) == {
-        "reference": "mse",
-        "preregistered": "freqkd_code",
-        "post_hoc": ["freqkd_paper"],
-        "curve": None,
-        "notebooks": {
-            "05": {"parameters": {"methods": ["none", "freqkd_code"], "read": "freqkd_code"}}
-        },
-    }
-
-
 @pytest.mark.parametrize(
     ("text", "token"),
     [
