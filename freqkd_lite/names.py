@@ -59,6 +59,7 @@ NAMES = {
     "probe_ap": "probe AP",
     "map50": "mAP50",
     "miou": "mIoU",
+    "miss_rate": "log-average miss rate, %",
 }
 OLD_KEYS = {
     "against": "reference",

@@ -31,7 +31,7 @@ Size = tuple[int, int]  # height and width of a picture in pixels
 @dataclass(frozen=True)
 class Written:
     """A box as in its file: the place there, its class, and x0 y0 x1 y1 in pixels. A `crowd` is a
-    region of many objects (COCO's iscrowd)."""
+    region of many objects (COCO's iscrowd), or else to be ignored (KAIST's ignore)."""
 
     file: Path
     place: str
@@ -65,7 +65,7 @@ class Annotations:
             if row.label in self.ignored:
                 left_out.setdefault(f"of {row.label}", []).append(row)
             elif row.crowd:
-                left_out.setdefault("crowds (no single objects)", []).append(row)
+                left_out.setdefault("crowds (no single objects) or to be ignored", []).append(row)
             elif row.label not in self.classes:
                 wrong = f"{row.file}, {row.place}: unknown class {row.label!r}"
                 remedy = f"the classes are {', '.join(self.classes)}: add it or fix the file"
@@ -184,8 +184,11 @@ def read_voc(path: Path, size: Size, ledger: Ledger) -> list[Written]:
     rows = []
     for number, thing in enumerate(top.iter("object"), 1):
         corners = [thing.findtext(f"bndbox/{edge}") for edge in ("xmin", "ymin", "xmax", "ymax")]
+        sides = [thing.findtext(f"bndbox/{edge}") for edge in "xywh"]  # KAIST's
         try:
-            edges = tuple(map(float, corners))
+            edges = tuple(map(float, corners if None in sides else sides))
+            if None not in sides:
+                edges = (*edges[:2], edges[0] + edges[2], edges[1] + edges[3])
         except (TypeError, ValueError):
             text = f"{path}, object {number}: <bndbox> needs numbers xmin, ymin, xmax and ymax"
             ledger.fault("annotation", path, f"{text}: fix it.")
@@ -197,7 +200,7 @@ def read_voc(path: Path, size: Size, ledger: Ledger) -> list[Written]:
 
 class CocoImage(BaseModel):
     id: int | str
-    file_name: str = Field(validation_alias=AliasChoices("file_name", "filename"))
+    file_name: str = Field(validation_alias=AliasChoices("file_name", "filename", "im_name"))
     height: int | None = None
     width: int | None = None
 
@@ -206,7 +209,7 @@ class CocoBox(BaseModel):
     image_id: int | str
     category_id: int
     bbox: tuple[FiniteFloat, FiniteFloat, FiniteFloat, FiniteFloat]  # x, y, width, height
-    iscrowd: bool = False
+    iscrowd: bool = Field(False, validation_alias=AliasChoices("iscrowd", "ignore"))
 
 
 class CocoCategory(BaseModel):
@@ -216,7 +219,7 @@ class CocoCategory(BaseModel):
 
 
 class CocoFile(BaseModel):
-    """The part of COCO's format that is used, also as HIT-UAV spells it."""
+    """The part of COCO's format that is used, also as HIT-UAV and KAIST spell it."""
 
     images: list[CocoImage]
     annotations: list[CocoBox] = Field(validation_alias=AliasChoices("annotations", "annotation"))

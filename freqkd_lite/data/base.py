@@ -163,6 +163,7 @@ REGISTRY: dict[str, str | type[PairSet]] = {
     "roadscene": "freqkd_lite.data.published:RoadScene",
     "hituav": "freqkd_lite.data.published:HitUav",
     "llvip": "freqkd_lite.data.published:Llvip",
+    "kaist": "freqkd_lite.data.published:Kaist",
     "folder": "freqkd_lite.data.folder:Folder",
 }
 

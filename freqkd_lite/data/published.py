@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
-from freqkd_lite.data.annotations import Coco, open_boxes
+from freqkd_lite.data.annotations import Annotations, Coco, FileEach, open_boxes
 from freqkd_lite.data.base import CLASSES, data_root
-from freqkd_lite.data.faults import Ledger
+from freqkd_lite.data.faults import Ledger, read_text
 from freqkd_lite.data.files import Collection, FilePairs, Options
 from freqkd_lite.data.matching import SHARES, Names, Record, match, read_splits, share_out
 from freqkd_lite.errors import UserError
 
+KINDS = ("visible", "lwir")
 FRAMES = "they are frames of videos, so neighbours may lie on both sides"
 
 
@@ -119,3 +121,69 @@ class Llvip(Published):
         records, names = match(home / "visible", home / "infrared", ledger, options.unpaired)
         boxes = open_boxes(home / "Annotations", names, ("person",), ledger)
         return Collection(records, by_folder(records), boxes)
+
+
+class KaistFiles(Options):
+    """Lists of names below imageSets/, and what holds the boxes: a folder of XML, or a JSON."""
+
+    train: str = "train-all-02"
+    test: str = "test-all-20"
+    annotations: str = "annotations-xml-new-sanitized"
+
+
+class SanitisedXml(FileEach):
+    """One XML file a picture; there are more than the lists name."""
+
+    def __init__(self, folder: Path, names: Names):
+        Annotations.__init__(self, folder, ("person",), Kaist.ignored)
+        self.folder, self.suffix = folder, ".xml"
+        files = {name: folder / f"{name}.xml" for name in names.used}
+        self.files = {name: file for name, file in files.items() if file.is_file()}
+
+
+class Kaist(Published):
+    """Driving video 640x512 by day and night (Hwang et al., CVPR 2015) as the benchmark lists it,
+    or some pairs of it: visible/ and lwir/ with set06_V001_I00459.png, and annotation.json."""
+
+    name = "kaist"
+    folders, markers = ("kaist-cvpr15", "kaist", "kaist_demo9"), ("imageSets/*.txt", "lwir/set*")
+    ignored = ("people", "person?", "person?a", "cyclist", "__ignore__")
+    note = (
+        "KAIST: people alone; its people, person? and cyclist are left out and are no negatives to "
+        f"evaluate.missrate; val is an eighth of train by seed 0, and {FRAMES}."
+    )
+    Options = KaistFiles
+
+    @classmethod
+    def read(cls, home: Path, ledger: Ledger, options: KaistFiles) -> Collection:
+        if (home / "lwir").is_dir():
+            found, _ = match(home / "visible", home / "lwir", ledger, options.unpaired)
+            records = [replace(record, name=record.name.replace("_", "/")) for record in found]
+            splits, source = {"test": [r.name for r in records]}, home / "annotation.json"
+        else:
+            splits = {part: cls.listed(home, getattr(options, part)) for part in ("train", "test")}
+            records = [
+                Record(name, *(home / "images" / at / kind / f"{image}.jpg" for kind in KINDS))
+                for name in dict.fromkeys(splits["train"] + splits["test"])
+                for at, image in [name.rsplit("/", 1)]
+            ]
+            splits |= share_out(splits["train"], {"train": 7 / 8, "val": 1 / 8}, seed=0)
+            source = home / options.annotations
+        times = ("day", "day", "day", "night", "night", "night")
+        records = [replace(r, time_of_day=times[int(r.name[3:5]) % 6]) for r in records]
+        names = Names(record.name for record in records)
+        if source.suffix == ".json":
+            boxes = Coco([source], names, ("person",), ledger, cls.ignored)
+        else:
+            boxes = SanitisedXml(source, names)
+        return Collection(records, splits, boxes)
+
+    @staticmethod
+    def listed(home: Path, name: str) -> list[str]:
+        """The names in a list, each once."""
+        source = home / "imageSets" / f"{name}.txt"
+        found = list(dict.fromkeys(read_text(source).split()))
+        for entry in found:
+            if not re.fullmatch(r"set(0\d|1[01])/V\d+/I\d+", entry):
+                raise UserError(f"{source} lists {entry!r}: write names as set06/V001/I00459.")
+        return found

@@ -77,7 +77,7 @@ def test_check_ends_with_status_1_where_loading_would_refuse(pairs):  # noqa: F8
 @pytest.mark.parametrize(
     ("command", "token"),
     [
-        (["check", "kaist"], "`folder`"),
+        (["check", "flir"], "`folder`"),
         (["check", "rodscene"], "'roadscene'"),
         (["get", "llvip"], "llvip"),
     ],

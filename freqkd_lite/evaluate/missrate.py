@@ -1,0 +1,122 @@
+"""Log-average miss rate of pedestrian detectors, by the rules of KAIST's Reasonable set.
+
+Miss rate at nine numbers of false positives per image (FPPI) from .01 to 1 (Dollar et al., PAMI
+2012), for the people that KAIST's benchmark (Hwang et al., CVPR 2015) counts. Others are ignored:
+it is neither a hit nor a false positive to find one, nor a miss not to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torchvision.ops import box_area, box_iou
+
+from freqkd_lite.errors import UserError
+from freqkd_lite.evaluate.stats import Resampled, multiplicities
+
+POINTS = 10 ** np.linspace(-2, 0, 9)
+HEIGHT, WINDOW = 55, (5, 5, 635, 507)  # px; of pictures of 640x512
+DAY = 1455  # the test images before this one are by day, the others by night
+
+
+def unreasonable(boxes: Tensor, occlusion: Tensor) -> Tensor:
+    """(n,): which boxes (n,4) XYXY px of people the Reasonable set ignores: lower than `HEIGHT`,
+    not wholly inside `WINDOW`, or with an `occlusion` (n,) other than 0 (none) or 1 (partial)."""
+    edge = boxes.new_tensor(WINDOW)
+    inside = (boxes[:, :2] >= edge[:2]).all(1) & (boxes[:, 2:] <= edge[2:]).all(1)
+    return (boxes[:, 3] - boxes[:, 1] < HEIGHT) | ~inside | ((occlusion != 0) & (occlusion != 1))
+
+
+def outcomes(found: Tensor, boxes: Tensor, ignored: Tensor, iou: float = 0.5) -> list[int]:
+    """Of each detection (d,4), surest first: 1 a hit, 0 a false positive, -1 ignored.
+
+    It takes the free person (of `boxes` (t,4) those not `ignored` (t,)) that it overlaps most, if
+    by IoU `iou` or more; else an ignored box, which any number may share, that covers this share
+    of the detection's own area.
+    """
+    found = found.double()
+    overlap = box_iou(found, boxes[~ignored].double()).numpy()
+    apart = boxes[ignored].double()
+    start = torch.maximum(found[:, None, :2], apart[:, :2])
+    end = torch.minimum(found[:, None, 2:], apart[:, 2:])
+    covered = (end - start).clamp(min=0).prod(2) >= iou * box_area(found)[:, None]
+    results = []
+    for row, aside in zip(overlap, covered.any(1).tolist(), strict=True):
+        hit = row.max(initial=-1) >= iou
+        if hit:
+            overlap[:, row.argmax()] = -1
+        results.append(1 if hit else -int(aside))
+    return results
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """Detections that count, by falling score: `image` (D,) and `hit` (D,), and the number of
+    people `truths` (N,) that count in each image."""
+
+    image: np.ndarray
+    hit: np.ndarray
+    truths: np.ndarray
+
+    def miss_rate(self, times: np.ndarray | None = None) -> float | None:
+        """exp of the mean log miss rate at `POINTS` if image i counted `times[i]` times (N,): at
+        each the miss rate of the lowest threshold whose FPPI is not above it. None without
+        people."""
+        times = np.ones(len(self.truths), int) if times is None else times
+        total = (times * self.truths).sum()
+        if not total:
+            return None
+        weight = times[self.image]
+        found = np.append(0, (weight * self.hit).cumsum())
+        wrong = np.append(0, (weight * ~self.hit).cumsum())
+        place = np.searchsorted(wrong / times.sum(), POINTS + 1e-12, side="right") - 1
+        missed = np.maximum(1 - found[place] / total, 1e-10)  # log 0 would settle all
+        return float(np.exp(np.log(missed).mean()))
+
+
+def rank(
+    predictions: Sequence[dict[str, Tensor]], boxes: Sequence[Tensor], ignored: Sequence[Tensor]
+) -> Ranked:
+    """All images' detections (`boxes` (d,4) XYXY px, `scores` (d,)) against true boxes (t,4) of
+    which some are `ignored` (t,). `UserError` unless there is one of each for every image."""
+    if not 0 < len(predictions) == len(boxes) == len(ignored):
+        counts = f"{len(predictions)}, {len(boxes)} and {len(ignored)}"
+        raise UserError(f"Detections, boxes and ignored flags of {counts} images: give one each.")
+    image, hit, score = [], [], []
+    for i, (found, truth, aside) in enumerate(zip(predictions, boxes, ignored, strict=True)):
+        scores, order = found["scores"].double().sort(descending=True, stable=True)
+        results = np.array(outcomes(found["boxes"][order], truth, aside), int)
+        counted = results >= 0
+        hit.append(results[counted] > 0)
+        score.append(scores.numpy()[counted])
+        image.append(np.full(counted.sum(), i))
+    order = np.argsort(-np.concatenate(score), kind="stable")
+    truths = np.array([int((~aside).sum()) for aside in ignored])
+    return Ranked(np.concatenate(image)[order], np.concatenate(hit)[order], truths)
+
+
+def score_people(
+    ranked: Ranked,
+    night: np.ndarray,
+    draws: int = 1000,
+    seed: int = 0,
+    groups: Sequence[int] | None = None,
+) -> Resampled:
+    """Miss rates "all", "day" and "night" (`night` (N,) bool), with their bootstrap over images or
+    `groups` of them (see `stats.multiplicities`)."""
+    times = multiplicities(len(night), draws, seed, groups).long().numpy()
+    sides = {"all": night | True, "day": ~night, "night": night}
+    found = {
+        k: [ranked.miss_rate(s * t) for t in (s.astype(int), *times)] for k, s in sides.items()
+    }
+    return Resampled(
+        estimates={k: values[0] for k, values in found.items()},
+        draws={k: np.array(values[1:], float) for k, values in found.items()},
+        truth=torch.from_numpy(ranked.truths),
+        seed=seed,
+        groups=groups,
+    )

@@ -1,0 +1,128 @@
+"""The miss rate against numbers worked by hand, and against what three detectors published."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from freqkd_lite.errors import UserError
+from freqkd_lite.evaluate.missrate import Ranked, outcomes, rank, score_people, unreasonable
+from tools import kaist_missrate
+
+
+def boxes_of(*rows):
+    return torch.tensor(rows, dtype=torch.float64).reshape(-1, 4)
+
+
+def found_of(*rows):
+    """Rows of (x1, y1, x2, y2, score)."""
+    table = torch.tensor(rows, dtype=torch.float64).reshape(-1, 5)
+    return {"boxes": table[:, :4], "scores": table[:, 4]}
+
+
+def person(x):
+    return (x, 100, x + 30, 200)
+
+
+def by_hand():
+    """Ten images, four people that count and one crowd. By falling score: hit, false positive, hit,
+    in the crowd, hit, false positive."""
+    people = [[person(10), person(300)], [person(10)], [person(10)]] + [[]] * 7
+    boxes = [boxes_of(*each) for each in people]
+    ignored = [torch.zeros(len(box), dtype=torch.bool) for box in boxes]
+    boxes[3], ignored[3] = boxes_of((300, 50, 600, 300)), torch.tensor([True])
+    found = [
+        found_of((*person(10), 0.9)),
+        found_of((*person(10), 0.7), (*person(12), 0.4)),  # one person is found once
+        found_of((*person(14), 0.5)),
+        found_of((*person(400), 0.6)),
+        found_of((*person(50), 0.8)),
+    ] + [found_of()] * 5
+    return found, boxes, ignored
+
+
+def test_miss_rate_by_hand():
+    # Of 4 people the first is found at 0 false positives per image, two more at 1/10, no further
+    # one at 2/10: 3/4 are missed at the four points below .1, 1/4 at .1, .178, .316, .562 and 1.
+    ranked = rank(*by_hand())
+    assert ranked.hit.tolist() == [True, False, True, True, False]
+    assert ranked.miss_rate() == pytest.approx((0.75**4 * 0.25**5) ** (1 / 9))
+    without = rank(*([each[k] for k in (0, 1, 2)] for each in by_hand()))
+    # without the image of the surest false positive three are found at none
+    assert without.miss_rate() == pytest.approx(0.25)
+
+
+def test_points_are_not_rounded():
+    # 18 false positives in 1000 images come before the one hit: not within .01 or .01778
+    truths = np.array([2] + [0] * 999)
+    ranked = Ranked(np.zeros(19, int), np.array([False] * 18 + [True]), truths)
+    assert ranked.miss_rate() == pytest.approx(0.5 ** (7 / 9))
+
+
+def test_images_without_a_detection_and_copies_of_images_count():
+    found, boxes, ignored = by_hand()
+    times = np.array([2, 0, 1, 1, 3, 0, 1, 0, 0, 2])
+    again = [list(np.repeat(np.arange(10), times))] * 3
+    copied = rank(
+        *([each[k] for k in places] for each, places in zip(by_hand(), again, strict=True))
+    )
+    assert rank(found, boxes, ignored).miss_rate(times) == pytest.approx(copied.miss_rate())
+    lost = rank([*found[:2], found_of(), *found[3:]], boxes, ignored)
+    assert lost.miss_rate() == pytest.approx((0.75**4 * 0.5**5) ** (1 / 9))
+
+
+def test_who_counts_and_what_a_detection_takes():
+    boxes = boxes_of(
+        (5, 5, 30, 60), (5, 5, 30, 59.9), (4, 5, 30, 99), (600, 5, 635.5, 99), (9, 450, 30, 507)
+    )
+    occlusion = torch.tensor([1, 0, 0, 0, 2])
+    assert unreasonable(boxes, occlusion).tolist() == [False, True, True, True, True]
+    two = boxes_of(person(10), person(18))  # a detection takes the one that it overlaps most
+    assert outcomes(boxes_of(person(17), person(11)), two, torch.tensor([False, False])) == [1, 1]
+    # half of its own area in an ignored box is enough, though the IoU is far below
+    wide = boxes_of((0, 100, 300, 400))
+    half, less = (-15, 100, 15, 200), (-15.1, 100, 14.9, 200)
+    assert outcomes(boxes_of(half, less), wide, torch.tensor([True])) == [-1, 0]
+    # a person that counts goes first; the second detection there is ignored by the crowd around
+    both = torch.cat([wide, boxes_of(person(50))])
+    assert outcomes(boxes_of(person(50), person(50)), both, torch.tensor([True, False])) == [1, -1]
+
+
+def test_day_and_night_are_scored_apart_and_intervals_hold_the_figures():
+    night = np.array([False, True] * 5)
+    found = score_people(rank(*by_hand()), night, draws=200)
+    # by day: images 0, 2, 4, 6, 8 with three people, of whom two are found, one at 0 and one at 1/5
+    assert found.estimates["day"] == pytest.approx(((2 / 3) ** 6 * (1 / 3) ** 3) ** (1 / 9))
+    assert all(low <= found.estimates[k] <= high for k, (low, high) in found.interval.items())
+    with pytest.raises(UserError, match="give one each"):
+        rank([], [], [])
+
+
+def kaist():
+    folder = Path(os.environ.get("FREQKD_DATA") or "nowhere") / "kaist_eval"
+    if not folder.is_dir():
+        pytest.skip("KAIST's annotations are not here: FREQKD_DATA holds no kaist_eval")
+    return folder
+
+
+@pytest.mark.parametrize("method", kaist_missrate.PUBLISHED)
+def test_published_figures_are_reproduced_to_two_decimals(method):
+    published = {
+        "MLPD": [7.58, 7.95, 6.95],
+        "MBNet": [8.13, 8.28, 7.86],
+        "MSDS-RCNN": [11.34, 10.53, 12.94],
+    }
+    folder = kaist()
+    found = kaist_missrate.score(folder, folder / "results" / f"{method}_result.txt", draws=2)
+    assert [round(100 * value, 2) for value in found.estimates.values()] == published[method]
+
+
+@pytest.mark.parametrize(
+    "line", ["1,2,3,4,5", "2253,1,1,9,9,0.5", "0,1,1,9,9,0.5", "1,1,1,0,9,0.5"]
+)
+def test_files_of_detections_that_cannot_be_scored_are_refused(tmp_path, line):
+    (tmp_path / "mine.txt").write_text(line)
+    with pytest.raises(UserError, match="mine.txt"):
+        kaist_missrate.read_detections(tmp_path / "mine.txt", 2252)
