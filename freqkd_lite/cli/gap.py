@@ -106,6 +106,9 @@ def demo(
     steps: Annotated[int, Option(min=1, help="Of the distillation.")] = 60,
     loss: Annotated[str, Option(metavar="NAME", help="Such as mse or unic.")] = "freqkd_code",
     pictures: Annotated[bool, Option(help="Show the data's own pictures.")] = True,
+    boxes: Annotated[
+        Path | None, Option(metavar="PATH", help="YOLO, VOC or COCO: try an RGB head on infrared.")
+    ] = None,
 ) -> None:
     """Write a report: check, gap and a short distillation."""
     from freqkd_lite.distil import memory
@@ -114,7 +117,8 @@ def demo(
     memory.keep()
     if visible is None or infrared is None:
         raise UserError("Give both --visible DIR and --infrared DIR.")
-    page = run_demo(visible, infrared, model, weights, out, steps, loss, pictures, command_line())
+    settings = model, weights, out, steps, loss, pictures, command_line(), boxes
+    page = run_demo(visible, infrared, *settings)
     typer.echo(f"Look at {page}")
     options = shlex.join(["--visible", str(visible), "--infrared", str(infrared)])
     typer.echo(f"Next: freqkd gap {options} --controls all --out gap")

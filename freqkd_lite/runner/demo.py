@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -20,12 +21,15 @@ from freqkd_lite import data
 from freqkd_lite.data import check as checks
 from freqkd_lite.distil import DistilSettings, distil, settings_from
 from freqkd_lite.errors import UserError
+from freqkd_lite.evaluate import groups, probe
+from freqkd_lite.evaluate.stats import paired_bootstrap
 from freqkd_lite.features import Backbone, crop_size, crop_to_patch, extract, load_backbone
 from freqkd_lite.gap.controls import Control, Maps
 from freqkd_lite.gap.study import ANALYSIS, DEFAULT_MODEL, Gap, default_blocks, measure
 from freqkd_lite.gap.tables import MEAN, one
 from freqkd_lite.losses import normalise
 from freqkd_lite.results import gap_tables as tables
+from freqkd_lite.results.labels import METRIC
 from freqkd_lite.results.pages import ReportPage
 from freqkd_lite.results.rows import SCHEMA, Row, as_json
 from freqkd_lite.results.text import number, table, verdict
@@ -56,6 +60,7 @@ STUDENTS = {
     ),
 }
 """Both normalise features as the losses do: without each channel's mean, each token of norm 1."""
+PAIR = ("undistilled", "distilled")
 
 
 def check(options: dict[str, str]) -> checks.Report:
@@ -93,7 +98,7 @@ def distances(learned: Gap) -> tables.Table:
     """Divergence from the teacher before and after, by block and averaged over blocks."""
     rows = []
     for block in [*learned.about["blocks"], MEAN]:
-        before, after = (learned.level(name, block=block) for name in ("undistilled", "distilled"))
+        before, after = (learned.level(name, block=block) for name in PAIR)
         for level in ("low", "high"):
             cells = [number(e[level], e[f"{level}_interval"]) for e in (before, after)]
             rows.append([str(block), level, *cells])
@@ -110,17 +115,68 @@ def answer(learned: Gap) -> str:
     )
 
 
-def rows(found: Gap, learned: Gap, loss: str) -> list[Row]:
-    """Both measurements as rows of results; methods are controls, "none" and the loss."""
+Scores = dict[str, probe.ProbeResult]
+
+
+def label_free(
+    train: data.PairSet,
+    held: data.PairSet,
+    teacher: Backbone,
+    student: Backbone,
+    blocks: Sequence[int],
+) -> Scores:
+    """Average precision on held-out pairs of a linear head that was fitted on the teacher's
+    features of `train`'s RGB: on RGB, and unchanged on infrared, undistilled and distilled.
+    Raises `UserError` where a class has no box in either part."""
+    patch, about = teacher.patch, dict(classes=held.classes)
+    known, truth = probe.labels_of(train, patch), probe.labels_of(held, patch)
+    rgb, heat = (data.stack(held, kind) for kind in ("visible", "infrared"))
+    about["groups"] = groups.near_duplicates((rgb, heat))
+    learned = extract(teacher, data.stack(train, "visible"), blocks)
+    on_rgb = probe.probe(learned, known, extract(teacher, rgb, blocks), truth, **about)
+    seen = {
+        method: extract(net, heat, blocks)
+        for method, net in zip(PAIR, (teacher, student), strict=True)
+    }
+    return {"teacher": on_rgb} | {
+        method: probe.measure(on_rgb.model, maps, truth, **about) for method, maps in seen.items()
+    }
+
+
+def label_free_answer(scores: Scores) -> str:
+    """Whether distillation helped a head that never saw infrared."""
+    phrase = verdict(*paired_bootstrap(*(scores[m] for m in reversed(PAIR)))[1])
+    return (
+        f"A head fitted on labelled RGB reads infrared after distillation: {phrase} average "
+        f"precision, without one infrared label ({scores['teacher'].n['images']} held-out pairs)."
+    )
+
+
+def label_free_table(scores: Scores) -> tables.Table:
+    said = ("the teacher on RGB", *(f"the {method} student on infrared" for method in PAIR))
+    rows = [
+        [seen, *(number(of.estimates[k], of.interval[k]) for k in of.estimates)]
+        for seen, of in zip(said, scores.values(), strict=True)
+    ]
+    return ["RGB head on", *scores["teacher"].estimates], rows
+
+
+def rows(found: Gap, learned: Gap, scores: Scores, loss: str) -> list[Row]:
+    """All measurements as rows of results; methods are controls, "none" and the loss."""
     out = [row for row in tables.rows(found) if row.metric in ("divergence", "divergence_ratio")]
     out = [row for row in out if not row.klass.startswith("block")]
     about = dict(claim="walk", data="folder", split=learned.about["data"]["split"])
     about |= dict(seed=learned.about["seed"], metric="divergence_band")
-    for control, method in (("undistilled", "none"), ("distilled", loss)):
+    for control, method in zip(PAIR, ("none", loss), strict=True):
         entry = learned.level(control)
         for level in ("low", "high"):
             value = dict(value=entry[level], interval=entry[f"{level}_interval"], n=entry["n"])
             out.append(Row(method=method, klass=level, **value, **about))
+    names = dict(zip(("teacher", *PAIR), ("teacher", "none", loss), strict=True))
+    about["metric"] = METRIC
+    for method, of in scores.items():
+        value = dict(value=of.mean_ap, interval=of.interval["mean"], n=of.n["images"])
+        out.append(Row(method=names[method], klass="mean", **value, **about))
     return out
 
 
@@ -150,16 +206,19 @@ def demo(
     loss: str = "freqkd_code",
     photographs: bool = True,
     command: str = "freqkd demo",
+    boxes: str | Path | None = None,
     progress: bool = True,
 ) -> Path:
     """Make `out`/report.html and report.json; returns the page.
 
+    With `boxes` (as `data.folder` reads them) a head is fitted on RGB and tried on infrared.
     `photographs=False` draws figures from features alone, for data whose pictures must not be
     shared. Raises `UserError` for what is wrong with the folders, the model or `out`.
     """
     out = Path(out)
     check_place(out)
-    options = {k: os.fspath(v) for k, v in (("visible", visible), ("infrared", infrared))}
+    given = dict(visible=visible, infrared=infrared, boxes=boxes)
+    options = {name: os.fspath(path) for name, path in given.items() if path is not None}
     print("[1/4] checking the pairs", flush=True)
     checked = check(options)
     print(pairs_page.answer(checked), flush=True)
@@ -182,8 +241,20 @@ def demo(
     learned = measure(held, teacher, blocks, count=count, **about)
     for each in (distances, tables.contrasts_table):
         print(table(*each(learned)))
+    scores, unread = {}, ""
+    if boxes is not None:
+        try:
+            train = data.load("folder", "train", settings.size, **options)
+            scores = label_free(train, held, teacher, student, blocks[-2:])
+            print(label_free_answer(scores), table(*label_free_table(scores)), sep="\n")
+        except UserError as error:  # too few boxes: all else stands
+            unread = f"No head could be fitted on the boxes: {error}"
+            print(unread)
 
     page = ReportPage(QUESTION, answer(learned))
+    page.text(*([label_free_answer(scores)] if scores else [unread] if unread else []))
+    if scores:
+        page.table(*label_free_table(scores), caption="Average precision of patches.")
     page.table(*tables.contrasts_table(learned))
     with plt.rc_context():
         style()
@@ -212,6 +283,10 @@ def demo(
         training=run.manifest.get("seconds"),
         data={s: d.fingerprint() for s, d in (("all", everything), ("val", held))},
     )
-    report = {"schema": SCHEMA, "rows": as_json(rows(found, learned, loss)), "manifest": about}
+    report = {
+        "schema": SCHEMA,
+        "rows": as_json(rows(found, learned, scores, loss)),
+        "manifest": about,
+    }
     write_json(out / "report.json", report | {"gap": found.json(), "distilled": learned.json()})
     return page.write(out / "report.html")

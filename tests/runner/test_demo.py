@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from freqkd_lite import gap
 from freqkd_lite.cli.app import app
+from freqkd_lite.data import Pair
 from freqkd_lite.errors import UserError
 from freqkd_lite.features import Backbone
 from freqkd_lite.gap import controls
@@ -37,7 +38,7 @@ class Turned(Pixels):
     """Sees an image turned by half, and three times as strong."""
 
     def forward_intermediates(self, images, indices, **about):
-        return [3 * images.flip(-2, -1) for _ in indices]
+        return [3 * self.scale * images.flip(-2, -1) for _ in indices]
 
 
 def test_a_student_that_undoes_what_infrared_did_is_the_teacher_itself():
@@ -56,6 +57,40 @@ def test_a_student_that_undoes_what_infrared_did_is_the_teacher_itself():
     head, rows = demo.distances(learned)
     assert [row[:2] for row in rows] == [[b, k] for b in ("1", "mean") for k in ("low", "high")]
     assert rows[0][3].startswith("0.00") and head[2:] == ["undistilled", "distilled"]
+
+
+class Boxed(Fields):
+    """Fields with a bright square in RGB, whose box is known; two classes, of two colours."""
+
+    has, classes = frozenset({"pairs", "boxes"}), ("red", "blue")
+
+    def __getitem__(self, index):
+        draw = np.random.default_rng((7, index))
+        boxes, labels = [], []
+        visible = 0.3 * noise(index)
+        for label in (0, 1):
+            y, x = int(draw.integers(0, 4)), int(draw.integers(0, 6)) + 8 * label
+            visible[2 * label, y : y + 3, x : x + 2] += 3
+            boxes.append((x, y, x + 2, y + 3))
+            labels.append(label)
+        given = dict(boxes=torch.tensor(boxes).float(), labels=torch.tensor(labels))
+        return Pair(self.names[index], visible, visible.flip(-2, -1), **given)
+
+
+def test_an_rgb_head_reads_a_student_that_undoes_what_infrared_did_as_it_reads_rgb():
+    train, held = Boxed(None, 30), Boxed(None, 24, mark="held")
+    teacher, student = pixels_backbone(), Backbone(Turned(), "pixels", "made here", None).freeze()
+    teacher.patch = student.patch = 1
+    scores = demo.label_free(train, held, teacher, teacher, [0])
+    assert scores["teacher"].mean_ap > 0.9 > 0.3 > scores["undistilled"].mean_ap
+    assert scores["distilled"].ap == scores["undistilled"].ap
+    assert "no detectable difference" in demo.label_free_answer(scores)
+    student.net.scale.data /= 3  # Turned is three times as strong, which a head does see
+    scores = demo.label_free(train, held, teacher, student, [0])
+    assert scores["distilled"].ap == pytest.approx(scores["teacher"].ap, abs=1e-6)
+    assert "higher" in demo.label_free_answer(scores)
+    head, rows = demo.label_free_table(scores)
+    assert head[1:] == ["red", "blue", "mean"] and len(rows) == 3 and rows[0][1:] == rows[2][1:]
 
 
 # --------------------------------------------------------------------------------------- pictures
@@ -178,6 +213,22 @@ def test_a_demo_that_was_stopped_goes_on_and_ends_as_if_it_had_not(
     assert rows["freqkd_code", "divergence_band", "high"]["value"] == after["high"]
     assert {a for a, *_ in rows} == {"real", "mismatched", "none", "freqkd_code"}
     assert str(tmp_path) not in page + json.dumps(report)  # whose machine it was concerns nobody
+
+
+def test_a_demo_with_boxes_tries_an_rgb_head_and_says_where_there_are_too_few(
+    folders, small, tmp_path
+):
+    for some in (True, False):
+        for i in range(12):
+            line = "0 .5 .5 .4 .5\n" if some or i == 0 else ""
+            (folders["visible"].parent / f"labels{some}").mkdir(exist_ok=True)
+            (folders["visible"].parent / f"labels{some}" / f"{i:02d}.txt").write_text(line)
+        (folders["visible"].parent / f"labels{some}" / "classes.txt").write_text("thing\n")
+        boxes = folders["visible"].parent / f"labels{some}"
+        page, report = made(folders, tmp_path / f"out{some}", boxes=boxes)
+        free = [r["method"] for r in report["rows"] if r["metric"] == "label_free_probe_ap"]
+        assert free == (["teacher", "none", "freqkd_code"] if some else [])
+        assert ("RGB head on" in page) == some and ("No head could be fitted" in page) != some
 
 
 def test_what_is_wrong_with_the_folders_is_said_before_anything_is_computed(folders, tmp_path):
