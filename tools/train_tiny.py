@@ -1,12 +1,13 @@
 """Train freqkd_tiny, the small ViT that lives inside the package.
 
-    python tools/train_tiny.py --work build/tiny --scenes 6000 --epochs 20
+    python tools/train_tiny.py --work build/tiny --scenes 8192 --epochs 10 --start OLD.safetensors
 
 Learns from the scenes' RGB alone, three ways at once: DINOv2 ViT-S/14's features of the same
 picture (blocks 5 and 11, standardised, through a linear map that is thrown away), the scenes' masks
-(share of each class in a patch), and nothing else; infrared is never shown. Without DINOv2's
-weights it learns from the masks alone, and the card says so. Every stage resumes where it stopped,
-and --start begins with weights of an earlier training. The weights kept are a moving average.
+(share of each class in a patch) and their boxes (which patches an object's box covers); infrared is
+never shown. Without DINOv2's weights it learns from masks and boxes alone, and the card says so.
+Every stage resumes where it stopped, and --start begins with weights of an earlier training, of the
+same network or of one with narrower MLPs. The weights kept are a moving average.
 The split "pretrain" of the scenes is used for training and for nothing else in the project.
 """
 
@@ -20,7 +21,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
+from timm.layers import set_fused_attn
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
@@ -28,16 +30,18 @@ from tqdm import tqdm
 
 from freqkd_lite import data
 from freqkd_lite.errors import UserError
-from freqkd_lite.features import TINY, Backbone, create_net, extract, load_backbone, load_into
-from freqkd_lite.scenes import GENERATOR_VERSION, MASK_CLASSES
+from freqkd_lite.evaluate.probe import patch_labels
+from freqkd_lite.features import TINY, Backbone, create_net, extract, load_backbone
+from freqkd_lite.scenes import CLASSES, GENERATOR_VERSION, MASK_CLASSES
 from freqkd_lite.store import write_json
 
 DINO, DINO_BLOCKS = "vit_small_patch14_dinov2.lvd142m", (5, 11)
 TINY_BLOCKS = (4, 7)
 SIZE, PATCH = (168, 224), 14
-THINGS = ("person", "bicycle", "car")
-RARE = torch.tensor([4.0 if name in THINGS else 1.0 for name in MASK_CLASSES])
-AVERAGE = 0.995  # of the moving average of the weights, a step
+
+RARE = torch.tensor([4.0 if name in CLASSES else 1.0 for name in MASK_CLASSES])
+COMMON = 4.0  # how often a patch of nothing stands beside one of a thing, in the boxes' loss
+AVERAGE = 0.998  # of the moving average of the weights, a step
 
 
 def memmap(path: Path, dtype: str, shape: tuple[int, ...]) -> np.ndarray:
@@ -54,6 +58,13 @@ def class_shares(mask: Tensor) -> Tensor:
     return F.avg_pool2d(onehot[None], PATCH)[0]
 
 
+def covered(pair: data.Pair, grid: tuple[int, int]) -> Tensor:
+    """Which patches a box of each thing covers: bool (things, h, w)."""
+    things = len(CLASSES)
+    ids = patch_labels(pair.boxes, pair.labels, grid, PATCH, things)
+    return F.one_hot(ids, things + 1).permute(2, 0, 1)[:things].bool()
+
+
 def prepare(work: Path, count: int) -> dict[str, np.ndarray]:
     """Render the scenes and compute DINOv2's features, in chunks that are counted on disk."""
     work.mkdir(parents=True, exist_ok=True)
@@ -67,6 +78,7 @@ def prepare(work: Path, count: int) -> dict[str, np.ndarray]:
     arrays = {
         "visible": memmap(work / "visible.npy", "uint8", (count, 3, *SIZE)),
         "shares": memmap(work / "shares.npy", "float16", (count, len(MASK_CLASSES), *grid)),
+        "boxes": memmap(work / "boxes.npy", "bool", (count, len(CLASSES), *grid)),
     }
     for block in DINO_BLOCKS if dino else ():
         arrays[f"dino{block}"] = memmap(work / f"dino{block}.npy", "float16", (count, 384, *grid))
@@ -83,6 +95,7 @@ def prepare(work: Path, count: int) -> dict[str, np.ndarray]:
         visible = torch.stack([pair.visible for pair in batch])
         arrays["visible"][here] = (visible * 255).round().byte().numpy()
         arrays["shares"][here] = torch.stack([class_shares(p.mask) for p in batch]).half().numpy()
+        arrays["boxes"][here] = torch.stack([covered(p, grid) for p in batch]).numpy()
         if dino:
             with torch.autocast("cpu", precision, enabled=precision != torch.float32):
                 seen = extract(dino, visible, DINO_BLOCKS)
@@ -95,6 +108,16 @@ def prepare(work: Path, count: int) -> dict[str, np.ndarray]:
     return arrays
 
 
+@torch.no_grad()
+def grow(net: nn.Module, state: dict[str, Tensor]) -> None:
+    """Fill `net` from weights with MLPs as wide or narrower: what is new counts nothing yet."""
+    for name, value in net.state_dict().items():
+        old = state[name]
+        if name.endswith("mlp.fc2.weight"):
+            value.zero_()
+        value[tuple(slice(n) for n in old.shape)] = old
+
+
 class Pupil(nn.Module):
     """freqkd_tiny with the heads that are thrown away after training."""
 
@@ -102,12 +125,12 @@ class Pupil(nn.Module):
         super().__init__()
         net = create_net(TINY)
         if start is not None:
-            load_into(net, start, TINY)
+            grow(net, load_file(start))
         width = net.embed_dim
         self.backbone = Backbone(net, TINY, "random", None)
         self.maps = nn.ModuleDict({f"dino{b}": nn.Conv2d(width, 384, 1) for b in dino_blocks})
         self.classes = nn.Sequential(
-            nn.GroupNorm(1, 2 * width), nn.Conv2d(2 * width, len(MASK_CLASSES), 1)
+            nn.GroupNorm(1, 2 * width), nn.Conv2d(2 * width, len(MASK_CLASSES) + len(CLASSES), 1)
         )
 
 
@@ -125,8 +148,13 @@ def losses(pupil: Pupil, images: Tensor, targets: dict[str, Tensor], stats: dict
     """Smooth L1 to DINOv2's standardised features, and cross-entropy to the class shares."""
     middle, last = pupil.backbone(images, TINY_BLOCKS)
     both = pupil.classes(torch.cat([middle, last], 1))
+    shares, boxes = both.split([len(MASK_CLASSES), len(CLASSES)], 1)
     # things are rare: their patches count more
-    out = {"classes": F.cross_entropy(both, targets["shares"], RARE / RARE.mean())}
+    rare = torch.full((len(CLASSES), 1, 1), COMMON)
+    out = {
+        "classes": F.cross_entropy(shares, targets["shares"], RARE / RARE.mean()),
+        "boxes": F.binary_cross_entropy_with_logits(boxes, targets["boxes"], pos_weight=rare),
+    }
     for (key, head), maps in zip(pupil.maps.items(), (middle, last), strict=True):
         mean, std = stats[key]
         out[key] = F.smooth_l1_loss(head(maps), (targets[key] - mean) / std)
@@ -157,6 +185,7 @@ def train(
     """The pupil's backbone after training: the moving average of its weights."""
     dino_blocks = tuple(b for b in DINO_BLOCKS if f"dino{b}" in arrays)
     torch.manual_seed(0)
+    set_fused_attn(False)  # its backward pass takes three times as long on a CPU
     pupil = Pupil(dino_blocks, begin)
     average = AveragedModel(pupil.backbone.net, multi_avg_fn=get_ema_multi_avg_fn(AVERAGE))
     stats = {}
@@ -192,7 +221,7 @@ def train(
             images = jitter(get.pop("visible") / 255, draw)
             with torch.autocast("cpu", precision, enabled=precision != torch.float32):
                 parts = losses(pupil, images, get, stats)
-            total_loss = parts["classes"] + sum(v for k, v in parts.items() if k != "classes") * 2
+            total_loss = sum(v * (2 if k.startswith("dino") else 1) for k, v in parts.items())
             optimiser.zero_grad(set_to_none=True)
             total_loss.backward()
             nn.utils.clip_grad_norm_(pupil.parameters(), 1.0)
