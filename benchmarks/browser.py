@@ -1,7 +1,5 @@
 """Chromium, servers on loopback and a dragged slider, for benchmarks, tests and pictures."""
 
-from __future__ import annotations
-
 import shutil
 import socket
 import subprocess

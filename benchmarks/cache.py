@@ -1,7 +1,5 @@
 """A step whose teacher is cached or computed, relative to the student's part alone."""
 
-from __future__ import annotations
-
 import os
 import statistics
 import tempfile

@@ -1,7 +1,5 @@
 """What the benchmarks share: timing by turns, one step of training, and a table in a folder."""
 
-from __future__ import annotations
-
 import argparse
 import json
 import platform

@@ -1,7 +1,5 @@
 """Each loss by itself, forward and backward, beside plain normalised MSE."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

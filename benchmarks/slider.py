@@ -4,8 +4,6 @@ The time stamp of the event, against the clock once the frame that drew its answ
 The bar for 95 % of moves is 33 ms, two frames of a screen.
 """
 
-from __future__ import annotations
-
 import os
 import tempfile
 from pathlib import Path

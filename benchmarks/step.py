@@ -6,8 +6,6 @@ by themselves on the step's maps: whole steps differ more by chance. With --whol
 too. The bar is 1.05.
 """
 
-from __future__ import annotations
-
 import statistics
 from collections.abc import Sequence
 

@@ -1,7 +1,5 @@
 """Time of a whole step on one picture against its tokens."""
 
-from __future__ import annotations
-
 import statistics
 from collections.abc import Sequence
 

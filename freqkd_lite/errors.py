@@ -1,7 +1,5 @@
 """What a user is meant to read: one error, and what Ctrl-C left behind."""
 
-from __future__ import annotations
-
 import difflib
 import reprlib
 from collections.abc import Iterable, Iterator

@@ -4,8 +4,6 @@ A method is a loss, or "none" (the undistilled student), with settings of its ow
 "mse", "freqkd_code (lr=0.003)", "mse (mismatched=True, lr=0.003)".
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 

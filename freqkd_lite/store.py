@@ -1,7 +1,5 @@
 """Run folders: addressed by their content, and either whole or not there."""
 
-from __future__ import annotations
-
 import errno
 import hashlib
 import importlib.metadata

@@ -1,7 +1,5 @@
 """What stands for a notebook in the tests of sweeps. Few imports: each run is a process."""
 
-from __future__ import annotations
-
 import json
 import time
 from pathlib import Path

@@ -1,7 +1,5 @@
 """A tiny distillation that a child process runs, to be killed: imported once by a fork server."""
 
-from __future__ import annotations
-
 import os
 import signal
 import sys

@@ -1,7 +1,5 @@
 """README: its length, its links, and every command in it, run on two small folders of pictures."""
 
-from __future__ import annotations
-
 import re
 import shlex
 import subprocess

@@ -1,8 +1,6 @@
 """The texts that users meet first, as one snapshot. `pytest tests/test_texts.py --snapshot-update`
 writes it anew: read the difference as a user would."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from pathlib import Path

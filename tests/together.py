@@ -4,8 +4,6 @@ Arguments: the folder of the runs, and a JSON list of settings. Each process wri
 each, to said-RANK.json in that folder.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import sys

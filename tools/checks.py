@@ -1,7 +1,5 @@
 """What `make test` runs: every stage, also after one has failed, with the time of each."""
 
-from __future__ import annotations
-
 import os
 import signal
 import subprocess

@@ -6,8 +6,6 @@ Voila runs on this machine alone, while the picture is taken. It shows one of a 
 which RGB and infrared are cut by a soft disk, on a scene that this project draws.
 """
 
-from __future__ import annotations
-
 import io
 import sys
 from pathlib import Path

@@ -3,8 +3,6 @@
 python -m tools.fader_picture docs/fader.webp
 """
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 

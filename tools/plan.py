@@ -6,8 +6,6 @@ Networks are built without weights on torch's device "meta", where a step runs i
 memory, while its operations are counted and what it keeps for the backward pass is added up.
 """
 
-from __future__ import annotations
-
 import argparse
 import math
 import sys

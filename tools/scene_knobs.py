@@ -8,8 +8,6 @@ results/scenes_gap can be drawn beside. Writes freqkd_lite/assets/scene_knobs.js
 Needs DINOv2 (FREQKD_WEIGHTS).
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import sys

@@ -16,8 +16,6 @@ generator's version, checksums of 20 scenes, each aim of the calibration and whe
 pairs.webp (24 scenes). Needs MSRS (FREQKD_DATA) and DINOv2 (FREQKD_WEIGHTS).
 """
 
-from __future__ import annotations
-
 import argparse
 import sys
 from pathlib import Path

@@ -7,8 +7,6 @@ and DINOv2 ViT-S/14 on RGB where its weights are at hand. Fitted on 200 scenes o
 on 100 of "val".
 """
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 

@@ -4,8 +4,6 @@ uv does the work (it comes through pip into a virtual environment of its own whe
 in one resolution held to requirements.txt. `--pin` writes that file anew from pyproject.toml.
 """
 
-from __future__ import annotations
-
 import os
 import shutil
 import subprocess

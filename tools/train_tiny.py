@@ -11,8 +11,6 @@ same network or of one with narrower MLPs. The weights kept are a moving average
 The split "pretrain" of the scenes is used for training and for nothing else in the project.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import math

@@ -1,7 +1,5 @@
 """The command `freqkd`: thin commands over the package."""
 
-from __future__ import annotations
-
 from typer import Option
 from typer.models import OptionInfo
 

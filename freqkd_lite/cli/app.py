@@ -1,7 +1,5 @@
 """The command `freqkd`: mistakes of a user end in one sentence and exit status 2."""
 
-from __future__ import annotations
-
 import json
 import os
 import sys

@@ -1,7 +1,5 @@
 """`freqkd data`: what sets there are, whether one is ready, and how to get it."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import textwrap

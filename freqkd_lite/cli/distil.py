@@ -1,7 +1,5 @@
 """The command `freqkd distil`: a distillation from a YAML file of settings."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated

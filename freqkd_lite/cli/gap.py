@@ -1,7 +1,5 @@
 """The commands `freqkd gap` and `freqkd demo`."""
 
-from __future__ import annotations
-
 import re
 import shlex
 import sys

@@ -12,8 +12,6 @@ noise alone moves it follows from the picture's two halves, the fields of a ches
 separately: half their difference scatters as the error of the whole does.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

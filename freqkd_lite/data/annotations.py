@@ -6,8 +6,6 @@ since its writers do not agree on whether the first pixel is 0 or 1. A box may s
 without area and an unknown class; with `repair` the first is cut and the others are left out.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path

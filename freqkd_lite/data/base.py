@@ -1,7 +1,5 @@
 """What a data set of RGB-infrared pairs is to the rest of the package."""
 
-from __future__ import annotations
-
 import inspect
 import os
 import pkgutil

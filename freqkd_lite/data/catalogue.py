@@ -1,7 +1,5 @@
 """What each data set is, who made it, under which licence, and how to get it (catalogue.yaml)."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 

@@ -1,8 +1,6 @@
 """A look at a data set before hours are spent on it: what loading would refuse, and what it would
 not see: copies, near copies across splits, and pictures that are not aligned."""
 
-from __future__ import annotations
-
 import sys
 from collections import Counter
 from collections.abc import Sequence

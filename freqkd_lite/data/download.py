@@ -4,8 +4,6 @@ A set is put together in NAME.part beside its place and renamed when every file 
 so that no program ever meets a set with pictures missing.
 """
 
-from __future__ import annotations
-
 import os
 import shutil
 import time

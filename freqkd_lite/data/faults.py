@@ -1,7 +1,5 @@
 """Faults in the files of a data set: raised at once, repaired and listed, or collected."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -14,8 +14,6 @@ called as in `FOUND`, or a file pairs.yaml with these options (paths relative to
     repair: false            # true: cut boxes that stick out, leave out bad ones, and list them
 """
 
-from __future__ import annotations
-
 import math
 from pathlib import Path
 

@@ -4,8 +4,6 @@ Pillow decodes. EXIF orientation is honoured. Transparency is ignored: the colou
 Infrared becomes one grey channel: of a picture in false colours that is the luma (ITU-R 601).
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Published sets, each in the layout that its publishers chose."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import replace
 from pathlib import Path

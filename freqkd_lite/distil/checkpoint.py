@@ -4,8 +4,6 @@ A checkpoint holds the trained weights, the optimiser's moments, batch statistic
 the random numbers. The order of the data follows from the seed and the step.
 """
 
-from __future__ import annotations
-
 import io
 import os
 import time

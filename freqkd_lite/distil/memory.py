@@ -1,8 +1,6 @@
 """Large tensors are made again and again; on Linux the system clears their memory each time anew,
 unless the process keeps what it has once had."""
 
-from __future__ import annotations
-
 import ctypes
 import os
 

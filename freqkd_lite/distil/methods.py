@@ -9,8 +9,6 @@
 Everything else that decides a run, the pairs and their order, is the recipe, the same for all.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 

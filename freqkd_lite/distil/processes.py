@@ -6,8 +6,6 @@
 with the same batch, up to the order of sums: within 1e-5, relative, in float32.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import TypeVar

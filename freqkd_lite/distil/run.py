@@ -1,7 +1,5 @@
 """A run on disk: its folder, addressed by its content, and how training fills it."""
 
-from __future__ import annotations
-
 import json
 import math
 import os

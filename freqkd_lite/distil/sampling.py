@@ -1,7 +1,5 @@
 """Which pairs, crops and flips each step sees: all of it follows from the seed."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 

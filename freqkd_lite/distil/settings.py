@@ -1,7 +1,5 @@
 """The settings of a distillation, checked."""
 
-from __future__ import annotations
-
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field

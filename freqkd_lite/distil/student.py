@@ -1,7 +1,5 @@
 """The student: a backbone, LoRA inside it, and 1x1 convolutions where widths differ."""
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Sequence

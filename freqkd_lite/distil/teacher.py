@@ -9,8 +9,6 @@ Features are computed one view at a time and rounded to fp16, with a cache or wi
 the same bits in both cases.
 """
 
-from __future__ import annotations
-
 import os
 import time
 from collections.abc import Sequence

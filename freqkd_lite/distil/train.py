@@ -4,8 +4,6 @@ FreqKD's recipe (arXiv 2606.11572): the student begins as a copy of its teacher,
 and sees RGB; LoRA; AdamW with warm-up and half a cosine; clipped gradients.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
 from itertools import islice

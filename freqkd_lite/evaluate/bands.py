@@ -1,7 +1,5 @@
 """What is left of features when a band of frequencies is erased."""
 
-from __future__ import annotations
-
 from torch import Tensor
 
 from freqkd_lite.errors import check_known

@@ -5,8 +5,6 @@ Li et al. 2022, arXiv 2203.16527). The ViT is frozen, so its features are comput
 them where it would take images, and only pyramid and head are trained.
 """
 
-from __future__ import annotations
-
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,8 +1,6 @@
 """Which pictures of a split belong together, so that a bootstrap draws them together: near copies,
 and neighbours in the sequence that they were taken from."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from itertools import pairwise

@@ -1,8 +1,6 @@
 """Bootstrap intervals over images, groups of images and seeds: patches and pixels of one image are
 not independent, nor are frames of one place, nor the scores of one student on many images."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 

@@ -4,8 +4,6 @@ Of infrared no label is needed then: this is what an RGB teacher is for. The lab
 beside heads that are fitted on labelled infrared images, and says how many of these it is worth.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache

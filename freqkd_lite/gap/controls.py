@@ -5,8 +5,6 @@ mismatched pairs, of RGB and its grey copy, and of RGB and itself moved by a few
 lists them by name; each compares the features of two pictures.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field

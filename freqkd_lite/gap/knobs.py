@@ -4,8 +4,6 @@ Four settings of the generator are varied: parallax and paint change the RGB pic
 thermal contrast the infrared one alone. `tools/scene_knobs.py` measured the stored grid.
 """
 
-from __future__ import annotations
-
 import json
 from dataclasses import dataclass
 from pathlib import Path

@@ -4,8 +4,6 @@ Each measure costs little beside the forward passes of the backbone. MMD, the mo
 takes at most `TOKENS` tokens of a map.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 

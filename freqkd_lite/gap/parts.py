@@ -6,8 +6,6 @@ squared, so numbers of single images are not enough. Batches take turns in `GROU
 file with a `CrossSpectrum` a block; intervals are a jackknife over groups.
 """
 
-from __future__ import annotations
-
 import io
 import math
 import zipfile

@@ -5,8 +5,6 @@ memory does not grow with the number of pairs, and an interrupted measurement co
 stopped. Every metric, band and interval follows from those numbers.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -4,8 +4,6 @@ Intervals are 95 % percentile bootstrap over images. The draws depend on the num
 so that differences between controls on the same images are paired.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from itertools import product
 

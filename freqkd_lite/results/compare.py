@@ -1,7 +1,5 @@
 """Two runs side by side: what differs in how they were made, and in what they measured."""
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """How a figure changes along one setting of the methods: a learning rate, or steps of training."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace

@@ -1,7 +1,5 @@
 """A measured gap as rows of results, and as small tables (head and rows) for `results.text`."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping, Sequence
 from itertools import pairwise

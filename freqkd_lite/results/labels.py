@@ -1,7 +1,5 @@
 """Label curves in files: of a run beside its rows, and of a results folder over its seeds."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 

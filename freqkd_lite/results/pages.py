@@ -10,8 +10,6 @@ Pictures and style are inside the page, which follows the reader's dark mode and
 screen.
 """
 
-from __future__ import annotations
-
 import base64
 import io
 import re

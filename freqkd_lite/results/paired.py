@@ -5,8 +5,6 @@ methods and cancel. Figures are computed on resampled images from the files with
 that notebooks write.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field

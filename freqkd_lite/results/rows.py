@@ -4,8 +4,6 @@ A folder of results holds `results.json` (rows), `manifest.json` (how they were 
 interval was bootstrapped, files with one entry an image.
 """
 
-from __future__ import annotations
-
 import json
 import math
 import os

@@ -1,7 +1,5 @@
 """The tables of a results folder: means over seeds, differences, and how the numbers were made."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """How numbers, comparisons and tables are written, in the terminal, in Markdown and in HTML."""
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Iterable, Sequence

@@ -4,8 +4,6 @@ Each step stores its results in the runs folder, addressed by content, so an int
 continues where it stopped, and a repeated one only writes its report.
 """
 
-from __future__ import annotations
-
 import os
 import time
 from collections.abc import Sequence

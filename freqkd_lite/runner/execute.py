@@ -1,7 +1,5 @@
 """Running one notebook: papermill, then a search for errors that hide in outputs and widgets."""
 
-from __future__ import annotations
-
 import asyncio
 import importlib.metadata
 import json

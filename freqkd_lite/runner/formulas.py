@@ -1,7 +1,5 @@
 """Markdown whose formulas are drawn when a page is built, so that every browser shows the same."""
 
-from __future__ import annotations
-
 import re
 
 import ziamath

@@ -1,7 +1,5 @@
 """What the finished runs of a sweep measured, in one results folder."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Which parameters a notebook has, and what presets and the command line set them to."""
 
-from __future__ import annotations
-
 import ast
 import json
 import re

@@ -3,8 +3,6 @@
 A results folder's README.md has a generated part between two comments, among what a person wrote.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from pathlib import Path

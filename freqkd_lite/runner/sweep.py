@@ -17,8 +17,6 @@ runs that both want: whoever holds a run's lock does it. The system frees the lo
 ends, however it ends.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import shutil

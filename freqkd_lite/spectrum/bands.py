@@ -10,8 +10,6 @@ borders looks like an edge and leaks to all frequencies; "dct" (DCT-II) mirrors 
 instead. Bin k of n is the frequency k / n (negative from n / 2 on), or k / (2n) in a DCT.
 """
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Sequence

@@ -4,8 +4,6 @@
 bootstrap over images resamples rows of sums instead of maps.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 
 import torch

@@ -1,7 +1,5 @@
 """The power of one picture or map at each frequency: spectra, rings, slopes and shares."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

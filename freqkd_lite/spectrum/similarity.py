@@ -5,8 +5,6 @@ over images first. `divergence` and `coherence` compare channel with channel; CK
 rotation and common gain of the channels, MMD ignores which token is whose.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

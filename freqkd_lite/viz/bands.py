@@ -3,8 +3,6 @@
 Every figure comes with its alternative text: `show(*chain())`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt

@@ -1,7 +1,5 @@
 """What `freqkd data check` found, as text for a terminal and as one page with a contact sheet."""
 
-from __future__ import annotations
-
 import io
 from collections import Counter
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Methods side by side: differences to one of them, and means by class."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import matplotlib.pyplot as plt

@@ -1,7 +1,5 @@
 """Pictures with boxes: what a detector found, missed, and saw where nothing is."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 from matplotlib.axes import Axes

@@ -4,8 +4,6 @@ Every figure comes with its alternative text: `show(*measured(...))`. `statistic
 `losses.calibrate("coherence", ...)` returns, one dictionary a block.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import matplotlib.pyplot as plt

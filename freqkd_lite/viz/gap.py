@@ -3,8 +3,6 @@
 Each figure comes with its description for readers who can't see it: `show(*curves(...))`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import matplotlib.pyplot as plt

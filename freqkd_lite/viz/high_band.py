@@ -3,8 +3,6 @@
 Every figure comes with its alternative text: `show(*valleys(...))`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from itertools import cycle
 

@@ -1,7 +1,5 @@
 """The label curve: what a distilled student's label-free score is worth in labelled images."""
 
-from __future__ import annotations
-
 import math
 
 import matplotlib.pyplot as plt

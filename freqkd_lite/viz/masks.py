@@ -1,7 +1,5 @@
 """Class masks drawn over pictures."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from itertools import cycle
 

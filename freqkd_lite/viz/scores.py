@@ -3,8 +3,6 @@
 Methods are named as in `freqkd_lite.names`; "teacher" stands for the teacher on RGB.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt

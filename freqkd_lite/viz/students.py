@@ -3,8 +3,6 @@
 Figures come back with their description for readers who can't see them.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 import numpy as np

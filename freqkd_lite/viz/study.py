@@ -1,7 +1,5 @@
 """What `freqkd gap` prints and writes: text, a page, and a folder of results."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

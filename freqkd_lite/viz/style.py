@@ -1,7 +1,5 @@
 """The look of all figures, and one colour for one thing in every notebook."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import matplotlib.pyplot as plt

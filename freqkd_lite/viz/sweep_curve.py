@@ -1,7 +1,5 @@
 """A figure along one setting of the methods: the search of a learning rate, a longer training."""
 
-from __future__ import annotations
-
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd

@@ -1,7 +1,5 @@
 """Pictures of widgets for places where no script runs: text, curves, panels."""
 
-from __future__ import annotations
-
 import io
 from collections.abc import Iterable, Sequence
 

@@ -5,8 +5,6 @@ holds the ES module and its data and needs no server; a code host, which removes
 picture (also in the HTML, where the script would replace it).
 """
 
-from __future__ import annotations
-
 import base64
 import hashlib
 import html

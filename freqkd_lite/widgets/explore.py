@@ -4,8 +4,6 @@ A notebook's widget has two controls and answers in the browser; here are all of
 of at most 1280x480 pixels comes back from Python, drawn from features that are kept.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from functools import lru_cache
 

@@ -6,8 +6,6 @@ own divergence curve. fader.js splits the bands in the browser, so the picture f
 numbers and text are prepared here.
 """
 
-from __future__ import annotations
-
 import math
 import textwrap
 from collections.abc import Sequence

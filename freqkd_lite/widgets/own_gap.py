@@ -4,8 +4,6 @@ Two sliders, three panels: the pair drawn with these settings, and the curve ove
 above that of real pairs, pale. Every point was measured (`gap.knobs`); nothing is interpolated.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

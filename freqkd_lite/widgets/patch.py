@@ -5,8 +5,6 @@ Three panels: the picture that is asked from, and the other one twice, lit where
 resemble the asked one to a network, undistilled and distilled.
 """
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 import traitlets

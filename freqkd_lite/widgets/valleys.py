@@ -5,8 +5,6 @@ as an arrow. Let go, and every ball rolls to where its loss would take a student
 are computed here; valleys.js draws them and moves the balls.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 
 import numpy as np

@@ -8,6 +8,7 @@ from PIL import Image
 
 from freqkd_lite import data
 from freqkd_lite.errors import UserError
+from tests.refused import refused
 
 
 @pytest.fixture
@@ -48,21 +49,18 @@ def test_the_root_is_the_set_itself_or_a_variable_which_never_replaces_a_wrong_o
     assert len(data.load("msrs", root=msrs / "msrs361")) == 1
     monkeypatch.setenv("FREQKD_DATA", str(msrs))
     assert len(data.load("msrs")) == 1
-    with pytest.raises(UserError, match="elsewhere"):
-        data.load("msrs", root=msrs / "elsewhere")
+    refused("elsewhere", data.load, "msrs", root=msrs / "elsewhere")
 
 
 def test_splits_must_be_listed(msrs):
     (msrs / "msrs361/split.json").unlink()
-    with pytest.raises(UserError, match="split.json"):
-        data.load("msrs", root=msrs)
+    refused("split.json", data.load, "msrs", root=msrs)
 
 
 def test_a_choice_is_spread_over_the_whole_set(capsys):
     assert data.spread(182, 4) == [0, 45, 91, 136] and not capsys.readouterr().out
     assert data.spread(3, 16) == [0, 1, 2] and "pairs=16" in capsys.readouterr().out
-    with pytest.raises(UserError, match="pairs=0"):
-        data.spread(4, 0)
+    refused("pairs=0", data.spread, 4, 0)
 
 
 @pytest.mark.parametrize(
@@ -81,8 +79,7 @@ def test_a_choice_is_spread_over_the_whole_set(capsys):
     ],
 )
 def test_a_wrong_argument_is_named(call, message):
-    with pytest.raises(UserError, match=message):
-        data.load(**call)
+    refused(message, data.load, **call)
 
 
 @pytest.mark.parametrize(
@@ -97,8 +94,7 @@ def test_a_wrong_argument_is_named(call, message):
 def test_a_wrong_data_option_of_a_distillation_is_told_before_it_begins(dataset, options, message):
     from freqkd_lite.distil import settings_from
 
-    with pytest.raises(UserError, match=message):
-        settings_from(dataset=dataset, data_options=options)
+    refused(message, settings_from, dataset=dataset, data_options=options)
 
 
 def test_a_notebook_says_what_the_data_lacks(msrs):
@@ -116,5 +112,4 @@ def test_mismatched_pairs_are_others_of_the_same_set_and_each_is_one_once(parts)
         assert all(i != j and parts[i] == parts[j] for i, j in enumerate(partner))
     orders = {tuple(data.mismatched([0] * 7, seed)) for seed in range(20)}
     assert len(orders) > 10 and data.mismatched(parts, 3) == data.mismatched(parts, 3)
-    with pytest.raises(UserError, match="two or more"):
-        data.mismatched([*parts, 5])
+    refused("two or more", data.mismatched, [*parts, 5])

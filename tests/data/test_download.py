@@ -18,6 +18,7 @@ from freqkd_lite.data.catalogue import CATALOGUE
 from freqkd_lite.data.download import Source, fetch, get, unpack
 from freqkd_lite.errors import UserError
 from freqkd_lite.store import sha256_file
+from tests.refused import refused
 
 BODY = bytes(range(256)) * 1200  # 307,200 bytes, so that a cut one has several blocks
 
@@ -156,8 +157,7 @@ def test_a_passing_500_is_tried_again_and_a_404_is_not(server, tmp_path):
     take(server, tmp_path / "a.bin", digest(BODY))
     assert (tmp_path / "a.bin").read_bytes() == BODY and len(server.seen) == 3
     server.files.clear()
-    with pytest.raises(UserError, match="a.bin .*404"):
-        take(server, tmp_path / "b.bin")
+    refused("a.bin .*404", take, server, tmp_path / "b.bin")
     assert len(server.seen) == 4 and not (tmp_path / "b.bin").exists()
 
 
@@ -221,8 +221,7 @@ def test_single_files_end_in_the_layout_that_load_expects(server, roadscene, tmp
 def test_an_interrupted_set_never_has_its_final_name_and_goes_on(server, roadscene, tmp_path):
     root = tmp_path / "data"
     missing = server.files.pop("/low/FLIR_2.png")
-    with pytest.raises(UserError, match="low/FLIR_2.png .*404"):
-        get("roadscene", roadscene, root)
+    refused("low/FLIR_2.png .*404", get, "roadscene", roadscene, root)
     assert os.listdir(root) == ["roadscene.part"]
     server.files["/low/FLIR_2.png"] = missing
     server.seen.clear()
@@ -241,8 +240,7 @@ def test_a_set_that_is_here_is_checked_and_not_fetched(server, roadscene, tmp_pa
     assert server.seen == []
     (root / "roadscene" / "ir" / "FLIR_1.png").write_bytes(b"changed")
     (root / "roadscene" / "vi" / "FLIR_1.png").unlink()
-    with pytest.raises(UserError, match="roadscene .* 2 .*ir/FLIR_1.png"):
-        get("roadscene", roadscene, root)
+    refused("roadscene .* 2 .*ir/FLIR_1.png", get, "roadscene", roadscene, root)
     assert (root / "roadscene" / "ir" / "FLIR_1.png").read_bytes() == b"changed"
 
 
@@ -291,16 +289,14 @@ def test_a_broken_archive_is_thrown_away(server, hituav, tmp_path):
     at = bytes(body).index(picture(60))
     body[at + 20] ^= 1  # one bit of a stored picture: only the archive's CRC can tell
     server.files["/hit.zip"] = bytes(body)
-    with pytest.raises(UserError, match="archive.zip .*CRC"):
-        get("hituav", hituav, tmp_path / "data")
+    refused("archive.zip .*CRC", get, "hituav", hituav, tmp_path / "data")
     assert not (tmp_path / "data" / "hituav").exists()
     assert not list(tmp_path.rglob("archive.zip*"))
 
 
 def test_a_set_that_its_publisher_changed_is_not_taken_for_the_known_one(server, hituav, tmp_path):
     checksums(tmp_path / "sums", "hituav", {"train/0_train.png": picture(1)})
-    with pytest.raises(UserError, match="1 files .*train/0_train.png"):
-        get("hituav", hituav, tmp_path / "data")
+    refused("1 files .*train/0_train.png", get, "hituav", hituav, tmp_path / "data")
     assert not (tmp_path / "data" / "hituav").exists()
 
 
@@ -315,11 +311,9 @@ def test_what_does_not_fit_on_the_disk_is_not_begun(hituav, tmp_path, monkeypatc
             unpack(archive, tmp_path / "set", {"set": ""})
             assert (tmp_path / "set" / "a").stat().st_size == 1001
         else:
-            with pytest.raises(UserError, match="set "):
-                unpack(archive, tmp_path / "set", {"set": ""})
+            refused("set ", unpack, archive, tmp_path / "set", {"set": ""})
             assert archive.exists() and not (tmp_path / "set").exists()
-    with pytest.raises(UserError, match="data/hituav.part .*--root"):
-        get("hituav", hituav, tmp_path / "data")
+    refused("data/hituav.part .*--root", get, "hituav", hituav, tmp_path / "data")
 
 
 def test_the_catalogue_knows_every_registered_set_and_its_checksums():
@@ -343,12 +337,10 @@ def test_the_known_checksums_are_those_of_the_copies_here():
 
 def test_a_place_that_can_not_be_written_ends_in_a_sentence(hituav, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match="/file "):
-        get("hituav", hituav, tmp_path / "file")
+    refused("/file ", get, "hituav", hituav, tmp_path / "file")
 
     def refuse(*_, **__):
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(download.Path, "mkdir", refuse)  # a tester may be root, whom nothing stops
-    with pytest.raises(UserError, match="data .*Permission denied"):
-        get("hituav", hituav, tmp_path / "data")
+    refused("data .*Permission denied", get, "hituav", hituav, tmp_path / "data")

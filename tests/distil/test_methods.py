@@ -3,10 +3,10 @@
 import pytest
 
 from freqkd_lite.distil.methods import check_methods, distil_methods, method_settings
-from freqkd_lite.errors import UserError
 from freqkd_lite.features import load_backbone
 from freqkd_lite.names import method_name, split_method, with_settings
 from freqkd_lite.viz.style import colour
+from tests.refused import refused
 
 
 def test_a_method_is_a_loss_with_settings_of_its_own():
@@ -44,15 +44,13 @@ def test_old_names_are_read():
     ],
 )
 def test_methods_are_checked_before_anything_is_trained(methods, named):
-    with pytest.raises(UserError, match=named):
-        check_methods(methods)
+    refused(named, check_methods, methods)
 
 
 def test_all_begin_as_the_teacher():
     check_methods(["none", "mse"], {"clip": None, "crop_list": 4, "student": None})
     for other in ("student", "student_weights", "student_blocks"):
-        with pytest.raises(UserError, match=other):
-            check_methods(["none", "mse"], {other: "resnet18"})
+        refused(other, check_methods, ["none", "mse"], {other: "resnet18"})
 
 
 def test_a_name_is_taken_apart_and_put_together():

@@ -3,8 +3,6 @@
 `python -m tests.distil.test_recipe --write` stores the numbers of the code as it is.
 """
 
-from __future__ import annotations
-
 import json
 import math
 import sys

@@ -24,6 +24,7 @@ from freqkd_lite.distil import teacher as teacher_cache
 from freqkd_lite.distil.checkpoint import Checkpoints, Refused, load_sealed, save_sealed
 from freqkd_lite.errors import Interrupted, UserError
 from freqkd_lite.store import sole_maker
+from tests.refused import refused
 from tests.survivor import CNN, VIT, Noise, child, run
 
 KILLS = int(os.environ.get("FREQKD_KILLS", "20"))
@@ -349,8 +350,7 @@ def batch_with(pair, **values):
 def test_a_loss_that_is_not_finite_names_the_batch(tmp_path):
     values = VIT | dict(data_options={"bad": 3}, checkpoint_every=1)
     step, names = batch_with(3, **values)
-    with pytest.raises(UserError, match=rf"not finite at step {step}: lower lr.*\({names}\)"):
-        run(tmp_path, **values)
+    refused(rf"not finite at step {step}: lower lr.*\({names}\)", run, tmp_path, **values)
     (part,) = tmp_path.glob(".distil-*.part")  # the steps before are kept
     assert Checkpoints(part, "").steps == step > 0
     assert len((part / "log.jsonl").read_text().splitlines()) == step
@@ -362,14 +362,12 @@ def test_a_loss_that_is_not_finite_names_the_batch(tmp_path):
 def test_what_looks_at_pairs_before_training_names_bad_ones(tmp_path, monkeypatch, crops):
     monkeypatch.setenv("FREQKD_CACHE", str(tmp_path / "cache"))
     values = VIT | dict(data_options={"bad": 4}, crop_list=crops)
-    with pytest.raises(UserError, match=r"not finite at step \d+.*\(.*noise4"):
-        run(tmp_path, **values)
+    refused(r"not finite at step \d+.*\(.*noise4", run, tmp_path, **values)
     with pytest.raises(UserError, match="before training are not finite: .*noise4"):
         run(tmp_path, **values | dict(loss="coherence"))
     # `robust` looks at no mismatched pairs: of the batch, its two alone
     names = batch_with(4, **values)[1]
-    with pytest.raises(UserError, match=rf"before training.*\({names}\)"):
-        run(tmp_path, **values | dict(loss="robust"))
+    refused(rf"before training.*\({names}\)", run, tmp_path, **values | dict(loss="robust"))
 
 
 def test_what_only_saves_time_is_no_part_of_the_address(tmp_path):

@@ -11,8 +11,8 @@ from freqkd_lite.distil import plan, settings_from
 from freqkd_lite.distil import teacher as teacher_cache
 from freqkd_lite.distil.checkpoint import load_sealed
 from freqkd_lite.distil.teacher import CachedTeacher, Teacher, tidy, view_file
-from freqkd_lite.errors import UserError
 from freqkd_lite.features import create_net, load_backbone
+from tests.refused import refused
 from tests.survivor import VIT, Noise, run
 
 CACHED = VIT | dict(crop=(16, 32), crop_list=2)
@@ -152,8 +152,7 @@ def test_crops_come_from_the_list_and_flips_from_chance():
     assert {n for corner in corners for n in corner} <= set(range(17))
     assert {v[1:3] for v in views_of(crop=None)} == {(0, 0)}
     assert len({view[:3] for view in views_of(crop_list=0, steps=300)}) > 300
-    with pytest.raises(UserError, match=r"crop=\(16, 64\) is larger than size=\(32, 48\)"):
-        views_of(crop=(16, 64))
+    refused(r"crop=\(16, 64\) is larger than size=\(32, 48\)", views_of, crop=(16, 64))
 
 
 def test_features_that_fp16_does_not_hold(monkeypatch, cache):
@@ -163,8 +162,7 @@ def test_features_that_fp16_does_not_hold(monkeypatch, cache):
     image[0, 0, 0, 0] = float("inf")  # the step that takes them can name the picture
     assert not any(m.isfinite().all() for m in teacher(image)) and files(cache) == stored
     monkeypatch.setattr(teacher.backbone, "forward", lambda images, blocks: [images * 1e6])
-    with pytest.raises(UserError, match="set crop_list=0"):
-        teacher(torch.ones(1, 3, 16, 16))
+    refused("set crop_list=0", teacher, torch.ones(1, 3, 16, 16))
 
 
 def test_half_written_files_of_killed_processes_go_after_a_day(tmp_path):

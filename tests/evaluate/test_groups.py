@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from freqkd_lite import data
-from freqkd_lite.errors import UserError
 from freqkd_lite.evaluate.groups import likeness, near_duplicates
+from tests.refused import refused
 
 
 def pictures(count, seed=0):
@@ -77,12 +77,9 @@ def test_a_gap_begins_a_new_block_and_copies_join_blocks():
 
 
 def test_what_does_not_fit_is_told():
-    with pytest.raises(UserError, match=r"\[2, 3\] pictures and names"):
-        near_duplicates([pictures(3), pictures(2)])
-    with pytest.raises(UserError, match="block=0"):
-        near_duplicates([pictures(2)], ["a1", "a2"], 0)
-    with pytest.raises(UserError, match="'left' has no number"):
-        near_duplicates([pictures(2)], ["a1", "left"])
+    refused(r"\[2, 3\] pictures and names", near_duplicates, [pictures(3), pictures(2)])
+    refused("block=0", near_duplicates, [pictures(2)], ["a1", "a2"], 0)
+    refused("'left' has no number", near_duplicates, [pictures(2)], ["a1", "left"])
 
 
 @pytest.mark.skipif(

@@ -18,6 +18,7 @@ from freqkd_lite.evaluate.probe import (
     probe,
 )
 from freqkd_lite.evaluate.stats import bootstrap, multiplicities, paired_bootstrap, resamples
+from tests.refused import refused
 
 CLASSES = ("person", "bicycle", "car")
 NONE = 3
@@ -112,8 +113,7 @@ def test_patch_labels_agree_with_counted_pixels():
     ],
 )
 def test_patch_labels_refuse(boxes, labels, says):
-    with pytest.raises(UserError, match=says):
-        patch_labels(torch.tensor(boxes), torch.tensor(labels), (3, 3), 10, NONE)
+    refused(says, patch_labels, torch.tensor(boxes), torch.tensor(labels), (3, 3), 10, NONE)
 
 
 # ---- the fit
@@ -330,10 +330,8 @@ def test_paired_bootstrap_resamples_both_alike():
         measure(good.model, maps, labels, CLASSES, draws=200, seed=1),
         measure(good.model, maps, labels, CLASSES, draws=100),
     ):
-        with pytest.raises(UserError, match="same images"):
-            paired_bootstrap(good, other)
-    with pytest.raises(UserError, match="did you mean 'person'"):
-        paired_bootstrap(good, worse, key="persons")
+        refused("same images", paired_bootstrap, good, other)
+    refused("did you mean 'person'", paired_bootstrap, good, worse, key="persons")
 
 
 def width(result, key="mean"):
@@ -352,8 +350,7 @@ def test_copies_in_one_group_are_one_image():
     assert grouped.interval["mean"] == pytest.approx(once.interval["mean"])
     alone = measure(once.model, *copies, draws=200, seed=3)
     assert width(alone) < 0.85 * width(grouped)  # 1 / sqrt(2), were there no luck of the draws
-    with pytest.raises(UserError, match="47 groups for 48 images"):
-        measure(once.model, *copies, groups=twice[1:])
+    refused("47 groups for 48 images", measure, once.model, *copies, groups=twice[1:])
 
     some = [i for i, of in enumerate(twice) if of % 3]  # both copies of 16 images
     part = grouped.among(some)
@@ -409,21 +406,15 @@ def test_bad_input_is_one_sentence():
         probe([maps[:, :2], broken[:, 2:]], labels, maps, labels, CLASSES)
     with pytest.raises(UserError, match="test features .* map 0, image 5, channel 2"):
         probe(maps, labels, broken, labels, CLASSES)
-    with pytest.raises(UserError, match="give one label a patch"):
-        probe(maps, labels[:, :2], maps, labels, CLASSES)
-    with pytest.raises(UserError, match="differ in D"):
-        probe([maps, maps[..., :2]], labels, maps, labels, CLASSES)
+    refused("give one label a patch", probe, maps, labels[:, :2], maps, labels, CLASSES)
+    refused("differ in D", probe, [maps, maps[..., :2]], labels, maps, labels, CLASSES)
     with pytest.raises(UserError, match="No training patch is labelled bicycle"):
         probe(maps, labels.where(labels != 1, 3), maps, labels, CLASSES)
-    with pytest.raises(UserError, match="No test patch"):
-        probe(maps, labels, maps, torch.full_like(labels, NONE), CLASSES)
+    refused("No test patch", probe, maps, labels, maps, torch.full_like(labels, NONE), CLASSES)
     with pytest.raises(UserError, match="test labels must be integers from 0 to 3"):
         probe(maps, labels, maps, labels + 1, CLASSES)
     with pytest.raises(UserError, match="4 channels, the probe was fitted on 6"):
         LogisticProbe().fit(maps, labels, names).scores(maps[:, :4])
-    with pytest.raises(UserError, match="l2=0"):
-        LogisticProbe(l2=0)
-    with pytest.raises(UserError, match="NaN"):
-        average_precision(torch.tensor([1.0, torch.nan]), torch.tensor([True, False]))
-    with pytest.raises(UserError, match="n_images=0"):
-        stats.resamples(0)
+    refused("l2=0", LogisticProbe, l2=0)
+    refused("NaN", average_precision, torch.tensor([1.0, torch.nan]), torch.tensor([True, False]))
+    refused("n_images=0", stats.resamples, 0)

@@ -17,6 +17,7 @@ from freqkd_lite.evaluate.segmentation import (
     segment,
 )
 from freqkd_lite.evaluate.stats import bootstrap, paired_bootstrap
+from tests.refused import refused
 
 ABC = ("a", "b", "c")
 # predicted a lot like the truth: 16 pixels, truth 6 a, 6 b, 4 c
@@ -88,8 +89,7 @@ def test_copies_in_one_group_are_one_image():
     alone = measure_segmentation(guess[twice], truth[twice], ABC, **about)
     widths = [np.diff(result.interval["mean"]) for result in (alone, grouped)]
     assert widths[0] < 0.85 * widths[1]  # 1 / sqrt(2), were there no luck of the draws
-    with pytest.raises(UserError, match="the same test set, groups"):
-        paired_bootstrap(grouped, alone)
+    refused("the same test set, groups", paired_bootstrap, grouped, alone)
 
     limits = [0, 1.5, math.inf]
     rings = iou_by_border_distance(guess, truth, limits, ABC, **about)
@@ -226,26 +226,21 @@ def test_rings_by_brute_force_over_images():
 def test_bad_input_is_one_sentence():
     masks = random_masks(n=2, size=(8, 8))
     maps = torch.randn(2, 3, 4, 4)
-    with pytest.raises(UserError, match="does not divide into 3x3"):
-        LinearSegmenter(ABC).fit(maps[..., :3, :3], masks)
-    with pytest.raises(UserError, match="one mask"):
-        LinearSegmenter(ABC).fit(maps, masks[:1])
-    with pytest.raises(UserError, match="ids from 0 to 2, there are 2 classes"):
-        LinearSegmenter("ab").fit(maps, masks)
+    refused("does not divide into 3x3", LinearSegmenter(ABC).fit, maps[..., :3, :3], masks)
+    refused("one mask", LinearSegmenter(ABC).fit, maps, masks[:1])
+    refused("ids from 0 to 2, there are 2 classes", LinearSegmenter("ab").fit, maps, masks)
     with pytest.raises(UserError, match="train features .* image 1, channel 2"):
         LinearSegmenter(ABC).fit(
             maps.index_fill(0, torch.tensor([1]), 0)
             + torch.tensor([[0, 0, 0], [0, 0, torch.inf]])[..., None, None],
             masks,
         )
-    with pytest.raises(UserError, match="one shape"):
-        measure_segmentation(masks, masks[:1], ABC)
+    refused("one shape", measure_segmentation, masks, masks[:1], ABC)
     with pytest.raises(UserError, match="predictions have ids from 0 to 9"):
         measure_segmentation(masks.where(masks != 1, 9), masks, ABC)
     with pytest.raises(UserError, match="^masks have ids from 0 to 9"):
         measure_segmentation(masks, masks.where(masks != 1, 9), ABC)
     for edges in ([3], [3, 3], [4, 2]):
-        with pytest.raises(UserError, match="edges_px"):
-            iou_by_border_distance(masks, masks, edges, ABC)
+        refused("edges_px", iou_by_border_distance, masks, masks, edges, ABC)
     with pytest.raises(UserError, match="No pixel lies 100.0 to 200.0 px"):
         iou_by_border_distance(masks, masks, [0, 100, 200], ABC)

@@ -7,8 +7,8 @@ import pytest
 import torch
 from scipy.stats import norm
 
-from freqkd_lite.errors import UserError
 from freqkd_lite.evaluate.stats import at_once, crossed_bootstrap, multiplicities, percentiles
+from tests.refused import refused
 
 GROUPS = [7, 7, 2, 7, 5, 2]  # any numbers, in any order
 
@@ -29,10 +29,8 @@ def test_whole_groups_are_drawn_and_as_many_as_there_are():
 
 def test_groups_of_one_image_are_no_groups():
     assert torch.equal(multiplicities(9, 50, 4), multiplicities(9, 50, 4, groups=range(9)))
-    with pytest.raises(UserError, match="5 groups for 6 images"):
-        multiplicities(6, groups=GROUPS[:5])
-    with pytest.raises(UserError, match="needs 1 or more"):
-        multiplicities(0)
+    refused("5 groups for 6 images", multiplicities, 6, groups=GROUPS[:5])
+    refused("needs 1 or more", multiplicities, 0)
 
 
 def test_the_spread_of_a_mean_under_groups_is_that_of_cluster_sampling():
@@ -127,8 +125,7 @@ def test_coverage_of_a_known_truth():
     ],
 )
 def test_methods_that_do_not_fit_are_refused(a, b, paired):
-    with pytest.raises(UserError, match="of a and b"):
-        crossed_bootstrap(a, b, paired)
+    refused("of a and b", crossed_bootstrap, a, b, paired)
 
 
 def test_intervals_that_hold_at_once_are_sidaks_for_figures_that_vary_apart():

@@ -1,7 +1,5 @@
 """Label-free transfer and the label curve, held against curves whose answers are known."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

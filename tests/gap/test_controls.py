@@ -8,10 +8,10 @@ import torch
 
 from freqkd_lite.data import Pair
 from freqkd_lite.data.alignment import Offset
-from freqkd_lite.errors import UserError
 from freqkd_lite.gap import controls
 from freqkd_lite.gap.controls import CONTROLS, Views
 from tests.gap.worlds import pixels_backbone
+from tests.refused import refused
 
 
 @pytest.fixture
@@ -80,8 +80,7 @@ def test_a_rotated_picture_has_no_invented_border_and_is_rotated_about_its_centr
     assert right == pytest.approx(math.cos(math.radians(1)), abs=1e-4)
     assert abs(down) == pytest.approx(math.sin(math.radians(1)), abs=1e-3)
     assert float(turned.mean()) == pytest.approx(float(plain.mean()), abs=0.05)
-    with pytest.raises(UserError, match="14x14"):
-        controls.rotated(torch.ones(1, 3, 14, 14))
+    refused("14x14", controls.rotated, torch.ones(1, 3, 14, 14))
 
 
 @pytest.mark.parametrize("pixels", [1, 2, 4, 8])
@@ -93,8 +92,7 @@ def test_shifts_share_their_left_picture_and_differ_by_their_pixels(pixels, back
     assert torch.equal(right[0], images[..., pixels : pixels + 42])
     CONTROLS["shift4" if pixels != 4 else "shift2"].maps(views)
     assert sum(backbone.net.batches) == 3  # the left one was there
-    with pytest.raises(UserError, match="50 px"):
-        controls.shifted(images, 50, 14)
+    refused("50 px", controls.shifted, images, 50, 14)
 
 
 def test_steps_are_whole_pixels_and_only_of_clear_short_shifts():

@@ -30,6 +30,7 @@ from tests.gap.worlds import (
     rows_of,
     study,
 )
+from tests.refused import refused
 
 
 @pytest.fixture(autouse=True)
@@ -268,8 +269,7 @@ def test_controls_take_their_own_spread_pairs_and_differences_those_of_both():
 
 def test_several_sets_are_opened_by_name_and_a_name_twice_is_refused(tmp_path):
     assert data.open_sets("scenes", "train", (28, 42)).name == "scenes"
-    with pytest.raises(UserError, match="twice"):
-        data.open_sets("scenes,scenes")
+    refused("twice", data.open_sets, "scenes,scenes")
     for kind in ("vi", "ir"):
         (tmp_path / kind).mkdir()
         Image.new("RGB", (64, 48)).save(tmp_path / kind / "FLIR_1.png")
@@ -421,6 +421,5 @@ def test_a_saved_gap_is_read_again_and_a_broken_one_is_refused(tmp_path):
         (tmp_path / "gap.json").unlink()
         if content:
             (tmp_path / "gap.json").write_bytes(content)
-        with pytest.raises(UserError, match=r"gap\.json .* run `freqkd gap --out"):
-            gap.load(tmp_path)
+        refused(r"gap\.json .* run `freqkd gap --out", gap.load, tmp_path)
         (tmp_path / "gap.json").touch()

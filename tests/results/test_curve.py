@@ -14,6 +14,7 @@ from freqkd_lite.results.curve import (
 from freqkd_lite.results.paired import Comparison, differences
 from freqkd_lite.results.rows import Row, write_results
 from freqkd_lite.results.summary import best_table
+from tests.refused import refused
 from tests.results.test_paired import folder
 
 
@@ -89,16 +90,13 @@ def test_several_seeds_have_an_interval_and_a_single_one_has_none():
 
 
 def test_what_is_no_curve_is_refused(tmp_path):
-    with pytest.raises(UserError, match="steps"):
-        make_curve(ROWS, "probe_ap", "steps")
-    with pytest.raises(UserError, match="mismatched=True"):
-        make_curve(ROWS, "probe_ap", "mismatched")
+    refused("steps", make_curve, ROWS, "probe_ap", "steps")
+    refused("mismatched=True", make_curve, ROWS, "probe_ap", "mismatched")
     with pytest.raises(UserError, match="msrs test, msrs val"):
         make_curve([*ROWS, row("mse (lr=0.1)", 0.5, split="test")], "probe_ap", "lr")
     assert read_curve(tmp_path) is None
     write_results(tmp_path, ROWS, {"metric": "probe_ap"})
-    with pytest.raises(UserError, match="curve"):
-        read_curve(tmp_path)
+    refused("curve", read_curve, tmp_path)
 
 
 def test_a_few_methods_are_compared_with_the_first_at_each_value(tmp_path):

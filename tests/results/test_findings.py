@@ -6,7 +6,6 @@ import pandas as pd
 import pytest
 import yaml
 
-from freqkd_lite.errors import UserError
 from freqkd_lite.results.findings import (
     Number,
     as_number,
@@ -18,6 +17,7 @@ from freqkd_lite.results.findings import (
 )
 from freqkd_lite.results.paired import COLUMNS, Comparison
 from freqkd_lite.results.rows import Row, write_results
+from tests.refused import refused
 
 GAIN = {"value": 0.1294, "low": 0.0541, "high": 0.187, "seeds": 3}
 NUMBERS = {"gain": as_number(GAIN, 2, True), "cost": Number(0.0, "0")}
@@ -41,16 +41,14 @@ def test_a_condition_compares_numbers(condition, true):
 
 @pytest.mark.parametrize("condition", ["lost > 0", "gain.lost > 0", "gain.low >", "open('x') > 0"])
 def test_a_condition_that_cannot_be_evaluated_is_named(condition):
-    with pytest.raises(UserError, match=re.escape(repr(condition))):
-        holds(condition, NUMBERS)
+    refused(re.escape(repr(condition)), holds, condition, NUMBERS)
 
 
 def test_numbers_are_written_into_a_text():
     text = "Gains {gain}\nover {gain.seeds} seeds, at least {gain.low}."
     assert fill(text, NUMBERS) == "Gains +0.13 [+0.05, +0.19] over 3 seeds, at least +0.05."
     for unknown in ("{lost}", "{gain.lost}"):
-        with pytest.raises(UserError, match="lost"):
-            fill(unknown, NUMBERS)
+        refused("lost", fill, unknown, NUMBERS)
 
 
 def row(method, value, seed=0, interval=None, **about):
@@ -82,8 +80,7 @@ def test_a_finding_has_its_numbers_from_results_files(tmp_path):
 
 def test_a_finding_that_is_false_is_named(tmp_path):
     results(tmp_path, low=-0.01)
-    with pytest.raises(UserError, match=r"helps.*gain\.low > 0"):
-        read_findings(tmp_path)
+    refused(r"helps.*gain\.low > 0", read_findings, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -98,8 +95,7 @@ def test_a_number_that_is_not_there_is_named_with_its_finding(tmp_path, change, 
     finding = results(tmp_path)
     finding["numbers"]["gain"] |= change
     (tmp_path / "findings.yaml").write_text(yaml.safe_dump([finding]))
-    with pytest.raises(UserError, match=f"helps.*{token}"):
-        read_findings(tmp_path)
+    refused(f"helps.*{token}", read_findings, tmp_path)
 
 
 CLAIM = {

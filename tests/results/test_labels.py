@@ -1,7 +1,5 @@
 """Label curves written beside a run's rows come back as the curves of its folder."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 import pytest

@@ -1,7 +1,5 @@
 """Running notebooks: what is kept, what a failure leaves, which errors hide."""
 
-from __future__ import annotations
-
 import json
 import sys
 from pathlib import Path
@@ -11,8 +9,8 @@ import pytest
 from nbformat.v4 import new_code_cell as code
 from nbformat.v4 import new_notebook
 
-from freqkd_lite.errors import UserError
 from freqkd_lite.runner.execute import address, execute, tidy
+from tests.refused import refused
 from tests.runner.books import DATA, settings, write
 
 HIDDEN = """import ipywidgets
@@ -59,8 +57,7 @@ if bad:
     path = write(folder, "02_third", [settings("bad: bool = True"), code(source)])
     failed = tmp_path / "run.failed"
     for left in (False, True):
-        with pytest.raises(UserError, match=f"^Cell 1 of 02_third failed: left: {left}"):
-            execute(path, {}, tmp_path / "run")
+        refused(f"^Cell 1 of 02_third failed: left: {left}", execute, path, {}, tmp_path / "run")
         assert f"left: {left}" in (failed / "error.txt").read_text()
         kept = nbformat.read(failed / "notebook.ipynb", 4)
         assert any(o.get("text") == "before\n" for c in kept.cells for o in c.get("outputs", []))
@@ -71,8 +68,7 @@ if bad:
 
 def test_an_error_that_hides_in_widget_state_is_found_and_fails_the_run(folder, tmp_path):
     path = write(folder, "02_third", [settings(), code(HIDDEN)])
-    with pytest.raises(UserError, match="a widget's callback: ZeroDivisionError"):
-        execute(path, {}, tmp_path / "run")
+    refused("a widget's callback: ZeroDivisionError", execute, path, {}, tmp_path / "run")
 
 
 def test_many_outputs_in_widgets_do_not_stop_a_run(folder, tmp_path):

@@ -1,7 +1,5 @@
 """What a page does in a browser: guesses that uncover their answers."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

@@ -1,7 +1,5 @@
 """Parameters, presets and the command line: what is refused before anything runs."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest
@@ -9,6 +7,7 @@ from nbformat.v4 import new_code_cell as code
 
 from freqkd_lite.errors import UserError
 from freqkd_lite.runner.parameters import choose, from_here, parameters, read_preset
+from tests.refused import refused
 from tests.runner.books import settings, write
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
@@ -33,14 +32,12 @@ def test_parameters_have_name_type_and_default(folder):
 )
 def test_parameters_that_are_no_typed_literals_are_refused(folder, source):
     path = write(folder, "02_third", [settings(source)])
-    with pytest.raises(UserError, match="02_third"):
-        parameters(path)
+    refused("02_third", parameters, path)
 
 
 def test_a_notebook_without_parameters_cell_is_refused(folder):
     write(folder, "02_third", [code("seed: int = 3")])
-    with pytest.raises(UserError, match="02_third.ipynb"):
-        read_preset(folder, "default")
+    refused("02_third.ipynb", read_preset, folder, "default")
 
 
 def test_a_preset_s_own_section_overrides_its_common_one_wherever_they_stand(folder):
@@ -101,8 +98,7 @@ def test_command_line_values_take_the_parameter_s_type_and_override_the_preset(f
 )
 def test_a_wrong_command_line_is_refused(folder, notebook, name, given, named):
     preset(folder, "common: {seed: 1}")
-    with pytest.raises(UserError, match=named):
-        choose(folder, notebook, name, [given])
+    refused(named, choose, folder, notebook, name, [given])
 
 
 def test_relative_paths_are_meant_from_where_the_user_stands(monkeypatch, tmp_path):

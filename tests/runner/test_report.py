@@ -4,15 +4,14 @@ import re
 import shutil
 from pathlib import Path
 
-import pytest
 import yaml
 
-from freqkd_lite.errors import UserError
 from freqkd_lite.results.findings import claims_table, findings_list, read_claims, read_findings
 from freqkd_lite.results.pages import ReportPage, problems
 from freqkd_lite.results.rows import Row, write_results
 from freqkd_lite.results.text import block_marks
 from freqkd_lite.runner.report import share_style, write_page, write_pages, write_readme
+from tests.refused import refused
 
 ROOT = Path(__file__).parents[2]
 MADE = {"command": "freqkd sweep x", "versions": {"torch": "2.9"}, "weights": "abc"}
@@ -49,8 +48,7 @@ def test_what_a_person_wrote_around_the_generated_part_stays(tmp_path):
     text = page.read_text()
     assert text.startswith("How it grew.\n") and text.endswith("The end.\n") and "old" not in text
     page.write_text("my own words")
-    with pytest.raises(UserError, match="README.md"):
-        write_page(tmp_path)
+    refused("README.md", write_page, tmp_path)
 
 
 def test_pages_of_folders_share_a_style_sheet_that_lies_beside_them(tmp_path):
@@ -79,13 +77,11 @@ def test_readme_has_the_first_findings_and_the_claims(tmp_path):
     text = readme.read_text()
     assert "- AP is 0.75 [0.70, 0.80]." in text and "Later" not in text
     write_results(tmp_path / "mine", rows(0.4), MADE)
-    with pytest.raises(UserError, match="finding a"):
-        write_readme(readme, tmp_path)
+    refused("finding a", write_readme, readme, tmp_path)
     assert readme.read_text() == text  # nothing false is written
     (tmp_path / "findings.yaml").unlink()
     readme.write_text("no marks")
-    with pytest.raises(UserError, match="findings"):
-        write_readme(readme, tmp_path)
+    refused("findings", write_readme, readme, tmp_path)
 
 
 def test_the_committed_findings_hold_and_stand_in_the_pages():

@@ -1,8 +1,6 @@
 """Sweeps: refused before anything runs, each run done once, killed ones gone on with; the numbers
 of tables and pages against some that were worked by hand."""
 
-from __future__ import annotations
-
 import csv
 import json
 import os
@@ -17,7 +15,6 @@ from pathlib import Path
 import pytest
 from nbformat.v4 import new_code_cell as code
 
-from freqkd_lite.errors import UserError
 from freqkd_lite.results.rows import read_results, write_results
 from freqkd_lite.runner import report
 from freqkd_lite.runner import sweep as sweeps
@@ -25,6 +22,7 @@ from freqkd_lite.runner.gather import gather, write
 from freqkd_lite.runner.sweep import read_sweep, run_all
 from freqkd_lite.store import write_json
 from tests.fake_run import fake
+from tests.refused import refused
 from tests.runner.books import DATA, settings
 from tests.runner.books import write as write_notebook
 
@@ -116,8 +114,7 @@ BOTH = f"{BOOK}\nfixed: {{methods: [none, gram]}}"
     ],
 )
 def test_what_is_wrong_in_a_sweep_file_is_named_before_anything_runs(root, text, names):
-    with pytest.raises(UserError, match=re.escape(names)):
-        sweep(root, text)
+    refused(re.escape(names), sweep, root, text)
     assert not (root / "runs").exists()
 
 
@@ -349,8 +346,7 @@ def test_seeds_that_saw_other_data_are_not_averaged_and_both_folders_are_told(ro
     finish(made)
     old, *_, new = made.jobs
     write_json(new.folder / "manifest.json", new.manifest | {"data": "other"})
-    with pytest.raises(UserError, match=f"other data than.*{new.folder} and {old.folder}"):
-        gather(made.jobs, root / "out")
+    refused(f"other data than.*{new.folder} and {old.folder}", gather, made.jobs, root / "out")
 
 
 # ------------------------------------------------------------------------------------ the command

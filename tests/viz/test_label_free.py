@@ -1,7 +1,5 @@
 """Figures of label-free transfer: what stands in the description is what was drawn."""
 
-from __future__ import annotations
-
 import math
 
 import pandas as pd

@@ -18,6 +18,7 @@ from freqkd_lite.errors import UserError
 from freqkd_lite.spectrum import split_bands
 from freqkd_lite.widgets import fader
 from freqkd_lite.widgets.embed import module
+from tests.refused import refused
 from tools.fader_picture import record
 
 NODE = shutil.which("node")
@@ -168,8 +169,7 @@ MAP = np.random.default_rng(0).normal(size=(5, 6, 8))
     ],
 )
 def test_bad_input_is_one_sentence(arguments, sentence):
-    with pytest.raises(UserError, match=sentence):
-        fader(**arguments)
+    refused(sentence, fader, **arguments)
 
 
 def test_components_are_those_of_a_known_mixture():
@@ -210,10 +210,8 @@ def test_a_recording_moves_and_loops(tmp_path):
     first = np.asarray(movie.convert("RGB"))
     movie.seek(17)
     assert (np.asarray(movie.convert("RGB")) != first).mean() > 0.05
-    with pytest.raises(UserError, match="fader.mp4"):
-        record(smooth, tmp_path / "fader.mp4")
-    with pytest.raises(UserError, match="100 bytes"):
-        record(smooth, tmp_path / "small.gif", limit=100)
+    refused("fader.mp4", record, smooth, tmp_path / "fader.mp4")
+    refused("100 bytes", record, smooth, tmp_path / "small.gif", limit=100)
     assert not (tmp_path / "small.gif").exists()
 
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from freqkd_lite.errors import UserError
 from freqkd_lite.widgets import valleys
 from freqkd_lite.widgets.valleys import STEPS, costs_of, rest
+from tests.refused import refused
 from tests.widgets.browser_helpers import needs_chromium, settle
 
 HIGHS = [torch.tensor([[[[0.5, -0.5], [0.5, 0.5]]]])]  # all of one size, a = 0.5
@@ -52,10 +52,8 @@ def test_picture_and_text_tell_where_the_balls_rest():
 
 
 def test_what_does_not_fit_is_refused():
-    with pytest.raises(UserError, match="t=3"):
-        valleys(HIGHS, t=3)
-    with pytest.raises(UserError, match="split_bands"):
-        valleys([torch.zeros(1, 1, 2, 2)])
+    refused("t=3", valleys, HIGHS, t=3)
+    refused("split_bands", valleys, [torch.zeros(1, 1, 2, 2)])
 
 
 @needs_chromium

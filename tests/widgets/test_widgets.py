@@ -21,6 +21,7 @@ from freqkd_lite.scenes import SceneSettings, render_scene
 from freqkd_lite.widgets import fader, own_gap, patch_similarity, valleys
 from freqkd_lite.widgets.embed import module
 from freqkd_lite.widgets.own_gap import readout
+from tests.refused import refused
 from tests.widgets.test_fader import pair_of
 from tools import scene_knobs
 
@@ -74,10 +75,8 @@ def test_the_grid_keeps_its_shape_on_disk_and_gives_two_knobs_in_either_order(tm
     np.testing.assert_array_equal(grid.table("blur", "parallax"), curves[:, 0, :, 0].swapaxes(0, 1))
     # the knob that is not asked for stands at its default, 0.7
     np.testing.assert_array_equal(grid.table("blur", "paint")[:, 0], curves[1, 0, :, 0])
-    with pytest.raises(UserError, match="did you mean 'blur'"):
-        grid.table("blurr", "paint")
-    with pytest.raises(UserError, match="Both knobs are 'blur'"):
-        grid.table("blur", "blur")
+    refused("did you mean 'blur'", grid.table, "blurr", "paint")
+    refused("Both knobs are 'blur'", grid.table, "blur", "blur")
 
 
 def test_the_stored_grid_is_by_the_network_of_the_real_pairs():
@@ -121,12 +120,9 @@ def test_own_gap_refuses_what_was_not_measured():
     with pytest.raises(UserError, match="parallax=2 .* 0, 0.7, 1.5"):
         shown.first = 2.0
     assert shown.first == 0.7
-    with pytest.raises(UserError, match="did you mean 'paint'"):
-        own_gap(REAL, ("parallax", "print"))
-    with pytest.raises(UserError, match="name two"):
-        own_gap(REAL, ("parallax",))
-    with pytest.raises(UserError, match="block 8 in 8 rings"):
-        own_gap([])
+    refused("did you mean 'paint'", own_gap, REAL, ("parallax", "print"))
+    refused("name two", own_gap, REAL, ("parallax",))
+    refused("block 8 in 8 rings", own_gap, [])
 
 
 # ---- click a patch
@@ -186,12 +182,9 @@ def test_bad_patches_and_maps_are_one_sentence():
     assert shown.patch == 5
     with pytest.raises(UserError, match="patch=24 lies outside: give 0 to 23"):
         shown.patch = 24
-    with pytest.raises(UserError, match=r"patch=\(4, 0\) lies outside the 4x6"):
-        patch_similarity(PAIR, *MAPS, patch=(4, 0))
-    with pytest.raises(UserError, match="give three"):
-        patch_similarity(PAIR, MAPS[0], MAPS[1], MAPS[2][:, :3])
-    with pytest.raises(UserError, match="56x84 pixels, which 3x6 square patches"):
-        patch_similarity(PAIR, *MAPS[:, :, :3])
+    refused(r"patch=\(4, 0\) lies outside the 4x6", patch_similarity, PAIR, *MAPS, patch=(4, 0))
+    refused("give three", patch_similarity, PAIR, MAPS[0], MAPS[1], MAPS[2][:, :3])
+    refused("56x84 pixels, which 3x6 square patches", patch_similarity, PAIR, *MAPS[:, :, :3])
 
 
 # ---- what every widget has

@@ -1,0 +1,15 @@
+"""Bad input is answered in one sentence."""
+
+from collections.abc import Callable
+
+import pytest
+
+from freqkd_lite.errors import UserError
+
+
+def refused(match: str, call: Callable, *given: object, **named: object) -> None:
+    """Whether `call` with what is given raises a `UserError` of one line in which `match` is
+    found."""
+    with pytest.raises(UserError, match=match) as caught:
+        call(*given, **named)
+    assert "\n" not in str(caught.value)
