@@ -1,11 +1,10 @@
 """Feature maps of chosen blocks from any timm backbone."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Self
 
 import timm
 import torch
@@ -122,7 +121,7 @@ class Backbone(nn.Module):
             raise UserError(f"blocks={list(blocks)}: {self.name} has blocks 0 to {self.depth - 1}.")
         return blocks
 
-    def freeze(self) -> Backbone:
+    def freeze(self) -> Self:
         """A teacher's state: eval mode, no gradients, and `train()` no longer changes that."""
         self.requires_grad_(False).eval()
         self.train = lambda mode=True: self  # a teacher inside a trained module stays as it is

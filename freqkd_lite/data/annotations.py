@@ -241,8 +241,8 @@ class Coco(Annotations):
         parents, used = set(), set()
         for file in self.files:
             content = None
-            with ledger.watch("annotation", file):
-                content = read_coco(file)
+            with ledger.watch("annotation", file), explained(file, "write it as COCO does"):
+                content = CocoFile.model_validate(read_json(file))
             if content is None:
                 self.whole = False
                 continue
@@ -301,11 +301,6 @@ class Coco(Annotations):
             remedy = "list it among the images (without annotations if it has no boxes)"
             ledger.repairable("no annotation", self.files[0], wrong, remedy, NO_BOXES)
         return []
-
-
-def read_coco(path: Path) -> CocoFile:
-    with explained(path, "write it as COCO does"):
-        return CocoFile.model_validate(read_json(path))
 
 
 def _labels(file: Path, categories: Sequence[CocoCategory], ledger: Ledger) -> dict[int, str]:

@@ -4,12 +4,10 @@ All that can be seen without decoding a picture (counterparts, sizes, boxes, spl
 a set is loaded, so that a run of hours does not end at a bad file; `check.check` lists all faults.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor
@@ -34,7 +32,7 @@ class Options(BaseModel):
     repair: bool = False
 
     @classmethod
-    def of(cls, source: object, values: dict[str, object]) -> Options:
+    def of(cls, source: object, values: dict[str, object]) -> Self:
         """Checked options; `source` is where they were written, for the error."""
         check_known(f"option of {source}", cls.model_fields, *values)
         with explained(source):

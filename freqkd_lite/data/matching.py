@@ -1,7 +1,5 @@
 """Pairs and splits by file name."""
 
-from __future__ import annotations
-
 import re
 import unicodedata
 from collections.abc import Iterable
@@ -49,6 +47,23 @@ def list_images(folder: Path) -> list[Path]:
     if not shown:
         raise UserError(f"{folder} holds no image ({', '.join(SUFFIXES)}): give another folder.")
     return [folder / path for path in shown]
+
+
+class Names:
+    """`find` gives a record's name for any way to write it in a list: with suffix and spectrum or
+    without, with the folders above it or, where that is clear, without. None if there is none."""
+
+    def __init__(self, names: Iterable[str], skipped: Iterable[str] = ()):
+        self.used, self.skipped = list(names), set(skipped)
+        self._known = {*self.used, *self.skipped}
+        self._short: dict[str, str | None] = {}
+        for name in self._known:
+            last = name.rsplit("/", 1)[-1]
+            self._short[last] = None if last in self._short else name
+
+    def find(self, written: str) -> str | None:
+        name = name_of(written)
+        return name if name in self._known else self._short.get(name.rsplit("/", 1)[-1])
 
 
 def match(
@@ -99,23 +114,6 @@ def _by_name(folder: Path, ledger: Ledger) -> dict[str, Path]:
             ledger.fault("listed twice", path, text)
         files.setdefault(name, path)
     return files
-
-
-class Names:
-    """`find` gives a record's name for any way to write it in a list: with suffix and spectrum or
-    without, with the folders above it or, where that is clear, without. None if there is none."""
-
-    def __init__(self, names: Iterable[str], skipped: Iterable[str] = ()):
-        self.used, self.skipped = list(names), set(skipped)
-        self._known = {*self.used, *self.skipped}
-        self._short: dict[str, str | None] = {}
-        for name in self._known:
-            last = name.rsplit("/", 1)[-1]
-            self._short[last] = None if last in self._short else name
-
-    def find(self, written: str) -> str | None:
-        name = name_of(written)
-        return name if name in self._known else self._short.get(name.rsplit("/", 1)[-1])
 
 
 def read_splits(source: Path, names: Names, ledger: Ledger) -> dict[str, list[str]]:

@@ -1,9 +1,8 @@
 """The probe: how well a logistic regression on frozen features finds objects patch by patch."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 import torch
@@ -145,7 +144,7 @@ class LogisticProbe:
 
     def fit(
         self, features: Maps, labels: Tensor, classes: Sequence[str], absent: bool = False
-    ) -> LogisticProbe:
+    ) -> Self:
         """Fit to features (N, D, h, w) and labels (N, h, w) in [0, len(classes)).
 
         With `absent`, classes without a patch get the bias -inf, which is the optimum's limit.
@@ -278,7 +277,7 @@ class ProbeResult(Resampled):
     n: dict[str, int]
     model: LogisticProbe
 
-    def among(self, images: Sequence[int]) -> ProbeResult:
+    def among(self, images: Sequence[int]) -> Self:
         """The same probe judged on some of its test images alone, given by index, with intervals
         over those, in their groups. Raises `UserError` where none of the classes occurs on them."""
         scores, truth, draws = self.scores[images], self.truth[images], len(self.draws["mean"])

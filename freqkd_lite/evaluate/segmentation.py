@@ -1,10 +1,9 @@
 """Segmentation: a linear classifier on frozen features, mIoU, and IoU against the border."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Self
 
 import numpy as np
 import torch
@@ -115,7 +114,7 @@ class LinearSegmenter:
     def __init__(self, classes: Sequence[str], l2: float = 1e-2):
         self.classes, self.probe = tuple(classes), LogisticProbe(l2=l2)
 
-    def fit(self, features: Tensor | Sequence[Tensor], masks: Tensor) -> LinearSegmenter:
+    def fit(self, features: Tensor | Sequence[Tensor], masks: Tensor) -> Self:
         """Fit to features (N, D, h, w) and masks (N, H, W) with ids into `classes`."""
         maps = as_maps(features, "train features")
         if masks.ndim != 3 or len(masks) != len(maps):

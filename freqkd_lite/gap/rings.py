@@ -1,9 +1,8 @@
 """Divergence in rings of frequency, with its bootstrap over images."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 import torch
@@ -61,7 +60,7 @@ class Levels:
         """95 % percentile interval over images (2, blocks, rings)."""
         return torch.nanquantile(self.draws, self.draws.new_tensor([0.025, 0.975]), dim=0)
 
-    def mean(self) -> Levels:
+    def mean(self) -> Self:
         """The average over blocks, as levels of one block."""
         return Levels(self.value.mean(0, True), self.draws.mean(1, True), self.images)
 

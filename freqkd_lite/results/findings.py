@@ -14,12 +14,11 @@ which the first whose condition is true is shown. Both are as trusted as the cod
 conditions are Python.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Self
 
 import pandas as pd
 import yaml
@@ -38,7 +37,7 @@ class Number(float):
     """A number as a condition compares it, rounded to 6 decimals, and as a text shows it; `fields`
     become attributes."""
 
-    def __new__(cls, value: float, text: str, fields: Mapping[str, object] = {}) -> Number:
+    def __new__(cls, value: float, text: str, fields: Mapping[str, object] = {}) -> Self:
         made = super().__new__(cls, round(value, 6))
         vars(made).update(fields, text=text)
         return made

@@ -1,11 +1,10 @@
 """From what a notebook measured to rows, and to differences over the committed seeds."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import pandas as pd
@@ -228,7 +227,7 @@ class Seeds:
         values = {m: of[klass].value for m, of in scores.items() if klass in of and m != "teacher"}
         return min(values, key=lambda method: (-round(values[method], 3), method))
 
-    def one_band(self, read: str, klass: str) -> Seeds:
+    def one_band(self, read: str, klass: str) -> Self:
         """The detector of the method `read` that sees one band alone at a cutoff (`klass`), as two
         methods called "low band only" and "high band only" with the metric "map50_one_band"."""
         found = []

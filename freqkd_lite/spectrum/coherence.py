@@ -6,10 +6,9 @@ with sums over images, so the cross spectrum is averaged as a complex number bef
 for all images, a shift of all by one amount included; `divergence` sees such a shift.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -33,11 +32,11 @@ class CrossSpectrum:
     width: int
 
     @classmethod
-    def empty(cls, channels: int, h: int, w: int) -> CrossSpectrum:
+    def empty(cls, channels: int, h: int, w: int) -> Self:
         """Of no image yet, for maps (N, channels, h, w)."""
         return cls(torch.zeros(5, channels, h, w // 2 + 1, dtype=torch.float64), 0, w)
 
-    def update(self, a: Tensor, b: Tensor) -> CrossSpectrum:
+    def update(self, a: Tensor, b: Tensor) -> Self:
         """Add pairs of maps a, b (N, C, H, W), floats on any device. Returns itself.
         `UserError` for maps that fit neither each other nor those before."""
         fits = (*self.sums.shape[1:3], self.width)
@@ -57,7 +56,7 @@ class CrossSpectrum:
         self.images += len(a)
         return self
 
-    def __add__(self, other: CrossSpectrum) -> CrossSpectrum:
+    def __add__(self, other: Self) -> Self:
         return CrossSpectrum(self.sums + other.sums, self.images + other.images, self.width)
 
     def map(self) -> Tensor:

@@ -40,7 +40,9 @@ def detection_figure(
     style()
     columns = {name: column for name, column in columns.items() if column[0] is not None}
     seen = {
-        name.replace(", ", ",\n"): [_as_drawn(pictures[kind][i], kind) for i in shown]
+        name.replace(", ", ",\n"): [pictures[kind][i] for i in shown]
+        if kind == "visible"
+        else [pictures[kind][i][0] for i in shown]  # in grey, whose contrast is stretched
         for name, (_, kind) in columns.items()
     }
     drawn, axes = picture_grid(seen, width=2.6 * len(columns))
@@ -59,11 +61,6 @@ def detection_figure(
     drawn.legend(handles=lines, loc="outside lower center", ncols=3)
     hide_overlaps(drawn, texts)
     return drawn, f"{len(shown)} pictures with detections. {'; '.join(said)}."
-
-
-def _as_drawn(picture: Tensor, kind: str) -> Tensor:
-    """RGB in colour, infrared in grey, whose contrast `draw_picture` stretches."""
-    return picture if kind == "visible" else picture[0]
 
 
 def _sorted(
