@@ -245,12 +245,6 @@ def test_names_sizes_and_blocks_are_checked(backbone, capsys):
     refused("smaller than one patch", crop_to_patch, (10, 640), 14)
 
 
-def test_a_convolutional_network_gives_maps_too():
-    backbone = load_backbone("resnet18", "random")
-    shallow, deep = extract(backbone, torch.rand(1, 3, 64, 96), [1, 4])
-    assert shallow.shape == (1, 64, 16, 24) and deep.shape == (1, 512, 2, 3)
-
-
 def test_freqkd_tiny_fits_its_parameter_budget():
     # 8 blocks of 12 w^2 + 13 w, patches 3*14*14*w + w, positions (192+1)*w, class token, norm 2w
     w = 192

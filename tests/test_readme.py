@@ -111,12 +111,6 @@ def test_the_help_of_a_long_command_names_its_options(command):
         assert option in done.stdout
 
 
-def test_make_has_the_targets():
-    makefile = (ROOT / "Makefile").read_text()
-    for command in MAKE:
-        assert re.search(rf"^{command.split()[1]}:.*##", makefile, re.M)
-
-
 def test_the_example_runs():
     (example,) = re.findall(r"```python\n(.*?)```", README, re.S)
     torch.manual_seed(0)

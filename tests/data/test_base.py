@@ -82,21 +82,6 @@ def test_a_wrong_argument_is_named(call, message):
     refused(message, data.load, **call)
 
 
-@pytest.mark.parametrize(
-    ("dataset", "options", "message"),
-    [
-        ("folder", {"visibel": "x"}, "'visibel'.*'visible'"),
-        ("folder", {"split": "x"}, "folder.*'split'"),
-        ("scenes", {"root": "x"}, "'root'.*settings"),
-        ("fodler", {}, "'fodler'.*'folder'"),
-    ],
-)
-def test_a_wrong_data_option_of_a_distillation_is_told_before_it_begins(dataset, options, message):
-    from freqkd_lite.distil import settings_from
-
-    refused(message, settings_from, dataset=dataset, data_options=options)
-
-
 def test_a_notebook_says_what_the_data_lacks(msrs):
     pairs = data.load("msrs", root=msrs)
     data.require(pairs, "boxes")

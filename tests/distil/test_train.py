@@ -115,6 +115,8 @@ def test_mismatched_pairs_share_no_index():
         (dict(loss_options={"cutof": 0.4}), "'cutoff'"),
         (dict(loss_options={"cutoff": "4e-1"}), "cutoff='4e-1'"),
         (dict(student_blocks=(1, 2, 3)), "student_blocks"),
+        (dict(dataset="folder", data_options={"visibel": "x"}), "'visibel'.*'visible'"),
+        (dict(dataset="scenes", data_options={"root": "x"}), "'root'.*settings"),
     ],
 )
 def test_a_wrong_setting_is_named_in_one_sentence(values, named):
