@@ -24,7 +24,7 @@ from freqkd_lite.errors import UserError
 from freqkd_lite.results.rows import Row, results_folder, write_results
 from freqkd_lite.results.text import number, table
 from freqkd_lite.store import digest, manifest, spell
-from freqkd_lite.viz.style import style
+from freqkd_lite.viz.style import save_sharp, style
 
 __all__ = ["Row", "number", "opening", "predict", "save", "show", "table"]
 
@@ -53,9 +53,12 @@ def opening(name: str, dataset: str = "scenes") -> None:
 
 def show(figure: Figure, alt: str, fold: str = "") -> None:
     """Display a figure as a picture with the description `alt` for readers who can't see it;
-    folded away under the line `fold`, where that is given."""
-    buffer = io.BytesIO()
+    folded away under the line `fold`, where that is given. A run's folder gets it twice as fine,
+    for the page."""
+    buffer, run = io.BytesIO(), os.environ.get("FREQKD_RUN")
     figure.savefig(buffer, format="png")
+    if run:
+        save_sharp(figure, buffer.getvalue(), Path(run))
     plt.close(figure)
     if fold:
         source = f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"

@@ -22,6 +22,7 @@ RECIPE = 1
 """Part of every run's address, beside settings and checksums of data and weights: raise it when the
 same settings would give other numbers (tests/distil/test_recipe.py guards the training)."""
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)  # of an OSError
+FIGURES = "figures"  # a run's folder of those that its page shows
 VERSIONS = ("torch", "torchvision", "timm", "peft", "accelerate", "torchmetrics", "numpy", "scipy")
 
 

@@ -16,7 +16,8 @@ def formula(latex: str, block: bool = False) -> str:
     ziamath.config.svg2 = False  # without symbols, whose names would meet on a page
     ziamath.config.precision = 2
     latex = latex.strip()
-    math = ziamath.Latex(latex, size=SIZE, inline=not block, color="currentColor")
+    signed = re.sub(r"(^|[=<>(,])\s*-", r"\1{-}", latex)  # a sign, without the room of an operator
+    math = ziamath.Latex(signed, size=SIZE, inline=not block, color="currentColor")
     em = SCALE / SIZE
     below = "" if block else f' style="vertical-align:{math.getyofst() * em:.3f}em"'
     svg = re.sub(r'="([0-9.]+)"', lambda m: f'="{float(m[1]) * em:.3f}em"', math.svg(), count=2)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 import math
 import os
@@ -11,23 +13,33 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
+import matplotlib.pyplot as plt
 import nbformat
 from nbconvert import HTMLExporter
+from nbformat import NotebookNode
+from PIL import Image
 from traitlets.config import Config
 
 from freqkd_lite.errors import UserError
-from freqkd_lite.results import text
+from freqkd_lite.results import labels, text
+from freqkd_lite.results.findings import read_findings
 from freqkd_lite.results.pages import TEMPLATES, check, render, style
 from freqkd_lite.runner.execute import MANIFEST, NOTEBOOK, TIMES, address, execute, tidy
 from freqkd_lite.runner.formulas import to_html
+from freqkd_lite.runner.glossary import Glossary, terms
 from freqkd_lite.runner.parameters import find_notebook, find_notebooks, read_preset
-from freqkd_lite.store import runs_folder, spell, write_json
+from freqkd_lite.store import FIGURES, runs_folder, sha256, spell, write_json
+from freqkd_lite.viz import label_curve
+from freqkd_lite.viz.style import LOOK
 
 TEMPLATE = Path(__file__).parent / "page_template"
 # The form of an output that lives without a kernel comes first.
 PRIORITY = ["text/html", "image/svg+xml", "image/png", "image/jpeg", "text/markdown", "text/plain"]
 PACE = 200  # words that are read in a minute
+HEAD = 75  # words after which a picture is no longer on the first screen
+SMALL = 640  # pixels along a small copy
 
 
 def measured_times(root: Path) -> dict[str, float]:
@@ -78,14 +90,19 @@ def write_page(root: Path, executed: Path, stem: str, folder: Path) -> Path:
         "script": (TEMPLATE / "page.js").read_text(),
     }
     notebook = nbformat.read(executed, 4)
+    picture = first_picture(notebook)
+    if picture and (picture.covered or picture.words > HEAD):
+        page["hero"] = picture.html("A small copy of the first figure below.")
+    glossary = Glossary()
     exporter = HTMLExporter(
         config=Config({"NbConvertBase": {"display_data_priority": PRIORITY}}),
         template_name=TEMPLATE.name,
         extra_template_basedirs=[str(TEMPLATE.parent)],
         extra_template_paths=[str(TEMPLATES)],
-        filters={"markdown2html": to_html},
+        filters={"markdown2html": lambda text: glossary.mark(to_html(text)), "gist": gist},
     )
     html, _ = exporter.from_notebook_node(notebook, resources={"page": page})
+    html = sharpened(html, executed.parent / FIGURES)
     check(html, stem)
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / f"{stem}.html"
@@ -93,12 +110,89 @@ def write_page(root: Path, executed: Path, stem: str, folder: Path) -> Path:
     return file
 
 
+class Picture(NamedTuple):
+    """A notebook's first picture."""
+
+    image: Image.Image
+    covered: bool  # it answers a question that the reader is to guess first
+    words: int  # of text before it
+
+    def html(self, alt: str) -> str:
+        """A small copy, blurred where the picture itself is covered."""
+        small, buffer = self.image.convert("RGB"), io.BytesIO()
+        small.thumbnail((SMALL, 2 * SMALL))
+        small.save(buffer, "webp", quality=80)
+        kind, data = "hero veiled" if self.covered else "hero", base64.b64encode(buffer.getvalue())
+        return f'<img class="{kind}" src="data:image/webp;base64,{data.decode()}" alt="{alt}">'
+
+
+def first_picture(notebook: NotebookNode) -> Picture | None:
+    """The first one among the outputs, widgets' included; covered as page.js covers it."""
+    asked, words = False, 0
+    for cell in notebook.cells:
+        words += len(cell.source.split()) if cell.cell_type == "markdown" else 0
+        for output in cell.get("outputs", []):
+            data = output.get("data", {})
+            html = data.get("text/html", "")
+            found = re.search(r'<img[^>]* src="data:image/[a-z]+;base64,([^"]+)"', html)
+            if found or "image/png" in data:
+                content = base64.b64decode(found[1] if found else data["image/png"])
+                return Picture(Image.open(io.BytesIO(content)), asked, words)
+            asked = (asked or 'class="predict"' in html) and 'class="judgement"' not in html
+    return None
+
+
+def gist(source: str) -> str:
+    """The one line of a cell that stands for it while it is folded: its last statement."""
+    starts = [found.start() for found in re.finditer(r"^\w", source, re.M)] or [0]
+    return " ".join(source[starts[-1] :].split())[:160]
+
+
+def sharpened(html: str, figures: Path) -> str:
+    """A page with those of its pictures that lie in `figures` as they lie there, twice as fine and
+    as wide as before."""
+
+    def sharp(match: re.Match) -> str:
+        shown = base64.b64decode(match[1])
+        file = figures / f"{sha256(shown)[:16]}.webp"
+        if not file.exists():
+            return match[0]
+        width, content = (int.from_bytes(shown[16:20]), base64.b64encode(file.read_bytes()))
+        return f'src="data:image/webp;base64,{content.decode()}" width="{width}"'
+
+    return re.sub(r'src="data:image/png;base64,([A-Za-z0-9+/=\n]+)"', sharp, html)
+
+
 def write_index(root: Path, folder: Path) -> Path:
-    """The list of all notebooks, with links to the pages that exist."""
-    listed = [book | {"ready": (folder / f"{book['stem']}.html").exists()} for book in books(root)]
-    page = folder / "index.html"
-    page.write_text(render("contents.html.j2", books=listed))
-    return page
+    """The front page, with cards of all notebooks and links to the pages that exist, and the
+    glossary."""
+    listed = books(root)
+    for book in listed:
+        path = root / "notebooks" / f"{book['stem']}.ipynb"
+        picture = first_picture(nbformat.read(path, 4))
+        book["picture"] = picture and picture.html(f"The first figure of {book['title']}.")
+    ready = [book["stem"] for book in listed if (folder / f"{book['stem']}.html").exists()]
+    found = [finding for finding in read_findings(root / "results") if finding.first]
+    content = {"books": listed, "ready": ready, "findings": found, "figure": labels_figure(root)}
+    pages = {"index": render("contents.html.j2", **content)}
+    pages["glossary"] = render("glossary.html.j2", terms=terms())
+    for name, html in pages.items():
+        check(html, name)
+        (folder / f"{name}.html").write_text(html)
+    return folder / "index.html"
+
+
+def labels_figure(root: Path) -> dict[str, object] | None:
+    """The front page's figure, where the results behind it are at hand."""
+    real = labels.read_label_curve(root / "results" / "msrs")
+    if real is None:
+        return None
+    with plt.rc_context(LOOK):
+        figure, alt = label_curve.label_curve_figure(real)
+        buffer, width = io.BytesIO(), round(figure.get_figwidth() * figure.dpi)
+        figure.savefig(buffer, format="webp", dpi=2 * figure.dpi, pil_kwargs={"lossless": True})
+        plt.close(figure)
+    return {"content": base64.b64encode(buffer.getvalue()).decode(), "width": width, "alt": alt}
 
 
 def finished(preset: str, stem: str) -> Path | None:

@@ -1,6 +1,7 @@
 """The look of all figures, and one colour for one thing in every notebook."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -8,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from freqkd_lite.names import split_method
+from freqkd_lite.store import FIGURES, sha256
 
 # Colours of Okabe and Ito, distinguishable with any kind of colour vision.
 BLUE, VERMILION, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
@@ -37,6 +39,7 @@ COLOURS = {
     "shift4": PURPLE,
 }
 RHO = "rho: 1 is the fastest change along an axis of tokens"
+LARGE = 200_000  # bytes
 LOOK = {
     "figure.dpi": 110,
     "savefig.dpi": 110,
@@ -67,6 +70,17 @@ def colour(method: str) -> str:
 def style() -> None:
     """Set matplotlib's defaults for every figure of this project."""
     plt.rcParams.update(LOOK)
+
+
+def save_sharp(figure: Figure, shown: bytes, folder: Path) -> None:
+    """Save the figure in a run's `folder`, twice as fine as the PNG that is `shown` and under that
+    one's hash: without loss, or, where that takes more than `LARGE`, as a photograph."""
+    file = folder / FIGURES / f"{sha256(shown)[:16]}.webp"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    for options in ({"lossless": True}, {"quality": 85}):
+        figure.savefig(file, dpi=2 * figure.dpi, pil_kwargs=options)
+        if file.stat().st_size <= LARGE:
+            return
 
 
 def headline(figure: Figure, title: str) -> None:

@@ -2,7 +2,8 @@
 // curve. Python puts this text before that of a widget, as one ES module. No import, no network.
 
 const STYLE = `
-.freqkd { font: 14px/1.4 var(--jp-ui-font-family, system-ui, sans-serif); max-width: 1080px;
+.freqkd { font: clamp(14px, 0.5vw + 8px, 24px)/1.4 var(--jp-ui-font-family, system-ui, sans-serif);
+  max-width: max(1080px, min(100%, 140vh));
   color: var(--jp-ui-font-color1, inherit); container-type: inline-size; margin: 4px 2px 10px; }
 .freqkd * { box-sizing: border-box; }
 .freqkd .controls { display: flex; flex-wrap: wrap; gap: 4px 22px; align-items: flex-start; }
@@ -21,8 +22,8 @@ const STYLE = `
   grid-template-rows: subgrid; grid-template-columns: minmax(0, 1fr); }
 .freqkd .title { font-weight: 600; padding-left: 7px; border-left: 5px solid; }
 .freqkd figure > :is(canvas, svg) { display: block; width: 100%; height: auto; margin: 5px 0; }
-.freqkd figcaption { font-size: 13px; font-variant-numeric: tabular-nums; }
-.freqkd .footnote { font-size: 12px; margin-top: 6px; opacity: 0.85; }
+.freqkd figcaption { font-size: 0.93em; font-variant-numeric: tabular-nums; }
+.freqkd .footnote { font-size: 0.86em; margin-top: 6px; opacity: 0.85; }
 .freqkd .three { grid-template-columns: repeat(3, minmax(0, 1fr)); column-gap: 20px; }
 .freqkd svg text { font-size: 12px; fill: currentColor; }
 .freqkd [data-room] { display: grid; }
@@ -31,6 +32,8 @@ const STYLE = `
 @container (max-width: 480px) {
   .freqkd :is(.panels, figure) { display: block; }
   .freqkd figure { margin-bottom: 10px; }
+  .freqkd .controls { position: sticky; top: 0; z-index: 1; padding-bottom: 4px;
+    background: var(--jp-layout-color0, var(--paper, Canvas)); border-bottom: 1px solid #888; }
 }`;
 
 export function set(node, attributes) {

@@ -125,6 +125,52 @@ def test_a_run_without_a_measurement_covers_nothing(opened, asked):
     assert page.get_by_role("button", name="Commit").count() == 0
 
 
+def test_code_is_shown_by_cell_or_all_at_once_and_stays_so(opened):
+    page = opened(settings(), code("first = 1"), code("second = 2"))
+    sources = page.locator("details.code .source")
+    shown = "[...document.querySelectorAll('details.code')].map((cell) => cell.open)"
+    assert page.evaluate(shown) == [False] * 3 and sources.nth(1).is_hidden()
+    page.locator("summary", has_text="first = 1").press("Enter")
+    page.reload()
+    assert page.evaluate(shown) == [False, True, False]
+    page.get_by_role("button", name="Show all code").click()
+    page.reload()
+    assert page.evaluate(shown) == [True] * 3
+    page.get_by_role("button", name="Hide all code").click()
+    page.reload()
+    assert page.evaluate(shown) == [False] * 3
+
+
+def test_the_key_p_presents_one_section_a_screen(opened):
+    long = "\n\n".join(["A paragraph that is not short at all, and has many words. "] * 60)
+    head = "An opening.\n\n## One\n\nfirst\n\n## Two\n\n" + long
+    page = opened(text(head), code("x = 1"), text("## Three\n\nlast"))
+    headings = "[...document.querySelectorAll('h1, h2')].filter((e) => e.offsetParent)"
+    seen = f"{headings}.map((e) => e.textContent)"
+    assert len(page.evaluate(seen)) == 4
+    page.keyboard.press("p")
+    assert page.evaluate(seen) == ["Start"]
+    page.keyboard.press("ArrowRight")
+    assert page.evaluate(seen) == ["One"] and page.get_by_role("status").text_content() == "2 of 4"
+    page.keyboard.press("ArrowRight")
+    top = page.evaluate("scrollY")
+    page.keyboard.press("ArrowRight")  # it is longer than the screen
+    assert page.evaluate(seen) == ["Two"] and page.evaluate("scrollY") > top == 0
+    page.keyboard.press("End")
+    page.get_by_role("button", name="Back").click()
+    assert page.evaluate(seen) == ["Two"]
+    page.keyboard.press("Escape")
+    assert len(page.evaluate(seen)) == 4
+    page.get_by_label("key P").uncheck()  # a key of one letter can be turned off
+    page.locator("h1").click()
+    page.keyboard.press("p")
+    assert len(page.evaluate(seen)) == 4
+    page.get_by_role("button", name="Present").click()
+    assert len(page.evaluate(seen)) == 1
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert len(page.evaluate(seen)) == 4
+
+
 LAB = """
 from freqkd_lite.notebook import predict
 mine = predict("Which?", ["RGB", "heat"], wrong={"RGB": "Outlines average out."})

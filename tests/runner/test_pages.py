@@ -8,6 +8,7 @@ import json
 import re
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import nbformat
 import pytest
 from bs4 import BeautifulSoup
@@ -17,9 +18,11 @@ from nbformat.v4 import new_output
 from PIL import Image
 
 from freqkd_lite.errors import UserError
+from freqkd_lite.notebook import show
 from freqkd_lite.results.pages import problems
 from freqkd_lite.results.text import block_marks
 from freqkd_lite.runner.formulas import formula
+from freqkd_lite.runner.glossary import terms
 from freqkd_lite.runner.pages import refresh, walk, write_index, write_page, write_table
 from tests.runner.books import settings, write
 
@@ -103,7 +106,11 @@ def test_pages_are_linked_and_listed_with_question_and_measured_minutes(root):
     assert problems(index) == []
     assert "What survives?" in index and "44 s" in index and "3 min" in index
     # Only what was made is a link.
-    assert 'href="00_start.html"' in index and 'href="01_gap.html"' not in index
+    assert "01 · Gap" in index and 'href="01_gap.html"' not in index
+    cards = BeautifulSoup(index, "html.parser").find_all("li", class_="card")
+    assert [card.a and card.a["href"] for card in cards] == ["00_start.html", None]
+    assert "first figure" in cards[0].img["alt"] and cards[1].img is None
+    assert "What was found" not in index  # there are no results here
     readme = root / "README.md"
     readme.write_text("\n".join(block_marks("notebooks")))
     write_table(root)
@@ -112,17 +119,74 @@ def test_pages_are_linked_and_listed_with_question_and_measured_minutes(root):
     assert cells == ["[01 · Gap](notebooks/01_gap.ipynb)", "Where?", "1", "2.8"]
 
 
-def test_parameters_and_imports_are_folded_and_their_outputs_are_not(root):
+def test_terms_are_marked_once_a_page_and_explained_in_the_glossary(root):
+    path = root / "notebooks" / "00_start.ipynb"
+    notebook = nbformat.read(path, 4)
+    notebook.cells[0].source += "\n\n## The token\n\nA `token`, a token and tokens; a patch."
+    notebook.cells.append(text("Another token, and a low band."))
+    nbformat.write(notebook, path)
+    html = page(root)
+    marked = BeautifulSoup(html, "html.parser").find_all("span", class_="term")
+    assert [term.a.text for term in marked] == ["token", "patch", "low band"]
+    write_index(root, root / "pages")
+    listed = BeautifulSoup((root / "pages" / "glossary.html").read_text(), "html.parser")
+    for term in marked:
+        file, _, key = term.a["href"].partition("#")
+        meaning = listed.find("dt", id=key).find_next("dd").text
+        note = term.find("span", role="tooltip")
+        assert file == "glossary.html" and meaning.startswith(note.text)
+        assert term.a["aria-describedby"] == note["id"]
+    names = [word for entry in terms() for word in (entry["term"], *entry.get("also", []))]
+    assert len(terms()) <= 25 and len(names) == len(set(names))
+
+
+def test_code_is_folded_to_its_last_statement_and_its_output_is_not(root):
     path = root / "notebooks" / "00_start.ipynb"
     notebook = nbformat.read(path, 4)
     output = new_output("stream", text="takes 9 s")
-    plumbing = code("import torch", metadata={"tags": ["hide_input"]}, outputs=[output])
+    plumbing = code("import torch\nfor x in y:\n    f(x)\nshow(\n    x < 3,\n)", outputs=[output])
     notebook.cells.insert(2, plumbing)
     nbformat.write(notebook, path)
     soup = BeautifulSoup(page(root), "html.parser")
-    folded = [each.extract().get_text() for each in soup.find_all("details")]
-    assert len(folded) == 2 and "seed" in folded[0] and "import torch" in folded[1]
-    assert "takes 9 s" in soup.get_text() and "show" in soup.get_text()
+    folded = [each.extract() for each in soup.find_all("details")]
+    lines = [each.summary.get_text() for each in folded]
+    assert lines == ["parameters", "show( x < 3, )", "show(1 < 2)", "fader()"]
+    assert "import torch" in folded[1].get_text() and not folded[1].has_attr("open")
+    assert "takes 9 s" in soup.get_text()
+
+
+def test_a_page_shows_the_sharp_copy_of_a_picture_where_the_run_left_one(root, monkeypatch):
+    monkeypatch.setenv("FREQKD_RUN", str(root / "notebooks"))
+    monkeypatch.setattr("freqkd_lite.notebook.display", lambda image, **kwargs: made.append(image))
+    made = []
+    figure = plt.figure(figsize=(4, 2))
+    figure.text(0.5, 0.5, "x")
+    show(figure, "A letter.")
+    path = root / "notebooks" / "00_start.ipynb"
+    notebook = nbformat.read(path, 4)
+    shown = base64.b64encode(made[0].data).decode()
+    notebook.cells[2].outputs[0].data["image/png"] = shown
+    nbformat.write(notebook, path)
+    image = BeautifulSoup(page(root), "html.parser").find("img")
+    kind, _, content = image["src"].partition(",")
+    size = Image.open(io.BytesIO(base64.b64decode(content))).size
+    before = Image.open(io.BytesIO(made[0].data)).size
+    assert kind == "data:image/webp;base64" and size == (2 * before[0], 2 * before[1])
+    assert image["width"] == str(before[0]) and image["alt"] == 'Two "curves" < three'
+
+
+def test_a_picture_far_down_is_also_shown_at_the_top_and_blurred_if_it_answers(root):
+    path = root / "notebooks" / "00_start.ipynb"
+    assert "hero" not in BeautifulSoup(page(root), "html.parser").find("img").get("class", [])
+    notebook = nbformat.read(path, 4)
+    notebook.cells[0].source += " word" * 200
+    nbformat.write(notebook, path)
+    first, second = BeautifulSoup(page(root), "html.parser").find_all("img")
+    assert first["class"] == ["hero"] and first.find_parent("section") and "curves" in second["alt"]
+    asked = new_output("display_data", data={"text/html": '<form class="predict"></form>'})
+    notebook.cells.insert(1, code("predict()", outputs=[asked]))
+    nbformat.write(notebook, path)
+    assert BeautifulSoup(page(root), "html.parser").img["class"] == ["hero", "veiled"]
 
 
 def test_a_picture_without_description_is_refused(root):

@@ -119,4 +119,146 @@ function predict(form) {
   if (before) reveal(before);
 }
 
+// ---- code, folded to a line ------------------------------------------------------------------
+
+function code(tools) {
+  const folded = [...document.querySelectorAll("details.code")], name = `code ${page}`;
+  const open = () => folded.map((cell, i) => cell.open ? i : -1).filter((i) => i >= 0);
+  const all = () => open().length === folded.length;
+  const everything = button("", () => {
+    const opened = !all();
+    store.set("code", opened); // of all pages
+    for (const cell of folded) cell.open = opened;
+  });
+  const say = () => { everything.textContent = all() ? "Hide all code" : "Show all code"; };
+  const before = store.get("code", false) ? folded.keys() : store.get(name, []);
+  for (const i of before) if (folded[i]) folded[i].open = true;
+  for (const cell of folded) cell.addEventListener("toggle", () => {
+    if (!all()) store.set("code", false);
+    store.set(name, open());
+    say();
+  });
+  say();
+  if (folded.length) tools.append(everything);
+}
+
+// ---- one section a screen --------------------------------------------------------------------
+
+// The page's parts in groups, each begun by a heading of the first or second level.
+function sections(main) {
+  for (const text of main.querySelectorAll(":scope > .text")) {
+    let part = text;
+    for (const child of [...text.childNodes]) {
+      if (child.nodeName === "H2" && part.childElementCount && part.firstElementChild !== child) {
+        const next = make("section", { class: "text" });
+        part.after(next);
+        part = next;
+      }
+      if (part !== text) part.append(child);
+    }
+  }
+  const found = [];
+  for (const node of [...main.children]) {
+    if (!found.length || node.querySelector(":scope > :is(h1, h2)")) {
+      found.push(make("div", { class: "slide" }));
+      node.before(found.at(-1));
+    }
+    found.at(-1).append(node);
+  }
+  return found;
+}
+
+function present(tools) {
+  const slides = sections(document.querySelector("main")), root = document.documentElement;
+  const count = make("span", { role: "status" });
+  const bar = make("div", { class: "bar", role: "group", "aria-label": "Present" },
+    button("←", () => go(-1), { "aria-label": "Back" }), count,
+    button("→", () => go(1), { "aria-label": "On" }), button("Leave (Esc)", () => leave()));
+  let at = 0;
+  const on = () => root.classList.contains("present");
+
+  function put(place) {
+    at = Math.max(0, Math.min(slides.length - 1, place));
+    slides.forEach((slide, i) => slide.classList.toggle("on", i === at));
+    count.textContent = `${at + 1} of ${slides.length}`;
+    scrollTo(0, 0);
+    for (const size of [1, 0.92, 0.85, 0.78, 0.7]) { // as large as fits, within reason
+      root.style.setProperty("--fit", size);
+      if (slides[at].scrollHeight <= innerHeight - bar.offsetHeight) break;
+    }
+    const heading = slides[at].querySelector("h1, h2") ?? slides[at];
+    heading.tabIndex = -1;
+    heading.focus({ preventScroll: true });
+  }
+  // A section that is longer than the screen is first read to its end.
+  function go(way) {
+    const room = innerHeight - bar.offsetHeight, left = way > 0
+      ? document.documentElement.scrollHeight - innerHeight - scrollY : scrollY;
+    if (left > 4) scrollBy(0, way * Math.min(left, 0.85 * room));
+    else put(at + way);
+  }
+  function enter() {
+    const seen = slides.findLastIndex((slide) => slide.getBoundingClientRect().top < 40);
+    root.classList.add("present");
+    document.body.append(bar);
+    put(seen);
+  }
+  function leave() {
+    if (!on()) return;
+    root.classList.remove("present");
+    bar.remove();
+    slides[at].scrollIntoView();
+    (slides[at].querySelector("h1, h2") ?? slides[at]).focus({ preventScroll: true });
+  }
+  const key = make("input", { type: "checkbox" });
+  key.checked = store.get("key P", true);
+  key.addEventListener("change", () => store.set("key P", key.checked));
+  tools.append(button("Present", enter), make("label", {}, key, " key P"));
+  const keys = { ArrowRight: 1, ArrowDown: 1, PageDown: 1, " ": 1,
+    ArrowLeft: -1, ArrowUp: -1, PageUp: -1 };
+  addEventListener("keydown", (event) => {
+    const pressed = event.key;
+    if (event.ctrlKey || event.altKey || event.metaKey || event.defaultPrevented) return;
+    if (pressed === "Escape") leave();
+    else if (event.target.closest("input, textarea, select, [role=slider]")) return;
+    else if (pressed.toLowerCase() === "p" && key.checked) on() ? leave() : enter();
+    else if (!on() || (pressed === " " && event.target.closest("button, summary, a"))) return;
+    else if (pressed in keys) go(keys[pressed]);
+    else if (pressed === "Home") put(0);
+    else if (pressed === "End") put(slides.length - 1);
+    else return;
+    event.preventDefault();
+  });
+  addEventListener("beforeprint", leave);
+}
+
+// What is wider than its place can be scrolled by keyboard, too.
+function reachable() {
+  for (const node of document.querySelectorAll(".output, .output .html, .math.block"))
+    if (node.scrollWidth > node.clientWidth + 1 && !node.querySelector(".freqkd"))
+      Object.entries({ tabindex: 0, role: "group", "aria-label": "scrolls sideways" })
+        .forEach((pair) => node.setAttribute(...pair));
+    else if (node.getAttribute("aria-label")) node.removeAttribute("tabindex");
+}
+
+// A term's text goes away on Escape (until the pointer or focus moves on), and stays in the window.
+function glossary() {
+  const quiet = (on) => document.documentElement.classList.toggle("quiet", on);
+  addEventListener("keydown", (event) => { if (event.key === "Escape") quiet(true); });
+  for (const term of document.querySelectorAll(".term")) for (const kind of ["mouseenter", "focusin"])
+    term.addEventListener(kind, () => {
+      quiet(false);
+      const note = term.lastElementChild;
+      note.style.left = "0";
+      const over = note.getBoundingClientRect().right - document.documentElement.clientWidth + 8;
+      if (over > 0) note.style.left = `${-over}px`;
+    });
+}
+
+const tools = document.querySelector("nav .middle");
 document.querySelectorAll("form.predict").forEach(predict);
+code(tools);
+present(tools);
+glossary();
+addEventListener("load", reachable);
+addEventListener("resize", reachable);
