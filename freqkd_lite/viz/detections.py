@@ -82,7 +82,7 @@ def _draw(ax: Axes, outcome: str, boxes: Tensor, names: Sequence[str]) -> list[T
         ax.add_patch(frame).set_path_effects(HALO)
         if outcome != "missed":
             colour = LOOK[outcome]["color"]
-            texts.append(ax.text(x0, y0 - 2, name, fontsize=8, color=colour, clip_on=True))
+            texts.append(ax.text(x0, y0 - 2, name, fontsize=8.5, color=colour, clip_on=True))
             texts[-1].set_path_effects(HALO)
     return texts
 

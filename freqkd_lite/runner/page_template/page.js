@@ -62,10 +62,12 @@ function predict(form) {
   const commit = make("button", { type: "submit" }, "Commit my guess");
   const show = button("Show the answer", () => settle({ guess: null }, commit));
   form.append(make("p", { class: "buttons" }, commit, show), said);
+  const hero = document.querySelector(".head .veiled"); // a small copy of what is covered
   let strip = null;
 
   function cover() {
     strip?.remove();
+    hero?.classList.add("veiled");
     said.textContent = "";
     commit.textContent = "Commit my guess";
     show.hidden = false;
@@ -80,6 +82,7 @@ function predict(form) {
     });
   }
   function reveal({ guess }) {
+    hero?.classList.remove("veiled");
     for (const output of hidden) {
       output.classList.remove("covered");
       output.querySelector(":scope > .lid")?.remove();
