@@ -246,7 +246,7 @@ def test_names_sizes_and_blocks_are_checked(backbone, capsys):
 
 
 def test_freqkd_tiny_fits_its_parameter_budget():
-    # 8 blocks of 12 w^2 + 13 w, patches 3*14*14*w + w, positions (192+1)*w, class token, norm 2w
+    # 8 blocks of 18 w^2 + 16 w, patches 3*14*14*w + w, positions (192+1)*w, class token, norm 2w
     w = 192
-    expected = 8 * (12 * w * w + 13 * w) + (3 * 196 * w + w) + 193 * w + w + 2 * w
+    expected = 8 * (18 * w * w + 16 * w) + (3 * 196 * w + w) + 193 * w + w + 2 * w
     assert sum(p.numel() for p in create_net("freqkd_tiny").parameters()) == expected
