@@ -12,6 +12,7 @@ import shutil
 import sys
 import time
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -182,6 +183,7 @@ def write_index(root: Path, folder: Path) -> Path:
     return folder / "index.html"
 
 
+@cache
 def labels_figure(root: Path) -> dict[str, object] | None:
     """The front page's figure, where the results behind it are at hand."""
     real = labels.read_label_curve(root / "results" / "msrs")
