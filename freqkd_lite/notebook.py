@@ -1,4 +1,4 @@
-"""What every notebook uses: `opening`, `predict`, `show` and `save`."""
+"""What every notebook uses: `opening`, `predict`, `show`, `show_table` and `save`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from freqkd_lite.results.text import number, table
 from freqkd_lite.store import digest, manifest, spell
 from freqkd_lite.viz.style import save_sharp, style
 
-__all__ = ["Row", "number", "opening", "predict", "save", "show", "table"]
+__all__ = ["Row", "number", "opening", "predict", "save", "show", "show_table"]
 
 TIMES = Path(__file__).parent.parent / "results" / "default" / "minutes.json"
 UNRECORDED = {"guess", "root"}  # parameters that change no result
@@ -67,6 +67,19 @@ def show(figure: Figure, alt: str, fold: str = "") -> None:
         return
     picture = Image(buffer.getvalue(), format="png", alt=alt)
     display(picture, metadata={"image/png": {"alt": alt}})
+
+
+def show_table(
+    head: Sequence[object], rows: Iterable[Sequence[object]], note: str = "", fold: str = ""
+) -> None:
+    """Display a table, under a line that says what it is of; folded away under the line `fold`,
+    where that is given."""
+    rows = list(rows)
+    parts = [note, table(head, rows, "markdown")]
+    if fold:
+        parts = [f"<details><summary>{html.escape(fold)}</summary>", *parts, "</details>"]
+    plain = "\n".join(filter(None, (note, table(head, rows))))
+    display({"text/plain": plain, "text/markdown": "\n\n".join(filter(None, parts))}, raw=True)
 
 
 @dataclass

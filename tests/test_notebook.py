@@ -109,6 +109,15 @@ def test_a_folded_figure_is_a_picture_under_its_line(shown):
     assert "data:image/png;base64," in text and 'alt="A &quot;blank&quot; square."' in text
 
 
+def test_a_table_is_text_and_markdown_and_can_be_folded(shown):
+    notebook.show_table(("a", "b|c"), [("x", 1)], "Of what.", fold="all <22> rows")
+    bundle = shown[0][0][0]
+    assert bundle["text/plain"].splitlines() == ["Of what.", "a  b|c", "x    1"]
+    first, note, *rows, last = filter(None, bundle["text/markdown"].splitlines())
+    assert first == "<details><summary>all &lt;22&gt; rows</summary>" and last == "</details>"
+    assert note == "Of what." and rows == ["| a | b\\|c |", "| --- | --: |", "| x | 1 |"]
+
+
 def test_save_finds_the_parameters_and_writes_rows_and_manifest(tmp_path, monkeypatch):
     names = {"__annotations__": {"seed": int, "root": str, "guess": str, "blocks": list}}
     names |= dict(seed=3, root="/data", guess="RGB", blocks=[1, 2], other="not annotated")

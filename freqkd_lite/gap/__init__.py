@@ -7,6 +7,7 @@ from freqkd_lite.gap.rings import (
     EDGES,
     SHAPES,
     Levels,
+    band_levels,
     levels,
     log_rings,
     shape_of,

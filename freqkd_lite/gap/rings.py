@@ -10,7 +10,7 @@ from torch import Tensor
 
 from freqkd_lite.errors import UserError
 from freqkd_lite.evaluate.stats import multiplicities
-from freqkd_lite.spectrum import CORNER, METRICS, ring_counts
+from freqkd_lite.spectrum import CORNER, METRICS, ring_counts, ring_sums
 
 DRAWS = 1000  # of the bootstrap over images
 # Edges of the bands of the authors' analysis: ring 0 is 0 < rho <= .25, ring 2 is rho >= .75 (a
@@ -20,7 +20,10 @@ BAND_EDGES = (0.0, 0.25, 0.75 - 1e-6, CORNER)
 # below rho = 1 holds frequencies of both axes. Narrower rings miss some, and the curve gets spikes
 # that are an artefact of the grid.
 EDGES = tuple(np.linspace(0, CORNER, 9).tolist())
-SHAPES = ("A: flat", "B: rising", "C: a step at 0.5", "D: falling")
+SHAPES = (
+    *("A: flat", "B: rising all the way", "C: a step at 0.5", "D: a jump early, then flat"),
+    "E: falling",
+)
 
 
 def resampled(
@@ -75,15 +78,29 @@ def levels(
     draws: int = DRAWS,
     seed: int = 0,
     groups: Sequence[int] | None = None,
+    metric: str = "normalised",
+    counts: np.ndarray | None = None,
 ) -> Levels:
     """`Levels` from one `spectrum.ring_sums` (images, rings, 3) for each block; `groups` (images,)
-    are drawn whole (see `multiplicities`). `UserError` for a ring without energy."""
+    are drawn whole (see `multiplicities`). `counts` (blocks, rings), the bins of each ring, are
+    needed for the metric "mse" alone. `UserError` for a ring without energy."""
     stacked = torch.stack(list(sums), 1).double().numpy()
     about = {"draws": draws, "groups": groups}
-    found = resampled_metric(stacked, np.ones(1), "normalised", seed, **about)  # counts are unused
+    counts = np.ones(1) if counts is None else counts
+    found = resampled_metric(stacked, counts, metric, seed, **about)
     if not np.isfinite(found[0]).all():
         raise UserError("A ring of this grid has no frequency or no energy: enlarge the pictures.")
     return Levels(torch.from_numpy(found[0]), torch.from_numpy(found[1:]), len(stacked))
+
+
+def band_levels(
+    a: Sequence[Tensor], b: Sequence[Tensor], metric: str = "normalised", **options: object
+) -> Levels:
+    """`Levels` between maps a and b, (N, C, h, w) by block, in the bands of `BAND_EDGES`; every
+    printed ratio of high to low is their `ratio`. `options` are those of `levels`."""
+    sums = [ring_sums(x, y, BAND_EDGES) for x, y in zip(a, b, strict=True)]
+    counts = torch.stack([ring_counts(*x.shape[-2:], BAND_EDGES) for x in a]).numpy()
+    return levels(sums, metric=metric, counts=counts, **options)
 
 
 def log_rings(height: int, width: int, count: int = 14) -> list[float]:
@@ -101,14 +118,17 @@ def token_rings(height: int, width: int) -> list[float]:
 def shape_of(curve: Sequence[float], edges: Sequence[float] = EDGES) -> str:
     """Which of `SHAPES` a divergence curve (rings,) is.
 
-    Flat or falling by its change from first to last ring, of which .1 counts as none; a step if
-    more than half of the rise happens between the two rings that meet next to rho = 0.5.
+    Flat or falling by its change from first to last ring, of which .1 counts as none; a step or a
+    jump if more than half of the rise happens between the two rings that meet next to rho = 0.5, or
+    between the first two.
     """
     curve = np.asarray(curve, dtype=float).round(6)
     rise = curve[-1] - curve[0]
     if abs(rise) <= 0.1:
         return SHAPES[0]
     if rise < 0:
-        return SHAPES[3]
+        return SHAPES[4]
     after = int(np.abs(np.array(edges) - 0.5).argmin())
-    return SHAPES[2] if curve[after] - curve[after - 1] > rise / 2 else SHAPES[1]
+    if curve[after] - curve[after - 1] > rise / 2:
+        return SHAPES[2]
+    return SHAPES[3] if curve[1] - curve[0] > rise / 2 else SHAPES[1]

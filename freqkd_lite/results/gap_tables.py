@@ -4,9 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
-import numpy as np
 import pandas as pd
-from torch import Tensor
 
 from freqkd_lite.evaluate.stats import percentiles
 from freqkd_lite.gap.controls import CONTROLS, TIMES
@@ -15,9 +13,7 @@ from freqkd_lite.gap.study import ANALYSIS, PICTURES, Gap
 from freqkd_lite.gap.tables import MEAN, select
 from freqkd_lite.names import NAMES
 from freqkd_lite.results.rows import Row, pick
-from freqkd_lite.results.text import Interval, number, verdict
-
-Table = tuple[list[str], list[list[str]]]
+from freqkd_lite.results.text import Interval, Table, number, verdict
 
 QUESTION = "Do the features of RGB and infrared differ more at high frequency?"
 STATED = 2.4  # how many times more, by the paper's abstract
@@ -227,15 +223,16 @@ def _figures(level: Levels) -> dict[str, tuple[float, Interval]]:
     return {"ratio": (ratio, percentiles(draws))} | found
 
 
-def curve_table(measured: Levels, raw: Tensor, pixels: Tensor) -> Table:
-    """Ends of the divergence curve and of raw MSE per bin `raw` (blocks, rings), averaged over
-    blocks, and of the `pixels` (rings,)."""
-    of = _figures(measured)
-    return ["", "slowest ring", "fastest ring", "fastest / slowest"], [
-        ["divergence of features", *(number(*of[k]) for k in ("low", "high", "ratio"))],
-        ["divergence of pixels", number(float(pixels[0])), number(float(pixels[-1])), ""],
-        ["raw MSE per bin", "", "", number(float((raw[:, -1] / raw[:, 0]).mean()))],
-    ]
+def measures_table(measured: Mapping[str, Levels]) -> Table:
+    """Levels in both bands and their ratio, by metric, from `band_levels`; of raw MSE, which has no
+    scale, the ratio alone."""
+    found = []
+    for metric, level in measured.items():
+        of = _figures(level)
+        ends = ["" if metric == "mse" else number(*of[k]) for k in ("low", "high")]
+        phrase = verdict(*(end - 1 for end in of["ratio"][1]))
+        found.append([METRICS[metric], *ends, number(*of["ratio"]), phrase])
+    return ["measure", "low band", "high band", "high / low", "high against low"], found
 
 
 def ratios_table(measured: dict[str, Levels]) -> Table:
@@ -246,7 +243,7 @@ def ratios_table(measured: dict[str, Levels]) -> Table:
         of, draws = _figures(level), level.ratio()[1]
         phrase = "" if name == "real" else verdict(*percentiles(draws - real))
         found.append([NAMES[name], *(number(*of[k]) for k in ("low", "high", "ratio")), phrase])
-    return ["pairs", "low", "high", "high / low", "ratio against infrared"], found
+    return ["pairs", "low band", "high band", "high / low", "ratio against infrared"], found
 
 
 def difference_table(measured: dict[str, Levels], one: str, other: str) -> Table:
@@ -295,18 +292,3 @@ def rings_by_block(rows: Sequence[Row], data: str, time: str = "all") -> dict[in
         if place := re.fullmatch(r"block(\d+)/ring\d+", row.klass):
             found.setdefault(int(place[1]), []).append(row)
     return found
-
-
-def scenes_table(rows: Sequence[Row]) -> Table:
-    """How far the scenes' divergence lies from that of real pairs, by block."""
-    real, scenes = (rings_by_block(rows, name) for name in ("msrs", "scenes"))
-    found = []
-    for block in real:
-        both = list(zip(scenes[block], real[block], strict=True))
-        gaps = np.array([a.value - b.value for a, b in both])
-        apart = sum(a.interval[0] > b.interval[1] or a.interval[1] < b.interval[0] for a, b in both)
-        largest = gaps[np.abs(gaps).round(6).argmax()]
-        cells = [number(float(x), signed=True) for x in (gaps.mean(), largest)]
-        found.append([str(block), *cells, f"{apart} of {len(gaps)}"])
-    head = ["block", "mean difference", "largest difference", "rings with separate intervals"]
-    return head, found

@@ -28,7 +28,7 @@ from freqkd_lite.results.rows import (
     results_folder,
     whole,
 )
-from freqkd_lite.results.text import Interval, number, table, verdict
+from freqkd_lite.results.text import Interval, Table, number, verdict
 
 
 @dataclass(frozen=True)
@@ -202,23 +202,24 @@ class Seeds:
 
     def table(
         self,
-        metric: str,
-        run: Mapping[str, Resampled],
+        measures: Mapping[str, tuple[str, Mapping[str, Resampled]]],
         reference: str = "none",
         classes: Mapping[str, str] | None = None,
-    ) -> str:
-        """`differences` with their verdicts, as text; `classes` picks and names some."""
-        rows = []
-        for d in self.differences(metric, run, reference).itertuples():
-            if d.method != "teacher" and (classes is None or d.klass in classes):
-                value = number(d.value, (d.low, d.high), 3, signed=True)
-                klass = (classes or {}).get(d.klass, d.klass)
-                rows.append((method_name(d.method), klass, value, verdict(d.low, d.high)))
-        head = ("method", "class", f"{metric} minus {method_name(reference)}", "verdict")
-        note = self.note
-        if self.folder and self.lacks(metric):
-            note = f"This run alone, for the committed seeds lack {metric}:"
-        return f"{note}\n{table(head, rows)}"
+    ) -> tuple[*Table, str]:
+        """Head, rows and note of a table of `differences` with their verdicts, two columns for each
+        of `measures`: by its name for people a metric and this run's results. `classes` picks and
+        names some instead of the mean."""
+        names, head, rows, lacking = classes or {"mean": ""}, ["method"], {}, []
+        for name, (metric, run) in measures.items():
+            head += [f"{name} minus {method_name(reference)}", "verdict"]
+            lacking += [name] if self.folder and self.lacks(metric) else []
+            for d in self.differences(metric, run, reference).itertuples():
+                if d.method != "teacher" and d.klass in names:
+                    label = ", ".join(filter(None, (method_name(d.method), names[d.klass])))
+                    row = rows.setdefault(label, [label])
+                    row += [number(d.value, (d.low, d.high), 3, True), verdict(d.low, d.high)]
+        note = f" This run alone: {', '.join(lacking)}." if lacking else ""
+        return head, list(rows.values()), self.note + note
 
     def highest(self, metric: str, run: Mapping[str, Resampled], klass: str = "mean") -> str:
         """The method with the highest figure of a class, the teacher aside, over the committed
@@ -295,8 +296,8 @@ def find_seeds(
         other = [k for k in keys if (theirs.get(k) or None) != (mine.get(k) or None)]
         name = f"results/{path.parent.name}"
         if not other:
-            note = f"Mean over {len(made['seeds'])} seeds ({name}):"
+            note = f"Mean over {len(made['seeds'])} seeds ({name})."
             return Seeds(note, path.parent, pick(read_results(path.parent), claim="walk"))
         others.append((len(other), f" ({name} has another {', '.join(other[:3])})"))
     _, reason = min(others, default=(0, ""), key=lambda found: found[0])
-    return Seeds(f"This run alone, for no committed seeds have its parameters{reason}:")
+    return Seeds(f"This run alone, for no committed seeds have its parameters{reason}.")

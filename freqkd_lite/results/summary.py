@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from freqkd_lite.errors import UserError, check_known
-from freqkd_lite.names import method_name, own_settings, split_method
+from freqkd_lite.names import NAMES, method_name, own_settings, split_method
 from freqkd_lite.results.curve import Curve, differences_along
 from freqkd_lite.results.paired import (
     COLUMNS,
@@ -25,7 +25,7 @@ from freqkd_lite.results.rows import (
     read_results,
     whole,
 )
-from freqkd_lite.results.text import number, table, verdict
+from freqkd_lite.results.text import Table, number, table, verdict
 
 
 def headline(found: pd.DataFrame, wanted: str | None = None) -> str:
@@ -116,9 +116,7 @@ def compare_folder(folder: Path) -> Comparison | None:
     return Comparison(reference, found, *more)
 
 
-def differences_table(
-    comparison: Comparison, metric: str, form: str = "markdown", only: Sequence[str] = ()
-) -> str:
+def differences_table(comparison: Comparison, metric: str, only: Sequence[str] = ()) -> Table:
     """Each method minus the reference: mean with its verdict, joint interval, classes, seeds;
     `only` methods of some losses on the same terms, without the details."""
     of, rows = comparison.table[comparison.table["metric"] == metric], []
@@ -133,10 +131,10 @@ def differences_table(
         label = method_name(mean.method) + (" †" if mean.method in comparison.post_hoc else "")
         said = figure_text(mean, 3, True), verdict(mean.low, mean.high)
         rows.append((label, *said, *joint, *cells, mean.seeds))
-    name = f"{metric} minus {method_name(comparison.reference)}" if only else "mean"
+    name = f"{NAMES.get(metric, metric)} minus {method_name(comparison.reference)}"
+    name = name if only else "mean"
     joint = [] if only else ["joint interval"]
-    head = ("method", f"{name} [95 % interval]", "verdict", *joint, *classes, "seeds")
-    return table(head, rows, form)
+    return ["method", f"{name} [95 % interval]", "verdict", *joint, *classes, "seeds"], rows
 
 
 def same_terms(method: str) -> bool:
@@ -145,15 +143,15 @@ def same_terms(method: str) -> bool:
     return not own_settings(method).keys() & {"merge_scale", "mismatched", "lora_rank", "steps"}
 
 
-def study_table(folder: str | Path, losses: Sequence[str]) -> str:
-    """The methods of some losses in the comparison of a results folder, best first, as text."""
+def study_table(folder: str | Path, losses: Sequence[str]) -> Table:
+    """The methods of some losses in the comparison of a results folder, best first."""
     comparison, metric = read_comparison(folder), read_manifest(folder)["metric"]
     if comparison is None:
         raise UserError(f"{folder} holds no comparison: give a folder with differences.json.")
-    return differences_table(comparison, metric, "terminal", losses)
+    return differences_table(comparison, metric, losses)
 
 
-def best_table(curve: Curve, losses: Sequence[str] | None = None, form: str = "terminal") -> str:
+def best_table(curve: Curve, losses: Sequence[str] | None = None) -> Table:
     """Each method at its best value of the setting, best first; those of some `losses` alone."""
     rows = [
         (
@@ -166,8 +164,7 @@ def best_table(curve: Curve, losses: Sequence[str] | None = None, form: str = "t
         for top in curve.best().itertuples()
         if losses is None or (split_method(top.method)[0] in losses and same_terms(top.method))
     ]
-    head = ("method", curve.label, f"at {curve.setting}", "tried", "best at the limit")
-    return table(head, rows, form)
+    return ["method", curve.label, f"at {curve.setting}", "tried", "best at the limit"], rows
 
 
 # ------------------------------------------------------------------------ how they were made

@@ -9,6 +9,7 @@ from pathlib import Path
 from freqkd_lite.errors import UserError
 
 Interval = tuple[float, float]
+Table = tuple[list[str], list[list[str]]]  # head and rows
 
 
 def number(

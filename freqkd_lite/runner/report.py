@@ -100,7 +100,8 @@ def write_page(
     plt.close(drawn)
     sets = dict.fromkeys(part for name in found["data"] for part in name.split("+"))
     metrics = comparison.table["metric"].unique() if comparison else ()
-    parts = [f"### {each}\n\n{summary.differences_table(comparison, each)}" for each in metrics]
+    tables = {each: summary.differences_table(comparison, each) for each in metrics}
+    parts = [f"### {each}\n\n{table(*rows, 'markdown')}" for each, rows in tables.items()]
     loader = jinja2.FileSystemLoader(TEMPLATE)  # of Markdown, so nothing is escaped
     templates = jinja2.Environment(loader=loader, trim_blocks=True, lstrip_blocks=True)
     body = templates.get_template("results.md.j2").render(
@@ -112,7 +113,7 @@ def write_page(
         curve=curve,
         reference=method_name(comparison.reference) if comparison else "",
         not_compared=[method_name(m) for m in comparison.not_compared] if comparison else [],
-        best=summary.best_table(curve, form="markdown") if curve else "",
+        best=table(*summary.best_table(curve), "markdown") if curve else "",
         means=summary.page_table(found, metric),
         report=(folder / "index.html").is_file(),
         made=summary.made_table(made),

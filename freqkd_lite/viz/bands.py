@@ -101,7 +101,7 @@ def hybrid(
     """One picture `large` (H, W) beside thumbnails `small` (name -> (h, w)); the thumbnail whose
     name holds `guess` gets a dashed frame. `made_of`: a sentence for the caption."""
     layout = [["large", name] for name in small]
-    figure, axes = plt.subplot_mosaic(layout, figsize=(7, 4.1), width_ratios=(5.2, 1))
+    figure, axes = plt.subplot_mosaic(layout, figsize=(7, 4.6), width_ratios=(2.4, 1))
     draw_picture(axes["large"], large)
     axes["large"].set(title="What survives in a thumbnail?", xlabel=made_of)
     for name, picture in small.items():

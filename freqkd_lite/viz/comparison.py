@@ -15,6 +15,11 @@ from freqkd_lite.results.text import number
 from freqkd_lite.viz.style import COLOURS, colour, name_rows, style
 
 PANELS = 6
+FEW = (
+    *("freqkd_code (lr=0.003)", "freqkd_code (lr=0.001)", "gram (lr=0.001)"),
+    *("coherence (lr=0.003)", "projected (lr=0.001)", "none"),
+)
+"""The methods of `results/distillation` that notebooks 11 and 90 show; the others are folded."""
 
 
 def near_teacher(found: pd.DataFrame, method: str) -> tuple[float, float] | None:

@@ -35,28 +35,19 @@ def shape_curve(shape: str, rho: np.ndarray) -> np.ndarray:
     check_known("sketch", SHAPES, shape)
     sketched = (
         0.7 + 0 * rho,
-        0.9 - 0.6 * np.exp(-2 * rho),
+        0.3 + 0.45 * rho,
         np.where(rho <= 0.5, 0.35, 0.85),
+        0.85 - 0.5 / (1 + np.exp((rho - 0.18) / 0.02)),
         0.3 + 0.6 * np.exp(-2 * rho),
     )
     return sketched[SHAPES.index(shape)]
 
 
-def sketches() -> tuple[Figure, str]:
-    """The four candidate curves to guess from."""
-    figure, axes = plt.subplots(1, 4, figsize=(7, 1.75), sharey=True)
-    rho = np.linspace(0, 1.41, 300)
-    for ax, shape in zip(axes, SHAPES, strict=True):
-        ax.plot(rho, shape_curve(shape, rho), color=COLOURS["guess"], ls="--")
-        ax.set_title(shape, fontsize=9.5, fontweight="normal")
-        ax.set(ylim=(0, 1.05), xticks=(0, 0.5, 1), yticks=(0, 1), xlabel="rho")
-    axes[0].set_yticklabels(("identical", "unrelated"))
-    return figure, "Four sketches of divergence against rho. " + "; ".join(SHAPES) + "."
-
-
 def kinds_of_pairs(pictures: dict[str, tuple[Tensor, Tensor]]) -> tuple[Figure, str]:
-    """The two pictures (3, H, W) of each kind of pair, one above the other."""
-    columns = {NAMES[name]: pair for name, pair in pictures.items()}
+    """The two pictures (3, H, W) of each kind of pair, one above the other; all as wide as the
+    narrowest."""
+    width = min(picture.shape[-1] for pair in pictures.values() for picture in pair)
+    columns = {NAMES[k]: [x[..., :width] for x in pair] for k, pair in pictures.items()}
     figure, _ = picture_grid(columns)
     return figure, f"The two pictures of a pair of each kind: {', '.join(columns)}."
 
@@ -77,6 +68,7 @@ def curves(
     figure, axes = plt.subplot_mosaic("aa;bc", figsize=(7, 6.4), height_ratios=(1.5, 1))
     rho, (top, left, right) = centres(edges), axes.values()
     limits(top)
+    _shade_bands(top)
     if guess:
         fine = np.linspace(rho[0], rho[-1], 200)
         label = f"your guess, {guess}"
@@ -206,8 +198,7 @@ def by_block(gap: Gap) -> tuple[Figure, str]:
     dashed and pale."""
     figure, ax = plt.subplots(figsize=(7, 4))
     limits(ax)
-    for level, inner, outer in (("low", *BAND_EDGES[:2]), ("high", *BAND_EDGES[2:])):
-        ax.axvspan(inner, outer, color=COLOURS[level], alpha=0.1, lw=0, label=f"{level} band")
+    _shade_bands(ax)
     blocks, described = gap.about["blocks"], []
     for block, colour in zip(blocks, shades(len(blocks)), strict=True):
         pale, real = (select(gap.rings, control=c, block=block) for c in ("mismatched", "real"))
@@ -220,6 +211,12 @@ def by_block(gap: Gap) -> tuple[Figure, str]:
     ax.set(xlim=(0, CORNER), ylim=(-0.04, max(1.12, ax.get_ylim()[1])))
     ax.legend(loc="lower right")
     return figure, f"Divergence against rho, slowest to fastest ring. {'; '.join(described)}."
+
+
+def _shade_bands(ax: Axes) -> None:
+    """The bands whose levels and ratios are printed."""
+    for level, inner, outer in (("low", *BAND_EDGES[:2]), ("high", *BAND_EDGES[2:])):
+        ax.axvspan(inner, outer, color=COLOURS[level], alpha=0.1, lw=0, label=f"{level} band")
 
 
 def draw_curve(ax: Axes, rows: DataFrame, name: str | None = None, **look: object) -> list[str]:

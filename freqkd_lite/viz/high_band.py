@@ -10,6 +10,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 from torch import Tensor
 from torch.nn.functional import cosine_similarity, mse_loss
 
@@ -30,11 +31,10 @@ PANELS = {
     ),
 }
 """The losses whose gradients are drawn, by panel; plain MSE is in each."""
-SPARE = (
-    *(("#7F7F7F", "-"), ("#CC79A7", "--"), ("#000000", ":"), ("#8C564B", "-.")),
-    *(("#D55E00", "--"), ("#009E73", "--"), ("#17BECF", "-.")),
-)
-"""Colour and line style of losses that have no colour in `COLOURS`."""
+SPARE = ("#000000", "#5E3C99", "#7F7F7F", "#8C564B", "#D55E00", "#009E73", "#17BECF")
+"""Colours of losses that have none in `COLOURS`."""
+DASHES = ("-.", "-", "--", ":")
+"""Line styles in the order of the losses: neighbours differ in more than colour."""
 
 
 def nearest_cost(cost: float) -> str:
@@ -120,7 +120,7 @@ def gradients(sent: dict[str, Sequence[Tensor]]) -> tuple[Figure, str]:
     scaled to mean power 1, then the mean of power over blocks is taken."""
     panels = {title: [n for n in names if n in sent] for title, names in PANELS.items()}
     panels = {title: ["mse", *names] for title, names in panels.items() if names}
-    size = (1.2 + 3.1 * len(panels), 4.4)
+    size = (max(7, 1.2 + 3.1 * len(panels)), 4.4)
     figure, axes = plt.subplots(1, len(panels), figsize=size, sharey=True, squeeze=False)
     spectra = {}
     for name, blocks in sent.items():
@@ -129,13 +129,19 @@ def gradients(sent: dict[str, Sequence[Tensor]]) -> tuple[Figure, str]:
     rho = radial_power(sent["mse"][0])[0]
     for ax, (title, names) in zip(axes[0], panels.items(), strict=True):
         ax.axvline(0.5, color=COLOURS["floor"], lw=1, zorder=0)
-        widths, spare = np.linspace(3.6, 1.2, len(names)), cycle(SPARE)
-        for name, lw in zip(names, widths, strict=True):  # lines on top of each other stay visible
-            colour, dash = (COLOURS[name], "-") if name in COLOURS else next(spare)
+        widths, spare = np.linspace(4, 2, len(names)), cycle(SPARE)
+        # Lines on top of each other stay visible.
+        for name, lw, dash in zip(names, widths, cycle(DASHES), strict=False):
+            colour = COLOURS.get(name) or next(spare)
             ax.plot(rho, spectra[name], dash, color=colour, label=NAMES[name], lw=lw)
-        ax.set(xlabel="rho (1 = Nyquist of an axis)", yscale="log")
-        ax.set_title(title, fontsize=10)
-        ax.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.17), ncols=2)
+        ax.set(xlabel="rho", yscale="log")
+        ax.yaxis.set_major_locator(LogLocator(subs=(1, 3)))
+        ax.yaxis.set_major_formatter("{x:g}")
+        ax.yaxis.set_minor_formatter(NullFormatter())
+        if len(panels) > 1:
+            ax.set_title(title, fontsize=10)
+        columns = 4 if len(panels) == 1 else 2
+        ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.17), ncols=columns, handlelength=3)
     axes[0, 0].set_ylabel("gradient per bin (RMS of all = 1)")
     headline(figure, "What does each loss pull at?")
     ends = "; ".join(f"{NAMES[n]} {line[0]:.2g} to {line[-1]:.2g}" for n, line in spectra.items())

@@ -23,10 +23,12 @@ def labels_text(value: float, n: float) -> str:
     return f"about {round(value, -1 if value >= 100 else 0):.0f}"
 
 
-def label_curve_figure(table: pd.DataFrame, rgb: float | None = None) -> tuple[Figure, str]:
+def label_curve_figure(
+    table: pd.DataFrame, rgb: float | None = None, of_what: str = ""
+) -> tuple[Figure, str]:
     """`evaluate.transfer.summary` as a figure, with a description: each method's score against the
     number of labelled infrared images, and from each label-free score across to where the
-    undistilled student reaches it. `rgb` is the teacher's score on RGB."""
+    undistilled student reaches it. `rgb`: the teacher's score on RGB; `of_what`: ends the title."""
     style.style()
     drawn, ax = plt.subplots(figsize=(7.6, 4.2))
     budgets = table[table["metric"] == "label_curve"]
@@ -70,6 +72,6 @@ def label_curve_figure(table: pd.DataFrame, rgb: float | None = None) -> tuple[F
     ax.minorticks_off()
     xlabel = "labelled infrared images that the head was fitted on"
     ax.set(xlabel=xlabel, ylabel="mean AP", ylim=(foot, None))
-    ax.set_title("How many labels is a distilled student worth?")
+    ax.set_title(f"How many labels is a distilled student worth? {of_what}".strip())
     style.legend_below(drawn, ax, 3)
     return drawn, f"Score against labelled infrared images. {'; '.join(said)}."

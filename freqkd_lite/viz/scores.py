@@ -13,7 +13,6 @@ from freqkd_lite.evaluate.stats import Resampled
 from freqkd_lite.gap.rings import Levels
 from freqkd_lite.names import method_name
 from freqkd_lite.results.notebooks import Score, Scores
-from freqkd_lite.spectrum import RINGS
 from freqkd_lite.viz import style
 from freqkd_lite.viz.style import COLOURS, RHO, colour, listed
 
@@ -23,22 +22,16 @@ NAMED = 0.08  # of a picture's width: a narrower detection carries no name
 
 
 def curves_by_method(
-    measured: Mapping[str, Levels], block: int, guess: str | None = None
+    measured: Mapping[str, Levels], block: int, edges: Sequence[float]
 ) -> tuple[Figure, str]:
-    """Divergence over rho (`Levels` of one block over `RINGS`) between the teacher on RGB and each
-    method on infrared, with 95 % bands; the high end of the guessed method is traced, dashed."""
+    """Divergence over rho (`Levels` of one block over rings of these `edges`) between the teacher
+    on RGB and each method on infrared, with 95 % bands."""
     figure, ax = plt.subplots(figsize=(7, 3.8))
-    rho, ends = style.centres(RINGS), []
-    high = rho > 0.75
+    rho, ends = style.centres(edges), []
     style.limits(ax, identical="the teacher itself")
     for method, level in measured.items():
         value, name = level.value[0].numpy(), method_name(method)
         style.curve(ax, rho, value, level.interval[:, 0], color=colour(method), label=name)
-        if guess == method:
-            traced = dict(
-                lw=5, alpha=0.55, color=COLOURS["guess"], label="your guess: nearest here"
-            )
-            ax.plot(rho[high], value[high], "--", **traced)
         ends.append(f"{name} from {value[0]:.2f} to {value[-1]:.2f}")
     ax.legend(loc="lower right")
     ax.set(title="Which frequencies did the student learn?", xlabel=RHO, ylim=(-0.04, 1.15))
@@ -143,7 +136,7 @@ def border_curves(
         ax.text(0.5, 0.96, f"your guess: {guess}", ha="center", transform=ax.transAxes)
     ticks = [ring.removesuffix("px").replace("-inf", " and more") for ring in rings]
     ax.set_xticks(range(len(rings)), ticks)
-    ax.legend(loc="lower right")
+    style.legend_below(figure, ax, 4)
     ax.set(title="Regions or borders?", ylabel="mean IoU", xlim=(-0.5, len(rings) - 0.5))
     ax.set_xlabel("distance from the nearest border, px")
     return figure, (

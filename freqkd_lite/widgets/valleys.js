@@ -10,7 +10,7 @@ const VALLEYS_STYLE = `
 .freqkd-valleys .controls input { flex: 1 1 220px; width: auto; }
 .freqkd-valleys figcaption { min-height: 2.8em; } /* room for a second line: nothing jumps */
 .freqkd-valleys button { font: inherit; padding: 4px 12px; }`;
-const LABEL = "t: the student's high band is t times the teacher's; arrows point down";
+const LABEL = "t: the student's high band is t times the teacher's; arrows point downhill";
 const TITLE = "Two valleys: what a loss charges for t times the teacher's high band";
 const WIDTH = 240, HEIGHT = 160, REACH = 40, POSITIONS = 81; // of the slider, from -2 to 2
 

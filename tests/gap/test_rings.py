@@ -76,6 +76,13 @@ def test_rings_leave_no_frequency_out_and_none_is_empty():
         assert (counts > 0).all() and counts.sum() == size[0] * size[1] - 1
 
 
-def test_a_rise_over_two_rings_is_no_step():
-    assert gap.shape_of([0.3, 0.3, 0.57, 0.8, 0.8, 0.8, 0.8, 0.8]) == gap.SHAPES[1]
-    assert gap.shape_of([0.3, 0.3, 0.40, 0.8, 0.8, 0.8, 0.8, 0.8]) == gap.SHAPES[2]
+@pytest.mark.parametrize(
+    ("first", "shape"),
+    [
+        ((0.3, 0.3, 0.57), "B: rising"),
+        ((0.3, 0.3, 0.4), "C: a step"),
+        ((0.3, 0.6, 0.7), "D: a jump"),
+    ],
+)
+def test_a_step_and_a_jump_are_more_than_half_of_the_rise_at_once(first, shape):
+    assert gap.shape_of([*first, 0.8, 0.8, 0.8, 0.8, 0.8]).startswith(shape)

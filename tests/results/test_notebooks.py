@@ -95,8 +95,11 @@ def test_differences_are_those_of_the_committed_seeds_in_their_order_of_precisio
     Comparison("none", pd.DataFrame([line], columns=COLUMNS)).write(tmp_path / "a")
     paired = seeds_of(tmp_path).differences("probe_ap", RUN)
     assert paired.iloc[0].tolist() == ["mse", "mean", 0.2, 0.1, 0.3]
-    table = seeds_of(tmp_path).table("probe_ap", RUN, classes={"mean": "all of them"})
-    assert table.splitlines()[-1].split("  ")[-1].strip() == "higher" and "all of them" in table
+    measures = {"own head": ("probe_ap", RUN), "RGB head": ("x", RUN)}
+    head, (row,), note = seeds_of(tmp_path).table(measures, classes={"mean": "all of them"})
+    assert head[1] == "own head minus undistilled" and head[2::2] == ["verdict", "verdict"]
+    assert row[:3] == ["MSE, all of them", "+0.200 [+0.100, +0.300]", "higher"]
+    assert len(row) == 5 and "results/a" in note and "alone: RGB head" in note
 
 
 def test_seed_differences_are_paired_by_seed():

@@ -35,8 +35,8 @@ def pair():
 def test_each_sketch_is_recognised_as_itself(shape):
     centres = style.centres(gap.EDGES)
     assert shape_of(draw.shape_curve(shape, centres)) == shape
-    with pytest.raises(UserError, match="'E'"):
-        draw.shape_curve("E", centres)
+    with pytest.raises(UserError, match="'F'"):
+        draw.shape_curve("F", centres)
 
 
 def test_the_curves_are_drawn_from_the_numbers_with_the_guess_dashed(pair):

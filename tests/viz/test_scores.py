@@ -6,7 +6,7 @@ import torch
 
 from freqkd_lite.evaluate.segmentation import border_distance, iou_by_border_distance
 from freqkd_lite.evaluate.stats import Resampled
-from freqkd_lite.gap.rings import levels
+from freqkd_lite.gap.rings import EDGES, levels
 from freqkd_lite.losses import LOSSES
 from freqkd_lite.names import NAMES, method_name
 from freqkd_lite.results.notebooks import Score, by_distance, shared_classes
@@ -20,20 +20,15 @@ def test_every_loss_has_a_name_for_people_and_no_two_share_one():
     assert len(set(names)) == len(names) and not any("_" in name for name in names)
 
 
-def test_curves_hold_the_levels_and_the_guess_is_dashed():
+def test_curves_hold_the_levels():
     target, one, other = (noise(seed, 30, 4, 12, 16) for seed in (1, 9, 2))
     maps = {"none": one, "mse": target + one, "freqkd_code": target + other / 2}
-    measured = {method: levels([ring_sums(target, x)], draws=20) for method, x in maps.items()}
-    figure, alt = figures.curves_by_method(measured, 7, "freqkd_code")
+    measured = {m: levels([ring_sums(target, x, EDGES)], draws=20) for m, x in maps.items()}
+    figure, alt = figures.curves_by_method(measured, 7, EDGES)
     lines = lines_of(figure.axes[0])
     for method, level in measured.items():
         assert lines[NAMES[method]].get_ydata() == pytest.approx(level.value[0].numpy())
-    traced = lines["your guess: nearest here"]
-    assert dashed(figure.axes[0]) == [traced] and min(traced.get_xdata()) > 0.75
-    high = measured["freqkd_code"].value[0, 5:].numpy()
-    assert traced.get_ydata() == pytest.approx(high)
     assert f"MSE from {measured['mse'].value[0, 0]:.2f}" in alt
-    assert not dashed(figures.curves_by_method(measured, 7)[0].axes[0])
 
 
 def test_dots_stand_at_the_scores_and_seeds_behind_them():

@@ -1,0 +1,46 @@
+"""What a page of the walk asks of a reader stays within bounds."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+
+NOTEBOOKS = sorted((Path(__file__).parent.parent / "notebooks").glob("*.ipynb"))
+WIDGETS = r"\b(widgets\.fader|widgets\.valleys|own_gap|patch_similarity)\("
+
+
+def calls(source: str, name: str) -> list[str]:
+    """Each call of a function in a cell, with its arguments."""
+    found = []
+    for start in re.finditer(rf"(?<![\w.]){name}\(", source):
+        depth, end = 1, start.end()
+        while depth:
+            depth += {"(": 1, ")": -1}.get(source[end], 0)
+            end += 1
+        found.append(source[start.start() : end])
+    return found
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_notebook_is_short(path):
+    """At most 12 cells of code of 15 lines (parameters aside), 3 figures that are not folded, 2
+    widgets, and 5 printed lines a cell: more numbers are a table."""
+    code = [cell for cell in nbformat.read(path, 4).cells if cell.cell_type == "code"]
+    assert len(code) <= 12
+    for cell in code:
+        if "parameters" not in cell.metadata.get("tags", []):
+            assert len(cell.source.splitlines()) <= 15, cell.source
+        printed = [o.text for o in cell.outputs if o.output_type == "stream"]
+        assert len("".join(printed).splitlines()) <= 5, cell.source
+    source = "\n".join(cell.source for cell in code)
+    assert len([call for call in calls(source, "show") if "fold=" not in call]) <= 3
+    assert len(re.findall(WIDGETS, source)) <= 2
+    assert not re.search(r"print\(.*\btable\(", source), "show_table draws tables"
+
+
+@pytest.mark.parametrize("path", [p for p in NOTEBOOKS if p.stem[0] == "1"], ids=lambda p: p.stem)
+def test_a_side_path_says_so_in_its_title(path):
+    assert nbformat.read(path, 4).cells[0].source.splitlines()[0].endswith(" (optional)")
