@@ -49,7 +49,7 @@ class OwnGap(PageWidget):
         self,
         real: Sequence[Row],
         knobs: tuple[str, str] = ("parallax", "blur"),
-        seed: int = 8,
+        seed: int = 6,
         grid: KnobGrid | None = None,
     ):
         grid = grid or read()
