@@ -21,3 +21,4 @@ from freqkd_lite.losses.base import (
     pack_statistics,
     register,
 )
+from freqkd_lite.losses.mean import MEANS

@@ -21,6 +21,7 @@ from torch import Tensor
 from torch.nn.functional import mse_loss
 
 from freqkd_lite.errors import UserError, unknown
+from freqkd_lite.losses.mean import DEFAULTS, centred, check_mean, mse_of_means, treating
 from freqkd_lite.names import OLD_NAMES
 from freqkd_lite.spectrum import at_least_float32, power_spectrum
 
@@ -85,8 +86,8 @@ def needs_mismatched(name: str) -> bool:
 
 def normalise(x: Tensor) -> Tensor:
     """x (N, C, h, w) minus each channel's mean over space, then each token to L2 norm 1 over
-    channels (stage 1 of FreqKD)."""
-    x = x - x.mean((2, 3), keepdim=True)
+    channels (stage 1 of FreqKD); in a loss built with mean="kept" the mean stays."""
+    x = centred(x)
     return x * x.square().sum(1, keepdim=True).clamp_min(EPS**2).rsqrt()
 
 
@@ -119,18 +120,23 @@ def cosine(student: Tensor, teacher: Tensor) -> dict[str, Tensor]:
 
 
 def build_loss(
-    name: str, *, statistics: Sequence[Statistics] | None = None, **options: float | str
+    name: str,
+    *,
+    statistics: Sequence[Statistics] | None = None,
+    mean: str = "removed",
+    mean_weight: float = 1.0,
+    **options: float | str,
 ) -> Callable[..., LossParts]:
     """The loss `name` as `f(students, teachers) -> LossParts` on lists of (N, C, h, w) maps.
 
-    `statistics`: what `calibrate` returned, for the losses of `CALIBRATORS`; `options`: the loss's
-    own. If `needs_anchors(name)`, it is called as `f(students, teachers, anchors)` with the
-    untrained student's maps. Maps are taken to float32 (float64 stays), under autocast too; no
-    gradient reaches teachers and anchors. `UserError` for an unknown name or option, a value out of
-    range, or maps that don't fit each other.
+    `statistics`: what `calibrate` returned, for the losses of `CALIBRATORS`; `mean`, `mean_weight`:
+    see `losses.mean`; `options`: the loss's own. If `needs_anchors(name)`, it is called
+    as `f(students, teachers, anchors)` with the untrained student's maps. Maps are taken to float32
+    (float64 stays), under autocast too; no gradient reaches teachers and anchors. `UserError` for
+    an unknown name or option, a value out of range, or maps that don't fit each other.
     """
     name = loss_name(name)
-    check_options(name, options)
+    check_options(name, options | {"mean": mean, "mean_weight": mean_weight})
     loss, anchored, calibrated = LOSSES[name], needs_anchors(name), name in CALIBRATORS
     if calibrated != (statistics is not None):
         need = f"needs calibration: give statistics=calibrate({name!r}, batches)."
@@ -148,8 +154,11 @@ def build_loss(
             given = {whose: maps[i].detach().to(student.dtype) for whose, maps in others.items()}
             if calibrated:
                 given["statistics"] = statistics[i]
-            with torch.autocast(student.device.type, enabled=False):
-                found = loss(student, given.pop("teacher"), **given, **options)
+            teacher = given.pop("teacher")
+            with torch.autocast(student.device.type, enabled=False), treating(mean):
+                found = loss(student, teacher, **given, **options)
+                if mean == "matched":
+                    found["mean"] = mean_weight * mse_of_means(student, teacher)
             parts |= {f"block{i}/{part}": value for part, value in found.items()}
         return LossParts(torch.stack(list(parts.values())).sum(), parts)
 
@@ -163,9 +172,9 @@ def check_options(name: str, options: dict[str, float | str]) -> None:
     """`UserError` for an unknown loss, an option it does not take, or a number out of range."""
     known = list(inspect.signature(LOSSES[loss_name(name)]).parameters.values())[2:]
     defaults = {p.name: p.default for p in known if p.name not in ("statistics", "anchor")}
+    defaults |= DEFAULTS
+    check_mean(options)
     for option, value in options.items():
-        if not defaults:
-            raise UserError(f"The loss {name!r} takes no options: leave out {option}={value!r}.")
         if option not in defaults:
             raise unknown(f"option of the loss {name!r}", option, defaults)
         if isinstance(defaults[option], float) and (
@@ -207,16 +216,18 @@ def calibrate(
     check_options(name, options)
     if name not in CALIBRATORS:
         raise UserError(f"The loss {name!r} needs no calibration: build it as it is.")
+    own = {key: value for key, value in options.items() if key not in DEFAULTS}
     calibrators: list = []
     for lists in batches:
         if not calibrators:
-            calibrators = [CALIBRATORS[name](**options) for _ in lists[0]]
+            calibrators = [CALIBRATORS[name](**own) for _ in lists[0]]
         if len(lists) > 2 and not needs_mismatched(name):
             raise UserError(f"The loss {name!r} needs no mismatched pairs: yield two lists.")
         named = zip(("student", "teacher", "mismatched"), lists, strict=False)
         _check_maps(dict(named), len(calibrators))
-        for calibrator, *maps in zip(calibrators, *lists, strict=True):
-            calibrator.update(*map(at_least_float32, maps))
+        with treating(options.get("mean", "removed")):
+            for calibrator, *maps in zip(calibrators, *lists, strict=True):
+                calibrator.update(*map(at_least_float32, maps))
     if not calibrators:
         raise UserError(f"The loss {name!r} was calibrated on no pairs: give one batch or more.")
     return [calibrator.statistics() for calibrator in calibrators]

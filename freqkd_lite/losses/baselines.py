@@ -70,7 +70,9 @@ def wavelet(
 ) -> dict[str, Tensor]:
     """FreeKD-like (Zhang et al., CVPR 2024): L1 between the maps' wavelet bands, the coarse one and
     `high_weight` x the mean over `levels` of the details (Haar here). Its frequency prompts and
-    relational weights, trained with a detector, are left out. It stops where a side is 1."""
+    relational weights, trained with a detector, are left out. It stops where a side is 1. Their
+    released code also leaves out the coarse band (it is commented out), sums over levels where this
+    takes a mean, and pads with zeros."""
     difference, details = student - teacher, []  # the transform is linear
     if levels != int(levels) or levels < 1:
         raise UserError(f"levels={levels!r} can't be used: give a whole number, 1 or more.")

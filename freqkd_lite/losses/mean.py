@@ -1,0 +1,52 @@
+"""What becomes of the zero frequency, each channel's mean over space: an option of every loss.
+
+FreqKD's normalisation subtracts the mean, so the lowest frequency of all is never taught. A head
+that reads patches doesn't mind; one that pools reads the mean above all (notebooks/
+10_coherence_weight). "removed": as published. "kept": `normalise` leaves the mean. "matched":
+removed, and a part "mean" is added, `mean_weight` x `mse_of_means`. Losses that don't call
+`normalise` keep the mean in any case.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+from torch import Tensor
+from torch.nn.functional import mse_loss, normalize
+
+from freqkd_lite.errors import UserError, check_known
+
+MEANS = ("removed", "kept", "matched")
+DEFAULTS = {"mean": "removed", "mean_weight": 1.0}
+_now: ContextVar[str] = ContextVar("mean", default="removed")
+
+
+@contextmanager
+def treating(mean: str) -> Iterator[None]:
+    """While a loss or its calibrator runs, `centred` does as `mean` says."""
+    before = _now.set(mean)
+    try:
+        yield
+    finally:
+        _now.reset(before)
+
+
+def centred(x: Tensor) -> Tensor:
+    """x (N, C, h, w) minus each channel's mean over space, unless means are kept."""
+    return x if _now.get() == "kept" else x - x.mean((2, 3), keepdim=True)
+
+
+def mse_of_means(student: Tensor, teacher: Tensor) -> Tensor:
+    """MSE of two maps' means over space, each (N, C) at L2 norm 1 over channels: the mean over
+    images of 2 (1 - cosine) / C, as the loss `mse` is that of tokens (this project's)."""
+    return mse_loss(*(normalize(x.mean((2, 3)), dim=1) for x in (student, teacher)))
+
+
+def check_mean(options: Mapping[str, object]) -> None:
+    """`UserError` for another treatment than `MEANS`, or a weight where nothing is matched."""
+    mean = options.get("mean", "removed")
+    check_known("treatment of the mean", MEANS, mean)
+    if options.get("mean_weight", 1.0) != 1 and mean != "matched":
+        raise UserError(f"mean={mean!r} has no weight: leave out mean_weight, or take 'matched'.")

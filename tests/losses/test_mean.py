@@ -1,0 +1,86 @@
+"""The mean over space: what an offset costs under each treatment, by hand and in closed form."""
+
+import numpy as np
+import pytest
+import torch
+
+from freqkd_lite.distil.methods import method_settings
+from freqkd_lite.errors import UserError
+from freqkd_lite.losses import LOSSES, build_loss, normalise
+from tests.losses.test_base import OF_TEACHER, SEES_OFFSET, noise, ready
+
+NORMALISED = sorted(set(OF_TEACHER) - SEES_OFFSET - {"pkd", "cwd"})
+
+
+def cosine_of_means(a, b):
+    """Mean over images of the cosine of two maps' means, by NumPy."""
+    a, b = (x.detach().numpy().mean((2, 3)) for x in (a, b))
+    return np.mean((a * b).sum(1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1))
+
+
+@pytest.mark.parametrize("name", NORMALISED)
+def test_an_offset_of_channels_costs_only_where_the_mean_is_kept_or_matched(name):
+    teacher = noise(3, 7, 5, 6)
+    student = teacher + noise(1, 7, 1, 1, seed=1)
+    start = [0.5 * teacher + noise(3, 7, 5, 6, seed=4)]
+    costs = {
+        mean: ready(name, start, [teacher], mean=mean)([student], [teacher]).total.item()
+        for mean in ("removed", "kept", "matched")
+    }
+    assert abs(costs["removed"]) < 1e-12
+    assert costs["kept"] > 1e-5 or name == "high_only"  # an offset is in its low band
+    # by hand: MSE of unit vectors of 7 channels is 2 (1 - cosine) / 7
+    expected = 2 * (1 - cosine_of_means(student, teacher)) / 7
+    assert costs["matched"] == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize("name", sorted(LOSSES))
+def test_the_matched_mean_is_a_part_of_its_own_with_its_weight(name):
+    teachers = [noise(3, 7, 5, 6, seed=1), noise(3, 4, 6, 6, seed=2)]
+    students = [0.5 * t + noise(*t.shape, seed=3) for t in teachers]
+    plain = ready(name, students, teachers)(students, teachers)
+    matched = ready(name, students, teachers, mean="matched", mean_weight=0.3)
+    found = matched(students, teachers)
+    assert plain.parts.keys() == found.parts.keys() - {"block0/mean", "block1/mean"}
+    added = [
+        0.6 * (1 - cosine_of_means(s, t)) / s.shape[1]
+        for s, t in zip(students, teachers, strict=True)
+    ]
+    assert [found.parts[f"block{i}/mean"].item() for i in (0, 1)] == pytest.approx(added)
+    assert (found.total - plain.total).item() == pytest.approx(sum(added))
+
+
+def test_kept_by_hand():
+    # Two tokens (3, 4) and (4, 3) beside (1, 0) twice: cosines .6 and .8, MSE 2 (1 - .7) / 2.
+    student = torch.tensor([[[[3.0, 4.0]], [[4.0, 3.0]]]])
+    teacher = torch.tensor([[[[5.0, 1.0]], [[0.0, 0.0]]]])
+    kept = {name: build_loss(name, mean="kept") for name in ("mse", "cosine")}
+    assert kept["mse"]([student], [teacher]).total.item() == pytest.approx(0.3)
+    assert kept["cosine"]([student], [teacher]).total.item() == pytest.approx(0.3)
+    # and outside of a loss the mean goes: (-.5, .5) and its negative
+    torch.testing.assert_close(
+        normalise(student)[0, :, 0], torch.tensor([[-1.0, 1.0], [1.0, -1.0]]) / 2**0.5
+    )
+
+
+def test_the_matched_mean_pulls_alike_everywhere_and_not_along_the_mean():
+    student, teacher = noise(2, 5, 3, 4).requires_grad_(), noise(2, 5, 3, 4, seed=1)
+    build_loss("mse", mean="matched")([student], [teacher]).parts["block0/mean"].backward()
+    pull = student.grad
+    torch.testing.assert_close(pull, pull[..., :1, :1].expand_as(pull))
+    along = (pull[..., 0, 0] * student.detach().mean((2, 3))).sum(1)
+    torch.testing.assert_close(along, torch.zeros(2, dtype=along.dtype))
+
+
+def test_a_sweep_s_method_takes_it_and_the_default_stays_what_it_was():
+    found = method_settings("mse (mean=matched, mean_weight=0.3, lr=0.003)")
+    assert found.loss_options == {"mean": "matched", "mean_weight": 0.3} and found.lr == 0.003
+    assert method_settings("mse").loss_options == {}
+    for options, words in (
+        ({"mean": "keep"}, "'kept'"),
+        ({"mean_weight": 0.5}, "leave out mean_weight"),
+        ({"mean": "matched", "mean_weight": -1}, "0 or more"),
+        ({"means": "kept"}, "'mean'"),
+    ):
+        with pytest.raises(UserError, match=words):
+            build_loss("gram", **options)
