@@ -16,6 +16,7 @@ from freqkd_lite.gap.controls import Control, Views, grey_copy, steps
 from freqkd_lite.gap.parts import PICTURES, Arrays
 from freqkd_lite.gap.rings import EDGES, log_rings
 from freqkd_lite.spectrum import (
+    authors_reading,
     band_pair,
     energy_above,
     pair_sums,
@@ -68,11 +69,13 @@ def of_maps(
     a: Sequence[Tensor], b: Sequence[Tensor], bands: Sequence[str], similarity: bool
 ) -> Arrays:
     """From maps of each block, `sums` (N, blocks, masks, 3): per image those of |A|^2, |B|^2 and
-    |A - B|^2 over each of `masks`. With `similarity`, at ten times the cost, `hsic` (N, blocks,
-    bands, 2, 3) for CKA, and `mmd` (N, blocks, bands) of the high bands."""
+    |A - B|^2 over each of `masks`; `authors` (N, blocks, 2, 3), see `authors_reading`. With
+    `similarity`, at ten times the cost, `hsic` (N, blocks, bands, 2, 3) for CKA, and `mmd` (N,
+    blocks, bands) of the high bands."""
     sides = list(zip(a, b, strict=True))
     sums = [pair_sums(x, y, masks(*x.shape[-2:], bands)) for x, y in sides]
     found = {"sums": torch.stack(sums, 1).double()}
+    found["authors"] = torch.stack([authors_reading(x, y) for x, y in sides], 1).double()
     if similarity:
         found["hsic"] = torch.stack([band_hsic(x, y, bands) for x, y in sides], 1)
         found["mmd"] = torch.stack([_high_mmd(x, y, bands) for x, y in sides], 1)

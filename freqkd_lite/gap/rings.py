@@ -13,8 +13,8 @@ from freqkd_lite.evaluate.stats import multiplicities
 from freqkd_lite.spectrum import CORNER, METRICS, ring_counts, ring_sums
 
 DRAWS = 1000  # of the bootstrap over images
-# Edges of the bands of the authors' analysis: ring 0 is 0 < rho <= .25, ring 2 is rho >= .75 (a
-# bin on an edge belongs to the ring below it, hence the small step).
+# Edges of the bands of the authors' analysis, in rho: ring 0 is 0 < rho <= .25, ring 2 is
+# rho >= .75 (a bin on an edge belongs to the ring below it, hence the small step).
 BAND_EDGES = (0.0, 0.25, 0.75 - 1e-6, CORNER)
 # Rings of the curves: eight of equal width. On a grid of 12x16 tokens (and others in 4:3) each one
 # below rho = 1 holds frequencies of both axes. Narrower rings miss some, and the curve gets spikes

@@ -30,7 +30,7 @@ from freqkd_lite.store import RECIPE, no_bar, run_key, runs_folder, write_json
 
 SCHEMA = "freqkd-gap/2"
 DEFAULT_MODEL = "vit_small_patch14_dinov2.lvd142m"
-ANALYSIS = "disk25_75"  # the pair of bands of the authors' analysis
+ANALYSIS = "disk25_75"  # the radii of the authors' analysis, in rho
 BATCH = 8  # pairs
 CONTROL_PAIRS = 100  # pairs that every control but the first is measured on
 
@@ -184,7 +184,7 @@ def measure(
     }
     order, batches = plan(pairs, total, few, seed)
     address = {k: v for k, v in about.items() if k != "weights"}  # that is where the file lies
-    address |= {"order": order, "batch": BATCH, "rings": EDGES}
+    address |= {"order": order, "batch": BATCH, "rings": EDGES, "measures": 2}
     address["student"] = student and sha256_state(student.net.state_dict())
     parts = []
     for name in (PICTURES, *names):

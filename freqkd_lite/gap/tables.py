@@ -20,6 +20,7 @@ from freqkd_lite.gap.rings import EDGES, resampled, resampled_metric
 from freqkd_lite.spectrum import METRICS
 from freqkd_lite.spectrum.similarity import cka
 
+AUTHORS = "authors"  # stands in the column `band` for the authors' own reading
 MEAN = "mean"  # stands in the column `block` for the average over blocks
 
 
@@ -55,7 +56,8 @@ def divergences(
     `levels`: `low`, `high` and `ratio` = high / low, each with its interval, by control, metric,
     band and block ("mean": averaged over blocks). `contrasts`: the first control minus each other
     one on the images of both, averaged over blocks. `rings`: the normalised divergence in each
-    ring of rho. What is not defined (0 / 0) is None.
+    ring of rho. What is not defined (0 / 0) is None. In the band
+    "authors" a ratio is that of means over images and blocks (see `spectrum.authors_reading`).
     """
     levels, contrasts, rings = [], [], []
     first = next(iter(tables))
@@ -89,6 +91,14 @@ def divergences(
                 | estimate("value", level[:, j, 2 * len(bands) + k], "interval")
                 for (j, block), k in product(enumerate(blocks), range(len(EDGES) - 1))
             ]
+    for control, (k, metric) in product(tables, enumerate(METRICS)):
+        drawn = resampled(tables[control][AUTHORS][..., k], seed)  # (1 + draws, blocks, 2)
+        drawn = np.append(drawn, drawn.mean(1, keepdims=True), 1).transpose(1, 2, 0)
+        about = {"control": control, "metric": metric, "band": AUTHORS}
+        about["n"] = len(tables[control][AUTHORS])
+        for block, (low, high) in zip([*blocks, MEAN], drawn, strict=True):
+            row = {"block": block} | estimate("low", low) | estimate("high", high)
+            levels.append(about | row | estimate("ratio", _ratio(high, low), "interval"))
     found = {"levels": levels, "contrasts": contrasts, "rings": rings}
     return {name: frame(rows) for name, rows in found.items()}
 

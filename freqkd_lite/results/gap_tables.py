@@ -10,7 +10,7 @@ from freqkd_lite.evaluate.stats import percentiles
 from freqkd_lite.gap.controls import CONTROLS, TIMES
 from freqkd_lite.gap.rings import Levels
 from freqkd_lite.gap.study import ANALYSIS, PICTURES, Gap
-from freqkd_lite.gap.tables import MEAN, select
+from freqkd_lite.gap.tables import AUTHORS, MEAN, select
 from freqkd_lite.names import NAMES
 from freqkd_lite.results.rows import Row, pick
 from freqkd_lite.results.text import Interval, Table, number, verdict
@@ -19,7 +19,7 @@ QUESTION = "Do the features of RGB and infrared differ more at high frequency?"
 STATED = 2.4  # how many times more, by the paper's abstract
 RATIOS = {"normalised": "divergence_ratio", "mse": "raw_mse_ratio", "cosine": "cosine_ratio"}
 METRICS = {"normalised": "energy-normalised", "cosine": "cosine distance", "mse": "raw MSE"}
-BANDS = {"disk25_75": "analysis", "rectangle50": "training"}
+BANDS = {"disk25_75": "analysis", "rectangle50": "training", AUTHORS: "authors' code"}
 ENDS = ("low", "high")
 FEW = 10  # pairs, below which a bootstrap interval is too narrow
 
@@ -135,7 +135,9 @@ def readings(gap: Gap) -> Table:
     the interval, and in each block."""
     blocks, found = gap.about["blocks"], []
     for metric, name in METRICS.items():
-        for band in gap.about["bands"]:
+        for band in dict.fromkeys([*gap.about["bands"], AUTHORS]):
+            if gap.level("real", metric=metric, band=band) is None:
+                continue  # an older file
             mean, *each = (
                 gap.level("real", metric=metric, band=band, block=b) for b in (MEAN, *blocks)
             )

@@ -20,6 +20,8 @@ from freqkd_lite.spectrum.bands import (
 )
 from freqkd_lite.spectrum.divergence import (
     METRICS,
+    authors_bands,
+    authors_reading,
     band_divergence,
     cosine_distance,
     divergence,

@@ -28,7 +28,8 @@ RINGS = (0.0, 0.25, 0.375, 0.5, 0.625, 0.75, 0.875, 1.0, CORNER)
 the zero frequency belongs to none. 0.25, 0.5 and 0.75 are edges because the analyses cut there."""
 
 BANDS = ("disk25_75", "rectangle50")
-"""Pairs of bands by name: those of the authors' analysis, and those of their training."""
+"""Pairs of bands by name: with the radii of the authors' analysis, but of rho (see
+`divergence.authors_bands`), and those of their training."""
 
 SOFT_WIDTH = 0.25
 """Width of a soft edge, in units of the cutoff's: rho, or 2 max(|fy|, |fx|)."""

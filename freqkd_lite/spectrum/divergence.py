@@ -86,7 +86,33 @@ def band_divergence(
     a: Tensor, b: Tensor, low: float = 0.25, high: float | None = 0.75, shape: str = "disk"
 ) -> tuple[Tensor, Tensor]:
     """(low, high): `divergence` of a, b (N, C, H, W) over 0 < rho <= low and over rho >= high: by
-    default the authors' analysis, which has not the bands of their training (those are low=0.5,
-    high=None, shape="rectangle"). `shape` and `high` as in `band_pair`."""
+    default about the bands of the authors' analysis (see `authors_bands`), which are not those of
+    their training (low=0.5, high=None, shape="rectangle"). `shape`, `high` as in `band_pair`."""
     pair = pair_of(*grid_of(a, stack=True), low, high, shape)
     return divergence(pair_sums(a, b, pair)).unbind()
+
+
+def authors_bands(h: int, w: int) -> tuple[Tensor, Tensor]:
+    """(low, high), bool (h, w), FFT order: the bands of the authors' analysis (their code at
+    dbbfd5b), up to .25 and from .75 of the shorter half axis, counted in bins. On a square even
+    grid that is rho; else circles in bins are no circles in cycles per token. Low holds zero."""
+    y, x = (torch.fft.fftfreq(n, 1 / n, dtype=torch.float64) for n in (h, w))
+    reach = torch.hypot(y[:, None], x[None]) / max(min(h // 2, w // 2), 1)
+    return reach <= 0.25, reach >= 0.75
+
+
+def authors_reading(a: Tensor, b: Tensor) -> Tensor:
+    """(N, 2, 3): of maps a, b (N, C, H, W) of each image, low and high, what the authors' analysis
+    averages over images: "mse", squares over all elements of the map, so that a band of few bins
+    counts little; "normalised", over |A|^2 alone; and "cosine" (the keys of `METRICS`).
+
+    Maps are centred over space, then tokens have length 1, as in their training. A ratio is theirs
+    where each band is averaged over images and blocks first.
+    """
+    a, b = (at_least_float32(x) for x in (a, b))
+    a, b = (x - x.mean((2, 3), keepdim=True) for x in (a, b))
+    a, b = (x / x.norm(dim=1, keepdim=True).clamp_min(1e-12) for x in (a, b))
+    sums = pair_sums(a, b, authors_bands(*grid_of(a, stack=True))).double()
+    aa, bb, difference = sums.unbind(-1)
+    cosine = 1 - (aa + bb - difference) / (2 * (aa * bb).sqrt())
+    return torch.stack([difference / a[0].numel(), difference / aa, cosine], -1)

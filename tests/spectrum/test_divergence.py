@@ -141,3 +141,32 @@ def test_cosine_distance_by_hand():
 def test_maps_of_two_shapes_are_refused():
     with pytest.raises(UserError, match="one shape"):
         spectrum.ring_sums(torch.zeros(1, 2, 4, 4), torch.zeros(1, 2, 4, 5))
+
+
+@pytest.mark.parametrize("h,w", [(8, 8), (18, 24), (16, 12), (9, 14)])
+def test_the_authors_reading_is_that_of_bands_in_space(h, w):
+    """By the shifted grid, one image at a time: each band's map in space, as NumPy makes it."""
+    a, b = (noise(2, 3, h, w, seed=k, dtype=torch.float64) + 0.5 for k in (0, 1))
+    y, x = np.mgrid[:h, :w]
+    reach = np.hypot(y - h // 2, x - w // 2) / min(h // 2, w // 2)
+    expected = np.zeros((2, 2, 3))
+    for n in range(2):
+        maps = [m[n].numpy() - m[n].numpy().mean((1, 2), keepdims=True) for m in (a, b)]
+        maps = [m / np.sqrt((m**2).sum(0)) for m in maps]
+        for i, mask in enumerate((reach <= 0.25, reach >= 0.75)):
+            spectra = [np.fft.fftshift(np.fft.fft2(m), axes=(1, 2)) * mask for m in maps]
+            p, q = (np.fft.ifft2(np.fft.ifftshift(s, axes=(1, 2))).real.ravel() for s in spectra)
+            squares = ((p - q) ** 2).sum()
+            cosine = p @ q / np.linalg.norm(p) / np.linalg.norm(q)
+            expected[n, i] = squares / (3 * h * w), squares / (p @ p), 1 - cosine
+    np.testing.assert_allclose(spectrum.authors_reading(a, b), expected, rtol=1e-9)
+
+
+def test_the_authors_bands_are_those_of_rho_on_a_square_grid_alone():
+    low, high = spectrum.authors_bands(16, 16)
+    assert torch.equal(low, spectrum.radius(16, 16) <= 0.25)
+    assert torch.equal(high, spectrum.radius(16, 16) >= 0.75)
+    # on 18x24 the circle of 9 x .75 bins ends at rho .75 along y and at .5625 along x
+    low, high = spectrum.authors_bands(18, 24)
+    assert [int(high[:, 0].nonzero()[0]), int(high[0].nonzero()[0])] == [7, 7]
+    assert low[0, 0] and not torch.equal(high, spectrum.radius(18, 24) >= 0.75)
