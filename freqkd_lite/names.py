@@ -57,6 +57,8 @@ NAMES = {
     "probe_ap": "probe AP",
     "map50": "mAP50",
     "miou": "mIoU",
+    "balanced_accuracy": "balanced accuracy",
+    "label_free_balanced_accuracy": "label-free balanced accuracy",
     "miss_rate": "log-average miss rate, %",
 }
 OLD_KEYS = {

@@ -162,6 +162,8 @@ REGISTRY: dict[str, str | type[PairSet]] = {
     "hituav": "freqkd_lite.data.published:HitUav",
     "llvip": "freqkd_lite.data.published:Llvip",
     "kaist": "freqkd_lite.data.published:Kaist",
+    "flir_crops": "freqkd_lite.data.published:FlirCrops",
+    "mfnet": "freqkd_lite.data.published:Mfnet",
     "folder": "freqkd_lite.data.folder:Folder",
 }
 

@@ -16,7 +16,7 @@ from torchvision import tv_tensors
 from freqkd_lite.data.annotations import Annotations
 from freqkd_lite.data.base import Pair, PairSet, at_size, centre_window, crop_boxes
 from freqkd_lite.data.faults import Ledger
-from freqkd_lite.data.images import STRETCHED, image_header, read_image
+from freqkd_lite.data.images import STRETCHED, image_header, read_four, read_ids, read_image
 from freqkd_lite.data.matching import Record
 from freqkd_lite.errors import UserError, check_known, explained
 from freqkd_lite.store import digest, sha256_file
@@ -78,6 +78,9 @@ def look_at(record: Record, boxes: Annotations | None, ledger: Ledger) -> Inspec
                     "and of one size, so resample one of them."
                 )
                 ledger.fault("different sizes", record.infrared, text)
+    if record.mask is not None:
+        with ledger.watch("unreadable", record.mask):
+            image_header(record.mask)
     if found and boxes:
         found.boxes, found.labels = boxes.boxes(record.name, found.size, ledger)
     return found
@@ -87,7 +90,7 @@ class FilePairs(PairSet):
     """A set of pairs in files, at one size (see `base.at_size`); a subclass says in `collect` where
     they lie. The split "all" holds every picture."""
 
-    has = frozenset({"pairs", "boxes", "splits"})
+    has = frozenset({"pairs", "boxes", "masks", "splits"})
     Options: type[Options] = Options
 
     def __init__(self, split: str, size: tuple[int, int], root=None, limit=None, **options: object):
@@ -101,6 +104,7 @@ class FilePairs(PairSet):
         self._seen = [look_at(record, collection.boxes, ledger) for record in self.records]
         self.repairs = ledger.repairs
         given = {"pairs": self.records[0].visible, "boxes": collection.boxes, "splits": True}
+        given["masks"] = self.records[0].mask
         self.has = type(self).has & {kind for kind, source in given.items() if source}
         self.classes = collection.boxes.classes if collection.boxes else ()
         if collection.boxes:
@@ -129,22 +133,31 @@ class FilePairs(PairSet):
 
     def __getitem__(self, index: int) -> Pair:
         record, seen = self.records[index], self._seen[index]
-        infrared = read_image(record.infrared, "infrared")
-        visible = record.visible and read_image(record.visible, "visible")
+        if record.visible == record.infrared:
+            visible, infrared = read_four(record.infrared)
+        else:
+            infrared = read_image(record.infrared, "infrared")
+            visible = record.visible and read_image(record.visible, "visible")
         for picture in (infrared, visible):
             if picture is not None and tuple(picture.shape[1:]) != seen.size:
                 raise UserError(f"{record.infrared} or its counterpart changed: load the set anew.")
         boxes = seen.boxes
         if boxes is not None:
             boxes = tv_tensors.BoundingBoxes(boxes, format="XYXY", canvas_size=seen.size)
-        time = record.time_of_day
-        pair = Pair(record.name, visible, infrared, boxes, seen.labels, time_of_day=time)
+        mask, time = record.mask, record.time_of_day
+        mask = mask and read_ids(mask, seen.size, len(self.mask_classes))
+        pair = Pair(record.name, visible, infrared, boxes, seen.labels, mask, time)
+        return self.fitted(pair)
+
+    def fitted(self, pair: Pair) -> Pair:
+        """The pair at the set's size."""
         return at_size(pair, self.size)
 
     def fingerprint(self) -> str:
         parts: list[object] = [self.name, self.split, self.size, self.classes, STRETCHED]
         for record, seen in zip(self.records, self._seen, strict=True):
             files = [path and checksum(path) for path in (record.visible, record.infrared)]
+            files += [checksum(record.mask)] if record.mask else []
             boxes = seen.boxes is not None and (seen.boxes.tolist(), seen.labels.tolist())
             parts.append((record.name, record.time_of_day, files, boxes))
         return digest(parts)

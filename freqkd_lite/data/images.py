@@ -86,6 +86,42 @@ def read_image(path: Path, modality: Literal["visible", "infrared"]) -> Tensor:
     return v2.functional.to_dtype(planes.contiguous(), torch.float32, scale=True)
 
 
+def read_four(path: Path) -> tuple[Tensor, Tensor]:
+    """(visible, infrared), as `read_image` gives them, of a picture with four channels: RGB, and
+    infrared where others have transparency. `UserError` for another number of channels."""
+    with _opened(path) as opened:
+        opened.load()
+        mode = opened.mode
+        planes = torch.from_numpy(np.array(opened)) if mode == "RGBA" else None
+    if planes is None:
+        raise UserError(
+            f"{path} is {mode} and not RGB with infrared as fourth channel: replace it."
+        )
+    planes = v2.functional.to_dtype(planes.permute(2, 0, 1), torch.float32, scale=True)
+    return planes[:3].clone(), planes[3:].repeat(3, 1, 1)
+
+
+def read_ids(path: Path, size: tuple[int, int], classes: int) -> Tensor:
+    """A label picture of one grey channel of 8 bits as ids (H, W), int64. `UserError` for colours
+    or a palette, for another size (height, width), and for ids of `classes` or more."""
+    with _opened(path) as opened:
+        opened.load()
+        mode, ids = opened.mode, torch.from_numpy(np.array(opened).astype(np.int64))
+    if mode != "L":
+        kind = {"P": "a palette picture, whose numbers stand for colours"}.get(mode, f"{mode}")
+        raise UserError(
+            f"{path} is {kind}: labels are ids of classes in one grey channel of 8 bits."
+        )
+    if tuple(ids.shape) != tuple(size):
+        raise UserError(
+            f"{path} has {ids.shape[0]}x{ids.shape[1]} labels for {size[0]}x{size[1]} "
+            "pixels (height x width): give the labels of this picture."
+        )
+    if ids.max() >= classes:
+        raise UserError(f"{path} holds the id {ids.max()}, and the classes are 0 to {classes - 1}.")
+    return ids
+
+
 def _stretch(pixels: np.ndarray, path: Path) -> np.ndarray:
     if not np.isfinite(pixels).all():
         raise UserError(f"{path} holds values that are not finite: write it again without them.")

@@ -19,12 +19,14 @@ SHARES = {"train": 0.6, "val": 0.2, "test": 0.2}  # the default
 
 @dataclass(frozen=True)
 class Record:
-    """Where one pair lies. `name` is the path inside its folder, without suffix and spectrum."""
+    """Where one pair lies. `name` is the path inside its folder, without suffix and spectrum. Of a
+    picture with four channels `visible` and `infrared` are one file."""
 
     name: str
     visible: Path | None
     infrared: Path
     time_of_day: str = ""
+    mask: Path | None = None
 
 
 def name_of(file: str) -> str:

@@ -1,15 +1,20 @@
 """Published sets, each in the layout that its publishers chose."""
 
+import csv
 import re
 from dataclasses import replace
 from pathlib import Path
 
+import torch
+from torch import Tensor
+from torchvision.transforms.v2.functional import resize
+
 from freqkd_lite.data.annotations import Annotations, Coco, FileEach, open_boxes
-from freqkd_lite.data.base import CLASSES, data_root
+from freqkd_lite.data.base import CLASSES, Pair, data_root
 from freqkd_lite.data.faults import Ledger, read_text
 from freqkd_lite.data.files import Collection, FilePairs, Options
 from freqkd_lite.data.matching import SHARES, Names, Record, match, read_splits, share_out
-from freqkd_lite.errors import UserError
+from freqkd_lite.errors import UserError, check_known
 
 KINDS = ("visible", "lwir")
 FRAMES = "they are frames of videos, so neighbours may lie on both sides"
@@ -185,3 +190,90 @@ class Kaist(Published):
             if not re.fullmatch(r"set(0\d|1[01])/V\d+/I\d+", entry):
                 raise UserError(f"{source} lists {entry!r}: write names as set06/V001/I00459.")
         return found
+
+
+class FlirCrops(Published):
+    """Aligned RGB-thermal crops of single objects, cut from FLIR ADAS v1 (github.com/Eureka-JTX/
+    rgbt_detection): rgb/ and ir/ with train/ and test/, and list.csv. A pair's name is car/05000_1,
+    its class and its frame; it has one label and no box. Crops are warped to the set's size."""
+
+    name = "flir_crops"
+    folders, markers = ("flir_crops",), ("list.csv",)
+    has = frozenset({"pairs", "splits"})
+    note = (
+        "FLIR's crops: train, val and test share no frame, val is an eighth of train's frames by "
+        "seed 0; RoadScene is cut from the same video."
+    )
+
+    @classmethod
+    def read(cls, home: Path, ledger: Ledger, options: Options) -> Collection:
+        records, splits = [], {"train": [], "val": [], "test": []}
+        rows = list(csv.DictReader(read_text(home / "list.csv").splitlines()))
+        if not rows or not {"split", "time", "class", "name", "frame"} <= rows[0].keys():
+            raise UserError(f"{home / 'list.csv'} lacks split, time, class, name or frame: add it.")
+        frames = {row["frame"] for row in rows if row["split"] == "train"}
+        held = {*share_out(frames, {"train": 7 / 8, "val": 1 / 8}, seed=0)["val"]}
+        for row in rows:
+            check_known(f"class in {home / 'list.csv'}", CLASSES, row["class"])
+            part = "val" if row["split"] == "train" and row["frame"] in held else row["split"]
+            name, file = f"{row['class']}/{row['name']}", f"{row['split']}/{row['name']}.jpg"
+            records.append(Record(name, home / "rgb" / file, home / "ir" / file, row["time"]))
+            splits.setdefault(part, []).append(name)
+        return Collection(records, splits)
+
+    def __init__(self, *args: object, **options: object):
+        super().__init__(*args, **options)
+        self.classes = CLASSES
+
+    def frames(self) -> list[int]:
+        """The number of each pair's frame, whose crops are not independent."""
+        return [int(re.search(r"/(\d+)", name)[1]) for name in self.names]
+
+    def labels(self) -> Tensor:
+        """The class of each pair (N,), int64, an index into `classes`."""
+        return torch.tensor([CLASSES.index(name.split("/")[0]) for name in self.names])
+
+    def fitted(self, pair: Pair) -> Pair:
+        kinds = ("visible", "infrared")
+        return replace(pair, **{k: resize(getattr(pair, k), list(self.size)) for k in kinds})
+
+
+class Mfnet(Published):
+    """Street scenes 640x480 by day and night with label maps (Ha et al., IROS 2017): PNG of four
+    channels in images/, ids of the nine classes in labels/, names in train.txt, val.txt, test.txt
+    and, where they are there, parts of these such as test_day.txt."""
+
+    name = "mfnet"
+    folders, markers = ("ir_seg_dataset", "mfnet", "MFNet"), ("labels/*.png",)
+    has = frozenset({"pairs", "masks", "splits"})
+    mask_classes = ("unlabelled", "car", "person", "bike", "curve", "car stop", "guardrail")
+    mask_classes += ("color cone", "bump")
+    note = "MFNet: unlabelled pixels are a class of their own; give mIoU with and without it."
+
+    @classmethod
+    def read(cls, home: Path, ledger: Ledger, options: Options) -> Collection:
+        found, names = match(None, home / "images", ledger)
+        times = {"D": "day", "N": "night"}
+        records = [
+            replace(
+                record,
+                visible=record.infrared,
+                time_of_day=times.get(record.name[-1], ""),
+                mask=home / "labels" / f"{record.name}.png",
+            )
+            for record in found
+            if not record.name.endswith("_flip")  # mirrored copies that some programs write
+        ]
+        splits: dict[str, list[str]] = {}
+        for file in sorted(home.glob("*.txt")):
+            listed = [name.removesuffix(".png") for name in read_text(file).split()]
+            splits[file.stem] = [name for name in listed if not name.endswith("_flip")]
+            for name in splits[file.stem]:
+                if names.find(name) != name:
+                    text = f"{file} lists {name!r}, and there is no such picture"
+                    ledger.fault("absent image", file, f"{text}: add it or take it off the list.")
+        for one, other in (("train", "val"), ("train", "test"), ("val", "test")):
+            if both := {*splits.get(one, ())} & {*splits.get(other, ())}:
+                text = f"{min(both)!r} stands in {one}.txt and in {other}.txt: keep one of them."
+                ledger.fault("listed twice", home / f"{one}.txt", text)
+        return Collection(records, splits)

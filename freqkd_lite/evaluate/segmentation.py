@@ -1,7 +1,7 @@
 """Segmentation: a linear classifier on frozen features, mIoU, and IoU against the border."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Self
 
@@ -38,6 +38,14 @@ class SegmentationResult(Resampled):
     def miou(self) -> float | None:
         """The mean IoU over the classes that occur in the truth or the prediction."""
         return self.estimates["mean"]
+
+    def without(self, klass: str) -> Self:
+        """The same with the mean over all other classes, as MFNet's is also given without its
+        unlabelled pixels; these still count where they are taken for another class."""
+        here = [k for k, v in self.iou.items() if v is not None and k != klass]
+        mean = {"mean": float(np.mean([self.estimates[k] for k in here]))}
+        drawn = {"mean": np.mean([self.draws[k] for k in here], axis=0)}
+        return replace(self, estimates=self.estimates | mean, draws=self.draws | drawn)
 
 
 def confusion_matrices(predictions: Tensor, truth: Tensor, n_classes: int) -> Tensor:

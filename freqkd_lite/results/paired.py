@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from freqkd_lite.errors import UserError, check_known
+from freqkd_lite.evaluate.crops import recalls
 from freqkd_lite.evaluate.detection import Matches
 from freqkd_lite.evaluate.probe import ap_draws
 from freqkd_lite.evaluate.stats import Resampled, at_once, crossed_bootstrap, multiplicities
@@ -80,7 +81,24 @@ def _segmentation(arrays: Mapping, key: str, classes: Sequence[str]) -> Measured
     return figures, counts.sum(2)
 
 
-METRICS = {"probe_ap": _probe, "map50": _detection, "miou": _segmentation}
+def _crops(arrays: Mapping, key: str, classes: Sequence[str]) -> Measured:
+    """From the file of `tools/flir_crops.py`: the class (N,) that each crop is given, the true one,
+    and each crop's time of day."""
+    predicted, truth = (torch.from_numpy(arrays[k].astype(int)) for k in (key, "truth"))
+    times = _times(arrays, len(truth))
+    found = recalls(predicted, truth, classes, times)
+    for time in sorted({*arrays["time_of_day"].tolist()} - {""}):
+        here = torch.from_numpy(arrays["time_of_day"] == time)
+        found[time] = recalls(predicted[here], truth[here], classes, times[:, here])["mean"]
+    return found, truth
+
+
+METRICS = {
+    "balanced_accuracy": _crops,
+    "probe_ap": _probe,
+    "map50": _detection,
+    "miou": _segmentation,
+}
 METRICS |= {f"label_free_{metric}": read for metric, read in METRICS.items()}
 """The figures that can be computed from a notebook's file of images."""
 

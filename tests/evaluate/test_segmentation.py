@@ -58,6 +58,12 @@ def test_iou_is_that_of_torchmetrics():
     assert result.miou == pytest.approx(
         MulticlassJaccardIndex(4, average="macro")(guess, truth).item(), abs=1e-6
     )
+    without = result.without("a")  # the mean over the other three; pixels of a still count
+    assert without.miou == pytest.approx(oracle[1:].mean().item(), abs=1e-6)
+    assert without.draws["mean"] == pytest.approx(
+        (4 * result.draws["mean"] - result.draws["a"]) / 3
+    )
+    assert result.miou != without.miou and without.iou == result.iou
 
 
 def test_interval_is_literal_resampling_of_images():
