@@ -5,8 +5,6 @@ takes away (see `losses.mean`). Its figure is the balanced accuracy: the share o
 that are named rightly, averaged over classes.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 import numpy as np

@@ -5,8 +5,6 @@ Miss rate at nine numbers of false positives per image (FPPI) from .01 to 1 (Dol
 it is neither a hit nor a false positive to find one, nor a miss not to.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

@@ -7,8 +7,6 @@ removed, and a part "mean" is added, `mean_weight` x `mse_of_means`. Losses that
 `normalise` keep the mean in any case.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar

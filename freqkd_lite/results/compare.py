@@ -22,7 +22,16 @@ KINDS = {
 }
 # What every run has of its own, and what repeats something else in the manifest.
 OWN = {"made", "seconds", "command", "schema", "sweep", "runs", "failed", "note", "notes", "metric"}
-OWN |= {"reference", "curve", "preregistered", "post_hoc", "answer", "unfinished", "seeds"}
+OWN |= {
+    "reference",
+    "curve",
+    "protocol",
+    "preregistered",
+    "post_hoc",
+    "answer",
+    "unfinished",
+    "seeds",
+}
 FOLDERS = ("notebooks", "parameters", "settings", "versions")
 STUDENT = "student.safetensors"
 

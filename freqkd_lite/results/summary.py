@@ -177,6 +177,7 @@ MADE = {
     "train_data": "checksum of the labelled data of probes and heads",
     "lessons": "checksum of the pairs distilled on",
     "weights": "checksum of the weights",
+    "protocol": "checksum of the protocol",
     "seeds": "seeds",
     "versions": "versions",
     "device": "device",

@@ -101,6 +101,7 @@ def write(sweep: Sweep, out: Path, command: str, failed: Mapping[Job, str]) -> s
             command=command,
             sweep=sweep.text,
             metric=metric,
+            protocol=sweep.protocol,
             notebooks=about,
             failed=[f"{job}: {_reason(job, why)}" for job, why in failed.items()],
             unfinished=[str(j) for j in sweep.jobs if j not in done and j not in failed],

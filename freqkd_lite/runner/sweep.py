@@ -9,6 +9,7 @@
     reference: mse                 # the method that all others are compared with, image by image
     preregistered: gram            # the comparison with it that was chosen before any was made
     post_hoc: [pkd]                # methods added after the first test results
+    protocol: ../preregistration.md   # written before any run: its checksum stands in the manifest
     curve: lr                      # instead of a reference: the methods' setting, as in
                                    # mse (lr=0.003), that is the axis of the figure
 
@@ -36,7 +37,7 @@ from freqkd_lite.errors import UserError, check_known, explained
 from freqkd_lite.names import own_settings, renamed, with_settings
 from freqkd_lite.runner.execute import ERROR, MANIFEST, address, execute
 from freqkd_lite.runner.parameters import find_notebook, parameters, read_preset, read_yaml
-from freqkd_lite.store import runs_folder, spell
+from freqkd_lite.store import runs_folder, sha256_file, spell
 
 BY_IMAGE = ("probe_ap", "map50", "miou")  # metrics of which results keep a score for each image
 BUSY = object()
@@ -97,15 +98,18 @@ class SweepFile(BaseModel):
     preregistered: str | None = None
     post_hoc: list[str] = []
     curve: str | None = None
+    protocol: str | None = None
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """A sweep file, read and checked: its `text`, its content, and the jobs that it asks for."""
+    """A sweep file, read and checked: its `text`, its content, the jobs that it asks for, and the
+    checksum of the `protocol` that was written before them."""
 
     text: str
     content: SweepFile
     jobs: list[Job]
+    protocol: str | None = None
 
 
 def read_sweep(root: Path, file: Path) -> Sweep:
@@ -124,7 +128,10 @@ def read_sweep(root: Path, file: Path) -> Sweep:
     seen: dict = {}
     jobs = [job for path in paths for job in _jobs(path, combinations, preset[path.stem], seen)]
     _check_comparison(content, jobs, file.name)
-    return Sweep(file.read_text(), content, jobs)
+    protocol = file.parent / content.protocol if content.protocol else None
+    if protocol and not protocol.is_file():
+        raise UserError(f"{file.name}: protocol={content.protocol} is no file beside it: write it.")
+    return Sweep(file.read_text(), content, jobs, protocol and sha256_file(protocol))
 
 
 def _combinations(content: SweepFile, where: str) -> list[dict]:

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from nbformat.v4 import new_code_cell as code
 
-from freqkd_lite.results.rows import read_results, write_results
+from freqkd_lite.results.rows import read_manifest, read_results, write_results
 from freqkd_lite.runner import report
 from freqkd_lite.runner import sweep as sweeps
 from freqkd_lite.runner.gather import gather, write
@@ -111,6 +111,7 @@ BOTH = f"{BOOK}\nfixed: {{methods: [none, gram]}}"
         ),
         (f"{BOTH}\nreference: gram\nmetric: divergence", "'divergence'"),
         ("notebook: [", "YAML at line"),
+        (f"{BOOK}\nprotocol: ../plan.md", "protocol=../plan.md is no file"),
     ],
 )
 def test_what_is_wrong_in_a_sweep_file_is_named_before_anything_runs(root, text, names):
@@ -292,6 +293,16 @@ def test_a_method_carries_what_varies_besides_the_seed(root):
         ("gram", "lr=0.001", "2"),
         ("gram", "lr=0.01", "2"),
     ]
+
+
+def test_the_checksum_of_a_protocol_stands_in_the_manifest_and_on_the_page(root):
+    (root / "plan.md").write_text("What will be tested.\n")
+    made = sweep(root, "notebook: 05_made\ngrid: {seed: [0]}\nprotocol: plan.md")
+    finish(made)
+    write(made, root / "out", "", {})
+    sum_of = "e772fe73e2fc5add"  # by sha256sum, the first 16 digits
+    assert read_manifest(root / "out")["protocol"].startswith(sum_of)
+    assert f"`{sum_of}`" in (root / "out" / "README.md").read_text()
 
 
 def test_methods_of_their_own_runs_stand_beside_each_other(root):
