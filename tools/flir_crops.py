@@ -1,0 +1,230 @@
+"""Label-free transfer and the label curve of heads that pool, on FLIR's object crops.
+
+    python tools/flir_crops.py results/flir/sweep.yaml --out results/flir
+
+The YAML file (see results/flir/sweep.yaml) names methods, seeds and what the students are
+distilled on. Runs and scores are kept by address in the runs folder (FREQKD_RUNS), so a stopped
+sweep goes on.
+Figures are balanced accuracies on the test crops; whole frames are resampled for the intervals.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor
+
+from freqkd_lite import data
+from freqkd_lite.data.published import FlirCrops
+from freqkd_lite.distil import distil
+from freqkd_lite.distil.methods import NONE, method_settings
+from freqkd_lite.errors import UserError, explained
+from freqkd_lite.evaluate.crops import fit_head, named, score_crops
+from freqkd_lite.features import Backbone, joined, load_backbone
+from freqkd_lite.names import with_settings
+from freqkd_lite.results.rows import Row, write_results
+from freqkd_lite.runner.parameters import read_yaml
+from freqkd_lite.store import manifest, run_key, runs_folder, sha256_file, write_whole
+
+CHUNK = 256  # crops in memory at a time
+
+
+class Study(BaseModel):
+    """What the YAML file may hold. `limit` takes the first crops of each split, to try it out."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    protocol: str | None = None
+    seeds: list[int] = Field([0], min_length=1)
+    methods: list[str] = Field(min_length=2)
+    train: dict[str, dict[str, Any]] = Field(min_length=1)
+    settings: dict[str, Any]
+    read_blocks: list[int]
+    budgets: list[int] = []
+    repeats: int = Field(3, ge=1)
+    root: str | None = None
+    limit: int | None = None
+    draws: int = 1000
+
+
+def pooled(backbone: Backbone, pairs: FlirCrops, modality: str, blocks: list[int]) -> Tensor:
+    """Features (N, D) of all crops: blocks side by side, averaged over the crop."""
+    starts = range(0, len(pairs), CHUNK)
+    parts = (range(start, min(start + CHUNK, len(pairs))) for start in starts)
+    return torch.cat(
+        [joined(backbone, data.stack(pairs, modality, part), blocks).mean((2, 3)) for part in parts]
+    )
+
+
+def choices(labels: Tensor, budget: int, repeats: int) -> list[Tensor]:
+    """`repeats` random choices of `budget` crops, the same for all students."""
+    draws = [np.random.default_rng((budget, r)) for r in range(repeats)]
+    return [torch.from_numpy(d.permutation(len(labels))[:budget]) for d in draws]
+
+
+def predictions(
+    student: Backbone, heads: dict[str, Any], train: FlirCrops, test: FlirCrops, study: Study
+) -> dict[str, np.ndarray]:
+    """The class of each test crop: "label_free" by the RGB head, "all" by one fitted on all
+    infrared crops, "10/0", "10/1", ... by heads on 10 of them."""
+    x, y = (pooled(student, pairs, "infrared", study.read_blocks) for pairs in (train, test))
+    found = {"label_free": named(heads["rgb"], y)}
+    labels = train.labels()
+    found["all"] = named(fit_head(x, labels, train.classes), y)
+    for budget in (b for b in study.budgets if b < len(train)):
+        for r, chosen in enumerate(choices(labels, budget, study.repeats)):
+            head = fit_head(x[chosen], labels[chosen], train.classes)
+            found[f"{budget}/{r}"] = named(head, y)
+    return {key: value.numpy().astype(np.uint8) for key, value in found.items()}
+
+
+def kept(file: Path, make) -> dict[str, np.ndarray]:
+    """The arrays of a file, which `make()` gives if it is not there yet."""
+    if not file.is_file():
+        arrays = make()
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_npz(file, arrays)
+    with np.load(file) as stored:
+        return dict(stored)
+
+
+def write_npz(file: Path, arrays: dict[str, np.ndarray]) -> None:
+    import io
+
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)
+    write_whole(file, buffer.getvalue())
+
+
+class Scores:
+    """Rows and files of images of all students."""
+
+    def __init__(self, test: FlirCrops, out: Path, draws: int):
+        self.test, self.out, self.draws, self.rows = test, out, draws, []
+        times = np.array([record.time_of_day for record in test.records])
+        self.parts = {t: torch.from_numpy(times == t) for t in ("day", "night")}
+        self.parts = {t: of for t, of in self.parts.items() if of.any()}
+        self.truth, self.frames = test.labels(), test.frames()
+        self.about = {"truth": self.truth.numpy().astype(np.uint8), "time_of_day": times}
+        self.about["groups"] = np.unique(self.frames, return_inverse=True)[1].astype(np.uint16)
+
+    def add(self, metric: str, method: str, seed: int | None, predicted: np.ndarray) -> None:
+        """The rows of one figure, and its file of images."""
+        groups = self.about["groups"].tolist()
+        found = score_crops(
+            torch.from_numpy(predicted.astype(int)),
+            self.truth,
+            self.test.classes,
+            self.parts,
+            self.draws,
+            groups=groups,
+        )
+        key = run_key({"metric": metric, "method": method, "seed": seed})
+        file = self.out / "per_image" / f"{key}.npz"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_npz(file, {method: predicted} | self.about)
+        about = dict(claim="flir", method=method, seed=seed, data="flir_crops", split="test")
+        about |= {"metric": metric, "n": len(self.truth), "per_image": f"per_image/{file.name}"}
+        for k, v in found.estimates.items():
+            place = {"klass": "mean", "split": f"test/{k}"} if k in self.parts else {"klass": k}
+            self.rows.append(Row(value=v, interval=found.interval[k], **about | place))
+
+    def add_curve(self, method: str, seed: int | None, found: dict[str, np.ndarray]) -> None:
+        """Balanced accuracy by the number of labelled infrared crops, mean over their choices."""
+        values: dict[str, list[float]] = {}
+        for key, predicted in found.items():
+            guess = torch.from_numpy(predicted.astype(int))
+            own = score_crops(guess, self.truth, self.test.classes, draws=1).estimates["mean"]
+            values.setdefault(key.split("/")[0], []).append(own)
+        names = {"label_free": "0"}
+        about = dict(claim="flir", method=method, seed=seed, data="flir_crops", split="test")
+        self.rows += [
+            Row(metric="by_labels", klass=names.get(k, k), value=float(np.mean(v)), **about)
+            for k, v in values.items()
+        ]
+
+
+def measure(study: Study, out: Path) -> tuple[list[Row], dict]:
+    """All students, distilled and scored; (rows, checksums)."""
+    size, model = tuple(study.settings["size"]), study.settings["teacher"]
+    train, test = (
+        data.load("flir_crops", part, size, study.root, study.limit) for part in ("train", "test")
+    )
+    teacher = load_backbone(model, study.settings.get("teacher_weights")).freeze()
+    x, y = (pooled(teacher, pairs, "visible", study.read_blocks) for pairs in (train, test))
+    heads = {"rgb": fit_head(x, train.labels(), train.classes)}
+    scores = Scores(test, out, study.draws)
+    on_rgb = named(heads["rgb"], y).numpy().astype(np.uint8)
+    scores.add("label_free_balanced_accuracy", "teacher", None, on_rgb)
+    address = {
+        "train": train.fingerprint(),
+        "test": test.fingerprint(),
+        "teacher": teacher.checksum,
+    }
+    address |= {"read": study.read_blocks, "budgets": study.budgets, "repeats": study.repeats}
+    for name, recipe in study.train.items():
+        for seed in study.seeds:
+            for method in study.methods:
+                full, own = with_settings(method, f"on={name}"), None if method == NONE else seed
+                if method == NONE:
+                    if (name, seed) != (next(iter(study.train)), study.seeds[0]):
+                        continue
+                    full, student, key = method, lambda: teacher, run_key(address)
+                else:
+                    settings = study.settings | {"limit": study.limit, "root": study.root} | recipe
+                    run = distil(method_settings(method, **settings, seed=seed))
+                    student, key = run.student, run_key(address | {"run": run.folder.name})
+                found = kept(
+                    runs_folder() / f"flir-{key}.npz",
+                    lambda student=student: predictions(student(), heads, train, test, study),
+                )
+                print(f"{full}, seed {own}", flush=True)
+                scores.add("label_free_balanced_accuracy", full, own, found["label_free"])
+                scores.add("balanced_accuracy", full, own, found["all"])
+                scores.add_curve(full, own, found)
+    return scores.rows, {"data": address["test"], "train_data": address["train"]} | {
+        "weights": teacher.checksum
+    }
+
+
+def read_study(file: Path) -> tuple[Study, str | None]:
+    """The study of a YAML file, and the checksum of its protocol."""
+    with explained(file.name):
+        study = Study(**read_yaml(file, file.name))
+    if study.protocol is None:
+        return study, None
+    protocol = file.parent / study.protocol
+    if not protocol.is_file():
+        raise UserError(f"{file.name}: protocol={study.protocol} is no file beside it: write it.")
+    return study, sha256_file(protocol)
+
+
+def main(given: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("file", type=Path, metavar="FILE.yaml")
+    parser.add_argument("--out", type=Path, default=Path("results/flir"))
+    args = parser.parse_args(given)
+    study, protocol = read_study(args.file)
+    rows, sums = measure(study, args.out)
+    made = manifest(
+        command=f"python tools/flir_crops.py {args.file}",
+        sweep=args.file.read_text(),
+        protocol=protocol,
+        seeds=study.seeds,
+        metric="label_free_balanced_accuracy",
+        **sums,
+    )
+    write_results(args.out, rows, made)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except UserError as error:
+        sys.exit(str(error))
