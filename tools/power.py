@@ -9,8 +9,6 @@ hand; its power against a difference d is that of a normal test of d at 5 %, or 
 hypotheses at once (Bonferroni, so a little too low for Holm).
 """
 
-from __future__ import annotations
-
 import argparse
 from collections import defaultdict
 from pathlib import Path
