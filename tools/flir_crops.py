@@ -171,9 +171,9 @@ def measure(study: Study, out: Path) -> tuple[list[Row], dict]:
     for name, recipe in study.train.items():
         for seed in study.seeds:
             for method in study.methods:
-                full, own = with_settings(method, f"on={name}"), None if method == NONE else seed
-                if method == NONE:
-                    if (name, seed) != (next(iter(study.train)), study.seeds[0]):
+                full = with_settings(method, f"on={name}")
+                if method == NONE:  # beside every seed, so that it can be compared with
+                    if name != next(iter(study.train)):
                         continue
                     full, student, key = method, lambda: teacher, run_key(address)
                 else:
@@ -184,10 +184,10 @@ def measure(study: Study, out: Path) -> tuple[list[Row], dict]:
                     runs_folder() / f"flir-{key}.npz",
                     lambda student=student: predictions(student(), heads, train, test, study),
                 )
-                print(f"{full}, seed {own}", flush=True)
-                scores.add("label_free_balanced_accuracy", full, own, found["label_free"])
-                scores.add("balanced_accuracy", full, own, found["all"])
-                scores.add_curve(full, own, found)
+                print(f"{full}, seed {seed}", flush=True)
+                scores.add("label_free_balanced_accuracy", full, seed, found["label_free"])
+                scores.add("balanced_accuracy", full, seed, found["all"])
+                scores.add_curve(full, seed, found)
     return scores.rows, {"data": address["test"], "train_data": address["train"]} | {
         "weights": teacher.checksum
     }

@@ -130,7 +130,7 @@ def test_rows_hold_every_reading_of_the_real_pairs():
         r for r in rows if (r.metric, r.method, r.klass) == ("divergence_ratio", "real", "all")
     )
     assert row.value == ratio["ratio"] and list(row.interval) == ratio["interval"]
-    assert len([r for r in rows if r.klass.startswith("block")]) == 12
+    assert len([r for r in rows if r.klass.startswith("block")]) == 18
 
 
 # ---------------------------------------------------------------------------- notebooks 01 and 03
