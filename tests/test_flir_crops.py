@@ -7,7 +7,6 @@ import pytest
 from PIL import Image
 
 from freqkd_lite import data
-from freqkd_lite.errors import UserError
 from freqkd_lite.results.paired import differences
 from freqkd_lite.results.rows import frame, pick, read_manifest, read_results
 from freqkd_lite.results.summary import compare_folder
@@ -62,18 +61,6 @@ def test_crops_come_whole_with_their_class_frame_and_time(root):
     assert int((row[1:] != row[:-1]).sum()) == 14
 
 
-def test_lists_that_cannot_be_used_are_refused(root):
-    listing = root / "flir_crops" / "list.csv"
-    text = listing.read_text()
-    for wrong, words in (
-        ("split,time,name\na,b,c\n", "lacks"),
-        (text + "test,day,dog,1_1,1", "dog"),
-    ):
-        listing.write_text(wrong)
-        with pytest.raises(UserError, match=words):
-            data.load("flir_crops", "test", (56, 56))
-
-
 def test_the_tool_scores_pooled_heads_and_goes_on_where_it_was_stopped(root, monkeypatch):
     flir_crops.main([str(root / "small.yaml"), "--out", str(root / "out")])
     rows = read_results(root / "out")
@@ -98,17 +85,3 @@ def test_the_tool_scores_pooled_heads_and_goes_on_where_it_was_stopped(root, mon
     monkeypatch.setattr(flir_crops, "predictions", never)
     flir_crops.main([str(root / "small.yaml"), "--out", str(root / "again")])
     assert read_results(root / "again") == rows
-
-
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("methods: [mse]", "methods"),
-        (YAML + "step: 3", "step"),
-        ("protocol: no.md\n" + YAML[18:], "no.md"),
-    ],
-)
-def test_what_is_wrong_in_the_yaml_is_named(root, text, words):
-    (root / "wrong.yaml").write_text(text)
-    with pytest.raises(UserError, match=words):
-        flir_crops.read_study(root / "wrong.yaml")

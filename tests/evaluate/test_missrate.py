@@ -117,12 +117,3 @@ def test_published_figures_are_reproduced_to_two_decimals(method):
     folder = kaist()
     found = kaist_missrate.score(folder, folder / "results" / f"{method}_result.txt", draws=2)
     assert [round(100 * value, 2) for value in found.estimates.values()] == published[method]
-
-
-@pytest.mark.parametrize(
-    "line", ["1,2,3,4,5", "2253,1,1,9,9,0.5", "0,1,1,9,9,0.5", "1,1,1,0,9,0.5"]
-)
-def test_files_of_detections_that_cannot_be_scored_are_refused(tmp_path, line):
-    (tmp_path / "mine.txt").write_text(line)
-    with pytest.raises(UserError, match="mine.txt"):
-        kaist_missrate.read_detections(tmp_path / "mine.txt", 2252)
