@@ -21,7 +21,7 @@ from tests.survivor import Noise
 from tools.plan import GPUS, Cost, Plan, count, estimate, main, plan_from
 
 # freqkd_tiny at 168x224: 12x16 patches of 14 pixels and a class token, width, hidden width, blocks
-GRID, T, D, M, DEPTH = 12 * 16, 12 * 16 + 1, 192, 4 * 192, 8
+GRID, T, D, M, DEPTH = 12 * 16, 12 * 16 + 1, 192, 7 * 192, 8
 PATCHES = 2 * GRID * (3 * 14 * 14) * D
 LINEAR = 2 * T * D * (3 * D + D + M + M)  # of one block: qkv, projection, two layers
 ATTENTION = 2 * 2 * T * T * D

@@ -45,9 +45,11 @@ def label_curve_figure(
         said.append(f"{name} {number(free['value'], (free['low'], free['high']))} without labels")
         said[-1] += f", {number(of['value'].iloc[-1])} with {most:g}"
     foot = ax.get_ylim()[0]
-    for worth in table[table["metric"] == "labels_worth"].itertuples():
-        shade = colour(worth.method)
-        score = budgets.loc[budgets["method"] == worth.method, "value"].iloc[0]
+    worths = [*table[table["metric"] == "labels_worth"].itertuples()]
+    scores = {m: of["value"].iloc[0] for m, of in budgets.groupby("method")}
+    best = max((scores[worth.method] for worth in worths), default=0)
+    for worth in worths:
+        shade, score = colour(worth.method), scores[worth.method]
         end = min(worth.value, most)
         ax.plot((ZERO, end), (score, score), ":", lw=1.5, color=shade)
         if end == worth.value:
@@ -55,9 +57,8 @@ def label_curve_figure(
         text = (
             f"{method_name(worth.method)} without a label: worth {labels_text(worth.value, most)}"
         )
-        ax.annotate(
-            text, (ZERO, score), (12, 4), textcoords="offset points", fontsize=9, color=shade
-        )
+        apart = (12, 4 if score == best else -13)  # the others' below, to keep them apart
+        ax.annotate(text, (ZERO, score), apart, textcoords="offset points", fontsize=9, color=shade)
         said.append(f"{method_name(worth.method)} is worth {labels_text(worth.value, most)} labels")
     if rgb is not None:
         ax.axhline(rgb, color=COLOURS["teacher"], lw=1.2, ls="--")

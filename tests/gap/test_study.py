@@ -43,7 +43,7 @@ def runs(tmp_path, monkeypatch):
 def test_fields_of_coherence_c_diverge_by_1_less_c_in_both_bands(c):
     found = study(Fields(coherent(c), 60), blocks=None)
     assert found.about["blocks"] == [2, 5, 8, 11] and found.about["pairs"] == 60
-    assert len(rows_of(found)) == 2 * 3 * 2 * 4
+    assert len(rows_of(found)) == 2 * 3 * 3 * 4
     for metric in ("normalised", "cosine"):
         for row in rows_of(found, metric=metric, control="real"):
             assert row["low"] == pytest.approx(1 - c, abs=0.03)

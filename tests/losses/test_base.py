@@ -194,7 +194,7 @@ MEDIANS = [{"median": torch.tensor(0.0)}] * 2
     [
         (lambda: build_loss("freqkd_cod"), "'freqkd_code'"),
         (lambda: build_loss("freqkd_code", cutof=0.5), "'cutoff'"),
-        (lambda: build_loss("mse", cutoff=0.5), "no options.*cutoff=0.5"),
+        (lambda: build_loss("mse", cutoff=0.5), "'mse'.*'cutoff'"),
         (lambda: build_loss("freqkd_code", cutoff=1.5), r"cutoff=1.5.*\(0, 1.0\]"),
         (lambda: build_loss("freqkd_code", high_weight=-1), "high_weight=-1"),
         (lambda: build_loss("freqkd_code", high_weight="1"), "high_weight='1'"),

@@ -34,6 +34,7 @@ def test_a_page_and_its_widgets_have_no_violations(browser, tmp_path, stem):  # 
             page = context.new_page()
             page.goto((tmp_path / f"{stem}.html").as_uri())
             page.wait_for_load_state()
+            assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
             assert violations(page) == [], "as it opens"
             if stem in STEMS:
                 everything(page)

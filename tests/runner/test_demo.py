@@ -219,12 +219,10 @@ def test_a_demo_with_boxes_tries_an_rgb_head_and_says_where_there_are_too_few(
     folders, small, tmp_path
 ):
     for some in (True, False):
-        for i in range(12):
-            line = "0 .5 .5 .4 .5\n" if some or i == 0 else ""
-            (folders["visible"].parent / f"labels{some}").mkdir(exist_ok=True)
-            (folders["visible"].parent / f"labels{some}" / f"{i:02d}.txt").write_text(line)
-        (folders["visible"].parent / f"labels{some}" / "classes.txt").write_text("thing\n")
-        boxes = folders["visible"].parent / f"labels{some}"
+        (boxes := tmp_path / f"labels{some}").mkdir()
+        for i in range(12 if some else 1):
+            (boxes / f"{i:02d}.txt").write_text("0 .5 .5 .4 .5\n")
+        (boxes / "classes.txt").write_text("thing\n")
         page, report = made(folders, tmp_path / f"out{some}", boxes=boxes)
         free = [r["method"] for r in report["rows"] if r["metric"] == "label_free_probe_ap"]
         assert free == (["teacher", "none", "freqkd_code"] if some else [])

@@ -131,6 +131,7 @@ def test_code_is_shown_by_cell_or_all_at_once_and_stays_so(opened):
     shown = "[...document.querySelectorAll('details.code')].map((cell) => cell.open)"
     assert page.evaluate(shown) == [False] * 3 and sources.nth(1).is_hidden()
     page.locator("summary", has_text="first = 1").press("Enter")
+    page.wait_for_function("JSON.stringify(localStorage).includes('[1]')")  # written a moment later
     page.reload()
     assert page.evaluate(shown) == [False, True, False]
     page.get_by_role("button", name="Show all code").click()

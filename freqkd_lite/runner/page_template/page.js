@@ -132,6 +132,7 @@ function code(tools) {
     const opened = !all();
     store.set("code", opened); // of all pages
     for (const cell of folded) cell.open = opened;
+    store.set(name, open());
   });
   const say = () => { everything.textContent = all() ? "Hide all code" : "Show all code"; };
   const before = store.get("code", false) ? folded.keys() : store.get(name, []);
