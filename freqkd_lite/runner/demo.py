@@ -239,18 +239,20 @@ def demo(
     learned = measure(held, teacher, blocks, count=count, **about)
     for each in (distances, tables.contrasts_table):
         print(table(*each(learned)))
-    scores, unread = {}, ""
+    scores, read = {}, []
     if boxes is not None:
         try:
             train = data.load("folder", "train", settings.size, **options)
             scores = label_free(train, held, teacher, student, blocks[-2:])
-            print(label_free_answer(scores), table(*label_free_table(scores)), sep="\n")
+            read = [label_free_answer(scores)]
         except UserError as error:  # too few boxes: all else stands
-            unread = f"No head could be fitted on the boxes: {error}"
-            print(unread)
+            read = [f"No head could be fitted on the boxes: {error}"]
+        print(*read)
+    if scores:
+        print(table(*label_free_table(scores)))
 
     page = ReportPage(QUESTION, answer(learned))
-    page.text(*([label_free_answer(scores)] if scores else [unread] if unread else []))
+    page.text(*read)
     if scores:
         page.table(*label_free_table(scores), caption="Average precision of patches.")
     page.table(*tables.contrasts_table(learned))
