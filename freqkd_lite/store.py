@@ -1,5 +1,6 @@
 """Run folders: addressed by their content, and either whole or not there."""
 
+import base64
 import errno
 import hashlib
 import importlib.metadata
@@ -45,6 +46,11 @@ def sha256(*parts: str | bytes) -> str:
     for part in parts:
         checksum.update(plain(part).encode() if isinstance(part, str) else part)
     return checksum.hexdigest()
+
+
+def in_base64(content: bytes) -> str:
+    """Bytes as text, for what a page holds itself."""
+    return base64.b64encode(content).decode()
 
 
 def sha256_file(path: str | Path) -> str:

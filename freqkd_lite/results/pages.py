@@ -10,7 +10,6 @@ Pictures and style are inside the page, which follows the reader's dark mode and
 screen.
 """
 
-import base64
 import io
 import re
 import sys
@@ -23,7 +22,7 @@ from PIL import Image
 
 from freqkd_lite.errors import UserError
 from freqkd_lite.results import text
-from freqkd_lite.store import write_whole
+from freqkd_lite.store import in_base64, write_whole
 
 TEMPLATES = Path(__file__).parent / "templates"
 FOLDED = 20  # a longer list opens on a click
@@ -80,12 +79,12 @@ class ReportPage:
             width = round(picture.get_figwidth() * POINTS)
             sys.modules["matplotlib.pyplot"].close(picture)  # whoever drew it has imported it
         about = {"width": width, "alt": " ".join(alt.split()), "caption": caption}
-        self.parts.append({"kind": "figure", "png": _base64(buffer.getvalue())} | about)
+        self.parts.append({"kind": "figure", "png": in_base64(buffer.getvalue())} | about)
 
     def sheet(self, rows: Iterable[tuple[str, Sequence[tuple[bytes, str]]]]) -> None:
         """A contact sheet: for each row a caption, and JPEG pictures with their descriptions."""
         rows = [
-            (caption, [(_base64(jpeg), alt) for jpeg, alt in pictures])
+            (caption, [(in_base64(jpeg), alt) for jpeg, alt in pictures])
             for caption, pictures in rows
         ]
         self.parts.append({"kind": "sheet", "rows": rows})
@@ -108,10 +107,6 @@ class ReportPage:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, html.encode(errors="backslashreplace"))
         return path
-
-
-def _base64(content: bytes) -> str:
-    return base64.b64encode(content).decode()
 
 
 def problems(html: str) -> list[str]:

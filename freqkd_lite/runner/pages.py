@@ -31,7 +31,7 @@ from freqkd_lite.runner.execute import MANIFEST, NOTEBOOK, TIMES, address, execu
 from freqkd_lite.runner.formulas import to_html
 from freqkd_lite.runner.glossary import Glossary, terms
 from freqkd_lite.runner.parameters import find_notebook, find_notebooks, read_preset
-from freqkd_lite.store import FIGURES, runs_folder, sha256, spell, write_json
+from freqkd_lite.store import FIGURES, in_base64, runs_folder, sha256, spell, write_json
 from freqkd_lite.viz import label_curve
 from freqkd_lite.viz.style import LOOK
 
@@ -123,8 +123,8 @@ class Picture(NamedTuple):
         small, buffer = self.image.convert("RGB"), io.BytesIO()
         small.thumbnail((SMALL, 2 * SMALL))
         small.save(buffer, "webp", quality=80)
-        kind, data = "hero veiled" if self.covered else "hero", base64.b64encode(buffer.getvalue())
-        return f'<img class="{kind}" src="data:image/webp;base64,{data.decode()}" alt="{alt}">'
+        kind, data = "hero veiled" if self.covered else "hero", in_base64(buffer.getvalue())
+        return f'<img class="{kind}" src="data:image/webp;base64,{data}" alt="{alt}">'
 
 
 def first_picture(notebook: NotebookNode) -> Picture | None:
@@ -158,8 +158,8 @@ def sharpened(html: str, figures: Path) -> str:
         file = figures / f"{sha256(shown)[:16]}.webp"
         if not file.exists():
             return match[0]
-        width, content = (int.from_bytes(shown[16:20]), base64.b64encode(file.read_bytes()))
-        return f'src="data:image/webp;base64,{content.decode()}" width="{width}"'
+        width, content = int.from_bytes(shown[16:20]), in_base64(file.read_bytes())
+        return f'src="data:image/webp;base64,{content}" width="{width}"'
 
     return re.sub(r'src="data:image/png;base64,([A-Za-z0-9+/=\n]+)"', sharp, html)
 
@@ -194,7 +194,7 @@ def labels_figure(root: Path) -> dict[str, object] | None:
         buffer, width = io.BytesIO(), round(figure.get_figwidth() * figure.dpi)
         figure.savefig(buffer, format="webp", dpi=2 * figure.dpi, pil_kwargs={"lossless": True})
         plt.close(figure)
-    return {"content": base64.b64encode(buffer.getvalue()).decode(), "width": width, "alt": alt}
+    return {"content": in_base64(buffer.getvalue()), "width": width, "alt": alt}
 
 
 def finished(preset: str, stem: str) -> Path | None:

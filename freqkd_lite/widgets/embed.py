@@ -5,7 +5,6 @@ holds the ES module and its data and needs no server; a code host, which removes
 picture (also in the HTML, where the script would replace it).
 """
 
-import base64
 import hashlib
 import html
 import json
@@ -19,6 +18,7 @@ from PIL import Image
 
 from freqkd_lite.data import Pair
 from freqkd_lite.errors import UserError
+from freqkd_lite.store import in_base64
 from freqkd_lite.widgets.drawing import encode, few_colours, stacked
 
 COMMON = {*anywidget.AnyWidget.class_trait_names(sync=True), "_esm", "_css", "_anywidget_id"}
@@ -93,10 +93,10 @@ class PageWidget(anywidget.AnyWidget):
 
     def page_html(self, picture: Image.Image | None = None) -> str:
         """HTML that works alone: from a file, with no kernel, server or network."""
-        source = _base64(encode(picture or self.filmstrip(), "JPEG", quality=72))
+        source = in_base64(encode(picture or self.filmstrip(), "JPEG", quality=72))
         names = set(self.trait_names(sync=True)) - COMMON
         values = {name: getattr(self, name) for name in sorted(names)}
-        buffers = {name: _base64(v) for name, v in values.items() if isinstance(v, bytes)}
+        buffers = {name: in_base64(v) for name, v in values.items() if isinstance(v, bytes)}
         state = {name: v for name, v in values.items() if not isinstance(v, bytes)}
         # Nothing inside a script may end it.
         state, buffers = (json.dumps(x).replace("<", "\\u003c") for x in (state, buffers))
@@ -105,7 +105,7 @@ class PageWidget(anywidget.AnyWidget):
             key=hashlib.sha256((script + state + buffers).encode()).hexdigest()[:12],
             picture=f'<img style="max-width:100%" alt="{html.escape(self.alt_text())}" '
             f'src="data:image/jpeg;base64,{source}">',
-            module=_base64(script.encode()),
+            module=in_base64(script.encode()),
             state=state,
             buffers=buffers,
         )
@@ -117,10 +117,6 @@ class PageWidget(anywidget.AnyWidget):
         forms = {
             "text/plain": alt,
             "text/html": self.page_html(picture),
-            "image/png": _base64(encode(small, "PNG", optimize=True)),
+            "image/png": in_base64(encode(small, "PNG", optimize=True)),
         }
         return {**data, **forms}, {**metadata, "image/png": {"alt": alt}}
-
-
-def _base64(content: bytes) -> str:
-    return base64.b64encode(content).decode()
