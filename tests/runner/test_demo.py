@@ -220,8 +220,8 @@ def test_a_demo_with_boxes_tries_an_rgb_head_and_says_where_there_are_too_few(
 ):
     for some in (True, False):
         (boxes := tmp_path / f"labels{some}").mkdir()
-        for i in range(12 if some else 1):
-            (boxes / f"{i:02d}.txt").write_text("0 .5 .5 .4 .5\n")
+        for i in range(12):
+            (boxes / f"{i:02d}.txt").write_text("0 .5 .5 .4 .5\n" if some or not i else "")
         (boxes / "classes.txt").write_text("thing\n")
         page, report = made(folders, tmp_path / f"out{some}", boxes=boxes)
         free = [r["method"] for r in report["rows"] if r["metric"] == "label_free_probe_ap"]
