@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -150,8 +151,8 @@ class Scores:
         ]
 
 
-def measure(study: Study, out: Path) -> tuple[list[Row], dict]:
-    """All students, distilled and scored; (rows, checksums)."""
+def measure(study: Study, out: Path) -> Iterator[tuple[list[Row], dict]]:
+    """All students, distilled and scored: all rows so far, and checksums, after each of them."""
     size, model = tuple(study.settings["size"]), study.settings["teacher"]
     train, test = (
         data.load("flir_crops", part, size, study.root, study.limit) for part in ("train", "test")
@@ -167,6 +168,7 @@ def measure(study: Study, out: Path) -> tuple[list[Row], dict]:
         "test": test.fingerprint(),
         "teacher": teacher.checksum,
     }
+    sums = {"data": address["test"], "train_data": address["train"], "weights": teacher.checksum}
     address |= {"read": study.read_blocks, "budgets": study.budgets, "repeats": study.repeats}
     for name, recipe in study.train.items():
         for seed in study.seeds:
@@ -188,9 +190,7 @@ def measure(study: Study, out: Path) -> tuple[list[Row], dict]:
                 scores.add("label_free_balanced_accuracy", full, seed, found["label_free"])
                 scores.add("balanced_accuracy", full, seed, found["all"])
                 scores.add_curve(full, seed, found)
-    return scores.rows, {"data": address["test"], "train_data": address["train"]} | {
-        "weights": teacher.checksum
-    }
+                yield scores.rows, sums
 
 
 def read_study(file: Path) -> tuple[Study, str | None]:
@@ -211,16 +211,19 @@ def main(given: list[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=Path("results/flir"))
     args = parser.parse_args(given)
     study, protocol = read_study(args.file)
-    rows, sums = measure(study, args.out)
-    made = manifest(
-        command=f"python tools/flir_crops.py {args.file}",
-        sweep=args.file.read_text(),
-        protocol=protocol,
-        seeds=study.seeds,
-        metric="label_free_balanced_accuracy",
-        **sums,
-    )
-    write_results(args.out, rows, made)
+    trained = [method for method in study.methods if method != NONE]
+    total = len(study.seeds) * (len(study.train) * len(trained) + (NONE in study.methods))
+    for done, (rows, sums) in enumerate(measure(study, args.out), start=1):
+        made = manifest(
+            command=f"python tools/flir_crops.py {args.file}",
+            sweep=args.file.read_text(),
+            protocol=protocol,
+            seeds=study.seeds,
+            metric="label_free_balanced_accuracy",
+            unfinished=[f"{total - done} of {total} students"] if done < total else [],
+            **sums,
+        )
+        write_results(args.out, rows, made)
 
 
 if __name__ == "__main__":
