@@ -15,7 +15,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from freqkd_lite import data, losses, store
-from freqkd_lite.distil.checkpoint import Checkpoints
+from freqkd_lite.distil.checkpoint import Checkpoints, changing
 from freqkd_lite.distil.processes import Processes
 from freqkd_lite.distil.sampling import plan
 from freqkd_lite.distil.settings import DistilSettings
@@ -28,6 +28,7 @@ from freqkd_lite.features import Backbone, create_net, extract
 MANIFEST, LOG, STUDENT = "manifest.json", "log.jsonl", "student.safetensors"
 MEASURED = "loss.safetensors"  # what a loss measured before training
 FILES = {MANIFEST, LOG, STUDENT, MEASURED}
+KEPT = "step-{:06d}.safetensors"  # what is trained, after so many steps
 
 
 @dataclass(frozen=True)
@@ -56,24 +57,46 @@ class Run:
         loss_of = losses.build_loss(name, statistics=statistics, **self.settings.loss_options)
         return loss_of(students, teachers, *([initial] if losses.needs_anchors(name) else []))
 
-    def student(self) -> Backbone:
-        """The distilled student, frozen, at the settings' `merge_scale`. Raises `UserError` where
-        that needs the first weights, and they are not those of the run any more."""
+    def student(self, step: int | None = None) -> Backbone:
+        """The distilled student, frozen, at the settings' `merge_scale`; with a `step`, as it was
+        after so many: 0, or one of the settings' `moments`. Raises `UserError` where that needs the
+        first weights, and they are not those of the run any more, or the step was not kept."""
         name, scale = self.settings.student_name, self.settings.merge_scale
-        weights = load_file(self.folder / STUDENT)
-        if scale != 1:
+        file = self.folder / (STUDENT if step is None else KEPT.format(step))
+        if step and not file.is_file():
+            raise UserError(
+                f"{self.folder.name} kept no weights after step {step}: distil again with "
+                f"keep_steps=12 to add them, and ask for 0 or one of the settings' moments."
+            )
+        weights = load_file(file) if step != 0 else {}
+        if scale != 1 or step is not None:
             first = Teacher(name, self.settings.first_weights, (), self.settings.seed)
             if first.checksum != self.manifest["weights"]["student"]:
+                asked = f"merge_scale={scale}" if step is None else f"step={step}"
                 raise UserError(
-                    f"merge_scale={scale} of {self.folder.name} needs the weights of {name} that "
-                    f"it began with, and {first.source} holds others: give those, or merge_scale=1."
+                    f"{asked} of {self.folder.name} needs the weights of {name} that it began "
+                    f"with, and {first.source} holds others: give those, or leave it out."
                 )
-            for key, start in first.backbone.net.state_dict().items():
-                if start.is_floating_point():
-                    weights[key] = start.lerp(weights[key], scale)
+            start = {k: v.clone() for k, v in first.backbone.net.state_dict().items()}
+            if step is not None:
+                weights = _whole_net(first.backbone, weights, self.settings) if step else start
+            for key, value in start.items():
+                if value.is_floating_point():
+                    weights[key] = value.lerp(weights[key], scale)
         net = create_net(name)
         net.load_state_dict(weights)
         return Backbone(net, name, f"run {self.folder.name}", None).freeze()
+
+
+def _whole_net(
+    first: Backbone, kept: dict[str, Tensor], settings: DistilSettings
+) -> dict[str, Tensor]:
+    """All weights of a student, of which `kept` are those that were trained; changes `first`."""
+    lora = add_lora(first, settings) if settings.lora_rank else None
+    own = {k.removeprefix("backbone."): v for k, v in kept.items() if k.startswith("backbone.")}
+    first.load_state_dict(own, strict=False)
+    net = lora.merge_and_unload(safe_merge=True) if lora else first.net
+    return dict(net.state_dict())
 
 
 def distil(settings: DistilSettings, runs: str | Path | None = None, progress: bool = True) -> Run:
@@ -83,8 +106,9 @@ def distil(settings: DistilSettings, runs: str | Path | None = None, progress: b
     student.safetensors (LoRA merged), log.jsonl and manifest.json, and appears whole or not at all.
     Until then its state lies beside it in .NAME.part, from where a stopped run is resumed: on a CPU
     with the same number of threads to the same weights, bit for bit. All processes of `accelerate
-    launch` call this and return the same run. Raises `Interrupted` on Ctrl-C, `UserError` for
-    settings, data or a disk that make it impossible.
+    launch` call this and return the same run. Where `keep_steps` asks for weights that a finished
+    run did not keep, it is trained again, and they are added to it. Raises `Interrupted` on Ctrl-C,
+    `UserError` for settings, data or a disk that make it impossible.
     """
     team = Processes(settings.device)
     team.check_batch(settings.batch, settings.accumulate)
@@ -109,17 +133,29 @@ def distil(settings: DistilSettings, runs: str | Path | None = None, progress: b
         part = folder.with_name(f".{folder.name}.part")
         alone = store.sole_maker(folder) if team.first else nullcontext()
         with _stops_explained(part, folder, settings.steps), alone:
-            if not team.agree(folder.is_dir() or (part / MANIFEST).is_file()):
+            if not team.agree(_is_whole(folder, settings) or _is_whole(part, settings)):
                 _train_into(part, settings, pairs, teacher, backbone, content, progress, team)
-            if team.first and not folder.is_dir():
+            if team.first and not _is_whole(folder, settings):
+                kept = [KEPT.format(step) for step in settings.moments]
                 for path in part.iterdir():
-                    if path.name not in FILES:
+                    if path.name not in FILES and path.name not in kept:
                         path.unlink()
-                os.replace(part, folder)
+                if folder.is_dir():
+                    for name in kept:
+                        os.replace(part / name, folder / name)
+                    shutil.rmtree(part)
+                else:
+                    os.replace(part, folder)
             team.agree()
     finally:
         torch.set_rng_state(random_state)
     return Run(folder, settings)
+
+
+def _is_whole(folder: Path, settings: DistilSettings) -> bool:
+    """Whether a run's folder holds all that the settings ask for."""
+    kept = [folder / KEPT.format(step) for step in settings.moments]
+    return all(path.is_file() for path in (folder / MANIFEST, *kept))
 
 
 def _train_into(
@@ -155,7 +191,12 @@ def _train_into(
     student = Student(backbone, settings.own_blocks, widths, settings.projector)
     student.to(team.device).train()
 
-    part.mkdir(parents=True, exist_ok=True)
+    with team.state.main_process_first():
+        done = Checkpoints(part, "").steps
+        if not all((part / KEPT.format(n)).is_file() for n in settings.moments if n <= done):
+            shutil.rmtree(part)  # an attempt that kept less
+        part.mkdir(parents=True, exist_ok=True)
+        (part / MANIFEST).unlink(missing_ok=True)
     checkpoints = Checkpoints(part, store.run_key(content), settings.checkpoint_every)
     statistics = None
     if measured:
@@ -173,7 +214,11 @@ def _train_into(
                 stream.write(json.dumps(entry) + "\n")
                 stream.flush()
                 bar.set_postfix_str(f"loss {entry['loss']:.4f}", refresh=False)
-                bar.update(entry["step"] + 1 - bar.n)
+                done = entry["step"] + 1
+                bar.update(done - bar.n)
+                if team.first and done in settings.moments:
+                    trained = {k: v.contiguous() for k, v in changing(student).items()}
+                    store.write_whole(part / KEPT.format(done), save(trained))
         if team.first:
             student.cpu()
             net = lora.merge_and_unload(safe_merge=True) if lora else backbone.net

@@ -1,5 +1,6 @@
 """The settings of a distillation, checked."""
 
+import math
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -32,6 +33,7 @@ class DistilSettings(BaseModel):
     - `clip`: the largest norm of the gradient; None for no limit.
     - `precision="auto"` is bf16 on a GPU that computes in it, else fp32.
     - `checkpoint_every` counts steps; None writes checkpoints by time.
+    - `keep_steps=12` keeps what is trained at 12 moments, for `Run.student(step)`; see `moments`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -70,6 +72,7 @@ class DistilSettings(BaseModel):
     precision: Literal["fp32", "bf16", "auto"] = "fp32"
     device: Literal["cpu", "cuda"] = "cpu"
     checkpoint_every: int | None = Field(None, ge=1, exclude=True)
+    keep_steps: int = Field(0, ge=0, le=1000, exclude=True)
     cache_limit_gb: float = Field(20.0, ge=0, exclude=True)
 
     @property
@@ -88,6 +91,12 @@ class DistilSettings(BaseModel):
     def own_blocks(self) -> tuple[int, ...]:
         """The student's blocks, one for each of the teacher's `blocks`."""
         return self.student_blocks or self.blocks
+
+    @property
+    def moments(self) -> list[int]:
+        """The steps after which weights are kept, close together at first, up to the last one."""
+        count = self.keep_steps
+        return sorted({math.ceil(self.steps * i**2 / count**2) for i in range(1, count + 1)})
 
     @property
     def view_size(self) -> tuple[int, int]:

@@ -16,6 +16,7 @@ from multiprocessing import forkserver
 
 import pytest
 import torch
+from safetensors.torch import load
 
 from freqkd_lite import store as runs
 from freqkd_lite.distil import checkpoint as checkpoints
@@ -74,8 +75,10 @@ def result(folder):
     for differs in ("made", "seconds", "restarts"):
         told.pop(differs)
     files = {path.name: path.read_bytes() for path in run.iterdir()}
-    assert set(files) == {"student.safetensors", "log.jsonl", "manifest.json"}
-    return files["student.safetensors"], files["log.jsonl"], told
+    whole = [files.pop(name) for name in ("student.safetensors", "log.jsonl")]
+    del files["manifest.json"]
+    assert all(name.startswith("step-") for name in files)
+    return *whole, told, files
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +123,7 @@ def test_kills_at_random_moments_leave_the_run_as_it_is(start, whole, tmp_path):
         number += 1
 
 
-SHORT = VIT | dict(steps=3, checkpoint_every=1)
+SHORT = VIT | dict(steps=3, checkpoint_every=1, keep_steps=2)
 
 
 def test_a_kill_before_any_change_of_a_file_leaves_the_run_as_it_is(start, whole, tmp_path):
@@ -157,6 +160,51 @@ def test_two_processes_share_one_cache(start, whole, tmp_path):
     for process, arm, one in zip(processes, arms, expected, strict=True):
         process.join(PATIENCE)
         assert process.exitcode == 0 and result(tmp_path / arm["loss"]) == one
+
+
+KEEPING = VIT | dict(keep_steps=3)  # after 2, 6 and 12 of 12 steps; checkpoints after 3, 6, ...
+
+
+def test_kept_steps_change_nothing_and_are_what_checkpoints_hold(monkeypatch, tmp_path, plain):
+    part, _ = stopped(monkeypatch, tmp_path, step=7, values=KEEPING)
+    after_6 = load_sealed(Checkpoints(part, "").saved()[0])["student"]
+    made = run(tmp_path, **KEEPING)
+    kept = result(tmp_path)[3]
+    assert result(tmp_path)[:3] == plain[:3] and made.settings.moments == [2, 6, 12]
+    assert set(kept) == {f"step-{n:06d}.safetensors" for n in (2, 6, 12)}
+    stored = load(kept["step-000006.safetensors"])
+    assert all(torch.equal(stored[name], value) for name, value in after_6.items())
+    assert stored.keys() == after_6.keys()
+    # LoRA by hand: W + B A alpha / rank; nothing else changes
+    first, then, last = (made.student(n).net.state_dict() for n in (0, 6, 12))
+    place, of = "blocks.1.mlp.fc2", "backbone.net.blocks.1.mlp.fc2.lora_{}.default.weight"
+    moved = stored[of.format("B")] @ stored[of.format("A")] * 16 / 2
+    weight = first[f"{place}.weight"] + moved
+    torch.testing.assert_close(then[f"{place}.weight"], weight, atol=1e-6, rtol=1e-5)
+    assert moved.abs().max() > 1e-4
+    assert torch.equal(then["blocks.1.norm1.weight"], first["blocks.1.norm1.weight"])
+    for name, value in made.student().net.state_dict().items():
+        torch.testing.assert_close(last[name], value, atol=1e-6, rtol=1e-5)
+    refused("kept no weights after step 5: distil again", made.student, 5)
+
+
+@pytest.mark.parametrize("values", [VIT, CNN], ids=["lora", "whole"])
+def test_a_run_without_kept_steps_is_trained_again_and_stays_as_it_is(
+    monkeypatch, tmp_path, values
+):
+    stopped(monkeypatch, tmp_path / "part", step=10, values=values)
+    run(tmp_path / "done", **values)
+    before = result(tmp_path / "done")
+    marks = [(p, p.stat().st_mtime_ns) for p in (tmp_path / "done").glob("distil-*/*.*")]
+    for folder in ("part", "done", "new"):
+        made = run(tmp_path / folder, **values | {"keep_steps": 3})
+        assert result(tmp_path / folder)[:3] == before[:3]
+        assert [*result(tmp_path / folder)[3]] and made.manifest["restarts"] == []
+        last, after = made.student().net.state_dict(), made.student(12).net.state_dict()
+        for name, value in last.items():
+            torch.testing.assert_close(after[name], value, atol=1e-6, rtol=1e-5)
+    assert all(path.stat().st_mtime_ns == time for path, time in marks)
+    assert result(tmp_path / "part") == result(tmp_path / "done") == result(tmp_path / "new")
 
 
 def until(found):
