@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from freqkd_lite.errors import UserError
-from freqkd_lite.evaluate.stats import multiplicities
+from freqkd_lite.evaluate.stats import multiplicities, percentiles
 from freqkd_lite.spectrum import CORNER, METRICS, ring_counts, ring_sums
 
 DRAWS = 1000  # of the bootstrap over images
@@ -71,6 +71,16 @@ class Levels:
         """Last ring over first ring, averaged over blocks, and its bootstrap draws (D,)."""
         value, draws = (x[..., -1] / x[..., 0] for x in (self.value, self.draws))
         return float(value.mean()), draws.mean(-1).numpy()
+
+    def entry(self) -> dict:
+        """First ring (`low`), last ring (`high`) and `ratio`, averaged over blocks, each with its
+        95 % interval, called as in the rows of `Gap.levels`."""
+        mean, (ratio, draws) = self.mean(), self.ratio()
+        found = {"ratio": ratio, "interval": percentiles(draws), "n": self.images}
+        for level, ring in (("low", 0), ("high", -1)):
+            found[level] = float(mean.value[0, ring])
+            found[f"{level}_interval"] = mean.interval[:, 0, ring].tolist()
+        return found
 
 
 def levels(

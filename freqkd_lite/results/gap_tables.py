@@ -13,7 +13,7 @@ from freqkd_lite.gap.study import ANALYSIS, PICTURES, Gap
 from freqkd_lite.gap.tables import AUTHORS, MEAN, select
 from freqkd_lite.names import NAMES
 from freqkd_lite.results.rows import Row, pick
-from freqkd_lite.results.text import Interval, Table, number, verdict
+from freqkd_lite.results.text import Table, number, verdict
 
 QUESTION = "Do the features of RGB and infrared differ more at high frequency?"
 STATED = 2.4  # how many times more, by the paper's abstract
@@ -27,22 +27,41 @@ FEW = 10  # pairs, below which a bootstrap interval is too narrow
 def rows(gap: Gap) -> list[Row]:
     """Ratios of every control in every metric and pair of bands, averaged over blocks, and of the
     real pairs in each block; divergence in the bands of the analysis."""
-    about = gap.about["data"]
-    common = {"claim": "gap_ratio", "seed": None, "data": about["name"], "split": about["split"]}
     averaged, by_block = [], []
     for entry in gap.levels.to_dict("records"):
-        own = common | {"method": entry["control"], "n": entry["n"]}
+        about = {"data": gap.about["data"]["name"], "split": gap.about["data"]["split"]}
+        about["method"] = entry["control"]
         analysis = entry["band"] == ANALYSIS  # these bands are not named
         metric = RATIOS[entry["metric"]] + ("" if analysis else f"_{entry['band']}")
-        ratio = {"metric": metric, "value": entry["ratio"], "interval": entry["interval"]}
         if entry["block"] == MEAN:
-            averaged.append(Row(**ratio, **own))
-            for level in ENDS if metric == RATIOS["normalised"] else ():
-                value = {"value": entry[level], "interval": entry[f"{level}_interval"]}
-                averaged.append(Row(metric="divergence", klass=level, **value, **own))
+            averaged.append(_ratio_row(entry, metric, **about))
+            averaged += _band_rows(entry, **about) if metric == RATIOS["normalised"] else []
         elif entry["control"] == "real":
-            by_block.append(Row(klass=f"block{entry['block']}", **ratio, **own))
+            by_block.append(_ratio_row(entry, metric, klass=f"block{entry['block']}", **about))
     return averaged + by_block
+
+
+def level_rows(measured: Mapping[str, Levels], **about: object) -> list[Row]:
+    """Rows of notebook 03: divergence in both bands and its ratio, by control; `about` are the
+    fields that all have."""
+    found = []
+    for name, level in measured.items():
+        entry, own = level.entry(), {"method": name} | about
+        found += [_ratio_row(entry, RATIOS["normalised"], **own), *_band_rows(entry, **own)]
+    return found
+
+
+def _ratio_row(entry: Mapping, metric: str, **about: object) -> Row:
+    about |= {"claim": "gap_ratio", "seed": None, "n": entry["n"]}
+    return Row(metric=metric, value=entry["ratio"], interval=entry["interval"], **about)
+
+
+def _band_rows(entry: Mapping, **about: object) -> list[Row]:
+    about |= {"claim": "gap_ratio", "seed": None, "n": entry["n"], "metric": "divergence"}
+    return [
+        Row(klass=level, value=entry[level], interval=entry[f"{level}_interval"], **about)
+        for level in ENDS
+    ]
 
 
 def answer(gap: Gap) -> str:
@@ -216,24 +235,15 @@ def controls_table(gap: Gap) -> Table:
 # -------------------------------------------------------------------- levels of notebooks 01 and 03
 
 
-def _figures(level: Levels) -> dict[str, tuple[float, Interval]]:
-    """First and last ring ("low", "high") and their "ratio", averaged over blocks, with their
-    intervals."""
-    mean, (ratio, draws) = level.mean(), level.ratio()
-    ends = {"low": 0, "high": -1}
-    found = {k: (float(mean.value[0, i]), mean.interval[:, 0, i].tolist()) for k, i in ends.items()}
-    return {"ratio": (ratio, percentiles(draws))} | found
-
-
 def measures_table(measured: Mapping[str, Levels]) -> Table:
     """Levels in both bands and their ratio, by metric, from `band_levels`; of raw MSE, which has no
     scale, the ratio alone."""
     found = []
     for metric, level in measured.items():
-        of = _figures(level)
-        ends = ["" if metric == "mse" else number(*of[k]) for k in ("low", "high")]
-        phrase = verdict(*(end - 1 for end in of["ratio"][1]))
-        found.append([METRICS[metric], *ends, number(*of["ratio"]), phrase])
+        entry = level.entry()
+        ends = ["" if metric == "mse" else _cell(entry, k) for k in ENDS]
+        phrase = verdict(*(end - 1 for end in entry["interval"]))
+        found.append([METRICS[metric], *ends, _cell(entry, "ratio"), phrase])
     return ["measure", "low band", "high band", "high / low", "high against low"], found
 
 
@@ -242,9 +252,9 @@ def ratios_table(measured: dict[str, Levels]) -> Table:
     verdict compares each control's ratio with that of the real pairs, on the same draws."""
     real, found = measured["real"].ratio()[1], []
     for name, level in measured.items():
-        of, draws = _figures(level), level.ratio()[1]
+        entry, draws = level.entry(), level.ratio()[1]
         phrase = "" if name == "real" else verdict(*percentiles(draws - real))
-        found.append([NAMES[name], *(number(*of[k]) for k in ("low", "high", "ratio")), phrase])
+        found.append([NAMES[name], *(_cell(entry, k) for k in (*ENDS, "ratio")), phrase])
     return ["pairs", "low band", "high band", "high / low", "ratio against infrared"], found
 
 
@@ -258,18 +268,6 @@ def difference_table(measured: dict[str, Levels], one: str, other: str) -> Table
         name = f"{NAMES[one]} minus {NAMES[other]}, {band} band"
         found.append([name, value, verdict(*interval)])
     return ["divergence", "difference", "verdict"], found
-
-
-def level_rows(measured: dict[str, Levels], **about: object) -> list[Row]:
-    """Rows of notebook 03: levels in both bands and their ratio, by control; `about` are the fields
-    that all have."""
-    found, about = [], {"claim": "gap_ratio", "seed": None} | about
-    for name, level in measured.items():
-        for key, (value, interval) in _figures(level).items():
-            which = {"metric": "divergence_ratio"} if key == "ratio" else {"klass": key}
-            own = {"metric": "divergence", "method": name, "n": level.images} | which
-            found.append(Row(value=value, interval=interval, **own | about))
-    return found
 
 
 def curve_rows(measured: Levels, blocks: Sequence[int], **about: object) -> list[Row]:

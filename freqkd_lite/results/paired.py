@@ -6,7 +6,7 @@ that notebooks write.
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -46,17 +46,24 @@ def _times(arrays: Mapping, count: int) -> Tensor:
     return torch.cat([torch.ones(1, count, dtype=drawn.dtype), drawn])
 
 
-def _probe(arrays: Mapping, key: str, classes: Sequence[str]) -> Measured:
-    """From notebook 05's file: scores or their ranks (N, h, w, K) by method, the labels (N, h, w),
-    and each image's time of day, whose means are figures called "day" and "night"."""
-    scores, truth = torch.tensor(arrays[key]).double(), torch.tensor(arrays["truth"])
+def _by_time(
+    figures: Callable, given: Tensor, truth: Tensor, classes: Sequence[str], arrays: Mapping
+) -> dict[str, np.ndarray]:
+    """The `figures` of what is `given` for each image (N, ...), and their mean over the images of
+    one time of day, called "day" and "night", where the file holds times."""
     times = _times(arrays, len(truth))
-    found = ap_draws(scores, truth, classes, times)
-    by_time = arrays.get("time_of_day", np.array([]))
+    found, by_time = figures(given, truth, classes, times), arrays.get("time_of_day", np.array([]))
     for time in sorted({*by_time.tolist()} - {""}):
         here = torch.from_numpy(by_time == time)
-        found[time] = ap_draws(scores[here], truth[here], classes, times[:, here])["mean"]
-    return found, truth
+        found[time] = figures(given[here], truth[here], classes, times[:, here])["mean"]
+    return found
+
+
+def _probe(arrays: Mapping, key: str, classes: Sequence[str]) -> Measured:
+    """From notebook 05's file: scores or their ranks (N, h, w, K) by method, the labels (N, h, w),
+    and each image's time of day."""
+    scores, truth = torch.tensor(arrays[key]).double(), torch.tensor(arrays["truth"])
+    return _by_time(ap_draws, scores, truth, classes, arrays), truth
 
 
 def _detection(arrays: Mapping, key: str, classes: Sequence[str]) -> Measured:
@@ -85,12 +92,7 @@ def _crops(arrays: Mapping, key: str, classes: Sequence[str]) -> Measured:
     """From the file of `tools/flir_crops.py`: the class (N,) that each crop is given, the true one,
     and each crop's time of day."""
     predicted, truth = (torch.from_numpy(arrays[k].astype(int)) for k in (key, "truth"))
-    times = _times(arrays, len(truth))
-    found = recalls(predicted, truth, classes, times)
-    for time in sorted({*arrays["time_of_day"].tolist()} - {""}):
-        here = torch.from_numpy(arrays["time_of_day"] == time)
-        found[time] = recalls(predicted[here], truth[here], classes, times[:, here])["mean"]
-    return found, truth
+    return _by_time(recalls, predicted, truth, classes, arrays), truth
 
 
 METRICS = {
@@ -150,9 +152,6 @@ def same_images(one: Resampled, other: Resampled) -> bool:
 
 
 # --------------------------------------------------------------------------------- differences
-
-Scored = dict[str, dict[int | None, Resampled]]
-"""Figures by method and seed."""
 
 
 def differences(

@@ -2,29 +2,16 @@
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 
-from freqkd_lite.errors import UserError, check_known
+from freqkd_lite.errors import check_known
 from freqkd_lite.names import NAMES, method_name, own_settings, split_method
 from freqkd_lite.results.curve import Curve, differences_along
-from freqkd_lite.results.paired import (
-    COLUMNS,
-    METRICS,
-    Comparison,
-    differences,
-    not_compared,
-    read_comparison,
-)
-from freqkd_lite.results.rows import (
-    OVERALL,
-    frame,
-    is_trained,
-    read_manifest,
-    read_results,
-    whole,
-)
+from freqkd_lite.results.paired import COLUMNS, METRICS, Comparison, differences, not_compared
+from freqkd_lite.results.rows import OVERALL, frame, read_manifest, read_results, whole
 from freqkd_lite.results.text import Table, number, table, verdict
 
 
@@ -39,41 +26,20 @@ def headline(found: pd.DataFrame, wanted: str | None = None) -> str:
     return wanted
 
 
-def labels(found: pd.DataFrame) -> pd.Series:
-    """What distinguishes the rows: method, data and split, each only where there are several."""
-    parts = {"method": found["method"].map(method_name), "data": found["data"]}
-    parts["split"] = found["split"]
-    several = [key for key in parts if found[key].nunique() > 1] or ["method"]
-    columns = zip(*(parts[key] for key in several), strict=True)
-    joined = [", ".join(dict.fromkeys(cells)) for cells in columns]
-    return pd.Series(joined, index=found.index, dtype=object)
-
-
 def figure_text(row: object, digits: int = 3, signed: bool = False) -> str:
     """A row's value with its interval."""
     return number(row.value, (row.low, row.high), digits, signed)
 
 
-def means_table(found: pd.DataFrame, metric: str, form: str = "terminal") -> str:
-    """One metric: a line for each method and class."""
-    chosen = found[found["metric"] == metric]
-    rows = [
-        (label, m.klass, figure_text(m), m.over, m.seeds)
-        for label, m in zip(labels(chosen), chosen.itertuples(), strict=True)
-    ]
-    return table(("method", "class", f"{metric} [95 % interval]", "over", "seeds"), rows, form)
-
-
-def page_table(found: pd.DataFrame, metric: str) -> str:
-    """The headline metric by class, then the overall figures of every other metric, as Markdown."""
+def means_table(found: pd.DataFrame, metric: str) -> Table:
+    """The headline metric by class, then the overall figures of every other metric."""
     first = found["metric"] == metric
     chosen = pd.concat([found[first], found[~first & found["klass"].isin(OVERALL)]])
     rows = [
         (m.metric, f"{m.data} ({m.split})", method_name(m.method), m.klass, figure_text(m), m.over)
         for m in chosen.itertuples()
     ]
-    head = ("metric", "data", "method", "class", "value [95 % interval]", "over")
-    return table(head, rows, "markdown")
+    return ["metric", "data", "method", "class", "value [95 % interval]", "over"], rows
 
 
 def write_csv(found: pd.DataFrame, path: Path) -> None:
@@ -116,39 +82,35 @@ def compare_folder(folder: Path) -> Comparison | None:
     return Comparison(reference, found, *more)
 
 
-def differences_table(comparison: Comparison, metric: str, only: Sequence[str] = ()) -> Table:
-    """Each method minus the reference: mean with its verdict, joint interval, classes, seeds;
-    `only` methods of some losses on the same terms, without the details."""
+def differences_table(comparison: Comparison, metric: str) -> Table:
+    """Each method minus the reference: mean with its verdict, joint interval, classes, seeds."""
     of, rows = comparison.table[comparison.table["metric"] == metric], []
-    classes = [] if only else [k for k in dict.fromkeys(of["klass"]) if k != "mean"]
+    classes = [k for k in of["klass"].unique() if k != "mean"]
     for mean in comparison.means(metric).itertuples():
-        loss, own = split_method(mean.method)[0], of[of["method"] == mean.method].set_index("klass")
-        if only and not (loss in only and is_trained(mean.method) and same_terms(mean.method)):
-            continue
+        own = of[of["method"] == mean.method].set_index("klass")
         cells = [figure_text(own.loc[k], 3, True) if k in own.index else "" for k in classes]
-        joint = number(mean.value, (mean.joint_low, mean.joint_high), 3, True)
-        joint = [] if only else [joint.partition(" ")[2]]  # the interval alone
+        joint = number(mean.value, (mean.joint_low, mean.joint_high), 3, True).partition(" ")[2]
         label = method_name(mean.method) + (" †" if mean.method in comparison.post_hoc else "")
-        said = figure_text(mean, 3, True), verdict(mean.low, mean.high)
-        rows.append((label, *said, *joint, *cells, mean.seeds))
+        phrase = verdict(mean.low, mean.high)
+        rows.append((label, figure_text(mean, 3, True), phrase, joint, *cells, mean.seeds))
+    head = ["method", "mean [95 % interval]", "verdict", "joint interval", *classes, "seeds"]
+    return head, rows
+
+
+def study_table(comparison: Comparison, metric: str, losses: Sequence[str]) -> Table:
+    """Of `differences_table` the methods of some losses on the same terms, without the details."""
+    table = comparison.table
+    shown = [split_method(m)[0] in losses and same_terms(m) for m in table["method"]]
+    _, rows = differences_table(replace(comparison, table=table[shown]), metric)
     name = f"{NAMES.get(metric, metric)} minus {method_name(comparison.reference)}"
-    name = name if only else "mean"
-    joint = [] if only else ["joint interval"]
-    return ["method", f"{name} [95 % interval]", "verdict", *joint, *classes, "seeds"], rows
+    head = ["method", f"{name} [95 % interval]", "verdict", "seeds"]
+    return head, [(*row[:3], row[-1]) for row in rows]
 
 
 def same_terms(method: str) -> bool:
     """Whether a method differs from others by loss, options of the loss, learning rate and
     projector alone: another merge scale, or mismatched pairs, are other comparisons."""
     return not own_settings(method).keys() & {"merge_scale", "mismatched", "lora_rank", "steps"}
-
-
-def study_table(folder: str | Path, losses: Sequence[str]) -> Table:
-    """The methods of some losses in the comparison of a results folder, best first."""
-    comparison, metric = read_comparison(folder), read_manifest(folder)["metric"]
-    if comparison is None:
-        raise UserError(f"{folder} holds no comparison: give a folder with differences.json.")
-    return differences_table(comparison, metric, losses)
 
 
 def best_table(curve: Curve, losses: Sequence[str] | None = None) -> Table:

@@ -8,6 +8,7 @@ from filelock import FileLock
 from freqkd_lite.errors import UserError
 from freqkd_lite.names import with_settings
 from freqkd_lite.results.rows import Row, is_trained, means, read_results, write_results
+from freqkd_lite.results.text import table
 from freqkd_lite.runner.sweep import Job, Sweep
 from freqkd_lite.store import manifest, run_key, runs_folder, write_whole
 
@@ -113,4 +114,4 @@ def write(sweep: Sweep, out: Path, command: str, failed: Mapping[Job, str]) -> s
             if f"per_image/{old.name}" not in named:
                 old.unlink()
         write_page(out)
-    return means_table(means(rows), metric)
+    return table(*means_table(means(rows), metric))

@@ -114,7 +114,7 @@ def write_page(
         reference=method_name(comparison.reference) if comparison else "",
         not_compared=[method_name(m) for m in comparison.not_compared] if comparison else [],
         best=table(*summary.best_table(curve), "markdown") if curve else "",
-        means=summary.page_table(found, metric),
+        means=table(*summary.means_table(found, metric), "markdown"),
         report=(folder / "index.html").is_file(),
         made=summary.made_table(made),
         sweep=(made.get("sweep") or "").rstrip(),

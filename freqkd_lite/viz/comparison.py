@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from freqkd_lite.names import NAMES, method_name
 from freqkd_lite.results.paired import MARGIN, Comparison
 from freqkd_lite.results.rows import OVERALL, whole
-from freqkd_lite.results.summary import figure_text, labels
+from freqkd_lite.results.summary import figure_text
 from freqkd_lite.results.text import number
 from freqkd_lite.viz.style import COLOURS, colour, name_rows, style
 
@@ -73,6 +73,13 @@ def comparison_figure(
     right.set(xlabel="divergence, last block", title="How near?")
     lines = (f"{method_name(d.method)} {figure_text(d, 3, True)}" for d in rows.itertuples())
     return drawn, f"{label}, with 95 % intervals over images and seeds. {'; '.join(lines)}."
+
+
+def labels(found: pd.DataFrame) -> pd.Series:
+    """What distinguishes the rows: method, data and split, each only where there are several."""
+    parts = found[["method", "data", "split"]].assign(method=found["method"].map(method_name))
+    several = [key for key in parts if found[key].nunique() > 1] or ["method"]
+    return parts[several].apply(lambda cells: ", ".join(cells.unique()), axis=1)
 
 
 def means_figure(found: pd.DataFrame, seeds: pd.DataFrame, metric: str) -> tuple[Figure, str]:

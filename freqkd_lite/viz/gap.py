@@ -13,7 +13,6 @@ from pandas import DataFrame
 from torch import Tensor
 
 from freqkd_lite.errors import UserError, check_known
-from freqkd_lite.evaluate.stats import percentiles
 from freqkd_lite.gap.controls import CONTROLS
 from freqkd_lite.gap.rings import BAND_EDGES, EDGES, SHAPES, Levels
 from freqkd_lite.gap.study import PICTURES, Gap
@@ -101,14 +100,7 @@ def curves(
 def dumbbell(measured: dict[str, Levels], guess: str | None = None) -> tuple[Figure, str]:
     """Notebook 03: low and high level of each control over `BAND_EDGES` (mean over blocks) with
     95 % whiskers, and their ratio at the side; the guessed row is framed, dashed."""
-    rows = {}
-    for name, level in measured.items():
-        mean, (ratio, draws) = level.mean(), level.ratio()
-        row = {"ratio": ratio, "interval": percentiles(draws)}
-        for band, ring in zip(LEVELS, (0, -1), strict=True):
-            row[band] = float(mean.value[0, ring])
-            row[f"{band}_interval"] = mean.interval[:, 0, ring].tolist()
-        rows[name] = row
+    rows = {name: level.entry() for name, level in measured.items()}
     figure, ax, described = _control_rows(rows, range(len(rows)))
     for y, name in enumerate(measured):
         if guess == NAMES[name]:
