@@ -4,16 +4,19 @@ import base64
 import errno
 import hashlib
 import importlib.metadata
+import io
 import json
 import os
 import platform
 import shutil
 import time
 import uuid
+import zipfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 from filelock import FileLock, Timeout
 
 from freqkd_lite.errors import UserError, plain
@@ -23,6 +26,7 @@ RECIPE = 1
 """Part of every run's address, beside settings and checksums of data and weights: raise it when the
 same settings would give other numbers (tests/distil/test_recipe.py guards the training)."""
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)  # of an OSError
+Arrays = dict[str, np.ndarray]
 FIGURES = "figures"  # a run's folder of those that its page shows
 VERSIONS = ("torch", "torchvision", "timm", "peft", "accelerate", "torchmetrics", "numpy", "scipy")
 
@@ -119,6 +123,31 @@ def write_whole(path: Path, content: bytes, durable: bool = True) -> None:
     except BaseException:
         beside.unlink(missing_ok=True)
         raise
+
+
+def read_arrays(path: Path) -> Arrays:
+    """The arrays of a file; none where it is missing or damaged (the archive's own checksum detects
+    that), so that they are computed anew."""
+    try:
+        with np.load(path) as arrays:
+            return dict(arrays)
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return {}
+
+
+def write_arrays(path: Path, arrays: Arrays, small: bool = False) -> None:
+    """Write arrays, compressed if `small`, whole or not at all; `UserError` for a full disk."""
+    (np.savez_compressed if small else np.savez)(buffer := io.BytesIO(), **arrays)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, buffer.getvalue(), durable=False)
+    except OSError as error:
+        if error.errno not in DISK_FULL:
+            raise
+        raise UserError(
+            f"The disk of {path.parent} is full: make room and run the same again, which goes on "
+            "after what was saved."
+        ) from error
 
 
 def write_json(path: Path, content: object) -> None:

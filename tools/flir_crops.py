@@ -31,7 +31,14 @@ from freqkd_lite.features import Backbone, joined, load_backbone
 from freqkd_lite.names import with_settings
 from freqkd_lite.results.rows import Row, write_results
 from freqkd_lite.runner.parameters import read_yaml
-from freqkd_lite.store import manifest, run_key, runs_folder, sha256_file, write_whole
+from freqkd_lite.runner.sweep import protocol_checksum
+from freqkd_lite.store import (
+    manifest,
+    read_arrays,
+    run_key,
+    runs_folder,
+    write_arrays,
+)
 
 CHUNK = 256  # crops in memory at a time
 
@@ -85,24 +92,6 @@ def predictions(
     return {key: value.numpy().astype(np.uint8) for key, value in found.items()}
 
 
-def kept(file: Path, make) -> dict[str, np.ndarray]:
-    """The arrays of a file, which `make()` gives if it is not there yet."""
-    if not file.is_file():
-        arrays = make()
-        file.parent.mkdir(parents=True, exist_ok=True)
-        write_npz(file, arrays)
-    with np.load(file) as stored:
-        return dict(stored)
-
-
-def write_npz(file: Path, arrays: dict[str, np.ndarray]) -> None:
-    import io
-
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, **arrays)
-    write_whole(file, buffer.getvalue())
-
-
 class Scores:
     """Rows and files of images of all students."""
 
@@ -128,8 +117,7 @@ class Scores:
         )
         key = run_key({"metric": metric, "method": method, "seed": seed})
         file = self.out / "per_image" / f"{key}.npz"
-        file.parent.mkdir(parents=True, exist_ok=True)
-        write_npz(file, {method: predicted} | self.about)
+        write_arrays(file, {method: predicted} | self.about, small=True)
         about = dict(claim="flir", method=method, seed=seed, data="flir_crops", split="test")
         about |= {"metric": metric, "n": len(self.truth), "per_image": f"per_image/{file.name}"}
         for k, v in found.estimates.items():
@@ -182,10 +170,10 @@ def measure(study: Study, out: Path) -> Iterator[tuple[list[Row], dict]]:
                     settings = study.settings | {"limit": study.limit, "root": study.root} | recipe
                     run = distil(method_settings(method, **settings, seed=seed))
                     student, key = run.student, run_key(address | {"run": run.folder.name})
-                found = kept(
-                    runs_folder() / f"flir-{key}.npz",
-                    lambda student=student: predictions(student(), heads, train, test, study),
-                )
+                file = runs_folder() / f"flir-{key}.npz"
+                if not (found := read_arrays(file)):
+                    found = predictions(student(), heads, train, test, study)
+                    write_arrays(file, found, small=True)
                 print(f"{full}, seed {seed}", flush=True)
                 scores.add("label_free_balanced_accuracy", full, seed, found["label_free"])
                 scores.add("balanced_accuracy", full, seed, found["all"])
@@ -193,24 +181,14 @@ def measure(study: Study, out: Path) -> Iterator[tuple[list[Row], dict]]:
                 yield scores.rows, sums
 
 
-def read_study(file: Path) -> tuple[Study, str | None]:
-    """The study of a YAML file, and the checksum of its protocol."""
-    with explained(file.name):
-        study = Study(**read_yaml(file, file.name))
-    if study.protocol is None:
-        return study, None
-    protocol = file.parent / study.protocol
-    if not protocol.is_file():
-        raise UserError(f"{file.name}: protocol={study.protocol} is no file beside it: write it.")
-    return study, sha256_file(protocol)
-
-
 def main(given: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("file", type=Path, metavar="FILE.yaml")
     parser.add_argument("--out", type=Path, default=Path("results/flir"))
     args = parser.parse_args(given)
-    study, protocol = read_study(args.file)
+    with explained(args.file.name):
+        study = Study(**read_yaml(args.file, args.file.name))
+    protocol = protocol_checksum(args.file, study.protocol)
     trained = [method for method in study.methods if method != NONE]
     total = len(study.seeds) * (len(study.train) * len(trained) + (NONE in study.methods))
     for done, (rows, sums) in enumerate(measure(study, args.out), start=1):

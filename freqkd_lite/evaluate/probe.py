@@ -105,9 +105,9 @@ def as_maps(features: Maps, name: str = "features") -> Tensor:
 
 def check_labels(labels: Tensor, maps: Tensor, n_classes: int, name: str) -> None:
     """Raise `UserError` unless `labels` are integers (N, h, w) in [0, n_classes) for `maps`."""
-    if tuple(labels.shape) != (len(maps), *maps.shape[2:]):
+    if tuple(labels.shape) != (len(maps), *maps.shape[2:]) or not labels.numel():
         shapes = f"{tuple(labels.shape)}, the features {tuple(maps.shape)}"
-        raise UserError(f"{name} has shape {shapes}: give one label a patch.")
+        raise UserError(f"{name} has shape {shapes}: give one label a patch, of one image or more.")
     if labels.is_floating_point() or labels.min() < 0 or labels.max() >= n_classes:
         raise UserError(f"{name} must be integers from 0 to {n_classes - 1}.")
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from freqkd_lite.errors import UserError
 from freqkd_lite.gap.controls import Control, Views, grey_copy, steps
-from freqkd_lite.gap.parts import PICTURES, Arrays
+from freqkd_lite.gap.parts import PICTURES
 from freqkd_lite.gap.rings import EDGES, log_rings
 from freqkd_lite.spectrum import (
     authors_reading,
@@ -26,6 +26,7 @@ from freqkd_lite.spectrum import (
     split_bands,
 )
 from freqkd_lite.spectrum.similarity import band_hsic, mmd
+from freqkd_lite.store import Arrays
 
 TOKENS = 150  # of a map, evenly spread: MMD's cost grows with the square of their number
 CUTOFF = 0.5  # rho of pixels, above which a picture's share of energy is measured

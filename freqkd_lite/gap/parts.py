@@ -6,9 +6,7 @@ squared, so numbers of single images are not enough. Batches take turns in `GROU
 file with a `CrossSpectrum` a block; intervals are a jackknife over groups.
 """
 
-import io
 import math
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,41 +15,13 @@ import torch
 from scipy.special import stdtrit
 from torch import Tensor
 
-from freqkd_lite.errors import UserError
 from freqkd_lite.spectrum.coherence import CrossSpectrum
-from freqkd_lite.store import DISK_FULL, write_whole
+from freqkd_lite.store import Arrays, read_arrays, write_arrays
 
-Arrays = dict[str, np.ndarray]
 PICTURES = "pictures"  # stands for a control where the pictures themselves are compared
 COHERENT = (PICTURES, "real", "mismatched")  # controls whose coherence is measured
 GROUPS = 10
 CHANNELS = 96  # of a map, evenly spread: coherence is an average over channels
-
-
-def read(path: Path) -> Arrays:
-    """The arrays of a file; none where it is missing or damaged (the archive's own checksum detects
-    that), so that they are measured anew."""
-    try:
-        with np.load(path) as arrays:
-            return dict(arrays)
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-        return {}
-
-
-def write(path: Path, arrays: Arrays) -> None:
-    """Write arrays, whole or not at all; `UserError` for a full disk."""
-    buffer = io.BytesIO()
-    np.savez(buffer, **arrays)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, buffer.getvalue(), durable=False)
-    except OSError as error:
-        if error.errno not in DISK_FULL:
-            raise
-        raise UserError(
-            f"The disk of {path.parent} is full: make room and run the same again, which continues "
-            "after the last batch of pairs that was saved."
-        ) from error
 
 
 class Part:
@@ -65,7 +35,7 @@ class Part:
     def __init__(self, name: str, folder: Path, starts: Sequence[int]):
         self.name, self.starts = name, starts
         self.files = [folder / f"{group}.npz" for group in range(GROUPS)]
-        self.groups = [read(file) for file in self.files]
+        self.groups = [read_arrays(file) for file in self.files]
 
     def lacks(self, start: int) -> bool:
         """Whether the batch that begins there is yet to be measured."""
@@ -84,7 +54,7 @@ class Part:
             x, y = (m[i][:, :: math.ceil(m[i].shape[1] / CHANNELS)] for m in (a, b))
             sums = _cross(old, i) if old else CrossSpectrum.empty(*x.shape[1:])
             new[f"cross{i}"] = sums.update(x, y).sums.numpy()
-        write(self.files[group], new)
+        write_arrays(self.files[group], new)
         self.groups[group] = new
 
     def joined(self) -> Arrays:

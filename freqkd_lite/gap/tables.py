@@ -15,10 +15,10 @@ from freqkd_lite.errors import UserError
 from freqkd_lite.evaluate.stats import percentiles
 from freqkd_lite.gap.controls import TIMES
 from freqkd_lite.gap.measures import masks
-from freqkd_lite.gap.parts import Arrays
 from freqkd_lite.gap.rings import EDGES, resampled, resampled_metric
 from freqkd_lite.spectrum import METRICS
 from freqkd_lite.spectrum.similarity import cka
+from freqkd_lite.store import Arrays
 
 AUTHORS = "authors"  # stands in the column `band` for the authors' own reading
 MEAN = "mean"  # stands in the column `block` for the average over blocks

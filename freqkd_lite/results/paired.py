@@ -110,18 +110,24 @@ def resample(file: Path, metric: str, method: str, classes: Sequence[str]) -> Re
     not hold them.
 
     The draws are of the same images in all files about these, and of whole groups of images where
-    the file holds groups. `classes` are all that the file was made with, in their order.
+    the file holds groups. `classes` are all that the file was made with, in their order. A file of
+    one student may hold the figures and draws themselves, METRIC/KLASS (`tools/msrs_cv.py`).
     """
-    if metric not in METRICS or not file.is_file():
+    if not file.is_file():
         return None
     try:
         with np.load(file) as arrays:
-            figures, truth = METRICS[metric](arrays, _key_of(method, arrays), classes)
+            if f"{metric}/mean" in arrays:
+                own = [k for k in arrays if k.startswith(f"{metric}/")]
+                figures = {k.partition("/")[2]: arrays[k].astype(float) for k in own}
+                truth = torch.from_numpy(arrays["groups"])
+            else:
+                figures, truth = METRICS[metric](arrays, _key_of(method, arrays), classes)
             groups = arrays.get("groups", np.arange(len(truth)))
     except (KeyError, ValueError):
         return None
     there = [figures[k] for k in classes if k != "accuracy" and np.isfinite(figures[k][0])]
-    if there:
+    if there and "mean" not in figures:
         figures["mean"] = np.mean(there, axis=0)
     return Resampled(
         estimates={k: float(v[0]) if np.isfinite(v[0]) else None for k, v in figures.items()},

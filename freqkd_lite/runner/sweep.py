@@ -128,10 +128,16 @@ def read_sweep(root: Path, file: Path) -> Sweep:
     seen: dict = {}
     jobs = [job for path in paths for job in _jobs(path, combinations, preset[path.stem], seen)]
     _check_comparison(content, jobs, file.name)
-    protocol = file.parent / content.protocol if content.protocol else None
-    if protocol and not protocol.is_file():
-        raise UserError(f"{file.name}: protocol={content.protocol} is no file beside it: write it.")
-    return Sweep(file.read_text(), content, jobs, protocol and sha256_file(protocol))
+    return Sweep(file.read_text(), content, jobs, protocol_checksum(file, content.protocol))
+
+
+def protocol_checksum(sweep: Path, protocol: str | None) -> str | None:
+    """The SHA-256 of what was written before a sweep was run: a file named from the sweep's."""
+    if protocol is None:
+        return None
+    if not (file := sweep.parent / protocol).is_file():
+        raise UserError(f"{sweep.name}: protocol={protocol} is no file beside it: write it.")
+    return sha256_file(file)
 
 
 def _combinations(content: SweepFile, where: str) -> list[dict]:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import io
 import os
-import zipfile
 from contextlib import suppress
-from dataclasses import asdict, astuple, fields
+from dataclasses import asdict, astuple
 from functools import cache, lru_cache
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 from torchvision import tv_tensors
@@ -18,7 +15,7 @@ from torchvision import tv_tensors
 from freqkd_lite.data.base import Pair, PairSet
 from freqkd_lite.errors import UserError, unknown
 from freqkd_lite.scenes import GENERATOR_VERSION, MASK_CLASSES, Scene, SceneSettings, render_scene
-from freqkd_lite.store import digest, write_whole
+from freqkd_lite.store import digest, read_arrays, write_arrays
 
 # First seed and number of scenes. freqkd_tiny was trained on "pretrain", which nothing else uses.
 SPLITS = {
@@ -41,16 +38,11 @@ def cached_scene(seed: int, size: tuple[int, int], settings: SceneSettings) -> S
     """`render_scene`, kept in memory and on disk (0.2 MB a scene): several notebooks want the
     same ones. A file that is torn or altered fails the archive's checksum and is drawn anew."""
     path = scene_cache() / f"{seed}-{digest([size, astuple(settings)])}.npz"
-    try:
-        with np.load(path) as stored:
-            kept = {f.name: stored[f.name] for f in fields(Scene)}
+    if kept := read_arrays(path):
         return Scene(**{k: str(v) if v.ndim == 0 else v for k, v in kept.items()})
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-        scene = render_scene(seed, size, settings)
-    with suppress(OSError):  # a full or read-only disk costs time, not the scene
-        path.parent.mkdir(parents=True, exist_ok=True)
-        np.savez(content := io.BytesIO(), **asdict(scene))
-        write_whole(path, content.getvalue(), durable=False)
+    scene = render_scene(seed, size, settings)
+    with suppress(OSError, UserError):  # a full or read-only disk costs time, not the scene
+        write_arrays(path, asdict(scene))
     return scene
 
 
