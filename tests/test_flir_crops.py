@@ -84,5 +84,5 @@ def test_the_tool_scores_pooled_heads_and_goes_on_where_it_was_stopped(root, mon
         raise AssertionError("scored twice")
 
     monkeypatch.setattr(flir_crops, "predictions", never)
-    flir_crops.main([str(root / "small.yaml"), "--out", str(root / "again")])
-    assert read_results(root / "again") == rows
+    flir_crops.main([str(root / "small.yaml"), "--out", str(root / "out")])
+    assert read_results(root / "out") == rows

@@ -3,8 +3,8 @@
     python tools/flir_crops.py results/flir/sweep.yaml --out results/flir
 
 The YAML file (see results/flir/sweep.yaml) names methods, seeds and what the students are
-distilled on. Runs and scores are kept by address in the runs folder (FREQKD_RUNS), so a stopped
-sweep goes on.
+distilled on. Students are kept by address in the runs folder (FREQKD_RUNS), and the classes that
+their heads name beside the results, in predictions/: a stopped sweep goes on.
 Figures are balanced accuracies on the test crops; whole frames are resampled for the intervals.
 """
 
@@ -33,10 +33,10 @@ from freqkd_lite.results.rows import Row, write_results
 from freqkd_lite.runner.parameters import read_yaml
 from freqkd_lite.runner.sweep import protocol_checksum
 from freqkd_lite.store import (
+    RECIPE,
     manifest,
     read_arrays,
     run_key,
-    runs_folder,
     write_arrays,
 )
 
@@ -157,7 +157,12 @@ def measure(study: Study, out: Path) -> Iterator[tuple[list[Row], dict]]:
         "teacher": teacher.checksum,
     }
     sums = {"data": address["test"], "train_data": address["train"], "weights": teacher.checksum}
-    address |= {"read": study.read_blocks, "budgets": study.budgets, "repeats": study.repeats}
+    address |= {
+        "recipe": RECIPE,
+        "read": study.read_blocks,
+        "budgets": study.budgets,
+        "repeats": study.repeats,
+    }
     for name, recipe in study.train.items():
         for seed in study.seeds:
             for method in study.methods:
@@ -165,14 +170,15 @@ def measure(study: Study, out: Path) -> Iterator[tuple[list[Row], dict]]:
                 if method == NONE:  # beside every seed, so that it can be compared with
                     if name != next(iter(study.train)):
                         continue
-                    full, student, key = method, lambda: teacher, run_key(address)
+                    full, settings = method, None
                 else:
                     settings = study.settings | {"limit": study.limit, "root": study.root} | recipe
-                    run = distil(method_settings(method, **settings, seed=seed))
-                    student, key = run.student, run_key(address | {"run": run.folder.name})
-                file = runs_folder() / f"flir-{key}.npz"
+                    settings = method_settings(method, **settings, seed=seed)
+                about = address | {"settings": settings and settings.model_dump(mode="json")}
+                file = out / "predictions" / f"{run_key(about)}.npz"
                 if not (found := read_arrays(file)):
-                    found = predictions(student(), heads, train, test, study)
+                    student = distil(settings).student() if settings else teacher
+                    found = predictions(student, heads, train, test, study)
                     write_arrays(file, found, small=True)
                 print(f"{full}, seed {seed}", flush=True)
                 scores.add("label_free_balanced_accuracy", full, seed, found["label_free"])
