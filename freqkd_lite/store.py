@@ -15,18 +15,21 @@ import zipfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
 from filelock import FileLock, Timeout
 
 from freqkd_lite.errors import UserError, plain
+
+if TYPE_CHECKING:  # commands that show a page of help don't wait for it
+    import numpy as np
 
 PACKAGE = Path(__file__).parent
 RECIPE = 1
 """Part of every run's address, beside settings and checksums of data and weights: raise it when the
 same settings would give other numbers (tests/distil/test_recipe.py guards the training)."""
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)  # of an OSError
-Arrays = dict[str, np.ndarray]
+Arrays = dict[str, "np.ndarray"]
 FIGURES = "figures"  # a run's folder of those that its page shows
 VERSIONS = ("torch", "torchvision", "timm", "peft", "accelerate", "torchmetrics", "numpy", "scipy")
 
@@ -128,6 +131,8 @@ def write_whole(path: Path, content: bytes, durable: bool = True) -> None:
 def read_arrays(path: Path) -> Arrays:
     """The arrays of a file; none where it is missing or damaged (the archive's own checksum detects
     that), so that they are computed anew."""
+    import numpy as np
+
     try:
         with np.load(path) as arrays:
             return dict(arrays)
@@ -137,6 +142,8 @@ def read_arrays(path: Path) -> Arrays:
 
 def write_arrays(path: Path, arrays: Arrays, small: bool = False) -> None:
     """Write arrays, compressed if `small`, whole or not at all; `UserError` for a full disk."""
+    import numpy as np
+
     (np.savez_compressed if small else np.savez)(buffer := io.BytesIO(), **arrays)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
