@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.fcos import FCOS, FCOSHead
 from torchvision.models.detection.image_list import ImageList
-from torchvision.ops import box_iou, nms
+from torchvision.ops import box_area, box_iou, nms
 from tqdm.auto import trange
 
 from freqkd_lite.data import PairSet
@@ -31,6 +31,7 @@ MAX_DETECTIONS = 100  # per image and class, as in COCO
 # exact, as 7/20 == 35/100: torchmetrics' defaults (float32) and COCO's own (linspace) miss some
 RECALLS = np.arange(101) / 100
 IOUS = np.arange(50, 100, 5) / 100
+MISS, IGNORED = -1, -2  # what a detection is that takes no true box
 
 
 class DetectorSettings(BaseModel):
@@ -302,16 +303,28 @@ class Matches:
         return float(best[np.searchsorted(found / total, RECALLS)].mean())
 
 
-def assign(found: Tensor, truth: Tensor, iou: float = 0.5) -> list[int]:
+def assign(found: Tensor, truth: Tensor, aside: Tensor, iou: float = 0.5) -> list[int]:
     """COCO's greedy matching: the index of the true box (t,4) that each box (d,4), surest first,
-    takes, the free one that it fits best; -1 for a box that fits none."""
-    overlap, taken = box_iou(found.double(), truth.double()).numpy(), []
-    for row in overlap:
+    takes, the free one that it fits best; `MISS` for a box that fits none, `IGNORED` where boxes
+    that do not count, `aside` (t,), are left. Of these one covers `iou` of the box's own area, and
+    any number of boxes may share it (COCO's crowds, and KAIST's ignored people)."""
+    found, truth, taken = found.double(), truth.double(), []
+    overlap = box_iou(found, truth).masked_fill(aside, -1).numpy()
+    start = torch.maximum(found[:, None, :2], truth[:, :2])
+    end = torch.minimum(found[:, None, 2:], truth[:, 2:])
+    covered = (end - start).clamp(min=0).prod(2) >= iou * box_area(found)[:, None]
+    for row, left in zip(overlap, (covered & aside).any(1).tolist(), strict=True):
         best = len(row) - 1 - row[::-1].argmax() if len(row) else 0  # of equals the last
-        taken.append(int(best) if len(row) and row[best] >= iou else -1)
-        if taken[-1] >= 0:
+        hit = len(row) and row[best] >= iou
+        taken.append(int(best) if hit else IGNORED if left else MISS)
+        if hit:
             overlap[:, best] = -1
     return taken
+
+
+def small(boxes: Tensor, below: float) -> Tensor:
+    """(n,): which boxes (n,4) XYXY have an area under `below` px²."""
+    return box_area(boxes) < below
 
 
 def match(
@@ -319,21 +332,24 @@ def match(
     boxes: Sequence[Tensor],
     labels: Sequence[Tensor],
     label: int,
-    iou: float = 0.5,
+    below: float = 0.0,
 ) -> Matches:
-    """The detections of one class in all images, each image's assigned to its true boxes."""
-    image, hit, score = [], [], []
+    """The detections of one class in all images, each image's assigned to its true boxes; those
+    with an area under `below` px² don't count, and no detection of them does (`assign`)."""
+    image, hit, score, truths = [], [], [], []
     for i, (found, box, klass) in enumerate(zip(predictions, boxes, labels, strict=True)):
         mine = found["labels"] == label
         scores, order = found["scores"][mine].sort(descending=True, stable=True)
         order = order[:MAX_DETECTIONS]
-        taken = assign(found["boxes"][mine][order], box[klass == label], iou)
-        hit += [place >= 0 for place in taken]
-        image += [i] * len(order)
-        score += scores[:MAX_DETECTIONS].tolist()
+        truth = box[klass == label]
+        taken = np.array(assign(found["boxes"][mine][order], truth, small(truth, below)), int)
+        counted = taken != IGNORED
+        hit += (taken[counted] >= 0).tolist()
+        image += [i] * int(counted.sum())
+        score += scores[:MAX_DETECTIONS].numpy()[counted].tolist()
+        truths.append(int((~small(truth, below)).sum()))
     order = np.argsort(-np.array(score), kind="stable")
-    truths = np.array([int((klass == label).sum()) for klass in labels])
-    return Matches(np.array(image, int)[order], np.array(hit, bool)[order], truths)
+    return Matches(np.array(image, int)[order], np.array(hit, bool)[order], np.array(truths))
 
 
 def one_box_each(found: dict[str, Tensor], threshold: float) -> dict[str, Tensor]:
@@ -344,31 +360,39 @@ def one_box_each(found: dict[str, Tensor], threshold: float) -> dict[str, Tensor
     return {key: value[sure][kept] for key, value in found.items()}
 
 
-def outcomes(found: dict[str, Tensor], boxes: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Which of an image's detections (surest first) are hits at IoU .5, (d,), and which of its true
-    boxes (t,4) with `labels` (t,) are missed, (t,)."""
-    hit = torch.zeros(len(found["boxes"]), dtype=torch.bool)
-    missed = torch.ones(len(boxes), dtype=torch.bool)
+def outcomes(
+    found: dict[str, Tensor], boxes: Tensor, labels: Tensor, below: float = 0.0
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Which of an image's detections (surest first) are hits at IoU .5, (d,), which are false
+    alarms, (d,), and which of its true boxes (t,4) with `labels` (t,) are missed, (t,). What the
+    boxes with an area under `below` px² are is none of the three (see `assign`)."""
+    hit, wrong = torch.zeros(2, len(found["boxes"]), dtype=torch.bool)
+    missed = ~small(boxes, below)
     for label in found["labels"].unique():
         mine, theirs = found["labels"] == label, (labels == label).nonzero()[:, 0]
-        taken = torch.tensor(assign(found["boxes"][mine], boxes[theirs]))
-        hit[mine] = taken >= 0
+        truth = boxes[theirs]
+        taken = torch.tensor(assign(found["boxes"][mine], truth, small(truth, below)))
+        hit[mine], wrong[mine] = taken >= 0, taken == MISS
         missed[theirs[taken[taken >= 0]]] = False
-    return hit, missed
+    return hit, wrong, missed
 
 
 def best_threshold(
-    predictions: Sequence[dict[str, Tensor]], boxes: Sequence[Tensor], labels: Sequence[Tensor]
+    predictions: Sequence[dict[str, Tensor]],
+    boxes: Sequence[Tensor],
+    labels: Sequence[Tensor],
+    below: float = 0.0,
 ) -> float:
     """The score, of .05, .1, ... .95, above which `one_box_each` has the highest F1: the harmonic
-    mean of the share of detections that are hits and the share of true boxes that are found."""
+    mean of the share of detections that are hits and the share of true boxes that are found, of
+    those that count (`outcomes`)."""
     scored = {}
     for threshold in np.arange(1, 20) / 20:
-        hits = wrong = missed = 0
+        counts = torch.zeros(3)  # hits, false alarms, missed
         for found, box, label in zip(predictions, boxes, labels, strict=True):
-            hit, lost = outcomes(one_box_each(found, threshold), box, label)
-            hits, wrong, missed = hits + hit.sum(), wrong + (~hit).sum(), missed + lost.sum()
-        scored[float(threshold)] = float(2 * hits / (2 * hits + wrong + missed).clamp(min=1))
+            each = outcomes(one_box_each(found, threshold), box, label, below)
+            counts += torch.stack([of.sum() for of in each])
+        scored[float(threshold)] = float(2 * counts[0] / (counts.sum() + counts[0]).clamp(min=1))
     return max(scored, key=lambda threshold: (round(scored[threshold], 6), -threshold))
 
 
@@ -402,12 +426,14 @@ def score_detections(
     draws: int = 1000,
     seed: int = 0,
     groups: Sequence[int] | None = None,
+    below: float = 0.0,
 ) -> DetectionScore:
     """Score detections (dicts as from `Detector.predict`) against true boxes and labels (CPU).
 
     COCO's rules: 100 detections per image and class, 101 recalls; a class without a true box has
-    no AP and does not enter the mean. `draws` and `seed` are the bootstrap's, over images or whole
-    `groups` (N,) of them (see `multiplicities`).
+    no AP and does not enter the mean. Boxes with an area under `below` px² are ignored as COCO's
+    crowds are: to find one is neither a hit nor a false alarm. `draws` and `seed` are the
+    bootstrap's, over images or whole `groups` (N,) of them (see `multiplicities`).
     """
     check_boxes(boxes, labels, len(predictions), len(classes))
     from torchmetrics.detection import MeanAveragePrecision  # it loads matplotlib
@@ -417,10 +443,13 @@ def score_detections(
     boxes = [b.as_subclass(Tensor).float() for b in boxes]
     metric.update(
         list(predictions),
-        [{"boxes": b, "labels": y} for b, y in zip(boxes, labels, strict=True)],
+        [
+            {"boxes": b, "labels": y, "iscrowd": small(b, below).int()}
+            for b, y in zip(boxes, labels, strict=True)
+        ],
     )
     result = metric.compute()
-    matches = {c: match(predictions, boxes, labels, k) for k, c in enumerate(classes)}
+    matches = {c: match(predictions, boxes, labels, k, below) for k, c in enumerate(classes)}
     estimates = {c: m.ap() for c, m in matches.items()}
     here = [c for c in classes if estimates[c] is not None]
     times = multiplicities(len(boxes), draws, seed, groups).long().numpy()

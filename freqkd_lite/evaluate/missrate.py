@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
-from torchvision.ops import box_area, box_iou
 
 from freqkd_lite.errors import UserError
+from freqkd_lite.evaluate.detection import IGNORED, assign
 from freqkd_lite.evaluate.stats import Resampled, multiplicities
 
 POINTS = 10 ** np.linspace(-2, 0, 9)
@@ -27,28 +27,6 @@ def unreasonable(boxes: Tensor, occlusion: Tensor) -> Tensor:
     edge = boxes.new_tensor(WINDOW)
     inside = (boxes[:, :2] >= edge[:2]).all(1) & (boxes[:, 2:] <= edge[2:]).all(1)
     return (boxes[:, 3] - boxes[:, 1] < HEIGHT) | ~inside | ((occlusion != 0) & (occlusion != 1))
-
-
-def outcomes(found: Tensor, boxes: Tensor, ignored: Tensor, iou: float = 0.5) -> list[int]:
-    """Of each detection (d,4), surest first: 1 a hit, 0 a false positive, -1 ignored.
-
-    It takes the free person (of `boxes` (t,4) those not `ignored` (t,)) that it overlaps most, if
-    by IoU `iou` or more; else an ignored box, which any number may share, that covers this share
-    of the detection's own area.
-    """
-    found = found.double()
-    overlap = box_iou(found, boxes[~ignored].double()).numpy()
-    apart = boxes[ignored].double()
-    start = torch.maximum(found[:, None, :2], apart[:, :2])
-    end = torch.minimum(found[:, None, 2:], apart[:, 2:])
-    covered = (end - start).clamp(min=0).prod(2) >= iou * box_area(found)[:, None]
-    results = []
-    for row, aside in zip(overlap, covered.any(1).tolist(), strict=True):
-        hit = row.max(initial=-1) >= iou
-        if hit:
-            overlap[:, row.argmax()] = -1
-        results.append(1 if hit else -int(aside))
-    return results
 
 
 @dataclass(frozen=True)
@@ -87,9 +65,9 @@ def rank(
     image, hit, score = [], [], []
     for i, (found, truth, aside) in enumerate(zip(predictions, boxes, ignored, strict=True)):
         scores, order = found["scores"].double().sort(descending=True, stable=True)
-        results = np.array(outcomes(found["boxes"][order], truth, aside), int)
-        counted = results >= 0
-        hit.append(results[counted] > 0)
+        taken = np.array(assign(found["boxes"][order], truth, aside), int)
+        counted = taken != IGNORED
+        hit.append(taken[counted] >= 0)
         score.append(scores.numpy()[counted])
         image.append(np.full(counted.sum(), i))
     order = np.argsort(-np.concatenate(score), kind="stable")

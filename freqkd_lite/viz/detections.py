@@ -28,6 +28,7 @@ def detection_figure(
     truth: tuple[Sequence[Tensor], Sequence[Tensor]],
     shown: Sequence[int],
     classes: Sequence[str],
+    below: float = 0.0,
 ) -> tuple[Figure, str]:
     """The `shown` pictures, a row each, with what detectors found in them: hits solid, false alarms
     dashed, missed boxes dotted; a detection carries its class where that hides no other one's.
@@ -35,7 +36,8 @@ def detection_figure(
     `columns`: by title, a detector's predictions on all N pictures and their kind, a key of
     `pictures` (N, 3, H, W); without predictions (None) the column is left out. `truth`: boxes and
     labels of the N pictures. Shown is what scores above the threshold with the best F1 on the
-    other pictures (`best_threshold`). With a description.
+    other pictures (`best_threshold`); boxes with an area under `below` px², and what is detected
+    there, are not. With a description.
     """
     style()
     columns = {name: column for name, column in columns.items() if column[0] is not None}
@@ -50,10 +52,10 @@ def detection_figure(
     texts, said = [], []
     for column, (name, (predictions, _)) in zip(axes.T, columns.items(), strict=True):
         picked = ([of[i] for i in others] for of in (predictions, *truth))
-        threshold, counts = best_threshold(*picked), dict.fromkeys(LOOK, 0)
+        threshold, counts = best_threshold(*picked, below), dict.fromkeys(LOOK, 0)
         for ax, i in zip(column, shown, strict=True):
             here = one_box_each(predictions[i], threshold)
-            for outcome, boxes, labels in _sorted(here, truth[0][i], truth[1][i]):
+            for outcome, boxes, labels in _sorted(here, truth[0][i], truth[1][i], below):
                 counts[outcome] += len(boxes)
                 texts += _draw(ax, outcome, boxes, [classes[k] for k in labels])
         said.append(f"{name}: {', '.join(f'{n} {outcome}' for outcome, n in counts.items())}")
@@ -64,13 +66,13 @@ def detection_figure(
 
 
 def _sorted(
-    found: dict[str, Tensor], boxes: Tensor, labels: Tensor
+    found: dict[str, Tensor], boxes: Tensor, labels: Tensor, below: float
 ) -> list[tuple[str, Tensor, Tensor]]:
     """Boxes and labels of each outcome."""
-    hit, missed = outcomes(found, boxes, labels)
+    hit, wrong, missed = outcomes(found, boxes, labels, below)
     return [
         ("hit", found["boxes"][hit], found["labels"][hit]),
-        ("false alarm", found["boxes"][~hit], found["labels"][~hit]),
+        ("false alarm", found["boxes"][wrong], found["labels"][wrong]),
         ("missed", boxes[missed], labels[missed]),
     ]
 

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from freqkd_lite.errors import UserError
-from freqkd_lite.evaluate.missrate import Ranked, outcomes, rank, score_people, unreasonable
+from freqkd_lite.evaluate.detection import IGNORED, MISS, assign
+from freqkd_lite.evaluate.missrate import Ranked, rank, score_people, unreasonable
 from tools import kaist_missrate
 
 
@@ -80,14 +81,15 @@ def test_who_counts_and_what_a_detection_takes():
     occlusion = torch.tensor([1, 0, 0, 0, 2])
     assert unreasonable(boxes, occlusion).tolist() == [False, True, True, True, True]
     two = boxes_of(person(10), person(18))  # a detection takes the one that it overlaps most
-    assert outcomes(boxes_of(person(17), person(11)), two, torch.tensor([False, False])) == [1, 1]
+    assert assign(boxes_of(person(17), person(11)), two, torch.tensor([False, False])) == [1, 0]
     # half of its own area in an ignored box is enough, though the IoU is far below
     wide = boxes_of((0, 100, 300, 400))
     half, less = (-15, 100, 15, 200), (-15.1, 100, 14.9, 200)
-    assert outcomes(boxes_of(half, less), wide, torch.tensor([True])) == [-1, 0]
+    assert assign(boxes_of(half, less), wide, torch.tensor([True])) == [IGNORED, MISS]
     # a person that counts goes first; the second detection there is ignored by the crowd around
     both = torch.cat([wide, boxes_of(person(50))])
-    assert outcomes(boxes_of(person(50), person(50)), both, torch.tensor([True, False])) == [1, -1]
+    twice, aside = boxes_of(person(50), person(50)), torch.tensor([True, False])
+    assert assign(twice, both, aside) == [1, IGNORED]
 
 
 def test_day_and_night_are_scored_apart_and_intervals_hold_the_figures():

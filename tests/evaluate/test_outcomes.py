@@ -34,13 +34,19 @@ def test_one_box_an_object_keeps_the_surest_of_any_class():
 
 
 def test_hits_and_missed_boxes():
-    hit, missed = outcomes(one_box_each(FIRST, 0.1), BOXES, LABELS)
-    assert hit.tolist() == [True, False, True, False]
+    hit, wrong, missed = outcomes(one_box_each(FIRST, 0.1), BOXES, LABELS)
+    assert hit.tolist() == [True, False, True, False] == (~wrong).tolist()
     assert missed.tolist() == [False, True, False]
-    hit, missed = outcomes(one_box_each(FIRST, 0.95), BOXES, LABELS)
+    hit, _, missed = outcomes(one_box_each(FIRST, 0.95), BOXES, LABELS)
     assert hit.tolist() == [] and missed.all()
-    hit, missed = outcomes(FIRST, BOXES[:0], LABELS[:0])
-    assert not hit.any() and len(missed) == 0
+    hit, wrong, missed = outcomes(FIRST, BOXES[:0], LABELS[:0])
+    assert not hit.any() and wrong.all() and len(missed) == 0
+
+
+def test_small_boxes_are_neither_found_nor_missed():
+    # Below 101 px² no box counts: what lies in one is no hit and no false alarm.
+    hit, wrong, missed = outcomes(one_box_each(FIRST, 0.1), BOXES, LABELS, 101)
+    assert not hit.any() and wrong.tolist() == [False, False, False, True] and not missed.any()
 
 
 def test_two_detections_cannot_hit_one_box():
