@@ -44,7 +44,6 @@ def root(tmp_path, monkeypatch):
     (home / "list.csv").write_text("\n".join(lines) + "\n")
     (tmp_path / "plan.md").write_text("H7")
     (tmp_path / "small.yaml").write_text(YAML)
-    monkeypatch.setenv("FREQKD_RUNS", str(tmp_path / "runs"))
     monkeypatch.setenv("FREQKD_DATA", str(tmp_path))
     return tmp_path
 

@@ -198,7 +198,6 @@ def test_freqkd_distil_runs_a_file_of_settings(monkeypatch, tmp_path):
     """Numbers with an exponent are read as such; a batch that the plan's GPUs could not share is
     left to those that are there."""
     monkeypatch.setitem(data.REGISTRY, "noise", Noise)
-    monkeypatch.setenv("FREQKD_RUNS", str(tmp_path / "runs"))
     file = tmp_path / "mine.yaml"
     lines = [item.replace("=", ": ") for item in FIXTURE]
     file.write_text("\n".join(lines))

@@ -10,13 +10,12 @@ hypotheses at once (Bonferroni, so a little too low for Holm).
 """
 
 import argparse
-from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
 from scipy.stats import norm
 
-from freqkd_lite.results.paired import resample
+from freqkd_lite.results.paired import scored
 from freqkd_lite.results.rows import Row, frame, is_trained, read_results, whole, write_results
 from freqkd_lite.results.text import table
 from freqkd_lite.store import manifest, sha256_file
@@ -29,18 +28,6 @@ DESIGNS = {"86 images, 3 seeds": (86, 3), "93 images, 5 seeds": (93, 5)}
 DESIGNS |= {"361 images, 3 seeds": (361, 3), "361 images, 5 seeds": (361, 5)}
 SMALLEST = 0.02  # of interest, in AP
 LEVELS = {"one test": 0.05, "seven tests": 0.05 / 7}
-
-
-def scored(folder: Path, metric: str) -> dict[str, dict[int, object]]:
-    """`Resampled` figures of each trained method by seed."""
-    rows = whole(frame(read_results(folder)), metric).dropna(subset="value")
-    classes = [k for k in rows["klass"].unique() if k != "mean"]
-    found = defaultdict(dict)
-    for row in rows[rows["klass"] == "mean"].itertuples():
-        if is_trained(row.method):
-            own = resample(folder / row.per_image, metric, row.method, classes)
-            found[row.method][row.seed] = own
-    return found
 
 
 def components(a: dict[int, object], b: dict[int, object]) -> tuple[float, float, int] | None:
@@ -77,7 +64,8 @@ def main(given: list[str] | None = None) -> None:
     args = parser.parse_args(given)
     rows, lines = [], []
     for name, (metric, reference) in SOURCES.items():
-        of = scored(args.results / name, metric)
+        measured = whole(frame(read_results(args.results / name)), metric)
+        of = scored(measured[measured["method"].map(is_trained)], args.results / name)
         parts = {m: components(own, of[reference]) for m, own in of.items() if m != reference}
         parts = {method: found for method, found in parts.items() if found}
         about = dict(claim="power", seed=None, data=name)

@@ -8,12 +8,11 @@ that are named rightly, averaged over classes.
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from freqkd_lite.errors import UserError
 from freqkd_lite.evaluate.probe import LogisticProbe
-from freqkd_lite.evaluate.stats import Resampled, multiplicities
+from freqkd_lite.evaluate.stats import Resampled, times_of
 
 
 def fit_head(
@@ -58,15 +57,8 @@ def score_crops(
     if predicted.shape != truth.shape or truth.ndim != 1 or not len(truth):
         shapes = f"{tuple(predicted.shape)} predictions for {tuple(truth.shape)} crops"
         raise UserError(f"{shapes}: give one a crop, and one crop or more.")
-    drawn = multiplicities(len(truth), draws, seed, groups)
-    times = torch.cat([torch.ones(1, len(truth), dtype=drawn.dtype), drawn])
+    times = times_of(len(truth), draws, seed, groups)
     found = recalls(predicted, truth, classes, times)
     for part, of in (parts or {}).items():
         found[part] = recalls(predicted[of], truth[of], classes, times[:, of])["mean"]
-    return Resampled(
-        estimates={k: None if np.isnan(v[0]) else float(v[0]) for k, v in found.items()},
-        draws={k: v[1:] for k, v in found.items()},
-        truth=truth,
-        seed=seed,
-        groups=groups,
-    )
+    return Resampled.of(found, truth=truth, seed=seed, groups=groups)

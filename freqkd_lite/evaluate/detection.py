@@ -6,7 +6,7 @@ them where it would take images, and only pyramid and head are trained.
 """
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,7 +22,7 @@ from tqdm.auto import trange
 from freqkd_lite.data import PairSet
 from freqkd_lite.distil import learning_rate
 from freqkd_lite.errors import UserError, check_known, explained
-from freqkd_lite.evaluate.stats import Resampled, multiplicities
+from freqkd_lite.evaluate.stats import Resampled, times_of
 from freqkd_lite.store import no_bar
 
 LEVELS = (0.5, 1.0, 2.0)  # strides of the pyramid in patches: 7, 14 and 28 px at patch 14
@@ -303,6 +303,15 @@ class Matches:
         return float(best[np.searchsorted(found / total, RECALLS)].mean())
 
 
+def matched_draws(matches: Mapping[str, Matches], times: Tensor) -> dict[str, np.ndarray]:
+    """AP of each class, and "mean" over those with true boxes, if image i counted `times[:, i]`
+    times: (draws,) each, NaN where a draw has none."""
+    whole = times.long().numpy()
+    found = {k: np.array([m.ap(t) for t in whole], float) for k, m in matches.items()}
+    here = [found[k] for k, m in matches.items() if m.truths.any()]
+    return found | {"mean": np.mean(here, axis=0)}
+
+
 def assign(found: Tensor, truth: Tensor, aside: Tensor, iou: float = 0.5) -> list[int]:
     """COCO's greedy matching: the index of the true box (t,4) that each box (d,4), surest first,
     takes, the free one that it fits best; `MISS` for a box that fits none, `IGNORED` where boxes
@@ -398,7 +407,7 @@ def best_threshold(
 
 @dataclass(kw_only=True)
 class DetectionScore(Resampled):
-    """AP50 by class, with mAP50 as "mean"; see `Resampled` for `interval` and `notes`.
+    """AP50 by class, with mAP50 as "mean"; see `Resampled` for `interval`.
 
     mAP50 and `map`, the mean over IoU .5 to .95, are torchmetrics'; AP50 by class and the draws of
     the bootstrap come from `matches`. `n` counts the true boxes by class, and "images".
@@ -407,11 +416,6 @@ class DetectionScore(Resampled):
     map: float
     n: dict[str, int]
     matches: dict[str, Matches]
-
-    @property
-    def map50(self) -> float:
-        """The mean of AP50 over the classes that have true boxes."""
-        return self.estimates["mean"]
 
     def arrays(self) -> dict[str, np.ndarray]:
         """The matches as arrays for a per-image file (`numpy.savez`): person_hit, ..."""
@@ -450,14 +454,9 @@ def score_detections(
     )
     result = metric.compute()
     matches = {c: match(predictions, boxes, labels, k, below) for k, c in enumerate(classes)}
-    estimates = {c: m.ap() for c, m in matches.items()}
-    here = [c for c in classes if estimates[c] is not None]
-    times = multiplicities(len(boxes), draws, seed, groups).long().numpy()
-    resampled = {c: np.array([m.ap(t) for t in times], float) for c, m in matches.items()}
     owner = torch.repeat_interleave(torch.tensor([len(b) for b in boxes]))
-    return DetectionScore(
-        estimates=estimates | {"mean": result["map_50"].item()},
-        draws=resampled | {"mean": np.mean([resampled[c] for c in here], axis=0)},
+    score = DetectionScore.of(
+        matched_draws(matches, times_of(len(boxes), draws, seed, groups)),
         truth=torch.cat([owner[:, None], torch.cat(list(labels))[:, None], torch.cat(boxes)], 1),
         seed=seed,
         groups=groups,
@@ -465,3 +464,5 @@ def score_detections(
         n={c: int(m.truths.sum()) for c, m in matches.items()} | {"images": len(boxes)},
         matches=matches,
     )
+    score.estimates["mean"] = result["map_50"].item()
+    return score

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from freqkd_lite.errors import UserError
 from freqkd_lite.evaluate.detection import IGNORED, assign
-from freqkd_lite.evaluate.stats import Resampled, multiplicities
+from freqkd_lite.evaluate.stats import Resampled, times_of
 
 POINTS = 10 ** np.linspace(-2, 0, 9)
 HEIGHT, WINDOW = 55, (5, 5, 635, 507)  # px; of pictures of 640x512
@@ -84,15 +84,9 @@ def score_people(
 ) -> Resampled:
     """Miss rates "all", "day" and "night" (`night` (N,) bool), with their bootstrap over images or
     `groups` of them (see `stats.multiplicities`)."""
-    times = multiplicities(len(night), draws, seed, groups).long().numpy()
+    times = times_of(len(night), draws, seed, groups).long().numpy()
     sides = {"all": night | True, "day": ~night, "night": night}
-    found = {
-        k: [ranked.miss_rate(s * t) for t in (s.astype(int), *times)] for k, s in sides.items()
-    }
-    return Resampled(
-        estimates={k: values[0] for k, values in found.items()},
-        draws={k: np.array(values[1:], float) for k, values in found.items()},
-        truth=torch.from_numpy(ranked.truths),
-        seed=seed,
-        groups=groups,
-    )
+    rates = {k: [ranked.miss_rate(side * t) for t in times] for k, side in sides.items()}
+    found = {k: np.array(values, float) for k, values in rates.items()}
+    truth = torch.from_numpy(ranked.truths)
+    return Resampled.of(found, truth=truth, seed=seed, groups=groups)

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from freqkd_lite.data import PairSet
 from freqkd_lite.errors import UserError
-from freqkd_lite.evaluate.stats import Resampled, multiplicities
+from freqkd_lite.evaluate.stats import Resampled, times_of
 
 Maps = Tensor | Sequence[Tensor]
 """A map (N, D, h, w), or those of several blocks, which are joined along the channels."""
@@ -267,7 +267,7 @@ def ap_draws(
 
 @dataclass(kw_only=True)
 class ProbeResult(Resampled):
-    """Average precision by class; see `Resampled` for `interval` and `notes`.
+    """Average precision by class; see `Resampled` for `interval`.
 
     `scores` (N, h, w, K) of the test patches, `truth` their labels (N, h, w), `n` the positive
     patches by class with "images" and "patches", `model` the probe, which scores other features.
@@ -282,7 +282,7 @@ class ProbeResult(Resampled):
         over those, in their groups. Raises `UserError` where none of the classes occurs on them."""
         scores, truth, draws = self.scores[images], self.truth[images], len(self.draws["mean"])
         groups = None if self.groups is None else np.asarray(self.groups)[images]
-        return _judge(self.model, scores, truth, [*self.ap], draws, self.seed, groups)
+        return _judge(self.model, scores, truth, [*self.ap], draws, seed=self.seed, groups=groups)
 
     @property
     def ap(self) -> dict[str, float | None]:
@@ -310,29 +310,19 @@ def measure(
     maps = as_maps(features, "test features")
     check_labels(labels, maps, len(classes) + 1, "test labels")
     scores = model.scores(maps).cpu()[..., : len(classes)]
-    return _judge(model, scores, labels.cpu(), classes, draws, seed, groups)
+    return _judge(model, scores, labels.cpu(), classes, draws, seed=seed, groups=groups)
 
 
 def _judge(
-    model: LogisticProbe,
-    scores: Tensor,
-    labels: Tensor,
-    classes: Sequence[str],
-    draws: int,
-    seed: int,
-    groups: Sequence[int] | None,
+    model: LogisticProbe, scores: Tensor, labels: Tensor, classes: Sequence[str], draws: int, **of
 ) -> ProbeResult:
+    """`of`: seed and groups of the bootstrap."""
     n = {name: int((labels == k).sum()) for k, name in enumerate(classes)}
-    present = [k for k, name in enumerate(classes) if n[name]]
-    if not present:
+    if not any(n.values()):
         raise UserError(f"No test patch is labelled {', '.join(classes)}: use more test images.")
-    found = {classes[k]: average_precision(scores[..., k], labels == k) for k in present}
-    estimates = dict.fromkeys(classes) | found | {"mean": sum(found.values()) / len(found)}
     n |= {"images": len(scores), "patches": labels.numel()}
-    times = multiplicities(len(scores), draws, seed, groups)
-    measured = dict(estimates=estimates, draws=ap_draws(scores, labels, classes, times), n=n)
-    made_of = dict(truth=labels, seed=seed, groups=groups, scores=scores, model=model)
-    return ProbeResult(**measured, **made_of)
+    found = ap_draws(scores, labels, classes, times_of(len(scores), draws, **of))
+    return ProbeResult.of(found, truth=labels, scores=scores, n=n, model=model, **of)
 
 
 def probe(

@@ -13,14 +13,14 @@ from torch.nn import functional as F
 
 from freqkd_lite.errors import UserError
 from freqkd_lite.evaluate.probe import LogisticProbe, as_maps, class_shares
-from freqkd_lite.evaluate.stats import Resampled, multiplicities
+from freqkd_lite.evaluate.stats import Resampled, times_of
 
 OUTSIDE = -1  # a pixel of the truth that is not counted
 
 
 @dataclass(kw_only=True)
 class SegmentationResult(Resampled):
-    """IoU by class, and "accuracy" of pixels; see `Resampled` for `interval` and `notes`.
+    """IoU by class, and "accuracy" of pixels; see `Resampled` for `interval`.
 
     `confusion` (N, K, K) counts pixels by truth (rows) and prediction of each image, `predictions`
     and `truth` are (N, H, W).
@@ -31,7 +31,7 @@ class SegmentationResult(Resampled):
 
     @property
     def iou(self) -> dict[str, float | None]:
-        """IoU by class; None for a class in neither truth nor prediction, which `notes` names."""
+        """IoU by class; None for a class in neither truth nor prediction."""
         return {k: v for k, v in self.estimates.items() if k not in ("mean", "accuracy")}
 
     @property
@@ -73,11 +73,16 @@ def check_ids(ids: Tensor, n_classes: int, name: str) -> None:
         raise UserError(f"{name} have {found}: give every class its name.")
 
 
-def _figures(confusion: Tensor) -> tuple[Tensor, Tensor]:
-    """IoU (..., K) and accuracy (...) of confusion matrices (..., K, K); NaN for 0 of 0."""
-    hits = confusion.diagonal(dim1=-2, dim2=-1)
-    union = confusion.sum(-1) + confusion.sum(-2) - hits
-    return hits / union, hits.sum(-1) / confusion.sum(dim=(-2, -1))
+def iou_draws(confusion: Tensor, classes: Sequence[str], times: Tensor) -> dict[str, np.ndarray]:
+    """IoU of each class, hits / (truth + prediction - hits), "mean" over those that occur, and
+    "accuracy", (draws,) each, if image i counted `times[:, i]` times: from confusion matrices
+    (N, K, K), which are summed over images. NaN for 0 of 0."""
+    summed = (times @ confusion.double().flatten(1)).unflatten(1, confusion.shape[1:])
+    hits = summed.diagonal(dim1=1, dim2=2)
+    iou = (hits / (summed.sum(1) + summed.sum(2) - hits)).T.numpy()
+    occurs = (confusion.sum((0, 1)) + confusion.sum((0, 2)) > 0).numpy()
+    found = dict(zip(classes, iou, strict=True)) | {"mean": iou[occurs].mean(0)}
+    return found | {"accuracy": (hits.sum(1) / summed.sum((1, 2))).numpy()}
 
 
 def measure_segmentation(
@@ -88,27 +93,12 @@ def measure_segmentation(
     seed: int = 0,
     groups: Sequence[int] | None = None,
 ) -> SegmentationResult:
-    """IoU by class (hits / (truth + prediction - hits), pixels summed over images), their mean and
-    accuracy, for (N, H, W) ids; the bootstrap resamples images, or whole `groups` (N,) of them (see
-    `multiplicities`), and sums their confusions."""
+    """`iou_draws` of predictions for true (N, H, W) ids; the bootstrap resamples images, or whole
+    `groups` (N,) of them (see `multiplicities`)."""
     confusion = confusion_matrices(predictions, truth, len(classes))
-    iou, accuracy = _figures(confusion.sum(0).double())
-    weights = multiplicities(len(confusion), draws, seed, groups)
-    summed = weights @ confusion.double().flatten(1)
-    iou_draws, accuracy_draws = _figures(summed.unflatten(1, confusion.shape[1:]))
-    here = ~iou.isnan()
-    names = [*classes, "mean", "accuracy"]
-    values = [*iou.tolist(), float(iou[here].mean()), float(accuracy)]
-    columns = [*iou_draws.T, iou_draws[:, here].mean(1), accuracy_draws]
-    return SegmentationResult(
-        estimates={k: None if np.isnan(v) else v for k, v in zip(names, values, strict=True)},
-        draws={k: c.numpy() for k, c in zip(names, columns, strict=True)},
-        truth=truth,
-        seed=seed,
-        groups=groups,
-        confusion=confusion,
-        predictions=predictions,
-    )
+    found = iou_draws(confusion, classes, times_of(len(confusion), draws, seed, groups))
+    about = dict(truth=truth, seed=seed, groups=groups)
+    return SegmentationResult.of(found, confusion=confusion, predictions=predictions, **about)
 
 
 class LinearSegmenter:
@@ -186,8 +176,8 @@ def iou_by_border_distance(
     """`measure_segmentation` on the pixels at lower <= `border_distance` < upper, for each pair of
     neighbouring edges (px, rising; the last may be infinite and then takes in everything).
 
-    Predictions and masks are (N, H, W). Near and far pixels hold different classes: `notes` names
-    those that a ring of distance lacks. Raises `UserError` for edges that enclose no pixel.
+    Predictions and masks are (N, H, W). Near and far pixels hold different classes. Raises
+    `UserError` for edges that enclose no pixel.
     """
     edges = [float(e) for e in edges_px]
     if len(edges) < 2 or any(b <= a for a, b in pairwise(edges)):

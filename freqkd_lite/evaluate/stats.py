@@ -1,8 +1,9 @@
 """Bootstrap intervals over images, groups of images and seeds: patches and pixels of one image are
 not independent, nor are frames of one place, nor the scores of one student on many images."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 import torch
@@ -40,17 +41,19 @@ def multiplicities(
     return torch.from_numpy(np.stack(drawn)).double()
 
 
+def times_of(
+    n_images: int, draws: int = 1000, seed: int = 0, groups: Sequence[int] | None = None
+) -> Tensor:
+    """How often each image counts, float64 (1 + draws, n_images): once in the first row, and in the
+    others as `multiplicities` says."""
+    drawn = multiplicities(n_images, draws, seed, groups)
+    return torch.cat([torch.ones_like(drawn[:1]), drawn])
+
+
 def percentiles(values: np.ndarray) -> tuple[float, float]:
     """The central 95 % of bootstrap values (percentile method), those that are NaN left out."""
     low, high = np.nanquantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(low), float(high)
-
-
-def bootstrap(
-    statistic: Callable[[np.ndarray], float], n_images: int, draws: int = 1000, seed: int = 0
-) -> tuple[float, float]:
-    """95 % percentile interval (Efron 1979) of a statistic that takes an array of image indices."""
-    return percentiles(np.array([float(statistic(i)) for i in resamples(n_images, draws, seed)]))
 
 
 @dataclass(kw_only=True)
@@ -69,6 +72,13 @@ class Resampled:
     seed: int
     groups: Sequence[int] | None = None
 
+    @classmethod
+    def of(cls, figures: Mapping[str, np.ndarray], **about: object) -> Self:
+        """From figures (1 + draws,) over the rows of `times_of`, NaN where undefined; `about` are
+        the other fields."""
+        estimates = {k: float(v[0]) if np.isfinite(v[0]) else None for k, v in figures.items()}
+        return cls(estimates=estimates, draws={k: v[1:] for k, v in figures.items()}, **about)
+
     @property
     def interval(self) -> dict[str, tuple[float, float] | None]:
         """95 % percentile interval over images of each estimate; None where it has no value."""
@@ -77,18 +87,6 @@ class Resampled:
             if value is not None and np.isfinite(self.draws[key]).any():
                 found[key] = percentiles(self.draws[key])
         return found
-
-    @property
-    def notes(self) -> list[str]:
-        """What must be said beside the figures: absent classes, draws that lacked one."""
-        lines = []
-        for key, value in self.estimates.items():
-            lost, draws = int(np.isnan(self.draws[key]).sum()), len(self.draws[key])
-            if value is None:
-                lines.append(f"{key} is absent from the test images: it is not in the mean.")
-            elif lost:
-                lines.append(f"{lost} of {draws} draws leave {key} undefined: the others count.")
-        return lines
 
 
 def paired_bootstrap(
@@ -118,34 +116,31 @@ resampled images, the same images in a draw for all seeds and methods."""
 
 
 def crossed_bootstrap(
-    a: Scored, b: Scored, paired: bool = True, seed: int = 0
+    a: Scored, b: Scored, seed: int = 0
 ) -> tuple[float, tuple[float, float], np.ndarray]:
     """The difference a - b of two methods' means over seeds, its 95 % interval over images (or
     groups of them) and seeds at once, and the draws (draws,) that this is from.
 
     Images and seeds are crossed, every student is scored on every image, so each draw resamples
     both (the pigeonhole bootstrap: Owen, Annals of Applied Statistics 1, 2007): to its images comes
-    a draw of the seeds, the same ones for both where they are `paired`, as when a seed decides
-    crops and order. Of S seeds S - 1 are drawn, for S would make the seeds' variance too small by
-    (S - 1) / S (McCarthy and Snowden, 1985). With one seed the interval is over images alone. In
-    simulations with five seeds it held the truth in 92 to 96 % of cases, more where little but
-    single students on single images varied; with three seeds that decide nearly all in 82 %.
+    a draw of the seeds, the same ones for both, for a seed decides crops and order. Of S seeds S -
+    1 are drawn, for S would make the seeds' variance too small by (S - 1) / S (McCarthy and
+    Snowden, 1985). With one seed the interval is over images alone. In simulations with five seeds
+    it held the truth in 92 to 96 % of cases, more where little but single students on single images
+    varied; with three seeds that decide nearly all in 82 %.
     Raises `UserError` for methods that don't fit each other.
     """
     a, b = (tuple(np.asarray(x, dtype=float) for x in one) for one in (a, b))
     shapes = [(estimates.shape, draws.shape) for estimates, draws in (a, b)]
     fit = all(len(one) == 1 and len(two) == 2 and 1 <= one[0] == two[0] for one, two in shapes)
-    if not fit or a[1].shape[1] != b[1].shape[1] or (paired and len(a[0]) != len(b[0])):
+    if not fit or a[1].shape != b[1].shape:
         raise UserError(
             f"Estimates and draws of a and b are {shapes}: give (seeds,) and (seeds, draws), with "
-            "the same draws for both, and the same seeds unless paired=False."
+            "the same seeds and draws for both."
         )
-    draw, means = np.random.default_rng(seed), []
-    for estimates, draws in (a, b):
-        if not (paired and means):
-            seeds = len(estimates)
-            chosen = draw.integers(0, seeds, size=(max(1, seeds - 1), draws.shape[1]))
-        means.append(np.take_along_axis(draws, chosen, axis=0).mean(axis=0))
+    seeds, draws = a[1].shape
+    chosen = np.random.default_rng(seed).integers(0, seeds, size=(max(1, seeds - 1), draws))
+    means = [np.take_along_axis(drawn, chosen, axis=0).mean(axis=0) for _, drawn in (a, b)]
     drawn = means[0] - means[1]
     return float(a[0].mean() - b[0].mean()), percentiles(drawn), drawn
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from freqkd_lite.errors import UserError
-from freqkd_lite.evaluate.stats import multiplicities, percentiles
+from freqkd_lite.evaluate.stats import percentiles, times_of
 from freqkd_lite.spectrum import CORNER, METRICS, ring_counts, ring_sums
 
 DRAWS = 1000  # of the bootstrap over images
@@ -31,10 +31,8 @@ def resampled(
 ) -> np.ndarray:
     """(1 + draws, ...): means over the images of a table (n, ...); first over the images as they
     are, then over bootstrap samples of them, or of whole `groups` (see `multiplicities`)."""
-    n = len(table)
-    weights = multiplicities(n, draws, seed, groups).numpy() / n
-    weights = np.concatenate([np.full((1, n), 1 / n), weights])
-    return np.tensordot(weights, table, 1)
+    times = times_of(len(table), draws, seed, groups).numpy()
+    return np.tensordot(times / len(table), table, 1)
 
 
 def resampled_metric(

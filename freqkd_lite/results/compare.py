@@ -3,85 +3,69 @@
 import json
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from freqkd_lite.errors import UserError
 from freqkd_lite.evaluate.stats import Resampled, paired_bootstrap
-from freqkd_lite.results.paired import reproduces, resample, same_images
+from freqkd_lite.results.paired import scored
 from freqkd_lite.results.rows import FIGURE, frame, means, read_manifest, read_results
 from freqkd_lite.results.text import number, table, verdict
 from freqkd_lite.store import sha256_file
 
 KINDS = {
+    "parameters": {"parameters", "settings", "preset", "model", "size", "blocks"},
     "environment": {"versions", "device", "threads", "precision"},
-    "recipe": {"recipe", "code"},  # `code` in older manifests
+    "recipe": {"recipe", "generator", "code"},  # `code` in older manifests
     "weights": {"weights"},
     "data": {"data", "train_data", "lessons"},
 }
-# What every run has of its own, and what repeats something else in the manifest.
-OWN = {"made", "seconds", "command", "schema", "sweep", "runs", "failed", "note", "notes", "metric"}
-OWN |= {
-    "reference",
-    "curve",
-    "protocol",
-    "preregistered",
-    "post_hoc",
-    "answer",
-    "unfinished",
-    "seeds",
-}
+"""What of a manifest says how a run was made; all else is its own, or repeats this."""
 FOLDERS = ("notebooks", "parameters", "settings", "versions")
 STUDENT = "student.safetensors"
 
 
 def _entries(node: object, parts: tuple[str, ...] = ()) -> dict[tuple[str, str], object]:
-    """The entries of a manifest by (kind, name), without what is a run's own."""
+    """The entries of a manifest that say how a run was made, by (kind, name)."""
     if isinstance(node, dict) and (node or not parts):
         found = {}
         for key, value in node.items():
             found |= _entries(value, (*parts, key))
         return found
-    kind = next((kind for kind, keys in KINDS.items() if keys & {*parts}), "parameters")
-    if {"parameters", "settings"} & {*parts}:
-        kind = "parameters"
-    elif OWN & {parts[0], parts[-1]}:
-        return {}
-    return {(kind, " ".join(part for part in parts if part not in FOLDERS)): node}
+    kind = next((kind for kind, keys in KINDS.items() if keys & {*parts}), None)
+    name = " ".join(part for part in parts if part not in FOLDERS)
+    return {(kind, name): node} if kind else {}
 
 
 def _rows(folder: Path) -> pd.DataFrame:
-    """The rows of a folder, with the paths of their files of images; none of a distillation."""
+    """The rows of a folder; none of a distillation."""
     there = (folder / "results.json").is_file()
-    rows = frame(read_results(folder) if there else [])
-    rows["file"] = [folder / (name or "none") for name in rows["per_image"]]
-    return rows
+    return frame(read_results(folder) if there else [])
 
 
-def _resampled(rows: pd.DataFrame, figure: Sequence[str]) -> dict[str, Resampled]:
-    """By class, what the file of images gives for a figure (`FIGURE` without the class) of one
-    seed, where it reproduces that."""
+def _resampled(rows: pd.DataFrame, folder: Path, figure: Sequence[str]) -> list[Resampled]:
+    """What the files of images give for a figure (`FIGURE` without the class), by seed; nothing
+    where they don't reproduce it."""
     own = rows[(rows[FIGURE[:-1]] == list(figure)).all(axis=1)]
-    if len(own) == 0 or own["klass"].duplicated().any():
-        return {}
-    metric, *_, method = figure
-    classes = [klass for klass in own["klass"] if klass != "mean"]
-    found = resample(own["file"].iloc[0], metric, method, classes)
-    own = own.dropna(subset="value")
-    return {row.klass: found for row in own.itertuples() if reproduces(found, row)}
+    with suppress(UserError):
+        return [result for seeds in scored(own, folder).values() for result in seeds.values()]
+    return []
 
 
-def _difference(m: object, one: Resampled | None, other: Resampled | None) -> tuple[str, str]:
+def _difference(m: object, one: Sequence[Resampled], other: Sequence[Resampled]) -> tuple[str, str]:
     """(B - A with its paired interval where there is one, verdict) of a line of both means."""
     a, b = (m.value_a, m.low_a), (m.value_b, m.low_b)
     if np.array_equal(a, b, equal_nan=True):
         return "", "equal"
     if math.isnan(m.value_a) or math.isnan(m.value_b):
         return "", "missing in one"
-    if one and other and same_images(one, other):
-        value, span = paired_bootstrap(other, one, m.klass)
-        return f"{number(value, span, 3, True)} paired", verdict(*span)
+    if len(one) == len(other) == 1:
+        with suppress(UserError):  # they are about other images
+            value, span = paired_bootstrap(other[0], one[0], m.klass)
+            return f"{number(value, span, 3, True)} paired", verdict(*span)
     text = number(m.value_b - m.value_a, None, 3, True)
     if math.isnan(m.low_a) or math.isnan(m.low_b):
         return text, ""
@@ -89,14 +73,17 @@ def _difference(m: object, one: Resampled | None, other: Resampled | None) -> tu
     return text, apart or "intervals overlap"
 
 
-def _results(one: pd.DataFrame, other: pd.DataFrame) -> list[str]:
-    """The lines about the results."""
-    mine, theirs = means(one), means(other)
+def _results(folders: Sequence[Path]) -> list[str]:
+    """The lines about the results; none where neither folder holds some."""
+    both = [(_rows(folder), folder) for folder in folders]
+    mine, theirs = (means(rows) for rows, _ in both)
+    if len(mine) == len(theirs) == 0:
+        return []
     shared, rows = mine.merge(theirs, on=FIGURE, suffixes=("_a", "_b")), []
     for figure, lines in shared.groupby(FIGURE[:-1], sort=False):
-        images = [_resampled(each, figure) for each in (one, other)]
+        images = [_resampled(*each, figure) for each in both]
         for m in lines.itertuples():
-            text, said = _difference(m, *(each.get(m.klass) for each in images))
+            text, said = _difference(m, *images)
             values = (
                 number(m.value_a, (m.low_a, m.high_a), 3),
                 number(m.value_b, (m.low_b, m.high_b), 3),
@@ -129,7 +116,4 @@ def compare(one: Path, other: Path) -> str:
     if all(file.is_file() for file in files):
         same = sha256_file(files[0]) == sha256_file(files[1])
         lines.append(f"The students' weights are {'the same' if same else 'different'}.")
-    results = [_rows(folder) for folder in folders]
-    if any(map(len, results)):
-        lines += _results(*results)
-    return "\n".join(lines)
+    return "\n".join(lines + _results(folders))

@@ -35,7 +35,7 @@ def rows(gap: Gap) -> list[Row]:
         metric = RATIOS[entry["metric"]] + ("" if analysis else f"_{entry['band']}")
         if entry["block"] == MEAN:
             averaged.append(_ratio_row(entry, metric, **about))
-            averaged += _band_rows(entry, **about) if metric == RATIOS["normalised"] else []
+            averaged += band_rows(entry, **about) if metric == RATIOS["normalised"] else []
         elif entry["control"] == "real":
             by_block.append(_ratio_row(entry, metric, klass=f"block{entry['block']}", **about))
     return averaged + by_block
@@ -47,7 +47,7 @@ def level_rows(measured: Mapping[str, Levels], **about: object) -> list[Row]:
     found = []
     for name, level in measured.items():
         entry, own = level.entry(), {"method": name} | about
-        found += [_ratio_row(entry, RATIOS["normalised"], **own), *_band_rows(entry, **own)]
+        found += [_ratio_row(entry, RATIOS["normalised"], **own), *band_rows(entry, **own)]
     return found
 
 
@@ -56,10 +56,11 @@ def _ratio_row(entry: Mapping, metric: str, **about: object) -> Row:
     return Row(metric=metric, value=entry["ratio"], interval=entry["interval"], **about)
 
 
-def _band_rows(entry: Mapping, **about: object) -> list[Row]:
-    about |= {"claim": "gap_ratio", "seed": None, "n": entry["n"], "metric": "divergence"}
+def band_rows(entry: Mapping, **about: object) -> list[Row]:
+    """Rows of an entry's levels in both bands; `about` are fields that all have."""
+    common = {"claim": "gap_ratio", "seed": None, "n": entry["n"], "metric": "divergence"}
     return [
-        Row(klass=level, value=entry[level], interval=entry[f"{level}_interval"], **about)
+        Row(klass=level, value=entry[level], interval=entry[f"{level}_interval"], **common | about)
         for level in ENDS
     ]
 
@@ -284,11 +285,11 @@ def curve_rows(measured: Levels, blocks: Sequence[int], **about: object) -> list
 # ------------------------------------------------------------------------- scenes beside real pairs
 
 
-def rings_by_block(rows: Sequence[Row], data: str, time: str = "all") -> dict[int, list[Row]]:
-    """The rows of `tools/scenes_gap.py` of one data set as block -> rings in order; `time` is
-    "all", "day" or "night". Classes read block5/ring3."""
+def rings_by_block(rows: Sequence[Row], data: str) -> dict[int, list[Row]]:
+    """The rows of `tools/scenes_gap.py` of one data set, at any time of day, as block -> rings in
+    order. Classes read block5/ring3."""
     found: dict[int, list[Row]] = {}
-    for row in pick(rows, data=data, metric="divergence", split=f"train/{time}"):
+    for row in pick(rows, data=data, metric="divergence", split="train/all"):
         if place := re.fullmatch(r"block(\d+)/ring\d+", row.klass):
             found.setdefault(int(place[1]), []).append(row)
     return found

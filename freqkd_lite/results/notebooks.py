@@ -72,12 +72,12 @@ def score_rows(scores: Scores, metric: str, **about: object) -> list[Row]:
     ]
 
 
-def by_ring(levels: object, klass: str, seed: int = 0) -> Resampled:
+def by_ring(levels: object, klass: str) -> Resampled:
     """The levels of one block as figures called KLASS/ring0, KLASS/ring1, ..."""
     names = [f"{klass}/ring{i}" for i in range(levels.value.shape[1])]
     values = dict(zip(names, levels.value[0].tolist(), strict=True))
     draws = dict(zip(names, levels.draws[:, 0].T.numpy(), strict=True))
-    return Resampled(estimates=values, draws=draws, truth=torch.zeros(levels.images), seed=seed)
+    return Resampled(estimates=values, draws=draws, truth=torch.zeros(levels.images), seed=0)
 
 
 def level_rows(measured: Mapping[str, object], metric: str, klass: str, **about) -> list[Row]:

@@ -17,9 +17,10 @@ from torch import Tensor
 
 from freqkd_lite.errors import UserError, check_known
 from freqkd_lite.evaluate.crops import recalls
-from freqkd_lite.evaluate.detection import Matches
+from freqkd_lite.evaluate.detection import Matches, matched_draws
 from freqkd_lite.evaluate.probe import ap_draws
-from freqkd_lite.evaluate.stats import Resampled, at_once, crossed_bootstrap, multiplicities
+from freqkd_lite.evaluate.segmentation import iou_draws
+from freqkd_lite.evaluate.stats import Resampled, at_once, crossed_bootstrap, times_of
 from freqkd_lite.results.rows import Row, check_one_place, frame, is_trained, whole
 from freqkd_lite.store import write_json
 
@@ -42,8 +43,7 @@ what the images hold (N, ...)."""
 
 def _times(arrays: Mapping, count: int) -> Tensor:
     """How often each image counts: (1 + DRAWS, count)."""
-    drawn = multiplicities(count, DRAWS, groups=arrays.get("groups"))
-    return torch.cat([torch.ones(1, count, dtype=drawn.dtype), drawn])
+    return times_of(count, DRAWS, groups=arrays.get("groups"))
 
 
 def _by_time(
@@ -71,21 +71,13 @@ def _detection(arrays: Mapping, key: str, classes: Sequence[str]) -> Measured:
     parts = ("image", "hit", "truths")
     found = {k: Matches(*(arrays[f"{key}/{k}_{part}"] for part in parts)) for k in classes}
     truth = np.stack([m.truths for m in found.values()], 1)
-    times = _times(arrays, len(truth)).long().numpy()
-    figures = {k: np.array([m.ap(t) for t in times], float) for k, m in found.items()}
-    return figures, torch.from_numpy(truth)
+    return matched_draws(found, _times(arrays, len(truth))), torch.from_numpy(truth)
 
 
 def _segmentation(arrays: Mapping, key: str, classes: Sequence[str]) -> Measured:
     """From notebook 07's file: each image's pixels by true and predicted class (N, K, K)."""
-    counts = torch.from_numpy(arrays[key].astype(float))
-    summed = torch.einsum("dn,nij->dij", _times(arrays, len(counts)), counts)
-    hits = summed.diagonal(dim1=1, dim2=2)
-    iou = (hits / (summed.sum(1) + summed.sum(2) - hits)).T.numpy()
-    figures = dict(zip([k for k in classes if k != "accuracy"], iou, strict=True))
-    if "accuracy" in classes:
-        figures["accuracy"] = (hits.sum(1) / summed.sum((1, 2))).numpy()
-    return figures, counts.sum(2)
+    confusion = torch.from_numpy(arrays[key].astype(int))
+    return iou_draws(confusion, classes, _times(arrays, len(confusion))), confusion.sum(2)
 
 
 def _crops(arrays: Mapping, key: str, classes: Sequence[str]) -> Measured:
@@ -126,16 +118,7 @@ def resample(file: Path, metric: str, method: str, classes: Sequence[str]) -> Re
             groups = arrays.get("groups", np.arange(len(truth)))
     except (KeyError, ValueError):
         return None
-    there = [figures[k] for k in classes if k != "accuracy" and np.isfinite(figures[k][0])]
-    if there and "mean" not in figures:
-        figures["mean"] = np.mean(there, axis=0)
-    return Resampled(
-        estimates={k: float(v[0]) if np.isfinite(v[0]) else None for k, v in figures.items()},
-        draws={k: v[1:] for k, v in figures.items()},
-        truth=truth,
-        seed=0,
-        groups=groups,
-    )
+    return Resampled.of(figures, truth=truth, seed=0, groups=groups)
 
 
 def _key_of(method: str, arrays: Mapping) -> str:
@@ -146,15 +129,23 @@ def _key_of(method: str, arrays: Mapping) -> str:
     return max(own, key=len, default=method)
 
 
-def reproduces(found: Resampled | None, row: object) -> bool:
-    """Whether a file gives the row's figure; files hold scores in half precision."""
-    value = found and found.estimates.get(row.klass)
-    return value is not None and abs(value - row.value) <= 0.005
-
-
-def same_images(one: Resampled, other: Resampled) -> bool:
-    """Whether both are about the same images, so that their draws hold the same ones."""
-    return torch.equal(one.truth, other.truth) and np.array_equal(one.groups, other.groups)
+def scored(rows: pd.DataFrame, folder: Path) -> dict[str, dict[int | None, Resampled]]:
+    """The figures of the rows of one metric by method and seed, from the files of images in
+    `folder` that the rows name. `UserError` where these are missing or give other figures."""
+    found: dict[str, dict[int | None, Resampled]] = {}
+    classes = [klass for klass in rows["klass"].unique() if klass != "mean"]
+    for row in rows.dropna(subset="value").itertuples():
+        own = found.setdefault(row.method, {})
+        if row.seed not in own:
+            file = folder / (row.per_image or "none")
+            own[row.seed] = resample(file, row.metric, row.method, classes)
+        value = own[row.seed] and own[row.seed].estimates.get(row.klass)
+        if value is None or abs(value - row.value) > 0.005:  # files are in half precision
+            raise UserError(
+                f"{folder.name} has no file of images that reproduces {row.metric} of "
+                f"{row.method}, {row.klass}: run it again."
+            )
+    return found
 
 
 # --------------------------------------------------------------------------------- differences
@@ -175,26 +166,17 @@ def differences(
     of_metric = whole(frame(rows), metric)
     chosen = of_metric.dropna(subset="value")
     check_one_place(chosen, metric, "compare methods on one of them")
-    methods = chosen["method"].unique()
-    check_known("method to compare with", methods, reference)
-    classes = [klass for klass in of_metric["klass"].unique() if klass != "mean"]
-    scored: dict[str, dict[int | None, Resampled]] = {method: {} for method in methods}
-    for row in chosen.itertuples():
-        own = scored[row.method]
-        if row.seed not in own:
-            file = folder / (row.per_image or "none")
-            own[row.seed] = resample(file, metric, row.method, classes)
-        if not reproduces(own[row.seed], row):
-            raise UserError(
-                f"{folder.name} has no file of images that reproduces {metric} of {row.method}, "
-                f"{row.klass}: run it again."
-            )
-    base, found = scored.pop(reference), []
+    check_known("method to compare with", chosen["method"].unique(), reference)
+    methods = scored(of_metric, folder)
+    base, found = methods.pop(reference), []
     first = next(iter(base.values()))
+    classes = [klass for klass in of_metric["klass"].unique() if klass != "mean"]
     about = {"metric": metric, "data": chosen["data"].iloc[0], "split": chosen["split"].iloc[0]}
     about |= {"images": len(first.truth), "groups": len(np.unique(first.groups))}
-    for method, own in scored.items():
-        if not all(same_images(each, first) for each in (*own.values(), *base.values())):
+    for method, own in methods.items():
+        for each in (*own.values(), *base.values()):
+            if torch.equal(each.truth, first.truth) and np.array_equal(each.groups, first.groups):
+                continue
             raise UserError(
                 f"{method} and {reference} were not scored on the same images and groups of them: "
                 "run both again."

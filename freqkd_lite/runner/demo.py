@@ -166,10 +166,7 @@ def rows(found: Gap, learned: Gap, scores: Scores, loss: str) -> list[Row]:
     about = dict(claim="walk", data="folder", split=learned.about["data"]["split"])
     about |= dict(seed=learned.about["seed"], metric="divergence_band")
     for control, method in zip(PAIR, ("none", loss), strict=True):
-        entry = learned.level(control)
-        for level in ("low", "high"):
-            value = dict(value=entry[level], interval=entry[f"{level}_interval"], n=entry["n"])
-            out.append(Row(method=method, klass=level, **value, **about))
+        out += tables.band_rows(learned.level(control), method=method, **about)
     names = dict(zip(("teacher", *PAIR), ("teacher", "none", loss), strict=True))
     about["metric"] = METRIC
     for method, of in scores.items():

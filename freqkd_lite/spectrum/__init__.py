@@ -22,7 +22,6 @@ from freqkd_lite.spectrum.divergence import (
     METRICS,
     authors_bands,
     authors_reading,
-    band_divergence,
     cosine_distance,
     divergence,
     pair_sums,

@@ -108,16 +108,12 @@ def band_pair(h: int, w: int, name: str = "disk25_75") -> tuple[Tensor, Tensor]:
     found = re.fullmatch(r"([a-z]+)(\d+)(?:_(\d+))?", name)
     if not found:
         raise UserError(f"band={name!r} is no pair of bands: write it as 'disk25_75' (percent).")
-    low, high = int(found[2]) / 100, int(found[3]) / 100 if found[3] else None
-    return pair_of(h, w, low, high, found[1])
-
-
-def pair_of(h: int, w: int, low: float, high: float | None, shape: str) -> tuple[Tensor, Tensor]:
-    """`band_pair` of these cutoffs (high=None: all that is not low)."""
+    shape, low = found[1], int(found[2]) / 100
     inner = band_mask(h, w, low, shape)
     distance = _distance(h, w, shape)
     outer = ~inner
-    if high is not None:
+    if found[3]:
+        high = int(found[3]) / 100
         _check_cutoff(high, shape)
         if high < low:
             raise UserError(f"low={low} and high={high} overlap: high must be {low} or more.")

@@ -10,13 +10,7 @@ import torch
 from torch import Tensor
 
 from freqkd_lite.errors import UserError
-from freqkd_lite.spectrum.bands import (
-    RINGS,
-    at_least_float32,
-    grid_of,
-    pair_of,
-    ring_masks,
-)
+from freqkd_lite.spectrum.bands import RINGS, at_least_float32, grid_of, ring_masks
 
 
 def ring_sums(a: Tensor, b: Tensor, edges: Sequence[float] = RINGS) -> Tensor:
@@ -80,16 +74,6 @@ METRICS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 """Metric by name: f(sums (N, ..., 3), counts (...)) -> (...), from `pair_sums` and the number of
 bins in each mask. One row that is the mean over images gives the same as all rows, so a bootstrap
 draw needs the mean of its sums alone."""
-
-
-def band_divergence(
-    a: Tensor, b: Tensor, low: float = 0.25, high: float | None = 0.75, shape: str = "disk"
-) -> tuple[Tensor, Tensor]:
-    """(low, high): `divergence` of a, b (N, C, H, W) over 0 < rho <= low and over rho >= high: by
-    default about the bands of the authors' analysis (see `authors_bands`), which are not those of
-    their training (low=0.5, high=None, shape="rectangle"). `shape`, `high` as in `band_pair`."""
-    pair = pair_of(*grid_of(a, stack=True), low, high, shape)
-    return divergence(pair_sums(a, b, pair)).unbind()
 
 
 def authors_bands(h: int, w: int) -> tuple[Tensor, Tensor]:

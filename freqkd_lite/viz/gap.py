@@ -164,11 +164,11 @@ def block_panels(
     return figure, axes[0]
 
 
-def scenes_against_pairs(rows: Sequence[Row], time: str = "all") -> tuple[Figure, str]:
+def scenes_against_pairs(rows: Sequence[Row]) -> tuple[Figure, str]:
     """DINOv2's divergence on rendered scenes over that on real pairs, a panel a block, from the
-    rows that tools/scenes_gap.py wrote; `time` is "all", "day" or "night"."""
+    rows that tools/scenes_gap.py wrote."""
     sets = {"msrs": ("real pairs (MSRS)", "real", "o"), "scenes": ("scenes", "none", "s")}
-    table = {name: rings_by_block(rows, name, time) for name in sets}
+    table = {name: rings_by_block(rows, name) for name in sets}
     blocks = sorted(table["msrs"])
     if not blocks or blocks != sorted(table["scenes"]):
         raise UserError("The scenes_gap rows lack a data set: run tools/scenes_gap.py again.")

@@ -18,7 +18,6 @@ from freqkd_lite.viz.style import COLOURS, RHO, colour, listed
 
 ERASED = ("erasing the low band", "erasing the high band")
 REGIONS = ("interior", "border", "both", "neither")
-NAMED = 0.08  # of a picture's width: a narrower detection carries no name
 
 
 def curves_by_method(

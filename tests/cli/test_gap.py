@@ -2,7 +2,6 @@
 
 import json
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from PIL import Image
@@ -13,13 +12,6 @@ from freqkd_lite.errors import UserError
 from freqkd_lite.gap import load
 from freqkd_lite.results import gap_tables
 from freqkd_lite.results.pages import problems
-
-
-@pytest.fixture(autouse=True)
-def apart(tmp_path, monkeypatch):
-    monkeypatch.setenv("FREQKD_RUNS", str(tmp_path / "runs"))
-    yield
-    plt.close("all")
 
 
 @pytest.fixture

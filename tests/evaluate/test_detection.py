@@ -9,7 +9,7 @@ from pycocotools.cocoeval import COCOeval
 from freqkd_lite.errors import UserError
 from freqkd_lite.evaluate import detection
 from freqkd_lite.evaluate.detection import DetectorSettings, score_detections, train_detector
-from freqkd_lite.evaluate.stats import paired_bootstrap, resamples
+from freqkd_lite.evaluate.stats import resamples
 from tests.refused import refused
 from tests.slow_ap import slow_ap, slow_map
 
@@ -73,7 +73,7 @@ def test_plain_ap_by_hand():
     ]
     labels = [torch.zeros(1, dtype=torch.long)] * 2
     score = score_detections(predictions, [boxes_of((0, 0, 10, 10))] * 2, labels, ["x"], draws=2)
-    assert score.map50 == pytest.approx(expected)
+    assert score.estimates["mean"] == pytest.approx(expected)
     assert by_class(score) == {"x": pytest.approx(expected)}
     # IoU .9 counts as a hit up to the threshold .85 for certain; .9 itself is a matter of rounding
     assert score.map * 10 == pytest.approx(9 * expected + 51 / 101, abs=0.35)
@@ -87,7 +87,7 @@ def test_a_recall_reached_exactly_counts():
     rows += [(0, 50, 10, 60, 0.5, 0), (80, 0, 90, 10, 0.4, 0)]
     labels = [torch.zeros(10, dtype=torch.long)]
     score = score_detections([found_of(*rows)], [truth], labels, ["x"], draws=2)
-    assert score.map50 == pytest.approx((31 + 10 * 0.8) / 101)
+    assert score.estimates["mean"] == pytest.approx((31 + 10 * 0.8) / 101)
     assert by_class(score)["x"] == pytest.approx((31 + 10 * 0.8) / 101)
 
 
@@ -98,17 +98,18 @@ def test_of_two_equal_fits_the_last_is_taken():
     found = found_of((0, 0, 10, 20, 0.9, 0), (0, 0, 10, 10, 0.8, 0))
     labels = [torch.zeros(2, dtype=torch.long)]
     score = score_detections([found], [truth], labels, ["x"], draws=2)
-    assert by_class(score)["x"] == pytest.approx(1) and score.map50 == pytest.approx(1)
+    assert by_class(score)["x"] == pytest.approx(1) and score.estimates["mean"] == pytest.approx(1)
 
 
 @pytest.mark.parametrize("seed", range(12))
 def test_scores_equal_the_plain_ap(seed):
     predictions, boxes, labels = random_case(seed)
     score = score_detections(predictions, boxes, labels, CLASSES, draws=3)
-    assert score.map50 == pytest.approx(slow_map(predictions, boxes, labels, 3, [0.5]), abs=1e-6)
+    mean = score.estimates["mean"]
+    assert mean == pytest.approx(slow_map(predictions, boxes, labels, 3, [0.5]), abs=1e-6)
     assert score.map == pytest.approx(slow_map(predictions, boxes, labels, 3, THRESHOLDS), abs=1e-6)
     present = [v for v in by_class(score).values() if v is not None]
-    assert np.mean(present) == pytest.approx(score.map50, abs=1e-6)
+    assert np.mean(present) == pytest.approx(mean, abs=1e-6)
     for k, name in enumerate(CLASSES):
         count = sum(int((y == k).sum()) for y in labels)
         assert score.n[name] == count and (by_class(score)[name] is None) == (count == 0)
@@ -117,7 +118,7 @@ def test_scores_equal_the_plain_ap(seed):
             plain = slow_map(one, boxes, [torch.where(y == k, y, 9) for y in labels], 3, [0.5])
             assert by_class(score)[name] == pytest.approx(plain, abs=1e-6)
     if seed % 2 == 0:
-        assert score.interval["car"] is None and any("car is absent" in n for n in score.notes)
+        assert score.interval["car"] is None
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -150,10 +151,10 @@ def test_only_the_best_hundred_detections_of_an_image_count():
     found = [found_of(*misses, (0, 0, 10, 10, 0.1, 0))]
     labels = [torch.zeros(1, dtype=torch.long)]
     score = score_detections(found, [boxes_of((0, 0, 10, 10))], labels, ["x"], draws=2)
-    assert score.map50 == 0 and by_class(score)["x"] == 0
+    assert score.estimates["mean"] == 0 and by_class(score)["x"] == 0
     found = [found_of(*misses[1:], (0, 0, 10, 10, 0.1, 0))]
     score = score_detections(found, [boxes_of((0, 0, 10, 10))], labels, ["x"], draws=2)
-    assert by_class(score)["x"] == pytest.approx(0.01) and score.map50 == pytest.approx(0.01)
+    assert score.estimates == pytest.approx({"x": 0.01, "mean": 0.01})
 
 
 def test_draws_equal_literally_repeated_images():
@@ -176,21 +177,7 @@ def test_draws_equal_literally_repeated_images():
         if len(values) == 3:
             assert score.draws["mean"][draw] == pytest.approx(np.mean(values), abs=1e-9)
     assert undefined < 10 and np.nanstd(score.draws["mean"]) > 0.01
-    assert score.interval["mean"][0] < score.map50 < score.interval["mean"][1]
-
-
-def test_copies_in_one_group_are_one_image():
-    case = random_case(seed=7, n_images=20)  # no two scores of a class are equal
-    twice = [*range(20), *range(19, -1, -1)]  # each image and, in another order, its copy
-    copies = [[thing[i] for i in twice] for thing in case]
-    once = score_detections(*case, CLASSES, draws=200, seed=5)
-    grouped = score_detections(*copies, CLASSES, draws=200, seed=5, groups=twice)
-    for key, draws in once.draws.items():
-        np.testing.assert_allclose(grouped.draws[key], draws)
-    alone = score_detections(*copies, CLASSES, draws=200, seed=5)
-    widths = [np.diff(score.interval["mean"]) for score in (alone, grouped)]
-    assert widths[0] < 0.85 * widths[1]  # 1 / sqrt(2), were there no luck of the draws
-    refused("the same test set, groups", paired_bootstrap, grouped, alone)
+    assert score.interval["mean"][0] < score.estimates["mean"] < score.interval["mean"][1]
 
 
 def plant(n_images, seed):
@@ -226,10 +213,10 @@ def trained():
 def test_planted_objects_are_found_where_and_as_what_they_are(trained):
     features, boxes, labels = plant(48, seed=1)
     score = score_detections(trained.predict(features), boxes, labels, CLASSES, draws=50)
-    assert score.map50 > 0.8 and min(by_class(score).values()) > 0.6
+    assert score.estimates["mean"] > 0.8 and min(by_class(score).values()) > 0.6
     # the same detections against the boxes of other images: no skill is left
     wrong = score_detections(trained.predict(features.roll(1, 0)), boxes, labels, CLASSES, draws=2)
-    assert wrong.map50 < 0.15
+    assert wrong.estimates["mean"] < 0.15
     # names follow the labels: with two classes swapped in the truth, those two are lost
     swapped = [torch.tensor([1, 0, 2])[y] for y in labels]
     lost = score_detections(trained.predict(features), boxes, swapped, CLASSES, draws=2)

@@ -33,12 +33,6 @@ from tests.gap.worlds import (
 from tests.refused import refused
 
 
-@pytest.fixture(autouse=True)
-def runs(tmp_path, monkeypatch):
-    monkeypatch.setenv("FREQKD_RUNS", str(tmp_path / "runs"))
-    return tmp_path / "runs"
-
-
 @pytest.mark.parametrize("c", [0.0, 0.3, 0.9])
 def test_fields_of_coherence_c_diverge_by_1_less_c_in_both_bands(c):
     found = study(Fields(coherent(c), 60), blocks=None)

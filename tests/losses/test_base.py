@@ -20,10 +20,7 @@ from freqkd_lite.losses import (
 )
 from freqkd_lite.losses.base import weighted_mse
 from freqkd_lite.spectrum import band_mask, radius
-
-
-def noise(*shape, seed=0, dtype=torch.float64):
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
+from tests.noise import noise
 
 
 def map_of(rows):

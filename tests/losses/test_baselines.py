@@ -11,10 +11,7 @@ from scipy.stats import entropy
 
 from freqkd_lite.losses import build_loss
 from freqkd_lite.losses.baselines import haar
-
-
-def noise(*shape, seed=0):
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+from tests.noise import noise
 
 
 def parts(name, student, teacher, **options):

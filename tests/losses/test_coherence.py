@@ -9,6 +9,7 @@ from freqkd_lite.losses import build_loss, calibrate, normalise
 from freqkd_lite.losses.coherence import Predictability, on_grid, weight_curve
 from freqkd_lite.spectrum import RINGS, radius, ring_masks
 from freqkd_lite.spectrum.coherence import CrossSpectrum
+from tests.noise import noise
 
 STATE = {
     "rho": torch.tensor([0.0, 0.5, 1.0]),
@@ -16,10 +17,6 @@ STATE = {
     "mismatched": torch.tensor([0.28, 0.36, 0.0]),
     "power": torch.tensor([4.0, 2.0, 0.5]),
 }
-
-
-def noise(*shape, seed=0):
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 def filtered_noise(gain, *shape, seed=0):

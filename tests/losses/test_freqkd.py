@@ -9,7 +9,8 @@ import torch
 from freqkd_lite.losses import CALIBRATORS, build_loss, calibrate, normalise
 from freqkd_lite.losses.freqkd import MedianDifference, coded_bands
 from freqkd_lite.spectrum import band_mask, centred_rectangle, radius, split_bands
-from tests.losses.test_base import map_of, noise, numbers
+from tests.losses.test_base import map_of, numbers
+from tests.noise import noise
 
 GRIDS = [(1, 1), (1, 4), (2, 5), (3, 4), (8, 8), (7, 9), (12, 16), (37, 46)]
 

@@ -7,7 +7,8 @@ import torch
 from freqkd_lite.distil.methods import method_settings
 from freqkd_lite.errors import UserError
 from freqkd_lite.losses import LOSSES, build_loss, normalise
-from tests.losses.test_base import OF_TEACHER, SEES_OFFSET, noise, ready
+from tests.losses.test_base import OF_TEACHER, SEES_OFFSET, ready
+from tests.noise import noise
 
 NORMALISED = sorted(set(OF_TEACHER) - SEES_OFFSET - {"pkd", "cwd"})
 

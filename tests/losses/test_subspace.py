@@ -8,11 +8,7 @@ from freqkd_lite.errors import UserError
 from freqkd_lite.losses import build_loss, calibrate, normalise
 from freqkd_lite.losses.coherence import RIDGES
 from freqkd_lite.losses.subspace import ReducedRank
-
-
-def noise(*shape, seed=0):
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-
+from tests.noise import noise
 
 CHANNELS, SHARED = 24, 5
 AXES = torch.linalg.qr(noise(CHANNELS, CHANNELS, seed=9))[0]  # the teacher's, in no channel's line

@@ -14,11 +14,6 @@ from freqkd_lite.spectrum import ring_sums, split_bands
 from tests.gap.worlds import Fields, coherent, noise, pixels_backbone
 
 
-@pytest.fixture(autouse=True)
-def apart(tmp_path, monkeypatch):
-    monkeypatch.setenv("FREQKD_RUNS", str(tmp_path / "runs"))
-
-
 def measured(make, controls=("real", "mismatched"), count=40, mark=""):
     pairs = Fields(make, count, mark)
     pairs.name = "msrs"

@@ -16,7 +16,6 @@ from tests.runner.books import settings, write
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch) -> Path:
     """A project without notebooks, in which the user stands."""
-    monkeypatch.setenv("FREQKD_RUNS", str(tmp_path / "runs"))
     monkeypatch.chdir(tmp_path)
     (tmp_path / "notebooks" / "presets").mkdir(parents=True)
     return tmp_path

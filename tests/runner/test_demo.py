@@ -4,7 +4,6 @@ import json
 from types import SimpleNamespace
 from unittest.mock import Mock
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
@@ -22,14 +21,6 @@ from freqkd_lite.results.pages import problems
 from freqkd_lite.runner import demo
 from freqkd_lite.viz.students import before_and_after, principal_colours, side_by_side
 from tests.gap.worlds import Fields, Pixels, noise, pixels_backbone
-
-
-@pytest.fixture(autouse=True)
-def apart(tmp_path, monkeypatch):
-    monkeypatch.setenv("FREQKD_RUNS", str(tmp_path / "runs"))
-    yield
-    plt.close("all")
-
 
 # --------------------------------------------------------------------- how near the student came
 

@@ -13,13 +13,10 @@ from hypothesis import strategies as st
 
 from freqkd_lite import spectrum
 from freqkd_lite.errors import UserError
+from tests.noise import noise
 
 SIDE = st.integers(1, 23)
 GRIDS = [(1, 1), (1, 8), (1, 9), (7, 1), (2, 3), (6, 8), (7, 5), (8, 9), (12, 16)]
-
-
-def noise(*shape, seed=0, dtype=torch.float32):
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
 
 
 def signed(k, n):
@@ -135,7 +132,7 @@ def test_band_pair_by_hand():
 @given(h=SIDE, w=SIDE)
 def test_rings_hold_every_bin_but_zero_and_all_of_the_energy(h, w):
     assert spectrum.ring_counts(h, w).sum() == h * w - 1
-    x = noise(1, 2, h, w, dtype=torch.float64)
+    x = noise(1, 2, h, w)
     energy = (x - x.mean((2, 3), keepdim=True)).square().sum()
     assert spectrum.ring_sums(x, x)[..., 0].sum().item() == pytest.approx(energy.item(), abs=1e-9)
 
@@ -145,7 +142,7 @@ def test_rings_hold_every_bin_but_zero_and_all_of_the_energy(h, w):
     "shape,cutoff", [("rectangle", 0.5), ("rectangle", 0.3), ("disk", 0.7), ("disk", 1.2)]
 )
 def test_low_band_is_that_of_the_slow_dft(h, w, shape, cutoff):
-    x = noise(h, w, dtype=torch.float64)
+    x = noise(h, w)
     expected = slow_low(x.numpy(), inside(shape, cutoff, h, w))
     assert abs(expected.imag).max() < 1e-12  # the oracle's bands are real: the mask is symmetric
     low, high = spectrum.split_bands(x, cutoff, shape)
@@ -163,7 +160,7 @@ def test_low_band_is_that_of_the_slow_dft(h, w, shape, cutoff):
     cutoff=st.floats(0.05, 1),
 )
 def test_bands_add_up_are_orthogonal_and_keep_the_energy(h, w, seed, scale, shape, cutoff):
-    x = scale * noise(2, 3, h, w, seed=seed)
+    x = scale * noise(2, 3, h, w, seed=seed, dtype=torch.float32)
     low, high = spectrum.split_bands(x, cutoff, shape)
     assert low.dtype == torch.float32 and low.shape == x.shape
     assert (low + high - x).abs().max() <= 1e-6 * x.abs().max()
@@ -176,7 +173,7 @@ def test_bands_add_up_are_orthogonal_and_keep_the_energy(h, w, seed, scale, shap
 
 @pytest.mark.parametrize("h,w", GRIDS)
 def test_any_mask_gives_the_real_part_of_its_band(h, w):
-    x = noise(h, w, dtype=torch.float64)
+    x = noise(h, w)
     mask = torch.rand(h, w, generator=torch.Generator().manual_seed(1)) < 0.4
     expected = slow_low(x.numpy(), lambda ky, kx: bool(mask[ky, kx])).real
     low, high = spectrum.split_bands(x, mask=mask)
@@ -197,7 +194,7 @@ def test_what_the_coded_mask_loses(h, w, unpaired, pink):
     mask = spectrum.centred_rectangle(h, w)
     ky, kx = mask.nonzero(as_tuple=True)
     assert (~mask[-ky % h, -kx % w]).sum() == unpaired
-    white = noise(400, h, w, dtype=torch.float64)
+    white = noise(400, h, w)
     assert lost_energy(white) == pytest.approx(unpaired / (h * w), rel=0.02)  # 2.3 %, 5.9 %
     # The figures known for the method, 1.4 % and 4.6 %, are those of power that falls as 1/f^2.
     rho = spectrum.radius(h, w)
@@ -211,7 +208,7 @@ def test_what_the_coded_mask_loses(h, w, unpaired, pink):
 
 @pytest.mark.parametrize("h,w", [(4, 5), (5, 4), (1, 6)])
 def test_split_bands_gradcheck(h, w):
-    x = noise(1, 2, h, w, dtype=torch.float64).requires_grad_()
+    x = noise(1, 2, h, w).requires_grad_()
     for about in (
         {},
         {"mask": spectrum.centred_rectangle(h, w)},
@@ -270,7 +267,7 @@ def test_soft_masks_fall_from_one_to_zero_around_the_hard_edge(h, w, cutoff, sha
 @pytest.mark.parametrize("transform", spectrum.TRANSFORMS)
 @pytest.mark.parametrize("shape", ["rectangle", "disk"])
 def test_overlap_is_what_soft_bands_lack(shape, transform):
-    x = noise(3, 2, 12, 15, dtype=torch.float64)
+    x = noise(3, 2, 12, 15)
     mask = spectrum.band_mask(12, 15, 0.5, shape, edge="soft", transform=transform)
     low, high = spectrum.split_bands(x, 0.5, shape, edge="soft", transform=transform)
     power = spectrum.power_spectrum(x, transform).mean((0, 1))
@@ -297,7 +294,7 @@ def test_frequencies_of_a_dct_by_hand():
 @pytest.mark.parametrize("h,w", GRIDS)
 @pytest.mark.parametrize("shape,cutoff", [("rectangle", 0.5), ("disk", 0.7)])
 def test_dct_bands_are_scipys_and_orthogonal(h, w, shape, cutoff):
-    x = noise(2, h, w, dtype=torch.float64)
+    x = noise(2, h, w)
     bins = scipy.fft.dctn(x.numpy(), axes=(1, 2), norm="ortho")
     is_low = inside(shape, cutoff, 2 * h, 2 * w)  # k half cycles
     keep = np.array([[is_low(ky, kx) for kx in range(w)] for ky in range(h)])

@@ -13,12 +13,9 @@ from hypothesis import strategies as st
 from freqkd_lite.errors import UserError
 from freqkd_lite.spectrum import RINGS, divergence, ring_sums
 from freqkd_lite.spectrum.coherence import CrossSpectrum
+from tests.noise import noise
 
 GRIDS = [(1, 1), (1, 8), (1, 9), (7, 1), (6, 8), (7, 5), (8, 9)]
-
-
-def noise(*shape, seed=0, dtype=torch.float64):
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
 
 
 def coherence(a, b, edges=RINGS):

@@ -45,17 +45,6 @@ def test_a_picture_of_one_colour_or_few_pixels_has_no_slope():
     assert spectrum.spectral_slope(field(-2.0, 2, 8, 8, "dct")).isnan().all()
 
 
-def test_radial_power_is_that_of_its_bins():
-    x = field(-2.0, 2, 24, 32, "fft")
-    edges = (0.0, 0.4, 0.9, 1.4143)
-    centres, power = spectrum.radial_power(x, edges)
-    rho = spectrum.radius(24, 32).numpy()
-    for i in range(3):
-        ring = (rho > edges[i]) & (rho <= edges[i + 1])
-        assert power[i].item() == pytest.approx((rho[ring] ** -2).mean())
-    assert centres.tolist() == pytest.approx([0.2, 0.65, 1.15715])
-
-
 def test_energy_above_a_cutoff_by_two_waves():
     slow, fast = wave(16, 16, 1, 2), wave(16, 16, 0, 6)  # rho .28 and .75
     fast = fast * (slow.square().sum() / fast.square().sum()).sqrt()

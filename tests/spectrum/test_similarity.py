@@ -12,12 +12,9 @@ from hypothesis import strategies as st
 from freqkd_lite.errors import UserError
 from freqkd_lite.spectrum import band_pair, radius
 from freqkd_lite.spectrum.similarity import band_hsic, cka, hsic, mmd
+from tests.noise import noise
 
 BOTH = ("disk25_75", "rectangle50")
-
-
-def noise(*shape, seed=0, dtype=torch.float64):
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
 
 
 def rotation(n, seed=0):

@@ -1,4 +1,4 @@
-"""Figures in the project's style, of which none stays open, and what the tests ask of a figure."""
+"""Figures in the project's style, and what the tests ask of a figure."""
 
 import matplotlib.pyplot as plt
 import pytest
@@ -8,11 +8,10 @@ from freqkd_lite.viz.style import style
 
 
 @pytest.fixture(autouse=True)
-def styled_and_closed():
+def styled():
     with plt.rc_context():
         style()
         yield
-        plt.close("all")
 
 
 def noise(seed, *shape):

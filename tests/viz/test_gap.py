@@ -112,8 +112,7 @@ def test_controls_without_infrared_stand_below_the_others():
     assert "grey copy 0.20, 0.50, ratio 3.00" in alt
 
 
-def test_curves_and_page_show_what_was_measured(tmp_path, monkeypatch):
-    monkeypatch.setenv("FREQKD_RUNS", str(tmp_path / "runs"))
+def test_curves_and_page_show_what_was_measured(tmp_path):
     backbone = pixels_backbone()
     backbone.patch = 1
     pairs = Fields(coherent(0.4), 12)
