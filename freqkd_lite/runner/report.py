@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import jinja2
-import matplotlib.pyplot as plt
 import pandas as pd
 
 from freqkd_lite import data
@@ -32,6 +31,8 @@ from freqkd_lite.runner.pages import TEMPLATE
 from freqkd_lite.store import write_whole
 from freqkd_lite.viz.comparison import comparison_figure, means_figure
 from freqkd_lite.viz.label_curve import label_curve_figure
+from freqkd_lite.viz.style import save_described
+from freqkd_lite.viz.style import style as look
 from freqkd_lite.viz.sweep_curve import curve_figure
 
 PAGE, FIGURE, TABLE, BLOCK = "README.md", "figure.png", "table.csv", "results"
@@ -62,8 +63,7 @@ def write_label_figure(folder: Path, found: pd.DataFrame) -> str:
     of = found[(found["metric"] == labels.METRIC) & (found["klass"] == "mean")]
     teacher = of.loc[of["method"] == "teacher", "value"]
     drawn, alt = label_curve_figure(table, rgb=teacher.iloc[0] if len(teacher) else None)
-    drawn.savefig(folder / LABEL_FIGURE, metadata={"Software": None, "Description": alt})
-    plt.close(drawn)
+    save_described(drawn, alt, folder / LABEL_FIGURE)
     return f"![{markdown(alt)}]({LABEL_FIGURE})"
 
 
@@ -89,14 +89,14 @@ def write_page(
     summary.write_csv(found, folder / TABLE)
     comparison = comparison or write_differences(folder)
     curve = read_curve(folder) if made.get("curve") else None
+    look()
     if curve:
         drawn, alt = curve_figure(curve)
     elif comparison and made.get("reference"):
         drawn, alt = comparison_figure(comparison, found, metric)
     else:
         drawn, alt = means_figure(found, frame(rows), metric)
-    drawn.savefig(folder / FIGURE, metadata={"Software": None, "Description": alt})
-    plt.close(drawn)
+    save_described(drawn, alt, folder / FIGURE)
     sets = dict.fromkeys(part for name in found["data"] for part in name.split("+"))
     metrics = comparison.table["metric"].unique() if comparison else ()
     tables = {each: summary.differences_table(comparison, each) for each in metrics}

@@ -12,7 +12,7 @@ from freqkd_lite.results.paired import MARGIN, Comparison
 from freqkd_lite.results.rows import OVERALL, whole
 from freqkd_lite.results.summary import figure_text
 from freqkd_lite.results.text import number
-from freqkd_lite.viz.style import COLOURS, colour, name_rows, style
+from freqkd_lite.viz.style import COLOURS, colour, name_rows
 
 PANELS = 6
 FEW = (
@@ -39,7 +39,6 @@ def comparison_figure(
     ahead = int((rows["value"] > 0).sum())
     methods = rows["method"].tolist()
     methods.insert(ahead, comparison.reference)  # which stands at 0
-    style()
     shape = dict(figsize=(10, 1.8 + 0.32 * len(methods)), sharey=True, width_ratios=(3, 2))
     drawn, (left, right) = plt.subplots(1, 2, **shape)
     left.axvline(0, color=COLOURS["floor"], lw=1.2)
@@ -94,7 +93,6 @@ def means_figure(found: pd.DataFrame, seeds: pd.DataFrame, metric: str) -> tuple
     shown = ([k for k in classes if counts[k] > 1] or classes)[:PANELS]
     columns = 2 if len(shown) == 4 else min(3, len(shown))
     lines = -(-len(shown) // columns)
-    style()
     shape = (2.2 + 2.2 * columns, lines * (0.9 + 0.3 * len(names)))
     drawn, axes = plt.subplots(lines, columns, figsize=shape, squeeze=False, sharey=True)
     about = ["metric", "method", "data", "split", "klass"]

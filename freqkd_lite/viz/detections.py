@@ -12,7 +12,7 @@ from torch import Tensor
 
 from freqkd_lite.evaluate.detection import best_threshold, one_box_each, outcomes
 from freqkd_lite.viz.bands import picture_grid
-from freqkd_lite.viz.style import GREEN, VERMILION, style
+from freqkd_lite.viz.style import GREEN, VERMILION
 
 LOOK = {
     "hit": dict(color=GREEN, ls="-", lw=1.8),
@@ -39,7 +39,6 @@ def detection_figure(
     other pictures (`best_threshold`); boxes with an area under `below` px², and what is detected
     there, are not. With a description.
     """
-    style()
     columns = {name: column for name, column in columns.items() if column[0] is not None}
     seen = {
         name.replace(", ", ",\n"): [pictures[kind][i] for i in shown]

@@ -12,7 +12,7 @@ from torch import Tensor
 from freqkd_lite.evaluate.segmentation import SegmentationResult
 from freqkd_lite.results.text import number
 from freqkd_lite.viz.bands import picture_grid
-from freqkd_lite.viz.style import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION, style
+from freqkd_lite.viz.style import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION
 
 # One for each class, in their order; the last ones are those of things.
 SHADES = (BLACK, GREY, PURPLE, GREEN, SKY, VERMILION, ORANGE, BLUE)
@@ -25,7 +25,6 @@ def mask_figure(
 ) -> tuple[Figure, str]:
     """The `shown` pictures, a row each: each column's pictures (N, 3, H, W) under a mask (N, H, W),
     or under what a segmenter predicted, whose IoU stands above. With a description."""
-    style()
     shades = torch.tensor([to_rgb(shade) for shade, _ in zip(cycle(SHADES), classes, strict=False)])
     blended, said = {}, []
     for name, (pictures, mask) in columns.items():

@@ -1,6 +1,5 @@
 """What `freqkd gap` prints and writes: text, a page, and a folder of results."""
 
-import json
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -8,11 +7,11 @@ import matplotlib.pyplot as plt
 from freqkd_lite.gap.study import Gap, load
 from freqkd_lite.results import gap_tables as tables
 from freqkd_lite.results.pages import ReportPage
-from freqkd_lite.results.rows import write_results
+from freqkd_lite.results.rows import read_manifest, write_results
 from freqkd_lite.results.text import table
 from freqkd_lite.store import manifest
 from freqkd_lite.viz.gap import by_block, controls_figure, shift_figure, spectra
-from freqkd_lite.viz.style import style
+from freqkd_lite.viz.style import save_described, style
 
 METHOD = (
     "Features: outputs of the blocks (counted from 0) without final norm, without class and "
@@ -121,9 +120,5 @@ def draw_folder(folder: str | Path) -> Path:
     if len(tables.shifts(gap)) > 1:
         with plt.rc_context():
             style()
-            figure, alt = shift_figure(gap)
-            metadata = {"Software": None, "Description": alt}
-            figure.savefig(folder / "misalignment.png", metadata=metadata)
-            plt.close(figure)
-    command = json.loads((folder / "manifest.json").read_text())["command"]
-    return write_page(gap, folder / "index.html", command)
+            save_described(*shift_figure(gap), folder / "misalignment.png")
+    return write_page(gap, folder / "index.html", read_manifest(folder)["command"])

@@ -83,6 +83,12 @@ def save_sharp(figure: Figure, shown: bytes, folder: Path) -> None:
             return
 
 
+def save_described(figure: Figure, alt: str, path: Path) -> None:
+    """Save a figure with its description, in the same bytes each time, and close it."""
+    figure.savefig(path, metadata={"Software": None, "Description": alt})
+    plt.close(figure)
+
+
 def headline(figure: Figure, title: str) -> None:
     """A title over all panels, from the left."""
     figure.suptitle(title, x=0.01, ha="left")

@@ -10,7 +10,7 @@ from freqkd_lite.names import method_name
 from freqkd_lite.results.curve import Curve
 from freqkd_lite.results.summary import figure_text
 from freqkd_lite.results.text import number
-from freqkd_lite.viz.style import COLOURS, colour, name_rows, shades, style
+from freqkd_lite.viz.style import COLOURS, colour, name_rows, shades
 
 CURVES = 6  # methods that share a panel; more have a row each
 MARKERS = "v^osDP"
@@ -25,7 +25,6 @@ def curve_figure(curve: Curve) -> tuple[Figure, str]:
     A method's best point is ringed; crosses are runs that failed, dotted lines methods without such
     a setting, and a number with an arrow lies below the axis. With a description.
     """
-    style()
     few = curve.points["method"].nunique() <= CURVES
     drawn = _curves(curve) if few else _rows(curve)
     lines = []

@@ -1,6 +1,5 @@
 """Rows, tables and verdicts of a gap follow from its numbers."""
 
-import numpy as np
 import pytest
 import torch
 
@@ -9,7 +8,6 @@ from freqkd_lite.gap.study import ANALYSIS
 from freqkd_lite.gap.tables import frame
 from freqkd_lite.names import NAMES
 from freqkd_lite.results import gap_tables
-from freqkd_lite.results.rows import Row
 from freqkd_lite.spectrum import ring_sums, split_bands
 from tests.gap.worlds import Fields, coherent, noise, pixels_backbone
 
@@ -64,22 +62,11 @@ def test_unrelated_and_identical_pairs_show_no_difference():
 
 def gap_of(levels, blocks=(2, 5)):
     """A gap with the rows (control, metric, band, block, low, high, interval of the ratio)."""
-    rows = [
-        dict(
-            control=c,
-            metric=m,
-            band=b,
-            block=block,
-            low=low,
-            high=high,
-            ratio=sum(span) / 2,
-            interval=list(span),
-            low_interval=[low, low],
-            high_interval=[high, high],
-            n=100,
-        )
-        for c, m, b, block, low, high, span in levels
-    ]
+    rows = []
+    for *which, low, high, span in levels:
+        row = dict(zip(("control", "metric", "band", "block"), which, strict=True))
+        row |= {"low": low, "low_interval": [low, low], "high": high, "high_interval": [high, high]}
+        rows.append(row | {"ratio": sum(span) / 2, "interval": list(span), "n": 100})
     about = {"blocks": list(blocks), "bands": [ANALYSIS], "pairs": 100}
     empty = frame([])
     return gap.Gap(about, frame(rows), empty, empty, empty, empty, empty, empty)
@@ -173,23 +160,3 @@ def test_the_curve_in_rows():
     rows = gap_tables.curve_rows(found, [2, 5], data="scenes", split="train")
     assert [r.klass for r in rows] == [f"block{b}/ring{k}" for b in (2, 5) for k in range(8)]
     assert [r.value for r in rows[:8]] == pytest.approx(found.value[0].tolist())
-
-
-def scenes_rows(offset, width=0.01):
-    curves = {"msrs": np.linspace(0.4, 0.8, 8), "scenes": np.linspace(0.4, 0.8, 8) + offset}
-    return [
-        Row(
-            claim="gap_ratio",
-            method=name,
-            seed=None,
-            data=name,
-            split="train/all",
-            n=5,
-            metric="divergence",
-            klass=f"block5/{ring}",
-            value=v,
-            interval=(v - width, v + width),
-        )
-        for name, curve in curves.items()
-        for ring, v in [*((f"ring{i}", v) for i, v in enumerate(curve)), ("low", 9.0)]
-    ]

@@ -10,11 +10,12 @@ from freqkd_lite.gap import shape_of
 from freqkd_lite.gap.tables import select
 from freqkd_lite.names import NAMES
 from freqkd_lite.results.pages import problems
+from freqkd_lite.results.rows import Row
 from freqkd_lite.spectrum import raw_mse, ring_counts, ring_sums
 from freqkd_lite.viz import gap as draw
 from freqkd_lite.viz import study, style
 from tests.gap.worlds import GRID, Fields, coherent, noise, pixels_backbone
-from tests.results.test_gap_tables import gap_of, scenes_rows
+from tests.results.test_gap_tables import gap_of
 from tests.viz.conftest import dashed, lines_of
 
 ANALYSIS = "disk25_75"
@@ -70,6 +71,18 @@ def test_the_dumbbell_draws_levels_and_prints_ratios(pair):
     (frame,) = dashed(ax)
     assert frame.get_y() < list(measured).index("grey") < frame.get_y() + frame.get_height()
     assert "grey copy" in alt
+
+
+def scenes_rows(offset):
+    """Rows of real pairs, whose divergence rises from .4 to .8, and of scenes, `offset` above."""
+    about = dict(claim="gap_ratio", seed=None, split="train/all", n=5, metric="divergence")
+    rows = []
+    for data, first in (("msrs", 0.4), ("scenes", 0.4 + offset)):
+        own = about | dict(data=data, method=data)
+        rows.append(Row(klass="block5/low", value=9.0, **own))
+        for ring, v in enumerate(np.linspace(first, first + 0.4, 8)):
+            rows.append(Row(klass=f"block5/ring{ring}", value=v, interval=(v - 0.01, v), **own))
+    return rows
 
 
 def test_scenes_are_drawn_beside_real_pairs():
