@@ -143,7 +143,7 @@ def test_small_boxes_are_ignored_as_coco_ignores_crowds(seed):
         plain = scored.eval["precision"][0, :, k, 0, -1].mean()  # -1 where there is no true box
         assert by_class(score)[name] == (None if plain == -1 else pytest.approx(plain, abs=1e-6))
     present = [v for v in by_class(score).values() if v is not None]
-    assert score.map50 == pytest.approx(np.mean(present), abs=1e-6)
+    assert score.estimates["mean"] == pytest.approx(np.mean(present), abs=1e-6)
 
 
 def test_only_the_best_hundred_detections_of_an_image_count():
