@@ -1,0 +1,73 @@
+"""Verdicts of the preregistration, on results whose answers are known."""
+
+import numpy as np
+import pytest
+
+from freqkd_lite.results.rows import Row, pick, read_results, write_json, write_results
+from freqkd_lite.store import write_arrays
+from tools import verdicts
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "sign", "said"),
+    [
+        (0.01, 0.05, 1, 1),
+        (-0.05, -0.01, 1, -1),
+        (-0.01, 0.019, 1, -1),  # too small a gain to matter
+        (-0.01, 0.03, 1, 0),
+        (-0.05, -0.01, -1, 1),
+        (0.01, 0.05, -1, -1),
+        (-0.01, 0.019, -1, 0),  # no gain is claimed
+    ],
+)
+def test_an_interval_is_judged_by_the_side_that_is_claimed(low, high, sign, said):
+    assert verdicts.judge(low, high, sign) == said
+
+
+def test_all_differences_must_hold_or_one_is_enough():
+    for each, every, one in (([1, 1], 1, 1), ([1, 0], 0, 1), ([1, -1], -1, 1), ([-1, 0], -1, 0)):
+        assert verdicts.whole_verdict(each, True) == every
+        assert verdicts.whole_verdict(each, False) == one
+    assert verdicts.whole_verdict([-1, -1], False) == -1
+
+
+def test_flir_and_msrs_are_judged_from_their_files(tmp_path, monkeypatch):
+    monkeypatch.setattr(verdicts, "DRAWS", 200)
+    draw = np.random.default_rng(0)
+    truth = np.arange(300) % 3
+    right = {"none": 0.7, "mse (on=flir)": 0.4, "mse (mean=matched, on=flir)": 0.95}
+    rows, metric = [], "label_free_balanced_accuracy"
+    for method, share in right.items():
+        for seed in range(3):
+            named = np.where(draw.random(300) < share, truth, (truth + 1) % 3).astype(np.uint8)
+            file = f"per_image/{len(rows)}.npz"
+            key = method.replace(", on=flir", "").replace(" (on=flir)", "")
+            groups = np.arange(300) // 3
+            write_arrays(tmp_path / "flir" / file, {key: named, "truth": truth, "groups": groups})
+            about = dict(claim="flir", method=method, seed=seed, data="flir_crops", split="test")
+            about |= dict(metric=metric, klass="mean", per_image=file)
+            rows.append(Row(value=float((named == truth).mean()), **about))
+    write_results(tmp_path / "flir", rows, {})
+    (tmp_path / "preregistration.md").write_text("H7")
+    verdicts.main(["--results", str(tmp_path)])
+    found = read_results(tmp_path / "verdicts")
+    assert [(r.klass, r.value) for r in pick(found, metric="verdict")] == [("H7", 1)]
+    gained = {m: np.mean([r.value for r in rows if r.method == m]) for m in right}
+    plain, corrected = (
+        pick(found, metric=metric, split=split, method="mse (on=flir) minus none")[0]
+        for split in ("test", "corrected")
+    )
+    assert plain.value == pytest.approx(gained["mse (on=flir)"] - gained["none"])
+    assert corrected.interval[0] < plain.interval[0] < plain.value < plain.interval[1]
+    write_json(tmp_path / "flir" / "manifest.json", {"unfinished": ["1 of 9 students"]})
+    verdicts.main(["--results", str(tmp_path)])
+    assert not read_results(tmp_path / "verdicts")
+
+
+def test_order_of_methods_is_kept_where_it_is_the_same():
+    noise = np.random.default_rng(0).normal(size=(5, 3, 101)) / 100
+    free = {f"m{k}": dict(enumerate(k + noise[k])) for k in range(5)}
+    value, draws = verdicts.order_kept(free | {"none": {None: noise[0, 0]}}, free)
+    assert (value, draws.min()) == pytest.approx((1, 1))
+    turned = {f"m{k}": dict(enumerate(-k + noise[k])) for k in range(5)}
+    assert verdicts.order_kept(free, turned)[0] == pytest.approx(-1)
