@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from freqkd_lite import data
-from freqkd_lite.errors import UserError
+from tests.refused import refused
 
 SIZE = (126, 154)
 OBJECT = "<object><name>{}</name><bndbox><x>{}</x><y>9</y><w>20</w><h>60</h></bndbox></object>"
@@ -62,14 +62,11 @@ def test_what_is_refused(root):
         ({"annotations": "xml"}, "I00001.xml is missing"),
         ({"lists": "x"}, "'lists'"),
     ):
-        with pytest.raises(UserError, match=words):
-            data.load("kaist", "train", SIZE, root, **options)
+        refused(words, data.load, "kaist", "train", SIZE, root, **options)
     (home / "images" / "set00/V000/lwir/I00001.jpg").unlink()
     (home / "imageSets" / "sanitised.txt").write_text("set00/V000/I00001\nimages/I00003.jpg")
-    with pytest.raises(UserError, match="I00003.jpg'"):
-        data.load("kaist", "train", SIZE, root, train="sanitised")
-    with pytest.raises(UserError, match="lwir/I00001.jpg is missing"):
-        data.load("kaist", "all", SIZE, root)
+    refused("I00003.jpg'", data.load, "kaist", "train", SIZE, root, train="sanitised")
+    refused("lwir/I00001.jpg is missing", data.load, "kaist", "all", SIZE, root)
 
 
 def real(folder):

@@ -8,6 +8,7 @@ from PIL import Image
 from freqkd_lite import data
 from freqkd_lite.data.check import check
 from freqkd_lite.errors import UserError
+from tests.refused import refused
 
 SIZE = (48, 64)
 NAMES = ["00001D", "00002N", "00003D", "00004N", "00005D"]
@@ -76,5 +77,4 @@ def test_what_cannot_be_used_is_answered_in_a_sentence(root, file, spoil, words)
 def test_lists_that_do_not_fit_are_refused(root, more, words):
     listing = root / "ir_seg_dataset" / "val.txt"
     listing.write_text(listing.read_text() + more)
-    with pytest.raises(UserError, match=words):
-        data.load("mfnet", "val", SIZE, root)
+    refused(words, data.load, "mfnet", "val", SIZE, root)

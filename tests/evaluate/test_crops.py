@@ -5,10 +5,10 @@ import pytest
 import torch
 from torchmetrics.functional.classification import multiclass_accuracy
 
-from freqkd_lite.errors import UserError
 from freqkd_lite.evaluate.crops import fit_head, named, score_crops
 from freqkd_lite.evaluate.stats import multiplicities
 from freqkd_lite.results.paired import resample
+from tests.refused import refused
 
 NAMES = ("person", "bicycle", "car")
 
@@ -25,8 +25,7 @@ def test_balanced_accuracy_by_hand_and_by_torchmetrics():
     truth, guess = (torch.randint(3, (500,), generator=draw) for _ in "ab")
     expected = multiclass_accuracy(guess, truth, 3, average="macro").item()
     assert score_crops(guess, truth, NAMES, draws=2).estimates["mean"] == pytest.approx(expected)
-    with pytest.raises(UserError, match="one a crop"):
-        score_crops(guess[:3], truth, NAMES)
+    refused("one a crop", score_crops, guess[:3], truth, NAMES)
 
 
 def test_the_interval_resamples_whole_frames(tmp_path):

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from freqkd_lite.errors import UserError
 from freqkd_lite.evaluate.detection import IGNORED, MISS, assign
 from freqkd_lite.evaluate.missrate import Ranked, rank, score_people, unreasonable
+from tests.refused import refused
 from tools import kaist_missrate
 
 
@@ -97,8 +97,7 @@ def test_day_and_night_are_scored_apart_and_intervals_hold_the_figures():
     # by day: images 0, 2, 4, 6, 8 with three people, of whom two are found, one at 0 and one at 1/5
     assert found.estimates["day"] == pytest.approx(((2 / 3) ** 6 * (1 / 3) ** 3) ** (1 / 9))
     assert all(low <= found.estimates[k] <= high for k, (low, high) in found.interval.items())
-    with pytest.raises(UserError, match="give one each"):
-        rank([], [], [])
+    refused("give one each", rank, [], [], [])
 
 
 def kaist():

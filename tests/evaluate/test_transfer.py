@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from freqkd_lite.errors import UserError
 from freqkd_lite.evaluate import transfer
 from freqkd_lite.evaluate.probe import LogisticProbe, probe
 from freqkd_lite.evaluate.stats import Resampled
+from tests.refused import refused
 
 CLASSES = ["person", "bicycle", "car"]
 
@@ -59,8 +59,7 @@ def test_a_budget_takes_the_first_images_of_an_order_that_two_students_share():
     other, again = stub(lambda images: 0.0)
     transfer.label_curve(other, 12, repeats=2, seed=5)
     assert again == asked
-    with pytest.raises(UserError, match="n_labelled=0"):
-        transfer.label_curve(other, 0)
+    refused("n_labelled=0", transfer.label_curve, other, 0)
 
 
 def test_labels_needed_inverts_a_curve_that_is_linear_in_the_logarithm():

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from freqkd_lite import gap
-from freqkd_lite.errors import UserError
 from freqkd_lite.spectrum import band_pair, divergence, pair_sums, ring_counts, ring_sums
+from tests.refused import refused
 
 
 def noise(seed, n=40, channels=6, grid=(12, 16)):
@@ -44,8 +44,7 @@ def test_ratio_is_taken_in_each_block_and_then_averaged():
     found = gap.levels([one, two], draws=10)
     assert found.ratio()[0] == pytest.approx(5) and found.ratio()[1] == pytest.approx([5.0] * 10)
     assert found.mean().value[0].tolist() == pytest.approx([0.175, 0.65])
-    with pytest.raises(UserError, match="enlarge"):
-        gap.levels([torch.zeros(3, 8, 3)])
+    refused("enlarge", gap.levels, [torch.zeros(3, 8, 3)])
 
 
 @pytest.mark.parametrize("grid", [(12, 16), (15, 20), (18, 24), (30, 40)])

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 
-from freqkd_lite.errors import UserError
 from freqkd_lite.losses import (
     CALIBRATORS,
     LOSSES,
@@ -21,6 +20,7 @@ from freqkd_lite.losses import (
 from freqkd_lite.losses.base import weighted_mse
 from freqkd_lite.spectrum import band_mask, radius
 from tests.noise import noise
+from tests.refused import refused
 
 
 def map_of(rows):
@@ -178,8 +178,7 @@ def test_statistics_come_back_from_a_file(tmp_path):
         assert all(torch.equal(one[key], other[key]) for key in one)
     (tmp_path / "torn").write_bytes(b"1234")
     for wrong in ("torn", "absent"):
-        with pytest.raises(UserError, match=wrong):
-            load_statistics(tmp_path / wrong)
+        refused(wrong, load_statistics, tmp_path / wrong)
 
 
 X = torch.zeros(1, 2, 4, 4)
@@ -218,5 +217,4 @@ MEDIANS = [{"median": torch.tensor(0.0)}] * 2
     ],
 )
 def test_bad_input_names_what_to_change(call, names):
-    with pytest.raises(UserError, match=names):
-        call()
+    refused(names, call)

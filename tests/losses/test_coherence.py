@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from freqkd_lite.errors import UserError
 from freqkd_lite.losses import build_loss, calibrate, normalise
 from freqkd_lite.losses.coherence import Predictability, on_grid, weight_curve
 from freqkd_lite.spectrum import RINGS, radius, ring_masks
 from freqkd_lite.spectrum.coherence import CrossSpectrum
 from tests.noise import noise
+from tests.refused import refused
 
 STATE = {
     "rho": torch.tensor([0.0, 0.5, 1.0]),
@@ -90,8 +90,7 @@ def test_no_teacher_is_its_own_mismatched_partner():
     few = Predictability()
     for seed in range(2):
         few.update(noise(1, 4, 8, 8, seed=seed), noise(1, 4, 8, 8, seed=seed))
-    with pytest.raises(UserError, match="more pairs"):
-        few.statistics()
+    refused("more pairs", few.statistics)
 
 
 def test_mismatched_maps_that_are_given_stand_beside_the_teacher():
@@ -119,8 +118,7 @@ def test_a_weight_where_the_teacher_has_no_power_is_refused():
         "power": torch.tensor([0.0, 2.0, 1.0]),
     }
     maps = [noise(2, 3, 4, 4)], [noise(2, 3, 4, 4, seed=1)]
-    with pytest.raises(UserError, match="4 x 4 tokens"):
-        build_loss("coherence", statistics=[blind])(*maps)
+    refused("4 x 4 tokens", build_loss("coherence", statistics=[blind]), *maps)
 
 
 def test_mismatched_pairs_share_their_layout_alone():
@@ -284,14 +282,10 @@ X = noise(2, 3, 4, 4)
     ],
 )
 def test_bad_statistics_and_options_name_what_to_change(name, statistics, options, names):
-    with pytest.raises(UserError, match=names):
-        build_loss(name, statistics=[statistics], **options)
+    refused(names, build_loss, name, statistics=[statistics], **options)
 
 
 def test_what_calibration_needs_is_named():
-    with pytest.raises(UserError, match="anchors"):
-        build_loss("anchor", statistics=[STATE])([X], [X])
-    with pytest.raises(UserError, match="more pairs"):
-        calibrate("coherence", [([X[:1]], [X[:1]])])
-    with pytest.raises(UserError, match="two batches"):
-        calibrate("coherence", [([X], [X])], variant="predicted")
+    refused("anchors", build_loss("anchor", statistics=[STATE]), [X], [X])
+    refused("more pairs", calibrate, "coherence", [([X[:1]], [X[:1]])])
+    refused("two batches", calibrate, "coherence", [([X], [X])], variant="predicted")

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from freqkd_lite.errors import UserError
 from freqkd_lite.losses import build_loss, calibrate, normalise
 from freqkd_lite.losses.coherence import RIDGES
 from freqkd_lite.losses.subspace import ReducedRank
 from tests.noise import noise
+from tests.refused import refused
 
 CHANNELS, SHARED = 24, 5
 AXES = torch.linalg.qr(noise(CHANNELS, CHANNELS, seed=9))[0]  # the teacher's, in no channel's line
@@ -55,8 +55,7 @@ def test_scores_are_of_pairs_that_were_not_fitted():
     seen = normalise(student)[::2].movedim(1, 0).flatten(1)
     missed = own - own @ torch.linalg.pinv(seen) @ seen
     assert 1 - missed.square().sum() / own.square().sum() > 0.2
-    with pytest.raises(UserError, match="least=0.1"):
-        build_loss("projected", statistics=[state])
+    refused("least=0.1", build_loss, "projected", statistics=[state])
 
 
 def test_where_all_is_shared_it_is_mse():
@@ -103,8 +102,7 @@ def test_pairs_count_alike_however_they_are_batched():
     # power: of the pairs 1, 3 and 5, which score
     scored = normalise(teacher)[1::2].square().mean((0, 2, 3)).sum()
     assert one["power"].sum().item() == pytest.approx(scored.item())
-    with pytest.raises(UserError, match="One pair"):
-        calibrated([(student[:1], teacher[:1])])
+    refused("One pair", calibrated, [(student[:1], teacher[:1])])
 
 
 def test_of_the_ridges_the_one_that_predicts_most_on_the_other_pairs_is_taken():

@@ -5,7 +5,6 @@ import math
 
 import pytest
 
-from freqkd_lite.errors import UserError
 from freqkd_lite.results.rows import (
     Row,
     means,
@@ -15,6 +14,7 @@ from freqkd_lite.results.rows import (
     whole,
     write_results,
 )
+from tests.refused import refused
 
 
 def row(value, seed=0, method="mse", interval=None, **about):
@@ -43,8 +43,7 @@ def test_rows_are_read_back_as_they_were_written(tmp_path):
 def test_a_file_that_is_no_results_file_is_named(tmp_path, text, token):
     if text is not None:
         (tmp_path / "results.json").write_text(text)
-    with pytest.raises(UserError, match=f"results.json.*{token}"):
-        read_results(tmp_path)
+    refused(f"results.json.*{token}", read_results, tmp_path)
 
 
 def test_several_seeds_have_a_t_interval():

@@ -21,6 +21,7 @@ from freqkd_lite.results.pages import problems
 from freqkd_lite.runner import demo
 from freqkd_lite.viz.students import before_and_after, principal_colours, side_by_side
 from tests.gap.worlds import Fields, Pixels, noise, pixels_backbone
+from tests.refused import refused
 
 # --------------------------------------------------------------------- how near the student came
 
@@ -223,7 +224,6 @@ def test_a_demo_with_boxes_tries_an_rgb_head_and_says_where_there_are_too_few(
 def test_what_is_wrong_with_the_folders_is_said_before_anything_is_computed(folders, tmp_path):
     (folders["infrared"] / "03.png").write_bytes(b"")
     (folders["infrared"] / "05.png").write_text("no picture")
-    with pytest.raises(UserError, match=r"03\.png.*\(1 more: "):
-        demo.check({k: str(v) for k, v in folders.items()})
+    refused(r"03\.png.*\(1 more: ", demo.check, {k: str(v) for k, v in folders.items()})
     got = CliRunner().invoke(app, ["demo", "--visible", "a"])
     assert isinstance(got.exception, UserError) and "both --visible" in str(got.exception)

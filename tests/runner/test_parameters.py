@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 from nbformat.v4 import new_code_cell as code
 
-from freqkd_lite.errors import UserError
 from freqkd_lite.runner.parameters import choose, from_here, parameters, read_preset
 from tests.refused import refused
 from tests.runner.books import settings, write
@@ -62,8 +61,7 @@ def test_a_preset_s_own_section_overrides_its_common_one_wherever_they_stand(fol
     ],
 )
 def test_a_wrong_preset_is_refused_with_the_nearest_name(folder, content, named):
-    with pytest.raises(UserError, match=named):
-        read_preset(folder, preset(folder, content))
+    refused(named, read_preset, folder, preset(folder, content))
 
 
 def test_committed_presets_hold_and_scenes_is_the_default_spelled_out():

@@ -4,13 +4,12 @@ import re
 from dataclasses import astuple
 
 import numpy as np
-import pytest
 import torch
 
 from freqkd_lite import data
-from freqkd_lite.errors import UserError
 from freqkd_lite.scenes import SceneSettings, render_scene
 from freqkd_lite.scenes import pairs as scene_pairs
+from tests.refused import refused
 
 
 def test_splits_share_no_seed():
@@ -27,8 +26,7 @@ def test_a_scene_arrives_as_floats_with_its_labels():
     assert torch.equal(pixels, torch.from_numpy(scene.visible))
     assert (pair.mask.numpy() == scene.mask).all() and pair.time_of_day == scene.time
     assert torch.equal(data.stack(pairs, "infrared")[1], pair.infrared)
-    with pytest.raises(UserError, match="'visible'"):
-        data.stack(pairs, "visble")
+    refused("'visible'", data.stack, pairs, "visble")
 
 
 def test_a_scene_from_the_disk_is_the_scene_and_a_torn_file_is_drawn_anew(tmp_path, monkeypatch):

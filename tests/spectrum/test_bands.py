@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from freqkd_lite import spectrum
 from freqkd_lite.errors import UserError
 from tests.noise import noise
+from tests.refused import refused
 
 SIDE = st.integers(1, 23)
 GRIDS = [(1, 1), (1, 8), (1, 9), (7, 1), (2, 3), (6, 8), (7, 5), (8, 9), (12, 16)]
@@ -343,5 +344,4 @@ def test_a_cutoff_out_of_range_is_refused_with_the_range(shape, limit, cutoff):
     ],
 )
 def test_bad_input_names_what_to_change(call, names):
-    with pytest.raises(UserError, match=names):
-        call()
+    refused(names, call)

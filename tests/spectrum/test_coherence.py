@@ -10,10 +10,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from freqkd_lite.errors import UserError
 from freqkd_lite.spectrum import RINGS, divergence, ring_sums
 from freqkd_lite.spectrum.coherence import CrossSpectrum
 from tests.noise import noise
+from tests.refused import refused
 
 GRIDS = [(1, 1), (1, 8), (1, 9), (7, 1), (6, 8), (7, 5), (8, 9)]
 
@@ -191,5 +191,4 @@ def test_what_has_no_power_has_no_weight():
     ],
 )
 def test_bad_input_names_what_to_change(call, names):
-    with pytest.raises(UserError, match=names):
-        call()
+    refused(names, call)

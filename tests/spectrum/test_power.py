@@ -6,7 +6,7 @@ import scipy.fft
 import torch
 
 from freqkd_lite import spectrum
-from freqkd_lite.errors import UserError
+from tests.refused import refused
 from tests.spectrum.test_bands import wave
 
 
@@ -62,5 +62,4 @@ def test_energy_above_a_cutoff_by_two_waves():
     ],
 )
 def test_bad_input_names_what_to_change(call, names):
-    with pytest.raises(UserError, match=names):
-        call()
+    refused(names, call)

@@ -13,6 +13,7 @@ from freqkd_lite.errors import UserError
 from freqkd_lite.spectrum import split_bands
 from freqkd_lite.viz import bands
 from freqkd_lite.viz.style import COLOURS
+from tests.refused import refused
 from tests.test_project import ROOT
 from tests.viz.conftest import dashed, lines_of, noise
 
@@ -26,8 +27,7 @@ def soft(seed, n=12, size=(56, 84)):
 def test_a_picture_that_does_not_exist_is_refused():
     assert bands.one_pair(["a", "b"], 1) == "b"
     for wrong in (2, -1):
-        with pytest.raises(UserError, match=f"picture={wrong}"):
-            bands.one_pair(["a", "b"], wrong)
+        refused(f"picture={wrong}", bands.one_pair, ["a", "b"], wrong)
 
 
 def test_low_and_high_band_differ_in_grey_too():

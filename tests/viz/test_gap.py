@@ -15,6 +15,7 @@ from freqkd_lite.spectrum import raw_mse, ring_counts, ring_sums
 from freqkd_lite.viz import gap as draw
 from freqkd_lite.viz import study, style
 from tests.gap.worlds import GRID, Fields, coherent, noise, pixels_backbone
+from tests.refused import refused
 from tests.results.test_gap_tables import gap_of
 from tests.viz.conftest import dashed, lines_of
 
@@ -36,8 +37,7 @@ def pair():
 def test_each_sketch_is_recognised_as_itself(shape):
     centres = style.centres(gap.EDGES)
     assert shape_of(draw.shape_curve(shape, centres)) == shape
-    with pytest.raises(UserError, match="'F'"):
-        draw.shape_curve("F", centres)
+    refused("'F'", draw.shape_curve, "F", centres)
 
 
 def test_the_curves_are_drawn_from_the_numbers_with_the_guess_dashed(pair):
