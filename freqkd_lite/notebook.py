@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import html
 import io
 import json
@@ -23,7 +22,7 @@ from freqkd_lite.distil import memory
 from freqkd_lite.errors import UserError
 from freqkd_lite.results.rows import Row, results_folder, write_results
 from freqkd_lite.results.text import number, table
-from freqkd_lite.store import digest, manifest, spell
+from freqkd_lite.store import digest, in_base64, manifest, spell
 from freqkd_lite.viz.style import save_sharp, style
 
 __all__ = ["Row", "number", "opening", "predict", "save", "show", "show_table"]
@@ -61,7 +60,7 @@ def show(figure: Figure, alt: str, fold: str = "") -> None:
         save_sharp(figure, buffer.getvalue(), Path(run))
     plt.close(figure)
     if fold:
-        source = f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+        source = f"data:image/png;base64,{in_base64(buffer.getvalue())}"
         picture = f'<img src="{source}" alt="{html.escape(alt)}">'
         display(HTML(f"<details><summary>{html.escape(fold)}</summary>{picture}</details>"))
         return
