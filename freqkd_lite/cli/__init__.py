@@ -1,8 +1,12 @@
 """The command `freqkd`: thin commands over the package."""
 
+import os
+from pathlib import Path
+
 from typer import Option
 from typer.models import OptionInfo
 
+from freqkd_lite.errors import UserError
 from freqkd_lite.store import check_place
 
 
@@ -23,3 +27,13 @@ def out_option(metavar: str, help: str) -> OptionInfo:
         return path
 
     return Option(metavar=metavar, help=help, callback=checked)
+
+
+def project() -> Path:
+    """The clone that the user stands in, else the one that this package was installed from."""
+    here = Path.cwd()
+    for folder in (here, *here.parents, Path(__file__).resolve().parents[2]):
+        if (folder / "notebooks").is_dir():
+            os.environ.setdefault("FREQKD_RUNS", str(folder / "runs"))
+            return folder
+    raise UserError("There is no folder 'notebooks' here or above: run this inside a clone.")

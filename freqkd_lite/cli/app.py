@@ -1,7 +1,6 @@
 """The command `freqkd`: mistakes of a user end in one sentence and exit status 2."""
 
 import json
-import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -9,9 +8,10 @@ from typing import Annotated
 import typer
 from typer.core import TyperGroup
 
-from freqkd_lite.cli import out_option
+from freqkd_lite.cli import out_option, project
 from freqkd_lite.cli.data import data
 from freqkd_lite.cli.distil import distil
+from freqkd_lite.cli.exercises import exercises
 from freqkd_lite.cli.gap import demo, gap
 from freqkd_lite.errors import Interrupted, UserError
 from freqkd_lite.store import DISK_FULL
@@ -39,17 +39,8 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(data, name="data")
+app.add_typer(exercises, name="exercises")
 Preset = Annotated[str, typer.Option(help="Settings from notebooks/presets/NAME.yaml.")]
-
-
-def project() -> Path:
-    """The clone that the user stands in, else the one that this package was installed from."""
-    here = Path.cwd()
-    for folder in (here, *here.parents, Path(__file__).resolve().parents[2]):
-        if (folder / "notebooks").is_dir():
-            os.environ.setdefault("FREQKD_RUNS", str(folder / "runs"))
-            return folder
-    raise UserError("There is no folder 'notebooks' here or above: run this inside a clone.")
 
 
 @app.command()

@@ -1,0 +1,38 @@
+"""`freqkd exercises`: what is wrong with a learner's functions."""
+
+import importlib
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from freqkd_lite.cli import project
+
+exercises = typer.Typer(
+    help="Exercises: check what you wrote.", no_args_is_help=True, rich_markup_mode=None
+)
+Names = Annotated[list[str] | None, typer.Argument(metavar="NAME", help="Default: all.")]
+File = Annotated[
+    Path | None, typer.Option(help="A notebook or .py file instead of those in exercises/.")
+]
+Json = Annotated[bool, typer.Option("--json", help="For marking.")]
+
+
+@exercises.command()
+def check(names: Names = None, file: File = None, as_json: Json = False) -> None:
+    """Say what is wrong with your functions; exit status 1 unless all are right.
+
+    This runs the code that it checks on this machine: of a notebook, as it was saved, the cells
+    tagged `setup` and `answer`; of a .py file all.
+    """
+    sys.path.insert(0, str(project() / "exercises"))
+    attempts = importlib.import_module("checkers").attempts
+    found = attempts.judge_all(names or (), file)
+    typer.echo(attempts.as_json(found) if as_json else attempts.as_text(found))
+    if not as_json:
+        for verdict in found:
+            if verdict.state == "wrong":
+                typer.echo(f"\n{verdict.exercise}: {verdict.message}")
+    if any(verdict.state != "solved" for verdict in found):
+        raise typer.Exit(1)
