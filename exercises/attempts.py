@@ -123,7 +123,7 @@ class Attempt:
         if found.shape != shape:
             shapes = " and ".join(str(tuple(x.shape)) for x in given if isinstance(x, Tensor))
             given_that = f"Given {shapes}, it" if shapes else f"Given {given}, it"
-            raise Wrong(f"{given_that} returns the shape {tuple(found.shape)}, not {shape}.")
+            raise Wrong(f"{given_that} returns {tuple(found.shape)}, not {tuple(shape)}.")
         expect(not found.is_complex(), "What it returns is complex; a real result is asked for.")
         expect(found.isfinite().all(), FINITE)
         return found.detach().double()

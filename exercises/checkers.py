@@ -225,7 +225,8 @@ def high_term(f: Attempt) -> None:
         expect(f.number(ones, -ones) > f.number(0 * ones, -ones), "1 costs no more than 0 for -1.")
         twice = "The same pictures twice should cost as much as once, or the batch sets the weight."
         expect(near(f.number(torch.cat([0 * t, 0 * t]), torch.cat([t, t])) / none, 1), twice)
-        for start, what in ((-0.5, "half, negated"), (0.0, "0"), (0.5, "half the teacher's")):
+        for start in (-0.5, 0.0, 0.5):
+            what = f"{start} times the teacher's"
             student = (start * t).requires_grad_()
             cost = f._once((student, t))
             flat = f"No gradient reaches a student whose high band is {what}."

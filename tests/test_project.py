@@ -108,10 +108,12 @@ finally:
     print(*sorted(heavy & set(sys.modules)), file=sys.stderr)
 """
 COMMANDS = ["run", "sweep", "compare", "walk", "refresh", "pages", "report", "scan", "gap", "demo"]
-COMMANDS += ["distil", "data"]
+COMMANDS += ["distil", "data", "exercises"]
 
 
-@pytest.mark.parametrize("command", ["", *COMMANDS, "data check", "data get", "data list"])
+@pytest.mark.parametrize(
+    "command", ["", *COMMANDS, "data check", "data get", "data list", "exercises check"]
+)
 def test_help_fits_a_terminal_and_loads_nothing_heavy(command):
     words = [sys.executable, "-c", HEAVY, *command.split(), "--help"]
     env = os.environ | {"COLUMNS": "80"}

@@ -106,7 +106,7 @@ def compare(
 
 @app.command()
 def walk(preset: Preset = "default") -> None:
-    """Run every notebook that is not finished yet, and write the pages."""
+    """Run every notebook not finished yet, and write the pages."""
     root = project()
     from freqkd_lite.runner import pages
 

@@ -12,7 +12,7 @@ from freqkd_lite.cli import out_option
 from freqkd_lite.errors import UserError, check_known
 
 data = typer.Typer(
-    help="Data sets: which there are, whether one is ready, how to get it.",
+    help="Data sets: which there are, is one ready, how to get it.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
