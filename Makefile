@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export FREQKD_RUNS ?= $(CURDIR)/runs
 
-.PHONY: help walk test test-long lab explore pages refresh clean
+.PHONY: help walk test test-long lab explore pages handouts refresh clean
 
 help:  ## what there is to make
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 11
@@ -27,6 +27,9 @@ explore: $(BIN)/.installed  ## every option of the widgets, on this machine alon
 
 pages: $(BIN)/.installed  ## the finished notebooks of the last walk as pages
 	@$(BIN)/freqkd pages
+
+handouts: $(BIN)/.installed  ## pages, exercises and the lesson's route as one zip for a USB stick
+	@$(BIN)/python -m tools.handouts
 
 refresh: $(BIN)/.installed  ## run the notebooks and keep their outputs in notebooks/
 	@$(BIN)/freqkd refresh

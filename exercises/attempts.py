@@ -255,9 +255,10 @@ def read(file: Path) -> dict[str, object]:
             line = getattr(error, "lineno", None) if isinstance(error, SyntaxError) else None
             frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == place]
             line = line or (frames[-1].lineno if frames else "?")
+            said = getattr(error, "msg", None) or (str(error).strip() or "?").splitlines()[0]
             for name in EXERCISES:
                 if f"def {name}(" in source:
-                    text = f"{type(error).__name__}: {str(error).splitlines()[0]}"
+                    text = f"{type(error).__name__}: {said}"
                     names[name] = Wrong(f"{place}, line {line}, can't be run: {text}")
     return names
 

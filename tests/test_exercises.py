@@ -1,10 +1,12 @@
 """The exercises: their own solutions pass, and typical wrong attempts are told what is wrong."""
 
+import importlib.util
 import json
 import linecache
 import re
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import nbformat
@@ -73,7 +75,7 @@ BAD = {
     "    y = 1\n    return x.nothing": "Line 7, `return x.nothing`: AttributeError",
     "    exit()": "Line 6, `exit()`: SystemExit",
     "    while True:\n        pass": "not done after 1 seconds",
-    "    return (": "mine.py, line 6, can't be run: '(' was never closed",
+    "    return (": "mine.py, line 6, can't be run: SyntaxError: '(' was never closed",
     "    return x\nlow_band = 3": "is a int, and no function",
     "    return x\ndef low_band(x): return x": "can't be called as low_band(x, cutoff)",
 }
@@ -125,3 +127,42 @@ def test_the_command_marks_a_notebook_in_json(tmp_path):
     assert done.returncode == 1 and done.stderr == ""
     assert states.pop("low_band") == states.pop("band_energy") == "solved"
     assert {*states.values()} == {"open"}
+
+
+@pytest.fixture(scope="module")
+def stick(tmp_path_factory) -> Path:
+    """The handouts as they lie on a USB stick, with one page."""
+    folder = tmp_path_factory.mktemp("stick")
+    (folder / "pages").mkdir()
+    for name in ("index", "00_start_here", "90_claims", "04_frequency_loss"):
+        (folder / "pages" / f"{name}.html").write_text(f"<p>{name}</p>")
+    spec = importlib.util.spec_from_file_location("handouts", ROOT / "tools" / "handouts.py")
+    handouts = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(handouts)
+    with zipfile.ZipFile(handouts.write(folder / "handouts.zip", folder / "pages")) as bundle:
+        assert not [n for n in bundle.namelist() if n.startswith("/") or ".." in n]
+        bundle.extractall(folder / "stick")
+    (top,) = (folder / "stick").iterdir()
+    return top
+
+
+def test_the_handouts_open_from_a_stick(stick):
+    names = {file.name for file in stick.glob("exercises/*")}
+    assert {file.name for file in FOLDER.glob("*.*")} <= names
+    for page in stick.rglob("*.html"):
+        text = page.read_text()
+        assert str(ROOT) not in text and str(Path.home()) not in text
+        for link in re.findall(r'(?:href|src)="([^"#]+)', text):
+            there = (page.parent / link).exists() or link.startswith("../pages/")
+            assert there and not link.startswith(("/", "http")), f"{page.name}: {link}"
+    first = (stick / "exercises" / "04_frequency_loss.html").read_text()
+    assert "<details>" in first and "def high_term" in first and "$" not in first
+
+
+def test_the_lecturer_s_page_names_every_exercise_and_no_number_of_a_run():
+    text = (ROOT / "docs" / "lecturer.md").read_text()
+    assert all(f"`{name}`" in text for name in attempts.EXERCISES)
+    plan = re.findall(r"^\| (\d+) \|", text, re.M)
+    assert list(map(int, plan)) == sorted(map(int, plan)) and int(plan[-1]) < 90
+    for target in re.findall(r"\]\(([^)]+)\)", text):
+        assert (ROOT / "docs" / target).exists(), target

@@ -36,6 +36,7 @@ from freqkd_lite.viz import label_curve
 from freqkd_lite.viz.style import LOOK
 
 TEMPLATE = Path(__file__).parent / "page_template"
+GUIDE = Path("docs") / "lecturer.md"
 # The form of an output that lives without a kernel comes first.
 PRIORITY = ["text/html", "image/svg+xml", "image/png", "image/jpeg", "text/markdown", "text/plain"]
 PACE = 200  # words that are read in a minute
@@ -68,14 +69,17 @@ def books(root: Path) -> list[dict[str, str]]:
 
 
 def write_table(root: Path) -> None:
-    """Write the table of contents into README's block `notebooks`: title, question, minutes."""
-    readme, head = root / "README.md", ("notebook", "question", "minutes to read", "minutes to run")
-    rows = [
-        (f"[{b['title']}](notebooks/{b['stem']}.ipynb)", b["question"], b["read"], b["run"])
-        for b in books(root)
-    ]
-    table = text.table(head, rows, "markdown")
-    readme.write_text(text.fill_block(readme.read_text(), "notebooks", table, readme))
+    """Write the table of contents into the blocks `notebooks` of README and the lecturer's page:
+    title, question, minutes."""
+    head = ("notebook", "question", "minutes to read", "minutes to run")
+    for file, up in ((root / "README.md", ""), (root / GUIDE, "../")):
+        rows = [
+            (f"[{b['title']}]({up}notebooks/{b['stem']}.ipynb)", b["question"], b["read"], b["run"])
+            for b in books(root)
+        ]
+        table = text.table(head, rows, "markdown")
+        if file.exists():
+            file.write_text(text.fill_block(file.read_text(), "notebooks", table, file))
 
 
 def write_page(root: Path, executed: Path, stem: str, folder: Path) -> Path:
@@ -175,12 +179,24 @@ def write_index(root: Path, folder: Path) -> Path:
     ready = [book["stem"] for book in listed if (folder / f"{book['stem']}.html").exists()]
     found = [finding for finding in read_findings(root / "results") if finding.first]
     content = {"books": listed, "ready": ready, "findings": found, "figure": labels_figure(root)}
+    content["guide"] = (root / GUIDE).exists()
     pages = {"index": render("contents.html.j2", **content)}
     pages["glossary"] = render("glossary.html.j2", terms=terms())
+    if content["guide"]:
+        pages["lecturer"] = text_page(root / GUIDE, "index.html")
     for name, html in pages.items():
         check(html, name)
         (folder / f"{name}.html").write_text(html)
     return folder / "index.html"
+
+
+def text_page(file: Path, back: str = "", notebooks: str = "") -> str:
+    """A Markdown file as a page; links to notebooks lead to their pages in the folder `notebooks`,
+    `back` to all of them."""
+    body = to_html(file.read_text())
+    body = re.sub(r'"[./]*notebooks/(\w+)\.ipynb"', rf'"{notebooks}\1.html"', body)
+    title = re.search(r"^# (.+)$", file.read_text(), re.M)[1]
+    return render("text.html.j2", title=title, body=body, back=back)
 
 
 @cache
