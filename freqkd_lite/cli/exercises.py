@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from freqkd_lite.cli import project
+from freqkd_lite.errors import UserError
 
 exercises = typer.Typer(
     help="Exercises: check what you wrote.", no_args_is_help=True, rich_markup_mode=None
@@ -26,7 +27,10 @@ def check(names: Names = None, file: File = None, as_json: Json = False) -> None
     This runs the code that it checks on this machine: of a notebook, as it was saved, the cells
     tagged `setup` and `answer`; of a .py file all.
     """
-    sys.path.insert(0, str(project() / "exercises"))
+    folder = project() / "exercises"
+    if not (folder / "checkers.py").is_file():
+        raise UserError(f"{folder} holds no exercises: run this inside a clone.")
+    sys.path.insert(0, str(folder))
     attempts = importlib.import_module("checkers").attempts
     found = attempts.judge_all(names or (), file)
     typer.echo(attempts.as_json(found) if as_json else attempts.as_text(found))
