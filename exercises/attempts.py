@@ -212,12 +212,13 @@ def progress() -> None:
 
 
 def as_text(verdicts: Iterable[Verdict]) -> str:
-    """Verdicts as a table, and a count of those that are solved."""
+    """Verdicts as a table, how many are solved, and what is wrong with others."""
     verdicts = list(verdicts)
     rows = [(v.exercise, v.notebook[:2], v.minutes, "●" * v.difficulty, v.state) for v in verdicts]
     solved = sum(v.state == "solved" for v in verdicts)
     lines = table(("exercise", "notebook", "minutes", "difficulty", "state"), rows)
-    return f"{lines}\n{solved} of {len(verdicts)} solved."
+    told = [f"{v.exercise}: {v.message}" for v in verdicts if v.state == "wrong"]
+    return "\n".join([lines, f"{solved} of {len(verdicts)} solved.", *told])
 
 
 def as_json(verdicts: Iterable[Verdict]) -> str:

@@ -34,9 +34,5 @@ def check(names: Names = None, file: File = None, as_json: Json = False) -> None
     attempts = importlib.import_module("checkers").attempts
     found = attempts.judge_all(names or (), file)
     typer.echo(attempts.as_json(found) if as_json else attempts.as_text(found))
-    if not as_json:
-        for verdict in found:
-            if verdict.state == "wrong":
-                typer.echo(f"\n{verdict.exercise}: {verdict.message}")
     if any(verdict.state != "solved" for verdict in found):
         raise typer.Exit(1)
