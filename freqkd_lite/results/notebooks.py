@@ -207,8 +207,8 @@ class Seeds:
         classes: Mapping[str, str] | None = None,
     ) -> tuple[*Table, str]:
         """Head, rows and note of a table of `differences` with their verdicts, two columns for each
-        of `measures`: by its name for people a metric and this run's results. `classes` picks and
-        names some instead of the mean."""
+        of `measures`: by its name for people a metric and this run's results; a method that only
+        the first ones hold has empty cells. `classes` picks and names some instead of the mean."""
         names, head, rows, lacking = classes or {"mean": ""}, ["method"], {}, []
         for name, (metric, run) in measures.items():
             head += [f"{name} minus {method_name(reference)}", "verdict"]
@@ -219,7 +219,8 @@ class Seeds:
                     row = rows.setdefault(label, [label])
                     row += [number(d.value, (d.low, d.high), 3, True), verdict(d.low, d.high)]
         note = f" This run alone: {', '.join(lacking)}." if lacking else ""
-        return head, list(rows.values()), self.note + note
+        cells = [row + [""] * (len(head) - len(row)) for row in rows.values()]
+        return head, cells, self.note + note
 
     def highest(self, metric: str, run: Mapping[str, Resampled], klass: str = "mean") -> str:
         """The method with the highest figure of a class, the teacher aside, over the committed
