@@ -17,7 +17,7 @@ from torch.nn.functional import avg_pool2d
 from freqkd_lite import spectrum
 from freqkd_lite.evaluate.stats import multiplicities, percentiles
 
-__all__ = ["attempts", "check", "progress", "solved"]
+__all__ = ["attempts", "band_divergence", "check", "progress", "solved"]
 GRIDS = ((8, 8), (7, 7), (6, 9), (9, 6))
 
 
@@ -34,6 +34,11 @@ def wave(h: int, w: int, down: int, right: int) -> Tensor:
 def near(a: Tensor | float, b: Tensor | float, off: float = 1e-3) -> bool:
     a, b = torch.as_tensor(a).double(), torch.as_tensor(b).double()
     return bool((a - b).abs().max() <= off * max(1.0, float(b.abs().max())))
+
+
+def band_divergence(a: Tensor, b: Tensor) -> Tensor:
+    """(low, high) divergence of two sets of maps (N, C, h, w), in the bands of notebook 03."""
+    return spectrum.divergence(spectrum.pair_sums(a, b, spectrum.band_pair(*a.shape[-2:])))
 
 
 @exercise("01_spectral_gap", "radius(h, w)", minutes=10, difficulty=1)

@@ -24,7 +24,7 @@ NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 SETUP = """import math
 import torch
 from torch.nn.functional import mse_loss
-from freqkd_lite.spectrum import band_divergence
+from checkers import band_divergence
 """
 
 
