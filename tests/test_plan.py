@@ -138,6 +138,7 @@ def test_kaist_full_is_the_authors_recipe():
 
 
 REDUCED = ["teacher=test_vit", "blocks=[0, 1, 3, 4, 5]", "size=[32, 48]"]
+FOUR = ["teacher=test_vit", "blocks=[0, 1, 3, 5]", "size=[32, 48]"]  # for a student of four stages
 FIXTURE = [
     *REDUCED,
     "dataset=noise",
@@ -168,12 +169,40 @@ def test_kaist_full_takes_steps_on_fixtures(monkeypatch, tmp_path):
     assert moved == {f"blocks.{i}.{part}.weight" for i in range(6) for part in parts}
 
 
-def test_the_plan_is_printed_within_80_columns(capsys):
-    main(["--preset", "kaist_full", *(f"-p={item}" for item in REDUCED)])
+@pytest.mark.parametrize(("name", "pairs"), [("flir_full", 4129), ("mfnet_full", 784)])
+def test_other_data_sets_have_the_same_recipe_and_epochs(name, pairs):
+    plan, kaist = plan_from(name), plan_from("kaist_full")
+    own, theirs = (p.settings.model_dump() for p in (plan, kaist))
+    differ = {key for key in own if own[key] != theirs[key]}
+    assert differ <= {"dataset", "size", "steps", "warmup"} and plan.pairs == pairs
+    assert plan.settings.steps * 32 / pairs == pytest.approx(12, rel=0.01)
+    assert own["warmup"] / own["steps"] == pytest.approx(500 / 9375, rel=0.03)
+
+
+def test_resnet50_full_takes_steps_with_random_weights(monkeypatch, tmp_path):
+    """Four stages, each through a convolution onto the teacher's grid of 2x3 tokens; the whole
+    network is trained."""
+    monkeypatch.setitem(data.REGISTRY, "noise", Noise)
+    given = [*FIXTURE, *FOUR, "student_weights=random", "batch=4", "steps=2"]
+    settings = settings_from(**read_plan("resnet50_full", given)["settings"])
+    run = distil(settings, tmp_path, False)
+    assert all(math.isfinite(e["loss"]) and len(e["parts"]) == 8 for e in run.log)
+    torch.manual_seed(0)
+    before = load_backbone("resnet50.tv_in1k", "random").net.state_dict()
+    after = run.student().net.state_dict()
+    convolutions = [k for k in before if k.startswith("layer") and before[k].ndim == 4]
+    assert len(convolutions) == 52
+    assert not any(torch.equal(before[k], after[k]) for k in convolutions)
+
+
+@pytest.mark.parametrize("name", ["kaist_full", "resnet50_full", "flir_full", "mfnet_full"])
+def test_the_plan_is_printed_within_80_columns(capsys, name):
+    small = FOUR if name == "resnet50_full" else REDUCED
+    main(["--preset", name, *(f"-p={item}" for item in small)])
     lines = capsys.readouterr().out.splitlines()
     assert max(map(len, lines)) <= 80
     assert {line.split("  ")[0] for line in lines} >= set(GPUS)
-    assert "splits/train.txt" in " ".join(lines)
+    assert "root=DIR" in " ".join(lines)
 
 
 @pytest.mark.parametrize(
