@@ -9,7 +9,7 @@ import nbformat
 import pytest
 
 NOTEBOOKS = sorted((Path(__file__).parent.parent / "notebooks").glob("*.ipynb"))
-WIDGETS = r"\b(widgets\.fader|widgets\.valleys|own_gap|patch_similarity)\("
+WIDGETS = r"\b(widgets\.fader|widgets\.valleys|own_gap|patch_similarity|scrubber)\("
 
 
 def calls(source: str, name: str) -> list[str]:

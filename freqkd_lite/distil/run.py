@@ -57,46 +57,44 @@ class Run:
         loss_of = losses.build_loss(name, statistics=statistics, **self.settings.loss_options)
         return loss_of(students, teachers, *([initial] if losses.needs_anchors(name) else []))
 
-    def student(self, step: int | None = None) -> Backbone:
-        """The distilled student, frozen, at the settings' `merge_scale`; with a `step`, as it was
-        after so many: 0, or one of the settings' `moments`. Raises `UserError` where that needs the
-        first weights, and they are not those of the run any more, or the step was not kept."""
+    def student(self) -> Backbone:
+        """The distilled student, frozen, at the settings' `merge_scale`. Raises `UserError` where
+        that needs the first weights, and they are not those of the run any more."""
         name, scale = self.settings.student_name, self.settings.merge_scale
-        file = self.folder / (STUDENT if step is None else KEPT.format(step))
-        if step and not file.is_file():
-            raise UserError(
-                f"{self.folder.name} kept no weights after step {step}: distil again with "
-                f"keep_steps=12 to add them, and ask for 0 or one of the settings' moments."
-            )
-        weights = load_file(file) if step != 0 else {}
-        if scale != 1 or step is not None:
-            first = Teacher(name, self.settings.first_weights, (), self.settings.seed)
-            if first.checksum != self.manifest["weights"]["student"]:
-                asked = f"merge_scale={scale}" if step is None else f"step={step}"
-                raise UserError(
-                    f"{asked} of {self.folder.name} needs the weights of {name} that it began "
-                    f"with, and {first.source} holds others: give those, or leave it out."
-                )
-            start = {k: v.clone() for k, v in first.backbone.net.state_dict().items()}
-            if step is not None:
-                weights = _whole_net(first.backbone, weights, self.settings) if step else start
-            for key, value in start.items():
-                if value.is_floating_point():
-                    weights[key] = value.lerp(weights[key], scale)
+        weights = load_file(self.folder / STUDENT)
+        if scale != 1:
+            for key, start in self._first().net.state_dict().items():
+                if start.is_floating_point():
+                    weights[key] = start.lerp(weights[key], scale)
         net = create_net(name)
         net.load_state_dict(weights)
         return Backbone(net, name, f"run {self.folder.name}", None).freeze()
 
+    def students(self) -> Iterator[tuple[int, Backbone]]:
+        """The student after 0 steps and after each of the settings' `moments`: (step, backbone),
+        frozen. It is one network whose weights change, so look at each before asking for the next.
+        Raises `UserError` as `student` does."""
+        backbone = self._first()
+        if self.settings.lora_rank:
+            add_lora(backbone, self.settings)  # at first it adds nothing
+        backbone.requires_grad_(False).net.eval()  # not its own eval(): frozen, it changes nothing
+        yield 0, backbone
+        for step in self.settings.moments:
+            kept = load_file(self.folder / KEPT.format(step)).items()
+            own = {k.removeprefix("backbone."): v for k, v in kept if k.startswith("backbone.")}
+            backbone.load_state_dict(own, strict=False)
+            yield step, backbone
 
-def _whole_net(
-    first: Backbone, kept: dict[str, Tensor], settings: DistilSettings
-) -> dict[str, Tensor]:
-    """All weights of a student, of which `kept` are those that were trained; changes `first`."""
-    lora = add_lora(first, settings) if settings.lora_rank else None
-    own = {k.removeprefix("backbone."): v for k, v in kept.items() if k.startswith("backbone.")}
-    first.load_state_dict(own, strict=False)
-    net = lora.merge_and_unload(safe_merge=True) if lora else first.net
-    return dict(net.state_dict())
+    def _first(self) -> Backbone:
+        """The student before training."""
+        name = self.settings.student_name
+        first = Teacher(name, self.settings.first_weights, (), self.settings.seed)
+        if first.checksum != self.manifest["weights"]["student"]:
+            raise UserError(
+                f"{self.folder.name} needs the weights of {name} that it began with, and "
+                f"{first.source} holds others: give those, or merge_scale=1."
+            )
+        return first.backbone
 
 
 def distil(settings: DistilSettings, runs: str | Path | None = None, progress: bool = True) -> Run:

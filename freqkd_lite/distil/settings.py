@@ -33,7 +33,7 @@ class DistilSettings(BaseModel):
     - `clip`: the largest norm of the gradient; None for no limit.
     - `precision="auto"` is bf16 on a GPU that computes in it, else fp32.
     - `checkpoint_every` counts steps; None writes checkpoints by time.
-    - `keep_steps=12` keeps what is trained at 12 moments, for `Run.student(step)`; see `moments`.
+    - `keep_steps=12` keeps what is trained at 12 moments, for `Run.students`; see `moments`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

@@ -23,6 +23,7 @@ from nbformat import NotebookNode
 from PIL import Image
 from traitlets.config import Config
 
+from freqkd_lite import store
 from freqkd_lite.errors import UserError
 from freqkd_lite.results import labels, text
 from freqkd_lite.results.findings import read_findings
@@ -34,7 +35,9 @@ from freqkd_lite.runner.parameters import find_notebook, find_notebooks, read_pr
 from freqkd_lite.store import FIGURES, in_base64, runs_folder, sha256, spell, write_json
 from freqkd_lite.viz import label_curve
 from freqkd_lite.viz.style import LOOK
+from freqkd_lite.widgets.scrubber import Scrubber
 
+MARKS = "results/scrubber/marks.npz"  # what the front page's scrubber shows
 TEMPLATE = Path(__file__).parent / "page_template"
 GUIDE = Path("docs") / "lecturer.md"
 # The form of an output that lives without a kernel comes first.
@@ -180,6 +183,8 @@ def write_index(root: Path, folder: Path) -> Path:
     found = [finding for finding in read_findings(root / "results") if finding.first]
     content = {"books": listed, "ready": ready, "findings": found, "figure": labels_figure(root)}
     content["guide"] = (root / GUIDE).exists()
+    if marks := store.read_arrays(root / MARKS):
+        content["scrubber"] = Scrubber(marks).page_html()
     pages = {"index": render("contents.html.j2", **content)}
     pages["glossary"] = render("glossary.html.j2", terms=terms())
     if content["guide"]:

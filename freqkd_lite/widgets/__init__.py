@@ -3,6 +3,7 @@
 from freqkd_lite.widgets.fader import Fader as fader
 from freqkd_lite.widgets.own_gap import OwnGap as own_gap
 from freqkd_lite.widgets.patch import PatchSimilarity as patch_similarity
+from freqkd_lite.widgets.scrubber import scrubber
 from freqkd_lite.widgets.valleys import Valleys as valleys
 
-__all__ = ["fader", "own_gap", "patch_similarity", "valleys"]
+__all__ = ["fader", "own_gap", "patch_similarity", "scrubber", "valleys"]

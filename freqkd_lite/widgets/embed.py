@@ -56,9 +56,9 @@ def module(name: str) -> str:
     return "\n".join((here / file).read_text() for file in ("shared.js", f"{name}.js"))
 
 
-def joined(pictures: Sequence[Image.Image]) -> tuple[bytes, list[int]]:
+def joined(pictures: Sequence[Image.Image], quality: int = 82) -> tuple[bytes, list[int]]:
     """Pictures as JPEGs, one after the other, and the places at which to cut them again."""
-    jpegs = [encode(picture, "JPEG", quality=82) for picture in pictures]
+    jpegs = [encode(picture, "JPEG", quality=quality) for picture in pictures]
     return b"".join(jpegs), [0, *accumulate(map(len, jpegs))]
 
 

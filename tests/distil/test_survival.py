@@ -162,6 +162,7 @@ def test_two_processes_share_one_cache(start, whole, tmp_path):
         assert process.exitcode == 0 and result(tmp_path / arm["loss"]) == one
 
 
+PICTURE = torch.rand(1, 3, 32, 48, generator=torch.Generator().manual_seed(0))
 KEEPING = VIT | dict(keep_steps=3)  # after 2, 6 and 12 of 12 steps; checkpoints after 3, 6, ...
 
 
@@ -169,40 +170,29 @@ def test_kept_steps_change_nothing_and_are_what_checkpoints_hold(monkeypatch, tm
     part, _ = stopped(monkeypatch, tmp_path, step=7, values=KEEPING)
     after_6 = load_sealed(Checkpoints(part, "").saved()[0])["student"]
     made = run(tmp_path, **KEEPING)
-    kept = result(tmp_path)[3]
-    assert result(tmp_path)[:3] == plain[:3] and made.settings.moments == [2, 6, 12]
-    assert set(kept) == {f"step-{n:06d}.safetensors" for n in (2, 6, 12)}
-    stored = load(kept["step-000006.safetensors"])
-    assert all(torch.equal(stored[name], value) for name, value in after_6.items())
-    assert stored.keys() == after_6.keys()
-    # LoRA by hand: W + B A alpha / rank; nothing else changes
-    first, then, last = (made.student(n).net.state_dict() for n in (0, 6, 12))
-    place, of = "blocks.1.mlp.fc2", "backbone.net.blocks.1.mlp.fc2.lora_{}.default.weight"
-    moved = stored[of.format("B")] @ stored[of.format("A")] * 16 / 2
-    weight = first[f"{place}.weight"] + moved
-    torch.testing.assert_close(then[f"{place}.weight"], weight, atol=1e-6, rtol=1e-5)
-    assert moved.abs().max() > 1e-4
-    assert torch.equal(then["blocks.1.norm1.weight"], first["blocks.1.norm1.weight"])
-    for name, value in made.student().net.state_dict().items():
-        torch.testing.assert_close(last[name], value, atol=1e-6, rtol=1e-5)
-    refused("kept no weights after step 5: distil again", made.student, 5)
+    assert result(tmp_path)[:3] == plain[:3]
+    stored = load(result(tmp_path)[3]["step-000006.safetensors"])
+    torch.testing.assert_close(stored, after_6, rtol=0, atol=0)
+    # LoRA by hand: W + B A alpha / rank is what stands in the network then
+    seen = {}
+    for step, net in made.students():
+        seen[step] = net.net.blocks[1].mlp.fc2.get_delta_weight("default").clone()
+    b, a = (stored[f"backbone.net.blocks.1.mlp.fc2.lora_{x}.default.weight"] for x in "BA")
+    torch.testing.assert_close(seen[6], b @ a * 16 / 2)
+    assert [*seen] == [0, 2, 6, 12] and not seen[0].any() and seen[6].abs().max() > 1e-4
 
 
 @pytest.mark.parametrize("values", [VIT, CNN], ids=["lora", "whole"])
-def test_a_run_without_kept_steps_is_trained_again_and_stays_as_it_is(
-    monkeypatch, tmp_path, values
-):
+def test_a_run_that_kept_no_steps_is_trained_again_and_stays(monkeypatch, tmp_path, values):
     stopped(monkeypatch, tmp_path / "part", step=10, values=values)
     run(tmp_path / "done", **values)
-    before = result(tmp_path / "done")
     marks = [(p, p.stat().st_mtime_ns) for p in (tmp_path / "done").glob("distil-*/*.*")]
     for folder in ("part", "done", "new"):
         made = run(tmp_path / folder, **values | {"keep_steps": 3})
-        assert result(tmp_path / folder)[:3] == before[:3]
-        assert [*result(tmp_path / folder)[3]] and made.manifest["restarts"] == []
-        last, after = made.student().net.state_dict(), made.student(12).net.state_dict()
-        for name, value in last.items():
-            torch.testing.assert_close(after[name], value, atol=1e-6, rtol=1e-5)
+        assert len(result(tmp_path / folder)[3]) == 3 and made.manifest["restarts"] == []
+        *_, (step, last) = made.students()
+        want = made.student()(PICTURE, (2,))
+        torch.testing.assert_close(last(PICTURE, (2,)), want, atol=1e-4, rtol=1e-4)
     assert all(path.stat().st_mtime_ns == time for path, time in marks)
     assert result(tmp_path / "part") == result(tmp_path / "done") == result(tmp_path / "new")
 

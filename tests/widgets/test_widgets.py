@@ -12,8 +12,11 @@ import torch
 from bs4 import BeautifulSoup
 from PIL import Image
 
+from freqkd_lite import data
 from freqkd_lite.data import Pair
+from freqkd_lite.distil import Run, distil, settings_from
 from freqkd_lite.errors import UserError
+from freqkd_lite.evaluate.probe import LogisticProbe, labels_of
 from freqkd_lite.features import extract, load_backbone
 from freqkd_lite.gap import knobs
 from freqkd_lite.results.rows import pick, read_results
@@ -21,6 +24,7 @@ from freqkd_lite.scenes import SceneSettings, render_scene
 from freqkd_lite.widgets import fader, own_gap, patch_similarity, valleys
 from freqkd_lite.widgets.embed import module
 from freqkd_lite.widgets.own_gap import readout
+from freqkd_lite.widgets.scrubber import Scrubber, look
 from tests.refused import refused
 from tests.widgets.test_fader import pair_of
 from tools import scene_knobs
@@ -187,6 +191,34 @@ def test_bad_patches_and_maps_are_one_sentence():
     refused("56x84 pixels, which 3x6 square patches", patch_similarity, PAIR, *MAPS[:, :, :3])
 
 
+# ---- the training scrubber
+
+RANDOM = np.random.default_rng(1)
+MARKS = dict(about="street", classes=("person", "car"), methods=("MSE", "Gram"), steps=range(12))
+MARKS |= dict(pictures=np.full((2, 56, 84, 3), 40, "uint8"), boxes=[[14.0, 14.0, 28.0, 42.0]])
+MARKS |= dict(on_rgb=RANDOM.integers(0, 128, (2, 4, 6), "uint8"))
+MARKS |= dict(on_infrared=RANDOM.integers(0, 256, (2, 12, 2, 4, 6), "uint8"))
+MARKS = {k: np.asarray(v) for k, v in (MARKS | {"truth": RANDOM.integers(0, 3, (4, 6))}).items()}
+
+
+def test_marks_are_the_head_s_probabilities_by_the_student_of_each_step(tmp_path):
+    same = dict(limit=12, size=(84, 112), blocks=(5, 7), steps=3, batch=2, warmup=1, lora_rank=2)
+    run = distil(settings_from(loss="mse", keep_steps=2, **same), tmp_path, False)
+    pairs, teacher = data.load("scenes", "train", (84, 112), limit=12), load_backbone().freeze()
+    learned = extract(teacher, data.stack(pairs, "visible"), [5, 7])
+    head = LogisticProbe().fit(learned, labels_of(pairs, 14), [*pairs.classes, "none"])
+    pair, found = pairs[3], look({"mse": run}, pairs[3])
+    first, _, last = found["on_infrared"][0]
+    asked = (teacher, pair.visible, found["on_rgb"]), (teacher, pair.infrared, first)
+    for net, picture, got in (*asked, (run.student(), pair.infrared, last)):
+        odds = head.scores(extract(net, picture[None], [5, 7]))[0, ..., :3]
+        assert abs(got - 255 * odds.sigmoid().permute(2, 0, 1).numpy()).max() < 1
+    assert (found["truth"] == labels_of(pairs, 14)[3].numpy()).all()
+    bare = Run(run.folder, run.settings.model_copy(update={"keep_steps": 0}))
+    refused("kept no weights at the same", look, {"mse": bare}, pair)
+    refused("street has no boxes", look, {"mse": run}, PAIR)
+
+
 # ---- what every widget has
 
 
@@ -194,6 +226,7 @@ MAKE = {
     "fader": lambda: fader(Pair("street", *map(torch.as_tensor, pair_of(168, 224)))),
     "own_gap": lambda: own_gap(REAL),
     "patch": lambda: patch_similarity(PAIR, *MAPS),
+    "scrubber": lambda: Scrubber(MARKS),
     "valleys": lambda: valleys([MAPS[:1]]),
 }
 

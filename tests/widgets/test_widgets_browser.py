@@ -5,13 +5,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import ImageColor
 
 from freqkd_lite.gap import knobs
 from freqkd_lite.widgets import fader, own_gap, patch_similarity, valleys
 from freqkd_lite.widgets.patch import STATES
+from freqkd_lite.widgets.scrubber import COLOURS, Scrubber
 from tests.widgets.browser_helpers import lab, needs_chromium, pixels, settle
 from tests.widgets.test_fader import pair_of
-from tests.widgets.test_widgets import MAPS, PAIR, REAL
+from tests.widgets.test_widgets import MAPS, MARKS, PAIR, REAL
 
 pytestmark = needs_chromium
 
@@ -143,6 +145,29 @@ def test_a_patch_by_click_drag_and_key(opened):
         check_patch(page, shown, patch, True)
 
 
+def test_a_scrubber_by_keyboard(opened):
+    """The pictures are of one grey, so each patch's pixels follow from its marks."""
+    shown = Scrubber(MARKS)
+    page = opened(shown)
+    page.locator("[data-ready]").wait_for()
+    page.get_by_role("slider").focus()
+    for key, step, method in ("End", 11, 0), ("Tab", 11, 0), ("ArrowRight", 11, 1):
+        page.keyboard.press(key)
+        settle(page)
+        marks, got = shown.at(step, method), rgb(page.locator("figure > canvas").first)
+        for y, x in np.ndindex(4, 6):
+            k, value = marks[:, y, x].argmax(), marks[:, y, x].max()
+            colour, share = ImageColor.getrgb(COLOURS[k]), 0.6 * value / 255 * (value >= 13)
+            centre, edge = got[42 * y + 21, 42 * x + 21], got[42 * y + 1, 42 * x + 21]
+            assert abs(centre - (40 * (1 - share) + np.array(colour) * share)).max() <= 3
+            assert (abs(edge - colour).max() <= 3) == (value > 127)
+        a, b = ((marks[k] > 127)[MARKS["truth"] == k] for k in (0, 1))
+        said = f"person {a.sum()} of {a.size}, car {b.sum()} of {b.size}"
+        said += f". {(marks > 127).sum() - a.sum() - b.sum()} false marks."
+        said = f"11 of 11 steps, {shown.methods[method]}. Patches found: {said}"
+        assert page.get_by_role("slider").get_attribute("aria-valuetext") == said
+
+
 @pytest.mark.parametrize("width", [1200, 700, 360])
 def test_nothing_moves_while_a_slider_does(opened, width):
     """Words and numbers change with the slider; what stands around them does not."""
@@ -152,6 +177,7 @@ def test_nothing_moves_while_a_slider_does(opened, width):
         fader(features=maps),
         own_gap(REAL),
         patch_similarity(PAIR, *MAPS),
+        Scrubber(MARKS),
         valleys([torch.as_tensor(maps[0])[None]]),
         viewport={"width": width, "height": 900},
     )
@@ -164,9 +190,11 @@ CELL = """
 from IPython.display import display
 from freqkd_lite.widgets import fader, own_gap, patch_similarity, valleys
 from tests.widgets.test_fader import pair_of
-from tests.widgets.test_widgets import MAPS, PAIR, REAL
+from freqkd_lite.widgets.scrubber import Scrubber
+from tests.widgets.test_widgets import MAPS, MARKS, PAIR, REAL
 shown = globals().get("shown") or fader(pair_of(24, 32), cutoff=0.2)
-display(shown, own_gap(REAL), patch_similarity(PAIR, *MAPS), valleys([MAPS[:1]]))"""
+display(shown, own_gap(REAL), patch_similarity(PAIR, *MAPS), Scrubber(MARKS))
+display(valleys([MAPS[:1]]))"""
 
 
 def test_in_jupyterlab_sliders_follow_mouse_and_keys_and_python_hears_of_it(
@@ -175,7 +203,7 @@ def test_in_jupyterlab_sliders_follow_mouse_and_keys_and_python_hears_of_it(
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
     shown = fader(pair_of(24, 32), cutoff=0.2)
     with lab(browser, tmp_path, CELL) as page:
-        page.locator(".freqkd").nth(3).wait_for(timeout=120_000)
+        page.locator(".freqkd").nth(4).wait_for(timeout=120_000)
         slider = page.get_by_role("slider", name="Cutoff")
         for share in (0.7, 0.35):
             slider.scroll_into_view_if_needed()
@@ -193,7 +221,7 @@ def test_in_jupyterlab_sliders_follow_mouse_and_keys_and_python_hears_of_it(
                 got = rgb(page.locator(".freqkd-fader figure > canvas").nth(i))
                 assert abs(got - want.astype(int)).max() <= 2
         # Arrows move the slider that has the focus, not the lab's selection of cells.
-        for kind in ("fader", "gap", "patch", "valleys"):
+        for kind in ("fader", "gap", "patch", "scrubber", "valleys"):
             slider = page.locator(f".freqkd-{kind} :is(input[type=range], canvas.ask)").first
             slider.focus()
             position = "(e) => Number(e.value ?? e.getAttribute('aria-valuenow'))"
