@@ -24,8 +24,7 @@ Json = Annotated[bool, typer.Option("--json", help="For marking.")]
 def check(names: Names = None, file: File = None, as_json: Json = False) -> None:
     """Say what is wrong with your functions; exit status 1 unless all are right.
 
-    This runs the code that it checks on this machine: of a notebook, as it was saved, the cells
-    tagged `setup` and `answer`; of a .py file all.
+    This runs code on this machine: a notebook's cells tagged `setup` and `answer`, or a .py file.
     """
     folder = project() / "exercises"
     if not (folder / "checkers.py").is_file():
@@ -34,5 +33,4 @@ def check(names: Names = None, file: File = None, as_json: Json = False) -> None
     attempts = importlib.import_module("checkers").attempts
     found = attempts.judge_all(names or (), file)
     typer.echo(attempts.as_json(found) if as_json else attempts.as_text(found))
-    if any(verdict.state != "solved" for verdict in found):
-        raise typer.Exit(1)
+    raise typer.Exit(any(verdict.state != "solved" for verdict in found))

@@ -72,8 +72,7 @@ def books(root: Path) -> list[dict[str, str]]:
 
 
 def write_table(root: Path) -> None:
-    """Write the table of contents into the blocks `notebooks` of README and the lecturer's page:
-    title, question, minutes."""
+    """Write the table of contents into the blocks `notebooks` of README and the lecturer's page."""
     head = ("notebook", "question", "minutes to read", "minutes to run")
     for file, up in ((root / "README.md", ""), (root / GUIDE, "../")):
         rows = [
@@ -107,7 +106,7 @@ def write_page(root: Path, executed: Path, stem: str, folder: Path) -> Path:
         template_name=TEMPLATE.name,
         extra_template_basedirs=[str(TEMPLATE.parent)],
         extra_template_paths=[str(TEMPLATES)],
-        filters={"markdown2html": lambda text: glossary.mark(to_html(text)), "gist": gist},
+        filters={"markdown2html": lambda text: glossary.mark(linked(to_html(text))), "gist": gist},
     )
     html, _ = exporter.from_notebook_node(notebook, resources={"page": page})
     html = sharpened(html, executed.parent / FIGURES)
@@ -195,11 +194,14 @@ def write_index(root: Path, folder: Path) -> Path:
     return folder / "index.html"
 
 
+def linked(html: str, folder: str = "") -> str:
+    """HTML whose links to notebooks lead to their pages in a folder."""
+    return re.sub(r'"(?:[./]*notebooks/)?(\d\d_\w+)\.ipynb"', rf'"{folder}\1.html"', html)
+
+
 def text_page(file: Path, back: str = "", notebooks: str = "") -> str:
-    """A Markdown file as a page; links to notebooks lead to their pages in the folder `notebooks`,
-    `back` to all of them."""
-    body = to_html(file.read_text())
-    body = re.sub(r'"[./]*notebooks/(\w+)\.ipynb"', rf'"{notebooks}\1.html"', body)
+    """A Markdown file as a page, with the folder of the notebooks' pages, and a link `back`."""
+    body = linked(to_html(file.read_text()), notebooks)
     title = re.search(r"^# (.+)$", file.read_text(), re.M)[1]
     return render("text.html.j2", title=title, body=body, back=back)
 
