@@ -50,6 +50,8 @@ def write(out: Path, pages: Path = ROOT / "pages") -> Path:
             write_index(ROOT, pages)
         for page in sorted(pages.glob("*.html")):
             bundle.write(page, f"{TOP}/pages/{page.name}")
+        method = Path("results") / "distillation" / "README.md"  # 11 leads there
+        bundle.write(ROOT / method, f"{TOP}/{method.as_posix()}")
         listed = []
         for file in sorted((ROOT / "exercises").glob("*.*")):
             bundle.write(file, f"{TOP}/exercises/{file.name}")
