@@ -307,12 +307,71 @@ export function panels(spec, channels, lows, swap, out) {
   return out;
 }
 
+// What Python says of its own pair, of any: the energy of its parts in both bands in %, [[low, high]
+// of RGB, of infrared], and the divergences of the luminance (ITU-R BT.601) in both bands.
+export function numbersOf({ channels: [n, m], edge }, channels, lows) {
+  const size = channels[0].length, weights = [0.2989, 0.587, 0.114], sides = [[0, n], [n, n + m]];
+  const energy = (x, y) => { // of x - y without its mean
+    let sum = 0, squares = 0;
+    for (let p = 0; p < size; p++) {
+      const value = y ? x[p] - y[p] : x[p];
+      sum += value;
+      squares += value * value;
+    }
+    return Math.max(0, squares - (sum * sum) / size); // rounding can make it less
+  };
+  const grey = (maps, [from, to]) => {
+    const out = new Float64Array(size);
+    weights.forEach((weight, c) => {
+      const x = maps[Math.min(from + c, to - 1)];
+      for (let p = 0; p < size; p++) out[p] += weight * x[p];
+    });
+    return out;
+  };
+  const shares = sides.map(([from, to]) => {
+    let all = 0, low = 0, high = 0;
+    for (let c = from; c < to; c++) {
+      all += energy(channels[c]);
+      low += energy(lows[c]);
+      high += energy(channels[c], lows[c]);
+    }
+    const [a, b] = [low, high].map((part) => ((100 * part) / (all || 1)).toFixed(1));
+    return [a, edge === "soft" ? b : (100 - a).toFixed(1)];
+  });
+  const [whole, low] = [channels, lows].map((maps) => sides.map((side) => grey(maps, side)));
+  const high = whole.map((x, side) => x.map((v, p) => v - low[side][p]));
+  const floor = 1e-9 * (energy(whole[0]) + energy(whole[1]));
+  const divergences = [low, high].map(([a, b]) => {
+    const both = energy(a) + energy(b);
+    return both < floor ? "none" : (energy(a, b) / both).toFixed(2);
+  });
+  return { shares, divergences };
+}
+
 // ---- the page --------------------------------------------------------------------------------
+
+// A picture's file as three channels of h by w, cut to that shape around its middle.
+async function channelsOfFile(file, h, w) {
+  const image = await createImageBitmap(file);
+  const scale = Math.max(w / image.width, h / image.height);
+  const [across, down] = [scale * image.width, scale * image.height];
+  const context = new OffscreenCanvas(w, h).getContext("2d");
+  context.imageSmoothingQuality = "high";
+  context.drawImage(image, (w - across) / 2, (h - down) / 2, across, down);
+  const { data } = context.getImageData(0, 0, w, h);
+  return [0, 1, 2].map((c) => Float64Array.from({ length: h * w }, (_, p) => data[4 * p + c] / 255));
+}
+
+const OWN = "Your own pictures: choose or drop an RGB one, or that and an infrared one. They stay in "
+  + "this page: nothing is sent. ";
 
 const FADER_STYLE = `
 .freqkd-fader .panels {
   grid-template-columns: minmax(0, 1fr) 24px minmax(0, 1fr) 24px minmax(0, 1fr); }
 .freqkd-fader .sign { grid-row: 2; place-self: center; font-size: 20px; text-align: center; }
+.freqkd-fader .own { margin-top: 6px; font-size: 0.93em; }
+.freqkd-fader .own input { font: inherit; max-width: 100%; }
+.freqkd-fader.others .curve, .freqkd-fader.others .curve-label { visibility: hidden; }
 .freqkd-fader .coarse canvas { image-rendering: pixelated; }
 .freqkd-fader .curve { display: block; width: 100%; height: 52px; padding: 0 8px; }
 .freqkd-fader .meter { height: 6px; margin-top: 4px; border: 1px solid; border-radius: 3px; }
@@ -346,8 +405,8 @@ function curveOf({ x, divergence, top }, colours) {
 
 function render({ model, el }) {
   const spec = model.get("spec"), { height: h, width: w, steps: states } = spec;
-  const channels = channelsOf(spec, viewOf(model.get("pixels")));
-  const split = splitter(channels, h, w, spec.transform), cutoffs = states.map((s) => s.cutoff);
+  const cutoffs = states.map((s) => s.cutoff);
+  let channels = channelsOf(spec, viewOf(model.get("pixels"))), shown = spec, low = null;
 
   const cutoff = slider(states.length, spec.label), box = make("input", { type: "checkbox" });
   const number = room("output", states.map((s) => s.number));
@@ -370,26 +429,68 @@ function render({ model, el }) {
   if (spec.thumbnail)
     parts[2].caption.append(div("small", small, spec.question));
 
+  const file = make("input", { type: "file", accept: "image/*", multiple: "" });
+  const status = make("span", { role: "status" });
   const sign = (text) => set(div("sign", text), { "aria-hidden": "true" });
   const [a, b, c] = parts.map((part) => part.figure);
   const root = mount(el, "fader", spec.title, FADER_STYLE,
     div("controls",
       div("knob", make("span", {}, "Cutoff"), cutoff, number,
-        make("span", {}, "Divergence"), curve.node, make("span")),
+        make("span", { class: "curve-label" }, "Divergence"), curve.node, make("span")),
       make("label", { class: "tick" }, box, " " + spec.swap_label)),
     div("readout", wave, divergence),
     div(spec.thumbnail ? "panels" : "panels coarse", a, sign("+"), b, sign("="), c),
+    ...(spec.thumbnail ? [div("own", make("label", {}, OWN, file), " ", status)] : []),
     div("footnote", spec.footnote));
 
+  function start() {
+    low?.stop();
+    const split = splitter(channels, h, w, spec.transform);
+    low = ahead((c) => split({ ...spec, cutoff: c }), cutoffs,
+      cutoffs.indexOf(model.get("cutoff")), 4 * h * w * channels.length);
+  }
+  function stepOf(lows) {
+    const step = states[cutoff.value];
+    if (shown === spec) return step;
+    const { shares, divergences: [a, b] } = numbersOf(shown, channels, lows);
+    const scale = step.divergence.split(": ")[0];
+    return { ...step, shares, divergence: `${scale}: low band ${a}, high band ${b}` };
+  }
+  async function take(files) {
+    const chosen = [...files].slice(0, 2), names = chosen.map((each) => each.name).join(" and ");
+    try {
+      const [rgb, heat] = await Promise.all(chosen.map((each) => channelsOfFile(each, h, w)));
+      if (!rgb) return;
+      const second = heat ?? channels.slice(shown.channels[0]);
+      channels = [...rgb, ...second];
+      shown = { ...spec, channels: [3, second.length], about: names };
+    } catch {
+      status.textContent = `${names}: no picture that this browser reads.`;
+      return;
+    }
+    status.textContent = `Shown: ${names}.`;
+    root.classList.add("others");
+    start();
+    ask();
+  }
+  if (spec.thumbnail) {
+    file.addEventListener("change", () => take(file.files));
+    root.addEventListener("dragover", (event) => event.preventDefault());
+    root.addEventListener("drop", (event) => {
+      event.preventDefault();
+      take(event.dataTransfer.files);
+    });
+  }
+
   function draw() {
-    const step = states[cutoff.value], side = box.checked ? 1 : 0, text = spec.panels[side];
     const lows = low.at(Number(cutoff.value));
-    panels(spec, channels, lows, box.checked, parts.map((part) => part.image.data));
+    const step = stepOf(lows), side = box.checked ? 1 : 0, text = spec.panels[side];
+    panels(shown, channels, lows, box.checked, parts.map((part) => part.image.data));
     parts.forEach((part, i) => {
       part.context.putImageData(part.image, 0, 0);
       part.title.textContent = text[i];
       part.node.setAttribute("aria-label",
-        `${text[i]}, ${spec.about}. ${step.spoken}.`);
+        `${text[i]}, ${shown.about}. ${step.spoken}.`);
     });
     say(number, step.number);
     say(wave, step.readout);
@@ -408,9 +509,8 @@ function render({ model, el }) {
       small.setAttribute("aria-label", `${text[2]}, as a thumbnail.`);
     }
   }
-  const low = ahead((c) => split({ ...spec, cutoff: c }), cutoffs,
-    cutoffs.indexOf(model.get("cutoff")), 4 * h * w * channels.length);
-  const { stop } = bind(model, { cutoff: steps(cutoff, cutoffs), swap: tick(box) }, draw);
+  start();
+  const { ask, stop } = bind(model, { cutoff: steps(cutoff, cutoffs), swap: tick(box) }, draw);
   return () => { stop(); low.stop(); root.remove(); };
 }
 

@@ -4,6 +4,7 @@ import base64
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from freqkd_lite.widgets import fader
 from freqkd_lite.widgets.embed import module
@@ -76,6 +77,27 @@ def test_features_on_a_disk_reach_the_corner(page, faders):
     check(page, faders[1], 1, 0.31, True)
     canvas = root.locator("figure > canvas").first
     assert canvas.evaluate("(e) => getComputedStyle(e).imageRendering") == "pixelated"
+
+
+def test_own_pictures_are_split_as_python_splits_them(opened, tmp_path):
+    """The first is twice as wide as the fader's, and cut around its middle; nothing is sent."""
+    page, names = opened(fader(pair_of(42, 56), cutoff=0.2)), ("rgb.png", "heat.png")
+    coarse = np.random.default_rng(3).integers(0, 256, (2, 6, 16, 3), "uint8")
+    pictures = [Image.fromarray(x).resize((112, 42), Image.Resampling.BICUBIC) for x in coarse]
+    pictures[1] = pictures[1].convert("L").crop((28, 0, 84, 42))
+    for picture, name in zip(pictures, names, strict=True):
+        picture.save(tmp_path / name)
+    choose = page.get_by_label("Your own pictures")
+    choose.set_input_files([tmp_path / name for name in names])
+    page.get_by_text("Shown: rgb.png and heat.png.").wait_for()
+    cut = pictures[0].crop((28, 0, 84, 42)), pictures[1].convert("RGB")
+    want = fader(tuple(np.array(x).transpose(2, 0, 1) for x in cut), cutoff=0.2)
+    check(page, want, 0, 0.2, False)
+    assert want.step(0.2)["divergence"] in page.locator(".readout").inner_text()
+    (tmp_path / "note.txt").write_text("no picture")
+    choose.set_input_files([tmp_path / "note.txt"])
+    page.get_by_text("note.txt: no picture that this browser reads.").wait_for()
+    check(page, want, 0, 0.2, False)
 
 
 def test_without_scripts_the_picture_stays(browser, faders, tmp_path):
