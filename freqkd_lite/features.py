@@ -222,8 +222,8 @@ def load_backbone(name: str = TINY, weights: str | Path | None = None) -> Backbo
     except Exception as error:  # whatever the hub client raises: no network, gated, unknown
         raise UserError(
             f"No weights for {name}: pass weights=FILE.safetensors, put {name}.safetensors into "
-            f"the folder FREQKD_WEIGHTS, or let timm download {name!r} (failed: "
-            f"{type(error).__name__})."
+            f"the folder FREQKD_WEIGHTS, let timm download {name!r} (failed: "
+            f"{type(error).__name__}), or take what needs no download: --model {TINY}."
         ) from error
     tag = fetched.pretrained_cfg.get("hf_hub_id") or fetched.pretrained_cfg.get("url") or "timm"
     return Backbone(net, name, f"timm:{tag}", sha256_state(net.state_dict()))

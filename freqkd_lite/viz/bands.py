@@ -160,8 +160,9 @@ def shares(
     cutoffs: np.ndarray,
     grid: tuple[int, int],
     guess: float | None = None,
+    at: float = 0.5,
 ) -> tuple[Figure, str]:
-    """The low band's share of the energy against the cutoff.
+    """The low band's share of the energy against the cutoff, with a line `at` one.
 
     curves: of the pictures "visible" and "infrared" (cutoffs,), and of the features
     "visible features" and "infrared features" (blocks, cutoffs), drawn thin with their mean thick.
@@ -171,8 +172,8 @@ def shares(
     white = np.array([white_share(*grid, float(cutoff)) for cutoff in cutoffs])
     ax.plot(cutoffs, white, color=COLOURS["floor"], drawstyle="steps-post")
     place = dict(xytext=(3, -4), textcoords="offset points", va="top", fontsize=9)
-    ax.annotate("white noise on the\nfeatures' grid", (0.5, value_at(white, cutoffs)), **place)
-    at_half = {}
+    ax.annotate("white noise on the\nfeatures' grid", (at, value_at(white, cutoffs, at)), **place)
+    shown = {}
     for name, curve in curves.items():
         modality, _, kind = name.partition(" ")
         label = f"{NAMES[modality]}, {kind or 'pictures'}"
@@ -181,17 +182,17 @@ def shares(
         ax.plot(cutoffs, mean, ls="-" if kind else ":", label=label, **line)
         for block in curve if kind and len(curve) > 1 else ():
             ax.plot(cutoffs, block, lw=0.7, alpha=0.4, **line)
-        at_half[label] = value_at(mean, cutoffs)
-    ax.axvline(0.5, color=COLOURS["floor"], lw=1, zorder=0)
+        shown[label] = value_at(mean, cutoffs, at)
+    ax.axvline(at, color=COLOURS["floor"], lw=1, zorder=0)
     if guess is not None:
-        ax.plot((0, 0.5), (guess, guess), color=COLOURS["guess"], ls="--", lw=1.5)
+        ax.plot((0, at), (guess, guess), color=COLOURS["guess"], ls="--", lw=1.5)
         ax.annotate("your guess", (0.02, guess), (0, 4), textcoords="offset points", fontsize=9)
     ax.set(xlim=(0, 1), ylim=(0, 1.02), title="What lives in the low band?")
     ax.set(xlabel="cutoff, as a share of Nyquist", ylabel="share of the energy")
     ax.legend(loc="lower right")
-    at_half["white noise"] = value_at(white, cutoffs)
-    numbers = "; ".join(f"{label} {share:.2f}" for label, share in at_half.items())
-    return figure, f"Share of the energy in the low band against the cutoff. At 0.5: {numbers}."
+    shown["white noise"] = value_at(white, cutoffs, at)
+    numbers = "; ".join(f"{label} {share:.2f}" for label, share in shown.items())
+    return figure, f"Share of the energy in the low band against the cutoff. At {at:g}: {numbers}."
 
 
 def lost_energy(h: int, w: int) -> float:
