@@ -303,10 +303,10 @@ def coherence(f: Attempt) -> None:
     for h, w in GRIDS:
         n, x, y = 40, noise(40, 2, h, w), noise(40, 2, h, w, seed=1)
         shape = (2, h, w)
-        strangers = f.tensor(shape, x, y).mean()
+        unrelated = f.tensor(shape, x, y).mean()
         one = "Unrelated maps agree by chance alone, here in about 1 part of 40; yours score"
-        expect(strangers < 0.999, f"{one} 1: a single picture always agrees with itself.")
-        expect(strangers < 0.3, f"{one} {strangers:.2f}: is each wave's phase compared?")
+        expect(unrelated < 0.999, f"{one} 1: a single picture always agrees with itself.")
+        expect(unrelated < 0.3, f"{one} {unrelated:.2f}: is each wave's phase compared?")
         moved = f.tensor(shape, x, 3 * x.roll(1, -1)).mean()
         same = "Maps that are all moved by one token, and 3 times as strong, have coherence 1"
         expect(near(moved, 1), f"{same}; yours score {moved:.2f}.")
