@@ -37,7 +37,7 @@ from freqkd_lite.evaluate.detection import (
 )
 from freqkd_lite.evaluate.groups import near_duplicates, numbered
 from freqkd_lite.evaluate.probe import LogisticProbe, ap_draws, labels_of
-from freqkd_lite.evaluate.stats import multiplicities, percentiles
+from freqkd_lite.evaluate.stats import percentiles, times_of
 from freqkd_lite.features import Backbone, joined, load_backbone
 from freqkd_lite.results.rows import Row, write_results
 from freqkd_lite.runner.parameters import read_yaml
@@ -241,8 +241,7 @@ def figures(world: World, parts: Sequence[Arrays]) -> Arrays:
     on all images: METRIC/KLASS for a mean, class or time of day, METRIC/boxes_vi for the mean on
     the visible pictures' boxes. Figures of a metric's repeats are averaged."""
     classes, n = list(world.pairs.classes), len(world.folds)
-    ones = torch.ones(1, n, dtype=torch.float64)
-    many = torch.cat([ones, multiplicities(n, world.study.draws, groups=world.groups)])
+    many = times_of(n, world.study.draws, groups=world.groups)
     found: dict[str, list[np.ndarray]] = {}
     for head, metric in METRICS.items():
         names = [k for k in parts[0] if k.split("/")[0] == head and k.endswith("boxes_ir")]

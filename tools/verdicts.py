@@ -18,7 +18,7 @@ import torch
 from scipy.stats import kendalltau
 
 from freqkd_lite.evaluate.crops import recalls
-from freqkd_lite.evaluate.stats import crossed_bootstrap, multiplicities
+from freqkd_lite.evaluate.stats import crossed_bootstrap, times_of
 from freqkd_lite.results.rows import Row, frame, read_manifest, read_results, whole, write_results
 from freqkd_lite.results.text import number, table
 from freqkd_lite.store import manifest, sha256_file
@@ -98,8 +98,7 @@ def drawn(folder: Path, metric: str) -> Draws:
                 truth = torch.from_numpy(arrays["truth"].astype(int))
                 key = next(k for k in arrays if row.method.startswith(k.rstrip(")")))
                 predicted = torch.from_numpy(arrays[key].astype(int))
-                times = multiplicities(len(truth), DRAWS, groups=arrays["groups"])
-                times = torch.cat([torch.ones(1, len(truth), dtype=times.dtype), times])
+                times = times_of(len(truth), DRAWS, groups=arrays["groups"])
                 classes = [str(k) for k in range(int(truth.max()) + 1)]
                 values = recalls(predicted, truth, classes, times)["mean"]
         found.setdefault(row.method, {})[seed] = values
