@@ -54,12 +54,11 @@ def label_curve_figure(
         ax.plot((ZERO, end), (score, score), ":", lw=1.5, color=shade)
         if end == worth.value:
             ax.plot((end, end), (foot, score), ":", lw=1.5, color=shade)
-        text = (
-            f"{method_name(worth.method)} without a label: worth {labels_text(worth.value, most)}"
-        )
+        name, text = method_name(worth.method), f"worth {labels_text(worth.value, most)}"
         apart = (12, 4 if score == best else -13)  # the others' below, to keep them apart
-        ax.annotate(text, (ZERO, score), apart, textcoords="offset points", fontsize=9, color=shade)
-        said.append(f"{method_name(worth.method)} is worth {labels_text(worth.value, most)} labels")
+        place = dict(xytext=apart, textcoords="offset points", fontsize=9, color=shade)
+        ax.annotate(f"{name}: {text}", (ZERO, score), **place)
+        said.append(f"{name} is {text} labels")
     if rgb is not None:
         ax.axhline(rgb, color=COLOURS["teacher"], lw=1.2, ls="--")
         ax.text(most, rgb, "teacher on RGB", fontsize=9, ha="right", va="bottom")
