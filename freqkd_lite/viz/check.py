@@ -9,9 +9,9 @@ from torch import Tensor
 from torchvision.transforms.v2.functional import resize, to_pil_image
 from torchvision.utils import draw_bounding_boxes
 
-from freqkd_lite.data.alignment import BEYOND, CLEAR
+from freqkd_lite.data.alignment import BEYOND, CLEAR, SMALLEST, Offset
 from freqkd_lite.data.base import spread
-from freqkd_lite.data.check import NEAR, Report, shared_shift
+from freqkd_lite.data.check import FAIR, FITS, GOOD, NEAR, Report, shared_shift
 from freqkd_lite.data.images import read_image
 from freqkd_lite.errors import UserError
 from freqkd_lite.results.pages import ReportPage
@@ -30,7 +30,7 @@ COLOURS = {  # of Okabe and Ito
 
 
 def answer(report: Report) -> str:
-    """The first line: whether the set can be used."""
+    """The first line: whether the set can be used, and by which number."""
     paired = report.collection.records[0].visible is not None
     what = f"{report.total} {'pairs' if paired else 'infrared images without visible ones'}"
     if len(report.names) < report.total:
@@ -39,9 +39,14 @@ def answer(report: Report) -> str:
         kinds = Counter(problem.kind for problem in report.problems)
         listed = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
         plural = "" if len(report.problems) == 1 else "s"
-        return f"{len(report.problems)} problem{plural}: {listed} ({what})"
-    also = len(notices(report))
-    return f"{what}, ready" + (f"; {also} to know" if also else "")
+        why = f"{len(report.problems)} problem{plural}: {listed} ({what})"
+    else:
+        why, also = what, len(notices(report))
+        if report.fit is not None:
+            why += f"; {100 * report.fit:.0f} % of {len(report.offsets)} measured ones are aligned "
+            why += f"(usable from {100 * GOOD:.0f} %, with care from {100 * FAIR:.0f} %)"
+        why += f"; {also} to know" if also else ""
+    return f"{report.verdict}: {why}"
 
 
 def notices(report: Report) -> list[str]:
@@ -61,6 +66,8 @@ def notices(report: Report) -> list[str]:
             f"In {shift.measured - shift.clear} of {shift.measured} pairs no shift brings the "
             "edges together: do the two pictures show the same scene?"
         )
+    if not shift.measured and report.collection.records[0].visible is not None:
+        lines.append(f"Alignment was not measured: it needs {SMALLEST} pixels a side.")
     if report.coloured:
         lines.append(
             f"{len(report.coloured)} infrared pictures are in colours (first: "
@@ -125,7 +132,9 @@ def as_text(report: Report) -> str:
     the rest the first `SHOWN` of each kind."""
     lines = [answer(report), ""]
     lines += [f"{what:12} {value}" for what, value in facts(report)]
-    for heading, entries in ({"to know": notices(report)} | _lists(report)).items():
+    worst = [f"{name}: {_off(report.offsets[name])}" for name in report.worst()]
+    found = {"to know": notices(report), "worst aligned": worst} | _lists(report)
+    for heading, entries in found.items():
         shown = entries if heading == "unreadable" else entries[:SHOWN]
         lines += ["", f"{heading}:", *(f"- {entry}" for entry in shown)] if entries else []
         if len(entries) > len(shown):
@@ -139,10 +148,14 @@ def write_page(report: Report, path: str | Path) -> Path:
     page.bullets(notices(report))
     page.section("Numbers")
     page.table(("what", "found"), facts(report))
+    if worst := report.worst():
+        page.section("Worst aligned")
+        page.text(f"{len(worst)} of {len(report.offsets)} measured pairs.")
+        page.sheet([sample(report, name) for name in worst])
     page.section("Contact sheet")
     count = len(report.names)
     names = [report.names[k] for k in spread(count, min(SHEET, count))]
-    names = [name for name in names if name in report.inspected]
+    names = [name for name in names if name in report.inspected and name not in worst]
     colours = [f"{name} {colour_name(k)}" for k, name in enumerate(report.labels or ())]
     key = f" Boxes: {', '.join(colours)}." if colours else ""
     page.text(f"{len(names)} of {len(report.names)}, evenly spread.{key}")
@@ -173,8 +186,12 @@ def sample(report: Report, name: str) -> tuple[str, list[tuple[bytes, str]]]:
                 pictures.append((picture, f"The {modality} picture of {name}{boxes}."))
         except UserError:  # it is among the problems
             continue
-    off = f"{shift.pixels:.1f} px off" if shift and shift.clear else shift and "shift unclear"
-    return ", ".join(filter(None, [name, inside, off])), pictures
+    return ", ".join(filter(None, [name, inside, shift and _off(shift)])), pictures
+
+
+def _off(shift: Offset) -> str:
+    """How far a pair is off."""
+    return f"{shift.pixels:.1f} px off" if shift.clear else "shift unclear"
 
 
 def _small(image: Tensor, boxes: Tensor | None, labels: Tensor | None) -> bytes:
@@ -205,6 +222,8 @@ def _methods(report: Report) -> list[str]:
             f"Shift: phase correlation of edges, one for the whole picture, clear from a peak of "
             f"{CLEAR:g} standard deviations; things at another distance may lie elsewhere "
             "(parallax). Noise: half the difference of the shifts of a chessboard's white and "
-            f"black fields; noise alone passes {BEYOND:.1f} times its median in 5 % of pairs."
+            f"black fields; noise alone passes {BEYOND:.1f} times its median in 5 % of pairs. "
+            f"Aligned: a clear shift of at most {100 * FITS:.1f} % of the width, half a token of "
+            "`freqkd gap`."
         )
     return lines + list(filter(None, [report.collection.note]))

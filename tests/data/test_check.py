@@ -162,6 +162,39 @@ def test_a_good_set_has_its_numbers_and_no_problems(pairs):
     assert report.coloured == report.even == []
 
 
+@pytest.mark.parametrize(
+    ("unclear", "far", "copies", "verdict"),
+    [
+        (0, 0, 0, "usable"),
+        (1, 0, 0, "usable"),  # 90 %
+        (1, 1, 0, "usable with care"),
+        (3, 2, 0, "usable with care"),  # 50 %
+        (3, 3, 0, "not usable"),
+        (0, 0, 1, "usable with care"),
+    ],
+)
+def test_the_verdict_follows_the_share_that_is_aligned_to_half_a_token(
+    pairs, unclear, far, copies, verdict
+):
+    """Half a token is 7 of 336 pixels: 5.0 of 240."""
+    report = check("folder", pairs)
+    shifts = [0] * unclear + [5.1] * far + [4.9] * (10 - unclear - far)
+    off = [Offset(0, down, CLEAR - (k < unclear) * (1 + k), 1) for k, down in enumerate(shifts)]
+    report.offsets = {f"p{k}": each for k, each in enumerate(off)}
+    report.inspected = dict.fromkeys(report.offsets, report.inspected["n0"])
+    report.identical = [(pairs, pairs)] * copies
+    assert report.verdict == verdict and report.fit == 1 - (unclear + far) / 10
+    worst = [*reversed(range(unclear)), *range(unclear, 10)]
+    assert report.worst(5) == [f"p{k}" for k in worst[:5]]
+
+
+def test_pairs_too_small_to_be_measured_are_used_with_care(pairs):
+    for file in (*pairs.glob("rgb/*"), *pairs.glob("thermal/*")):
+        Image.open(file).resize((80, 60)).save(file)
+    report = check("folder", pairs)
+    assert report.fit is None and report.verdict == "usable with care" and report.worst() == []
+
+
 def test_copies_and_near_copies_are_found_but_are_no_problem(pairs):
     for folder in ("rgb", "thermal"):
         body = (pairs / folder / "n0.png").read_bytes()

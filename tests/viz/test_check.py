@@ -15,11 +15,16 @@ from freqkd_lite.errors import UserError
 from freqkd_lite.results.pages import problems
 from freqkd_lite.viz import check as shown
 from tests.data.test_check import pairs, save, scene  # noqa: F401  (a fixture)
+from tests.widgets.browser_helpers import needs_chromium
+from tests.widgets.conftest import browser  # noqa: F401  (a fixture)
 
 
 def test_the_first_line_is_the_answer(pairs):  # noqa: F811
     text = shown.as_text(check("folder", pairs))
-    assert text.splitlines()[0] == "6 pairs, ready"
+    assert text.splitlines()[0] == (
+        "usable: 6 pairs; 100 % of 6 measured ones are aligned (usable from 90 %, with care from "
+        "50 %)"
+    )
     assert "240x180: 6" in text and "person 3, car 2" in text
 
 
@@ -45,7 +50,7 @@ def test_long_lists_are_cut_in_the_terminal_but_not_unreadable_files(pairs):  # 
 def test_the_page_is_readable_offline_and_describes_its_pictures(pairs):  # noqa: F811
     page = shown.write_page(check("folder", pairs), pairs / "page.html").read_text()
     assert problems(page) == []
-    assert page.index("6 pairs, ready") < page.index("Numbers") < page.index("Contact sheet")
+    assert page.index("6 pairs") < page.index("Worst aligned") < page.index("Contact sheet")
     assert page.count('src="data:image/jpeg;base64,') == 12
     assert 'alt="The infrared picture of n1 with boxes: 1 car."' in page
     assert "person orange, car sky blue" in page and "n0, 1 person, 2.2 px off" in page
@@ -60,6 +65,41 @@ def test_boxes_are_drawn_where_they_are(pairs, monkeypatch):  # noqa: F811
     assert (xs.min(), ys.min(), xs.max(), ys.max()) == pytest.approx((24, 36, 72, 108), abs=2)
 
 
+@needs_chromium
+@pytest.mark.parametrize("motion", ["no-preference", "reduce"])
+def test_the_cameras_are_laid_over_each_other_and_blink_only_where_motion_is_wanted(
+    browser,  # noqa: F811
+    pairs,  # noqa: F811
+    motion,
+):
+    file = shown.write_page(check("folder", pairs), pairs / "page.html")
+    with browser.new_context(offline=True, reduced_motion=motion) as context:
+        page = context.new_page()
+        page.goto(file.as_uri())
+        figure = page.locator(".sheet figure").first
+        visible, infrared = (figure.locator("img").nth(k) for k in (0, 1))
+        button = figure.get_by_role("button", name="Overlay")
+        assert visible.bounding_box()["x"] < infrared.bounding_box()["x"]
+        button.press("Enter")
+        assert visible.bounding_box() == infrared.bounding_box()
+        seen = infrared.evaluate(OPACITIES)
+        assert seen == ([0, 1] if motion == "no-preference" else [0.5])
+        assert button.get_attribute("aria-pressed") == "true"
+        button.press("Space")
+        assert visible.bounding_box()["x"] < infrared.bounding_box()["x"]
+        assert infrared.evaluate(OPACITIES) == [1]
+
+
+OPACITIES = """async (picture) => {
+  const seen = new Set(), end = performance.now() + 1600;
+  while (performance.now() < end) {
+    seen.add(Number(getComputedStyle(picture).opacity));
+    await new Promise(requestAnimationFrame);
+  }
+  return [...seen].sort();
+}"""
+
+
 def run(*arguments, answer=None):
     return CliRunner().invoke(app, ["data", *map(str, arguments)], answer)
 
@@ -71,7 +111,7 @@ def test_check_ends_with_status_1_where_loading_would_refuse(pairs):  # noqa: F8
     assert two.exit_code == 0 and "boxes" not in two.output
     (pairs / "rgb" / "n1.png").write_bytes(b"")
     bad = run("check", "folder", "--root", pairs)
-    assert bad.exit_code == 1 and bad.output.startswith("1 problem: 1 unreadable")
+    assert bad.exit_code == 1 and bad.output.startswith("not usable: 1 problem: 1 unreadable")
 
 
 @pytest.mark.parametrize(
