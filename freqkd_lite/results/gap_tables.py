@@ -7,6 +7,7 @@ from itertools import pairwise
 import pandas as pd
 
 from freqkd_lite.evaluate.stats import percentiles
+from freqkd_lite.features import TINY
 from freqkd_lite.gap.controls import CONTROLS, TIMES
 from freqkd_lite.gap.rings import Levels
 from freqkd_lite.gap.study import ANALYSIS, PICTURES, Gap
@@ -66,17 +67,31 @@ def band_rows(entry: Mapping, **about: object) -> list[Row]:
 
 
 def answer(gap: Gap) -> str:
-    """The answer to `QUESTION`: the phrase for the ratio of the real pairs, and its numbers."""
-    real = gap.level("real")
+    """The levels of the real pairs beside those of mismatched ones, then the answer to `QUESTION`:
+    the phrase for their ratio."""
+    real, mismatched, beside = gap.level("real"), gap.level("mismatched"), ""
+    if mismatched:
+        beside = " (mismatched pairs {}, {})".format(*(number(mismatched[k]) for k in ENDS))
     if real["interval"]:
         phrase = verdict(*(end - 1 for end in real["interval"]))
     else:  # nothing differs at low frequency, so there is no ratio
         phrase = verdict(real["high"], real["high"])
     return (
-        f"Divergence at high against low spatial frequency: {phrase} (low {_cell(real, 'low')}, "
-        f"high {_cell(real, 'high')}, ratio {_cell(real, 'ratio')}; {real['n']} pairs, mean over "
-        f"blocks {', '.join(map(str, gap.about['blocks']))})."
+        f"Divergence, 0 for the same features and 1 for unrelated ones: low {_cell(real, 'low')}, "
+        f"high {_cell(real, 'high')}{beside}. High against low spatial frequency: {phrase}, ratio "
+        f"{_cell(real, 'ratio')} ({real['n']} pairs, mean over blocks "
+        f"{', '.join(map(str, gap.about['blocks']))})."
     )
+
+
+def warnings(gap: Gap) -> list[str]:
+    """What a reader must know before any number: that a model has seen drawn streets only."""
+    if gap.about["model"] != TINY or gap.about["data"]["name"] == "scenes":
+        return []
+    return [
+        f"{TINY} knows drawn streets only: it says little about photographs, and its ratio can't "
+        "be compared with DINOv2's."
+    ]
 
 
 def notes(gap: Gap) -> list[str]:

@@ -17,7 +17,8 @@ from torch import Tensor
 
 from freqkd_lite import data
 from freqkd_lite.data import check as checks
-from freqkd_lite.distil import DistilSettings, distil, settings_from
+from freqkd_lite.distil import DistilSettings, Run, distil, settings_from
+from freqkd_lite.distil.run import STUDENT
 from freqkd_lite.errors import UserError
 from freqkd_lite.evaluate import groups, probe
 from freqkd_lite.evaluate.stats import paired_bootstrap
@@ -41,6 +42,7 @@ QUESTION = "Did an infrared student come closer to its RGB teacher?"
 SIZE, CROP = (252, 336), (140, 168)  # pixels
 MOST, SHOWN = 40, 3  # pairs that are measured, and that are shown as pictures
 BATCH, LORA_RANK = 8, 16
+HELD = 20  # held-out pairs, below which there is no verdict: two outliers would decide it
 
 
 def _normalised(*sides: list[Tensor]) -> Maps:
@@ -92,6 +94,14 @@ def recipe(
     )
 
 
+def held_out(options: dict[str, str], size: tuple[int, int]) -> data.PairSet:
+    """The pairs of val, or of test where val has fewer than the two that are needed."""
+    for split in ("val", "test"):
+        if len(found := data.load("folder", split, size, **options)) > 1:
+            return found
+    raise UserError("Neither val nor test holds 2 pairs: give 8 pairs or more.")
+
+
 def distances(learned: Gap) -> tables.Table:
     """Divergence from the teacher before and after, by block and averaged over blocks."""
     rows = []
@@ -104,13 +114,56 @@ def distances(learned: Gap) -> tables.Table:
 
 
 def answer(learned: Gap) -> str:
-    """The answer to `QUESTION`: the verdict in each band."""
+    """The answer to `QUESTION`: the verdict in each band, from `HELD` pairs on."""
     change = one(learned.contrasts, metric="normalised", band=ANALYSIS)
+    if change["n"] < HELD:
+        return too_few(change["n"])
     low, high = (verdict(*change[f"{level}_interval"]) for level in ("low", "high"))
     return (
         f"Divergence from the teacher after distillation: {low} at low, {high} at high spatial "
         f"frequency ({change['n']} held-out pairs)."
     )
+
+
+def too_few(count: int) -> str:
+    """In place of a verdict."""
+    return (
+        f"No verdict from {count} held-out pairs: {HELD} are needed, so about {5 * HELD} pairs in "
+        "all where a fifth is held out."
+    )
+
+
+def changes(learned: Gap) -> tables.Table:
+    """`contrasts_table`, its verdicts only from `HELD` pairs on."""
+    head, rows = tables.contrasts_table(learned)
+    shown = (0, 1, 3) if learned.about["pairs"] < HELD else range(len(head))
+    head, *rows = ([row[i] for i in shown] for row in (head, *rows))
+    return head, rows
+
+
+def most_improved(learned: Gap) -> tuple[int, float]:
+    """The block whose divergence from the teacher fell most, mean of both bands, and by how
+    much."""
+
+    def fall(block: int) -> float:
+        before, after = (learned.level(name, block=block) for name in PAIR)
+        return sum(before[k] - after[k] for k in tables.ENDS) / 2
+
+    best = max(learned.about["blocks"], key=lambda block: round(fall(block), 6))
+    return best, fall(best)
+
+
+def loading(run: Run) -> str:
+    """Five lines that load the student and read infrared pictures with it."""
+    settings, file = run.settings, str(run.folder.absolute() / STUDENT)
+    places = {name: os.path.abspath(path) for name, path in settings.data_options.items()}
+    options = "".join(f", {name}={path!r}" for name, path in places.items())
+    return f"""\
+from freqkd_lite.data import load, stack
+from freqkd_lite.features import extract, load_backbone
+student = load_backbone({settings.student_name!r}, {file!r}).freeze()
+pairs = load("folder", "all", {tuple(settings.size)}{options})
+maps = extract(student, stack(pairs, "infrared", [0]), blocks={list(settings.own_blocks)})"""
 
 
 Scores = dict[str, probe.ProbeResult]
@@ -143,6 +196,8 @@ def label_free(
 
 def label_free_answer(scores: Scores) -> str:
     """Whether distillation helped a head that never saw infrared."""
+    if scores["teacher"].n["images"] < HELD:
+        return too_few(scores["teacher"].n["images"])
     phrase = verdict(*paired_bootstrap(*(scores[m] for m in reversed(PAIR)))[1])
     return (
         f"A head fitted on labelled RGB reads infrared after distillation: {phrase} average "
@@ -219,11 +274,12 @@ def demo(
     print(pairs_page.answer(checked), flush=True)
     teacher = load_backbone(model or DEFAULT_MODEL, weights).freeze()
     settings = recipe(options, teacher, weights, loss, steps)
-    everything, held = (data.load("folder", s, settings.size, **options) for s in ("all", "val"))
+    everything = data.load("folder", "all", settings.size, **options)
+    held = held_out(options, settings.size)
     blocks, about = settings.blocks, {"progress": progress, "seed": settings.seed}
     print(f"[2/4] gap of {min(MOST, len(everything))} pairs", flush=True)
     found = measure(everything, teacher, blocks, count=min(MOST, len(everything)), **about)
-    print(tables.answer(found), flush=True)
+    print(*study.lead(found), sep="\n", flush=True)
     begin = time.perf_counter()
     extract(teacher, torch.zeros(settings.batch, 3, *settings.crop), blocks)
     # A step is about four of these: the teacher, the student, and its backward pass (as two).
@@ -234,8 +290,9 @@ def demo(
     print(f"[4/4] teacher and student on {count} held-out pairs", flush=True)
     about |= {"student": student, "known": STUDENTS, "controls": tuple(STUDENTS)}
     learned = measure(held, teacher, blocks, count=count, **about)
-    for each in (distances, tables.contrasts_table):
-        print(table(*each(learned)))
+    best, fall = most_improved(learned)
+    closer = f"Block {best} came closer than any other: by {number(fall)}, mean of both bands."
+    print(answer(learned), table(*distances(learned)), table(*changes(learned)), closer, sep="\n")
     scores, read = {}, []
     if boxes is not None:
         try:
@@ -252,15 +309,16 @@ def demo(
     page.text(*read)
     if scores:
         page.table(*label_free_table(scores), caption="Average precision of patches.")
-    page.table(*tables.contrasts_table(learned))
+    page.table(*changes(learned))
     with plt.rc_context():
         style()
         page.figure(*before_and_after(learned, {"undistilled": "none", "distilled": loss}))
         page.table(*distances(learned), caption="Divergence from the teacher on RGB: 0 the same.")
         page.section("Features as colours")
-        page.figure(*pictures(held, teacher, student, blocks[-1], photographs))
+        page.text(closer)
+        page.figure(*pictures(held, teacher, student, best, photographs))
         page.section(tables.QUESTION)
-        page.text(tables.answer(found))
+        page.text(*study.lead(found))
         study.add_numbers(page, found)
     page.section("The pairs")
     facts = pairs_page.facts(checked)
@@ -269,6 +327,7 @@ def demo(
     page.section("How it was done")
     public = settings.model_dump(mode="json")
     page.table(("setting of the distillation", "value"), public.items())
+    page.text(f"The student: {run.folder.name}/{STUDENT} in the folder of runs.")
     study.add_method(page, found)
     page.code(command)
     out.mkdir(parents=True, exist_ok=True)
@@ -278,7 +337,7 @@ def demo(
         check=[pairs_page.answer(checked), *map(": ".join, facts)],
         weights=teacher.checksum,
         training=run.manifest.get("seconds"),
-        data={s: d.fingerprint() for s, d in (("all", everything), ("val", held))},
+        data={s: d.fingerprint() for s, d in (("all", everything), (held.split, held))},
     )
     report = {
         "schema": SCHEMA,
@@ -286,4 +345,5 @@ def demo(
         "manifest": about,
     }
     write_json(out / "report.json", report | {"gap": found.json(), "distilled": learned.json()})
+    print(f"The student is {run.folder / STUDENT}, and these lines load it:\n\n{loading(run)}\n")
     return page.write(out / "report.html")

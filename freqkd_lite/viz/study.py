@@ -32,7 +32,12 @@ METHOD = (
 def terminal(gap: Gap) -> str:
     """The answer, small tables, and what limits them."""
     parts = [table(*t(gap)) for t in (tables.levels_table, tables.contrasts_table, tables.readings)]
-    return "\n\n".join([tables.answer(gap), *parts, "\n".join(remarks(gap))])
+    return "\n\n".join([*lead(gap), *parts, "\n".join(remarks(gap))])
+
+
+def lead(gap: Gap) -> list[str]:
+    """What a report opens with."""
+    return [tables.answer(gap), *tables.warnings(gap)]
 
 
 def remarks(gap: Gap) -> list[str]:
@@ -43,6 +48,7 @@ def remarks(gap: Gap) -> list[str]:
 def write_page(gap: Gap, path: str | Path, command: str) -> Path:
     """The report as one HTML page: answer, figures and tables, method."""
     page = ReportPage(tables.QUESTION, tables.answer(gap))
+    page.text(*tables.warnings(gap))
     with plt.rc_context():
         style()
         add_numbers(page, gap)

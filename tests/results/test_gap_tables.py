@@ -46,9 +46,20 @@ def table_of(found):
 )
 def test_the_answer_flips_when_the_numbers_do(low, high, phrase):
     found = measured(steep_or_flat(low, high), mark=f"{low}{high}")
-    assert f": {phrase} (" in gap_tables.answer(found)
+    assert f": {phrase}, ratio" in gap_tables.answer(found)
     contrast = table_of(gap_tables.contrasts_table(found))[NAMES["mismatched"]]
     assert contrast[1] == contrast[3] == "lower"
+
+
+def test_levels_stand_beside_those_of_mismatched_pairs_and_a_small_model_is_warned_of():
+    found = measured(coherent(0.4), mark="beside")
+    low, high = (f"{found.level('mismatched')[k]:.2f}" for k in ("low", "high"))
+    assert f"(mismatched pairs {low}, {high})" in gap_tables.answer(found)
+    assert gap_tables.warnings(found) == []
+    found.about["model"] = "freqkd_tiny"
+    assert "drawn streets only" in gap_tables.warnings(found)[0]
+    found.about["data"] = {"name": "scenes"}
+    assert gap_tables.warnings(found) == []
 
 
 def test_unrelated_and_identical_pairs_show_no_difference():
@@ -56,7 +67,7 @@ def test_unrelated_and_identical_pairs_show_no_difference():
     contrast = table_of(gap_tables.contrasts_table(unrelated))[NAMES["mismatched"]]
     assert contrast[1] == contrast[3] == "no detectable difference"
     same = measured(lambda i: (noise(i), noise(i)), count=8, mark="same")
-    assert ": no detectable difference (" in gap_tables.answer(same)
+    assert ": no detectable difference, ratio" in gap_tables.answer(same)
     assert len(gap_tables.notes(same)) == 1 and gap_tables.notes(unrelated) == []  # few pairs
 
 

@@ -1,6 +1,7 @@
 """The demo: what distillation did, in closed forms; then one whole run on drawn folders, twice."""
 
 import json
+import re
 from types import SimpleNamespace
 from unittest.mock import Mock
 
@@ -49,6 +50,25 @@ def test_a_student_that_undoes_what_infrared_did_is_the_teacher_itself():
     head, rows = demo.distances(learned)
     assert [row[:2] for row in rows] == [[b, k] for b in ("1", "mean") for k in ("low", "high")]
     assert rows[0][3].startswith("0.00") and head[2:] == ["undistilled", "distilled"]
+    ((_, _, lower, _, _),) = demo.changes(learned)[1]
+    best, fall = demo.most_improved(learned)
+    assert lower == "lower" and best == 1 and fall == pytest.approx(1, abs=0.15)
+    few = gap.measure(pairs, teacher, [1], tuple(demo.STUDENTS), count=19, **about)
+    assert demo.answer(few).startswith("No verdict from 19 held-out pairs: 20 are needed")
+    head, rows = demo.changes(few)
+    assert head == ["distilled minus", "low band", "high band"] and len(rows[0]) == 3
+
+
+def test_the_block_that_came_closest_is_named():
+    """Falls of (0.1 + 0.3) / 2, (0.4 + 0.2) / 2 and, further away, (-0.1 + 0) / 2."""
+    after = {2: (0.4, 0.6), 5: (0.1, 0.7), 8: (0.6, 0.9)}
+    levels = {"undistilled": dict.fromkeys(after, (0.5, 0.9)), "distilled": after}
+
+    def level(name, block):
+        return dict(zip(("low", "high"), levels[name][block], strict=True))
+
+    learned = SimpleNamespace(about={"blocks": [2, 5, 8]}, level=level)
+    assert demo.most_improved(learned) == (5, pytest.approx(0.3))
 
 
 class Boxed(Fields):
@@ -172,7 +192,7 @@ def made(folders, out, **about):
 
 
 def test_a_demo_that_was_stopped_goes_on_and_ends_as_if_it_had_not(
-    folders, small, tmp_path, monkeypatch
+    folders, small, tmp_path, monkeypatch, capsys
 ):
     seen, photographs = [], []
     plain, drawn = controls.extract, demo.side_by_side
@@ -190,7 +210,11 @@ def test_a_demo_that_was_stopped_goes_on_and_ends_as_if_it_had_not(
     page, report = made(folders, tmp_path / "out", photographs=False)
     assert sum(seen) == 3 * report["distilled"]["about"]["pairs"]  # the gap was there
     seen.clear()
+    capsys.readouterr()
     again, same = made(folders, tmp_path / "out")
+    (lines,) = re.findall(r"load it:\n\n(.+)\n\n", capsys.readouterr().out, re.DOTALL)
+    exec(lines, names := {})
+    assert lines.count("\n") == 4 and [m.shape for m in names["maps"]] == [(1, 192, 8, 10)] * 4
     assert same == report and not seen
     assert photographs[0] is None and list(photographs[1]) == ["RGB", "infrared"]
     monkeypatch.setenv("FREQKD_RUNS", str(tmp_path / "other"))
@@ -225,5 +249,10 @@ def test_what_is_wrong_with_the_folders_is_said_before_anything_is_computed(fold
     (folders["infrared"] / "03.png").write_bytes(b"")
     (folders["infrared"] / "05.png").write_text("no picture")
     refused(r"03\.png.*\(1 more: ", demo.check, {k: str(v) for k, v in folders.items()})
+    for kind in folders.values():
+        for file in sorted(kind.iterdir())[4:]:
+            file.unlink()
+    (folders["infrared"] / "03.png").write_bytes((folders["infrared"] / "02.png").read_bytes())
+    refused("8 pairs or more", made, folders, tmp_path / "out")
     got = CliRunner().invoke(app, ["demo", "--visible", "a"])
     assert isinstance(got.exception, UserError) and "both --visible" in str(got.exception)
