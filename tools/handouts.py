@@ -21,8 +21,9 @@ TOP = "freqkd-handouts"
 START = """# A lesson on FreqKD
 
 Nothing here needs a network. Start with [00](notebooks/00_start_here.ipynb), guess before each
-answer, and go on at the foot of each page to 05, then to [90](notebooks/90_claims.ipynb). The key P
-shows one section a screen. [All pages](pages/index.html).
+answer, and go on at the foot of each page to 05, then to [90](notebooks/90_claims.ipynb).
+[All pages](pages/index.html). As slides: [one section a screen](pages/00_start_here.html#present);
+the arrow keys lead from page to page, Escape leaves.
 
 ## Exercises
 

@@ -172,6 +172,19 @@ def test_the_key_p_presents_one_section_a_screen(opened):
     assert len(page.evaluate(seen)) == 4
 
 
+def test_slides_lead_from_page_to_page(opened, root):
+    more = write(root / "notebooks", "01_more", [text("# More\n\n> Why?\n\n## End\n\nlast")])
+    write_page(root, more, "01_more", root / "pages")
+    page = opened(text("## End\n\nlast"))
+    page.goto(f"{page.url}#present")
+    page.reload()
+    for shown in ("1 of 2", "2 of 2"):
+        assert page.get_by_role("status").text_content() == shown
+        page.keyboard.press("ArrowRight")
+    page.wait_for_url("**/01_more.html#present")
+    assert page.get_by_role("status").text_content() == "1 of 2"
+
+
 LAB = """
 from freqkd_lite.notebook import predict
 mine = predict("Which?", ["RGB", "heat"], wrong={"RGB": "Outlines average out."})

@@ -194,11 +194,13 @@ function present(tools) {
     heading.tabIndex = -1;
     heading.focus({ preventScroll: true });
   }
-  // A section that is longer than the screen is first read to its end.
+  // A section that is longer than the screen is first read to its end, and the last one leads on.
   function go(way) {
     const room = innerHeight - bar.offsetHeight, left = way > 0
       ? document.documentElement.scrollHeight - innerHeight - scrollY : scrollY;
+    const next = at + way === slides.length && document.querySelector("a[rel=next]");
     if (left > 4) scrollBy(0, way * Math.min(left, 0.85 * room));
+    else if (next) location.href = `${next.href}#present`;
     else put(at + way);
   }
   function enter() {
@@ -234,6 +236,7 @@ function present(tools) {
     event.preventDefault();
   });
   addEventListener("beforeprint", leave);
+  if (location.hash === "#present") enter();
 }
 
 // What is wider than its place can be scrolled by keyboard, too.
