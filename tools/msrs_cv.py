@@ -1,27 +1,32 @@
 """Cross-validation on MSRS: every image scored once, by students and heads that never saw it.
 
     python tools/msrs_cv.py results/msrs_cv/sweep.yaml
+    python tools/msrs_cv.py results/cnn/sweep.yaml --out results/cnn
 
 The YAML file (see results/msrs_cv/sweep.yaml) names methods, seeds and settings. Students and the
 scores of each fold are kept by address in the runs folder (FREQKD_RUNS), those of a student of all
 folds beside the results, so a stopped run goes on. Heads: that of labelled RGB ("label-free"), and
-heads fitted on `labels` labelled infrared images, and on all, of the other folds.
+heads fitted on `labels` labelled infrared images, and on all, of the other folds. A student of
+another network than its teacher's (`settings.student`) has other channels, so there is no head of
+RGB for it; a convolutional one's detector stands on a top-down pyramid of the stages that are read.
 """
 
 import argparse
 import json
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, Field
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.functional import interpolate
+from torchvision.ops import FeaturePyramidNetwork
 
 from freqkd_lite import data
 from freqkd_lite.data.files import FilePairs
@@ -32,13 +37,15 @@ from freqkd_lite.evaluate.detection import (
     Detector,
     DetectorSettings,
     boxes_of,
+    build_fcos,
     score_detections,
     train_detector,
+    train_fcos,
 )
 from freqkd_lite.evaluate.groups import near_duplicates, numbered
 from freqkd_lite.evaluate.probe import LogisticProbe, ap_draws, labels_of
 from freqkd_lite.evaluate.stats import percentiles, times_of
-from freqkd_lite.features import Backbone, joined, load_backbone
+from freqkd_lite.features import Backbone, extract, load_backbone
 from freqkd_lite.results.rows import Row, write_results
 from freqkd_lite.runner.parameters import read_yaml
 from freqkd_lite.runner.sweep import protocol_checksum
@@ -115,29 +122,92 @@ def link_set(home: Path, pairs: FilePairs, chosen: Sequence[int], boxes: str = "
     return home
 
 
-def features(backbone: Backbone, pairs: data.PairSet, modality: str, blocks: list[int]) -> Tensor:
-    """Maps (N, D, h, w) of all pairs, the blocks side by side."""
+def stages(backbone: Backbone, pairs: data.PairSet, modality: str, blocks: list[int]) -> list:
+    """Maps (N, C, h, w) of each block, of all pairs."""
     starts = range(0, len(pairs), CHUNK)
     parts = (range(start, min(start + CHUNK, len(pairs))) for start in starts)
-    return torch.cat([joined(backbone, data.stack(pairs, modality, p), blocks) for p in parts])
+    each = [extract(backbone, data.stack(pairs, modality, part), blocks) for part in parts]
+    return [torch.cat(maps) for maps in zip(*each, strict=True)]
+
+
+def on_patches(maps: Sequence[Tensor], strides: Sequence[int], patch: int, size: tuple) -> Tensor:
+    """Maps of `strides` px, (N, D, h, w), on the grid of patches of pictures of `size`, side by
+    side: where a stride is another one, what lies under the patches' centres, bilinearly."""
+    grid, found = [edge // patch for edge in size], []
+    for own, stride in zip(maps, strides, strict=True):
+        if stride != patch:  # a last cell may reach over the edge, so the scale is given
+            own = interpolate(own, scale_factor=stride / patch, mode="bilinear")
+        found.append(own[..., : grid[0], : grid[1]])
+    return torch.cat(found, dim=1)
+
+
+def strides_of(backbone: Backbone, blocks: Sequence[int]) -> list[int]:
+    return [backbone.infos[block]["reduction"] for block in blocks]
+
+
+def packed(maps: Sequence[Tensor]) -> Tensor:
+    """Maps (N, C, h, w) of several grids in a row, (N, 1, 1, L), as one detector's features."""
+    return torch.cat([own.flatten(1) for own in maps], dim=1)[:, None, None]
+
+
+class TopDown(nn.Module):
+    """Maps of several grids, `packed` -> as many of `channels`, by torchvision's feature pyramid
+    (Lin et al. 2017, arXiv 1612.03144). Each channel is standardised by the training maps."""
+
+    def __init__(self, maps: Sequence[Tensor], channels: int):
+        super().__init__()
+        self.shapes, self.out_channels = [tuple(own.shape[1:]) for own in maps], channels
+        moments = [(m.mean((0, 2, 3), True), m.std((0, 2, 3), keepdim=True)) for m in maps]
+        for name, each in zip(("mean", "std"), zip(*moments, strict=True), strict=True):
+            wide = [of.expand(1, *shape) for of, shape in zip(each, self.shapes, strict=True)]
+            self.register_buffer(name, packed(wide))
+        norm = partial(nn.GroupNorm, 32)
+        self.fpn = FeaturePyramidNetwork([s[0] for s in self.shapes], channels, norm_layer=norm)
+
+    def forward(self, features: Tensor) -> dict[str, Tensor]:
+        row = ((features - self.mean) / self.std.clamp(min=1e-6)).flatten(1)
+        cut = row.split([torch.Size(shape).numel() for shape in self.shapes], dim=1)
+        own = {str(k): part.unflatten(1, self.shapes[k]) for k, part in enumerate(cut)}
+        return self.fpn(own)
 
 
 @dataclass
-class World:
-    """MSRS, its folds, labels of patches from both sets of boxes, and what the teacher sees."""
+class Folds:
+    """MSRS and its folds."""
 
     study: Study
     pairs: FilePairs
     groups: np.ndarray
     folds: np.ndarray
     times: np.ndarray
-    truth: dict[str, Tensor]
-    boxes: tuple[list[Tensor], list[Tensor]]
-    teacher: Backbone
-    rgb: Tensor
 
     def others(self, fold: int) -> np.ndarray:
         return np.flatnonzero(self.folds != fold)
+
+    def student(self, first: Backbone, method: str, seed: int | None, fold: int) -> tuple:
+        """A student distilled on the other folds, `first` for "none", and its run's name."""
+        if method == NONE:
+            return first, None
+        home = runs_folder() / "msrs_cv" / f"fold{fold}-of-{self.study.folds}"
+        root = link_set(home, self.pairs, self.others(fold))
+        settings = self.study.settings | {"root": str(root), "split": "all", "seed": seed}
+        run = distil(method_settings(method, **settings))
+        return run.student(), run.folder.name
+
+
+@dataclass
+class World(Folds):
+    """Images to score, too: labels of their patches from each set of boxes, the boxes of the main
+    set, the undistilled student and what the teacher sees (None: there is no head of RGB).
+    `weights` are checksums, `patch` is that of the labels in px."""
+
+    truth: dict[str, Tensor]
+    boxes: tuple[list[Tensor], list[Tensor]]
+    classes: tuple[str, ...]
+    first: Backbone
+    weights: str | dict
+    patch: int
+    rgb: Tensor | None
 
     def labelled(self, fold: int) -> Iterator[tuple[str, np.ndarray]]:
         """The labelled infrared images of each head by name; the same for all students."""
@@ -147,23 +217,44 @@ class World:
             yield f"few/{r}", order[: self.study.labels]
         yield "all", others
 
+    def sums(self) -> dict:
+        return {"data": self.pairs.fingerprint(), "weights": self.weights}
 
-def open_world(study: Study) -> World:
-    size = tuple(study.settings["size"])
-    pairs = data.load("msrs", "all", size, None, study.limit)
-    teacher = load_backbone(study.settings["teacher"]).freeze()
+
+def open_folds(study: Study) -> Folds:
+    pairs = data.load("msrs", "all", tuple(study.settings["size"]), None, study.limit)
     spectra = [data.stack(pairs, modality) for modality in ("visible", "infrared")]
     groups = near_duplicates(spectra, numbered(pairs, range(len(pairs))))
     times = np.array([record.time_of_day for record in pairs.records])
-    folds = share_folds(groups, times, study.folds)
+    return Folds(study, pairs, groups, share_folds(groups, times, study.folds), times)
+
+
+def open_world(study: Study) -> World:
+    own, settings, read = open_folds(study), study.settings, study.read_blocks
+    pairs, teacher = own.pairs, load_backbone(settings["teacher"]).freeze()
+    first, weights, rgb = teacher, teacher.checksum, None
+    if settings.get("student"):
+        first = load_backbone(settings["student"], settings.get("student_weights")).freeze()
+        weights = {"teacher": teacher.checksum, "student": first.checksum}
+    else:
+        maps = stages(teacher, pairs, "visible", read)
+        rgb = on_patches(maps, strides_of(teacher, read), teacher.patch, pairs.size)
     home = runs_folder() / "msrs_cv" / run_key({"data": pairs.fingerprint()})
-    other = data.load("msrs", "all", size, link_set(home, pairs, range(len(pairs)), "boxes_vi"))
-    truth = {
-        "boxes_ir": labels_of(pairs, teacher.patch),
-        "boxes_vi": labels_of(other, teacher.patch),
-    }
-    rgb = features(teacher, pairs, "visible", study.read_blocks)
-    return World(study, pairs, groups, folds, times, truth, boxes_of(pairs), teacher, rgb)
+    root = link_set(home, pairs, range(len(pairs)), "boxes_vi")
+    other = data.load("msrs", "all", pairs.size, root)
+    return World(
+        **vars(own),
+        truth={
+            "boxes_ir": labels_of(pairs, teacher.patch),
+            "boxes_vi": labels_of(other, teacher.patch),
+        },
+        boxes=boxes_of(pairs),
+        classes=pairs.classes,
+        first=first,
+        weights=weights,
+        patch=teacher.patch,
+        rgb=rgb,
+    )
 
 
 def flat(found: Sequence[dict[str, Tensor]]) -> dict[str, np.ndarray]:
@@ -188,19 +279,37 @@ class Heads:
         return fit_probe(self.world, self.world.rgb, self.world.others(fold), boxes)
 
     def _detector(self, fold: int) -> Detector:
-        return fit_detector(self.world, self.world.rgb, self.world.others(fold))
+        return fit_detector(self.world, [self.world.rgb], self.world.others(fold))
 
 
 def fit_probe(world: World, maps: Tensor, chosen: np.ndarray, boxes: str) -> LogisticProbe:
-    names = [*world.pairs.classes, "none"]
+    names = [*world.classes, "none"]
     return LogisticProbe().fit(maps[chosen], world.truth[boxes][chosen], names, absent=True)
 
 
-def fit_detector(world: World, maps: Tensor, chosen: np.ndarray) -> Detector:
+def fit_detector(world: World, maps: Sequence[Tensor], chosen: np.ndarray) -> Detector:
+    """FCOS on maps of one grid side by side, or on a top-down pyramid of those of several."""
     settings = DetectorSettings(**world.study.detector)
     boxes, labels = ([of[i] for i in chosen] for of in world.boxes)
-    size = tuple(world.pairs.size)
-    return train_detector(maps[chosen], boxes, labels, size, world.pairs.classes, settings)
+    given = (boxes, labels, tuple(world.pairs.size), world.classes, settings)
+    if not several(maps):
+        return train_detector(detector_features(maps)[chosen], *given)
+    own = [each[chosen] for each in maps]
+
+    def build() -> nn.Module:
+        strides = strides_of(world.first, world.study.read_blocks)
+        pyramid = TopDown(own, settings.channels)
+        return build_fcos(pyramid, strides, given[2], len(world.classes), settings)
+
+    return train_fcos(build, packed(own), *given)
+
+
+def several(maps: Sequence[Tensor]) -> bool:
+    return len({own.shape[2:] for own in maps}) > 1
+
+
+def detector_features(maps: Sequence[Tensor]) -> Tensor:
+    return packed(maps) if several(maps) else torch.cat(list(maps), dim=1)
 
 
 def fold_scores(world: World, heads: Heads, student: Backbone, method: str, fold: int) -> Arrays:
@@ -208,22 +317,23 @@ def fold_scores(world: World, heads: Heads, student: Backbone, method: str, fold
     (n, h, w, K) of the probe, float32, and by head the detections. Each probe is scored on the set
     of boxes that it was fitted on."""
     study, test = world.study, np.flatnonzero(world.folds == fold)
-    maps = features(student, world.pairs, "infrared", study.read_blocks)
-    found: Arrays = {}
+    maps = stages(student, world.pairs, "infrared", study.read_blocks)
+    strides = strides_of(student, study.read_blocks)
+    tokens, found = on_patches(maps, strides, world.patch, world.pairs.size), {}
     for boxes in world.truth:
-        models = {"label_free": heads.probe(fold, boxes)}
+        models = {} if world.rgb is None else {"label_free": heads.probe(fold, boxes)}
         for name, chosen in world.labelled(fold):
-            models[name] = fit_probe(world, maps, chosen, boxes)
+            models[name] = fit_probe(world, tokens, chosen, boxes)
         for name, model in models.items():
-            scores = model.scores(maps[test])[..., : len(world.pairs.classes)]
+            scores = model.scores(tokens[test])[..., : len(world.classes)]
             found[f"{name}/{boxes}"] = scores.float().numpy()
     if study.detector:
-        detectors = {"label_free": heads.detector(fold)}
+        detectors = {} if world.rgb is None else {"label_free": heads.detector(fold)}
         if method in study.own_detector:
             own = dict(world.labelled(fold))
             detectors |= {k: fit_detector(world, maps, own[k]) for k in ("few/0", "all")}
         for name, detector in detectors.items():
-            arrays = flat(detector.predict(maps[test]))
+            arrays = flat(detector.predict(detector_features([own[test] for own in maps])))
             found |= {f"{name}/{key}": value for key, value in arrays.items()}
     return found
 
@@ -240,7 +350,7 @@ def figures(world: World, parts: Sequence[Arrays]) -> Arrays:
     """A student's figures from the scores of its folds, each with its draws (1 + draws,), the first
     on all images: METRIC/KLASS for a mean, class or time of day, METRIC/boxes_vi for the mean on
     the visible pictures' boxes. Figures of a metric's repeats are averaged."""
-    classes, n = list(world.pairs.classes), len(world.folds)
+    classes, n = list(world.classes), len(world.folds)
     many = times_of(n, world.study.draws, groups=world.groups)
     found: dict[str, list[np.ndarray]] = {}
     for head, metric in METRICS.items():
@@ -257,10 +367,11 @@ def figures(world: World, parts: Sequence[Arrays]) -> Arrays:
                 times = many[: 1 + DRAWS, here]
                 own = ap_draws(scores[here], truth[here], classes, times)["mean"]
                 found.setdefault(f"{metric}/{time}", []).append(own)
-            other = name.replace("boxes_ir", "boxes_vi")
-            scores, truth = joined_scores(world, parts, other), world.truth["boxes_vi"]
-            own = ap_draws(scores, truth, classes, many[: 1 + DRAWS])["mean"]
-            found.setdefault(f"{metric}/boxes_vi", []).append(own)
+            if "boxes_vi" in world.truth:
+                other = name.replace("boxes_ir", "boxes_vi")
+                scores, truth = joined_scores(world, parts, other), world.truth["boxes_vi"]
+                own = ap_draws(scores, truth, classes, many[: 1 + DRAWS])["mean"]
+                found.setdefault(f"{metric}/boxes_vi", []).append(own)
     arrays = {k: np.mean(v, axis=0).astype(np.float32) for k, v in found.items()}
     for head, metric in DETECTOR_METRICS.items():
         key = "few/0" if head == "few" else head
@@ -277,7 +388,7 @@ def detection_figures(world: World, parts: Sequence[Arrays], key: str, metric: s
         for place, each in zip(np.flatnonzero(world.folds == fold), unflat(own), strict=True):
             found[place] = each
     score = score_detections(
-        found, *world.boxes, world.pairs.classes, draws=DRAWS, groups=world.groups.tolist()
+        found, *world.boxes, world.classes, draws=DRAWS, groups=world.groups.tolist()
     )
     return {
         f"{metric}/{k}": np.array([value, *score.draws[k]], np.float32)
@@ -285,17 +396,19 @@ def detection_figures(world: World, parts: Sequence[Arrays], key: str, metric: s
     }
 
 
-def rows_of(method: str, seed: int | None, arrays: Arrays, file: str) -> list[Row]:
-    """The rows of a student, from its file."""
+def rows_of(method: str, seed: int | None, arrays: Arrays, about: dict) -> list[Row]:
+    """The rows of a student, from the arrays of its file; `about` has claim, data, split and the
+    file's name."""
     rows = []
     for key, values in arrays.items():
         metric, _, klass = key.partition("/")
         if klass:
             part = klass in PARTS
-            about = dict(claim="msrs_cv", method=method, seed=seed, data="msrs")
-            about |= {"metric": metric, "klass": "mean" if part else klass, "per_image": file}
-            about |= {"split": f"all/{klass}" if part else "all", "n": len(arrays["groups"])}
-            rows.append(Row(value=float(values[0]), interval=percentiles(values[1:]), **about))
+            place = {"metric": metric, "klass": "mean" if part else klass}
+            place |= {"split": f"{about['split']}/{klass}"} if part else {}
+            place |= {"n": len(arrays["groups"]), "interval": percentiles(values[1:])}
+            of = about | {"method": method, "seed": seed} | place
+            rows.append(Row(value=float(values[0]), **of))
     return rows
 
 
@@ -310,37 +423,50 @@ def students(study: Study) -> Iterator[tuple[str, int | None]]:
     yield from ((m, seed) for seed in study.seeds for m in study.methods if m != NONE)
 
 
+def each_student(
+    study: Study,
+    out: Path,
+    address: dict,
+    about: dict,
+    compute: Callable[[str, int | None], Arrays],
+) -> Iterator[tuple[list[Row], dict]]:
+    """All rows so far, and checksums, after each student. What `compute` gives of a method and seed
+    is kept beside the results; `address` and the two say what it was made with."""
+    rows: list[Row] = []
+    for method, seed in students(study):
+        name = f"per_image/{slug(method, seed)}"
+        own = run_key(address | {"method": method, "seed": seed})
+        arrays = read_arrays(out / name)
+        if arrays and str(arrays["address"]) != own:
+            raise UserError(f"{out / name} was made with other settings or data: move it away.")
+        if not arrays:
+            arrays = compute(method, seed) | {"address": own}
+            write_arrays(out / name, arrays, small=True)
+        found = rows_of(method, seed, arrays, about | {"per_image": name})
+        print(f"{method}, seed {seed}: {found[0].metric} {found[0].value:.3f}", flush=True)
+        rows += found
+        yield rows, {key: address[key] for key in ("data", "weights")}
+
+
 def measure(study: Study, out: Path) -> Iterator[tuple[list[Row], dict]]:
     """All students, distilled and scored: all rows so far, and checksums, after each of them."""
     world = open_world(study)
-    heads, rows = Heads(world), []
-    sums = {"data": world.pairs.fingerprint(), "weights": world.teacher.checksum}
-    shared = sums | study.model_dump(exclude={"protocol", "seeds", "methods"})
-    for method, seed in students(study):
-        name = f"per_image/{slug(method, seed)}"
-        address = run_key(shared | {"method": method, "seed": seed})
-        arrays = read_arrays(out / name)
-        if arrays and str(arrays["address"]) != address:
-            raise UserError(f"{out / name} was made with other settings or data: move it away.")
-        if not arrays:
-            parts = [fold_of(world, heads, method, seed, fold) for fold in range(study.folds)]
-            arrays = figures(world, parts) | {"groups": world.groups, "address": address}
-            write_arrays(out / name, arrays, small=True)
-        print(f"{method}, seed {seed}: {arrays['label_free_probe_ap/mean'][0]:.3f}", flush=True)
-        rows += rows_of(method, seed, arrays, name)
-        yield rows, sums
+    heads = Heads(world)
+    address = world.sums() | study.model_dump(exclude={"protocol", "seeds", "methods"})
+
+    def compute(method: str, seed: int | None) -> Arrays:
+        parts = [fold_of(world, heads, method, seed, fold) for fold in range(study.folds)]
+        return figures(world, parts) | {"groups": world.groups}
+
+    about = dict(claim="cnn" if world.rgb is None else "msrs_cv", data="msrs", split="all")
+    return each_student(study, out, address, about, compute)
 
 
 def fold_of(world: World, heads: Heads, method: str, seed: int | None, fold: int) -> Arrays:
     """`fold_scores` of a student that is distilled first, kept in the runs folder."""
-    student, about = world.teacher, {"study": world.study.model_dump(exclude={"protocol"})}
-    if method != NONE:
-        home = runs_folder() / "msrs_cv" / f"fold{fold}-of-{world.study.folds}"
-        root = link_set(home, world.pairs, world.others(fold))
-        settings = world.study.settings | {"root": str(root), "split": "all", "seed": seed}
-        run = distil(method_settings(method, **settings))
-        student, about["run"] = run.student(), run.folder.name
-    about |= {"data": world.pairs.fingerprint(), "weights": world.teacher.checksum, "fold": fold}
+    student, run = world.student(world.first, method, seed, fold)
+    about = {"study": world.study.model_dump(exclude={"protocol"})} | ({"run": run} if run else {})
+    about |= world.sums() | {"fold": fold}
     file = runs_folder() / "msrs_cv" / f"scores-{run_key(about)}.npz"
     if not (found := read_arrays(file)):
         found = fold_scores(world, heads, student, method, fold)
@@ -348,27 +474,46 @@ def fold_of(world: World, heads: Heads, method: str, seed: int | None, fold: int
     return found
 
 
-def main(given: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def arguments(about: str, out: str, given: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=about.splitlines()[0])
     parser.add_argument("file", type=Path, metavar="FILE.yaml")
-    parser.add_argument("--out", type=Path, default=Path("results/msrs_cv"))
-    args = parser.parse_args(given)
-    with explained(args.file.name):
-        study = Study(**read_yaml(args.file, args.file.name))
-    protocol = protocol_checksum(args.file, study.protocol)
+    parser.add_argument("--out", type=Path, default=Path(out))
+    return parser.parse_args(given)
+
+
+def read_study(file: Path, kind: type[BaseModel]) -> BaseModel:
+    """A sweep file as a checked `kind`."""
+    with explained(file.name):
+        return kind(**read_yaml(file, file.name))
+
+
+def write_each(
+    args: argparse.Namespace, tool: str, protocol: str | None, study: Study, found: Iterator, **more
+) -> None:
+    """The results folder, written after each student of `found`; `more` stands in its manifest."""
     total = len(list(students(study)))
-    for done, (rows, sums) in enumerate(measure(study, args.out), start=1):
+    for done, (rows, sums) in enumerate(found, start=1):
         made = manifest(
-            command=f"python tools/msrs_cv.py {args.file}",
+            command=f"python {tool} {args.file}",
             sweep=args.file.read_text(),
-            protocol=protocol,
+            protocol=protocol_checksum(args.file, protocol),
             seeds=study.seeds,
-            metric="label_free_probe_ap",
-            reference=next((m for m in study.methods if m != NONE), None),
             unfinished=[f"{total - done} of {total} students"] if done < total else [],
+            **more,
             **sums,
         )
         write_results(args.out, rows, made)
+
+
+def main(given: list[str] | None = None) -> None:
+    args = arguments(__doc__, "results/msrs_cv", given)
+    study = read_study(args.file, Study)
+    protocol_checksum(args.file, study.protocol)  # a wrong one is told at once
+    own = study.settings.get("student")
+    more = {"metric": "probe_ap" if own else "label_free_probe_ap"}
+    more["reference"] = next((m for m in study.methods if m != NONE), None)
+    found = measure(study, args.out)
+    write_each(args, "tools/msrs_cv.py", study.protocol, study, found, **more)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ them where it would take images, and only pyramid and head are trained.
 """
 
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -187,23 +187,22 @@ def check_boxes(
 
 
 def build_fcos(
-    mean: Tensor,
-    std: Tensor,
-    patch: int,
+    pyramid: nn.Module,
+    strides: Sequence[float],
     image_size: tuple[int, int],
     n_classes: int,
     settings: DetectorSettings,
 ) -> FCOS:
-    """An untrained FCOS on a `Pyramid`. Labels are 0..n_classes-1: its sigmoids need no background.
+    """An untrained FCOS on a `Pyramid`, or another module that gives maps of `strides` px by name.
+    Labels are 0..n_classes-1: its sigmoids need no background.
 
     FCOS lets a level take reaches from 4 to 8 times its square's side and centres within
     `center_sampling_radius` sides: the sides are chosen so that these are `reach` and `CENTRE`
     strides. torchvision starts the distances to the box's sides at zero, where their ReLU may die
     for good; they start in the middle of their range instead.
     """
-    strides = [patch * level for level in LEVELS]
     model = FCOS(
-        Pyramid(mean, std, settings.channels),
+        pyramid,
         n_classes,
         anchor_generator=Points(strides, [settings.reach * stride / 8 for stride in strides]),
         head=FCOSHead(settings.channels, 1, n_classes, settings.convs),
@@ -235,13 +234,38 @@ def train_detector(
     give the same detector. Errors: `UserError`.
     """
     settings, image_size = settings or DetectorSettings(), tuple(image_size)
-    n, _, h, w = features.shape
+    h, w = features.shape[-2:]
     patch = image_size[0] // h
     if (patch * h, patch * w) != image_size:
         raise UserError(
             f"A grid of {h}x{w} patches does not fit image_size {image_size}: give the size in "
             "pixels that the backbone saw."
         )
+
+    def build() -> FCOS:
+        mean, std = features.mean((0, 2, 3)).cpu(), features.std((0, 2, 3)).cpu()
+        pyramid, strides = Pyramid(mean, std, settings.channels), [patch * s for s in LEVELS]
+        return build_fcos(pyramid, strides, image_size, len(classes), settings)
+
+    given = (features, boxes, labels, image_size, classes, settings)
+    return train_fcos(build, *given, names=names, progress=progress)
+
+
+def train_fcos(
+    build: Callable[[], FCOS],
+    features: Tensor,
+    boxes: Sequence[Tensor],
+    labels: Sequence[Tensor],
+    image_size: tuple[int, int],
+    classes: Sequence[str],
+    settings: DetectorSettings,
+    *,
+    names: Sequence[str] | None = None,
+    progress: bool = False,
+) -> Detector:
+    """`train_detector` of any model of `build_fcos`, which `build` makes after torch is seeded, and
+    whose pyramid takes `features` (N,C,h,w)."""
+    n = len(features)
     check_boxes(boxes, labels, n, len(classes), image_size, names)
     if not features.isfinite().all():
         raise UserError("The features hold NaN or infinity: check the backbone's weights.")
@@ -249,8 +273,7 @@ def train_detector(
     device = features.device
     with torch.random.fork_rng(devices=[]):  # the caller's random numbers stay as they were
         torch.default_generator.manual_seed(settings.seed)
-        mean, std = features.mean((0, 2, 3)).cpu(), features.std((0, 2, 3)).cpu()
-        model = build_fcos(mean, std, patch, image_size, len(classes), settings)
+        model = build()
     model.to(device).train()
     targets = [
         {"boxes": torch.as_tensor(b).float().to(device), "labels": torch.as_tensor(y).to(device)}

@@ -246,7 +246,8 @@ def test_points_that_answer_for_a_box(box, monkeypatch):
                 off = max(abs(x - (box[0] + box[2]) / 2), abs(y - (box[1] + box[3]) / 2))
                 expected.append(min(sides) > 0 and off < 1.5 * stride and low < max(sides) < high)
     settings = DetectorSettings(channels=32)
-    model = detection.build_fcos(torch.zeros(8), torch.ones(8), 14, (210, 280), 3, settings)
+    pyramid = detection.Pyramid(torch.zeros(8), torch.ones(8), settings.channels)
+    model = detection.build_fcos(pyramid, [7.0, 14.0, 28.0], (210, 280), 3, settings)
     seen = {}
 
     def spy(targets, head_outputs, anchors, matched):
