@@ -57,6 +57,8 @@ NAMES = {
     "probe_ap": "probe AP",
     "map50": "mAP50",
     "miou": "mIoU",
+    "agreement": "agreement with RGB, mIoU",
+    "weak_miou": "mIoU with boxes as weak masks",
     "balanced_accuracy": "balanced accuracy",
     "label_free_balanced_accuracy": "label-free balanced accuracy",
     "miss_rate": "log-average miss rate, %",

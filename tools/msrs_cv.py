@@ -25,7 +25,7 @@ import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
-from torch.nn.functional import interpolate
+from torch.nn.functional import grid_sample
 from torchvision.ops import FeaturePyramidNetwork
 
 from freqkd_lite import data
@@ -46,7 +46,7 @@ from freqkd_lite.evaluate.groups import near_duplicates, numbered
 from freqkd_lite.evaluate.probe import LogisticProbe, ap_draws, labels_of
 from freqkd_lite.evaluate.stats import percentiles, times_of
 from freqkd_lite.features import Backbone, extract, load_backbone
-from freqkd_lite.results.rows import Row, write_results
+from freqkd_lite.results.rows import Row, is_trained, write_results
 from freqkd_lite.runner.parameters import read_yaml
 from freqkd_lite.runner.sweep import protocol_checksum
 from freqkd_lite.store import (
@@ -133,11 +133,15 @@ def stages(backbone: Backbone, pairs: data.PairSet, modality: str, blocks: list[
 def on_patches(maps: Sequence[Tensor], strides: Sequence[int], patch: int, size: tuple) -> Tensor:
     """Maps of `strides` px, (N, D, h, w), on the grid of patches of pictures of `size`, side by
     side: where a stride is another one, what lies under the patches' centres, bilinearly."""
-    grid, found = [edge // patch for edge in size], []
+    y, x = (patch * (torch.arange(edge // patch) + 0.5) for edge in size)
+    found = []
     for own, stride in zip(maps, strides, strict=True):
-        if stride != patch:  # a last cell may reach over the edge, so the scale is given
-            own = interpolate(own, scale_factor=stride / patch, mode="bilinear")
-        found.append(own[..., : grid[0], : grid[1]])
+        if stride != patch:  # a last cell may reach over the edge, so the stride gives the scale
+            height, width = (stride * cells for cells in own.shape[2:])
+            at = torch.meshgrid(2 * x / width - 1, 2 * y / height - 1, indexing="xy")
+            at = torch.stack(at, -1).expand(len(own), -1, -1, -1)
+            own = grid_sample(own, at, padding_mode="border", align_corners=False)
+        found.append(own)
     return torch.cat(found, dim=1)
 
 
@@ -320,6 +324,8 @@ def fold_scores(world: World, heads: Heads, student: Backbone, method: str, fold
     maps = stages(student, world.pairs, "infrared", study.read_blocks)
     strides = strides_of(student, study.read_blocks)
     tokens, found = on_patches(maps, strides, world.patch, world.pairs.size), {}
+    if not several(maps):
+        maps = [tokens]  # held once
     for boxes in world.truth:
         models = {} if world.rgb is None else {"label_free": heads.probe(fold, boxes)}
         for name, chosen in world.labelled(fold):
@@ -362,7 +368,7 @@ def figures(world: World, parts: Sequence[Arrays]) -> Arrays:
             found.setdefault(f"{metric}/mean", []).append(own["mean"])
             for k in classes:
                 found.setdefault(f"{metric}/{k}", []).append(own[k][: 1 + DRAWS])
-            for time in ("day", "night"):
+            for time in (t for t in ("day", "night") if t in world.times):
                 here = torch.from_numpy(world.times == time)
                 times = many[: 1 + DRAWS, here]
                 own = ap_draws(scores[here], truth[here], classes, times)["mean"]
@@ -418,9 +424,9 @@ def slug(method: str, seed: int | None) -> str:
 
 
 def students(study: Study) -> Iterator[tuple[str, int | None]]:
-    """In order of seed; the undistilled one has none and comes first."""
-    yield from ((m, None) for m in study.methods if m == NONE)
-    yield from ((m, seed) for seed in study.seeds for m in study.methods if m != NONE)
+    """In order of seed; what is not trained has none and comes first."""
+    yield from ((m, None) for m in study.methods if not is_trained(m))
+    yield from ((m, seed) for seed in study.seeds for m in study.methods if is_trained(m))
 
 
 def each_student(
@@ -511,7 +517,7 @@ def main(given: list[str] | None = None) -> None:
     protocol_checksum(args.file, study.protocol)  # a wrong one is told at once
     own = study.settings.get("student")
     more = {"metric": "probe_ap" if own else "label_free_probe_ap"}
-    more["reference"] = next((m for m in study.methods if m != NONE), None)
+    more["reference"] = next(filter(is_trained, study.methods), None)
     found = measure(study, args.out)
     write_each(args, "tools/msrs_cv.py", study.protocol, study, found, **more)
 

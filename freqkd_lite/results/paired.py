@@ -94,6 +94,7 @@ METRICS = {
     "miou": _segmentation,
 }
 METRICS |= {f"label_free_{metric}": read for metric, read in METRICS.items()}
+METRICS |= {"agreement": _segmentation, "weak_miou": _segmentation}
 """The figures that can be computed from a notebook's file of images."""
 
 
@@ -157,8 +158,9 @@ def differences(
     """Each method minus `reference` (`COLUMNS`), for "mean", every class, and "day" and "night"
     where all files hold times of day, over shared seeds.
 
-    An untrained method stands beside every seed of the reference; a method that shares no seed with
-    it is left out (`not_compared`). `folder` holds the files of images that the rows name.
+    An untrained method stands beside every seed of the reference, and a reference without seed
+    beside every seed of a method; one that shares no seed with it is left out (`not_compared`).
+    `folder` holds the files of images that the rows name.
 
     `UserError` for an unknown reference, for files that are missing, don't reproduce the rows or
     are about other images or groups of them, and for rows of several data sets or splits.
@@ -182,8 +184,8 @@ def differences(
                 "run both again."
             )
         any_seed = None if is_trained(method) else next(iter(own.values()))
-        both = [(own.get(seed, any_seed), figures) for seed, figures in base.items()]
-        both = [pair for pair in both if pair[0]]
+        both = [(own.get(seed, any_seed), base.get(seed, base.get(None))) for seed in base | own]
+        both = [pair for pair in both if all(pair)]
         for klass in ("mean", *classes, "day", "night") if both else ():
             if any(each.estimates.get(klass) is None for pair in both for each in pair):
                 continue  # these images lack it
@@ -208,6 +210,8 @@ def not_compared(rows: Iterable[Row] | pd.DataFrame, reference: str, metric: str
     chosen = whole(frame(rows), metric).dropna(subset="value")
     seeds = chosen.groupby("method", sort=False)["seed"].agg(set)
     theirs = seeds.get(reference, set())
+    if None in theirs:
+        return []
     return [m for m, own in seeds.items() if m != reference and is_trained(m) and not own & theirs]
 
 
