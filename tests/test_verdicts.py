@@ -71,3 +71,53 @@ def test_order_of_methods_is_kept_where_it_is_the_same():
     assert (value, draws.min()) == pytest.approx((1, 1))
     turned = {f"m{k}": dict(enumerate(-k + noise[k])) for k in range(5)}
     assert verdicts.order_kept(free, turned)[0] == pytest.approx(-1)
+
+
+def part_of(folder, metric, means, seeds=3, spread=0.002):
+    """A results folder whose figures have these means, and draws close about them."""
+    rows, draw = [], np.random.default_rng(len(means))
+    for method, mean in means.items():
+        for seed in range(seeds) if method != "none" else [None]:
+            values = mean + spread * draw.normal(size=201)
+            file = f"per_image/{len(rows)}.npz"
+            write_arrays(folder / file, {f"{metric}/mean": values, "groups": np.arange(9)})
+            about = dict(claim="x", method=method, seed=seed, data="d", split="all", per_image=file)
+            rows.append(Row(metric=metric, klass="mean", value=float(values[0]), **about))
+    return rows
+
+
+@pytest.mark.parametrize(
+    ("of_a", "on_hituav", "on_cnn", "said"),
+    [
+        ((0.3, 0.4, 0.5, 0.45), (0.3, 0.4, 0.5, 0.45), (0.2, 0.3, 0.4), 1),
+        ((0.3, 0.4, 0.3, 0.35), (0.3, 0.4, 0.3, 0.35), (0.2, 0.3, 0.2), -1),  # FLIR's is a gain
+        ((0.3, 0.4, 0.5, 0.4), (0.3, 0.4, 0.5, 0.45), (0.2, 0.3, 0.4), 0),  # A has no sign
+        ((0.3, 0.4, 0.5, 0.45), (0.3, 0.4, 0.5, 0.45), (0.3, 0.2, 0.4), -1),
+        ((0.3, 0.4, 0.5, 0.45), (0.3, 0.4, 0.5, 0.405), (0.2, 0.3, 0.4), -1),  # too small a gain
+    ],
+)
+def test_a_sign_is_carried_over_where_all_parts_have_it(of_a, on_hituav, on_cnn, said, tmp_path):
+    names = (verdicts.NONE, verdicts.MSE, verdicts.CODE, verdicts.PAPER)
+    metrics = {"msrs_cv": verdicts.FREE, "hituav": verdicts.ALL, "cnn": verdicts.ALL}
+    free = "label_free_balanced_accuracy"
+    on_flir = {"none": 0.5, "mse (on=flir)": 0.6, "freqkd_code (on=flir)": 0.7}
+    write_results(tmp_path / "flir", part_of(tmp_path / "flir", free, on_flir), {})
+    for part, means in zip(metrics, (of_a, on_hituav, on_cnn), strict=True):
+        rows = part_of(tmp_path / part, metrics[part], dict(zip(names, means, strict=False)))
+        write_results(tmp_path / part, rows, {})
+    h6 = verdicts.carried_over(lambda part, metric: verdicts.drawn(tmp_path / part, metric))
+    assert {d.part for d in h6.differences} == {"flir", "hituav", "cnn"} and h6.every
+    rows, lines = verdicts.verdicts([h6], lambda p, m: verdicts.drawn(tmp_path / p, m))
+    assert pick(rows, metric="verdict")[0].value == said and len(lines) == 7
+    first = next(r for r in rows if r.data == "hituav" and r.method.startswith("mse"))
+    assert first.value == pytest.approx(on_hituav[1] - on_hituav[0], abs=0.01)
+
+
+def test_nothing_is_carried_over_before_all_parts_are_whole(tmp_path, monkeypatch, capsys):
+    (tmp_path / "preregistration.md").write_text("H6")
+    for part in ("msrs_cv", "hituav", "cnn"):
+        write_results(tmp_path / part, [], {"unfinished": ["3 of 7 students"]})
+    verdicts.main(["--results", str(tmp_path)])
+    assert not read_results(tmp_path / "verdicts")
+    said = capsys.readouterr().out
+    assert all(f"{part}: not all" in said for part in verdicts.PARTS)

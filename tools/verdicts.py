@@ -5,11 +5,17 @@
 A row a difference and kind of interval: the plain 95 % one, and (split "corrected") the one that
 its hypothesis is judged by. A row "verdict" a hypothesis: 1 supported, -1 not supported, 0
 undecided. Parts whose students are not all there are left out.
+
+H6 has H1's and H2's figures on the other parts: label-free on FLIR's crops, and with all labels on
+HIT-UAV and for the CNN, where there is no head of RGB. What it claims of each is the sign that the
+figure's corrected interval has in part A; where that holds 0 there is no sign to carry over, and
+the figure is undecided. `freqkd_paper` is a method of HIT-UAV's students alone.
 """
 
 import argparse
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +36,9 @@ SMALLEST = 0.02  # the smallest difference of interest
 SAID = {1: "supported", -1: "not supported", 0: "undecided"}
 FREE, ALL = "label_free_probe_ap", "probe_ap"
 MSE, NONE = "mse (lr=0.003)", "none"
+CODE, PAPER = "freqkd_code (lr=0.003)", "freqkd_paper (lr=0.003)"
 PROJECTOR = "mse (projector=True, lr=0.003)"
+PARTS = ("msrs_cv", "flir", "hituav", "cnn")
 
 
 @dataclass(frozen=True)
@@ -58,17 +66,13 @@ def msrs(metric: str, method: str, reference: str, sign: int = 1) -> Difference:
     return Difference("msrs_cv", metric, method, reference, sign)
 
 
-def flir(method: str, sign: int) -> Difference:
-    return Difference("flir", "label_free_balanced_accuracy", method, NONE, sign)
+def flir(method: str, sign: int, reference: str = NONE) -> Difference:
+    return Difference("flir", "label_free_balanced_accuracy", method, reference, sign)
 
 
 PLANNED = (
     Hypothesis("H1", (msrs(FREE, MSE, NONE),)),
-    Hypothesis(
-        "H2",
-        tuple(msrs(FREE, f"freqkd_{k} (lr=0.003)", MSE) for k in ("code", "paper")),
-        every=False,
-    ),
+    Hypothesis("H2", (msrs(FREE, CODE, MSE), msrs(FREE, PAPER, MSE)), every=False),
     Hypothesis("H3", (msrs(FREE, "signed (lr=0.003)", "low_only (lr=0.001)"),)),
     Hypothesis(
         "H4",
@@ -80,6 +84,21 @@ PLANNED = (
     ),
     Hypothesis("H7", (flir("mse (on=flir)", -1), flir("mse (mean=matched, on=flir)", 1))),
 )
+
+CARRIED = {
+    msrs(FREE, MSE, NONE): (
+        flir("mse (on=flir)", 1),
+        Difference("hituav", ALL, MSE, NONE),
+        Difference("cnn", ALL, MSE, NONE),
+    ),
+    msrs(FREE, CODE, MSE): (
+        flir("freqkd_code (on=flir)", 1, "mse (on=flir)"),
+        Difference("hituav", ALL, CODE, MSE),
+        Difference("cnn", ALL, CODE, MSE),
+    ),
+    msrs(FREE, PAPER, MSE): (Difference("hituav", ALL, PAPER, MSE),),
+}
+"""Of H6: figures of part A, and the same ones on other parts."""
 
 Draws = dict[str, dict[int | None, np.ndarray]]
 """Of each method and seed the figure on all images, then on resampled ones: (1 + DRAWS,)."""
@@ -150,6 +169,17 @@ def order_kept(free: Draws, own: Draws, seed: int = 0) -> tuple[float, np.ndarra
     return float(value), draws
 
 
+def carried_over(of: Callable[[str, str], Draws]) -> Hypothesis:
+    """H6, with the signs of part A; 0 where its interval has none."""
+    found = []
+    for figure, others in CARRIED.items():
+        draws = of(figure.part, figure.metric)
+        _, values = paired(draws[figure.method], draws[figure.reference])
+        low, high = interval(values, LEVEL / HYPOTHESES)
+        found += [replace(other, sign=int(low > 0) - int(high < 0)) for other in others]
+    return Hypothesis("H6", tuple(found))
+
+
 def verdicts(
     planned: Sequence[Hypothesis], of: Callable[[str, str], Draws]
 ) -> tuple[list[Row], list[tuple[str, ...]]]:
@@ -162,7 +192,7 @@ def verdicts(
             draws = of(d.part, d.metric)
             value, drawn_values = paired(draws[d.method], draws[d.reference])
             plain, corrected = interval(drawn_values, LEVEL), interval(drawn_values, level)
-            said.append(judge(*corrected, d.sign))
+            said.append(judge(*corrected, d.sign) if d.sign else 0)
             about = dict(claim="preregistered", method=f"{d.method} minus {d.reference}")
             about |= dict(seed=None, data=d.part, metric=d.metric, klass=hypothesis.name)
             rows.append(Row(value=value, interval=plain, split="test", **about))
@@ -182,14 +212,17 @@ def main(given: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--results", type=Path, default=Path("results"))
     args = parser.parse_args(given)
-    there = [p for p in ("msrs_cv", "flir") if (args.results / p / "results.json").is_file()]
+    there = [p for p in PARTS if (args.results / p / "results.json").is_file()]
     whole_parts = [p for p in there if not read_manifest(args.results / p).get("unfinished")]
-    for part in {"msrs_cv", "flir"} - {*whole_parts}:
+    for part in (p for p in PARTS if p not in whole_parts):
         print(f"{part}: not all students are there, so there is no verdict from it.")
     planned = [h for h in PLANNED if all(d.part in whole_parts for d in h.differences)]
-    rows, lines = verdicts(planned, lambda part, metric: drawn(args.results / part, metric))
+    of = cache(lambda part, metric: drawn(args.results / part, metric))
+    if len(whole_parts) == len(PARTS):
+        planned.append(carried_over(of))
+    rows, lines = verdicts(planned, of)
     if "msrs_cv" in whole_parts:
-        value, draws = order_kept(*(drawn(args.results / "msrs_cv", m) for m in (FREE, ALL)))
+        value, draws = order_kept(of("msrs_cv", FREE), of("msrs_cv", ALL))
         plain, corrected = interval(draws, LEVEL), interval(draws, LEVEL / HYPOTHESES)
         about = dict(claim="preregistered", method="order", seed=None, data="msrs_cv", klass="H5")
         rows.append(Row(metric="kendall_tau", value=value, interval=plain, split="test", **about))
