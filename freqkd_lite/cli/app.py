@@ -50,9 +50,11 @@ def run(
     p: Annotated[list[str] | None, typer.Option("-p", help="A parameter as name=value.")] = None,
     out: Annotated[Path | None, out_option("DIR", "Folder of the run (default: in runs/).")] = None,
 ) -> None:
-    """Run one notebook with other parameters, into its own folder."""
+    """Run one notebook with other parameters, into its own folder; say what it found."""
     root = project()
-    from freqkd_lite.runner import execute
+    import nbformat
+
+    from freqkd_lite.runner import execute, pages
     from freqkd_lite.runner.parameters import choose
     from freqkd_lite.store import runs_folder
 
@@ -62,6 +64,12 @@ def run(
     command = ["freqkd", "run", path.stem, "--preset", preset, *(f"-p {item}" for item in p or [])]
     execute.execute(path, values, out, progress=True, preset=preset, command=" ".join(command))
     typer.echo(out)
+    if found := execute.result(nbformat.read(out / execute.NOTEBOOK, 4)):
+        typer.echo(found)
+    try:
+        typer.echo(f"Look at {pages.write_page(root, out / execute.NOTEBOOK, path.stem, out)}")
+    except UserError as error:  # a page of one's own notebook: the run stands all the same
+        typer.echo(f"No page: {error}", err=True)
 
 
 @app.command()

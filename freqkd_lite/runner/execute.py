@@ -12,6 +12,7 @@ from pathlib import Path
 
 import nbformat
 import papermill
+from bs4 import BeautifulSoup
 from jupyter_client import KernelManager
 from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_core.utils import run_sync
@@ -143,6 +144,21 @@ def _run(path: Path, values: dict, folder: Path, progress: bool) -> str | None:
         return f"The kernel of {path.stem} was ended from outside, perhaps for its memory"
     hidden = hidden_errors(nbformat.read(folder / NOTEBOOK, 4))
     return f"{path.stem} hides an error: {hidden[0]}" if hidden else None
+
+
+def result(notebook: NotebookNode) -> str:
+    """What an executed notebook found, in a line: the last question that it answers, with what was
+    measured; else the first line of what its last cell printed that printed anything."""
+    asked, found = "", ""
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            shown = BeautifulSoup(output.get("data", {}).get("text/html", ""), "html.parser")
+            if legend := shown.select_one(".predict legend"):
+                asked = legend.get_text().partition(": ")[2]
+            if held := shown.select_one(".judgement"):
+                found = f"{asked} Measured here: {json.loads(held['data-held'])['found']}."
+    texts = (o.text for cell in notebook.cells for o in cell.get("outputs", [])[:1] if "text" in o)
+    return found or ["", *texts][-1].partition("\n")[0]
 
 
 def address(path: Path, values: dict, numbers_only: bool = False, seen: dict | None = None) -> str:

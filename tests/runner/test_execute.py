@@ -7,9 +7,11 @@ from pathlib import Path
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell as code
-from nbformat.v4 import new_notebook
+from nbformat.v4 import new_markdown_cell as markdown
+from nbformat.v4 import new_notebook, new_output
 
-from freqkd_lite.runner.execute import address, execute, tidy
+from freqkd_lite import notebook as books
+from freqkd_lite.runner.execute import address, execute, result, tidy
 from tests.refused import refused
 from tests.runner.books import DATA, settings, write
 
@@ -164,15 +166,44 @@ def test_the_command_runs_a_notebook_and_relative_folders_are_the_caller_s(
     """The kernel works in the notebooks' folder, not in the command's."""
     source = """import os, pathlib
 own = pathlib.Path(os.environ["FREQKD_RUN"], "own.txt")
-own.write_text(os.environ["FREQKD_RUNS"] + os.environ["FREQKD_DATA"])"""
-    write(folder, "02_third", [settings("seed: int = 0"), code(source)])
+own.write_text(os.environ["FREQKD_RUNS"] + os.environ["FREQKD_DATA"])
+print("the first line")
+print("another")"""
+    title = markdown("# Third")
+    write(folder, "02_third", [title, settings("seed: int = 0"), code(source)])
     monkeypatch.setenv("FREQKD_RUNS", "runs")
     monkeypatch.setenv("FREQKD_DATA", "data")
-    assert freqkd("run", "02_third", "-p", "seed=4", "--out", "here")[:2] == (0, "here\n")
+    status, said, _ = freqkd("run", "02_third", "-p", "seed=4", "--out", "here")
+    page = Path("here", "02_third.html")
+    assert (status, said) == (0, f"here\nthe first line\nLook at {page}\n")
+    assert "another" in page.read_text()
+    write(folder, "02_third", [settings("seed: int = 0"), code(source)])
+    status, said, err = freqkd("run", "02_third", "-p", "seed=4", "--out", "here")
+    assert (status, said) == (0, "here\nthe first line\n") and "No page: " in err
     out, here = folder.parent / "here", folder.parent
     assert (out / "own.txt").read_text() == f"{here / 'runs'}{here / 'data'}"
     about = json.loads((out / "manifest.json").read_text())
     assert about["command"] == "freqkd run 02_third --preset default -p seed=4"
+
+
+def test_a_run_s_result_is_the_last_question_with_what_was_measured(monkeypatch):
+    said = []
+    monkeypatch.setattr(books, "display", lambda data, **options: said.append(data))
+    shares = books.predict("How much, <at> most?", between=(0, 1))
+    best = books.predict("Which is best?", ["A & B", "C"])
+    plain = new_output("stream", text="first\nsecond\n")
+
+    def shown():
+        cells = [code("x", outputs=[new_output("display_data", data=d)]) for d in said]
+        return result(new_notebook(cells=[*cells, code("y", outputs=[plain]), code("z")]))
+
+    assert shown() == "first"
+    best.compare("A & B")
+    assert shown() == "Which is best? Measured here: A & B."
+    del said[1]
+    shares.compare(0.5, "{:.2f}")
+    assert shown() == "How much, <at> most? Measured here: 0.50."
+    assert result(new_notebook(cells=[code("x")])) == ""
 
 
 def test_the_scan_command_fails_on_a_hidden_error(folder, freqkd):
