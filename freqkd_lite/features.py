@@ -14,6 +14,7 @@ from timm.models import build_model_with_cfg, generate_default_cfgs, register_mo
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
+from freqkd_lite.data.download import reach_hub
 from freqkd_lite.errors import UserError, unknown
 from freqkd_lite.store import sha256_file
 
@@ -217,13 +218,14 @@ def load_backbone(name: str = TINY, weights: str | Path | None = None) -> Backbo
         load_into(net, path, name)
         return Backbone(net, name, path.name, sha256_file(path))
     try:
+        reach_hub(net.pretrained_cfg.get("hf_hub_id"))
         fetched = timm.create_model(name, pretrained=True, num_classes=0)
         net.load_state_dict(fetched.state_dict())
     except Exception as error:  # whatever the hub client raises: no network, gated, unknown
         raise UserError(
-            f"No weights for {name}: pass weights=FILE.safetensors, put {name}.safetensors into "
-            f"the folder FREQKD_WEIGHTS, let timm download {name!r} (failed: "
-            f"{type(error).__name__}), or take what needs no download: --model {TINY}."
+            f"No weights for {name}, and no download ({type(error).__name__}): take --model {TINY} "
+            f"(in a notebook model={TINY}), which needs none, put {name}.safetensors into the "
+            "folder FREQKD_WEIGHTS, or pass weights=FILE.safetensors."
         ) from error
     tag = fetched.pretrained_cfg.get("hf_hub_id") or fetched.pretrained_cfg.get("url") or "timm"
     return Backbone(net, name, f"timm:{tag}", sha256_state(net.state_dict()))

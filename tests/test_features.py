@@ -1,10 +1,13 @@
 """Feature maps: checked against timm's own tokens, and weights are never substituted."""
 
+from unittest.mock import Mock
+
 import pytest
 import timm
 import torch
 from safetensors.torch import save_file
 
+from freqkd_lite import features
 from freqkd_lite.errors import UserError
 from freqkd_lite.features import create_net, crop_to_patch, extract, load_backbone, sha256_file
 from tests.refused import refused
@@ -91,18 +94,17 @@ def test_weights_of_another_model_are_refused(tmp_path):
         load_backbone("freqkd_tiny", tmp_path / "torn.safetensors")
 
 
-def test_no_weights_names_all_three_ways(monkeypatch):
+def test_no_weights_names_all_three_ways_and_no_download_is_tried(monkeypatch):
     monkeypatch.delenv("FREQKD_WEIGHTS", raising=False)
-
-    def offline(*args, pretrained=False, **kwargs):
-        if pretrained:
-            raise OSError("no network")
-        return real(*args, **kwargs)
-
-    real = timm.create_model
-    monkeypatch.setattr(timm, "create_model", offline)
-    with pytest.raises(UserError, match=r"weights=FILE.*FREQKD_WEIGHTS.*vit_tiny_patch16_224'"):
+    asked, real = [], timm.create_model
+    monkeypatch.setattr(
+        timm, "create_model", lambda *a, **k: asked.append(k["pretrained"]) or real(*a, **k)
+    )
+    monkeypatch.setattr(features, "reach_hub", Mock(side_effect=ConnectionError))
+    with pytest.raises(UserError, match=r"^No .* --model freqkd_tiny .*FREQKD_WEIGHTS.*=FILE"):
         load_backbone("vit_tiny_patch16_224")
+    features.reach_hub.assert_called_once_with("timm/vit_tiny_patch16_224.augreg_in21k_ft_in1k")
+    assert asked == [False]
 
 
 def test_a_timm_download_is_named_and_has_a_checksum(monkeypatch):
@@ -116,6 +118,7 @@ def test_a_timm_download_is_named_and_has_a_checksum(monkeypatch):
 
     monkeypatch.delenv("FREQKD_WEIGHTS", raising=False)
     monkeypatch.setattr(timm, "create_model", hub)
+    monkeypatch.setattr(features, "reach_hub", lambda repository: None)
     one, two = load_backbone("test_vit"), load_backbone("test_vit")
     assert one.source == "timm:timm/test_vit.r160_in1k" and one.checksum == two.checksum
     for name, value in one.net.state_dict().items():

@@ -8,9 +8,12 @@ import os
 import shutil
 import time
 import zipfile
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from threading import Thread
 
+import huggingface_hub as hub
 import requests
 from tqdm import tqdm
 
@@ -21,6 +24,8 @@ CHECKSUMS = Path(__file__).parent / "checksums"
 TRIES = 6  # a broken transfer is resumed after 1, 2, 4, 8 and 16 seconds
 TIMEOUT = (15, 60)  # seconds to connect, and without a byte
 CHUNK = 1 << 16
+ANSWER = 3  # seconds that Hugging Face has to answer at all
+HUB_FILES = ("model.safetensors", "pytorch_model.bin")  # what timm's repositories hold
 
 
 @dataclass(frozen=True)
@@ -35,6 +40,26 @@ class Source:
     unpacked: int
     files: int
     verified: str
+
+
+def reach_hub(repository: str | None) -> None:
+    """`ConnectionError` unless Hugging Face answers a single question within `ANSWER` seconds, or
+    has given the weights of `repository` before: its own client would go on trying for a minute.
+    A thread asks, since even finding an address may hang."""
+    here = (hub.try_to_load_from_cache(repository or "-", name) for name in HUB_FILES)
+    if repository is None or any(isinstance(path, str) for path in here):
+        return
+    answers = []
+
+    def ask() -> None:
+        with suppress(Exception):  # of whichever client it uses
+            answers.append(hub.get_session().head(hub.constants.ENDPOINT, timeout=ANSWER))
+
+    asking = Thread(target=ask, daemon=True)
+    asking.start()
+    asking.join(ANSWER)
+    if not answers:
+        raise ConnectionError(f"{hub.constants.ENDPOINT} does not answer")
 
 
 def known(name: str) -> dict[str, str]:

@@ -4,10 +4,12 @@ import hashlib
 import io
 import json
 import os
+import socket
 import threading
 import zipfile
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import huggingface_hub as hub
 import pytest
 import requests
 from PIL import Image
@@ -341,3 +343,23 @@ def test_a_place_that_can_not_be_written_ends_in_a_sentence(hituav, tmp_path, mo
 
     monkeypatch.setattr(download.Path, "mkdir", refuse)  # a tester may be root, whom nothing stops
     refused("data .*Permission denied", get, "hituav", hituav, tmp_path / "data")
+
+
+def test_a_hub_that_is_silent_is_asked_once_and_one_that_answers_may_say_anything(
+    server, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(hub.constants, "ENDPOINT", server.url.rstrip("/"))
+    download.reach_hub("timm/none")  # 501: it answers
+    monkeypatch.setattr(download, "ANSWER", 0.3)
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # takes calls and says nothing
+        address = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        monkeypatch.setattr(hub.constants, "ENDPOINT", address)
+        with pytest.raises(ConnectionError, match="does not answer"):
+            download.reach_hub("timm/none")
+        silent.settimeout(0.5)
+        silent.accept()
+        with pytest.raises(TimeoutError):
+            silent.accept()
+        download.reach_hub(None)  # weights that lie elsewhere
+        monkeypatch.setattr(hub, "try_to_load_from_cache", lambda *of: str(tmp_path))
+        download.reach_hub("timm/none")
