@@ -29,9 +29,8 @@ from torch.utils.data import Subset
 from freqkd_lite import data
 from freqkd_lite.errors import UserError
 from freqkd_lite.evaluate.probe import patch_labels, probe
-from freqkd_lite.evaluate.stats import percentiles
 from freqkd_lite.features import extract, load_backbone
-from freqkd_lite.gap.rings import BAND_EDGES, EDGES, levels
+from freqkd_lite.gap.rings import BAND_EDGES, EDGES, band_levels, levels
 from freqkd_lite.results.rows import Row, write_results
 from freqkd_lite.scenes import GENERATOR_VERSION, render_scene
 from freqkd_lite.spectrum import raw_mse, ring_counts, ring_sums, spectral_slope
@@ -85,25 +84,23 @@ class Measured:
 
     def gap(self, split: str, chosen: slice) -> None:
         """Divergence by block and ring, and its ratios."""
+        sides = [[m[b][chosen] for b in BLOCKS] for m in self.maps.values()]
         ring, band = (
-            [ring_sums(*(m[b][chosen] for m in self.maps.values()), edges) for b in BLOCKS]
+            [ring_sums(*both, edges) for both in zip(*sides, strict=True)]
             for edges in (EDGES, BAND_EDGES)
         )
-        rings, bands = levels(ring), levels(band)
-        names = [f"ring{i}" for i in range(len(EDGES) - 1)]
-        for found, klasses in ((rings, names), (bands, ("low", "middle", "high"))):
-            for i, block in enumerate(BLOCKS):
-                for j, klass in enumerate(klasses):
-                    interval = tuple(found.interval[:, i, j].tolist())
-                    where = (split, "divergence", f"block{block}/{klass}")
-                    self.add(*where, float(found.value[i, j]), interval=interval, n=found.images)
-        ratio, draws = bands.ratio()
-        self.add(
-            split, "divergence_ratio", "all", ratio, interval=percentiles(draws), n=bands.images
-        )
+        names, n = [f"ring{i}" for i in range(len(EDGES) - 1)], len(ring[0])
+        for sums, klasses in ((ring, names), (band, ("low", "middle", "high"))):
+            found = levels(BLOCKS, sums)
+            for key, interval in found.interval.items():
+                block, _, place = key.partition("/ring")
+                where = (split, "divergence", f"{block}/{klasses[int(place)]}")
+                self.add(*where, found.estimates[key], interval=interval, n=n)
+        ratio, interval = band_levels(*sides).figure("ratio")
+        self.add(split, "divergence_ratio", "all", ratio, interval=interval, n=n)
         raw = [raw_mse(block, ring_counts(*self.grid, BAND_EDGES)) for block in band]
         opposite = float(torch.stack([bins[-1] / bins[0] for bins in raw]).mean())
-        self.add(split, "raw_mse_ratio", "all", opposite, n=bands.images)
+        self.add(split, "raw_mse_ratio", "all", opposite, n=n)
 
     def greys(self, split: str, chosen: slice) -> None:
         """Quartiles of the infrared pictures' mean, spread and spectral slope."""

@@ -79,14 +79,16 @@ class Resampled:
         estimates = {k: float(v[0]) if np.isfinite(v[0]) else None for k, v in figures.items()}
         return cls(estimates=estimates, draws={k: v[1:] for k, v in figures.items()}, **about)
 
+    def figure(self, key: str = "mean") -> tuple[float | None, tuple[float, float] | None]:
+        """An estimate, and its 95 % percentile interval over images; None where undefined."""
+        value, draws = self.estimates.get(key), self.draws.get(key)
+        exists = value is not None and np.isfinite(draws).any()
+        return value, percentiles(draws) if exists else None
+
     @property
     def interval(self) -> dict[str, tuple[float, float] | None]:
-        """95 % percentile interval over images of each estimate; None where it has no value."""
-        found = dict.fromkeys(self.estimates)
-        for key, value in self.estimates.items():
-            if value is not None and np.isfinite(self.draws[key]).any():
-                found[key] = percentiles(self.draws[key])
-        return found
+        """The interval of each estimate."""
+        return {key: self.figure(key)[1] for key in self.estimates}
 
 
 def paired_bootstrap(

@@ -1,15 +1,14 @@
 """Divergence in rings of frequency, with its bootstrap over images."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Self
+from itertools import product
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from freqkd_lite.errors import UserError
-from freqkd_lite.evaluate.stats import percentiles, times_of
+from freqkd_lite.evaluate.stats import Resampled, times_of
 from freqkd_lite.spectrum import CORNER, METRICS, ring_counts, ring_sums
 
 DRAWS = 1000  # of the bootstrap over images
@@ -46,69 +45,52 @@ def resampled_metric(
     return level
 
 
-@dataclass(frozen=True)
-class Levels:
-    """Divergence by block and ring, `value` (blocks, rings), and its bootstrap over images,
-    `draws` (D, blocks, rings). Levels of the same number of images, and the same groups of them,
-    share their draws, so differences between them are paired."""
-
-    value: Tensor
-    draws: Tensor
-    images: int
-
-    @property
-    def interval(self) -> Tensor:
-        """95 % percentile interval over images (2, blocks, rings)."""
-        return torch.nanquantile(self.draws, self.draws.new_tensor([0.025, 0.975]), dim=0)
-
-    def mean(self) -> Self:
-        """The average over blocks, as levels of one block."""
-        return Levels(self.value.mean(0, True), self.draws.mean(1, True), self.images)
-
-    def ratio(self) -> tuple[float, np.ndarray]:
-        """Last ring over first ring, averaged over blocks, and its bootstrap draws (D,)."""
-        value, draws = (x[..., -1] / x[..., 0] for x in (self.value, self.draws))
-        return float(value.mean()), draws.mean(-1).numpy()
-
-    def entry(self) -> dict:
-        """First ring (`low`), last ring (`high`) and `ratio`, averaged over blocks, each with its
-        95 % interval, called as in the rows of `Gap.levels`."""
-        mean, (ratio, draws) = self.mean(), self.ratio()
-        found = {"ratio": ratio, "interval": percentiles(draws), "n": self.images}
-        for level, ring in (("low", 0), ("high", -1)):
-            found[level] = float(mean.value[0, ring])
-            found[f"{level}_interval"] = mean.interval[:, 0, ring].tolist()
-        return found
-
-
 def levels(
+    blocks: Sequence[int],
     sums: Sequence[Tensor],
     draws: int = DRAWS,
     seed: int = 0,
     groups: Sequence[int] | None = None,
-    metric: str = "normalised",
-    counts: np.ndarray | None = None,
-) -> Levels:
-    """`Levels` from one `spectrum.ring_sums` (images, rings, 3) for each block; `groups` (images,)
-    are drawn whole (see `multiplicities`). `counts` (blocks, rings), the bins of each ring, are
-    needed for the metric "mse" alone. `UserError` for a ring without energy."""
-    stacked = torch.stack(list(sums), 1).double().numpy()
+) -> Resampled:
+    """Divergence in each ring of each block, figures called "block5/ring0", from one
+    `spectrum.ring_sums` (images, rings, 3) a block; `groups` (images,) are drawn whole (see
+    `multiplicities`). `UserError` for a ring without energy."""
     about = {"draws": draws, "groups": groups}
-    counts = np.ones(1) if counts is None else counts
-    found = resampled_metric(stacked, counts, metric, seed, **about)
-    if not np.isfinite(found[0]).all():
-        raise UserError("A ring of this grid has no frequency or no energy: enlarge the pictures.")
-    return Levels(torch.from_numpy(found[0]), torch.from_numpy(found[1:]), len(stacked))
+    found = _drawn(sums, np.ones(1), "normalised", seed, **about)
+    places = product(enumerate(blocks), range(found.shape[2]))
+    figures = {f"block{block}/ring{k}": found[:, i, k] for (i, block), k in places}
+    return Resampled.of(figures, truth=torch.zeros(len(sums[0])), seed=seed, groups=groups)
+
+
+def curve_of(measured: Resampled, block: int) -> tuple[list[float], list[tuple[float, float]]]:
+    """The values of a block's rings, and their intervals as (low ends, high ends)."""
+    interval = measured.interval
+    keys = [key for key in interval if key.startswith(f"block{block}/")]
+    ends = zip(*(interval[key] for key in keys), strict=True)
+    return [measured.estimates[key] for key in keys], list(ends)
 
 
 def band_levels(
-    a: Sequence[Tensor], b: Sequence[Tensor], metric: str = "normalised", **options: object
-) -> Levels:
-    """`Levels` between maps a and b, (N, C, h, w) by block, in the bands of `BAND_EDGES`; every
-    printed ratio of high to low is their `ratio`. `options` are those of `levels`."""
+    a: Sequence[Tensor], b: Sequence[Tensor], metric: str = "normalised", seed: int = 0
+) -> Resampled:
+    """The figures "low", "high" and "ratio" = high / low of maps a and b, (N, C, h, w) by block, in
+    the bands of `BAND_EDGES`, each averaged over blocks; every printed ratio is one of these."""
     sums = [ring_sums(x, y, BAND_EDGES) for x, y in zip(a, b, strict=True)]
     counts = torch.stack([ring_counts(*x.shape[-2:], BAND_EDGES) for x in a]).numpy()
-    return levels(sums, metric=metric, counts=counts, **options)
+    found = _drawn(sums, counts, metric, seed)
+    low, high = found[..., 0], found[..., -1]
+    figures = {"low": low.mean(1), "high": high.mean(1), "ratio": (high / low).mean(1)}
+    return Resampled.of(figures, truth=torch.zeros(len(sums[0])), seed=seed)
+
+
+def _drawn(
+    sums: Sequence[Tensor], counts: np.ndarray, metric: str, seed: int, **about: object
+) -> np.ndarray:
+    stacked = torch.stack(list(sums), 1).double().numpy()
+    found = resampled_metric(stacked, counts, metric, seed, **about)
+    if not np.isfinite(found[0]).all():
+        raise UserError("A ring of this grid has no frequency or no energy: enlarge the pictures.")
+    return found
 
 
 def log_rings(height: int, width: int, count: int = 14) -> list[float]:

@@ -6,10 +6,9 @@ from itertools import pairwise
 
 import pandas as pd
 
-from freqkd_lite.evaluate.stats import percentiles
+from freqkd_lite.evaluate.stats import Resampled, paired_bootstrap
 from freqkd_lite.features import TINY
 from freqkd_lite.gap.controls import CONTROLS, TIMES
-from freqkd_lite.gap.rings import Levels
 from freqkd_lite.gap.study import ANALYSIS, PICTURES, Gap
 from freqkd_lite.gap.tables import AUTHORS, MEAN, select
 from freqkd_lite.names import NAMES
@@ -42,14 +41,20 @@ def rows(gap: Gap) -> list[Row]:
     return averaged + by_block
 
 
-def level_rows(measured: Mapping[str, Levels], **about: object) -> list[Row]:
-    """Rows of notebook 03: divergence in both bands and its ratio, by control; `about` are the
-    fields that all have."""
+def level_rows(measured: Mapping[str, Resampled], **about: object) -> list[Row]:
+    """Rows of notebook 03 from `band_levels`: divergence in both bands and its ratio, by control;
+    `about` are the fields that all have."""
     found = []
     for name, level in measured.items():
-        entry, own = level.entry(), {"method": name} | about
+        entry, own = as_entry(level), {"method": name} | about
         found += [_ratio_row(entry, RATIOS["normalised"], **own), *band_rows(entry, **own)]
     return found
+
+
+def as_entry(level: Resampled) -> dict:
+    """`band_levels` with keys as in the rows of `Gap.levels`."""
+    found = level.estimates | {f"{key}_interval": ends for key, ends in level.interval.items()}
+    return found | {"interval": found["ratio_interval"], "n": len(level.truth)}
 
 
 def _ratio_row(entry: Mapping, metric: str, **about: object) -> Row:
@@ -251,50 +256,36 @@ def controls_table(gap: Gap) -> Table:
 # -------------------------------------------------------------------- levels of notebooks 01 and 03
 
 
-def measures_table(measured: Mapping[str, Levels]) -> Table:
+def measures_table(measured: Mapping[str, Resampled]) -> Table:
     """Levels in both bands and their ratio, by metric, from `band_levels`; of raw MSE, which has no
     scale, the ratio alone."""
     found = []
-    for metric, level in measured.items():
-        entry = level.entry()
+    for metric, entry in zip(measured, map(as_entry, measured.values()), strict=True):
         ends = ["" if metric == "mse" else _cell(entry, k) for k in ENDS]
         phrase = verdict(*(end - 1 for end in entry["interval"]))
         found.append([METRICS[metric], *ends, _cell(entry, "ratio"), phrase])
     return ["measure", "low band", "high band", "high / low", "high against low"], found
 
 
-def ratios_table(measured: dict[str, Levels]) -> Table:
-    """Levels in both bands and their ratio, by control; `measured` is over `BAND_EDGES`. The
-    verdict compares each control's ratio with that of the real pairs, on the same draws."""
-    real, found = measured["real"].ratio()[1], []
+def ratios_table(measured: Mapping[str, Resampled]) -> Table:
+    """Levels in both bands and their ratio, by control, from `band_levels`. The verdict compares
+    each control's ratio with that of the real pairs, on the same draws."""
+    found = []
     for name, level in measured.items():
-        entry, draws = level.entry(), level.ratio()[1]
-        phrase = "" if name == "real" else verdict(*percentiles(draws - real))
-        found.append([NAMES[name], *(_cell(entry, k) for k in (*ENDS, "ratio")), phrase])
+        entry, span = as_entry(level), paired_bootstrap(level, measured["real"], "ratio")[1]
+        cells = (_cell(entry, k) for k in (*ENDS, "ratio"))
+        found.append([NAMES[name], *cells, "" if name == "real" else verdict(*span)])
     return ["pairs", "low band", "high band", "high / low", "ratio against infrared"], found
 
 
-def difference_table(measured: dict[str, Levels], one: str, other: str) -> Table:
+def difference_table(measured: Mapping[str, Resampled], one: str, other: str) -> Table:
     """Divergence of one control minus another one's in both bands, paired over images."""
-    a, b = measured[one].mean(), measured[other].mean()
     found = []
-    for band, ring in (("low", 0), ("high", -1)):
-        interval = percentiles((a.draws - b.draws)[:, 0, ring].numpy())
-        value = number(float((a.value - b.value)[0, ring]), interval, signed=True)
+    for band in ENDS:
+        value, span = paired_bootstrap(measured[one], measured[other], band)
         name = f"{NAMES[one]} minus {NAMES[other]}, {band} band"
-        found.append([name, value, verdict(*interval)])
+        found.append([name, number(value, span, signed=True), verdict(*span)])
     return ["divergence", "difference", "verdict"], found
-
-
-def curve_rows(measured: Levels, blocks: Sequence[int], **about: object) -> list[Row]:
-    """Rows of notebook 01: divergence of the real pairs in each block and ring."""
-    common = {"claim": "gap_ratio", "method": "real", "seed": None, "n": measured.images} | about
-    common["metric"], ends = "divergence", measured.interval.permute(1, 2, 0).tolist()
-    return [
-        Row(klass=f"block{block}/ring{k}", value=value, interval=ends[i][k], **common)
-        for i, block in enumerate(blocks)
-        for k, value in enumerate(measured.value[i].tolist())
-    ]
 
 
 # ------------------------------------------------------------------------- scenes beside real pairs

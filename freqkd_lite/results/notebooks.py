@@ -31,59 +31,16 @@ from freqkd_lite.results.rows import (
 from freqkd_lite.results.text import Interval, Table, number, verdict
 
 
-@dataclass(frozen=True)
-class Score:
-    """A figure with its 95 % interval; both None where it is undefined."""
-
-    value: float | None
-    interval: Interval | None = None
-
-    def __str__(self) -> str:
-        return number(self.value, self.interval)
-
-
-Scores = Mapping[str, Mapping[str, Score]]
-"""Scores by method, and by class or "mean"."""
-
-
-def figures_of(result: Resampled) -> dict[str, Score]:
-    """All figures of a result."""
-    return {k: Score(result.estimates[k], span) for k, span in result.interval.items()}
-
-
-def as_scores(result: Resampled) -> dict[str, Score]:
-    """The mean and each class of a probe, a detector or a segmenter."""
-    found = figures_of(result)
-    found.pop("accuracy", None)
-    return {"mean": found.pop("mean")} | found
-
-
-def scores_of(results: Mapping[str, Resampled]) -> dict[str, dict[str, Score]]:
-    """`as_scores` of each method."""
-    return {method: as_scores(result) for method, result in results.items()}
-
-
-def score_rows(scores: Scores, metric: str, **about: object) -> list[Row]:
-    """A row for each method and class."""
-    return [
-        Row(method=method, metric=metric, klass=k, value=s.value, interval=s.interval, **about)
-        for method, of in scores.items()
-        for k, s in of.items()
-    ]
-
-
-def by_ring(levels: object, klass: str) -> Resampled:
-    """The levels of one block as figures called KLASS/ring0, KLASS/ring1, ..."""
-    names = [f"{klass}/ring{i}" for i in range(levels.value.shape[1])]
-    values = dict(zip(names, levels.value[0].tolist(), strict=True))
-    draws = dict(zip(names, levels.draws[:, 0].T.numpy(), strict=True))
-    return Resampled(estimates=values, draws=draws, truth=torch.zeros(levels.images), seed=0)
-
-
-def level_rows(measured: Mapping[str, object], metric: str, klass: str, **about) -> list[Row]:
-    """A row for each method and ring of the levels of one block."""
-    scores = {method: figures_of(by_ring(levels, klass)) for method, levels in measured.items()}
-    return score_rows(scores, metric, **about)
+def rows_of(results: Mapping[str, Resampled], metric: str, **about: object) -> list[Row]:
+    """A row for each method and figure, the mean first; `about` are the fields that all have."""
+    found = []
+    for method, result in results.items():
+        for klass in sorted(result.estimates, key=lambda klass: klass != "mean"):
+            if klass != "accuracy":
+                value, interval = result.figure(klass)
+                own = dict(method=method, metric=metric, klass=klass)
+                found.append(Row(value=value, interval=interval, **own, **about))
+    return found
 
 
 def probe_rows(
@@ -101,11 +58,9 @@ def probe_rows(
     arrays |= {"truth": first.truth.numpy().astype("uint8"), "time_of_day": np.array(times)}
     arrays |= {"groups": np.array(first.groups)} | dict(beside or {})
     file = save_images(notebook, arrays, f"{metric}.npz")
-    found = score_rows(scores_of(probes), metric, per_image=file, **about)
+    found = rows_of(probes, metric, per_image=file, **about)
     for time, apart in by_time_of_day(probes, times).items():
-        found += score_rows(
-            scores_of(apart), metric, **about | {"split": f"{about['split']}/{time}"}
-        )
+        found += rows_of(apart, metric, **about | {"split": f"{about['split']}/{time}"})
     return found
 
 
@@ -175,12 +130,10 @@ class Seeds:
         """Whether there are no committed seeds with a metric: this run stands for itself then."""
         return not pick(self.rows, metric=metric)
 
-    def scores(self, metric: str) -> dict[str, dict[str, Score]]:
-        """Mean over seeds and its 95 % t interval."""
-        found: dict[str, dict[str, Score]] = {}
-        for m in means(whole(frame(self.rows), metric)).itertuples():
-            interval = (m.low, m.high) if m.over == "seeds" else None
-            found.setdefault(m.method, {})[m.klass] = Score(m.value, interval)
+    def means(self, metric: str) -> pd.DataFrame:
+        """`rows.means` over the seeds; an interval over images is not one of these."""
+        found = means(whole(frame(self.rows), metric))
+        found.loc[found["over"] != "seeds", ["low", "high"]] = np.nan
         return found
 
     def differences(
@@ -225,8 +178,10 @@ class Seeds:
     def highest(self, metric: str, run: Mapping[str, Resampled], klass: str = "mean") -> str:
         """The method with the highest figure of a class, the teacher aside, over the committed
         seeds or of `run`; of equal ones (to three decimals) the one whose name comes first."""
-        scores = self.scores(metric) or {m: figures_of(result) for m, result in run.items()}
-        values = {m: of[klass].value for m, of in scores.items() if klass in of and m != "teacher"}
+        found = self.means(metric)
+        found = found[found["klass"] == klass].set_index("method")["value"].to_dict()
+        values = found or {method: result.estimates[klass] for method, result in run.items()}
+        values.pop("teacher", None)
         return min(values, key=lambda method: (-round(values[method], 3), method))
 
     def one_band(self, read: str, klass: str) -> Self:
@@ -239,19 +194,12 @@ class Seeds:
             found += [row.model_copy(update=names) for row in of]
         return Seeds(self.note, self.folder, found)
 
-    def interval(self, metric: str, run: Mapping[str, Resampled], reference: str) -> Interval:
-        """The interval of the first difference in the mean."""
-        found = self.differences(metric, run, reference)
-        first = found[found["klass"] == "mean"].iloc[0]
-        return first["low"], first["high"]
-
-    def higher(
-        self, metric: str, run: Mapping[str, Resampled], method: str, classes: Mapping[str, str]
-    ) -> list[str]:
-        """In which of `classes` (by their names for people) a method is above "none"."""
-        found = self.differences(metric, run)
-        of = found[(found["method"] == method) & found["klass"].isin(list(classes))]
-        return [classes[d.klass] for d in of.itertuples() if verdict(d.low, d.high) == "higher"]
+    def verdicts(
+        self, metric: str, run: Mapping[str, Resampled], reference: str = "none"
+    ) -> dict[tuple[str, str], str]:
+        """`text.verdict` of each of the `differences`, by method and class."""
+        found = self.differences(metric, run, reference).itertuples()
+        return {(d.method, d.klass): verdict(d.low, d.high) for d in found}
 
 
 def run_differences(run: Mapping[str, Resampled], reference: str) -> pd.DataFrame:

@@ -13,12 +13,13 @@ from pandas import DataFrame
 from torch import Tensor
 
 from freqkd_lite.errors import UserError, check_known
+from freqkd_lite.evaluate.stats import Resampled
 from freqkd_lite.gap.controls import CONTROLS
-from freqkd_lite.gap.rings import BAND_EDGES, EDGES, SHAPES, Levels
+from freqkd_lite.gap.rings import BAND_EDGES, EDGES, SHAPES, curve_of
 from freqkd_lite.gap.study import PICTURES, Gap
 from freqkd_lite.gap.tables import select
 from freqkd_lite.names import NAMES
-from freqkd_lite.results.gap_tables import rings_by_block, shifts
+from freqkd_lite.results.gap_tables import as_entry, rings_by_block, shifts
 from freqkd_lite.results.rows import Row
 from freqkd_lite.results.text import number
 from freqkd_lite.spectrum import CORNER
@@ -52,7 +53,7 @@ def kinds_of_pairs(pictures: dict[str, tuple[Tensor, Tensor]]) -> tuple[Figure, 
 
 
 def curves(
-    measured: Levels,
+    measured: Resampled,
     blocks: Sequence[int],
     pixels: Tensor,
     power: dict[str, tuple[Tensor, Tensor]],
@@ -61,9 +62,9 @@ def curves(
     guess: str | None = None,
     edges: Sequence[float] = EDGES,
 ) -> tuple[Figure, str]:
-    """Notebook 01: divergence against rho by block (with 95 % bands) and of the `pixels` (rings,)
-    at the same frequencies; below it the pictures' `power` (name -> `radial_power` over rho of
-    pixels) and raw MSE per bin `raw` (blocks, rings)."""
+    """Notebook 01: divergence against rho by block (`levels`), with 95 % bands, and of the `pixels`
+    (rings,) at the same frequencies; below it the pictures' `power` (name -> `radial_power` over
+    rho of pixels) and raw MSE per bin `raw` (blocks, rings)."""
     figure, axes = plt.subplot_mosaic("aa;bc", figsize=(7, 6.4), height_ratios=(1.5, 1))
     rho, (top, left, right) = centres(edges), axes.values()
     limits(top)
@@ -75,10 +76,10 @@ def curves(
     top.plot(rho, pixels, color=COLOURS["none"], ls=":", marker=".", label="pixels")
     ends = []
     for i, (block, colour) in enumerate(zip(blocks, shades(len(blocks)), strict=True)):
-        value, label = measured.value[i], f"features, block {block}"
-        style.curve(top, rho, value, measured.interval[:, i], color=colour, label=label)
+        (value, interval), label = curve_of(measured, block), f"features, block {block}"
+        style.curve(top, rho, value, interval, color=colour, label=label)
         style.curve(right, rho, raw[i] / raw[i, 0], color=colour)
-        first, last = (number(float(end)) for end in value[[0, -1]])
+        first, last = number(value[0]), number(value[-1])
         ends.append(f"block {block} {first} to {last}, raw MSE x {raw[i, -1] / raw[i, 0]:.2g}")
     ends.append(f"pixels {number(float(pixels[0]))} to {number(float(pixels[-1]))}")
     top.legend(loc="lower right")
@@ -97,10 +98,10 @@ def curves(
     )
 
 
-def dumbbell(measured: dict[str, Levels], guess: str | None = None) -> tuple[Figure, str]:
-    """Notebook 03: low and high level of each control over `BAND_EDGES` (mean over blocks) with
-    95 % whiskers, and their ratio at the side; the guessed row is framed, dashed."""
-    rows = {name: level.entry() for name, level in measured.items()}
+def dumbbell(measured: dict[str, Resampled], guess: str | None = None) -> tuple[Figure, str]:
+    """Notebook 03: low and high level of each control (`band_levels`) with 95 % whiskers,
+    and their ratio at the side; the guessed row is framed, dashed."""
+    rows = {name: as_entry(level) for name, level in measured.items()}
     figure, ax, described = _control_rows(rows, range(len(rows)))
     for y, name in enumerate(measured):
         if guess == NAMES[name]:

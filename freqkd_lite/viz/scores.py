@@ -7,12 +7,13 @@ from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 from matplotlib.figure import Figure
 
 from freqkd_lite.evaluate.stats import Resampled
-from freqkd_lite.gap.rings import Levels
+from freqkd_lite.gap.rings import curve_of
 from freqkd_lite.names import method_name
-from freqkd_lite.results.notebooks import Score, Scores
+from freqkd_lite.results.text import number
 from freqkd_lite.viz import style
 from freqkd_lite.viz.style import COLOURS, RHO, colour, listed
 
@@ -21,16 +22,16 @@ REGIONS = ("interior", "border", "both", "neither")
 
 
 def curves_by_method(
-    measured: Mapping[str, Levels], block: int, edges: Sequence[float]
+    measured: Mapping[str, Resampled], block: int, edges: Sequence[float]
 ) -> tuple[Figure, str]:
-    """Divergence over rho (`Levels` of one block over rings of these `edges`) between the teacher
-    on RGB and each method on infrared, with 95 % bands."""
+    """Divergence over rho (`gap.levels` over rings of these `edges`) between the teacher on RGB and
+    each method on infrared, with 95 % bands."""
     figure, ax = plt.subplots(figsize=(7, 3.8))
     rho, ends = style.centres(edges), []
     style.limits(ax, identical="the teacher itself")
     for method, level in measured.items():
-        value, name = level.value[0].numpy(), method_name(method)
-        style.curve(ax, rho, value, level.interval[:, 0], color=colour(method), label=name)
+        (value, interval), name = curve_of(level, block), method_name(method)
+        style.curve(ax, rho, value, interval, color=colour(method), label=name)
         ends.append(f"{name} from {value[0]:.2f} to {value[-1]:.2f}")
     ax.legend(loc="lower right")
     ax.set(title="Which frequencies did the student learn?", xlabel=RHO, ylim=(-0.04, 1.15))
@@ -43,30 +44,36 @@ def curves_by_method(
 
 
 def dots(
-    scores: Scores, classes: Sequence[str], title: str, xlabel: str, seeds: Scores | None = None
+    results: Mapping[str, Resampled],
+    classes: Sequence[str],
+    title: str,
+    xlabel: str,
+    seeds: pd.DataFrame,
 ) -> tuple[Figure, str]:
     """A row for each class and in it each method: this run's score as a dot with its 95 % interval
-    over images; with `seeds`, pale bars are intervals over seeds, and this run is the dot alone."""
-    rows = len(classes) * len(scores)
+    over images; pale bars are intervals over `seeds` (`Seeds.means`), where there are some, and
+    this run is the dot alone."""
+    rows = len(classes) * len(results)
+    many = {(m.method, m.klass): m for m in seeds.itertuples()}
     figure, ax = plt.subplots(figsize=(7, 1.2 + rows * (0.21 if rows < 20 else 0.15)))
     style.name_rows(ax, classes)
     texts = {klass: [] for klass in classes}
-    for i, (method, by_class) in enumerate(scores.items()):
+    for i, (method, result) in enumerate(results.items()):
         look = dict(color=colour(method))
         for row, klass in enumerate(classes):
-            y = row + 0.8 * ((i + 0.5) / len(scores) - 0.5)
-            score = by_class.get(klass, Score(None))
-            many = (seeds or {}).get(method, {}).get(klass)
-            if many and many.interval:
-                ax.plot(many.interval, (y, y), lw=9, alpha=0.3, solid_capstyle="butt", **look)
-                ax.plot(many.value, y, "|", ms=9, mew=2, color="white")
-            if score.value is not None:
-                ax.plot(score.value, y, "o", ms=6, **look)
-            if score.interval and not many:
-                ax.plot(score.interval, (y, y), lw=1.5, **look)
-            texts[klass].append(f"{method_name(method)} {score}")
+            y = row + 0.8 * ((i + 0.5) / len(results) - 0.5)
+            (value, interval), own = result.figure(klass), many.get((method, klass))
+            if own and not np.isnan(own.low):
+                ends = own.low, own.high
+                ax.plot(ends, (y, y), lw=9, alpha=0.3, solid_capstyle="butt", **look)
+                ax.plot(own.value, y, "|", ms=9, mew=2, color="white")
+            if value is not None:
+                ax.plot(value, y, "o", ms=6, **look)
+            if interval and not own:
+                ax.plot(interval, (y, y), lw=1.5, **look)
+            texts[klass].append(f"{method_name(method)} {number(value, interval)}")
         ax.plot([], [], "o-", label=method_name(method), **look)
-    if seeds:
+    if many:
         ax.plot([], [], color="black", lw=9, alpha=0.3, label="interval over seeds")
     style.legend_below(figure, ax, 4)
     ax.set(title=title, xlabel=xlabel)
@@ -76,24 +83,26 @@ def dots(
 
 
 def band_curves(
-    kept: Mapping[str, Mapping[str, Sequence[Score]]],
+    kept: Mapping[str, Mapping[str, Sequence[Resampled]]],
     cutoffs: Sequence[float],
-    whole: Mapping[str, Score],
+    whole: Mapping[str, Resampled],
     at: float,
     method: str,
     guess: str | None = None,
 ) -> tuple[Figure, str]:
     """AP of what sees one band only, against the cutoff, with 95 % bands: `kept` by reader
-    ("detector", "probe") and band ("low", "high"), `whole` the reader's score on both bands. A
+    ("detector", "probe") and band ("low", "high"), `whole` the reader's result on both bands. A
     dashed arrow marks the curve that the guess expects to be the lower one at the cutoff `at`."""
     figure, axes = plt.subplots(1, len(kept), figsize=(7, 3.5), squeeze=False)
     texts = []
     for ax, (reader, bands) in zip(axes[0], kept.items(), strict=True):
-        ax.axhline(whole[reader].value, color=COLOURS["floor"], lw=1.2, label="both bands")
+        ax.axhline(
+            whole[reader].estimates["mean"], color=COLOURS["floor"], lw=1.2, label="both bands"
+        )
         ax.axvline(at, color=COLOURS["floor"], ls=":")
-        for band, scores in bands.items():
-            values, name = [s.value for s in scores], f"{band} band only"
-            interval = np.array([s.interval for s in scores]).T
+        for band, results in bands.items():
+            values, spans = zip(*(result.figure() for result in results), strict=True)
+            name, interval = f"{band} band only", zip(*spans, strict=True)
             style.curve(ax, cutoffs, values, interval, color=COLOURS[band], label=name)
             texts.append(f"{reader}, {name}, {listed(values)}")
             erased = ERASED[band == "low"]  # what is erased where only this band is left
@@ -107,7 +116,7 @@ def band_curves(
     axes[0, 0].set_ylabel("AP")
     style.headline(figure, f"Which band is read? Features: {method_name(method)}")
     style.legend_below(figure, axes[0, 0], 3)
-    both = ", ".join(f"{reader} {score}" for reader, score in whole.items())
+    both = ", ".join(f"{reader} {number(*of.figure())}" for reader, of in whole.items())
     return figure, (
         f"Average precision on features of {method_name(method)} against the cutoff in rho, at "
         f"{listed(cutoffs)}: {'; '.join(texts)}. With both bands: {both}."

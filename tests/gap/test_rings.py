@@ -5,7 +5,14 @@ import pytest
 import torch
 
 from freqkd_lite import gap
-from freqkd_lite.spectrum import band_pair, divergence, pair_sums, ring_counts, ring_sums
+from freqkd_lite.spectrum import (
+    band_pair,
+    divergence,
+    pair_sums,
+    ring_counts,
+    ring_sums,
+    split_bands,
+)
 from tests.refused import refused
 
 
@@ -17,11 +24,13 @@ def test_levels_of_known_pairs():
     a = noise(3)
     mixed = (a + noise(4)) / 2**0.5  # equal spectra, coherence 1 / sqrt(2)
     for b, expected in ((a, 0), (noise(4), 1), (-a, 2), (2 * a, 1 / 5), (mixed, 1 - 2**-0.5)):
-        found = gap.levels([ring_sums(a, b)], draws=20)
-        assert found.value[0].numpy() == pytest.approx(expected, abs=0.05)
-    level = gap.levels([ring_sums(a, mixed, gap.BAND_EDGES)], draws=5).value[0]
-    low_and_high = divergence(pair_sums(a, mixed, band_pair(12, 16))).double()
-    assert torch.allclose(level[[0, 2]], low_and_high, rtol=1e-5)
+        found = gap.levels([5], [ring_sums(a, b)], draws=20)
+        assert gap.curve_of(found, 5)[0] == pytest.approx([expected] * 8, abs=0.05)
+    found = gap.levels([2, 5], [ring_sums(x, y, gap.BAND_EDGES) for x, y in ((a, a), (a, mixed))])
+    low, _, high = gap.curve_of(found, 5)[0]
+    low_and_high = divergence(pair_sums(a, mixed, band_pair(12, 16))).tolist()
+    assert [low, high] == pytest.approx(low_and_high, rel=1e-5)
+    assert gap.curve_of(found, 2)[0] == [0, 0, 0]
 
 
 def test_draws_resample_images_and_the_interval_holds_95_percent():
@@ -31,20 +40,20 @@ def test_draws_resample_images_and_the_interval_holds_95_percent():
     sums = torch.ones(n, 1, 3)
     sums[: n // 2, 0, 2] = 0
     sums[n // 2 :, 0, 2] = 2
-    found = gap.levels([sums], draws=4000, seed=1)
+    value, interval = gap.levels([0], [sums], draws=4000, seed=1).figure("block0/ring0")
     half = 1.96 * (0.5 * 0.5 / n) ** 0.5
-    assert found.value.item() == pytest.approx(0.5)
-    assert found.interval[:, 0, 0].tolist() == pytest.approx([0.5 - half, 0.5 + half], abs=0.015)
+    assert value == pytest.approx(0.5)
+    assert interval == pytest.approx((0.5 - half, 0.5 + half), abs=0.015)
 
 
 def test_ratio_is_taken_in_each_block_and_then_averaged():
-    one, two = torch.ones(3, 2, 3), torch.ones(3, 2, 3)
-    one[:, :, 2] = torch.tensor([0.5, 1.0])  # levels .25, .5: ratio 2
-    two[:, :, 2] = torch.tensor([0.2, 1.6])  # levels .1, .8: ratio 8
-    found = gap.levels([one, two], draws=10)
-    assert found.ratio()[0] == pytest.approx(5) and found.ratio()[1] == pytest.approx([5.0] * 10)
-    assert found.mean().value[0].tolist() == pytest.approx([0.175, 0.65])
-    refused("enlarge", gap.levels, [torch.zeros(3, 8, 3)])
+    a = noise(3)
+    low, high = split_bands(a, 0.5, "disk")
+    # a gain g gives the divergence (1 - g)^2 / (1 + g^2): ratios 1 / (1 / 5) and (1 / 5) / 1
+    found = gap.band_levels([a, a], [2 * low + 0 * high, 0 * low + 2 * high])
+    assert found.estimates == pytest.approx({"low": 0.6, "high": 0.6, "ratio": (5 + 1 / 5) / 2})
+    assert found.draws["ratio"] == pytest.approx(np.full(1000, 2.6))
+    refused("enlarge", gap.levels, [0], [torch.zeros(3, 8, 3)])
 
 
 @pytest.mark.parametrize("grid", [(12, 16), (15, 20), (18, 24), (30, 40)])

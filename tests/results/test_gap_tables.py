@@ -8,7 +8,7 @@ from freqkd_lite.gap.study import ANALYSIS
 from freqkd_lite.gap.tables import frame
 from freqkd_lite.names import NAMES
 from freqkd_lite.results import gap_tables
-from freqkd_lite.spectrum import ring_sums, split_bands
+from freqkd_lite.spectrum import split_bands
 from tests.gap.worlds import Fields, coherent, noise, pixels_backbone
 
 
@@ -137,7 +137,7 @@ def test_controls_are_compared_on_the_same_draws():
         "mismatched": n,
         "grey": a + 0.2 * n,
     }
-    levels = {k: gap.levels([ring_sums(a, b, gap.BAND_EDGES)], draws=200) for k, b in sides.items()}
+    levels = {k: gap.band_levels([a], [b]) for k, b in sides.items()}
     verdicts = {k: row[-1] for k, row in table_of(gap_tables.ratios_table(levels)).items()}
     assert verdicts[NAMES["mismatched"]] == "lower" and verdicts[NAMES["grey"]] == "lower"
     differences = table_of(gap_tables.difference_table(levels, "real", "mismatched"))
@@ -154,20 +154,10 @@ def test_notebooks_and_the_study_print_one_ratio(metric):
     sides = (torch.stack(side) for side in zip(*map(make, range(12)), strict=True))
     a, b = ([x * (k + 1) for k in range(2)] for x in sides)
     found = gap.band_levels(a, b, metric)
-    mean, (ratio, _) = found.mean(), found.ratio()
-    expected = [study[key] for key in ("low", "high", "ratio")]
-    assert [*mean.value[0, [0, 2]].tolist(), ratio] == pytest.approx(expected, rel=1e-5)
+    expected = {key: study[key] for key in ("low", "high", "ratio")}
+    assert found.estimates == pytest.approx(expected, rel=1e-5)
     # the study takes its images in another order, so its draws are others
-    assert mean.interval[:, 0, 0].tolist() == pytest.approx(study["low_interval"], rel=0.03)
+    assert found.interval["low"] == pytest.approx(study["low_interval"], rel=0.03)
     row = gap_tables.measures_table({metric: found})[1][0]
     assert row[0] == gap_tables.METRICS[metric] and row[-1] == "higher"
     assert row[3].startswith(f"{study['ratio']:.2f}") and (row[1] == "") == (metric == "mse")
-
-
-def test_the_curve_in_rows():
-    a, b = (torch.stack([noise(i, k) for i in range(20)]) for k in (0, 1))
-    sums = [ring_sums(a, b, gap.EDGES), ring_sums(a, a, gap.EDGES)]
-    found = gap.levels(sums, draws=20)
-    rows = gap_tables.curve_rows(found, [2, 5], data="scenes", split="train")
-    assert [r.klass for r in rows] == [f"block{b}/ring{k}" for b in (2, 5) for k in range(8)]
-    assert [r.value for r in rows[:8]] == pytest.approx(found.value[0].tolist())

@@ -8,13 +8,11 @@ import torch
 from freqkd_lite.evaluate.probe import LogisticProbe, measure
 from freqkd_lite.evaluate.stats import Resampled, paired_bootstrap
 from freqkd_lite.results.notebooks import (
-    Score,
     Seeds,
-    as_scores,
     by_time_of_day,
     find_seeds,
     probe_rows,
-    score_rows,
+    rows_of,
     seed_differences,
 )
 from freqkd_lite.results.paired import COLUMNS, Comparison, resample
@@ -61,15 +59,16 @@ def test_committed_seeds_are_those_with_the_same_parameters(tmp_path):
     seeds = seeds_of(tmp_path, seed=4)  # another seed is the point of it
     assert seeds.folder.name == "b" and "results/b" in seeds.note
     # three values .30 .31 .32: mean .31, sd .01, t(.975, 2) = 4.303, half width .02484
-    none = seeds.scores("probe_ap")["none"]["mean"]
-    assert none.value == pytest.approx(0.31)
-    assert none.interval == pytest.approx((0.28516, 0.33484), abs=1e-5)
+    none = seeds.means("probe_ap").iloc[0]
+    assert none["method"] == "none" and none["value"] == pytest.approx(0.31)
+    assert (none["low"], none["high"]) == pytest.approx((0.28516, 0.33484), abs=1e-5)
 
 
 def test_what_no_seed_changes_has_no_interval_over_seeds():
     about = dict(claim="walk", data="scenes", split="val", metric="x", klass="mean")
     rows = [Row(method="none", seed=s, value=0.5, interval=(0.4, 0.6), **about) for s in (0, 1)]
-    assert Seeds("", rows=rows).scores("x") == {"none": {"mean": Score(0.5, None)}}
+    (found,) = Seeds("", rows=rows).means("x").itertuples()
+    assert found.value == 0.5 and np.isnan(found.low)
 
 
 @pytest.mark.parametrize("changed", [{"steps": 41}, {"weights": "another"}, {"new": 1}])
@@ -93,6 +92,7 @@ def test_differences_are_those_of_the_committed_seeds_in_their_order_of_precisio
     assert over_seeds["value"].tolist() == pytest.approx([0.2])  # of the rows, not of this run
     line = ["probe_ap", "scenes", "val", "mse", "mean", 0.2, 0.1, 0.3, 0.0, 0.4, 3, 96, 90]
     Comparison("none", pd.DataFrame([line], columns=COLUMNS)).write(tmp_path / "a")
+    assert seeds_of(tmp_path).verdicts("probe_ap", RUN) == {("mse", "mean"): "higher"}
     paired = seeds_of(tmp_path).differences("probe_ap", RUN)
     assert paired.iloc[0].tolist() == ["mse", "mean", 0.2, 0.1, 0.3]
     measures = {"own head": ("probe_ap", RUN), "RGB head": ("x", RUN)}
@@ -135,10 +135,10 @@ def test_the_one_band_that_is_left_is_a_method(tmp_path):
 
 
 def test_rows_hold_value_interval_and_class():
-    scores = {"mse": {"car": Score(0.1, (0, 0.2))}}
-    (row,) = score_rows(scores, "probe_ap", claim="walk", seed=3, data="scenes", split="val")
-    assert (row.method, row.klass, row.value, row.interval) == ("mse", "car", 0.1, (0, 0.2))
-    assert list(as_scores(RUN["none"])) == ["mean", "car"] and str(Score(0.1, (0, 0.2)))
+    run = {"mse": result(car=[0.4, 0.6], accuracy=[1.0], mean=[0.2, 0.4])}
+    mean, car = rows_of(run, "probe_ap", claim="walk", seed=3, data="scenes", split="val")
+    assert (mean.method, mean.klass, mean.value) == ("mse", "mean", pytest.approx(0.3))
+    assert (car.klass, car.interval) == ("car", pytest.approx((0.405, 0.595)))
 
 
 def test_probes_are_judged_by_day_and_by_night_apart(tmp_path, monkeypatch):

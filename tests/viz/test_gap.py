@@ -42,14 +42,15 @@ def test_each_sketch_is_recognised_as_itself(shape):
 
 def test_the_curves_are_drawn_from_the_numbers_with_the_guess_dashed(pair):
     sums = [ring_sums(*pair, gap.EDGES), ring_sums(pair[0], pair[0], gap.EDGES)]
-    measured, counts = gap.levels(sums, draws=20), ring_counts(*GRID, gap.EDGES)
+    measured, counts = gap.levels([2, 5], sums, draws=20), ring_counts(*GRID, gap.EDGES)
     raw = torch.stack([raw_mse(s, counts) for s in sums]) + 1
     power = {"visible": (torch.tensor([0.1, 1.0]), torch.tensor([2.0, float("nan")]))}
     pixels = torch.linspace(0.5, 0.9, 8)
     figure, alt = draw.curves(measured, [2, 5], pixels, power, raw, 14, gap.SHAPES[1])
     lines = lines_of(figure.axes[0])
-    for i, block in enumerate((2, 5)):
-        assert lines[f"features, block {block}"].get_ydata() == pytest.approx(measured.value[i])
+    for block in (2, 5):
+        drawn = list(lines[f"features, block {block}"].get_ydata())
+        assert drawn == [measured.estimates[f"block{block}/ring{k}"] for k in range(8)]
     assert dashed(figure.axes[0]) == [lines[f"your guess, {gap.SHAPES[1]}"]]
     assert "block 5 0.00 to 0.00" in alt and "0.50 to 0.90" in alt
     assert not dashed(draw.curves(measured, [2, 5], pixels, power, raw, 14)[0].axes[0])
@@ -58,16 +59,15 @@ def test_the_curves_are_drawn_from_the_numbers_with_the_guess_dashed(pair):
 def test_the_dumbbell_draws_levels_and_prints_ratios(pair):
     a, b = pair
     sides = {"real": b, "mismatched": b.flip(0), "grey": a + 0.2 * b, "shift4": a + 0.1 * b}
-    sums = {name: [ring_sums(a, x, gap.BAND_EDGES)] for name, x in sides.items()}
-    measured = {name: gap.levels(each, draws=50) for name, each in sums.items()}
+    measured = {name: gap.band_levels([a], [x]) for name, x in sides.items()}
     figure, alt = draw.dumbbell(measured, NAMES["grey"])
     ax = figure.axes[0]
     assert [t.get_text() for t in ax.get_yticklabels()] == [NAMES[k] for k in measured]
     printed = {t.get_text().split(" [")[0] for t in ax.texts}
-    assert {f"{level.ratio()[0]:.2f}" for level in measured.values()} <= printed
-    levels = measured["real"].mean().value[0]
-    for band, ring in (("low", 0), ("high", -1)):
-        assert lines_of(ax)[band].get_xydata()[0] == pytest.approx((float(levels[ring]), 0))
+    assert {f"{level.estimates['ratio']:.2f}" for level in measured.values()} <= printed
+    for band in ("low", "high"):
+        point = lines_of(ax)[band].get_xydata()[0]
+        assert tuple(point) == (measured["real"].estimates[band], 0)
     (frame,) = dashed(ax)
     assert frame.get_y() < list(measured).index("grey") < frame.get_y() + frame.get_height()
     assert "grey copy" in alt

@@ -1,6 +1,7 @@
 """Figures of notebooks 05 to 07 against the numbers that they must show."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -9,7 +10,7 @@ from freqkd_lite.evaluate.stats import Resampled
 from freqkd_lite.gap.rings import EDGES, levels
 from freqkd_lite.losses import LOSSES
 from freqkd_lite.names import NAMES, method_name
-from freqkd_lite.results.notebooks import Score, by_distance, shared_classes
+from freqkd_lite.results.notebooks import by_distance, shared_classes
 from freqkd_lite.spectrum import ring_sums
 from freqkd_lite.viz import scores as figures
 from tests.viz.conftest import dashed, lines_of, noise
@@ -23,21 +24,28 @@ def test_every_loss_has_a_name_for_people_and_no_two_share_one():
 def test_curves_hold_the_levels():
     target, one, other = (noise(seed, 30, 4, 12, 16) for seed in (1, 9, 2))
     maps = {"none": one, "mse": target + one, "freqkd_code": target + other / 2}
-    measured = {m: levels([ring_sums(target, x, EDGES)], draws=20) for m, x in maps.items()}
+    measured = {m: levels([7], [ring_sums(target, x, EDGES)], draws=20) for m, x in maps.items()}
     figure, alt = figures.curves_by_method(measured, 7, EDGES)
     lines = lines_of(figure.axes[0])
     for method, level in measured.items():
-        assert lines[NAMES[method]].get_ydata() == pytest.approx(level.value[0].numpy())
-    assert f"MSE from {measured['mse'].value[0, 0]:.2f}" in alt
+        assert list(lines[NAMES[method]].get_ydata()) == [*level.estimates.values()]
+    assert f"MSE from {measured['mse'].estimates['block7/ring0']:.2f}" in alt
+
+
+def result(**figures):
+    """Figures (value, interval), each with draws whose percentiles the interval is."""
+    spans = {k: np.repeat([low, value, high], 20) for k, (value, (low, high)) in figures.items()}
+    values = {k: value for k, (value, _) in figures.items()}
+    return Resampled(estimates=values, draws=spans, truth=torch.zeros(1), seed=0)
 
 
 def test_dots_stand_at_the_scores_and_seeds_behind_them():
-    scores = {
-        "none": {"mean": Score(0.3, (0.2, 0.4)), "car": Score(None)},
-        "mse": {"mean": Score(0.5, (0.45, 0.6)), "car": Score(0.1, (0.05, 0.2))},
+    results = {
+        "none": result(mean=(0.3, (0.2, 0.4))),
+        "mse": result(mean=(0.5, (0.45, 0.6)), car=(0.1, (0.05, 0.2))),
     }
-    seeds = {"mse": {"mean": Score(0.52, (0.5, 0.54))}}
-    figure, alt = figures.dots(scores, ["mean", "car"], "Which?", "AP", seeds)
+    seeds = pd.DataFrame([dict(method="mse", klass="mean", value=0.52, low=0.5, high=0.54)])
+    figure, alt = figures.dots(results, ["mean", "car"], "Which?", "AP", seeds)
     lines = [x for x in figure.axes[0].get_lines() if len(x.get_xdata())]
     markers = [float(x.get_xdata()[0]) for x in lines if x.get_marker() == "o"]
     assert sorted(markers) == [0.1, 0.3, 0.5]  # and none for what is undefined
@@ -48,11 +56,11 @@ def test_dots_stand_at_the_scores_and_seeds_behind_them():
 
 def test_the_guessed_loser_is_pointed_at_in_the_detectors_panel():
     kept = {
-        "low": [Score(0.1, (0, 0.2)), Score(0.3, (0.2, 0.4))],
-        "high": [Score(0.2, (0.1, 0.3)), Score(0.05, (0, 0.1))],
+        "low": [result(mean=(0.1, (0, 0.2))), result(mean=(0.3, (0.2, 0.4)))],
+        "high": [result(mean=(0.2, (0.1, 0.3))), result(mean=(0.05, (0, 0.1)))],
     }
     both = {"detector": kept, "probe": kept}
-    whole = {"detector": Score(0.4), "probe": Score(0.6)}
+    whole = {"detector": result(mean=(0.4, (0.4, 0.4))), "probe": result(mean=(0.6, (0.6, 0.6)))}
     low = figures.ERASED[0]
     figure, alt = figures.band_curves(both, [0.25, 0.5], whole, 0.5, "freqkd_code", low)
     # who erases the low band keeps the high one: its curve is the one expected to be lower
