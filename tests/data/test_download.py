@@ -191,12 +191,8 @@ def checksums(folder, name, files):
 @pytest.fixture
 def roadscene(server, tmp_path, monkeypatch):
     """Two pairs as single files, and the source that names them."""
-    files = {
-        f"{f}/{n}.png": picture(40 * k)
-        for k, (f, n) in enumerate(
-            [("ir", "FLIR_1"), ("ir", "FLIR_2"), ("vi", "FLIR_1"), ("vi", "FLIR_2")]
-        )
-    }
+    names = [f"{folder}/FLIR_{k}.png" for folder in ("ir", "vi") for k in (1, 2)]
+    files = {name: picture(40 * k) for k, name in enumerate(names)}
     checksums(tmp_path / "sums", "roadscene", files)
     monkeypatch.setattr(download, "CHECKSUMS", tmp_path / "sums")
     for path, body in files.items():
@@ -232,15 +228,14 @@ def test_an_interrupted_set_never_has_its_final_name_and_goes_on(server, roadsce
 
 
 def test_a_set_that_is_here_is_checked_and_not_fetched(server, roadscene, tmp_path):
-    root = tmp_path / "data"
-    get("roadscene", roadscene, root)
+    where = get("roadscene", roadscene, tmp_path / "data")
     server.seen.clear()
-    get("roadscene", roadscene, root)
+    get("roadscene", roadscene, tmp_path / "data")
     assert server.seen == []
-    (root / "roadscene" / "ir" / "FLIR_1.png").write_bytes(b"changed")
-    (root / "roadscene" / "vi" / "FLIR_1.png").unlink()
-    refused("roadscene .* 2 .*ir/FLIR_1.png", get, "roadscene", roadscene, root)
-    assert (root / "roadscene" / "ir" / "FLIR_1.png").read_bytes() == b"changed"
+    (where / "ir" / "FLIR_1.png").write_bytes(b"changed")
+    (where / "vi" / "FLIR_1.png").unlink()
+    refused("roadscene .* 2 .*ir/FLIR_1.png", get, "roadscene", roadscene, tmp_path / "data")
+    assert (where / "ir" / "FLIR_1.png").read_bytes() == b"changed"
 
 
 def zipped(files):
@@ -254,15 +249,14 @@ def zipped(files):
 @pytest.fixture
 def hituav(server, tmp_path, monkeypatch):
     """An archive of one picture a split in HIT-UAV's published layout, among what isn't wanted."""
-    listing = {"categories": [{"id": 0, "name": "Person"}, {"id": 1, "name": "Car"}]}
-    files = {"HIT-UAV/LICENSE": b"free", "HIT-UAV/rotate_json/train/0_a.jpg": b"not wanted"}
-    files |= {
-        f"HIT-UAV/{path}": b"nor this" for path in ("normal_json2/a", "normal_json/.DS_Store")
-    }
+    unwanted = ("rotate_json/train/0_a.jpg", "normal_json2/a", "normal_json/.DS_Store")
+    files = {"HIT-UAV/LICENSE": b"free"} | {f"HIT-UAV/{path}": b"no" for path in unwanted}
     for k, split in enumerate(("train", "val", "test")):
-        image = {"filename": f"0_{split}.png", "height": 30, "width": 40, "id": 7}
-        box = {"image_id": 7, "category_id": 1, "bbox": [4, 5, 10, 12], "id": 1}
-        listing = {**listing, "images": [image], "annotation": [box]}
+        listing = {
+            "categories": [{"id": 0, "name": "Person"}, {"id": 1, "name": "Car"}],
+            "images": [{"filename": f"0_{split}.png", "height": 30, "width": 40, "id": 7}],
+            "annotation": [{"image_id": 7, "category_id": 1, "bbox": [4, 5, 10, 12], "id": 1}],
+        }
         files[f"HIT-UAV/normal_json/{split}/0_{split}.png"] = picture(60 * k)
         files[f"HIT-UAV/normal_json/annotations/{split}.json"] = json.dumps(listing).encode()
     checksums(tmp_path / "sums", "hituav", {"train/0_train.png": picture(0)})
@@ -301,30 +295,26 @@ def test_a_set_that_its_publisher_changed_is_not_taken_for_the_known_one(server,
 
 def test_what_does_not_fit_on_the_disk_is_not_begun(hituav, tmp_path, monkeypatch):
     """1,001 bytes, which pack into far fewer, and room for 1,000; other members don't count."""
-    archive = tmp_path / "archive.zip"
+    archive, usage = tmp_path / "archive.zip", download.shutil.disk_usage(tmp_path)
     archive.write_bytes(zipped({"set/a": b"0" * 1001, "other/b": b"0" * 5000}))
-    usage = download.shutil.disk_usage(tmp_path)
-    for free, fits in ((1000, False), (1001, True)):
-        monkeypatch.setattr(download.shutil, "disk_usage", lambda _, n=free: usage._replace(free=n))
-        if fits:
-            unpack(archive, tmp_path / "set", {"set": ""})
-            assert (tmp_path / "set" / "a").stat().st_size == 1001
-        else:
-            refused("set ", unpack, archive, tmp_path / "set", {"set": ""})
-            assert archive.exists() and not (tmp_path / "set").exists()
+    free = [1000]
+    monkeypatch.setattr(download.shutil, "disk_usage", lambda _: usage._replace(free=free[0]))
+    refused("set ", unpack, archive, tmp_path / "set", {"set": ""})
+    assert archive.exists() and not (tmp_path / "set").exists()
     refused("data/hituav.part .*--root", get, "hituav", hituav, tmp_path / "data")
+    free[0] = 1001
+    unpack(archive, tmp_path / "set", {"set": ""})
+    assert (tmp_path / "set" / "a").stat().st_size == 1001
 
 
 def test_the_catalogue_knows_every_registered_set_and_its_checksums():
     assert set(data.REGISTRY) <= set(CATALOGUE)
-    for name, entry in CATALOGUE.items():
-        if entry.source is not None:
-            sums = download.known(name)
-            assert all(len(c) == 64 for c in sums.values()) and len(sums) <= entry.source.files
-            places = {mine for mine in entry.source.folders.values() if mine}
-            if entry.source.url.endswith("/"):  # single files: every one must be known by name
-                assert {p.split("/")[0] for p in sums} == places
-                assert len(sums) == entry.source.files
+    for name, source in ((name, e.source) for name, e in CATALOGUE.items() if e.source):
+        sums = download.known(name)
+        assert all(len(c) == 64 for c in sums.values()) and len(sums) <= source.files
+        if source.url.endswith("/"):  # single files: every one must be known by name
+            assert {path.split("/")[0] for path in sums} == set(source.folders.values()) - {""}
+            assert len(sums) == source.files
 
 
 def test_the_known_checksums_are_those_of_the_copies_here():

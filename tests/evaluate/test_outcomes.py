@@ -4,24 +4,18 @@ import pytest
 import torch
 
 from freqkd_lite.evaluate.detection import best_threshold, one_box_each, outcomes
+from tests.evaluate.test_detection import boxes_of, found_of
 
-BOXES = torch.tensor([[0, 0, 10, 10], [20, 0, 30, 10], [40, 0, 50, 10]]).float()
+BOXES = boxes_of((0, 0, 10, 10), (20, 0, 30, 10), (40, 0, 50, 10))
 LABELS = torch.tensor([0, 0, 1])
 
 
-def found(boxes, scores, labels):
-    return {
-        "boxes": torch.tensor(boxes).float().reshape(-1, 4),
-        "scores": torch.tensor(scores).float(),
-        "labels": torch.tensor(labels).long(),
-    }
-
-
-FIRST = found(
-    # a hit; the same object under another class; half a person; a car where a car is; nothing there
-    [[0, 0, 10, 9], [0, 0, 10, 10], [20, 0, 24, 10], [40, 0, 50, 10], [60, 60, 70, 70]],
-    [0.9, 0.8, 0.7, 0.6, 0.2],
-    [0, 1, 0, 1, 0],
+FIRST = found_of(
+    (0, 0, 10, 9, 0.9, 0),  # a hit
+    (0, 0, 10, 10, 0.8, 1),  # the same object under another class
+    (20, 0, 24, 10, 0.7, 0),  # half a person
+    (40, 0, 50, 10, 0.6, 1),  # a car where a car is
+    (60, 60, 70, 70, 0.2, 0),  # nothing there
 )
 
 
@@ -43,14 +37,11 @@ def test_hits_and_missed_boxes():
     assert not hit.any() and wrong.all() and len(missed) == 0
 
 
-def test_small_boxes_are_neither_found_nor_missed():
+def test_small_boxes_are_neither_found_nor_missed_and_a_box_is_hit_once():
     # Below 101 px² no box counts: what lies in one is no hit and no false alarm.
     hit, wrong, missed = outcomes(one_box_each(FIRST, 0.1), BOXES, LABELS, 101)
     assert not hit.any() and wrong.tolist() == [False, False, False, True] and not missed.any()
-
-
-def test_two_detections_cannot_hit_one_box():
-    twice = found([[0, 0, 10, 10], [0, 0, 10, 9]], [0.9, 0.8], [0, 0])
+    twice = found_of((0, 0, 10, 10, 0.9, 0), (0, 0, 10, 9, 0.8, 0))
     assert outcomes(twice, BOXES[:1], LABELS[:1])[0].tolist() == [True, False]
 
 
@@ -58,4 +49,4 @@ def test_the_threshold_with_the_highest_f1():
     # from .6: 2 hits, 1 false, 1 missed (F1 2/3); from .7: 1, 1, 2 (.4); from .2: 2, 2, 1 (.57)
     assert best_threshold([FIRST], [BOXES], [LABELS]) == pytest.approx(0.25)
     # the lowest of those that show the same boxes
-    assert best_threshold([found([], [], [])], [BOXES], [LABELS]) == pytest.approx(0.05)
+    assert best_threshold([found_of()], [BOXES], [LABELS]) == pytest.approx(0.05)

@@ -20,13 +20,9 @@ def stub(score, draws=20):
 
     def scorer(images):
         asked.append(images)
-        value = score(images)
-        return Resampled(
-            estimates={"mean": value},
-            draws={"mean": np.full(draws, value)},
-            truth=torch.zeros(1),
-            seed=0,
-        )
+        mean = score(images)
+        draw = {"mean": np.full(draws, mean)}
+        return Resampled(estimates={"mean": mean}, draws=draw, truth=torch.zeros(1), seed=0)
 
     return scorer, asked
 
@@ -70,20 +66,16 @@ def test_labels_needed_inverts_a_curve_that_is_linear_in_the_logarithm():
     assert transfer.labels_needed(steps, rising, -1) == 1
     assert transfer.labels_needed(steps, rising, math.log(100) + 0.1) == math.inf
     # of a curve that falls again, the first time counts: 10, halfway between 1 and 100 in log
-    assert transfer.labels_needed(
-        [0, 1, 100, 1000], np.array([0, 0, 1, 0.2]), 0.5
-    ) == pytest.approx(10)
+    falling = [0, 1, 100, 1000], np.array([0, 0, 1, 0.2])
+    assert transfer.labels_needed(*falling, 0.5) == pytest.approx(10)
 
 
 def test_worth_is_all_for_a_student_that_needs_all_and_endless_beyond():
     logs = np.log(transfer.budgets(100)[1:])
-    undistilled = [curve(logs, 0.0)]
-    assert transfer.worth([curve(logs, logs[-1])], undistilled) == (100, (100, 100))
-    assert transfer.worth([curve(logs, 99)], undistilled) == (math.inf, (math.inf, math.inf))
-    value, interval = transfer.worth(
-        [curve(logs, math.log(20)), curve(logs, math.log(20))], undistilled
-    )
-    assert value == pytest.approx(20) and interval == pytest.approx((20, 20))
+    for label_free, worth in ((logs[-1], 100), (99, math.inf), (math.log(20), 20)):
+        distilled = [curve(logs, label_free)] * 2
+        value, interval = transfer.worth(distilled, [curve(logs, 0.0)])
+        assert value == pytest.approx(worth) and interval == pytest.approx((worth, worth))
 
 
 def test_the_interval_of_worth_is_that_of_its_draws():

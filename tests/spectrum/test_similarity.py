@@ -66,15 +66,12 @@ def slow_band_hsic(a, b, mask):
     (h, w), spectra = a.shape[1:], [np.fft.fft2(x, norm="ortho") for x in (a, b)]
     maps = [np.fft.ifft2(s * mask, norm="ortho").real.reshape(len(s), -1) for s in spectra]
     total, own = (maps[0] @ maps[1].T) ** 2, 0
-    for y in range(h):
-        for x in range(w):
-            if mask[y, x]:
-                s, t = (spectrum[:, y, x] for spectrum in spectra)
-                if (2 * y % h, 2 * x % w) == (0, 0):
-                    own += (s.real**2).sum() * (t.real**2).sum()
-                else:  # f and -f both come by, and carry sqrt(2) each in two real samples
-                    for p, q in ((s.real, t.real), (s.imag, t.imag)):
-                        own += 4 * (p**2).sum() * (q**2).sum() / 2
+    for y, x in np.argwhere(mask):
+        s, t = (spectrum[:, y, x] for spectrum in spectra)
+        # f and -f both come by, and carry sqrt(2) each in two real samples, unless they are one
+        times = 1 if (2 * y % h, 2 * x % w) == (0, 0) else 2
+        for p, q in ((s.real, t.real), (s.imag, t.imag)):
+            own += times * (p**2).sum() * (q**2).sum()
     n = mask.sum()
     return (total.sum() - own) / (n * (n - 1))
 
@@ -84,12 +81,11 @@ def test_band_hsic_is_the_slow_one(h, w):
     a, b = noise(2, 3, h, w), noise(2, 4, h, w, seed=1)
     names = ("disk40_75", "rectangle50")
     found = band_hsic(a, b, names).numpy()
-    for i in range(2):
-        for j, name in enumerate(names):
-            for k, mask in enumerate(band_pair(h, w, name)):
-                pairs = ((a[i], b[i]), (a[i], a[i]), (b[i], b[i]))
-                expected = [slow_band_hsic(p.numpy(), q.numpy(), mask.numpy()) for p, q in pairs]
-                np.testing.assert_allclose(found[i, j, k], expected, atol=1e-10)
+    for i, j, k in np.ndindex(2, 2, 2):
+        mask, one, other = band_pair(h, w, names[j])[k].numpy(), a[i].numpy(), b[i].numpy()
+        pairs = ((one, other), (one, one), (other, other))
+        expected = [slow_band_hsic(p, q, mask) for p, q in pairs]
+        np.testing.assert_allclose(found[i, j, k], expected, atol=1e-10)
 
 
 def test_a_band_of_fewer_than_four_bins_has_no_hsic():
@@ -125,12 +121,8 @@ def slow_mmd(x, y, bandwidth):
     def k(u, v):
         return math.exp(-float(((u - v) ** 2).sum()) / (2 * bandwidth**2))
 
-    return np.mean(
-        [
-            k(x[i], x[j]) + k(y[i], y[j]) - k(x[i], y[j]) - k(x[j], y[i])
-            for i, j in permutations(range(len(x)), 2)
-        ]
-    )
+    pairs = permutations(zip(x, y, strict=True), 2)
+    return np.mean([k(x, u) + k(y, v) - k(x, v) - k(u, y) for (x, y), (u, v) in pairs])
 
 
 @pytest.mark.parametrize("n,c", [(2, 1), (5, 3), (8, 2)])
