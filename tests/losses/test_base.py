@@ -56,16 +56,15 @@ def test_normalise_by_hand():
 
 
 def test_tokens_too_short_to_be_brought_to_length_1_are_only_scaled():
-    """Of two tokens the first is divided by eps, so its gradient is not turned but divided too."""
-    x = torch.tensor([[[[3e-7, -3e-7]], [[4e-7, -4e-7]]]], dtype=torch.float64, requires_grad=True)
+    """Of two tokens the first is divided by eps, so its gradient is not turned but divided too.
+    100 times as long they are brought to length 1: (.6, .8), and what goes along them is taken
+    away: (1, 0) - .6 (.6, .8) = (.64, -.48), over the length 5e-5, minus the mean over space."""
+    x = torch.tensor([[[[3e-7, -3e-7]], [[4e-7, -4e-7]]]], dtype=torch.float64)
     torch.testing.assert_close(normalise(x).flatten().tolist(), [0.3, -0.3, 0.4, -0.4])
-    (normalise(x) * torch.tensor([[[[1.0, 0.0]], [[0.0, 0.0]]]])).sum().backward()
-    assert x.grad.flatten().tolist() == pytest.approx([5e5, -5e5, 0, 0])  # minus its channel's mean
-    # 100 times as long, they are brought to length 1: (.6, .8), and what goes along them is taken
-    # away: (1, 0) - .6 (.6, .8) = (.64, -.48), over the length 5e-5, minus the mean over space
-    x = (100 * x.detach()).requires_grad_()
-    (normalise(x) * torch.tensor([[[[1.0, 0.0]], [[0.0, 0.0]]]])).sum().backward()
-    assert x.grad.flatten().tolist() == pytest.approx([6400, -6400, -4800, 4800])
+    for scale, expected in ((1, [5e5, -5e5, 0, 0]), (100, [6400, -6400, -4800, 4800])):
+        given = (scale * x).requires_grad_()
+        normalise(given)[0, 0, 0, 0].backward()
+        assert given.grad.flatten().tolist() == pytest.approx(expected)
 
 
 def test_mse_and_cosine_by_hand_on_2x2_maps():
@@ -113,10 +112,8 @@ def test_a_perfect_student_costs_nothing_whatever_its_mean_and_scale(name):
     teacher = noise(3, 7, 5, 6)
     loss = ready(name, [0.5 * teacher + noise(3, 7, 5, 6, seed=4)], [teacher])
     assert abs(loss([teacher], [teacher]).total) < 1e-12
-    for student, sees in (
-        (3 * teacher, SEES_GAIN),
-        (teacher + noise(1, 7, 1, 1, seed=1), SEES_OFFSET),
-    ):
+    offset = teacher + noise(1, 7, 1, 1, seed=1)
+    for student, sees in ((3 * teacher, SEES_GAIN), (offset, SEES_OFFSET)):
         cost = loss([student], [teacher]).total
         assert cost > 1e-4 if name in sees else abs(cost) < 1e-12
     negated = loss([-teacher], [teacher]).total

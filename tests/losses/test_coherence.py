@@ -11,12 +11,14 @@ from freqkd_lite.spectrum.coherence import CrossSpectrum
 from tests.noise import noise
 from tests.refused import refused
 
-STATE = {
-    "rho": torch.tensor([0.0, 0.5, 1.0]),
-    "coherence": torch.tensor([0.64, 0.36, -0.01]),
-    "mismatched": torch.tensor([0.28, 0.36, 0.0]),
-    "power": torch.tensor([4.0, 2.0, 0.5]),
-}
+
+def state(**columns):
+    return {name: torch.tensor(column) for name, column in (COLUMNS | columns).items()}
+
+
+COLUMNS = dict(rho=[0.0, 0.5, 1.0], power=[4.0, 2.0, 0.5])
+COLUMNS |= dict(coherence=[0.64, 0.36, -0.01], mismatched=[0.28, 0.36, 0.0])
+STATE = state()
 
 
 def filtered_noise(gain, *shape, seed=0):
@@ -24,26 +26,27 @@ def filtered_noise(gain, *shape, seed=0):
     return torch.from_numpy(np.fft.ifft2(spectrum * gain.numpy(), norm="ortho").real)
 
 
-def measured(a, b):
-    """Coherence (rings,) of normalised maps (N, 4, 6, 8)."""
-    return CrossSpectrum.empty(4, 6, 8).update(normalise(a), normalise(b)).against_rho()
+def rings_of(a, b):
+    """Coherence of normalised maps (N, 4, 6, 8) in the rings that have any bin."""
+    rings = CrossSpectrum.empty(4, 6, 8).update(normalise(a), normalise(b)).against_rho()
+    return rings[~rings.isnan()]
+
+
+def measured(batches, **about):
+    calibrator = Predictability(**about)
+    for student, teacher in batches:
+        calibrator.update(student, teacher)
+    return calibrator.statistics()
 
 
 def test_variants_by_hand():
-    def curve(variant):
-        return weight_curve(STATE, variant).tolist()
-
-    assert curve("plain") == pytest.approx([0.64, 0.36, 0])
-    assert curve("root") == pytest.approx([0.8, 0.6, 0])
-    assert curve("above") == pytest.approx([0.36 / 0.72, 0, 0])
-    assert curve("gls") == pytest.approx([1 / (0.36 * 4), 1 / (0.64 * 2), 1 / 0.5])
-
-
-def test_curves_are_interpolated_by_rho_and_kept_beyond_the_ends():
-    grid = on_grid(STATE, STATE["power"], 8, 8)
-    rho = radius(8, 8)
-    assert grid[0, 0] == 4 and grid[0, 2] == 2 and grid[0, 1] == 3  # rho 0, .5 and .25
-    assert grid[0, 3] == pytest.approx(1.25) and grid[4, 4] == 0.5 and rho[4, 4] > 1.4
+    for variant, weights in (
+        ("plain", [0.64, 0.36, 0]),
+        ("root", [0.8, 0.6, 0]),
+        ("above", [0.36 / 0.72, 0, 0]),
+        ("gls", [1 / (0.36 * 4), 1 / (0.64 * 2), 1 / 0.5]),
+    ):
+        assert weight_curve(STATE, variant).tolist() == pytest.approx(weights)
 
 
 def test_a_perfect_measurement_finds_the_share_that_was_put_in():
@@ -51,72 +54,44 @@ def test_a_perfect_measurement_finds_the_share_that_was_put_in():
     Many channels, so that the normalisation is nearly one factor for all tokens."""
     h, w = 8, 10
     rho = radius(h, w)
-    calibrator = Predictability()
-    for seed in range(8):
-        shared = noise(8, 96, h, w, seed=seed)
-        extra = filtered_noise((0.1 + rho**2).sqrt(), 8, 96, h, w, seed=100 + seed)
-        calibrator.update(shared, shared + extra)
-    state = calibrator.statistics()
-    expected = [(1 / (1.1 + rho[ring] ** 2)).mean() for ring in ring_masks(h, w, RINGS)]
-    assert state["rho"][0] == 0 and len(state["rho"]) == 9
-    assert state["coherence"][1:].tolist() == pytest.approx([float(c) for c in expected], abs=0.03)
-    assert state["mismatched"][1:].abs().max() < 0.02
+    shared = [noise(8, 96, h, w, seed=s) for s in range(8)]
+    extra = [filtered_noise((0.1 + rho**2).sqrt(), 8, 96, h, w, seed=100 + s) for s in range(8)]
+    found = measured((s, s + e) for s, e in zip(shared, extra, strict=True))
+    expected = [float((1 / (1.1 + rho[ring] ** 2)).mean()) for ring in ring_masks(h, w, RINGS)]
+    assert found["rho"][0] == 0 and len(found["rho"]) == 9
+    assert found["coherence"][1:].tolist() == pytest.approx(expected, abs=0.03)
+    assert found["mismatched"][1:].abs().max() < 0.02
 
 
 def test_two_passes_over_batches_are_one_over_all():
     student, teacher = noise(6, 4, 6, 8), noise(6, 4, 6, 8, seed=1) + noise(6, 4, 6, 8)
-    whole, parts = Predictability(), Predictability()
-    whole.update(student, teacher)
-    for at in (slice(0, 2), slice(2, 5), slice(5, 6)):
-        parts.update(student[at], teacher[at])
-    one, other = whole.statistics(), parts.statistics()
+    one = measured([(student, teacher)])
+    other = measured((student[a:b], teacher[a:b]) for a, b in ((0, 2), (2, 5), (5, 6)))
     for name in ("rho", "coherence", "power"):
         torch.testing.assert_close(one[name], other[name])
-    rings = (
-        CrossSpectrum.empty(4, 6, 8).update(normalise(teacher), normalise(student)).against_rho()
-    )
-    torch.testing.assert_close(one["coherence"][1:].double(), rings[~rings.isnan()])
+    torch.testing.assert_close(one["coherence"][1:].double(), rings_of(teacher, student))
 
 
 def test_no_teacher_is_its_own_mismatched_partner():
     """Teachers equal their students, image by image unlike. One image a batch: were the first one
     set beside itself, mismatched pairs would share a quarter of their waves or so."""
-    calibrator = Predictability()
-    for seed in range(4):
-        x = noise(1, 64, 8, 8, seed=seed)
-        calibrator.update(x, x)
-    assert calibrator.mismatched.images == 3
-    assert abs(calibrator.statistics()["mismatched"][1:].mean()) < 0.05
-    few = Predictability()
-    for seed in range(2):
-        few.update(noise(1, 4, 8, 8, seed=seed), noise(1, 4, 8, 8, seed=seed))
-    refused("more pairs", few.statistics)
+    found = measured((noise(1, 64, 8, 8, seed=s),) * 2 for s in range(4))
+    assert abs(found["mismatched"][1:].mean()) < 0.05
+    refused("more pairs", measured, [(noise(1, 4, 8, 8, seed=s),) * 2 for s in range(2)])
 
 
 def test_mismatched_maps_that_are_given_stand_beside_the_teacher():
     """`mismatched` is then the coherence of the teacher's maps and these."""
     student, teacher, strange = (noise(6, 4, 6, 8, seed=s) for s in range(3))
-    statistics = calibrate(
-        "coherence",
-        [
-            [[x[at]] for x in (student, teacher, strange + teacher)]
-            for at in (slice(0, 4), slice(4, 6))
-        ],
-    )
+    maps = student, teacher, strange + teacher
+    batches = [[[x[at]] for x in maps] for at in (slice(0, 4), slice(4, 6))]
+    (found,) = calibrate("coherence", batches)
     for name, other in (("mismatched", strange + teacher), ("coherence", student)):
-        rings = (
-            CrossSpectrum.empty(4, 6, 8).update(normalise(teacher), normalise(other)).against_rho()
-        )
-        torch.testing.assert_close(statistics[0][name][1:].double(), rings[~rings.isnan()])
+        torch.testing.assert_close(found[name][1:].double(), rings_of(teacher, other))
 
 
 def test_a_weight_where_the_teacher_has_no_power_is_refused():
-    blind = {
-        "rho": torch.tensor([0.0, 0.5, 1.0]),
-        "coherence": torch.tensor([0.5, 0.0, 0.0]),
-        "mismatched": torch.zeros(3),
-        "power": torch.tensor([0.0, 2.0, 1.0]),
-    }
+    blind = state(coherence=[0.5, 0.0, 0.0], mismatched=[0.0] * 3, power=[0.0, 2.0, 1.0])
     maps = [noise(2, 3, 4, 4)], [noise(2, 3, 4, 4, seed=1)]
     refused("4 x 4 tokens", build_loss("coherence", statistics=[blind]), *maps)
 
@@ -125,35 +100,29 @@ def test_mismatched_pairs_share_their_layout_alone():
     """All pictures have one layout, of power L(f), beside what is each pair's own, of power 1; the
     teacher adds noise of power 1. So pairs share L + 1 and mismatched ones L."""
     layout, own, extra = (noise(n, 64, 8, 8, seed=n + s) for n, s in ((1, 0), (64, 1), (64, 2)))
-    calibrator = Predictability()
-    for i in range(0, 64, 8):
-        student = layout + own[i : i + 8]
-        calibrator.update(student, student + extra[i : i + 8])
-    state = calibrator.statistics()
+    student = layout + own
+    batches = zip(student.split(8), (student + extra).split(8), strict=True)
+    found = measured(batches)
     power = abs(np.fft.fft2(layout.numpy(), norm="ortho")[0]) ** 2
     weight = np.sqrt((power + 1) * (power + 2))
     for name, common in (("coherence", power + 1), ("mismatched", power)):
         expected = (common**2 / weight).sum() / weight.sum()
-        assert state[name][1:].mean().item() == pytest.approx(expected, abs=0.02), name
+        assert found[name][1:].mean().item() == pytest.approx(expected, abs=0.02), name
 
 
 def test_across_channels_finds_what_no_single_channel_tells():
     """Each teacher channel is a mix of all of the student's, so that channel by channel little is
     coherent, and a map across them predicts all but the noise."""
     mix = torch.linalg.qr(noise(32, 32, seed=9))[0]
-    calibrator = Predictability(variant="predicted")
-    for seed in range(6):
-        student = noise(8, 32, 8, 8, seed=seed)
-        mixed = torch.einsum("dc,nchw->ndhw", mix, student)
-        calibrator.update(student, mixed + 0.5 * noise(8, 32, 8, 8, seed=50 + seed))
-    state = calibrator.statistics()
-    assert state["coherence"][1:].mean() < 0.1
+    students, others = ([noise(8, 32, 8, 8, seed=s + k) for s in range(6)] for k in (0, 50))
+    mixed = [torch.einsum("dc,nchw->ndhw", mix, student) for student in students]
+    teachers = [m + 0.5 * other for m, other in zip(mixed, others, strict=True)]
+    found = measured(zip(students, teachers, strict=True), variant="predicted")
+    assert found["coherence"][1:].mean() < 0.1
     # 1 / (1 + .25) for the mix; the fit costs the more the fewer bins a ring has
-    assert state["predicted"][4:].mean().item() == pytest.approx(0.8, abs=0.05)
-    unrelated = Predictability(variant="predicted")
-    for seed in range(6):
-        unrelated.update(noise(8, 32, 8, 8, seed=seed), noise(8, 32, 8, 8, seed=50 + seed))
-    assert unrelated.statistics()["predicted"].max() < 0.02
+    assert found["predicted"][4:].mean().item() == pytest.approx(0.8, abs=0.05)
+    unrelated = measured(zip(students, others, strict=True), variant="predicted")
+    assert unrelated["predicted"].max() < 0.02
 
 
 def test_across_channels_counts_every_bin_of_the_whole_spectrum():
@@ -162,30 +131,28 @@ def test_across_channels_counts_every_bin_of_the_whole_spectrum():
     h, w = 8, 12
     apart = torch.zeros(h, w)
     apart[:, [0, w // 2]] = 1
-    calibrator = Predictability(variant="predicted")
-    for seed in range(8):
-        student = noise(8, 8, h, w, seed=seed)
+
+    def pair(seed):
         other = filtered_noise(apart, 8, 8, h, w, seed=50 + seed)
-        calibrator.update(student, filtered_noise(1 - apart, 8, 8, h, w, seed=seed) + other)
-    found = calibrator.statistics()["predicted"][1:]
+        return noise(8, 8, h, w, seed=seed), filtered_noise(
+            1 - apart, 8, 8, h, w, seed=seed
+        ) + other
+
+    found = measured(map(pair, range(8)), variant="predicted")["predicted"][1:]
     shares = [float(1 - apart[ring].mean()) for ring in ring_masks(h, w, RINGS) if ring.any()]
     assert found.tolist() == pytest.approx([p**2 for p in shares], abs=0.06)
 
 
 def test_the_scaled_weight_charges_an_absent_student_what_mse_does():
-    h, w = 8, 8
-    rho = radius(h, w)
-    gain = (1 / (0.2 + rho)).sqrt()
-    teacher = filtered_noise(gain, 16, 48, h, w)
-    student = teacher + filtered_noise(gain, 16, 48, h, w, seed=1)
+    gain = (1 / (0.2 + radius(8, 8))).sqrt()
+    teacher = filtered_noise(gain, 16, 48, 8, 8)
+    student = teacher + filtered_noise(gain, 16, 48, 8, 8, seed=1)
     statistics = calibrate("coherence", [([student], [teacher])])
-    absent = torch.zeros_like(teacher)
-    mse = build_loss("mse")([absent], [teacher]).total
+    maps = [torch.zeros_like(teacher)], [teacher]
+    mse = build_loss("mse")(*maps).total.item()
     for variant in ("plain", "gls", "root"):
-        cost = build_loss("coherence", statistics=statistics, variant=variant)(
-            [absent], [teacher]
-        ).total
-        assert cost.item() == pytest.approx(mse.item(), rel=0.03), variant
+        loss = build_loss("coherence", statistics=statistics, variant=variant)
+        assert loss(*maps).total.item() == pytest.approx(mse, rel=0.03), variant
 
 
 def test_measured_weights_keep_their_level():
@@ -218,52 +185,42 @@ def test_coherence_charges_each_wave_its_weight(variant, at):
     x = torch.arange(16, dtype=torch.float64).expand(4, 16)
 
     def lacking(k):
-        angle = 2 * np.pi * k * x / 16
-        wave = torch.stack([angle.cos(), angle.sin()])[None]
-        base = torch.stack([(2 * np.pi * x / 16).cos(), (2 * np.pi * x / 16).sin()])[None]
+        base, wave = (
+            torch.stack([(2 * np.pi * n * x / 16).cos(), (2 * np.pi * n * x / 16).sin()])[None]
+            for n in (1, k)
+        )
         loss = build_loss("coherence", statistics=[STATE], variant=variant)
-        both = torch.cat([base, -wave], 1), torch.cat([base, wave], 1)
-        return loss([both[0]], [both[1]]).total.item()
+        return loss([torch.cat([base, -wave], 1)], [torch.cat([base, wave], 1)]).total.item()
 
     costs = [lacking(k) for k in (2, 4, 6)]
     assert [c / costs[0] for c in costs] == pytest.approx([a / at[0] for a in at])
 
 
 def test_the_anchor_pulls_as_far_as_the_weight_says():
-    teacher, start = noise(2, 5, 6, 8), noise(2, 5, 6, 8, seed=1)
-    flat = {**STATE, "coherence": torch.full((3,), 0.25)}
-    loss = build_loss("anchor", statistics=[flat])
-    t, s0 = normalise(teacher), normalise(start)
-    expected = (0.25 * (t - s0)).square().mean()
-    assert loss([start], [teacher], [start]).total.item() == pytest.approx(expected.item())
-    expected = (0.75 * (t - s0)).square().mean()
-    assert loss([teacher], [teacher], [start]).total.item() == pytest.approx(expected.item())
-    root = build_loss("anchor", statistics=[flat], variant="root")  # half of the way each
-    assert root([start], [teacher], [start]).total.item() == pytest.approx(
-        (0.5 * (t - s0)).square().mean().item()
-    )
+    teacher, start, student = (noise(2, 5, 6, 8, seed=s) for s in range(3))
+    apart = (normalise(teacher) - normalise(start)).square().mean().item()
+
+    def cost(of, student, **options):
+        loss = build_loss("anchor", statistics=[state(coherence=[of] * 3)], **options)
+        return loss([student], [teacher], [start]).total.item()
+
+    assert cost(0.25, start) == pytest.approx(0.25**2 * apart)
+    assert cost(0.25, teacher) == pytest.approx(0.75**2 * apart)
+    assert cost(0.25, start, variant="root") == pytest.approx(0.5**2 * apart)
     # With weight 1 the untrained student does not matter: it is MSE. More than 1 counts as 1.
-    for of in (1.0, 1.2):
-        whole = build_loss("anchor", statistics=[{**STATE, "coherence": torch.full((3,), of)}])
-        student = noise(2, 5, 6, 8, seed=2)
-        mse = build_loss("mse")([student], [teacher]).total.item()
-        assert whole([student], [teacher], [start]).total.item() == pytest.approx(mse)
+    mse = build_loss("mse")([student], [teacher]).total.item()
+    assert [cost(1.0, student), cost(1.2, student)] == pytest.approx([mse, mse])
 
 
 def test_the_anchor_splits_by_frequency():
     """Full weight up to rho = .5 and none beyond .75: the target is the teacher's low waves and
     the untrained student's high ones."""
-    state = {
-        "rho": torch.tensor([0.0, 0.5, 0.75]),
-        "coherence": torch.tensor([1.0, 1.0, 0.0]),
-        "mismatched": torch.zeros(3),
-        "power": torch.ones(3),
-    }
+    half = state(rho=[0.0, 0.5, 0.75], coherence=[1.0, 1.0, 0.0])
     teacher, start, student = (noise(1, 3, 8, 8, seed=s) for s in range(3))
     t, s0, s = (np.fft.fft2(normalise(x).numpy(), norm="ortho") for x in (teacher, start, student))
     weight = np.interp(radius(8, 8).numpy(), [0, 0.5, 0.75], [1, 1, 0])
     expected = (abs(s - weight * t - (1 - weight) * s0) ** 2).mean()
-    found = build_loss("anchor", statistics=[state])([student], [teacher], [start]).total
+    found = build_loss("anchor", statistics=[half])([student], [teacher], [start]).total
     assert found.item() == pytest.approx(expected)
 
 

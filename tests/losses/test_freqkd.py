@@ -40,15 +40,11 @@ def numpy_bands(x, cutoff):
     x = x - x.mean((2, 3), keepdims=True)
     x = x / np.sqrt((x**2).sum(1, keepdims=True))
     shifted = np.fft.fftshift(np.fft.fft2(x, norm="ortho"), axes=(2, 3))
-    low = np.zeros_like(shifted)
-    rows, columns = (
-        slice(n // 2 - int(n * cutoff / 2), n // 2 + int(n * cutoff / 2)) for n in x.shape[2:]
-    )
-    low[:, :, rows, columns] = shifted[:, :, rows, columns]
-    return [
-        np.fft.ifft2(np.fft.ifftshift(s, axes=(2, 3)), norm="ortho").real
-        for s in (low, shifted - low)
-    ]
+    low, sides = np.zeros_like(shifted), [(n // 2, int(n * cutoff / 2)) for n in x.shape[2:]]
+    inside = np.s_[:, :, *(slice(middle - reach, middle + reach) for middle, reach in sides)]
+    low[inside] = shifted[inside]
+    back = (np.fft.ifftshift(s, axes=(2, 3)) for s in (low, shifted - low))
+    return [np.fft.ifft2(s, norm="ortho").real for s in back]
 
 
 @pytest.mark.parametrize("h,w", [(8, 8), (7, 9), (15, 20)])
@@ -190,17 +186,6 @@ def high_difference(student, teacher):
     return split_bands(normalise(student) - normalise(teacher), mask=mask)[1]
 
 
-def test_robust_is_quadratic_for_small_differences_and_saturates_for_large_ones():
-    teacher = noise(2, 5, 8, 8)
-    near, far = (teacher + size * noise(2, 5, 8, 8, seed=1) for size in (1e-3, 1.0))
-    statistics = calibrate("robust", [([far], [teacher])])
-    loss = build_loss("robust", statistics=statistics)
-    for student, least, most in ((near, 0.999, 1), (far, 0.01, 0.7)):
-        high = loss([student], [teacher]).parts["block0/high"]
-        ratio = high / (0.1 * high_difference(student, teacher).square().mean())
-        assert least < ratio < most
-
-
 def test_robust_takes_the_median_of_all_batches():
     students = [noise(4, 5, 8, 8, seed=s) for s in (0, 1)]
     teacher = noise(4, 5, 8, 8, seed=2)
@@ -209,13 +194,8 @@ def test_robust_takes_the_median_of_all_batches():
     assert found["median"].item() == pytest.approx(seen.median().item())
 
 
-@pytest.mark.parametrize(
-    "width,step",
-    [
-        (8, 13),  # 1280 / 100, rounded up
-        (10, 17),  # 1600 / 100 is 16, with which every other column would never be seen
-    ],
-)
+# 1280 / 100, rounded up; and 1600 / 100 is 16, with which every other column were never seen
+@pytest.mark.parametrize("width,step", [(8, 13), (10, 17)])
 def test_robust_samples_every_column_of_a_large_batch(monkeypatch, width, step):
     monkeypatch.setattr(MedianDifference, "SAMPLE", 100)
     calibrator = MedianDifference()
