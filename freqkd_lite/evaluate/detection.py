@@ -302,8 +302,8 @@ def train_fcos(
 
 @dataclass(frozen=True)
 class Matches:
-    """One class at IoU .5: detections by falling score, `image` (D,) and `hit` (D,), and the
-    number of true boxes `truths` (N,) of each image."""
+    """One class at IoU .5: the detections that count, by falling score, `image` (D,) and `hit`
+    (D,), and the number of true boxes `truths` (N,) that count in each image."""
 
     image: np.ndarray
     hit: np.ndarray
@@ -359,6 +359,27 @@ def small(boxes: Tensor, below: float) -> Tensor:
     return box_area(boxes) < below
 
 
+def matched(
+    found: Sequence[tuple[Tensor, Tensor]],
+    truths: Sequence[Tensor],
+    aside: Sequence[Tensor],
+    most: int | None = None,
+) -> Matches:
+    """The `most` sure of each image's boxes (d,4) and scores (d,), assigned to its true boxes
+    (t,4). Of these some don't count, `aside` (t,), and no detection of them does (`assign`)."""
+    image, hit, score = [], [], []
+    for i, ((boxes, scores), truth, ignored) in enumerate(zip(found, truths, aside, strict=True)):
+        order = scores.argsort(descending=True, stable=True)[:most]
+        taken = np.array(assign(boxes[order], truth, ignored), int)
+        counted = taken != IGNORED
+        hit.append(taken[counted] >= 0)
+        score.append(scores[order].numpy()[counted])
+        image.append(np.full(counted.sum(), i))
+    order = np.argsort(-np.concatenate(score), kind="stable")
+    count = np.array([int((~ignored).sum()) for ignored in aside])
+    return Matches(np.concatenate(image)[order], np.concatenate(hit)[order], count)
+
+
 def match(
     predictions: Sequence[dict[str, Tensor]],
     boxes: Sequence[Tensor],
@@ -366,22 +387,12 @@ def match(
     label: int,
     below: float = 0.0,
 ) -> Matches:
-    """The detections of one class in all images, each image's assigned to its true boxes; those
-    with an area under `below` px² don't count, and no detection of them does (`assign`)."""
-    image, hit, score, truths = [], [], [], []
-    for i, (found, box, klass) in enumerate(zip(predictions, boxes, labels, strict=True)):
-        mine = found["labels"] == label
-        scores, order = found["scores"][mine].sort(descending=True, stable=True)
-        order = order[:MAX_DETECTIONS]
-        truth = box[klass == label]
-        taken = np.array(assign(found["boxes"][mine][order], truth, small(truth, below)), int)
-        counted = taken != IGNORED
-        hit += (taken[counted] >= 0).tolist()
-        image += [i] * int(counted.sum())
-        score += scores[:MAX_DETECTIONS].numpy()[counted].tolist()
-        truths.append(int((~small(truth, below)).sum()))
-    order = np.argsort(-np.array(score), kind="stable")
-    return Matches(np.array(image, int)[order], np.array(hit, bool)[order], np.array(truths))
+    """The detections of one class in all images, `matched`; boxes with an area under `below` px²
+    don't count."""
+    mine = [found["labels"] == label for found in predictions]
+    found = [(d["boxes"][own], d["scores"][own]) for d, own in zip(predictions, mine, strict=True)]
+    truths = [box[of == label] for box, of in zip(boxes, labels, strict=True)]
+    return matched(found, truths, [small(truth, below) for truth in truths], MAX_DETECTIONS)
 
 
 def one_box_each(found: dict[str, Tensor], threshold: float) -> dict[str, Tensor]:

@@ -6,14 +6,13 @@ it is neither a hit nor a false positive to find one, nor a miss not to.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from freqkd_lite.errors import UserError
-from freqkd_lite.evaluate.detection import IGNORED, assign
+from freqkd_lite.evaluate.detection import Matches, matched
 from freqkd_lite.evaluate.stats import Resampled, times_of
 
 POINTS = 10 ** np.linspace(-2, 0, 9)
@@ -29,54 +28,34 @@ def unreasonable(boxes: Tensor, occlusion: Tensor) -> Tensor:
     return (boxes[:, 3] - boxes[:, 1] < HEIGHT) | ~inside | ((occlusion != 0) & (occlusion != 1))
 
 
-@dataclass(frozen=True)
-class Ranked:
-    """Detections that count, by falling score: `image` (D,) and `hit` (D,), and the number of
-    people `truths` (N,) that count in each image."""
-
-    image: np.ndarray
-    hit: np.ndarray
-    truths: np.ndarray
-
-    def miss_rate(self, times: np.ndarray | None = None) -> float | None:
-        """exp of the mean log miss rate at `POINTS` if image i counted `times[i]` times (N,): at
-        each the miss rate of the lowest threshold whose FPPI is not above it. None without
-        people."""
-        times = np.ones(len(self.truths), int) if times is None else times
-        total = (times * self.truths).sum()
-        if not total:
-            return None
-        weight = times[self.image]
-        found = np.append(0, (weight * self.hit).cumsum())
-        wrong = np.append(0, (weight * ~self.hit).cumsum())
-        place = np.searchsorted(wrong / times.sum(), POINTS + 1e-12, side="right") - 1
-        missed = np.maximum(1 - found[place] / total, 1e-10)  # log 0 would settle all
-        return float(np.exp(np.log(missed).mean()))
+def miss_rate(ranked: Matches, times: np.ndarray | None = None) -> float | None:
+    """exp of the mean log miss rate at `POINTS` if image i counted `times[i]` times (N,): at each
+    the miss rate of the lowest threshold whose FPPI is not above it. None without people."""
+    times = np.ones(len(ranked.truths), int) if times is None else times
+    total = (times * ranked.truths).sum()
+    if not total:
+        return None
+    weight = times[ranked.image]
+    found = np.append(0, (weight * ranked.hit).cumsum())
+    wrong = np.append(0, (weight * ~ranked.hit).cumsum())
+    place = np.searchsorted(wrong / times.sum(), POINTS + 1e-12, side="right") - 1
+    missed = np.maximum(1 - found[place] / total, 1e-10)  # log 0 would settle all
+    return float(np.exp(np.log(missed).mean()))
 
 
 def rank(
     predictions: Sequence[dict[str, Tensor]], boxes: Sequence[Tensor], ignored: Sequence[Tensor]
-) -> Ranked:
+) -> Matches:
     """All images' detections (`boxes` (d,4) XYXY px, `scores` (d,)) against true boxes (t,4) of
     which some are `ignored` (t,). `UserError` unless there is one of each for every image."""
     if not 0 < len(predictions) == len(boxes) == len(ignored):
         counts = f"{len(predictions)}, {len(boxes)} and {len(ignored)}"
         raise UserError(f"Detections, boxes and ignored flags of {counts} images: give one each.")
-    image, hit, score = [], [], []
-    for i, (found, truth, aside) in enumerate(zip(predictions, boxes, ignored, strict=True)):
-        scores, order = found["scores"].double().sort(descending=True, stable=True)
-        taken = np.array(assign(found["boxes"][order], truth, aside), int)
-        counted = taken != IGNORED
-        hit.append(taken[counted] >= 0)
-        score.append(scores.numpy()[counted])
-        image.append(np.full(counted.sum(), i))
-    order = np.argsort(-np.concatenate(score), kind="stable")
-    truths = np.array([int((~aside).sum()) for aside in ignored])
-    return Ranked(np.concatenate(image)[order], np.concatenate(hit)[order], truths)
+    return matched([(found["boxes"], found["scores"]) for found in predictions], boxes, ignored)
 
 
 def score_people(
-    ranked: Ranked,
+    ranked: Matches,
     night: np.ndarray,
     draws: int = 1000,
     seed: int = 0,
@@ -86,7 +65,7 @@ def score_people(
     `groups` of them (see `stats.multiplicities`)."""
     times = times_of(len(night), draws, seed, groups).long().numpy()
     sides = {"all": night | True, "day": ~night, "night": night}
-    rates = {k: [ranked.miss_rate(side * t) for t in times] for k, side in sides.items()}
+    rates = {k: [miss_rate(ranked, side * t) for t in times] for k, side in sides.items()}
     found = {k: np.array(values, float) for k, values in rates.items()}
     truth = torch.from_numpy(ranked.truths)
     return Resampled.of(found, truth=truth, seed=seed, groups=groups)

@@ -34,26 +34,20 @@ OPTIONS = {"file", "count", "reverse", "digits"}
 
 
 class Number(float):
-    """A number as a condition compares it, rounded to 6 decimals, and as a text shows it; `fields`
-    become attributes."""
+    """The value of a row, as a condition compares it (rounded to 6 decimals) and as a text shows it
+    (with its interval, if it has one); the row's fields are attributes, each shown alone."""
 
-    def __new__(cls, value: float, text: str, fields: Mapping[str, object] = {}) -> Self:
-        made = super().__new__(cls, round(value, 6))
-        vars(made).update(fields, text=text)
+    def __new__(cls, row: Mapping[str, object], digits: int = 2, signed: bool = False) -> Self:
+        made = super().__new__(cls, round(row["value"], 6))
+        interval = (row["low"], row["high"]) if len(row) > 1 else None
+        made.text = number(row["value"], interval, digits, signed)
+        for name, value in row.items() if interval else ():
+            alone = isinstance(value, float)
+            vars(made)[name] = cls({"value": value}, digits, signed) if alone else value
         return made
 
     def __format__(self, _: str) -> str:
         return self.text
-
-
-def as_number(row: Mapping[str, object], digits: int, signed: bool) -> Number:
-    """The value of a row, shown with its interval; its fields are attributes, each shown alone."""
-    fields = {
-        k: Number(v, number(v, None, digits, signed)) if isinstance(v, float) else v
-        for k, v in row.items()
-    }
-    text = number(row["value"], (row["low"], row["high"]), digits, signed)
-    return Number(row["value"], text, fields)
 
 
 def _pick(results: Path, spec: dict) -> Number:
@@ -72,14 +66,13 @@ def _pick(results: Path, spec: dict) -> Number:
     for key in PICKED_BY & spec.keys():
         found = found[found["klass" if key == "class" else key] == spec[key]]
     if "count" in spec:
-        count = len(found.round(6).query(spec["count"]))
-        return Number(count, str(count))
+        return Number({"value": len(found.round(6).query(spec["count"]))}, 0)
     if len(found) != 1:
         raise UserError(f"{len(found)} rows of {spec['file']} match {spec}, and one must")
     row = found.iloc[0].to_dict()
     if spec.get("reverse"):
         row |= {"value": -row["value"], "low": -row["high"], "high": -row["low"]}
-    return as_number(row, spec.get("digits", 2), of_differences)
+    return Number(row, spec.get("digits", 2), of_differences)
 
 
 @lru_cache(64)

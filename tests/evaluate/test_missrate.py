@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from freqkd_lite.evaluate.detection import IGNORED, MISS, assign
-from freqkd_lite.evaluate.missrate import Ranked, rank, score_people, unreasonable
+from freqkd_lite.evaluate.detection import IGNORED, MISS, Matches, assign
+from freqkd_lite.evaluate.missrate import miss_rate, rank, score_people, unreasonable
 from tests.refused import refused
 from tools import kaist_missrate
 
@@ -49,17 +49,17 @@ def test_miss_rate_by_hand():
     # one at 2/10: 3/4 are missed at the four points below .1, 1/4 at .1, .178, .316, .562 and 1.
     ranked = rank(*by_hand())
     assert ranked.hit.tolist() == [True, False, True, True, False]
-    assert ranked.miss_rate() == pytest.approx((0.75**4 * 0.25**5) ** (1 / 9))
+    assert miss_rate(ranked) == pytest.approx((0.75**4 * 0.25**5) ** (1 / 9))
     without = rank(*([each[k] for k in (0, 1, 2)] for each in by_hand()))
     # without the image of the surest false positive three are found at none
-    assert without.miss_rate() == pytest.approx(0.25)
+    assert miss_rate(without) == pytest.approx(0.25)
 
 
 def test_points_are_not_rounded():
     # 18 false positives in 1000 images come before the one hit: not within .01 or .01778
     truths = np.array([2] + [0] * 999)
-    ranked = Ranked(np.zeros(19, int), np.array([False] * 18 + [True]), truths)
-    assert ranked.miss_rate() == pytest.approx(0.5 ** (7 / 9))
+    ranked = Matches(np.zeros(19, int), np.array([False] * 18 + [True]), truths)
+    assert miss_rate(ranked) == pytest.approx(0.5 ** (7 / 9))
 
 
 def test_images_without_a_detection_and_copies_of_images_count():
@@ -69,9 +69,9 @@ def test_images_without_a_detection_and_copies_of_images_count():
     copied = rank(
         *([each[k] for k in places] for each, places in zip(by_hand(), again, strict=True))
     )
-    assert rank(found, boxes, ignored).miss_rate(times) == pytest.approx(copied.miss_rate())
+    assert miss_rate(rank(found, boxes, ignored), times) == pytest.approx(miss_rate(copied))
     lost = rank([*found[:2], found_of(), *found[3:]], boxes, ignored)
-    assert lost.miss_rate() == pytest.approx((0.75**4 * 0.5**5) ** (1 / 9))
+    assert miss_rate(lost) == pytest.approx((0.75**4 * 0.5**5) ** (1 / 9))
 
 
 def test_who_counts_and_what_a_detection_takes():

@@ -8,7 +8,6 @@ import yaml
 
 from freqkd_lite.results.findings import (
     Number,
-    as_number,
     fill,
     findings_list,
     holds,
@@ -20,7 +19,7 @@ from freqkd_lite.results.rows import Row, write_results
 from tests.refused import refused
 
 GAIN = {"value": 0.1294, "low": 0.0541, "high": 0.187, "seeds": 3}
-NUMBERS = {"gain": as_number(GAIN, 2, True), "cost": Number(0.0, "0")}
+NUMBERS = {"gain": Number(GAIN, 2, True), "cost": Number({"value": 0})}
 
 
 @pytest.mark.parametrize(
