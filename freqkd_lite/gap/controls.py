@@ -195,10 +195,6 @@ def _of_infrared(about: str, change: Callable[[Tensor], Tensor]) -> Control:
     return Control(about, lambda views: (views.visible, views(change(views.images["infrared"]))))
 
 
-def _noise(views: Views) -> Maps:
-    return views.visible, views(noisy(views.images["visible"], views.place))
-
-
 def _shift(pixels: int) -> Control:
     """Shifts of up to a patch cut the same left picture, whose maps are computed once."""
 
@@ -208,14 +204,6 @@ def _shift(pixels: int) -> Control:
 
     about = f"RGB and itself {pixels} px further right, on a grid of one token column fewer."
     return Control(about, maps, infrared=False)
-
-
-def _rotated(views: Views) -> Maps:
-    return tuple(map(views, rotated(views.images["visible"], 1.0, views.backbone.patch)))
-
-
-def _random(views: Views) -> Maps:
-    return tuple(views(views.images[k], by=views.random) for k in ("visible", "infrared"))
 
 
 def _window(views: Views, moves: Sequence[Offset] = ()) -> Maps:
@@ -237,14 +225,21 @@ CONTROLS = {
         "RGB and itself after a Gaussian blur of 1 px.",
         lambda images: functional.gaussian_blur(images, 7, 1.0),
     ),
-    "noise": Control("RGB and itself with white noise of 5 % of white.", _noise, infrared=False),
+    "noise": Control(
+        "RGB and itself with white noise of 5 % of white.",
+        lambda views: (views.visible, views(noisy(views.images["visible"], views.place))),
+        infrared=False,
+    ),
     **{f"shift{pixels}": _shift(pixels) for pixels in (1, 2, 4, 8)},
     "rotate1": Control(
         "RGB and itself rotated by 1 degree (bilinear), cut so that no border is invented.",
-        _rotated,
+        lambda v: tuple(map(v, rotated(v.images["visible"], 1.0, v.backbone.patch))),
         infrared=False,
     ),
-    "random": Control("The real pairs, through the same model with random weights.", _random),
+    "random": Control(
+        "The real pairs, through the same model with random weights.",
+        lambda views: tuple(views(x, by=views.random) for x in views.images.values()),
+    ),
     "stretch": _of_infrared(
         "The real pairs with infrared stretched from its .5 to its 99.5 percentile.", stretched
     ),

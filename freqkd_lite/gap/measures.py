@@ -11,20 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from freqkd_lite import spectrum
 from freqkd_lite.errors import UserError
 from freqkd_lite.gap.controls import Control, Views, grey_copy, steps
 from freqkd_lite.gap.parts import PICTURES
 from freqkd_lite.gap.rings import EDGES, log_rings
-from freqkd_lite.spectrum import (
-    authors_reading,
-    band_pair,
-    energy_above,
-    pair_sums,
-    radial_power,
-    ring_masks,
-    spectral_slope,
-    split_bands,
-)
 from freqkd_lite.spectrum.similarity import band_hsic, mmd
 from freqkd_lite.store import Arrays
 
@@ -36,8 +27,8 @@ SIMILAR = ("real", "mismatched", "grey", "shift4", "random", "aligned")
 
 def masks(h: int, w: int, bands: Sequence[str]) -> Tensor:
     """Bool (2 x bands + rings, h, w): low and high of each of `bands`, then rings of `EDGES`."""
-    pairs = [mask for name in bands for mask in band_pair(h, w, name)]
-    return torch.stack([*pairs, *ring_masks(h, w, EDGES)])
+    pairs = [mask for name in bands for mask in spectrum.band_pair(h, w, name)]
+    return torch.stack([*pairs, *spectrum.ring_masks(h, w, EDGES)])
 
 
 def numbers(
@@ -74,9 +65,9 @@ def of_maps(
     `similarity`, at ten times the cost, `hsic` (N, blocks, bands, 2, 3) for CKA, and `mmd` (N,
     blocks, bands) of the high bands."""
     sides = list(zip(a, b, strict=True))
-    sums = [pair_sums(x, y, masks(*x.shape[-2:], bands)) for x, y in sides]
+    sums = [spectrum.pair_sums(x, y, masks(*x.shape[-2:], bands)) for x, y in sides]
     found = {"sums": torch.stack(sums, 1).double()}
-    found["authors"] = torch.stack([authors_reading(x, y) for x, y in sides], 1).double()
+    found["authors"] = torch.stack([spectrum.authors_reading(x, y) for x, y in sides], 1).double()
     if similarity:
         found["hsic"] = torch.stack([band_hsic(x, y, bands) for x, y in sides], 1)
         found["mmd"] = torch.stack([_high_mmd(x, y, bands) for x, y in sides], 1)
@@ -89,7 +80,7 @@ def _high_mmd(a: Tensor, b: Tensor, bands: Sequence[str]) -> Tensor:
     step = max(1, math.ceil(math.sqrt(h * w / TOKENS)))
     found = []
     for name in bands:
-        high = [split_bands(x, mask=band_pair(h, w, name)[1])[0] for x in (a, b)]
+        high = [spectrum.split_bands(x, mask=spectrum.band_pair(h, w, name)[1])[0] for x in (a, b)]
         found.append(mmd(*(x[..., ::step, ::step].flatten(2).mT for x in high)))
     return torch.stack(found, 1)
 
@@ -99,9 +90,13 @@ def of_pictures(rgb: Tensor, infrared: Tensor) -> Arrays:
     `log_rings`), `slope` (N, 2) and `energy` (N, 2), the share above `CUTOFF`; NaN where there is
     none."""
     sides, edges = (rgb, infrared), log_rings(*rgb.shape[-2:])
-    power = [torch.stack([radial_power(image, edges)[1] for image in side]) for side in sides]
+    power = [
+        torch.stack([spectrum.radial_power(image, edges)[1] for image in side]) for side in sides
+    ]
     return {
         "power": torch.stack(power, 1).numpy(),
-        "slope": np.stack([spectral_slope(side)[:, 0].numpy() for side in sides], 1),
-        "energy": np.stack([energy_above(side, CUTOFF)[:, 0].numpy() for side in sides], 1),
+        "slope": np.stack([spectrum.spectral_slope(side)[:, 0].numpy() for side in sides], 1),
+        "energy": np.stack(
+            [spectrum.energy_above(side, CUTOFF)[:, 0].numpy() for side in sides], 1
+        ),
     }

@@ -35,11 +35,16 @@ def one(table: pd.DataFrame, **fields: object) -> dict | None:
     return found.iloc[0].to_dict() if len(found) else None
 
 
-def estimate(name: str, draws: np.ndarray, interval: str = "") -> dict:
-    """{name: the first value, interval: that of the others}; None where it is not defined."""
-    exists = np.isfinite(draws[0])
-    span = list(percentiles(draws[1:])) if exists and np.isfinite(draws[1:]).any() else None
-    return {name: float(draws[0]) if exists else None, interval or f"{name}_interval": span}
+def estimates(**figures: np.ndarray) -> dict:
+    """Of each figure (1 + draws,) the first value, and the interval of the others as NAME_interval
+    (of "value" and "ratio" as interval); None where it is not defined."""
+    found = {}
+    for name, draws in figures.items():
+        exists = np.isfinite(draws[0])
+        span = list(percentiles(draws[1:])) if exists and np.isfinite(draws[1:]).any() else None
+        found[name] = float(draws[0]) if exists else None
+        found["interval" if name in ("value", "ratio") else f"{name}_interval"] = span
+    return found
 
 
 def _ratio(high: np.ndarray, low: np.ndarray) -> np.ndarray:
@@ -78,17 +83,18 @@ def divergences(
             about = {"control": control, "metric": metric, "band": band, "n": n}
             values = np.stack([low, high, _ratio(high, low)])  # (3, 1 + draws, blocks)
             values = np.append(values, values.mean(2, keepdims=True), 2)
-            for block, column in zip([*blocks, MEAN], values.T, strict=True):
-                row = {"block": block} | estimate("low", column[:, 0])
-                row |= estimate("high", column[:, 1])
-                levels.append(about | row | estimate("ratio", column[:, 2], "interval"))
+            for block, (low, high, ratio) in zip(
+                [*blocks, MEAN], values.T.swapaxes(1, 2), strict=True
+            ):
+                row = {"block": block} | estimates(low=low, high=high, ratio=ratio)
+                levels.append(about | row)
             if less is not None:
                 low, high = less[..., 2 * i : 2 * i + 2].mean(1).T
-                contrasts.append(about | estimate("low", low) | estimate("high", high))
+                contrasts.append(about | estimates(low=low, high=high))
         if metric == "normalised":
             rings += [
                 {"control": control, "block": block, "rho": list(EDGES[k : k + 2])}
-                | estimate("value", level[:, j, 2 * len(bands) + k], "interval")
+                | estimates(value=level[:, j, 2 * len(bands) + k])
                 for (j, block), k in product(enumerate(blocks), range(len(EDGES) - 1))
             ]
     for control, (k, metric) in product(tables, enumerate(METRICS)):
@@ -97,8 +103,8 @@ def divergences(
         about = {"control": control, "metric": metric, "band": AUTHORS}
         about["n"] = len(tables[control][AUTHORS])
         for block, (low, high) in zip([*blocks, MEAN], drawn, strict=True):
-            row = {"block": block} | estimate("low", low) | estimate("high", high)
-            levels.append(about | row | estimate("ratio", _ratio(high, low), "interval"))
+            row = {"block": block} | estimates(low=low, high=high, ratio=_ratio(high, low))
+            levels.append(about | row)
     found = {"levels": levels, "contrasts": contrasts, "rings": rings}
     return {name: frame(rows) for name, rows in found.items()}
 
@@ -121,8 +127,7 @@ def similarities(
                 ("cka", "high", similar[:, j, i, 1]),
                 ("mmd", "high", apart[:, j, i]),
             ):
-                value = estimate("value", draws, "interval")
-                rows.append(about | {"measure": measure, "level": level} | value)
+                rows.append(about | {"measure": measure, "level": level} | estimates(value=draws))
     return frame(rows)
 
 
@@ -138,12 +143,11 @@ def pictures(
             values = table[name][:, i]
             values = values[np.isfinite(values)]
             draws = resampled(values, seed) if len(values) > 1 else np.full(2, np.nan)
-            row |= estimate(name, draws) | {f"{name}_n": len(values)}
+            row |= estimates(**{name: draws}) | {f"{name}_n": len(values)}
         images.append(row)
         rings = resampled(table["power"][:, i], seed)
         power += [
-            {"modality": modality, "rho": list(edges[k : k + 2])}
-            | estimate("value", rings[:, k], "interval")
+            {"modality": modality, "rho": list(edges[k : k + 2])} | estimates(value=rings[:, k])
             for k in range(len(edges) - 1)
         ]
     return frame(images), frame(power)
@@ -163,10 +167,8 @@ def alignment(tables: dict[str, Arrays], bands: Sequence[str], seed: int = 0) ->
         for name in ("aligned", "cropped")
     )
     share = _ratio(after, before)
-    shares = []
-    for i, band in enumerate(bands):
-        low, high = estimate("low", share[:, 2 * i]), estimate("high", share[:, 2 * i + 1])
-        shares.append({"band": band} | low | high)
+    sides = ((band, share[:, 2 * i], share[:, 2 * i + 1]) for i, band in enumerate(bands))
+    shares = [{"band": band} | estimates(low=low, high=high) for band, low, high in sides]
     return {
         "n": len(offsets),
         "clear": int(clear.sum()),

@@ -5,7 +5,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from freqkd_lite.errors import UserError
@@ -16,9 +15,9 @@ from freqkd_lite.results.rows import (
     Row,
     check_one_place,
     frame,
-    means,
     read_manifest,
     read_results,
+    seed_means,
     whole,
 )
 
@@ -102,8 +101,7 @@ def make_curve(rows: Iterable[Row], metric: str, setting: str, failed: Sequence[
     of_mean = whole(frame(rows), metric).dropna(subset="value")
     of_mean = of_mean[of_mean["klass"].isin(OVERALL)]
     check_one_place(of_mean, metric, f"a curve along {setting} shows one of them")
-    found = _split(means(of_mean), setting)
-    found.loc[found["over"] != "seeds", ["low", "high"]] = np.nan
+    found = _split(seed_means(of_mean, metric), setting)
     levels = found[found["at"].isna()].set_index("method")["value"].to_dict()
     points = found.dropna(subset="at")[["method", "at", "value", "low", "high", "seeds"]]
     if points.empty:

@@ -20,12 +20,12 @@ from freqkd_lite.results.paired import read_comparison
 from freqkd_lite.results.rows import (
     Row,
     frame,
-    means,
     over_seeds,
     pick,
     read_manifest,
     read_results,
     results_folder,
+    seed_means,
     whole,
 )
 from freqkd_lite.results.text import Interval, Table, number, verdict
@@ -130,12 +130,6 @@ class Seeds:
         """Whether there are no committed seeds with a metric: this run stands for itself then."""
         return not pick(self.rows, metric=metric)
 
-    def means(self, metric: str) -> pd.DataFrame:
-        """`rows.means` over the seeds; an interval over images is not one of these."""
-        found = means(whole(frame(self.rows), metric))
-        found.loc[found["over"] != "seeds", ["low", "high"]] = np.nan
-        return found
-
     def differences(
         self, metric: str, run: Mapping[str, Resampled], reference: str = "none"
     ) -> pd.DataFrame:
@@ -178,7 +172,7 @@ class Seeds:
     def highest(self, metric: str, run: Mapping[str, Resampled], klass: str = "mean") -> str:
         """The method with the highest figure of a class, the teacher aside, over the committed
         seeds or of `run`; of equal ones (to three decimals) the one whose name comes first."""
-        found = self.means(metric)
+        found = seed_means(self.rows, metric)
         found = found[found["klass"] == klass].set_index("method")["value"].to_dict()
         values = found or {method: result.estimates[klass] for method, result in run.items()}
         values.pop("teacher", None)

@@ -176,6 +176,13 @@ def whole(table: pd.DataFrame, metric: str) -> pd.DataFrame:
     return chosen if parts.all() else chosen[~parts]
 
 
+def seed_means(rows: Iterable[Row] | pd.DataFrame, metric: str) -> pd.DataFrame:
+    """`means` of a metric on whole splits; an interval over images is not one over seeds: NaN."""
+    found = means(whole(frame(rows), metric))
+    found.loc[found["over"] != "seeds", ["low", "high"]] = math.nan
+    return found
+
+
 def check_one_place(table: pd.DataFrame, metric: str, remedy: str) -> None:
     """`UserError`, ending in `remedy`, for figures of several data sets or splits."""
     places = sorted(set(table["data"] + " " + table["split"]))

@@ -6,16 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from freqkd_lite.spectrum.bands import (
-    RINGS,
-    at_least_float32,
-    band_mask,
-    check_transform,
-    cosines,
-    grid_of,
-    radius,
-    ring_masks,
-)
+from freqkd_lite.spectrum import bands
+from freqkd_lite.spectrum.bands import RINGS, at_least_float32, grid_of
 
 FIT, POINTS = (0.05, 0.5), 10
 """Range of rho and number of rings of `spectral_slope`: above what the size of the picture limits,
@@ -26,10 +18,10 @@ def power_spectrum(x: Tensor, transform: str = "fft") -> Tensor:
     """|X|^2 (..., H, W) of maps or images x (..., H, W), in the transform's order, orthonormal: the
     sum over bins is the sum of squares, and white noise of variance 1 has 1 in every bin."""
     h, w = grid_of(x)
-    check_transform(transform)
+    bands.check_transform(transform)
     full = at_least_float32(x)
     if transform == "dct":
-        return (cosines(h).to(full) @ full @ cosines(w).to(full).T).square()
+        return (bands.cosines(h).to(full) @ full @ bands.cosines(w).to(full).T).square()
     spectrum = torch.fft.fft2(full, norm="ortho")
     return spectrum.real**2 + spectrum.imag**2
 
@@ -39,7 +31,7 @@ def band_energies(
 ) -> tuple[Tensor, Tensor]:
     """(low, high), each (N,): sums of squares of x (N, C, H, W) in each band of `split_bands`,
     over channels and tokens, by Parseval without a way back to space."""
-    low = band_mask(*grid_of(x, stack=True), cutoff, shape)
+    low = bands.band_mask(*grid_of(x, stack=True), cutoff, shape)
     power = power_spectrum(x).sum(1)
     return (power * low.to(power)).sum((1, 2)), (power * (~low).to(power)).sum((1, 2))
 
@@ -54,7 +46,7 @@ def radial_power(x: Tensor, edges: Sequence[float] = RINGS) -> tuple[Tensor, Ten
 
 def _ring_power(x: Tensor, edges: Sequence[float], transform: str) -> Tensor:
     """Mean |X|^2 per bin of each ring, (..., rings)."""
-    rings = ring_masks(*grid_of(x), edges, transform).flatten(1)
+    rings = bands.ring_masks(*grid_of(x), edges, transform).flatten(1)
     power = power_spectrum(x, transform).flatten(-2)
     return power @ rings.T.to(power) / rings.sum(1).to(power)
 
@@ -70,8 +62,10 @@ def spectral_slope(x: Tensor) -> Tensor:
     image is small, or no power, because it is of one colour.
     """
     edges = np.geomspace(*FIT, POINTS + 1).tolist()
-    rho = radius(*grid_of(x), "dct")
-    at = torch.stack([rho[ring].log().mean() for ring in ring_masks(*rho.shape, edges, "dct")])
+    rho = bands.radius(*grid_of(x), "dct")
+    at = torch.stack(
+        [rho[ring].log().mean() for ring in bands.ring_masks(*rho.shape, edges, "dct")]
+    )
     at = at - at.mean()
     slope = (_ring_power(x, edges, "dct").double().cpu().log() @ at) / at.square().sum()
     return slope.where(slope.isfinite(), torch.nan)
@@ -80,6 +74,6 @@ def spectral_slope(x: Tensor) -> Tensor:
 def energy_above(x: Tensor, cutoff: float = 0.5) -> Tensor:
     """(...): share of each image's energy, its mean left out, that lies beyond rho = cutoff, for x
     (..., H, W). NaN for an image of one colour."""
-    high = ~band_mask(*grid_of(x), cutoff, "disk")
+    high = ~bands.band_mask(*grid_of(x), cutoff, "disk")
     power = power_spectrum(x - at_least_float32(x).mean((-2, -1), keepdim=True))
     return (power * high.to(power)).sum((-2, -1)) / power.sum((-2, -1))

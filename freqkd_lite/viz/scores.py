@@ -51,7 +51,7 @@ def dots(
     seeds: pd.DataFrame,
 ) -> tuple[Figure, str]:
     """A row for each class and in it each method: this run's score as a dot with its 95 % interval
-    over images; pale bars are intervals over `seeds` (`Seeds.means`), where there are some, and
+    over images; pale bars are intervals over `seeds` (`rows.seed_means`), where there are some, and
     this run is the dot alone."""
     rows = len(classes) * len(results)
     many = {(m.method, m.klass): m for m in seeds.itertuples()}

@@ -8,7 +8,6 @@ import torch
 from freqkd_lite.evaluate.probe import LogisticProbe, measure
 from freqkd_lite.evaluate.stats import Resampled, paired_bootstrap
 from freqkd_lite.results.notebooks import (
-    Seeds,
     by_time_of_day,
     find_seeds,
     probe_rows,
@@ -16,7 +15,7 @@ from freqkd_lite.results.notebooks import (
     seed_differences,
 )
 from freqkd_lite.results.paired import COLUMNS, Comparison, resample
-from freqkd_lite.results.rows import Row, pick, write_results
+from freqkd_lite.results.rows import Row, pick, seed_means, write_results
 
 PARAMETERS = {"steps": 40, "lr": 0.001, "split": "val", "seed": 0}
 
@@ -59,7 +58,7 @@ def test_committed_seeds_are_those_with_the_same_parameters(tmp_path):
     seeds = seeds_of(tmp_path, seed=4)  # another seed is the point of it
     assert seeds.folder.name == "b" and "results/b" in seeds.note
     # three values .30 .31 .32: mean .31, sd .01, t(.975, 2) = 4.303, half width .02484
-    none = seeds.means("probe_ap").iloc[0]
+    none = seed_means(seeds.rows, "probe_ap").iloc[0]
     assert none["method"] == "none" and none["value"] == pytest.approx(0.31)
     assert (none["low"], none["high"]) == pytest.approx((0.28516, 0.33484), abs=1e-5)
 
@@ -67,7 +66,7 @@ def test_committed_seeds_are_those_with_the_same_parameters(tmp_path):
 def test_what_no_seed_changes_has_no_interval_over_seeds():
     about = dict(claim="walk", data="scenes", split="val", metric="x", klass="mean")
     rows = [Row(method="none", seed=s, value=0.5, interval=(0.4, 0.6), **about) for s in (0, 1)]
-    (found,) = Seeds("", rows=rows).means("x").itertuples()
+    (found,) = seed_means(rows, "x").itertuples()
     assert found.value == 0.5 and np.isnan(found.low)
 
 
