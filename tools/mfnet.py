@@ -77,10 +77,11 @@ def without_borders(masks: Tensor, border: float) -> Tensor:
 
 
 def figures(confusion: Tensor, classes: Sequence[str], own: Folds, test: np.ndarray) -> Arrays:
-    """IoU by class, "mean", "accuracy", and the mean by day and night, each with its draws (1 +
-    draws,), from the pixels of each test image (N, K, K)."""
+    """IoU by class, "mean", the share of "pixels" that are the same, and the mean by day and night,
+    each with its draws (1 + draws,), from the pixels of each test image (N, K, K)."""
     times = times_of(len(test), DRAWS, groups=own.groups[test])
     found = iou_draws(confusion, classes, times)
+    found["pixels"] = found.pop("accuracy")
     for time in ("day", "night"):
         here = torch.from_numpy(own.times[test] == time)
         if here.any():

@@ -412,9 +412,11 @@ def rows_of(method: str, seed: int | None, arrays: Arrays, about: dict) -> list[
             part = klass in PARTS
             place = {"metric": metric, "klass": "mean" if part else klass}
             place |= {"split": f"{about['split']}/{klass}"} if part else {}
-            place |= {"n": len(arrays["groups"]), "interval": percentiles(values[1:])}
-            of = about | {"method": method, "seed": seed} | place
-            rows.append(Row(value=float(values[0]), **of))
+            place |= {"method": method, "seed": seed, "n": len(arrays["groups"])}
+            known = np.isfinite(values[0])  # unknown where these images lack a class
+            place |= {"value": float(values[0]) if known else None}
+            place |= {"interval": percentiles(values[1:]) if known else None}
+            rows.append(Row(**about | place))
     return rows
 
 
