@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
-from freqkd_lite.data.alignment import BEYOND, SMALLEST, Offset, offset
+from freqkd_lite.data.alignment import SMALLEST, Offset, offset
 from freqkd_lite.data.base import REGISTRY, find_set, spread
 from freqkd_lite.data.faults import Ledger, Problem
 from freqkd_lite.data.files import Collection, FilePairs, Inspected, checksum, look_at
@@ -68,28 +68,23 @@ def near_copies(hashes: dict[str, tuple[int, ...]], splits: dict[str, list[str]]
 @dataclass(frozen=True)
 class Shift:
     """What the `clear` ones of `measured` pairs share, in pixels: infrared lies `right` and `down`
-    of visible (medians). Half of the pairs lie within `spread` of that; `noise` is how far
-    measuring alone moves a pair (median); the share `beyond` is off by more than noise."""
+    of visible (medians). Half of the pairs lie within `spread` of that."""
 
     measured: int
     clear: int
     right: float = 0.0
     down: float = 0.0
     spread: float = 0.0
-    noise: float = 0.0
-    beyond: float = 0.0
 
 
 def shared_shift(offsets: Sequence[Offset]) -> Shift:
     """The shift of a set from those of its pairs."""
-    clear = [(o.right, o.down, o.noise) for o in offsets if o.clear]
+    clear = [(o.right, o.down) for o in offsets if o.clear]
     if not clear:
         return Shift(len(offsets), 0)
-    right, down, noise = np.median(clear, axis=0).tolist()
-    rights, downs, _ = np.transpose(clear)
-    scatter = float(np.median(np.hypot(rights - right, downs - down)))
-    beyond = float(np.mean(np.hypot(rights, downs) > BEYOND * noise))
-    return Shift(len(offsets), len(clear), right, down, scatter, noise, beyond)
+    right, down = np.median(clear, axis=0).tolist()
+    scatter = float(np.median(np.hypot(*(np.array(clear) - (right, down)).T)))
+    return Shift(len(offsets), len(clear), right, down, scatter)
 
 
 @dataclass
@@ -141,10 +136,9 @@ class Report:
     def worst(self, count: int = 5) -> list[str]:
         """The measured pairs that fit worst, those without a clear shift first."""
 
-        def badness(name: str) -> tuple[float, float, str]:
+        def badness(name: str) -> tuple[bool, float, str]:
             off = self.offsets[name]
-            far = off.pixels / self.inspected[name].size[1]
-            return (0, -round(far, 6), name) if off.clear else (-1, round(off.peak, 6), name)
+            return off.clear, round(-off.pixels if off.clear else off.peak, 6), name
 
         return sorted(self.offsets, key=badness)[:count]
 

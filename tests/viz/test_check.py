@@ -8,7 +8,6 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from freqkd_lite.cli.app import app
-from freqkd_lite.data.alignment import CLEAR, Offset
 from freqkd_lite.data.check import check
 from freqkd_lite.data.faults import Problem
 from freqkd_lite.errors import UserError
@@ -26,13 +25,6 @@ def test_the_first_line_is_the_answer(pairs):  # noqa: F811
         "50 %)"
     )
     assert "240x180: 6" in text and "person 3, car 2" in text
-
-
-@pytest.mark.parametrize(("unclear", "noticed"), [(2, False), (3, True)])
-def test_pairs_whose_edges_do_not_meet_are_noticed_once_they_are_most(pairs, unclear, noticed):  # noqa: F811
-    report = check("folder", pairs)
-    report.offsets = {str(k): Offset(0, 0, CLEAR - (k < unclear), 0.5) for k in range(5)}
-    assert len(shown.notices(report)) == noticed
 
 
 def test_long_lists_are_cut_in_the_terminal_but_not_unreadable_files(pairs):  # noqa: F811
