@@ -133,14 +133,6 @@ def too_few(count: int) -> str:
     )
 
 
-def changes(learned: Gap) -> tables.Table:
-    """`contrasts_table`, its verdicts only from `HELD` pairs on."""
-    head, rows = tables.contrasts_table(learned)
-    shown = (0, 1, 3) if learned.about["pairs"] < HELD else range(len(head))
-    head, *rows = ([row[i] for i in shown] for row in (head, *rows))
-    return head, rows
-
-
 def most_improved(learned: Gap) -> tuple[int, float]:
     """The block whose divergence from the teacher fell most, mean of both bands, and by how
     much."""
@@ -154,16 +146,15 @@ def most_improved(learned: Gap) -> tuple[int, float]:
 
 
 def loading(run: Run) -> str:
-    """Five lines that load the student and read infrared pictures with it."""
+    """Five lines that load the student and read an infrared picture with it."""
     settings, file = run.settings, str(run.folder.absolute() / STUDENT)
-    places = {name: os.path.abspath(path) for name, path in settings.data_options.items()}
-    options = "".join(f", {name}={path!r}" for name, path in places.items())
+    places = [f"{k}={os.path.abspath(path)!r}" for k, path in settings.data_options.items()]
     return f"""\
 from freqkd_lite.data import load, stack
 from freqkd_lite.features import extract, load_backbone
 student = load_backbone({settings.student_name!r}, {file!r}).freeze()
-pairs = load("folder", "all", {tuple(settings.size)}{options})
-maps = extract(student, stack(pairs, "infrared", [0]), blocks={list(settings.own_blocks)})"""
+pairs = load("folder", "all", {settings.size}, {", ".join(places)})
+maps = extract(student, stack(pairs, "infrared", [0]), blocks={settings.own_blocks})"""
 
 
 Scores = dict[str, probe.ProbeResult]
@@ -292,7 +283,8 @@ def demo(
     learned = measure(held, teacher, blocks, count=count, **about)
     best, fall = most_improved(learned)
     closer = f"Block {best} came closer than any other: by {number(fall)}, mean of both bands."
-    print(answer(learned), table(*distances(learned)), table(*changes(learned)), closer, sep="\n")
+    changes = [tables.contrasts_table(learned)] if count >= HELD else []  # with their verdicts
+    print(answer(learned), *(table(*t) for t in (distances(learned), *changes)), closer, sep="\n")
     scores, read = {}, []
     if boxes is not None:
         try:
@@ -309,7 +301,8 @@ def demo(
     page.text(*read)
     if scores:
         page.table(*label_free_table(scores), caption="Average precision of patches.")
-    page.table(*changes(learned))
+    for each in changes:
+        page.table(*each)
     with plt.rc_context():
         style()
         page.figure(*before_and_after(learned, {"undistilled": "none", "distilled": loss}))

@@ -5,5 +5,6 @@ from freqkd_lite.widgets.own_gap import OwnGap as own_gap
 from freqkd_lite.widgets.patch import PatchSimilarity as patch_similarity
 from freqkd_lite.widgets.scrubber import scrubber
 from freqkd_lite.widgets.valleys import Valleys as valleys
+from freqkd_lite.widgets.weight import DrawnWeight as draw_weight
 
-__all__ = ["fader", "own_gap", "patch_similarity", "scrubber", "valleys"]
+__all__ = ["draw_weight", "fader", "own_gap", "patch_similarity", "scrubber", "valleys"]

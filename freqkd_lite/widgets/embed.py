@@ -81,11 +81,14 @@ class PageWidget(anywidget.AnyWidget):
     """A widget that also works in a page and as a picture.
 
     A subclass sets `_esm` to its `module`, and gives `card(...)`, a picture of one state,
-    `states()`, what `card` takes for each of some states worth a look, and `alt_text()`, what these
-    show and its numbers. Its module reads `spec` and the subclass's own traits.
+    `states()`, what `card` takes for each of some states worth a look (one), and `alt_text()`, what
+    these show and its numbers. Its module reads `spec` and the subclass's own traits.
     """
 
     spec = traitlets.Dict().tag(sync=True)
+
+    def states(self) -> list[tuple]:
+        return [()]
 
     def filmstrip(self) -> Image.Image:
         """Several states, one below the other: for places where no script runs."""

@@ -101,9 +101,6 @@ class Valleys(PageWidget):
             f"A ball let go at t = {self.t:.2f} comes to rest at {ends}."
         )
 
-    def states(self) -> list[tuple]:
-        return [()]
-
     def card(self) -> Image.Image:
         """The three valleys with a ball at t, hollow, and where it comes to rest, full."""
         w, h, gap = 224, 150, 20

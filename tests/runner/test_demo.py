@@ -50,13 +50,10 @@ def test_a_student_that_undoes_what_infrared_did_is_the_teacher_itself():
     head, rows = demo.distances(learned)
     assert [row[:2] for row in rows] == [[b, k] for b in ("1", "mean") for k in ("low", "high")]
     assert rows[0][3].startswith("0.00") and head[2:] == ["undistilled", "distilled"]
-    ((_, _, lower, _, _),) = demo.changes(learned)[1]
     best, fall = demo.most_improved(learned)
-    assert lower == "lower" and best == 1 and fall == pytest.approx(1, abs=0.15)
+    assert best == 1 and fall == pytest.approx(1, abs=0.15)
     few = gap.measure(pairs, teacher, [1], tuple(demo.STUDENTS), count=19, **about)
     assert demo.answer(few).startswith("No verdict from 19 held-out pairs: 20 are needed")
-    head, rows = demo.changes(few)
-    assert head == ["distilled minus", "low band", "high band"] and len(rows[0]) == 3
 
 
 def test_the_block_that_came_closest_is_named():
@@ -222,7 +219,7 @@ def test_a_demo_that_was_stopped_goes_on_and_ends_as_if_it_had_not(
     assert fresh == report and whole == page and len(again) > len(page)
 
     assert problems(page) == []
-    assert page.count("<img") == 4
+    assert page.count("<img") == 4 and "distilled minus" not in page  # two held-out pairs
     rows = {(r["method"], r["metric"], r["class"]): r for r in report["rows"]}
     wanted = {"control": "distilled", "band": "disk25_75", "metric": "normalised", "block": "mean"}
     (after,) = (e for e in report["distilled"]["levels"] if wanted.items() <= e.items())

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from bs4 import BeautifulSoup
+from pandas import DataFrame
 from PIL import Image
 
 from freqkd_lite import data
@@ -19,9 +20,10 @@ from freqkd_lite.errors import UserError
 from freqkd_lite.evaluate.probe import LogisticProbe, labels_of
 from freqkd_lite.features import extract, load_backbone
 from freqkd_lite.gap import knobs
+from freqkd_lite.results.paired import Comparison
 from freqkd_lite.results.rows import pick, read_results
 from freqkd_lite.scenes import SceneSettings, render_scene
-from freqkd_lite.widgets import fader, own_gap, patch_similarity, valleys
+from freqkd_lite.widgets import draw_weight, fader, own_gap, patch_similarity, valleys
 from freqkd_lite.widgets.embed import module
 from freqkd_lite.widgets.own_gap import readout
 from freqkd_lite.widgets.scrubber import Scrubber, look
@@ -222,12 +224,22 @@ def test_marks_are_the_head_s_probabilities_by_the_student_of_each_step(tmp_path
 # ---- what every widget has
 
 
+def drawn():
+    """Weights of a pair whose students were trained with one of them."""
+    rows = [("coherence (lr=0.001)", -0.2), ("coherence (lr=0.003)", -0.02)]
+    rows = [dict(method=m, value=v, low=v - 0.1, high=v + 0.1) for m, v in rows]
+    trained = Comparison("mse", DataFrame(rows).assign(metric="probe_ap", klass="mean"))
+    curves = {"rho": torch.tensor([0, 0.7, 1.4]), "coherence": torch.tensor([0.8, 0.2, 0.1])}
+    return draw_weight(MAPS[:1], MAPS[1:2], curves, trained)
+
+
 MAKE = {
     "fader": lambda: fader(Pair("street", *map(torch.as_tensor, pair_of(168, 224)))),
     "own_gap": lambda: own_gap(REAL),
     "patch": lambda: patch_similarity(PAIR, *MAPS),
     "scrubber": lambda: Scrubber(MARKS),
     "valleys": lambda: valleys([MAPS[:1]]),
+    "weight": drawn,
 }
 
 

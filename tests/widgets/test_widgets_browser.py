@@ -191,10 +191,11 @@ from IPython.display import display
 from freqkd_lite.widgets import fader, own_gap, patch_similarity, valleys
 from tests.widgets.test_fader import pair_of
 from freqkd_lite.widgets.scrubber import Scrubber
-from tests.widgets.test_widgets import MAPS, MARKS, PAIR, REAL
+from tests.widgets.test_widgets import MAPS, MARKS, PAIR, REAL, drawn
+(weight := drawn()).curve = [0.5] * 8
 shown = globals().get("shown") or fader(pair_of(24, 32), cutoff=0.2)
 display(shown, own_gap(REAL), patch_similarity(PAIR, *MAPS), Scrubber(MARKS))
-display(valleys([MAPS[:1]]))"""
+display(valleys([MAPS[:1]]), weight)"""
 
 
 def test_in_jupyterlab_sliders_follow_mouse_and_keys_and_python_hears_of_it(
@@ -203,7 +204,7 @@ def test_in_jupyterlab_sliders_follow_mouse_and_keys_and_python_hears_of_it(
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
     shown = fader(pair_of(24, 32), cutoff=0.2)
     with lab(browser, tmp_path, CELL) as page:
-        page.locator(".freqkd").nth(4).wait_for(timeout=120_000)
+        page.locator(".freqkd").nth(5).wait_for(timeout=120_000)
         slider = page.get_by_role("slider", name="Cutoff")
         for share in (0.7, 0.35):
             slider.scroll_into_view_if_needed()
@@ -221,8 +222,9 @@ def test_in_jupyterlab_sliders_follow_mouse_and_keys_and_python_hears_of_it(
                 got = rgb(page.locator(".freqkd-fader figure > canvas").nth(i))
                 assert abs(got - want.astype(int)).max() <= 2
         # Arrows move the slider that has the focus, not the lab's selection of cells.
-        for kind in ("fader", "gap", "patch", "scrubber", "valleys"):
-            slider = page.locator(f".freqkd-{kind} :is(input[type=range], canvas.ask)").first
+        for kind in ("fader", "gap", "patch", "scrubber", "valleys", "weight"):
+            any_kind = "input[type=range], canvas.ask, .point"
+            slider = page.locator(f".freqkd-{kind} :is({any_kind})").first
             slider.focus()
             position = "(e) => Number(e.value ?? e.getAttribute('aria-valuenow'))"
             before = slider.evaluate(position)
