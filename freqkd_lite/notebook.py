@@ -31,6 +31,7 @@ TIMES = Path(__file__).parent.parent / "results" / "default" / "minutes.json"
 UNRECORDED = {"guess", "root"}  # parameters that change no result
 # What is said of a guess: the choice, or the upper end of a range of numbers; a verdict; and why.
 Judgement = tuple[str | float | None, str, str]
+BY_HAND = "Where nothing can be chosen here, answer by `guess` in the cell of parameters."
 _opened = {"name": ""}
 
 
@@ -212,8 +213,9 @@ def _display(guess: Guess, entries: dict[str, str]) -> None:
         for text, kind in entries.items()
     )
     form = f"<fieldset><legend>{label}</legend><ul>{items}</ul></fieldset>"
+    form += f'<p class="fallback">{BY_HAND}</p>'
     bundle = dict(shown._repr_mimebundle_())
-    bundle["text/plain"] = f"Your guess: {guess.question} ({', '.join(entries)})"
+    bundle["text/plain"] = f"Your guess: {guess.question} ({', '.join(entries)}). {BY_HAND}"
     bundle["text/html"] = f'<form class="predict" data-question="{key}">{form}</form>'
     display(bundle, raw=True)
 

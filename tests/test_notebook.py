@@ -91,6 +91,7 @@ def test_a_page_without_widgets_still_shows_the_choices(shown):
     items = BeautifulSoup(bundle["text/html"], "html.parser").find_all("li")
     assert [item.text.strip() for item in items] == ["RGB", "heat"]
     assert "&lt;one&gt;" in bundle["text/html"] and "(RGB, heat)" in bundle["text/plain"]
+    assert all("by `guess` in" in bundle[f"text/{kind}"] for kind in ("html", "plain"))
 
 
 def test_a_figure_is_displayed_as_png_with_its_alternative_text(shown):

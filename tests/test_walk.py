@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import nbformat
 import pytest
@@ -29,6 +30,13 @@ def test_a_notebook_is_short(path):
     """At most 12 cells of code of 15 lines (parameters aside), 3 figures that are not folded, 2
     widgets, and 5 printed lines a cell: more numbers are a table."""
     code = [cell for cell in nbformat.read(path, 4).cells if cell.cell_type == "code"]
+    first, asked = code.pop(0), []  # the same in all
+    assert first.metadata.tags == ["install"] and not first.outputs
+    shell = SimpleNamespace(run_line_magic=lambda *line: asked.append(line[0]))
+    for found in (None, "here"):  # pip is asked where the package is missing, and only there
+        source = first.source.replace("from importlib.util import find_spec", "")
+        exec(source, {"find_spec": {"freqkd_lite": found}.get, "get_ipython": lambda: shell})
+    assert asked == ["pip"]
     assert len(code) <= 12
     for cell in code:
         if "parameters" not in cell.metadata.get("tags", []):

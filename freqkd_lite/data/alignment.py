@@ -93,7 +93,5 @@ def offset(visible: np.ndarray, infrared: np.ndarray) -> Offset:
     if side < SMALLEST or min(np.ptp(visible), np.ptp(infrared)) == 0:
         return Offset(0.0, 0.0, 0.0)
     shape = [fft.next_fast_len(n) for n in visible.shape]
-    first, second = (
-        fft.fft2(_lines(picture.astype(np.float32)), shape) for picture in (visible, infrared)
-    )
+    first, second = (fft.fft2(_lines(x.astype(np.float32)), shape) for x in (visible, infrared))
     return _shift(np.conj(first) * second, side)

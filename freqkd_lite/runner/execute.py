@@ -173,7 +173,7 @@ def address(path: Path, values: dict, numbers_only: bool = False, seen: dict | N
     if weights != "random":
         file = find_weights(chosen.get("model", ""), weights)
         weights = store.sha256_file(file) if file else None
-    cells = nbformat.read(path, 4).cells
+    cells = [c for c in nbformat.read(path, 4).cells if "install" not in c.metadata.get("tags", ())]
     content = {
         "parameters": {name: value for name, value in chosen.items() if name not in PATHS},
         "data": _fingerprints(chosen, {} if seen is None else seen),

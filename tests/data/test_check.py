@@ -145,20 +145,13 @@ def test_a_good_set_has_its_numbers_and_no_problems(pairs):
     assert report.coloured == report.even == []
 
 
-@pytest.mark.parametrize(
-    ("unclear", "far", "copies", "verdict"),
-    [
-        (0, 0, 0, "usable"),
-        (1, 0, 0, "usable"),  # 90 %
-        (1, 1, 0, "usable with care"),
-        (3, 2, 0, "usable with care"),  # 50 %
-        (3, 3, 0, "not usable"),
-        (0, 0, 1, "usable with care"),
-    ],
-)
-def test_the_verdict_follows_the_share_that_is_aligned_to_half_a_token(
-    pairs, unclear, far, copies, verdict
-):
+CARE = "usable with care"
+CASES = [(0, 0, 0, "usable"), (1, 0, 0, "usable"), (1, 1, 0, CARE), (0, 0, 1, CARE)]
+CASES += [(3, 2, 0, CARE), (3, 3, 0, "not usable")]  # 90 % and 50 % are the limits
+
+
+@pytest.mark.parametrize(("unclear", "far", "copies", "verdict"), CASES)
+def test_the_verdict_is_the_share_aligned_to_half_a_token(pairs, unclear, far, copies, verdict):
     """Half a token is 7 of 336 pixels: 5.0 of 240."""
     report = check("folder", pairs)
     shifts = [0] * unclear + [5.1] * far + [4.9] * (10 - unclear - far)

@@ -60,10 +60,7 @@ def test_the_block_that_came_closest_is_named():
     """Falls of (0.1 + 0.3) / 2, (0.4 + 0.2) / 2 and, further away, (-0.1 + 0) / 2."""
     after = {2: (0.4, 0.6), 5: (0.1, 0.7), 8: (0.6, 0.9)}
     levels = {"undistilled": dict.fromkeys(after, (0.5, 0.9)), "distilled": after}
-
-    def level(name, block):
-        return dict(zip(("low", "high"), levels[name][block], strict=True))
-
+    level = lambda name, block: dict(zip(("low", "high"), levels[name][block], strict=True))  # noqa: E731
     learned = SimpleNamespace(about={"blocks": [2, 5, 8]}, level=level)
     assert demo.most_improved(learned) == (5, pytest.approx(0.3))
 

@@ -191,11 +191,11 @@ def test_a_run_s_result_is_the_last_question_with_what_was_measured(monkeypatch)
     monkeypatch.setattr(books, "display", lambda data, **options: said.append(data))
     shares = books.predict("How much, <at> most?", between=(0, 1))
     best = books.predict("Which is best?", ["A & B", "C"])
-    plain = new_output("stream", text="first\nsecond\n")
 
     def shown():
-        cells = [code("x", outputs=[new_output("display_data", data=d)]) for d in said]
-        return result(new_notebook(cells=[*cells, code("y", outputs=[plain]), code("z")]))
+        outputs = [new_output("display_data", data=d) for d in said]
+        outputs.append(new_output("stream", text="first\nsecond\n"))
+        return result(new_notebook(cells=[code("x", outputs=[each]) for each in outputs]))
 
     assert shown() == "first"
     best.compare("A & B")
