@@ -107,7 +107,7 @@ finally:
     heavy |= {"IPython", "ipywidgets"}
     print(*sorted(heavy & set(sys.modules)), file=sys.stderr)
 """
-COMMANDS = ["run", "sweep", "compare", "walk", "refresh", "pages", "report", "scan", "gap", "demo"]
+COMMANDS = ["run", "sweep", "compare", "walk", "refresh", "pages", "report", "gap", "demo"]
 COMMANDS += ["distil", "data", "exercises"]
 
 

@@ -9,6 +9,8 @@ from types import SimpleNamespace
 import nbformat
 import pytest
 
+from freqkd_lite.runner.execute import hidden_errors
+
 NOTEBOOKS = sorted((Path(__file__).parent.parent / "notebooks").glob("*.ipynb"))
 WIDGETS = r"\b(widgets\.fader|widgets\.valleys|own_gap|patch_similarity|scrubber)\("
 
@@ -28,7 +30,7 @@ def calls(source: str, name: str) -> list[str]:
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_notebook_is_short(path):
     """At most 12 cells of code of 15 lines (parameters aside), 3 figures that are not folded, 2
-    widgets, and 5 printed lines a cell: more numbers are a table."""
+    widgets, and 5 printed lines a cell: more numbers are a table. No error hides in it."""
     code = [cell for cell in nbformat.read(path, 4).cells if cell.cell_type == "code"]
     first, asked = code.pop(0), []  # the same in all
     assert first.metadata.tags == ["install"] and not first.outputs
@@ -43,6 +45,7 @@ def test_a_notebook_is_short(path):
             assert len(cell.source.splitlines()) <= 15, cell.source
         printed = [o.text for o in cell.outputs if o.output_type == "stream"]
         assert len("".join(printed).splitlines()) <= 5, cell.source
+    assert hidden_errors(nbformat.read(path, 4)) == []
     source = "\n".join(cell.source for cell in code)
     assert len([call for call in calls(source, "show") if "fold=" not in call]) <= 3
     assert len(re.findall(WIDGETS, source)) <= 2

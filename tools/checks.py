@@ -53,7 +53,6 @@ STAGES = [
         "all notebooks on small parameters (papermill), scan, pages",
         [str(BIN / "freqkd"), "walk", "--preset", "smoke"],
     ),
-    Stage("scan of the committed notebooks", [str(BIN / "freqkd"), "scan", *NOTEBOOKS]),
 ]
 
 

@@ -50,7 +50,7 @@ def run(
     p: Annotated[list[str] | None, typer.Option("-p", help="A parameter as name=value.")] = None,
     out: Annotated[Path | None, out_option("DIR", "Folder of the run (default: in runs/).")] = None,
 ) -> None:
-    """Run one notebook with other parameters, into its own folder; say what it found."""
+    """Run one notebook with other parameters; say what it found."""
     root = project()
     import nbformat
 
@@ -162,21 +162,6 @@ def report() -> None:
     typer.echo(
         f"Rebuilt: findings, claims and notebooks in README.md, {len(made)} pages in results/"
     )
-
-
-@app.command()
-def scan(files: list[Path]) -> None:
-    """Search executed notebooks for hidden errors."""
-    import nbformat
-
-    from freqkd_lite.runner.execute import hidden_errors
-
-    found = [f"{file}: {e}" for file in files for e in hidden_errors(nbformat.read(file, 4))]
-    for line in found:
-        typer.echo(line, err=True)
-    typer.echo(f"{len(files)} notebooks scanned, {len(found)} hidden errors")
-    if found:
-        raise typer.Exit(1)
 
 
 for command in (gap, demo, distil):

@@ -1,12 +1,17 @@
 """The glossary: terms explained where a page first uses them, and listed on a page of their own."""
 
 import re
+from html import escape
 from pathlib import Path
 
 import yaml
 from bs4 import BeautifulSoup
 
 TERMS = Path(__file__).parent / "page_template" / "glossary.yaml"
+TERM = (
+    '<span class="term"><a href="glossary.html#{key}" aria-describedby="term-{key}">{word}</a>'
+    '<span role="tooltip" id="term-{key}">{text}</span></span>'
+)
 PLAIN = ("a", "code", "h1", "h2", "h3", "math", "pre", "strong", "summary", "svg")
 
 
@@ -29,25 +34,18 @@ class Glossary:
         soup = BeautifulSoup(html, "html.parser")
         for text in soup.find_all(string=True):
             if self.left and not text.find_parent(PLAIN):
-                text.replace_with(*self._parts(soup, str(text)))
+                text.replace_with(BeautifulSoup(self._marked(str(text)), "html.parser"))
         return str(soup)
 
-    def _parts(self, soup: BeautifulSoup, text: str) -> list:
-        parts = []
+    def _marked(self, text: str) -> str:
+        done = ""
         while self.left:
             longest = sorted(self.left, key=len, reverse=True)
             found = re.search(rf"\b(?:{'|'.join(map(re.escape, longest))})\b", text)
             if not found:
                 break
             entry = self.left[found[0]]
-            key = entry["key"]
-            term = soup.new_tag("span", attrs={"class": "term"})
-            about = {"href": f"glossary.html#{key}", "aria-describedby": f"term-{key}"}
-            link = soup.new_tag("a", attrs=about)
-            note = soup.new_tag("span", attrs={"role": "tooltip", "id": f"term-{key}"})
-            link.string, note.string = found[0], entry["text"]
-            term.extend([link, note])
-            parts += [text[: found.start()], term]
+            done += escape(text[: found.start()]) + TERM.format(word=found[0], **entry)
             text = text[found.end() :]
             self.left = {word: e for word, e in self.left.items() if e is not entry}
-        return [*parts, text]
+        return done + escape(text)
