@@ -1,5 +1,7 @@
 """How methods are written, and what becomes of what is written."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from freqkd_lite.distil.methods import check_methods, distil_methods, method_settings
@@ -66,26 +68,16 @@ def test_a_name_is_taken_apart_and_put_together():
 
 
 def test_the_recipe_is_a_notebooks_parameters(monkeypatch):
-    given = []
-
-    class Run:
-        def student(self):
-            return "student"
-
-    def distil(settings):
-        given.append(settings)
-        return Run()
-
-    monkeypatch.setattr("freqkd_lite.distil.methods.distil", distil)
+    given, run = [], SimpleNamespace(student=lambda: "student")
+    monkeypatch.setattr("freqkd_lite.distil.methods.distil", lambda s: given.append(s) or run)
     recipe = dict(
         dataset="scenes", distil_dataset="", root="", train_pairs=9, height=113, width=141
     )
     recipe |= dict(model="freqkd_tiny", weights="", blocks=[1, 3], steps=5, batch=2, crop=[])
     recipe |= dict(lr=0.1, lora_rank=4, seed=3, further={"clip": None}, pairs=7)
-    teacher = load_backbone("freqkd_tiny").freeze()
-    method = "mse (lr=0.2)"
-    runs, students = distil_methods(["none", method], recipe, teacher)
-    assert students == {"none": teacher, method: "student"} and list(runs) == [method]
+    teacher, method = load_backbone("freqkd_tiny").freeze(), "mse (lr=0.2)"
+    found = distil_methods(["none", method], recipe, teacher)
+    assert found == ({method: run}, {"none": teacher, method: "student"})
     (settings,) = given
     assert (settings.size, settings.limit, settings.lr) == ((112, 140), 9, 0.2)
     assert (settings.crop, settings.clip, settings.teacher_weights) == (None, None, None)

@@ -22,20 +22,10 @@ from freqkd_lite.losses import LOSSES
 FILE = Path(__file__).with_name("recipe.json")
 TOLERANCE = 1e-4
 MEANS = "raise RECIPE in freqkd_lite/store.py and run this file with --write, or undo the change"
-SMALL = dict(
-    dataset="waves",
-    size=(64, 96),
-    crop=(48, 64),
-    teacher="test_vit",
-    blocks=(1, 4),
-    teacher_weights="random",
-    steps=3,
-    batch=4,
-    lr=1e-3,
-    warmup=1,
-    lora_rank=4,
-    lora_dropout=0.0,
-)
+SMALL = dict(dataset="waves", size=(64, 96), crop=(48, 64), teacher="test_vit", blocks=(1, 4))
+SMALL |= dict(teacher_weights="random", steps=3, batch=4, lr=1e-3, warmup=1)
+SMALL |= dict(lora_rank=4, lora_dropout=0.0)
+WHOLE = dict(lora_rank=0, lr=1e-4)
 # One of each thing beside the loss that changes what is trained.
 OTHERS = {
     "mse, projector": dict(projector=True),
@@ -43,14 +33,12 @@ OTHERS = {
     "mse, cached teacher": dict(crop_list=2, cache_limit_gb=0.0),
     "mse, shares": dict(accumulate=2),
     "mse, bfloat16": dict(precision="bf16"),
-    "mse, whole network": dict(lora_rank=0, lr=1e-4),
-    "mse, other student": dict(
-        student="test_resnet", student_weights="random", student_blocks=(2, 3), lora_rank=0, lr=1e-4
-    ),
+    "mse, whole network": WHOLE,
+    "mse, other student": WHOLE
+    | dict(student="test_resnet", student_weights="random", student_blocks=(2, 3)),
 }
-CASES = {name: dict(loss=name) for name in LOSSES} | {
-    name: dict(loss="mse") | values for name, values in OTHERS.items()
-}
+CASES = {name: dict(loss=name) for name in LOSSES}
+CASES |= {name: dict(loss="mse") | values for name, values in OTHERS.items()}
 
 
 class Waves(PairSet):
@@ -83,11 +71,8 @@ def measured(name: str, folder: Path) -> dict[str, list[float]]:
     first = create_net(settings.student or settings.teacher).state_dict()
     last = load_file(run.folder / "student.safetensors")
     moved = [float((last[key] - first[key]).float().square().sum()) for key in last]
-    return {
-        "loss": [entry["loss"] for entry in run.log],
-        "gradient_norm": [entry["gradient_norm"] for entry in run.log],
-        "moved": [math.sqrt(sum(moved))],
-    }
+    logged = {key: [entry[key] for entry in run.log] for key in ("loss", "gradient_norm")}
+    return logged | {"moved": [math.sqrt(sum(moved))]}
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -324,9 +324,8 @@ def test_a_damaged_checkpoint_is_refused_and_the_one_before_is_used(
 def test_any_flipped_bit_of_a_sealed_file_is_found(tmp_path):
     path = tmp_path / "t.pt"
     save_sealed(path, {"a": torch.arange(6.0).reshape(2, 3), "step": 12})
-    read = load_sealed(path)
+    read, content = load_sealed(path), path.read_bytes()
     assert read["step"] == 12 and read["a"].tolist() == [[0, 1, 2], [3, 4, 5]]
-    content = path.read_bytes()
     for place in range(len(content)):
         changed = bytearray(content)
         changed[place] ^= 1 << place % 8
@@ -338,7 +337,7 @@ def test_any_flipped_bit_of_a_sealed_file_is_found(tmp_path):
 def test_checkpoints_go_by_time_unless_they_cost_too_much(monkeypatch, tmp_path):
     """With a clock of our own: 20 s after the last one, and after 50 times what that one took."""
     (tmp_path / "log.jsonl").touch()
-    now, cost = [0.0], [0.125]  # no rounding in binary
+    now, cost, at = [0.0], [0.125], []  # no rounding in binary
     monkeypatch.setattr(checkpoints.time, "monotonic", lambda: now[0])
 
     def save(path, *args, **kwargs):
@@ -347,13 +346,10 @@ def test_checkpoints_go_by_time_unless_they_cost_too_much(monkeypatch, tmp_path)
 
     monkeypatch.setattr(checkpoints, "save_sealed", save)
     weights = torch.nn.Linear(1, 1)
-    optimiser = torch.optim.AdamW(weights.parameters())
-    kept = Checkpoints(tmp_path, "k")
-    at = []
+    optimiser, kept = torch.optim.AdamW(weights.parameters()), Checkpoints(tmp_path, "k")
     for step in range(1, 200):
         now[0] += 1.0
-        before = kept.steps
-        cost[0] = 0.125 if step < 60 else 1.0
+        cost[0], before = 0.125 if step < 60 else 1.0, kept.steps
         kept.after(step, weights, optimiser)
         at += [step] if kept.steps != before else []
     # 20 steps of 1 s each; from 60 on each takes 1 s, so the next comes 50 s later
@@ -401,8 +397,8 @@ def test_what_looks_at_pairs_before_training_names_bad_ones(tmp_path, monkeypatc
     monkeypatch.setenv("FREQKD_CACHE", str(tmp_path / "cache"))
     values = VIT | dict(data_options={"bad": 4}, crop_list=crops)
     refused(r"not finite at step \d+.*\(.*noise4", run, tmp_path, **values)
-    with pytest.raises(UserError, match="before training are not finite: .*noise4"):
-        run(tmp_path, **values | dict(loss="coherence"))
+    before = "before training are not finite: .*noise4"
+    refused(before, run, tmp_path, **values | dict(loss="coherence"))
     # `robust` looks at no mismatched pairs: of the batch, its two alone
     names = batch_with(4, **values)[1]
     refused(rf"before training.*\({names}\)", run, tmp_path, **values | dict(loss="robust"))
@@ -412,8 +408,7 @@ def test_what_only_saves_time_is_no_part_of_the_address(tmp_path):
     first = run(tmp_path, **SHORT)
     for same in (dict(checkpoint_every=2), dict(cache_limit_gb=1), dict(data_options={"bad": -1})):
         assert run(tmp_path, **SHORT | same).folder == first.folder
-    other = run(tmp_path, **SHORT | dict(crop_list=1, cache_limit_gb=0))
-    assert other.folder != first.folder
+    assert run(tmp_path, **SHORT | dict(crop_list=1, cache_limit_gb=0)).folder != first.folder
     teacher, student = (first.manifest["models"][role] for role in ("teacher", "student"))
     assert teacher == student and teacher["model"] == "test_vit" and teacher["source"] == "random"
 
