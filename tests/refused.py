@@ -13,3 +13,16 @@ def refused(match: str, call: Callable, *given: object, **named: object) -> None
     with pytest.raises(UserError, match=match) as caught:
         call(*given, **named)
     assert "\n" not in str(caught.value)
+
+
+def refusals(*cases: tuple, call: Callable | None = None) -> Callable:
+    """A test for each (what is given, what the answer names): to `call`, or a call by itself."""
+
+    @pytest.mark.parametrize(("given", "names"), cases)
+    def test(given, names):
+        if call is None:
+            refused(names, given)
+        else:
+            refused(names, call, **given)
+
+    return test

@@ -7,7 +7,7 @@ import torch
 
 from freqkd_lite import data
 from tests.data.test_folder import picture
-from tests.refused import refused
+from tests.refused import refusals, refused
 
 
 @pytest.fixture
@@ -49,23 +49,19 @@ def test_a_choice_is_spread_over_the_whole_set(capsys):
     refused("pairs=0", data.spread, 4, 0)
 
 
-@pytest.mark.parametrize(
-    ("call", "message"),
-    [
-        (dict(name="scene"), "'scenes'"),
-        (dict(name="scenes", split="trian"), "'train'"),
-        (dict(name="scenes", limit=0), "limit=0"),
-        (dict(name="scenes", limit=10_000), "limit=10000.*400"),
-        (dict(name="scenes", size=(13, 32)), r"size=\(13, 32\)"),
-        (dict(name="scenes", root="x"), "root"),
-        (dict(name="scenes", unpaired="skip"), "scenes.*'unpaired'.*settings"),
-        (dict(name="folder", inrared="x"), "folder.*'inrared'.*'infrared'"),
-        (dict(name="msrs", repiar=True), "msrs.*'repiar'.*'repair'"),
-        (dict(name="folder"), "root=DIR"),
-    ],
+test_a_wrong_argument_is_named = refusals(
+    (dict(name="scene"), "'scenes'"),
+    (dict(name="scenes", split="trian"), "'train'"),
+    (dict(name="scenes", limit=0), "limit=0"),
+    (dict(name="scenes", limit=10_000), "limit=10000.*400"),
+    (dict(name="scenes", size=(13, 32)), r"size=\(13, 32\)"),
+    (dict(name="scenes", root="x"), "root"),
+    (dict(name="scenes", unpaired="skip"), "scenes.*'unpaired'.*settings"),
+    (dict(name="folder", inrared="x"), "folder.*'inrared'.*'infrared'"),
+    (dict(name="msrs", repiar=True), "msrs.*'repiar'.*'repair'"),
+    (dict(name="folder"), "root=DIR"),
+    call=data.load,
 )
-def test_a_wrong_argument_is_named(call, message):
-    refused(message, data.load, **call)
 
 
 def test_a_notebook_says_what_the_data_lacks(msrs):

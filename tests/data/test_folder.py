@@ -99,7 +99,7 @@ def test_a_wrong_pairs_yaml_is_answered_in_one_sentence(pairs, text, message):
 
 
 # ------------------------------------------------------------------------------- matching
-def test_names_match_without_suffix_and_spectrum(tmp_path):
+def test_names_match_without_suffix_and_spectrum_and_short_ones_where_they_are_clear(tmp_path):
     for name in ("a/1_vi.png", "a/2_rgb.png", "3-visible.png", "FLIR_4_RGB.jpg", "5.png"):
         picture(tmp_path / "v" / name)
     names = ["a/1_ir.png", "a/2_Thermal.tif", "infrared-3.png", "FLIR_4_PreviewData.jpeg"]
@@ -115,6 +115,9 @@ def test_names_match_without_suffix_and_spectrum(tmp_path):
     ]
     whole = ["ir", "ir_", "stir_vision"]
     assert [name_of(f"{name}.png") for name in whole] == whole
+    names = Names(["a/1", "b/1", "b/2"])
+    found = [names.find(name) for name in ("1", "b/1.png", "2", "x/2", "3")]
+    assert found == [None, "b/1", "b/2", "b/2", None]
 
 
 def test_endings_in_capitals_are_found_too(pairs):
@@ -151,12 +154,6 @@ def test_names_that_are_no_utf_8_or_composed_in_two_ways_are_paired(tmp_path, mo
     with pytest.raises(SystemExit):
         main()
     assert r"thermal/stra\udcdfe.png has no counterpart" in capsys.readouterr().out
-
-
-def test_a_short_name_is_taken_only_where_it_is_clear():
-    names = Names(["a/1", "b/1", "b/2"])
-    found = [names.find(name) for name in ("1", "b/1.png", "2", "x/2", "3")]
-    assert found == [None, "b/1", "b/2", "b/2", None]
 
 
 def test_a_byte_order_mark_is_no_part_of_a_text_and_deep_json_is_refused(pairs):

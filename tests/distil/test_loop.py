@@ -71,13 +71,10 @@ def test_the_first_step_is_adamw_s_by_hand(tmp_path):
     assert moved > 100_000
 
 
-def test_shares_of_a_batch_give_the_batch_s_own_curve(tmp_path):
+def test_shares_of_a_batch_give_its_own_curve_and_each_process_takes_its_own_part(tmp_path):
     whole = run(tmp_path / "1", **PLAIN)
     for shares in (2, 4):
         nearly(run(tmp_path / str(shares), **PLAIN, accumulate=shares).log, whole.log, 1e-5)
-
-
-def test_each_process_takes_its_own_part_of_a_batch():
     team, taken = Processes(), []
     team.count = 3
     for team.rank in range(3):

@@ -2,8 +2,6 @@
 
 from types import SimpleNamespace
 
-import pytest
-
 from freqkd_lite.distil.methods import check_methods, distil_methods, method_settings
 from freqkd_lite.features import load_backbone
 from freqkd_lite.names import method_name, split_method, with_settings
@@ -19,6 +17,8 @@ def test_a_method_is_a_loss_with_settings_of_its_own():
     assert own == plain.model_copy(update=changes)
     assert method_settings("mse (lr=3e-4)").lr == 0.0003  # a text in YAML
     assert method_settings("projected (least=1e-2)").loss_options == {"least": 0.01}
+    mean = method_settings("mse (mean=matched, mean_weight=0.3, lr=0.003)")
+    assert mean.loss_options == {"mean": "matched", "mean_weight": 0.3} and mean.lr == 0.003
     rooted = method_settings("coherence (variant=root)")
     assert (rooted.loss, rooted.loss_options) == ("coherence", {"variant": "root"})
     both = method_settings("freqkd_code (cutoff=0.25, steps=2)", steps=7)
@@ -31,28 +31,23 @@ def test_old_names_are_read():
     assert method_settings("mse (shuffled=True)") == method_settings("mse (mismatched=True)")
 
 
-@pytest.mark.parametrize(
-    ("methods", "named"),
-    [
-        (["none", "msee"], "msee"),
-        (["mse", "freqkd_code"], "none"),
-        (["none"], "none"),
-        (["none", "mse", "mse"], "once"),
-        (["none", "mse (batch=4)"], "batch"),
-        (["none", "mse (cutoff=0.5)"], "cutoff"),
-        (["none", "freqkd_code (cutof=0.5)"], "cutof"),
-        (["none", "freqkd_code (cutoff=[0.5)"], "cutoff"),
-        (["none", "mse (lr=fast)"], "lr"),
-    ],
-)
-def test_methods_are_checked_before_anything_is_trained(methods, named):
-    refused(named, check_methods, methods)
-
-
-def test_all_begin_as_the_teacher():
+def test_methods_are_checked_before_anything_is_trained():
+    """And that all begin as the teacher."""
     check_methods(["none", "mse"], {"clip": None, "crop_list": 4, "student": None})
     for other in ("student", "student_weights", "student_blocks"):
         refused(other, check_methods, ["none", "mse"], {other: "resnet18"})
+    for methods in (["mse", "freqkd_code"], ["none"]):
+        refused("none", check_methods, methods)
+    refused("once", check_methods, ["none", "mse", "mse"])
+    for method, named in (
+        ("msee", "msee"),
+        ("mse (batch=4)", "batch"),
+        ("mse (cutoff=0.5)", "cutoff"),
+        ("freqkd_code (cutof=0.5)", "cutof"),
+        ("freqkd_code (cutoff=[0.5)", "cutoff"),
+        ("mse (lr=fast)", "lr"),
+    ):
+        refused(named, check_methods, ["none", method])
 
 
 def test_a_name_is_taken_apart_and_put_together():

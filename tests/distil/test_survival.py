@@ -27,6 +27,7 @@ from freqkd_lite.errors import Interrupted, UserError
 from freqkd_lite.store import sole_maker
 from tests.refused import refused
 from tests.survivor import CNN, VIT, Noise, child, run
+from tests.together import interrupted
 
 KILLS = int(os.environ.get("FREQKD_KILLS", "20"))
 CACHED = VIT | dict(crop=(16, 32), crop_list=2)
@@ -249,15 +250,8 @@ def test_a_notebook_s_interrupt_says_the_same(tmp_path):
 
 def stopped(monkeypatch, folder, step, values=VIT):
     """A run that Ctrl-C stops at `step`; returns its working folder and what it said."""
-    real = train.learning_rate
-
-    def interrupt(now, settings):
-        if now == step:
-            raise KeyboardInterrupt
-        return real(now, settings)
-
     with monkeypatch.context() as patch, pytest.raises(Interrupted) as caught:
-        patch.setattr(train, "learning_rate", interrupt)
+        patch.setattr(train, "learning_rate", interrupted(step))
         run(folder, **values)
     return next(iter(folder.glob(".distil-*.part")), None), str(caught.value)
 
@@ -413,14 +407,11 @@ def test_what_only_saves_time_is_no_part_of_the_address(tmp_path):
     assert teacher == student and teacher["model"] == "test_vit" and teacher["source"] == "random"
 
 
-def test_the_lock_of_a_killed_process_does_not_block(tmp_path):
+def test_a_killed_one_s_lock_blocks_nobody_and_a_torn_write_changes_nothing(tmp_path, monkeypatch):
     (tmp_path / ".run.lock").touch()  # what a killed process leaves
     with sole_maker(tmp_path / "run"):
         assert (tmp_path / ".run.lock").exists()
     assert list(tmp_path.iterdir()) == []
-
-
-def test_a_write_that_fails_leaves_the_old_file(monkeypatch, tmp_path):
     path = tmp_path / "a.json"
     runs.write_json(path, {"a": 1})
 

@@ -91,16 +91,15 @@ def test_features_are_the_backbone_s_own_rounded_to_half(cache):
 def test_a_flipped_byte_is_found_and_computed_anew(monkeypatch, tmp_path, cache, without, capsys):
     assert train(tmp_path / "a") == without
     sound = {path: path.read_bytes() for path in files(cache)}
-    damaged = files(cache)[1::3]
+    damaged = [*sound][1::3]
     for number, path in enumerate(damaged):
         content = bytearray(sound[path])
         content[number * 97 % len(content)] ^= 4
         path.write_bytes(content)
     capsys.readouterr()
     seen = counted(monkeypatch)
-    assert train(tmp_path / "b") == without
+    assert train(tmp_path / "b") == without and len(seen) == len(damaged) > 3
     said = capsys.readouterr().out
-    assert len(seen) == len(damaged) > 3
     assert all(said.count(str(path)) == 1 for path in damaged)
     assert {path: path.read_bytes() for path in files(cache)} == sound  # and repaired
 
@@ -133,9 +132,8 @@ def test_each_thing_that_decides_a_feature_has_a_part_in_its_address(cache):
         teacher.use_cache(torch.zeros(3, 32, 48), 1, 1e9)
         return teacher.folder
 
-    assert address() == address()
     others = address(), address(blocks=(1, 3)), address(seed=1), address(name="test_vit2")
-    assert len(set(others)) == 4
+    assert address() in others and len(set(others)) == 4
     image = torch.rand(3, 32, 48)
     brighter = image.clone()
     brighter[1, 2, 3] += 1e-6
@@ -170,7 +168,7 @@ def test_half_written_files_of_killed_processes_go_after_a_day(tmp_path):
         (tmp_path / name).write_bytes(b"12345")
         os.utime(tmp_path / name, (time.time() - age,) * 2)
     assert tidy(tmp_path) == 10
-    assert {path.name for path in tmp_path.iterdir()} == {"new.part", "old.safetensors"}
+    assert sorted(os.listdir(tmp_path)) == ["new.part", "old.safetensors"]
 
 
 def test_a_student_in_bfloat16_has_the_same_targets(tmp_path, cache, without):

@@ -8,9 +8,8 @@ import torch
 
 from freqkd_lite import gap
 from freqkd_lite.evaluate.detection import score_detections
-from freqkd_lite.evaluate.probe import LogisticProbe, measure
-from freqkd_lite.evaluate.segmentation import iou_by_border_distance, measure_segmentation, segment
-from tests.evaluate import test_detection, test_probe, test_segmentation
+from freqkd_lite.evaluate.segmentation import iou_by_border_distance, segment
+from tests.evaluate import test_detection, test_segmentation
 from tests.noise import noise
 
 N = 20
@@ -25,22 +24,10 @@ def masks():
     return truth, guess
 
 
-def of_probe(images, **about):
-    maps, labels = test_probe.labelled_maps(n=N, noise=1.5)
-    classes = test_probe.CLASSES
-    model = LogisticProbe().fit(maps, labels, [*classes, "none"])
-    return measure(model, maps[images], labels[images], classes, **about).draws
-
-
 def of_boxes(images, **about):
     case = test_detection.random_case(seed=7, n_images=N)  # no two scores of a class are equal
     chosen = [[thing[i] for i in images] for thing in case]
     return score_detections(*chosen, test_detection.CLASSES, **about).draws
-
-
-def of_masks(images, **about):
-    truth, guess = masks()
-    return measure_segmentation(guess[images], truth[images], ABC, **about).draws
 
 
 def of_distances(images, **about):
@@ -63,9 +50,7 @@ def of_levels(images, **about):
     return {"mean": gap.levels([0], [sums[images]], **about).draws["block0/ring0"]}
 
 
-@pytest.mark.parametrize(
-    "draws_of", [of_probe, of_boxes, of_masks, of_distances, of_segmenter, of_levels]
-)
+@pytest.mark.parametrize("draws_of", [of_boxes, of_distances, of_segmenter, of_levels])
 def test_copies_in_one_group_are_one_image(draws_of):
     about = dict(draws=200, seed=5)
     once, alone = draws_of(list(range(N)), **about), draws_of(TWICE, **about)

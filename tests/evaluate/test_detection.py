@@ -9,7 +9,7 @@ from pycocotools.cocoeval import COCOeval
 from freqkd_lite.evaluate import detection
 from freqkd_lite.evaluate.detection import DetectorSettings, score_detections, train_detector
 from freqkd_lite.evaluate.stats import resamples
-from tests.refused import refused
+from tests.refused import refusals, refused
 from tests.slow_ap import slow_ap, slow_map
 
 CLASSES = ("person", "bicycle", "car")
@@ -38,14 +38,16 @@ def random_case(seed, n_images=6, per_image=6):
     seed is even, some images are empty, scores are rounded to tenths (ties) for seeds 3k."""
     draw = np.random.default_rng(seed)
     predictions, boxes, labels = [], [], []
+
+    def somewhere(count):
+        corner, side = draw.uniform(0, 100, (count, 2)), draw.uniform(8, 60, (count, 2))
+        return np.concatenate([corner, corner + side], 1)
+
     for _ in range(n_images):
         n, extra = draw.integers(0, per_image, 2)
-        corner, side = draw.uniform(0, 100, (n, 2)), draw.uniform(8, 60, (n, 2))
-        box = np.concatenate([corner, corner + side], 1)
-        label = draw.integers(0, 2 if seed % 2 == 0 else 3, n)
+        box, label = somewhere(n), draw.integers(0, 2 if seed % 2 == 0 else 3, n)
         noisy = box.repeat(2, 0) + draw.normal(0, 3, (2 * n, 4))
-        corner, side = draw.uniform(0, 100, (extra, 2)), draw.uniform(8, 60, (extra, 2))
-        all_boxes = np.concatenate([noisy, np.concatenate([corner, corner + side], 1)])
+        all_boxes = np.concatenate([noisy, somewhere(extra)])
         all_labels = np.concatenate([label.repeat(2), draw.integers(0, 3, extra)])
         score = draw.uniform(0, 1, len(all_boxes)).round(1 if seed % 3 == 0 else 6)
         rows = np.concatenate([all_boxes, score[:, None], all_labels[:, None]], 1)
@@ -53,6 +55,12 @@ def random_case(seed, n_images=6, per_image=6):
         boxes.append(boxes_of(*box))
         labels.append(torch.tensor(label, dtype=torch.long))
     return predictions, boxes, labels
+
+
+def of_class(k, predictions, boxes, labels):
+    """What is predicted and true of one class; all else is of a class that does not count."""
+    found = [{key: v[p["labels"] == k] for key, v in p.items()} for p in predictions]
+    return found, boxes, [torch.where(y == k, y, 9) for y in labels]
 
 
 def score_one(found, *truths, draws=2):
@@ -106,9 +114,8 @@ def test_scores_equal_the_plain_ap(seed):
     for k, name in enumerate(CLASSES):
         count = sum(int((y == k).sum()) for y in labels)
         assert score.n[name] == count and (by_class(score)[name] is None) == (count == 0)
-        one = [{key: v[p["labels"] == k] for key, v in p.items()} for p in predictions]
         if count:
-            plain = slow_map(one, boxes, [torch.where(y == k, y, 9) for y in labels], 3, [0.5])
+            plain = slow_map(*of_class(k, predictions, boxes, labels), 3, [0.5])
             assert by_class(score)[name] == pytest.approx(plain, abs=1e-6)
     if seed % 2 == 0:
         assert score.interval["car"] is None
@@ -160,9 +167,7 @@ def test_draws_equal_literally_repeated_images():
                 assert np.isnan(score.draws[name][draw])
                 undefined += 1
                 continue
-            found = [{key: v[p["labels"] == k] for key, v in p.items()} for p in repeated[0]]
-            only = [torch.where(y == k, y, 9) for y in repeated[2]]
-            values.append(slow_map(found, repeated[1], only, 3, [0.5]))
+            values.append(slow_map(*of_class(k, *repeated), 3, [0.5]))
             assert score.draws[name][draw] == pytest.approx(values[-1], abs=1e-9)
         if len(values) == 3:
             assert score.draws["mean"][draw] == pytest.approx(np.mean(values), abs=1e-9)
@@ -173,25 +178,22 @@ def test_draws_equal_literally_repeated_images():
 def plant(n_images, seed):
     """Noise with each object added to the channel of its class, by covered share of each patch.
     Every fourth image is empty. Boxes 18 to 60 px."""
-    draw = torch.Generator().manual_seed(seed)
-    uniform = lambda low, high: low + (high - low) * torch.rand(1, generator=draw).item()  # noqa: E731
-    features = 0.3 * torch.randn(n_images, WIDTH, *GRID, generator=draw)
+    draw = np.random.default_rng(seed)
+    features = 0.3 * draw.normal(size=(n_images, WIDTH, *GRID))
+    left, top = 14 * np.arange(GRID[1]), 14 * np.arange(GRID[0])
     boxes, labels = [], []
     for i in range(n_images):
-        rows, kinds = [], []
-        for side in range(2 if i % 4 else 0):  # one object in each half: they do not overlap
-            wide, high = uniform(18, 60), uniform(18, 60)
-            x, y = uniform(70 * side, 70 * side + 70 - wide), uniform(0, SIZE[0] - high)
-            kind = int(uniform(0, 3))
-            left, top = 14 * torch.arange(GRID[1]), 14 * torch.arange(GRID[0])
-            across = ((left + 14).clamp(max=x + wide) - left.clamp(min=x)).clamp(min=0) / 14
-            down = ((top + 14).clamp(max=y + high) - top.clamp(min=y)).clamp(min=0) / 14
+        rows, kinds = [], draw.integers(0, 3, 2 if i % 4 else 0)
+        for half, kind in enumerate(kinds):  # one object in each half: they do not overlap
+            wide, high = draw.uniform(18, 60, 2)
+            x, y = 70 * half + draw.uniform(0, 70 - wide), draw.uniform(0, SIZE[0] - high)
+            across = (np.minimum(left + 14, x + wide) - np.maximum(left, x)).clip(min=0) / 14
+            down = (np.minimum(top + 14, y + high) - np.maximum(top, y)).clip(min=0) / 14
             features[i, kind] += 6 * down[:, None] * across
             rows.append((x, y, x + wide, y + high))
-            kinds.append(kind)
         boxes.append(boxes_of(*rows))
-        labels.append(torch.tensor(kinds, dtype=torch.long))
-    return features, boxes, labels
+        labels.append(torch.tensor(kinds))
+    return torch.tensor(features).float(), boxes, labels
 
 
 @pytest.fixture(scope="module")
@@ -263,63 +265,49 @@ def test_each_level_sees_what_lies_under_its_points():
             assert (y - row - 0.5).abs().max() <= 0.5 and (x - column - 0.5).abs().max() <= 0.5
 
 
-def test_same_seed_same_bits_and_the_callers_random_numbers_stay():
+def test_same_seed_same_bits_whatever_the_features_scale_and_the_caller_s_state_stays():
     features, boxes, labels = plant(6, seed=3)
-    few = SMALL.model_copy(update={"steps": 4, "batch": 2})
-    torch.manual_seed(1)
-    expected_next = torch.rand(3)
-    torch.manual_seed(1)
-    runs = [train_detector(features, boxes, labels, SIZE, CLASSES, few) for _ in range(2)]
-    assert torch.equal(torch.rand(3), expected_next)
-    for a, b in zip(*(run.model.state_dict().values() for run in runs), strict=True):
+    given = features.clone()
+
+    def few(features=features, **about):
+        settings = SMALL.model_copy(update={"steps": 4, "batch": 2} | about)
+        return train_detector(features, boxes, labels, SIZE, CLASSES, settings)
+
+    state = torch.get_rng_state()
+    one, again = few(), few()
+    assert torch.equal(torch.get_rng_state(), state) and torch.equal(features, given)
+    for a, b in zip(*(run.model.state_dict().values() for run in (one, again)), strict=True):
         assert torch.equal(a, b)
-    other = few.model_copy(update={"seed": 1})
-    assert train_detector(features, boxes, labels, SIZE, CLASSES, other).losses != runs[0].losses
-
-
-def test_the_scale_of_the_features_does_not_matter():
-    features, boxes, labels = plant(6, seed=3)
-    few = SMALL.model_copy(update={"steps": 3})
+    assert few(seed=1).losses != one.losses
     scale, shift = torch.logspace(-2, 2, WIDTH), torch.linspace(-9, 9, WIDTH)
-    other = features * scale[:, None, None] + shift[:, None, None]
-    a, b = (train_detector(f, boxes, labels, SIZE, CLASSES, few) for f in (features, other))
-    assert a.losses == pytest.approx(b.losses, rel=1e-3)
-    frozen = train_detector(features, boxes, labels, SIZE, CLASSES, few)  # and input stays as it is
-    assert torch.equal(features, plant(6, seed=3)[0]) and frozen.losses == a.losses
+    other = few(features * scale[:, None, None] + shift[:, None, None])
+    assert other.losses == pytest.approx(one.losses, rel=1e-3)
 
 
-def street_7(*box, label=0):
+def train_on(box=(1, 1, 9, 9), label=0, **change):
     """Two images, the second of which has this box."""
-    labels = [torch.tensor([0]), torch.tensor([label])]
-    return dict(boxes=[boxes_of((1, 1, 9, 9)), boxes_of(box)], labels=labels)
+    given = dict(features=torch.randn(2, WIDTH, *GRID), image_size=SIZE, classes=CLASSES)
+    given |= dict(boxes=[boxes_of((1, 1, 9, 9)), boxes_of(box)], names=["street_6", "street_7"])
+    given |= dict(labels=[torch.tensor([0]), torch.tensor([label])])
+    return train_detector(**given | change)
 
 
-NO_BOXES = dict(boxes=[boxes_of()] * 2, labels=[torch.zeros(0, dtype=torch.long)] * 2)
-NOT_A_NUMBER = torch.full((2, WIDTH, *GRID), float("nan"))
-
-
-@pytest.mark.parametrize(
-    "change, words",
-    [
-        ({"image_size": (112, 147)}, "8x10"),
-        ({"image_size": (224, 140)}, "8x10"),
-        (NO_BOXES, "No image has a box"),
-        ({"boxes": [boxes_of((1, 1, 9, 9))]}, "one each per image"),
-        ({"labels": [torch.tensor([0]), torch.tensor([0, 1])], "names": None}, "number 1"),
-        ({"labels": [torch.tensor([0.0]), torch.tensor([0])]}, "whole numbers"),
-        ({"features": NOT_A_NUMBER}, "NaN"),
-        (street_7(10, 10, 10, 20), r"street_7.*\[10.0, 10.0, 10.0, 20.0\].*no area"),
-        (street_7(10, 30, 20, 20), "street_7.*no area"),
-        (street_7(float("nan"), 0, 20, 20), "street_7.*no area"),
-        (street_7(10, 10, 200, 20), r"street_7.*\(112, 140\)"),
-        (street_7(10, 10, 20, 20, label=3), r"street_7.*labels \[3\].*0 to 2"),
-        (street_7(10, 10, 20, 20, label=-1), "street_7.*0 to 2"),
-    ],
+test_bad_input_is_told_in_a_sentence_and_a_bad_box_by_the_name_of_its_image = refusals(
+    ({"image_size": (112, 147)}, "8x10"),
+    ({"image_size": (224, 140)}, "8x10"),
+    (dict(boxes=[boxes_of()] * 2, labels=[torch.zeros(0).long()] * 2), "No image has a box"),
+    ({"boxes": [boxes_of((1, 1, 9, 9))]}, "one each per image"),
+    ({"labels": [torch.tensor([0]), torch.tensor([0, 1])], "names": None}, "number 1"),
+    ({"labels": [torch.tensor([0.0]), torch.tensor([0])]}, "whole numbers"),
+    ({"features": torch.full((2, WIDTH, *GRID), float("nan"))}, "NaN"),
+    ({"box": (10, 10, 10, 20)}, r"street_7.*\[10.0, 10.0, 10.0, 20.0\].*no area"),
+    ({"box": (10, 30, 20, 20)}, "street_7.*no area"),
+    ({"box": (float("nan"), 0, 20, 20)}, "street_7.*no area"),
+    ({"box": (10, 10, 200, 20)}, r"street_7.*\(112, 140\)"),
+    ({"label": 3}, r"street_7.*labels \[3\].*0 to 2"),
+    ({"label": -1}, "street_7.*0 to 2"),
+    call=train_on,
 )
-def test_bad_input_is_told_in_a_sentence_and_a_bad_box_by_the_name_of_its_image(change, words):
-    given = dict(features=torch.randn(2, WIDTH, *GRID), boxes=[boxes_of((1, 1, 9, 9))] * 2)
-    given |= dict(labels=[torch.tensor([0])] * 2, image_size=SIZE, classes=CLASSES)
-    refused(words, train_detector, **given | {"names": ["street_6", "street_7"]} | change)
 
 
 def test_bad_settings_other_widths_and_a_test_set_without_boxes_are_refused(trained):
@@ -329,3 +317,49 @@ def test_bad_settings_other_widths_and_a_test_set_without_boxes_are_refused(trai
     refused("lr='fast'", DetectorSettings, lr="fast")
     refused("24, h, w", trained.predict, torch.randn(2, WIDTH + 1, *GRID))
     refused("No image has a box", score_one, [found_of()], boxes_of())
+
+
+THREE = boxes_of((0, 0, 10, 10), (20, 0, 30, 10), (40, 0, 50, 10))
+KINDS = torch.tensor([0, 0, 1])
+
+
+SEEN = found_of(
+    (0, 0, 10, 9, 0.9, 0),  # a hit
+    (0, 0, 10, 10, 0.8, 1),  # the same object under another class
+    (20, 0, 24, 10, 0.7, 0),  # half a person
+    (40, 0, 50, 10, 0.6, 1),  # a car where a car is
+    (60, 60, 70, 70, 0.2, 0),  # nothing there
+)
+
+
+def test_one_box_an_object_keeps_the_surest_of_any_class():
+    kept = detection.one_box_each(SEEN, 0.5)
+    assert kept["scores"].tolist() == pytest.approx([0.9, 0.7, 0.6])
+    assert kept["labels"].tolist() == [0, 0, 1]
+    assert len(detection.one_box_each(SEEN, 0.1)["boxes"]) == 4
+    assert len(detection.one_box_each(SEEN, 0.95)["boxes"]) == 0
+
+
+def test_hits_and_missed_boxes():
+    hit, wrong, missed = detection.outcomes(detection.one_box_each(SEEN, 0.1), THREE, KINDS)
+    assert hit.tolist() == [True, False, True, False] == (~wrong).tolist()
+    assert missed.tolist() == [False, True, False]
+    hit, _, missed = detection.outcomes(detection.one_box_each(SEEN, 0.95), THREE, KINDS)
+    assert hit.tolist() == [] and missed.all()
+    hit, wrong, missed = detection.outcomes(SEEN, THREE[:0], KINDS[:0])
+    assert not hit.any() and wrong.all() and len(missed) == 0
+
+
+def test_small_boxes_are_neither_found_nor_missed_and_a_box_is_hit_once():
+    # Below 101 px² no box counts: what lies in one is no hit and no false alarm.
+    hit, wrong, missed = detection.outcomes(detection.one_box_each(SEEN, 0.1), THREE, KINDS, 101)
+    assert not hit.any() and wrong.tolist() == [False, False, False, True] and not missed.any()
+    twice = found_of((0, 0, 10, 10, 0.9, 0), (0, 0, 10, 9, 0.8, 0))
+    assert detection.outcomes(twice, THREE[:1], KINDS[:1])[0].tolist() == [True, False]
+
+
+def test_the_threshold_with_the_highest_f1():
+    # from .6: 2 hits, 1 false, 1 missed (F1 2/3); from .7: 1, 1, 2 (.4); from .2: 2, 2, 1 (.57)
+    assert detection.best_threshold([SEEN], [THREE], [KINDS]) == pytest.approx(0.25)
+    # the lowest of those that show the same boxes
+    assert detection.best_threshold([found_of()], [THREE], [KINDS]) == pytest.approx(0.05)

@@ -16,13 +16,13 @@ def pictures(count, seed=0):
     return torch.rand(count, 3, 48, 64, generator=torch.Generator().manual_seed(seed))
 
 
-def blank(count):
-    return torch.full((count, 3, 48, 64), 0.5)
-
-
 def parts(groups):
     """The groups as a set of sets of places."""
     return {frozenset(np.flatnonzero(groups == k).tolist()) for k in set(groups.tolist())}
+
+
+def sets(*groups):
+    return {frozenset(group) for group in groups}
 
 
 def test_likeness_is_that_of_edges_by_numpy():
@@ -33,7 +33,7 @@ def test_likeness_is_that_of_edges_by_numpy():
     edges = np.stack([np.diff(small, axis=1)[:, :, :-1], np.diff(small, axis=2)[:, :-1]], 1)
     np.testing.assert_allclose(found, np.corrcoef(edges.reshape(4, -1)), atol=1e-6)
     assert found[0, 3] == pytest.approx(1) and abs(found[0, 1]) < 0.1
-    assert (likeness(blank(2)) == 0).all()
+    assert (likeness(torch.full((2, 3, 48, 64), 0.5)) == 0).all()
 
 
 def test_near_copies_are_alike_in_all_spectra():
@@ -43,9 +43,7 @@ def test_near_copies_are_alike_in_all_spectra():
         x[4] = 0.7 * x[0] + 0.3 * noise[0]
         x[2] = 0.7 * x[4] + 0.3 * noise[1]
     visible[5] = visible[1]  # alike in one spectrum alone
-    assert parts(near_duplicates([visible, infrared])) == {
-        frozenset(group) for group in ((0, 2, 4), (1,), (3,), (5,))
-    }
+    assert parts(near_duplicates([visible, infrared])) == sets((0, 2, 4), (1,), (3,), (5,))
     assert frozenset((1, 5)) in parts(near_duplicates([visible]))
 
 
@@ -64,16 +62,16 @@ NAMES = ["00024D", "00004D", "00009D", "00014D", "00019D", "00010N", "00041D", "
 )
 def test_neighbours_by_hand(block, groups):
     found = near_duplicates([pictures(8)], NAMES, block)
-    assert parts(found) == {frozenset(group) for group in groups}
+    assert parts(found) == sets(*groups)
 
 
 def test_a_gap_begins_a_new_block_and_copies_join_blocks():
     names = ["clip2_003", "clip2_001", "clip3_002", "clip2_014", "clip2_016"]
     found = near_duplicates([pictures(5)], names)
-    assert parts(found) == {frozenset(g) for g in ((0, 1), (2,), (3, 4))}
+    assert parts(found) == sets((0, 1), (2,), (3, 4))
     x = pictures(5)
     x[4] = x[1]
-    assert parts(near_duplicates([x], names)) == {frozenset((0, 1, 3, 4)), frozenset((2,))}
+    assert parts(near_duplicates([x], names)) == sets((0, 1, 3, 4), (2,))
 
 
 def test_what_does_not_fit_is_told():

@@ -34,13 +34,9 @@ def by_hand():
     boxes = [boxes_of(*each) for each in people]
     ignored = [torch.zeros(len(box), dtype=torch.bool) for box in boxes]
     boxes[3], ignored[3] = boxes_of((300, 50, 600, 300)), torch.tensor([True])
-    found = [
-        found_of((*person(10), 0.9)),
-        found_of((*person(10), 0.7), (*person(12), 0.4)),  # one person is found once
-        found_of((*person(14), 0.5)),
-        found_of((*person(400), 0.6)),
-        found_of((*person(50), 0.8)),
-    ] + [found_of()] * 5
+    # one person is found once
+    rows = [[(10, 0.9)], [(10, 0.7), (12, 0.4)], [(14, 0.5)], [(400, 0.6)], [(50, 0.8)]] + [[]] * 5
+    found = [found_of(*((*person(x), score) for x, score in row)) for row in rows]
     return found, boxes, ignored
 
 
@@ -65,20 +61,16 @@ def test_points_are_not_rounded():
 def test_images_without_a_detection_and_copies_of_images_count():
     found, boxes, ignored = by_hand()
     times = np.array([2, 0, 1, 1, 3, 0, 1, 0, 0, 2])
-    again = [list(np.repeat(np.arange(10), times))] * 3
-    copied = rank(
-        *([each[k] for k in places] for each, places in zip(by_hand(), again, strict=True))
-    )
+    again = np.repeat(np.arange(10), times)
+    copied = rank(*([each[k] for k in again] for each in by_hand()))
     assert miss_rate(rank(found, boxes, ignored), times) == pytest.approx(miss_rate(copied))
     lost = rank([*found[:2], found_of(), *found[3:]], boxes, ignored)
     assert miss_rate(lost) == pytest.approx((0.75**4 * 0.5**5) ** (1 / 9))
 
 
 def test_who_counts_and_what_a_detection_takes():
-    boxes = boxes_of(
-        (5, 5, 30, 60), (5, 5, 30, 59.9), (4, 5, 30, 99), (600, 5, 635.5, 99), (9, 450, 30, 507)
-    )
-    occlusion = torch.tensor([1, 0, 0, 0, 2])
+    people = [(5, 5, 30, 60), (5, 5, 30, 59.9), (4, 5, 30, 99), (600, 5, 635.5, 99)]
+    boxes, occlusion = boxes_of(*people, (9, 450, 30, 507)), torch.tensor([1, 0, 0, 0, 2])
     assert unreasonable(boxes, occlusion).tolist() == [False, True, True, True, True]
     two = boxes_of(person(10), person(18))  # a detection takes the one that it overlaps most
     assert assign(boxes_of(person(17), person(11)), two, torch.tensor([False, False])) == [1, 0]
@@ -107,13 +99,12 @@ def kaist():
     return folder
 
 
+PUBLISHED = {"MLPD": [7.58, 7.95, 6.95], "MBNet": [8.13, 8.28, 7.86]}
+PUBLISHED |= {"MSDS-RCNN": [11.34, 10.53, 12.94]}
+
+
 @pytest.mark.parametrize("method", kaist_missrate.PUBLISHED)
 def test_published_figures_are_reproduced_to_two_decimals(method):
-    published = {
-        "MLPD": [7.58, 7.95, 6.95],
-        "MBNet": [8.13, 8.28, 7.86],
-        "MSDS-RCNN": [11.34, 10.53, 12.94],
-    }
     folder = kaist()
     found = kaist_missrate.score(folder, folder / "results" / f"{method}_result.txt", draws=2)
-    assert [round(100 * value, 2) for value in found.estimates.values()] == published[method]
+    assert [round(100 * value, 2) for value in found.estimates.values()] == PUBLISHED[method]

@@ -16,8 +16,8 @@ from freqkd_lite.evaluate.probe import (
     probe,
 )
 from freqkd_lite.evaluate.stats import multiplicities, paired_bootstrap, resamples
-from tests.evaluate.literal import bootstrap
-from tests.refused import refused
+from tests.evaluate.test_stats import bootstrap
+from tests.refused import refusals, refused
 
 CLASSES = ("person", "bicycle", "car")
 NONE = 3
@@ -96,18 +96,13 @@ def test_patch_labels_agree_with_counted_pixels():
             assert got.sum() == 1
 
 
-@pytest.mark.parametrize(
-    ("boxes", "labels", "says"),
-    [
-        ([[0, 0, 10, 10], [5, 5, 5, 9]], [0, 0], "Box 1 .* no area"),
-        ([[40, 0, 50, 10]], [0], "Box 0 .* no area within 30x30"),
-        ([[0, 0, float("nan"), 10]], [0], "Box 0"),
-        ([[0, 0, 10, 10]], [3], "labels="),
-        ([[0, 0, 10, 10]], [0, 1], "1 boxes but 2 labels"),
-    ],
+test_patch_labels_refuse = refusals(
+    (lambda: label((0, 0, 10, 10, 0), (5, 5, 5, 9, 0)), "Box 1 .* no area"),
+    (lambda: label((40, 0, 50, 10, 0)), "Box 0 .* no area within 30x30"),
+    (lambda: label((0, 0, float("nan"), 10, 0)), "Box 0"),
+    (lambda: label((0, 0, 10, 10, 3)), "labels="),
+    (lambda: patch_labels(torch.ones(1, 4), torch.tensor([0, 1]), (3, 3), 10, 3), "1 .* 2 labels"),
 )
-def test_patch_labels_refuse(boxes, labels, says):
-    refused(says, patch_labels, torch.tensor(boxes), torch.tensor(labels), (3, 3), 10, NONE)
 
 
 # ---- the fit
@@ -132,10 +127,9 @@ def by_scipy(maps, labels, l2, k=4):
         value.backward()
         return value.item(), theta.grad.numpy()
 
-    options = {"maxiter": 20000, "maxfun": 40000, "ftol": 0, "gtol": 1e-8}
-    found = minimize(
-        value_and_gradient, np.zeros(k * (d + 1)), jac=True, method="L-BFGS-B", options=options
-    )
+    about = dict(method="L-BFGS-B", jac=True)
+    about |= dict(options={"maxiter": 20000, "maxfun": 40000, "ftol": 0, "gtol": 1e-8})
+    found = minimize(value_and_gradient, np.zeros(k * (d + 1)), **about)
     return found.fun, torch.tensor(found.x[: k * d]).reshape(k, d)
 
 
@@ -144,9 +138,8 @@ def test_fit_is_the_optimum_that_scipy_finds(l2):
     maps, labels = labelled_maps()
     value, weight = by_scipy(maps, labels, l2)
     model = LogisticProbe(l2=l2, tolerance=1e-7).fit(maps, labels, [*CLASSES, "none"])
-    assert objective(maps, labels, l2, model.weight, model.bias).item() == pytest.approx(
-        value, abs=1e-9
-    )
+    found = objective(maps, labels, l2, model.weight, model.bias).item()
+    assert found == pytest.approx(value, abs=1e-9)
     torch.testing.assert_close(model.weight, weight, atol=1e-4, rtol=0)
 
 
@@ -160,26 +153,7 @@ def test_default_fit_has_converged_by_autograds_gradient():
     refused("not converged after 3 steps", hurried.fit, maps, labels, [*CLASSES, "none"])
 
 
-def test_separable_classes_have_an_optimum_and_perfect_ranking():
-    _, labels = labelled_maps()
-    maps = torch.stack([(labels == k).double() for k in range(4)], 1)
-    result = probe(maps, labels, maps, labels, CLASSES, l2=1e-4)
-    assert result.ap == {c: 1.0 for c in CLASSES} and result.mean_ap == 1
-    assert result.interval["mean"] == (1.0, 1.0)
-
-
-def test_a_constant_channel_gets_no_weight():
-    maps, labels = labelled_maps()
-    names = [*CLASSES, "none"]
-    flat = torch.cat([maps, torch.full_like(maps[:, :1], 0.1)], 1)
-    model = LogisticProbe().fit(flat, labels, names)
-    assert model.weight[:, -1].abs().max() < 1e-9
-    changed = flat.clone()
-    changed[:, -1] += 1  # test data in which that channel does vary
-    torch.testing.assert_close(model.scores(changed), model.scores(flat))
-
-
-def test_new_features_meet_the_training_statistics():
+def test_new_features_meet_the_training_statistics_and_a_constant_channel_no_weight():
     maps, labels = labelled_maps()
     model = LogisticProbe().fit(maps, labels, [*CLASSES, "none"])
     one = torch.full((1, 6, 1, 1), 5.5, dtype=torch.float64)
@@ -188,6 +162,13 @@ def test_new_features_meet_the_training_statistics():
     torch.testing.assert_close(model.logits(one).flatten(), expected)
     p = torch.softmax(expected, 0)
     torch.testing.assert_close(model.scores(one).flatten(), (p / (1 - p)).log())
+    names = [*CLASSES, "none"]
+    flat = torch.cat([maps, torch.full_like(maps[:, :1], 0.1)], 1)
+    model = LogisticProbe().fit(flat, labels, names)
+    assert model.weight[:, -1].abs().max() < 1e-9
+    changed = flat.clone()
+    changed[:, -1] += 1  # test data in which that channel does vary
+    torch.testing.assert_close(model.scores(changed), model.scores(flat))
 
 
 # ---- average precision
@@ -203,9 +184,8 @@ def test_average_precision_by_hand():
     # all equal: one threshold, the share of positives
     assert average_precision(torch.ones(8), torch.arange(8) < 3) == pytest.approx(3 / 8)
     # the worst order: positives last of 5
-    assert average_precision(-torch.arange(5.0), torch.arange(5) > 2) == pytest.approx(
-        (1 / 4 + 2 / 5) / 2
-    )
+    worst = average_precision(-torch.arange(5.0), torch.arange(5) > 2)
+    assert worst == pytest.approx((1 / 4 + 2 / 5) / 2)
     assert np.isnan(average_precision(torch.ones(4), torch.zeros(4).bool()))
 
 

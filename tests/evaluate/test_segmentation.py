@@ -17,7 +17,7 @@ from freqkd_lite.evaluate.segmentation import (
     segment,
 )
 from freqkd_lite.evaluate.stats import paired_bootstrap
-from tests.evaluate.literal import bootstrap
+from tests.evaluate.test_stats import bootstrap
 from tests.refused import refused
 
 ABC = ("a", "b", "c")
@@ -32,7 +32,7 @@ def random_masks(n=5, size=(9, 11), k=3, seed=0):
     return torch.nn.functional.interpolate(coarse, size=size).long()[:, 0]
 
 
-def test_iou_by_hand():
+def test_iou_by_hand_without_a_class_in_neither_and_with_a_false_one():
     result = measure_segmentation(GUESS, TRUTH, ABC, draws=3)
     # rows are the truth: a 5 of 6 (one taken for b), b 4 of 6 (one for a, one for c), c 3 of 4
     assert result.confusion.tolist() == [[[5, 1, 0], [1, 4, 1], [1, 0, 3]]]
@@ -40,9 +40,6 @@ def test_iou_by_hand():
     assert result.miou == pytest.approx((5 / 8 + 4 / 7 + 3 / 5) / 3)
     assert result.estimates["accuracy"] == pytest.approx(12 / 16)
     assert result.interval["mean"] == pytest.approx((result.miou,) * 2)  # one image: no spread
-
-
-def test_a_class_in_neither_is_left_out_but_a_false_one_counts():
     truth, guess = torch.zeros(2, 4, 4).long(), torch.zeros(2, 4, 4).long()
     guess[0, 0] = 1
     result = measure_segmentation(guess, truth, ABC, draws=10)
@@ -78,9 +75,6 @@ def test_interval_is_literal_resampling_of_images():
     difference, (below, _) = paired_bootstrap(other, result)
     assert difference == pytest.approx(1 - result.miou)
     assert below == pytest.approx(1 - high)
-
-
-# ---- the classifier
 
 
 def slow_bilinear(logits, size):
@@ -126,9 +120,6 @@ def test_patches_learn_their_most_frequent_class_and_classes_without_a_patch_kee
     mask, maps = torch.tensor([[[1, 1, 3, 3], [1, 1, 3, 3]]]), torch.tensor([[[[0.0, 1.0]]]])
     model = LinearSegmenter("abcd").fit(maps, mask)
     assert model.predict(maps, (1, 2)).tolist() == [[[1, 3]]] and model.untrained == ["a", "c"]
-
-
-# ---- the border
 
 
 def slow_distance(mask):

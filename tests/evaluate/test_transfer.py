@@ -87,27 +87,20 @@ def test_the_interval_of_worth_is_that_of_its_draws():
     assert (value, low, high) == pytest.approx((10, 6, 44), abs=0.05)
 
 
-def test_curves_of_several_seeds_are_averaged_and_their_spread_is_in_the_draws():
+def test_the_spread_of_seeds_and_of_the_choice_of_images_is_in_the_draws_and_paired():
+    """S - 1 of S are drawn with replacement: the usual unbiased variance of a mean."""
     rng = np.random.default_rng(1)
-    effect = rng.normal(size=5)  # of each seed; images and choices change nothing
-    curves = [curve([0.0] * 5, e, draws=20000) for e in effect]
-    value, draws = transfer.over_seeds(curves)
+    effect, values = rng.normal(size=5), rng.normal(size=(2, 6))
+    value, draws = transfer.over_seeds([curve([0.0] * 5, e, draws=20000) for e in effect])
     assert value[0] == pytest.approx(effect.mean())
-    # S - 1 of S seeds with replacement: the usual unbiased variance of a mean
     assert draws[0].var() == pytest.approx(effect.var(ddof=1) / 5, rel=0.05)
     again = transfer.over_seeds([curve([1.0] * 5, e + 3, draws=20000) for e in effect])[1]
     assert again[0] - draws[0] == pytest.approx(np.full(20000, 3.0))  # paired
-
-
-def test_the_choice_of_images_is_resampled_too_and_paired_between_methods():
-    rng = np.random.default_rng(2)
-    values = rng.normal(size=(2, 6))
     one = transfer.LabelCurve((0, 1), values, np.repeat(values[:, :, None], 20000, 2))
     mean, draws = transfer.over_seeds([one])
     assert mean == pytest.approx(values.mean(1))
     assert draws.var(1) == pytest.approx(values.var(1, ddof=1) / 6, rel=0.05)
-    two_seeds = transfer.over_seeds([one, one])[1]
-    assert two_seeds == pytest.approx(draws)
+    assert transfer.over_seeds([one, one])[1] == pytest.approx(draws)
 
 
 @pytest.fixture
@@ -133,17 +126,18 @@ def test_an_rgb_head_finds_everything_for_the_teacher_and_little_in_other_channe
 
 def test_a_class_without_a_label_scores_its_share_of_patches(world):
     rgb, _, labels = world
-    first = labels.clone()
-    first[0] = torch.where(labels[0] == 1, 3, labels[0])  # image 0 has no bicycle
     head = LogisticProbe().fit(rgb, labels, [*CLASSES, "none"])
-    score = transfer.probe_scorer(head, rgb, first, rgb, labels, CLASSES, draws=10)
-    found = score((0,)).ap
-    assert found["bicycle"] == pytest.approx(float((labels == 1).float().mean()))
-    assert found["car"] > 0.9
-    first[0] = 3  # nothing but ground
-    found = transfer.probe_scorer(head, rgb, first, rgb, labels, CLASSES, draws=10)((0,)).ap
+
+    def found(first):
+        """Scores by the labels of image 0 alone, which are these."""
+        known = torch.cat([first[None], labels[1:]])
+        return transfer.probe_scorer(head, rgb, known, rgb, labels, CLASSES, draws=10)((0,)).ap
+
     shares = [float((labels == k).float().mean()) for k in range(3)]
-    assert [*found.values()] == pytest.approx(shares)
+    without = found(torch.where(labels[0] == 1, 3, labels[0]))  # image 0 has no bicycle
+    assert without["bicycle"] == pytest.approx(shares[1]) and without["car"] > 0.9
+    nothing = found(torch.full_like(labels[0], 3))  # but ground
+    assert [*nothing.values()] == pytest.approx(shares)
 
 
 def test_absent_classes_leave_the_others_fit_as_it_is_without_them(world):

@@ -22,8 +22,10 @@ def parts(name, student, teacher, **options):
 S, T = noise(3, 4, 5, 6), noise(3, 4, 5, 6, seed=1) * 2 + 0.5
 
 
-def test_mse_raw():
+def test_mse_raw_is_the_square_and_pkd_one_minus_pearson_by_channel():
     assert parts("mse_raw", S, T)["all"] == pytest.approx(((S - T).numpy() ** 2).mean())
+    rs = [np.corrcoef(S[:, c].ravel(), T[:, c].ravel())[0, 1] for c in range(4)]
+    assert parts("pkd", S, T)["all"] == pytest.approx(1 - np.mean(rs))
 
 
 def test_unic_is_cosine_and_huber_of_channels_standardised_by_the_teacher():
@@ -37,11 +39,6 @@ def test_unic_is_cosine_and_huber_of_channels_standardised_by_the_teacher():
     assert parts("unic", S, T) == pytest.approx(expected)
 
 
-def test_pkd_is_one_minus_pearson_by_channel():
-    rs = [np.corrcoef(S[:, c].ravel(), T[:, c].ravel())[0, 1] for c in range(4)]
-    assert parts("pkd", S, T)["all"] == pytest.approx(1 - np.mean(rs))
-
-
 @pytest.mark.parametrize("temperature", [1.0, 4.0])
 def test_cwd_is_scipys_entropy_of_distributions_over_space(temperature):
     s, t = (softmax(x.flatten(2).numpy() / temperature, axis=2) for x in (S, T))
@@ -49,16 +46,13 @@ def test_cwd_is_scipys_entropy_of_distributions_over_space(temperature):
     assert parts("cwd", S, T, temperature=temperature)["all"] == pytest.approx(expected)
 
 
-def test_haar_by_hand():
+def test_haar_by_hand_and_that_it_keeps_the_energy():
     x = torch.tensor([[[[1.0, 2.0, 5.0], [3.0, 8.0, 5.0]]]])  # the odd last column is repeated
     low, details = haar(x)
     assert low.tolist() == [[[[7.0, 10.0]]]]
     # left less right, top less bottom, diagonal; each half
     assert details[0, :, 0, 0, 0].tolist() == [-3.0, -4.0, 2.0]
     assert details[0, :, 0, 0, 1].tolist() == [0.0, 0.0, 0.0]
-
-
-def test_haar_keeps_energy():
     low, details = haar(noise(2, 3, 8, 6))
     whole = noise(2, 3, 8, 6).square().sum().item()
     assert (low.square().sum() + details.square().sum()).item() == pytest.approx(whole)

@@ -9,7 +9,7 @@ from freqkd_lite.losses.coherence import Predictability, on_grid, weight_curve
 from freqkd_lite.spectrum import RINGS, radius, ring_masks
 from freqkd_lite.spectrum.coherence import CrossSpectrum
 from tests.noise import noise
-from tests.refused import refused
+from tests.refused import refusals, refused
 
 
 def state(**columns):
@@ -227,22 +227,18 @@ def test_the_anchor_splits_by_frequency():
 X = noise(2, 3, 4, 4)
 
 
-@pytest.mark.parametrize(
-    "name,statistics,options,names",
-    [
-        ("coherence", STATE, dict(variant="gsl"), "'gls'"),
-        ("coherence", STATE, dict(level="mes"), "'mse'"),
-        ("anchor", STATE, dict(variant="gls"), "variant='gls'"),
-        ("coherence", {**STATE, "coherence": torch.zeros(3)}, {}, "0 at all frequencies"),
-        ("coherence", {"median": torch.tensor(0.3)}, {}, "holds median"),
-        ("coherence", STATE, dict(variant="predicted"), "variant='predicted'"),
-    ],
+def built(name, statistics=STATE, **options):
+    return build_loss(name, statistics=[statistics], **options)
+
+
+test_bad_statistics_and_options_name_what_to_change = refusals(
+    (lambda: built("coherence", variant="gsl"), "'gls'"),
+    (lambda: built("coherence", level="mes"), "'mse'"),
+    (lambda: built("anchor", variant="gls"), "variant='gls'"),
+    (lambda: built("coherence", state(coherence=[0.0] * 3)), "0 at all frequencies"),
+    (lambda: built("coherence", {"median": torch.tensor(0.3)}), "holds median"),
+    (lambda: built("coherence", variant="predicted"), "variant='predicted'"),
+    (lambda: built("anchor")([X], [X]), "anchors"),
+    (lambda: calibrate("coherence", [([X[:1]], [X[:1]])]), "more pairs"),
+    (lambda: calibrate("coherence", [([X], [X])], variant="predicted"), "two batches"),
 )
-def test_bad_statistics_and_options_name_what_to_change(name, statistics, options, names):
-    refused(names, build_loss, name, statistics=[statistics], **options)
-
-
-def test_what_calibration_needs_is_named():
-    refused("anchors", build_loss("anchor", statistics=[STATE]), [X], [X])
-    refused("more pairs", calibrate, "coherence", [([X[:1]], [X[:1]])])
-    refused("two batches", calibrate, "coherence", [([X], [X])], variant="predicted")

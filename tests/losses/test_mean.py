@@ -1,14 +1,15 @@
 """The mean over space: what an offset costs under each treatment, by hand and in closed form."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
 
-from freqkd_lite.distil.methods import method_settings
 from freqkd_lite.losses import LOSSES, build_loss
 from tests.losses.test_base import OF_TEACHER, SEES_OFFSET, ready
 from tests.noise import noise
-from tests.refused import refused
+from tests.refused import refusals
 
 NORMALISED = sorted(set(OF_TEACHER) - SEES_OFFSET - {"pkd", "cwd"})
 
@@ -67,14 +68,10 @@ def test_the_matched_mean_pulls_alike_everywhere_and_not_along_the_mean():
     torch.testing.assert_close(along, torch.zeros(2, dtype=along.dtype))
 
 
-def test_a_sweep_s_method_takes_it_and_the_default_stays_what_it_was():
-    found = method_settings("mse (mean=matched, mean_weight=0.3, lr=0.003)")
-    assert found.loss_options == {"mean": "matched", "mean_weight": 0.3} and found.lr == 0.003
-    assert method_settings("mse").loss_options == {}
-    for options, words in (
-        ({"mean": "keep"}, "'kept'"),
-        ({"mean_weight": 0.5}, "leave out mean_weight"),
-        ({"mean": "matched", "mean_weight": -1}, "0 or more"),
-        ({"means": "kept"}, "'mean'"),
-    ):
-        refused(words, build_loss, "gram", **options)
+test_bad_options_name_what_to_change = refusals(
+    ({"mean": "keep"}, "'kept'"),
+    ({"mean_weight": 0.5}, "leave out mean_weight"),
+    ({"mean": "matched", "mean_weight": -1}, "0 or more"),
+    ({"means": "kept"}, "'mean'"),
+    call=partial(build_loss, "gram"),
+)

@@ -31,22 +31,18 @@ def test_a_scene_arrives_as_floats_with_its_labels():
 
 def test_a_scene_from_the_disk_is_the_scene_and_a_torn_file_is_drawn_anew(tmp_path, monkeypatch):
     monkeypatch.setattr(scene_pairs, "scene_cache", lambda: tmp_path / "deep")
-    drawn = []
-
-    def draw(*asked):
-        drawn.append(asked)
-        return render_scene(*asked)
-
-    monkeypatch.setattr(scene_pairs, "render_scene", draw)
-    fresh = astuple(render_scene(7, (84, 112), SceneSettings()))
+    drawn, asked = [], (7, (84, 112), SceneSettings())
+    monkeypatch.setattr(
+        scene_pairs, "render_scene", lambda *of: drawn.append(of) or render_scene(*of)
+    )
+    fresh = astuple(render_scene(*asked))
 
     def same():
         scene_pairs.cached_scene.cache_clear()
-        found = astuple(scene_pairs.cached_scene(7, (84, 112), SceneSettings()))
+        found = astuple(scene_pairs.cached_scene(*asked))
         return all(np.array_equal(a, b) for a, b in zip(found, fresh, strict=True))
 
-    assert same() and len(drawn) == 1
-    assert same() and len(drawn) == 1  # the second time nothing is drawn
+    assert same() and same() and len(drawn) == 1  # the second time nothing is drawn
     (file,) = (tmp_path / "deep").iterdir()
     content = bytearray(file.read_bytes())
     content[len(content) // 2] ^= 1

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from freqkd_lite.spectrum import RINGS, divergence, ring_sums
 from freqkd_lite.spectrum.coherence import CrossSpectrum
 from tests.noise import noise
-from tests.refused import refused
+from tests.refused import refusals
 
 GRIDS = [(1, 1), (1, 8), (1, 9), (7, 1), (6, 8), (7, 5), (8, 9)]
 
@@ -163,16 +163,11 @@ def test_what_has_no_power_has_no_weight():
     assert CrossSpectrum.empty(2, 4, 4).update(a, b * (a != 0)).map().isnan().all()
 
 
-@pytest.mark.parametrize(
-    "call,names",
-    [
-        (lambda: coherence(noise(1, 2, 4, 4), noise(1, 2, 4, 4)), "1 pairs"),
-        (lambda: CrossSpectrum.empty(2, 4, 4).map(), "0 pairs"),
-        (lambda: coherence(noise(3, 2, 4, 4), noise(3, 2, 4, 5)), r"b is .*5\).*\(N, 2, 4, 4\)"),
-        (lambda: coherence(noise(3, 2, 4, 4), noise(2, 2, 4, 4)), "3 images but b 2"),
-        (lambda: coherence(noise(2, 1, 2, 2).long(), noise(2, 1, 2, 2)), "int64"),
-        (lambda: coherence(noise(2, 1, 4, 4), noise(2, 1, 4, 4), (1, 0)), "edges"),
-    ],
+test_bad_input_names_what_to_change = refusals(
+    (lambda: coherence(noise(1, 2, 4, 4), noise(1, 2, 4, 4)), "1 pairs"),
+    (lambda: CrossSpectrum.empty(2, 4, 4).map(), "0 pairs"),
+    (lambda: coherence(noise(3, 2, 4, 4), noise(3, 2, 4, 5)), r"b is .*5\).*\(N, 2, 4, 4\)"),
+    (lambda: coherence(noise(3, 2, 4, 4), noise(2, 2, 4, 4)), "3 images but b 2"),
+    (lambda: coherence(noise(2, 1, 2, 2).long(), noise(2, 1, 2, 2)), "int64"),
+    (lambda: coherence(noise(2, 1, 4, 4), noise(2, 1, 4, 4), (1, 0)), "edges"),
 )
-def test_bad_input_names_what_to_change(call, names):
-    refused(names, call)

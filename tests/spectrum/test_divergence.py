@@ -61,11 +61,17 @@ def test_ring_sums_and_power_are_those_of_the_slow_dft(h, w):
     np.testing.assert_allclose(raw_measured.numpy(), raw, atol=1e-10)
 
 
-def test_divergence_adds_images_before_it_divides():
+def test_divergence_and_cosine_by_hand_add_images_before_they_divide():
     sums = torch.tensor([[[1.0, 1.0, 2.0]], [[10.0, 8.0, 3.0]]])  # images alone: 1 and 1/6
     assert spectrum.divergence(sums).tolist() == pytest.approx([5 / 20])
     assert spectrum.raw_mse(sums, torch.tensor([5])).tolist() == pytest.approx([2.5 / 5])
     assert spectrum.divergence(torch.zeros(1, 1, 3)).isnan().all()
+    sums = torch.tensor([[[4.0, 9.0, 13.0], [4.0, 9.0, 1.0], [1.0, 1.0, 4.0], [0.0, 1.0, 1.0]]])
+    found = spectrum.cosine_distance(sums)  # Re<A, B> = 0, 6, -1
+    assert found[:3].tolist() == [1, 0, 2] and found[3].isnan()
+    two = torch.tensor([[[1.0, 1.0, 0.0]], [[3.0, 3.0, 6.0]]])  # Re<A, B> = 1 and 0, of 4
+    assert spectrum.cosine_distance(two).tolist() == [0.75]
+    refused("one shape", spectrum.ring_sums, torch.zeros(1, 2, 4, 4), torch.zeros(1, 2, 4, 5))
 
 
 def test_divergence_in_bands_on_their_edges():
@@ -115,18 +121,6 @@ def test_metrics_in_closed_form():
         assert level.numpy() == pytest.approx(value, rel=0.03)
         # the mean over images stands for all of them, so a bootstrap needs no more
         torch.testing.assert_close(spectrum.METRICS[name](sums.mean(0, True), counts), level)
-
-
-def test_cosine_distance_by_hand():
-    sums = torch.tensor([[[4.0, 9.0, 13.0], [4.0, 9.0, 1.0], [1.0, 1.0, 4.0], [0.0, 1.0, 1.0]]])
-    found = spectrum.cosine_distance(sums)  # Re<A, B> = 0, 6, -1
-    assert found[:3].tolist() == [1, 0, 2] and found[3].isnan()
-    two = torch.tensor([[[1.0, 1.0, 0.0]], [[3.0, 3.0, 6.0]]])  # Re<A, B> = 1 and 0, of 4
-    assert spectrum.cosine_distance(two).tolist() == [0.75]
-
-
-def test_maps_of_two_shapes_are_refused():
-    refused("one shape", spectrum.ring_sums, torch.zeros(1, 2, 4, 4), torch.zeros(1, 2, 4, 5))
 
 
 @pytest.mark.parametrize("h,w", [(8, 8), (18, 24), (16, 12), (9, 14)])

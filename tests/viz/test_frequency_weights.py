@@ -7,14 +7,14 @@ from freqkd_lite.spectrum import radius
 from freqkd_lite.viz import frequency_weights as draw
 
 
-def measured(coherence, power):
-    points = (0.0, 0.5, 0.5001, 1.0)
-    columns = {"rho": points, "coherence": coherence, "power": power, "mismatched": (0.0,) * 4}
+def measured(low, high):
+    """Of these coherences up to rho .5 and beyond, where the power is 4 and 1."""
+    columns = dict(rho=(0.0, 0.5, 0.5001, 1.0), coherence=(low, low, high, high))
+    columns |= dict(power=(4.0, 4.0, 1.0, 1.0), mismatched=(0.0,) * 4)
     return {name: torch.tensor(column) for name, column in columns.items()}
 
 
-TWO = measured([0.5, 0.5, 0.25, 0.25], [4.0, 4.0, 1.0, 1.0])
-BLIND = measured([1.0, 1.0, 0.0, 0.0], [4.0, 4.0, 1.0, 1.0])
+TWO, BLIND = measured(0.5, 0.25), measured(1.0, 0.0)
 
 
 def test_weights_and_shares_by_hand():

@@ -14,13 +14,7 @@ T = np.linspace(-2, 2, 81)
 FOLDED = {"freqkd_code": (np.abs(T) - 1) ** 2, "signed": (T - 1) ** 2}
 
 
-def test_a_cost_is_told_by_the_nearest_choice():
-    nothing, one, four = high_band.COSTS
-    found = [high_band.nearest_cost(cost) for cost in (0.0, 0.4, 0.7, 2.4, 2.6, 9)]
-    assert found == [nothing, nothing, one, one, four, four]
-
-
-def test_the_valleys_are_drawn_with_the_guess_dashed_at_its_cost():
+def test_the_valleys_are_drawn_with_the_guess_dashed_at_the_nearest_cost():
     figure, alt = high_band.valleys(T, FOLDED, "four times as much as that")
     (ax,) = figure.axes
     assert lines_of(ax)["FreqKD (code)"].get_ydata() == pytest.approx(FOLDED["freqkd_code"])
@@ -29,6 +23,9 @@ def test_the_valleys_are_drawn_with_the_guess_dashed_at_its_cost():
     assert list(guess.get_ydata()) == [4, 4] and left < -1 < right
     assert "FreqKD (code) 0.00 at -1, 1.00 at 0, 0.00 at 1" in alt and "4.00 at -1" in alt
     assert not dashed(high_band.valleys(T, FOLDED)[0].axes[0])
+    nothing, one, four = high_band.COSTS
+    found = [high_band.nearest_cost(cost) for cost in (0.0, 0.4, 0.7, 2.4, 2.6, 9)]
+    assert found == [nothing, nothing, one, one, four, four]
 
 
 def test_log_deviation_by_hand():

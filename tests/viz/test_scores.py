@@ -1,11 +1,13 @@
 """Figures of notebooks 05 to 07 against the numbers that they must show."""
 
+import math
+
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 
-from freqkd_lite.evaluate.segmentation import border_distance, iou_by_border_distance
+from freqkd_lite.evaluate.segmentation import iou_by_border_distance
 from freqkd_lite.evaluate.stats import Resampled
 from freqkd_lite.gap.rings import EDGES, levels
 from freqkd_lite.losses import LOSSES
@@ -32,6 +34,9 @@ def test_curves_hold_the_levels():
     assert f"MSE from {measured['mse'].estimates['block7/ring0']:.2f}" in alt
 
 
+WHOLE = dict.fromkeys("abc", (1, (1, 1)))
+
+
 def result(**figures):
     """Figures (value, interval), each with draws whose percentiles the interval is."""
     spans = {k: np.repeat([low, value, high], 20) for k, (value, (low, high)) in figures.items()}
@@ -55,10 +60,8 @@ def test_dots_stand_at_the_scores_and_seeds_behind_them():
 
 
 def test_the_guessed_loser_is_pointed_at_in_the_detectors_panel():
-    kept = {
-        "low": [result(mean=(0.1, (0, 0.2))), result(mean=(0.3, (0.2, 0.4)))],
-        "high": [result(mean=(0.2, (0.1, 0.3))), result(mean=(0.05, (0, 0.1)))],
-    }
+    kept = {"low": [result(mean=(0.1, (0, 0.2))), result(mean=(0.3, (0.2, 0.4)))]}
+    kept["high"] = [result(mean=(0.2, (0.1, 0.3))), result(mean=(0.05, (0, 0.1)))]
     both = {"detector": kept, "probe": kept}
     whole = {"detector": result(mean=(0.4, (0.4, 0.4))), "probe": result(mean=(0.6, (0.6, 0.6)))}
     low = figures.ERASED[0]
@@ -73,50 +76,26 @@ def test_the_guessed_loser_is_pointed_at_in_the_detectors_panel():
     assert "detector, low band only, 0.10, 0.30" in alt and "probe 0.60" in alt
 
 
-CLASSES = ("sky", "road", "pole", "car")
-
-
-def street():
-    """Masks of sky (0) over road (1) with a thin pole (2) in the road: (6, 40, 40)."""
-    mask = torch.zeros(6, 40, 40, dtype=torch.int64)
-    mask[:, 20:] = 1
-    mask[:, 24:, 18:20] = 2
-    return mask
-
-
-def spoiled(mask, share):
-    """Predictions wrong for a share of the pixels within 3 px of a border."""
-    chance = torch.rand(mask.shape, generator=torch.Generator().manual_seed(5))
-    wrong = (border_distance(mask) < 3) & (chance < share)
-    return torch.where(wrong, (mask + 1) % 2, mask)
-
-
-def rings(predictions):
-    return iou_by_border_distance(predictions, street(), [1, 3, float("inf")], CLASSES, draws=100)
-
-
 def test_border_curves_hold_the_means_and_frame_the_guess():
-    found = {"none": rings(spoiled(street(), 0.4)), "freqkd_code": rings(street())}
-    shared = shared_classes(found["none"], CLASSES)
-    assert shared == ["sky", "road"]  # a pole has no interior, and there is no car
-    distances = {method: by_distance(of, shared) for method, of in found.items()}
-    figure, alt = figures.border_curves(distances, shared, "interior")
+    near, far = result(a=(0.2, (0.1, 0.3)), b=(0.6, (0.5, 0.7)), c=(1, (1, 1))), result(**WHOLE)
+    found = by_distance({(1.0, 3.0): near, (3.0, math.inf): far}, ["a", "b"])
+    assert found.estimates == pytest.approx({"1-3px": 0.4, "3-infpx": 1})
+    assert found.interval["1-3px"] == pytest.approx((0.3, 0.5))
+    distances = {"none": found, "mse": by_distance({(1.0, 3.0): far, (3.0, math.inf): far}, "ab")}
+    figure, alt = figures.border_curves(distances, ["a", "b"], "interior")
     drawn = lines_of(figure.axes[0])
-    assert drawn["FreqKD (code)"].get_ydata() == pytest.approx([1, 1])
-    of = found["none"][1, 3].estimates
-    assert drawn["undistilled"].get_ydata()[0] == pytest.approx((of["sky"] + of["road"]) / 2)
+    assert drawn["MSE"].get_ydata() == pytest.approx([1, 1])
+    assert drawn["undistilled"].get_ydata() == pytest.approx([0.4, 1])
     frames = dashed(figure.axes[0])
     assert [round(p.get_x() + p.get_width() / 2) for p in frames] == [1]
     assert "1-3, 3 and more" in alt
 
 
-def test_by_distance_averages_the_named_classes_and_their_draws():
-    ring = Resampled(
-        estimates={"a": 0.2, "b": 0.6, "c": 1.0},
-        truth=torch.zeros(1),
-        seed=0,
-        draws={"a": np.array([0.1, 0.3]), "b": np.array([0.5, 0.7]), "c": np.ones(2)},
-    )
-    found = by_distance({(1.0, 3.0): ring}, ["a", "b"])
-    assert found.estimates == {"1-3px": pytest.approx(0.4)}
-    assert found.draws["1-3px"] == pytest.approx([0.3, 0.5])
+def test_classes_are_shared_that_have_true_pixels_at_every_distance():
+    """A thin pole in the road has no interior, and there is no car."""
+    street = torch.zeros(1, 40, 40, dtype=torch.int64)
+    street[:, 20:] = 1
+    street[:, 24:, 18:20] = 2
+    classes = ("sky", "road", "pole", "car")
+    rings = iou_by_border_distance(street, street, [1, 3, math.inf], classes, draws=2)
+    assert shared_classes(rings, classes) == ["sky", "road"]

@@ -59,9 +59,8 @@ def test_keyboard_and_swap(page, faders):
     check(page, faders[1], 1, 0.5, False)  # the other one stays
     after = [c.get_attribute("aria-label") for c in page.get_by_role("img").all()[:3]]
     assert after[0].startswith("Low band of infrared") and after[1].startswith("High band of RGB")
-    assert slider.get_attribute("aria-label") == (
-        "Cutoff, as a share of the Nyquist frequency of an axis"
-    )
+    name = "Cutoff, as a share of the Nyquist frequency of an axis"
+    assert slider.get_attribute("aria-label") == name
 
 
 def test_features_on_a_disk_reach_the_corner(page, faders):
@@ -188,14 +187,8 @@ def test_echoes_are_ignored_and_python_is_followed(stage):
         asked: [...stage.waiting].filter((what) => what.startsWith("setTimeout")).length,
         told: saved.length - told, values: [values.cutoff, values.swap] };
     }""")
-    assert found == {
-        "held": 80,
-        "pending": 70,
-        "followed": [39, True, 3],
-        "asked": 0,
-        "told": 0,
-        "values": [0.4, True],
-    }
+    expected = dict(held=80, pending=70, followed=[39, True, 3], asked=0, told=0)
+    assert found == expected | {"values": [0.4, True]}
 
 
 @pytest.mark.parametrize("drawn", [True, False])
@@ -244,13 +237,8 @@ def test_what_is_computed_ahead_is_the_split_itself(blank):
     }""",
     )
     assert found.pop("worst") == 0
-    assert found == {
-        "busy": 0,
-        "again": 1,
-        "order": [0.8, 0.4, 0.35, 0.45, 0.3],
-        "count": 20,
-        "waiting": 0,
-    }
+    order = [0.8, 0.4, 0.35, 0.45, 0.3]
+    assert found == {"busy": 0, "again": 1, "order": order, "count": 20, "waiting": 0}
 
 
 def test_beyond_its_limit_nothing_is_computed_ahead_or_kept(blank):

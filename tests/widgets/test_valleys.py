@@ -18,7 +18,7 @@ def at(curve, t):
     return float(np.interp(t, STEPS, curve))
 
 
-def test_costs_in_closed_form():
+def test_costs_in_closed_form_add_up_over_blocks():
     costs = costs_of(HIGHS)
     a = 0.5
     for t in (-2, -1, -0.5, 0, 0.5, 1, 1.75):
@@ -27,9 +27,6 @@ def test_costs_in_closed_form():
         assert at(costs["freqkd_code"], t) == pytest.approx(code)
         # c is the median, here a itself
         assert at(costs["robust"], t) == pytest.approx(math.log(1 + (t - 1) ** 2) / math.log(2))
-
-
-def test_blocks_add_up():
     two = costs_of([HIGHS[0], 3 * HIGHS[0]])
     code = sum((math.log(1 + 2 * a) - math.log(1 + a)) ** 2 for a in (0.5, 1.5))
     none = sum(math.log(1 + a) ** 2 for a in (0.5, 1.5))
@@ -43,15 +40,12 @@ def test_the_coded_loss_keeps_the_sign_a_ball_starts_with(start):
     assert found == pytest.approx(expected, abs=0.02)
 
 
-def test_picture_and_text_tell_where_the_balls_rest():
+def test_picture_and_text_tell_where_the_balls_rest_and_what_does_not_fit_is_refused():
     shown = valleys(HIGHS, t=-0.5)
     assert "MSE 1.00; FreqKD (code) -1.00" in shown.alt_text()
     strip = shown.filmstrip()
     assert strip.width == 3 * 244 and len(strip.getcolors(99_999)) > 4
     assert shown._repr_mimebundle_()[0]["text/plain"] == shown.alt_text()
-
-
-def test_what_does_not_fit_is_refused():
     refused("t=3", valleys, HIGHS, t=3)
     refused("split_bands", valleys, [torch.zeros(1, 1, 2, 2)])
 

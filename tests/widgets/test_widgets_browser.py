@@ -4,7 +4,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import ImageColor
 
 from freqkd_lite.gap import knobs
@@ -46,13 +45,11 @@ def test_a_fast_drag_ends_on_its_last_value_and_never_goes_back(opened):
     page = opened(shown)
     page.evaluate("""() => {
       window.drawn = [];
-      const put = CanvasRenderingContext2D.prototype.putImageData, root = ".freqkd-fader";
-      CanvasRenderingContext2D.prototype.putImageData = function (...a) {
-        const out = put.apply(this, a);
-        queueMicrotask(() => {
-          window.drawn.push(document.querySelector(`${root} output`).textContent);
-        });
-        return out;
+      const canvas = CanvasRenderingContext2D.prototype, put = canvas.putImageData;
+      const note = () => drawn.push(document.querySelector(".freqkd-fader output").textContent);
+      canvas.putImageData = function (...a) {
+        put.apply(this, a);
+        queueMicrotask(note);
       };
     }""")
     box = page.get_by_role("slider").bounding_box()
@@ -77,18 +74,14 @@ def test_every_point_of_own_gap(opened, names):
     page.locator("[data-ready]").wait_for()
     states = iter(page.evaluate("sweep()"))
     values = [knobs.KNOBS[name] for name in names]
-    index = 0
-    for i, a in enumerate(values[0]):
-        for j, b in enumerate(values[1]):
-            state, point = next(states), dict(zip(names, (a, b), strict=True))
-            assert state["said"] == shown.spec["readouts"][index]
-            knob = shown.spec["knobs"]
-            assert state["numbers"] == [knob[0]["texts"][i], knob[1]["texts"][j]]
-            y = np.array([float(p.split(",")[1]) for p in state["line"].split(" ")])
-            curve = knobs.read().table(*names)[i, j]
-            np.testing.assert_array_equal(shown.curve(point), curve)
-            np.testing.assert_allclose(1.12 * (1 - y / 208), curve, atol=1e-3)
-            index += 1
+    said, texts = shown.spec["readouts"], [knob["texts"] for knob in shown.spec["knobs"]]
+    for index, (i, j) in enumerate(np.ndindex(*map(len, values))):
+        state, point = next(states), dict(zip(names, (values[0][i], values[1][j]), strict=True))
+        assert (state["said"], state["numbers"]) == (said[index], [texts[0][i], texts[1][j]])
+        y = np.array([float(p.split(",")[1]) for p in state["line"].split(" ")])
+        curve = knobs.read().table(*names)[i, j]
+        np.testing.assert_array_equal(shown.curve(point), curve)
+        np.testing.assert_allclose(1.12 * (1 - y / 208), curve, atol=1e-3)
     # the last point is still on the screen: its pictures, as far as JPEG keeps them
     for k, want in enumerate(shown.scene(point)):
         got = rgb(page.locator("figure > canvas").nth(k))
@@ -172,15 +165,9 @@ def test_a_scrubber_by_keyboard(opened):
 def test_nothing_moves_while_a_slider_does(opened, width):
     """Words and numbers change with the slider; what stands around them does not."""
     maps = MAPS[0], MAPS[1]
-    page = opened(
-        fader(pair_of(12, 16)),
-        fader(features=maps),
-        own_gap(REAL),
-        patch_similarity(PAIR, *MAPS),
-        Scrubber(MARKS),
-        valleys([torch.as_tensor(maps[0])[None]]),
-        viewport={"width": width, "height": 900},
-    )
+    faders = fader(pair_of(12, 16)), fader(features=maps)
+    others = own_gap(REAL), patch_similarity(PAIR, *MAPS), Scrubber(MARKS), valleys([MAPS[:1]])
+    page = opened(*faders, *others, viewport={"width": width, "height": 900})
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     for name, seen, said in page.evaluate("still()"):
         assert said > 10 and len(seen) == 1, name
@@ -239,6 +226,5 @@ def test_in_jupyterlab_sliders_follow_mouse_and_keys_and_python_hears_of_it(
         page.keyboard.press("Control+End")
         page.keyboard.type("\nprint('heard', shown.cutoff)")
         page.keyboard.press("Control+Enter")
-        page.locator(".jp-OutputArea pre", has_text=f"heard {cutoff}").first.wait_for(
-            timeout=60_000
-        )
+        heard = page.locator(".jp-OutputArea pre", has_text=f"heard {cutoff}").first
+        heard.wait_for(timeout=60_000)
