@@ -38,11 +38,8 @@ def labelled_maps(n=12, d=6, grid=(4, 5), seed=0, noise=1.0):
     return torch.einsum("ndhw,de->nehw", maps, mixing.double()) + 5, labels
 
 
-# ---- patch labels: a 3x3 grid of patches of 10 px, worked by hand
-
-
 def label(*boxes):
-    """Boxes as (x0, y0, x1, y1, class) on the 3x3 grid."""
+    """Of boxes (x0, y0, x1, y1, class) on a 3x3 grid of patches of 10 px."""
     table = torch.tensor(boxes, dtype=torch.float32).reshape(-1, 5)
     return patch_labels(table[:, :4], table[:, 4].long(), (3, 3), 10, NONE).tolist()
 
@@ -103,9 +100,6 @@ test_patch_labels_refuse = refusals(
     (lambda: label((0, 0, 10, 10, 3)), "labels="),
     (lambda: patch_labels(torch.ones(1, 4), torch.tensor([0, 1]), (3, 3), 10, 3), "1 .* 2 labels"),
 )
-
-
-# ---- the fit
 
 
 def objective(maps, labels, l2, weight, bias):
@@ -171,9 +165,6 @@ def test_new_features_meet_the_training_statistics_and_a_constant_channel_no_wei
     torch.testing.assert_close(model.scores(changed), model.scores(flat))
 
 
-# ---- average precision
-
-
 def test_average_precision_by_hand():
     # ranked + - + -: precision 1 at recall 1/2, 2/3 at recall 1
     scores, positives = torch.tensor([0.9, 0.8, 0.7, 0.1]), torch.tensor([1, 0, 1, 0]).bool()
@@ -220,9 +211,6 @@ def test_draws_of_groups_are_literal_repetitions_of_their_images():
     assert np.isnan(found["b"]).all() and np.isnan(found["mean"][1])
     nothing = ap_draws(scores, torch.full_like(truth, 2), ("a", "b"), torch.ones(3, 6))
     assert np.isnan(nothing["mean"]).all() and nothing["mean"].shape == (3,)
-
-
-# ---- bootstrap
 
 
 def test_bootstrap_of_a_proportion_is_binomial():
@@ -280,9 +268,6 @@ def test_some_of_the_images_are_judged_in_their_groups():
     expected = once.among([i for i in range(24) if i % 3])
     np.testing.assert_allclose(part.draws["mean"], expected.draws["mean"])
     assert expected.groups is None
-
-
-# ---- the whole probe
 
 
 def test_blocks_are_joined_and_counts_are_right():

@@ -13,6 +13,7 @@ from freqkd_lite.spectrum import split_bands
 from freqkd_lite.viz import bands
 from freqkd_lite.viz.style import COLOURS
 from tests.refused import refused
+from tests.spectrum.test_bands import wave
 from tests.test_project import ROOT
 from tests.viz.conftest import dashed, lines_of, noise
 
@@ -28,8 +29,8 @@ def test_what_does_not_exist_is_refused():
     for wrong in (2, -1):
         refused(f"picture={wrong}", bands.one_pair, ["a", "b"], wrong)
     even = torch.full((3, 1, 6, 7), 0.3)
-    refused("", bands.correlation, noise(1, 3, 1, 6, 7), even)
-    refused("", bands.low_share, even)
+    refused("one value", bands.correlation, noise(1, 3, 1, 6, 7), even)
+    refused("one value", bands.low_share, even)
 
 
 def test_low_and_high_band_differ_in_grey_too():
@@ -100,18 +101,13 @@ def test_the_start_page_lists_every_notebook_with_its_title_and_question():
     assert {name: (title, question) for title, name, question in listed} == heads
 
 
-def wave(ky, kx, amplitude=1.0, h=12, w=16):
-    y, x = torch.meshgrid(torch.arange(h), torch.arange(w), indexing="ij")
-    return (amplitude * torch.cos(2 * torch.pi * (ky * y / h + kx * x / w)))[None, None]
-
-
 def test_low_share_of_waves_follows_their_energy():
     # one wave at fx = 1/16 (low), one at fx = 6/16 (high): energies 3^2 : 1^2, whatever the mean
-    x = wave(0, 1, 3.0) + wave(0, 6) + 50
+    x = (3 * wave(12, 16, 0, 1) + wave(12, 16, 0, 6) + 50)[None, None]
     found = [bands.low_share(x, cutoff) for cutoff in (0.1, 0.5, 0.8)]
     assert found == pytest.approx([0, 0.9, 1], abs=1e-5)
-    low, high = wave(1, 0), wave(5, 0)  # over images and channels 4 : 1 + 1 + 1
-    x = torch.cat([torch.cat([2 * low, high], 1), torch.cat([high, high], 1)])
+    low, high = wave(12, 16, 1, 0), wave(12, 16, 5, 0)  # over images and channels 4 : 1 + 1 + 1
+    x = torch.stack([torch.stack([2 * low, high]), torch.stack([high, high])])
     assert bands.low_share(x) == pytest.approx(4 / 7, abs=1e-5)
 
 
