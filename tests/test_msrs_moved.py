@@ -208,3 +208,10 @@ def test_agreement_is_the_iou_of_infrared_with_rgb(root, monkeypatch):  # noqa: 
             for row in pick(rows, metric=metric, klass=name, method="none", split="fold0"):
                 assert row.value is None or row.value == pytest.approx(float(mine[k]), abs=1e-5)
     assert not set(world.test) & set(world.msrs.others(0))
+    whole = world.student("none", None)
+    with np.load(out / "per_image/none.npz") as kept:  # draws are rounded, figures are not
+        assert kept["agreement/mean"][0] == whole["agreement/mean"][0]
+        assert np.allclose(
+            kept["agreement/mean"], whole["agreement/mean"], atol=6e-5, equal_nan=True
+        )
+        assert np.array_equal(kept["groups"], whole["groups"])
