@@ -457,9 +457,8 @@ def each_student(
         if not arrays:
             arrays = {k: packable(v) for k, v in compute(method, seed).items()} | {"address": own}
             write_arrays(out / name, arrays, small=True)
-        found = rows_of(method, seed, arrays, about | {"per_image": name})
-        print(f"{method}, seed {seed}: {found[0].metric} {found[0].value:.3f}", flush=True)
-        rows += found
+        rows += rows_of(method, seed, arrays, about | {"per_image": name})
+        print(f"{method}, seed {seed}", flush=True)  # no score before all seeds are in
         yield rows, {key: address[key] for key in ("data", "weights")}
 
 
