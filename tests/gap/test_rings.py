@@ -28,9 +28,8 @@ def test_levels_of_known_pairs():
         found = gap.levels([5], [ring_sums(a, b)], draws=20)
         assert gap.curve_of(found, 5)[0] == pytest.approx([expected] * 8, abs=0.05)
     found = gap.levels([2, 5], [ring_sums(x, y, gap.BAND_EDGES) for x, y in ((a, a), (a, mixed))])
-    low, _, high = gap.curve_of(found, 5)[0]
     low_and_high = divergence(pair_sums(a, mixed, band_pair(12, 16))).tolist()
-    assert [low, high] == pytest.approx(low_and_high, rel=1e-5)
+    assert gap.curve_of(found, 5)[0][::2] == pytest.approx(low_and_high, rel=1e-5)
     assert gap.curve_of(found, 2)[0] == [0, 0, 0]
 
 
@@ -43,8 +42,7 @@ def test_draws_resample_images_and_the_interval_holds_95_percent():
     sums[n // 2 :, 0, 2] = 2
     value, interval = gap.levels([0], [sums], draws=4000, seed=1).figure("block0/ring0")
     half = 1.96 * (0.5 * 0.5 / n) ** 0.5
-    assert value == pytest.approx(0.5)
-    assert interval == pytest.approx((0.5 - half, 0.5 + half), abs=0.015)
+    assert (value, *interval) == pytest.approx((0.5, 0.5 - half, 0.5 + half), abs=0.015)
 
 
 def test_ratio_is_taken_in_each_block_and_then_averaged():

@@ -156,8 +156,7 @@ def test_notebooks_and_the_study_print_one_ratio(metric):
     found = gap.band_levels(a, b, metric)
     expected = {key: study[key] for key in ("low", "high", "ratio")}
     assert found.estimates == pytest.approx(expected, rel=1e-5)
-    # the study takes its images in another order, so its draws are others
-    assert found.interval["low"] == pytest.approx(study["low_interval"], rel=0.03)
+    assert found.interval["low"] == pytest.approx(study["low_interval"], rel=0.03)  # other draws
     row = gap_tables.measures_table({metric: found})[1][0]
     assert row[0] == gap_tables.METRICS[metric] and row[-1] == "higher"
     assert row[3].startswith(f"{study['ratio']:.2f}") and (row[1] == "") == (metric == "mse")

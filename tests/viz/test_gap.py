@@ -65,8 +65,7 @@ def test_the_dumbbell_draws_levels_and_prints_ratios(pair):
     printed = {t.get_text().split(" [")[0] for t in ax.texts}
     assert {f"{level.estimates['ratio']:.2f}" for level in measured.values()} <= printed
     for band in ("low", "high"):
-        point = lines_of(ax)[band].get_xydata()[0]
-        assert tuple(point) == (measured["real"].estimates[band], 0)
+        assert tuple(lines_of(ax)[band].get_xydata()[0]) == (measured["real"].estimates[band], 0)
     (frame,) = dashed(ax)
     assert frame.get_y() < list(measured).index("grey") < frame.get_y() + frame.get_height()
     assert "grey copy" in alt
