@@ -285,10 +285,6 @@ def test_a_loss_that_looks_before_training_keeps_what_it_saw(tmp_path, loss, wei
     start, target = extract(net, infrared, (1, 3)), extract(net, visible, (1, 3))
     first = made.loss(start, target, start).total.item()
     assert made.log[0]["loss"] == pytest.approx(first, rel=1e-4, abs=1e-9)
-    nearer = [s + 0.5 * (t - s) for s, t in zip(start, target, strict=True)]
-    # these pairs have nothing in common: the anchor holds the student where it is
-    moved = made.loss(nearer, target, start).total.item()
-    assert moved > first if loss == "anchor" else moved < first
     # a run that goes on reads what was measured, whatever the teacher would say now
     file = made.folder / "loss.safetensors"
     again = train.measure_loss(None, None, pairs, made.settings, file)

@@ -8,19 +8,14 @@ import pytest
 import torch
 from torchmetrics.classification import MulticlassJaccardIndex
 
-from freqkd_lite.evaluate.segmentation import (
-    LinearSegmenter,
-    border_distance,
-    confusion_matrices,
-    iou_by_border_distance,
-    measure_segmentation,
-    segment,
-)
+from freqkd_lite.evaluate import segmentation
+from freqkd_lite.evaluate.segmentation import LinearSegmenter, measure_segmentation, segment
 from freqkd_lite.evaluate.stats import paired_bootstrap
 from tests.evaluate.test_stats import bootstrap
 from tests.refused import refused
 
 ABC = ("a", "b", "c")
+by_border = segmentation.iou_by_border_distance
 # predicted a lot like the truth: 16 pixels, truth 6 a, 6 b, 4 c
 TRUTH = torch.tensor([[[0, 0, 0, 1], [0, 0, 1, 1], [0, 1, 1, 1], [2, 2, 2, 2]]])
 GUESS = torch.tensor([[[0, 0, 1, 1], [0, 0, 1, 1], [0, 0, 1, 2], [2, 2, 2, 0]]])
@@ -136,7 +131,8 @@ def test_border_distance_by_brute_force():
     masks[2] = 1  # one class: no border
     masks[3] = 0
     masks[3, 0, 0] = 2  # distances to a single pixel, and the picture's edge is no border
-    for mask, distance in zip(masks.numpy(), border_distance(masks).numpy(), strict=True):
+    found = segmentation.border_distance(masks)
+    for mask, distance in zip(masks.numpy(), found.numpy(), strict=True):
         np.testing.assert_allclose(distance, slow_distance(mask), rtol=1e-6)
 
 
@@ -144,7 +140,7 @@ def test_rings_of_distance_by_hand_and_together_make_the_whole():
     # truth a|b between columns 3 and 4 of 8: distances 4 3 2 1 1 2 3 4
     truth = (torch.arange(8) > 3).long().expand(1, 2, 8).contiguous()
     guess = (torch.arange(8) > 4).long().expand(1, 2, 8).contiguous()  # the border 1 px too far
-    rings = iou_by_border_distance(guess, truth, [1, 2, 4, math.inf], ("a", "b"), draws=3)
+    rings = by_border(guess, truth, [1, 2, 4, math.inf], ("a", "b"), draws=3)
     assert list(rings) == [(1, 2), (2, 4), (4, math.inf)]
     near, middle, far = rings.values()
     # next to the border: 4 pixels, 2 a both right, 2 b both taken for a
@@ -153,14 +149,14 @@ def test_rings_of_distance_by_hand_and_together_make_the_whole():
     assert near.estimates["accuracy"] == 0.5
     assert middle.miou == 1 and middle.confusion.sum() == 8 and far.confusion.sum() == 4
     total = sum(ring.confusion for ring in rings.values())
-    assert torch.equal(total, confusion_matrices(guess, truth, 2))
+    assert torch.equal(total, segmentation.confusion_matrices(guess, truth, 2))
 
 
 def test_rings_by_brute_force_over_images():
     truth, guess = random_masks(n=6, seed=7), random_masks(n=6, seed=8)
     truth[5] = 0  # without a border: infinitely far, in the last ring
     slow = np.stack([slow_distance(m) for m in truth.numpy()])
-    rings = iou_by_border_distance(guess, truth, [0, 1.5, 3, math.inf], ABC, draws=40)
+    rings = by_border(guess, truth, [0, 1.5, 3, math.inf], ABC, draws=40)
     for (low, high), ring in rings.items():
         inside = torch.from_numpy((slow >= low) & ((slow < high) | np.isinf(high)))
         for n, t, p in np.ndindex(6, 3, 3):
@@ -189,6 +185,5 @@ def test_bad_input_is_one_sentence():
     refused("predictions have ids from 0 to 9", measure_segmentation, wild, masks, ABC)
     refused("^masks have ids from 0 to 9", measure_segmentation, masks, wild, ABC)
     for edges in ([3], [3, 3], [4, 2]):
-        refused("edges_px", iou_by_border_distance, masks, masks, edges, ABC)
-    empty = [0, 100, 200]
-    refused("No pixel lies 100.0 to 200.0 px", iou_by_border_distance, masks, masks, empty, ABC)
+        refused("edges_px", by_border, masks, masks, edges, ABC)
+    refused("No pixel lies 100.0 to 200.0 px", by_border, masks, masks, [0, 100, 200], ABC)

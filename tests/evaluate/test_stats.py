@@ -7,19 +7,16 @@ import pytest
 import torch
 from scipy.stats import norm
 
-from freqkd_lite.evaluate.stats import (
-    at_once,
-    crossed_bootstrap,
-    multiplicities,
-    percentiles,
-    resamples,
-)
+from freqkd_lite.evaluate import stats
+from freqkd_lite.evaluate.stats import at_once, crossed_bootstrap, multiplicities, percentiles
 from tests.refused import refused
 
 
 def bootstrap(statistic, n_images, draws=1000, seed=0):
     """By its definition: 95 % percentile interval (Efron 1979) of a statistic of image indices."""
-    return percentiles(np.array([float(statistic(i)) for i in resamples(n_images, draws, seed)]))
+    return percentiles(
+        np.array([float(statistic(i)) for i in stats.resamples(n_images, draws, seed)])
+    )
 
 
 GROUPS = [7, 7, 2, 7, 5, 2]  # any numbers, in any order

@@ -4,15 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from freqkd_lite import gap
-from freqkd_lite.spectrum import (
-    band_pair,
-    divergence,
-    pair_sums,
-    ring_counts,
-    ring_sums,
-    split_bands,
-)
+from freqkd_lite import gap, spectrum
+from freqkd_lite.spectrum import band_pair, divergence, pair_sums, ring_sums
 from tests.noise import noise
 from tests.refused import refused
 
@@ -47,7 +40,7 @@ def test_draws_resample_images_and_the_interval_holds_95_percent():
 
 def test_ratio_is_taken_in_each_block_and_then_averaged():
     a = white(3)
-    low, high = split_bands(a, 0.5, "disk")
+    low, high = spectrum.split_bands(a, 0.5, "disk")
     # a gain g gives the divergence (1 - g)^2 / (1 + g^2): ratios 1 / (1 / 5) and (1 / 5) / 1
     found = gap.band_levels([a, a], [2 * low + 0 * high, 0 * low + 2 * high])
     assert found.estimates == pytest.approx({"low": 0.6, "high": 0.6, "ratio": (5 + 1 / 5) / 2})
@@ -69,7 +62,7 @@ def test_rings_leave_no_frequency_out_and_none_is_empty():
     edges = gap.token_rings(6, 8)  # the slowest wave has rho 1/4: the first ring is empty
     assert edges == [0.0, *gap.EDGES[2:]]
     for size, each in (((6, 8), edges), ((168, 224), gap.log_rings(168, 224))):
-        counts = ring_counts(*size, each)
+        counts = spectrum.ring_counts(*size, each)
         assert (counts > 0).all() and counts.sum() == size[0] * size[1] - 1
 
 

@@ -96,9 +96,6 @@ def test_intervals_are_a_bootstrap_over_images():
     assert row["interval"] == pytest.approx(np.quantile(ratios, [0.025, 0.975]), abs=0.1 * width)
 
 
-# ------------------------------------------------------------------------------------- streaming
-
-
 @pytest.mark.parametrize("stop", [1, 8, 10, 17, 22])
 def test_killed_and_started_again_it_gives_the_same_numbers(stop, tmp_path, monkeypatch):
     """Batches are of 8, and each reads the picture before it, too."""
@@ -270,9 +267,6 @@ test_what_cannot_be_measured_is_named = refusals(
 )
 
 
-# ------------------------------------------------------------------------------------- measures
-
-
 def texture(seed, size):
     """A picture of blobs of all sizes, (3, H, W)."""
     draw = np.random.default_rng(seed).normal(size=size)
@@ -372,9 +366,6 @@ def test_random_weights_are_the_same_model_drawn_by_seed():
     tiny.name = "freqkd_tiny"
     made, again, other = (untrained(tiny, seed) for seed in (3, 3, 4))
     assert made.name == "freqkd_tiny" and made.checksum == again.checksum != other.checksum
-
-
-# ----------------------------------------------------------------------------------------- files
 
 
 def test_a_saved_gap_is_read_again_and_a_broken_one_is_refused(tmp_path):

@@ -63,15 +63,6 @@ def test_a_perfect_measurement_finds_the_share_that_was_put_in():
     assert found["mismatched"][1:].abs().max() < 0.02
 
 
-def test_two_passes_over_batches_are_one_over_all():
-    student, teacher = noise(6, 4, 6, 8), noise(6, 4, 6, 8, seed=1) + noise(6, 4, 6, 8)
-    one = measured([(student, teacher)])
-    other = measured((student[a:b], teacher[a:b]) for a, b in ((0, 2), (2, 5), (5, 6)))
-    for name in ("rho", "coherence", "power"):
-        torch.testing.assert_close(one[name], other[name])
-    torch.testing.assert_close(one["coherence"][1:].double(), rings_of(teacher, student))
-
-
 def test_no_teacher_is_its_own_mismatched_partner():
     """Teachers equal their students, image by image unlike. One image a batch: were the first one
     set beside itself, mismatched pairs would share a quarter of their waves or so."""
@@ -80,13 +71,13 @@ def test_no_teacher_is_its_own_mismatched_partner():
     refused("more pairs", measured, [(noise(1, 4, 8, 8, seed=s),) * 2 for s in range(2)])
 
 
-def test_mismatched_maps_that_are_given_stand_beside_the_teacher():
-    """`mismatched` is then the coherence of the teacher's maps and these."""
+def test_batches_count_as_one_and_mismatched_maps_that_are_given_stand_beside_the_teacher():
     student, teacher, strange = (noise(6, 4, 6, 8, seed=s) for s in range(3))
-    maps = student, teacher, strange + teacher
-    batches = [[[x[at]] for x in maps] for at in (slice(0, 4), slice(4, 6))]
-    (found,) = calibrate("coherence", batches)
-    for name, other in (("mismatched", strange + teacher), ("coherence", student)):
+    maps = student + teacher, teacher, strange + teacher
+    (found,) = calibrate("coherence", [[[x[:4]] for x in maps], [[x[4:]] for x in maps]])
+    (whole,) = calibrate("coherence", [[[x] for x in maps]])
+    torch.testing.assert_close(found, whole)
+    for name, other in (("mismatched", maps[2]), ("coherence", maps[0])):
         torch.testing.assert_close(found[name][1:].double(), rings_of(teacher, other))
 
 
