@@ -98,7 +98,6 @@ def test_a_wrong_pairs_yaml_is_answered_in_one_sentence(pairs, text, message):
     refused(message, load, pairs)
 
 
-# ------------------------------------------------------------------------------- matching
 def test_names_match_without_suffix_and_spectrum_and_short_ones_where_they_are_clear(tmp_path):
     for name in ("a/1_vi.png", "a/2_rgb.png", "3-visible.png", "FLIR_4_RGB.jpg", "5.png"):
         picture(tmp_path / "v" / name)
@@ -177,7 +176,6 @@ def test_a_missing_counterpart_is_refused_or_left_out_and_listed(pairs):
         assert line.startswith(f"{pairs / file} ")
 
 
-# --------------------------------------------------------------------------------- splits
 def test_a_seeded_share_is_whole_disjoint_and_follows_from_names_alone():
     names = [f"n{k}" for k in range(10)]
     shares = {"train": 0.6, "val": 0.2, "test": 0.2}
@@ -221,7 +219,6 @@ def test_wrong_lists_are_named(pairs, lists, message):
     refused(message, load, pairs, "train")
 
 
-# ------------------------------------------------------------------------------ bad input
 def cut(file):
     file.write_bytes(file.read_bytes()[:60])
 
@@ -300,7 +297,6 @@ def test_a_picture_that_changes_after_loading_is_refused(pairs):
     refused("thermal/0.png", found.__getitem__, 0)
 
 
-# ------------------------------------------------------------------- sizes and fingerprints
 def test_another_aspect_is_cut_about_the_centre_and_boxes_are_counted(tmp_path):
     # 32x64 to a square: columns 16 to 48 stay. The first box loses its left half and its centre
     # is on the edge (kept), the second its right 4 columns, the third lies outside.
@@ -349,7 +345,6 @@ def test_16_bits_are_noted_beside_the_results(pairs):
     assert load(pairs)[0].infrared.mean() == pytest.approx(0.5, abs=0.01)
 
 
-# --------------------------------------------------------------------------- published sets
 def test_a_published_val_stays_and_else_the_last_eighth_of_train_becomes_it():
     parts = {"train": ["train/0", "train/1"], "val": ["val/0"], "test": ["test/0"]}
     assert by_folder([Record(n, None, None) for n in sum(parts.values(), [])]) == parts

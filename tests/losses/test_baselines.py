@@ -32,10 +32,8 @@ def test_unic_is_cosine_and_huber_of_channels_standardised_by_the_teacher():
     tokens = [x.movedim(1, -1).reshape(-1, 4).numpy() for x in (S, T)]
     mean, spread = tokens[1].mean(0), tokens[1].std(0, ddof=1)
     s, t = ((x - mean) / spread for x in tokens)
-    expected = {
-        "cosine": np.mean([scipy_cosine(a, b) for a, b in zip(s, t, strict=True)]) / 2,
-        "smooth_l1": huber(1, s - t).mean() / 2,
-    }
+    cosine = np.mean([scipy_cosine(a, b) for a, b in zip(s, t, strict=True)])
+    expected = {"cosine": cosine / 2, "smooth_l1": huber(1, s - t).mean() / 2}
     assert parts("unic", S, T) == pytest.approx(expected)
 
 
@@ -87,11 +85,9 @@ def test_spectralkd_is_that_of_numpy_and_nearly_raw_mse(h, w):
 def test_gram_by_loops_and_blind_to_rotations():
     s, t = (x.flatten(2).numpy() for x in (S, T))
     total = 0
-    for n in range(3):
-        for i in range(30):
-            for j in range(30):
-                one, other = (1 - scipy_cosine(x[n, :, i], x[n, :, j]) for x in (s, t))
-                total += (one - other) ** 2
+    for n, i, j in np.ndindex(3, 30, 30):
+        one, other = (1 - scipy_cosine(x[n, :, i], x[n, :, j]) for x in (s, t))
+        total += (one - other) ** 2
     assert parts("gram", S, T)["all"] == pytest.approx(total / (3 * 30 * 30))
     turn = torch.linalg.qr(noise(4, 4, seed=3))[0]
     turned = torch.einsum("dc,nchw->ndhw", turn, T)
