@@ -11,7 +11,7 @@ from nbformat.v4 import new_markdown_cell as markdown
 from nbformat.v4 import new_notebook, new_output
 
 from freqkd_lite import notebook as books
-from freqkd_lite.runner.execute import address, execute, result, tidy
+from freqkd_lite.runner.execute import address, execute, hidden_errors, result, tidy
 from tests.refused import refused
 from tests.runner.books import DATA, settings, write
 
@@ -206,11 +206,7 @@ def test_a_run_s_result_is_the_last_question_with_what_was_measured(monkeypatch)
     assert result(new_notebook(cells=[code("x")])) == ""
 
 
-def test_the_scan_command_fails_on_a_hidden_error(folder, freqkd):
-    said = "Traceback (most recent call last):\nKeyError: 1"
-    output = nbformat.v4.new_output("stream", text=said)
-    path = write(folder, "02_third", [settings(), code("", outputs=[output])])
-    status, out, err = freqkd("scan", "notebooks/00_first.ipynb", str(path))
-    assert (status, out) == (1, "2 notebooks scanned, 1 hidden errors\n")
-    assert err == f"{path}: cell 1: KeyError: 1\n"
-    assert freqkd("scan", "notebooks/00_first.ipynb")[0] == 0
+def test_a_printed_traceback_is_a_hidden_error():
+    said = new_output("stream", text="Traceback (most recent call last):\nKeyError: 1")
+    (error,) = hidden_errors(new_notebook(cells=[code(""), code("", outputs=[said])]))
+    assert error == "cell 1: KeyError: 1"  # counted from 0
