@@ -1,6 +1,6 @@
 """Label-free transfer and the label curve of heads that pool, on FLIR's object crops.
 
-    python tools/flir_crops.py results/flir/sweep.yaml --out results/flir
+    python -m tools.flir_crops results/flir/sweep.yaml --out results/flir
 
 The YAML file (see results/flir/sweep.yaml) names methods, seeds and what the students are
 distilled on. Students are kept by address in the runs folder (FREQKD_RUNS), and the classes that
@@ -10,7 +10,6 @@ Figures are balanced accuracies on the test crops; whole frames are resampled fo
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,20 +24,13 @@ from freqkd_lite import data
 from freqkd_lite.data.published import FlirCrops
 from freqkd_lite.distil import distil
 from freqkd_lite.distil.methods import NONE, method_settings
-from freqkd_lite.errors import UserError, explained
+from freqkd_lite.errors import UserError
 from freqkd_lite.evaluate.crops import fit_head, named, score_crops
 from freqkd_lite.features import Backbone, joined, load_backbone
 from freqkd_lite.names import with_settings
-from freqkd_lite.results.rows import Row, write_results
-from freqkd_lite.runner.parameters import read_yaml
-from freqkd_lite.runner.sweep import protocol_checksum
-from freqkd_lite.store import (
-    RECIPE,
-    manifest,
-    read_arrays,
-    run_key,
-    write_arrays,
-)
+from freqkd_lite.results.rows import Row
+from freqkd_lite.store import RECIPE, read_arrays, run_key, write_arrays
+from tools import msrs_cv
 
 CHUNK = 256  # crops in memory at a time
 
@@ -188,26 +180,12 @@ def measure(study: Study, out: Path) -> Iterator[tuple[list[Row], dict]]:
 
 
 def main(given: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("file", type=Path, metavar="FILE.yaml")
-    parser.add_argument("--out", type=Path, default=Path("results/flir"))
-    args = parser.parse_args(given)
-    with explained(args.file.name):
-        study = Study(**read_yaml(args.file, args.file.name))
-    protocol = protocol_checksum(args.file, study.protocol)
+    args = msrs_cv.arguments(__doc__, "results/flir", given)
+    study = msrs_cv.read_study(args.file, Study)
     trained = [method for method in study.methods if method != NONE]
     total = len(study.seeds) * (len(study.train) * len(trained) + (NONE in study.methods))
-    for done, (rows, sums) in enumerate(measure(study, args.out), start=1):
-        made = manifest(
-            command=f"python tools/flir_crops.py {args.file}",
-            sweep=args.file.read_text(),
-            protocol=protocol,
-            seeds=study.seeds,
-            metric="label_free_balanced_accuracy",
-            unfinished=[f"{total - done} of {total} students"] if done < total else [],
-            **sums,
-        )
-        write_results(args.out, rows, made)
+    found, metric = measure(study, args.out), "label_free_balanced_accuracy"
+    msrs_cv.write_each(args, "-m tools.flir_crops", study, total, found, metric=metric)
 
 
 if __name__ == "__main__":

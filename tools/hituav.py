@@ -16,7 +16,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, Field
 
 from freqkd_lite import data
 from freqkd_lite.data.base import Joined
@@ -26,7 +25,6 @@ from freqkd_lite.evaluate.groups import near_duplicates
 from freqkd_lite.evaluate.probe import patch_labels
 from freqkd_lite.features import load_backbone
 from freqkd_lite.results.rows import Row
-from freqkd_lite.runner.sweep import protocol_checksum
 from freqkd_lite.store import Arrays
 from tools import msrs_cv
 from tools.msrs_cv import World
@@ -35,17 +33,10 @@ CLASSES = ("Person", "Bicycle", "Car")  # in MSRS's order
 TEST, TRAIN = 0, 1  # "folds"
 
 
-class Study(BaseModel):
-    """What the YAML file may hold. `limit` takes the first images of each part, of HIT-UAV and of
-    MSRS, to try it out."""
+class Study(msrs_cv.Moved):
+    """`size` is that of HIT-UAV's images, `limit` the number of each of its parts and of MSRS."""
 
-    model_config = ConfigDict(extra="forbid")
-
-    protocol: str | None = None
-    students: str
-    fold: int = Field(0, ge=0)
     size: tuple[int, int]
-    limit: int | None = None
 
 
 def chosen_boxes(pairs: data.PairSet) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
@@ -111,9 +102,7 @@ def measure(study: Study, own: msrs_cv.Study, out: Path) -> Iterator[tuple[list[
     """All students on HIT-UAV: all rows so far, and checksums, after each of them."""
     msrs, world = msrs_cv.open_folds(own), open_world(study, own)
     test = among(world, np.flatnonzero(world.folds == TEST))
-    address = world.sums() | {"train_data": msrs.pairs.fingerprint()}
-    address |= study.model_dump(exclude={"protocol", "students"})
-    address |= {"own": own.model_dump(exclude={"protocol", "seeds", "methods"})}
+    address = world.sums() | {"train_data": msrs.pairs.fingerprint()} | study.address(own)
 
     def compute(method: str, seed: int | None) -> Arrays:
         student, _ = msrs.student(world.first, method, seed, study.fold)
@@ -125,14 +114,7 @@ def measure(study: Study, own: msrs_cv.Study, out: Path) -> Iterator[tuple[list[
 
 
 def main(given: list[str] | None = None) -> None:
-    args = msrs_cv.arguments(__doc__, "results/hituav", given)
-    study = msrs_cv.read_study(args.file, Study)
-    protocol_checksum(args.file, study.protocol)  # a wrong one is told at once
-    own = msrs_cv.read_study(args.file.parent / study.students, msrs_cv.Study)
-    if study.limit:
-        own = own.model_copy(update={"limit": study.limit})
-    found, more = measure(study, own, args.out), {"metric": "probe_ap"}
-    msrs_cv.write_each(args, "-m tools.hituav", study.protocol, own, found, **more)
+    msrs_cv.run_moved(__doc__, "hituav", Study, measure, "probe_ap", given)
 
 
 if __name__ == "__main__":

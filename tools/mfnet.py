@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import Tensor
 
 from freqkd_lite import data
@@ -37,7 +37,6 @@ from freqkd_lite.evaluate.segmentation import (
 from freqkd_lite.evaluate.stats import times_of
 from freqkd_lite.features import Backbone, joined, load_backbone
 from freqkd_lite.results.rows import Row
-from freqkd_lite.runner.sweep import protocol_checksum
 from freqkd_lite.store import Arrays
 from tools import msrs_cv
 from tools.msrs_cv import DRAWS, Folds
@@ -45,18 +44,11 @@ from tools.msrs_cv import DRAWS, Folds
 TEACHER = "teacher"
 
 
-class Study(BaseModel):
-    """What the YAML file may hold. `border`: pixels up to so far from another class of a weak
-    mask don't count. `limit` takes the first images, to try it out."""
+class Study(msrs_cv.Moved):
+    """`border`: pixels up to so far from another class of a weak mask don't count."""
 
-    model_config = ConfigDict(extra="forbid")
-
-    protocol: str | None = None
-    students: str
-    fold: int = Field(0, ge=0)
     methods: list[str] = Field(min_length=2)
     border: float = Field(2.0, ge=0)
-    limit: int | None = None
 
 
 def weak_masks(boxes: Sequence[Tensor], labels: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
@@ -136,20 +128,13 @@ def measure(study: Study, own: msrs_cv.Study, out: Path) -> Iterator[tuple[list[
     """Teacher and students: all rows so far, and checksums, after each of them."""
     world = Segmentation(study, own)
     address = {"data": world.msrs.pairs.fingerprint(), "weights": world.teacher.checksum}
-    address |= study.model_dump(exclude={"protocol", "students", "methods"})
-    address |= {"own": own.model_dump(exclude={"protocol", "seeds", "methods"})}
+    address |= study.address(own)
     about = dict(claim="mfnet", data="msrs", split=f"fold{study.fold}")
     return msrs_cv.each_student(own, out, address, about, world.student)
 
 
 def main(given: list[str] | None = None) -> None:
-    args = msrs_cv.arguments(__doc__, "results/mfnet", given)
-    study = msrs_cv.read_study(args.file, Study)
-    protocol_checksum(args.file, study.protocol)  # a wrong one is told at once
-    own = msrs_cv.read_study(args.file.parent / study.students, msrs_cv.Study)
-    own = own.model_copy(update={"methods": study.methods, "limit": study.limit or own.limit})
-    found, more = measure(study, own, args.out), {"metric": "agreement"}
-    msrs_cv.write_each(args, "-m tools.mfnet", study.protocol, own, found, **more)
+    msrs_cv.run_moved(__doc__, "mfnet", Study, measure, "agreement", given)
 
 
 if __name__ == "__main__":

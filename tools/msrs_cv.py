@@ -496,21 +496,23 @@ def arguments(about: str, out: str, given: list[str] | None) -> argparse.Namespa
 
 
 def read_study(file: Path, kind: type[BaseModel]) -> BaseModel:
-    """A sweep file as a checked `kind`."""
+    """A sweep file as a checked `kind`, with the protocol that it names there."""
     with explained(file.name):
-        return kind(**read_yaml(file, file.name))
+        study = kind(**read_yaml(file, file.name))
+    protocol_checksum(file, study.protocol)
+    return study
 
 
 def write_each(
-    args: argparse.Namespace, tool: str, protocol: str | None, study: Study, found: Iterator, **more
+    args: argparse.Namespace, tool: str, study: BaseModel, total: int, found: Iterator, **more
 ) -> None:
-    """The results folder, written after each student of `found`; `more` stands in its manifest."""
-    total = len(list(students(study)))
+    """The results folder, written after each of `total` students of `found`; `more` stands in its
+    manifest."""
     for done, (rows, sums) in enumerate(found, start=1):
         made = manifest(
             command=f"python {tool} {args.file}",
             sweep=args.file.read_text(),
-            protocol=protocol_checksum(args.file, protocol),
+            protocol=protocol_checksum(args.file, study.protocol),
             seeds=study.seeds,
             unfinished=[f"{total - done} of {total} students"] if done < total else [],
             **more,
@@ -519,15 +521,55 @@ def write_each(
         write_results(args.out, rows, made)
 
 
+class Moved(BaseModel):
+    """What the YAML file of a study of one fold's students may hold: the sweep that made them, and
+    `methods`, those of that sweep if not given. `limit` takes the first images, to try it out."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    protocol: str | None = None
+    students: str
+    fold: int = Field(0, ge=0)
+    methods: list[str] | None = None
+    limit: int | None = None
+
+    def address(self, own: Study) -> dict:
+        """What the two files say of a student's figures."""
+        mine = self.model_dump(exclude={"protocol", "students", "methods"})
+        return mine | {"own": own.model_dump(exclude={"protocol", "seeds", "methods"})}
+
+
+def run_moved(
+    about: str,
+    name: str,
+    kind: type[Moved],
+    measure: Callable,
+    metric: str,
+    given: list[str] | None,
+) -> None:
+    """The command of a tool for such a study: `measure(study, its sweep, folder)`, written."""
+    args = arguments(about, f"results/{name}", given)
+    study = read_study(args.file, kind)
+    own = read_study(args.file.parent / study.students, Study)
+    own = own.model_copy(
+        update={
+            "protocol": study.protocol,
+            "methods": study.methods or own.methods,
+            "limit": study.limit or own.limit,
+        }
+    )
+    found, total = measure(study, own, args.out), len(list(students(own)))
+    write_each(args, f"-m tools.{name}", own, total, found, metric=metric)
+
+
 def main(given: list[str] | None = None) -> None:
     args = arguments(__doc__, "results/msrs_cv", given)
     study = read_study(args.file, Study)
-    protocol_checksum(args.file, study.protocol)  # a wrong one is told at once
     own = study.settings.get("student")
     more = {"metric": "probe_ap" if own else "label_free_probe_ap"}
     more["reference"] = next(filter(is_trained, study.methods), None)
-    found = measure(study, args.out)
-    write_each(args, "tools/msrs_cv.py", study.protocol, study, found, **more)
+    found, total = measure(study, args.out), len(list(students(study)))
+    write_each(args, "tools/msrs_cv.py", study, total, found, **more)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import pandas as pd
 import torch
 
 from freqkd_lite.errors import UserError
-from freqkd_lite.evaluate.stats import percentiles
+from freqkd_lite.evaluate.stats import Resampled
 from freqkd_lite.gap.controls import TIMES
 from freqkd_lite.gap.measures import masks
 from freqkd_lite.gap.rings import EDGES, resampled, resampled_metric
@@ -38,12 +38,10 @@ def one(table: pd.DataFrame, **fields: object) -> dict | None:
 def estimates(**figures: np.ndarray) -> dict:
     """Of each figure (1 + draws,) the first value, and the interval of the others as NAME_interval
     (of "value" and "ratio" as interval); None where it is not defined."""
-    found = {}
-    for name, draws in figures.items():
-        exists = np.isfinite(draws[0])
-        span = list(percentiles(draws[1:])) if exists and np.isfinite(draws[1:]).any() else None
-        found[name] = float(draws[0]) if exists else None
-        found["interval" if name in ("value", "ratio") else f"{name}_interval"] = span
+    measured, found = Resampled.of(figures, truth=torch.zeros(0), seed=0), {}
+    for name in figures:
+        found[name], span = measured.figure(name)
+        found["interval" if name in ("value", "ratio") else f"{name}_interval"] = span and [*span]
     return found
 
 
