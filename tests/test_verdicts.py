@@ -37,22 +37,22 @@ def test_flir_and_msrs_are_judged_from_their_files(tmp_path, monkeypatch):
     truth = np.arange(300) % 3
     right = {"none": 0.7, "mse (on=flir)": 0.4, "mse (mean=matched, on=flir)": 0.95}
     rows, metric = [], "label_free_balanced_accuracy"
+    about = dict(claim="flir", data="flir_crops", split="test", metric=metric)
+    parts = {f"class{k}": truth == k for k in range(3)} | {"mean": truth >= 0}
     for method, share in right.items():
         for seed in range(3):
             named = np.where(draw.random(300) < share, truth, (truth + 1) % 3).astype(np.uint8)
-            file = f"per_image/{len(rows)}.npz"
-            key = method.replace(", on=flir", "").replace(" (on=flir)", "")
-            groups = np.arange(300) // 3
-            write_arrays(tmp_path / "flir" / file, {key: named, "truth": truth, "groups": groups})
-            about = dict(claim="flir", method=method, seed=seed, data="flir_crops", split="test")
-            about |= dict(metric=metric, klass="mean", per_image=file)
-            rows.append(Row(value=float((named == truth).mean()), **about))
+            own = dict(method=method, seed=seed, per_image=f"per_image/{len(rows)}.npz")
+            arrays = {method: named, "truth": truth, "groups": np.arange(300) // 3}
+            write_arrays(tmp_path / "flir" / own["per_image"], arrays)
+            for k, of in parts.items():
+                rows.append(Row(klass=k, value=float((named == truth)[of].mean()), **own | about))
     write_results(tmp_path / "flir", rows, {})
     (tmp_path / "preregistration.md").write_text("H7")
     verdicts.main(["--results", str(tmp_path)])
     found = read_results(tmp_path / "verdicts")
     assert [(r.klass, r.value) for r in pick(found, metric="verdict")] == [("H7", 1)]
-    gained = {m: np.mean([r.value for r in rows if r.method == m]) for m in right}
+    gained = {m: np.mean([r.value for r in pick(rows, method=m, klass="mean")]) for m in right}
     plain, corrected = (
         pick(found, metric=metric, split=split, method="mse (on=flir) minus none")[0]
         for split in ("test", "corrected")

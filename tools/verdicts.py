@@ -19,12 +19,10 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
-import torch
 from scipy.stats import kendalltau
 
-from freqkd_lite.evaluate.crops import recalls
-from freqkd_lite.evaluate.stats import crossed_bootstrap, times_of
+from freqkd_lite.evaluate.stats import crossed_bootstrap
+from freqkd_lite.results.paired import scored
 from freqkd_lite.results.rows import Row, frame, read_manifest, read_results, whole, write_results
 from freqkd_lite.results.text import number, table
 from freqkd_lite.store import manifest, sha256_file
@@ -106,22 +104,13 @@ Draws = dict[str, dict[int | None, np.ndarray]]
 
 def drawn(folder: Path, metric: str) -> Draws:
     """The figures of a part, from its files of images."""
-    rows = whole(frame(read_results(folder)), metric)
-    found: Draws = {}
-    for row in rows[rows["klass"] == "mean"].itertuples():
-        seed = None if pd.isna(row.seed) else int(row.seed)
-        with np.load(folder / row.per_image) as arrays:
-            if f"{metric}/mean" in arrays:
-                values = arrays[f"{metric}/mean"].astype(float)
-            else:
-                truth = torch.from_numpy(arrays["truth"].astype(int))
-                key = next(k for k in arrays if row.method.startswith(k.rstrip(")")))
-                predicted = torch.from_numpy(arrays[key].astype(int))
-                times = times_of(len(truth), DRAWS, groups=arrays["groups"])
-                classes = [str(k) for k in range(int(truth.max()) + 1)]
-                values = recalls(predicted, truth, classes, times)["mean"]
-        found.setdefault(row.method, {})[seed] = values
-    return found
+    found = scored(whole(frame(read_results(folder)), metric), folder, DRAWS)
+    return {
+        method: {
+            seed: np.append(of.estimates["mean"], of.draws["mean"]) for seed, of in own.items()
+        }
+        for method, own in found.items()
+    }
 
 
 def paired(one: dict, other: dict) -> tuple[float, np.ndarray]:
@@ -129,8 +118,8 @@ def paired(one: dict, other: dict) -> tuple[float, np.ndarray]:
     every seed."""
     seeds = sorted((one.keys() | other.keys()) - {None})
     sides = [[own.get(seed, own.get(None)) for seed in seeds] for own in (one, other)]
-    scored = [([v[0] for v in side], [v[1:] for v in side]) for side in sides]
-    value, _, draws = crossed_bootstrap(*scored)
+    both = [([v[0] for v in side], [v[1:] for v in side]) for side in sides]
+    value, _, draws = crossed_bootstrap(*both)
     return value, draws
 
 

@@ -37,21 +37,16 @@ COLUMNS += ["joint_low", "joint_high", "seeds", "images", "groups"]
 # ------------------------------------------------------------------------------- files of images
 
 Measured = tuple[dict[str, np.ndarray], Tensor]
-"""Figures by class (1 + DRAWS,), the first one on all images and the others on resampled ones; and
+"""Figures by class (1 + draws,), the first one on all images and the others on resampled ones; and
 what the images hold (N, ...)."""
 
 
-def _times(arrays: Mapping, count: int) -> Tensor:
-    """How often each image counts: (1 + DRAWS, count)."""
-    return times_of(count, DRAWS, groups=arrays.get("groups"))
-
-
 def _by_time(
-    figures: Callable, given: Tensor, truth: Tensor, classes: Sequence[str], arrays: Mapping
+    figures: Callable, given: Tensor, truth: Tensor, classes: Sequence[str], arrays: Mapping, n: int
 ) -> dict[str, np.ndarray]:
-    """The `figures` of what is `given` for each image (N, ...), and their mean over the images of
-    one time of day, called "day" and "night", where the file holds times."""
-    times = _times(arrays, len(truth))
+    """The `figures` of what is `given` for each image (N, ...), in `n` draws, and their mean over
+    the images of one time of day, called "day" and "night", where the file holds times."""
+    times = times_of(len(truth), n, groups=arrays.get("groups"))
     found, by_time = figures(given, truth, classes, times), arrays.get("time_of_day", np.array([]))
     for time in sorted({*by_time.tolist()} - {""}):
         here = torch.from_numpy(by_time == time)
@@ -59,32 +54,34 @@ def _by_time(
     return found
 
 
-def _probe(arrays: Mapping, key: str, classes: Sequence[str]) -> Measured:
+def _probe(arrays: Mapping, key: str, classes: Sequence[str], draws: int) -> Measured:
     """From notebook 05's file: scores or their ranks (N, h, w, K) by method, the labels (N, h, w),
     and each image's time of day."""
     scores, truth = torch.tensor(arrays[key]).double(), torch.tensor(arrays["truth"])
-    return _by_time(ap_draws, scores, truth, classes, arrays), truth
+    return _by_time(ap_draws, scores, truth, classes, arrays, draws), truth
 
 
-def _detection(arrays: Mapping, key: str, classes: Sequence[str]) -> Measured:
+def _detection(arrays: Mapping, key: str, classes: Sequence[str], draws: int) -> Measured:
     """From notebook 06's file: the matches of each class."""
     parts = ("image", "hit", "truths")
     found = {k: Matches(*(arrays[f"{key}/{k}_{part}"] for part in parts)) for k in classes}
     truth = np.stack([m.truths for m in found.values()], 1)
-    return matched_draws(found, _times(arrays, len(truth))), torch.from_numpy(truth)
+    times = times_of(len(truth), draws, groups=arrays.get("groups"))
+    return matched_draws(found, times), torch.from_numpy(truth)
 
 
-def _segmentation(arrays: Mapping, key: str, classes: Sequence[str]) -> Measured:
+def _segmentation(arrays: Mapping, key: str, classes: Sequence[str], draws: int) -> Measured:
     """From notebook 07's file: each image's pixels by true and predicted class (N, K, K)."""
     confusion = torch.from_numpy(arrays[key].astype(int))
-    return iou_draws(confusion, classes, _times(arrays, len(confusion))), confusion.sum(2)
+    times = times_of(len(confusion), draws, groups=arrays.get("groups"))
+    return iou_draws(confusion, classes, times), confusion.sum(2)
 
 
-def _crops(arrays: Mapping, key: str, classes: Sequence[str]) -> Measured:
+def _crops(arrays: Mapping, key: str, classes: Sequence[str], draws: int) -> Measured:
     """From the file of `tools/flir_crops.py`: the class (N,) that each crop is given, the true one,
     and each crop's time of day."""
     predicted, truth = (torch.from_numpy(arrays[k].astype(int)) for k in (key, "truth"))
-    return _by_time(recalls, predicted, truth, classes, arrays), truth
+    return _by_time(recalls, predicted, truth, classes, arrays, draws), truth
 
 
 METRICS = {
@@ -98,7 +95,9 @@ METRICS |= {"agreement": _segmentation, "weak_miou": _segmentation}
 """The figures that can be computed from a notebook's file of images."""
 
 
-def resample(file: Path, metric: str, method: str, classes: Sequence[str]) -> Resampled | None:
+def resample(
+    file: Path, metric: str, method: str, classes: Sequence[str], draws: int = DRAWS
+) -> Resampled | None:
     """A method's figures from a notebook's file of images; None where the file is missing or does
     not hold them.
 
@@ -115,7 +114,7 @@ def resample(file: Path, metric: str, method: str, classes: Sequence[str]) -> Re
                 figures = {k.partition("/")[2]: arrays[k].astype(float) for k in own}
                 truth = torch.from_numpy(arrays["groups"])
             else:
-                figures, truth = METRICS[metric](arrays, _key_of(method, arrays), classes)
+                figures, truth = METRICS[metric](arrays, _key_of(method, arrays), classes, draws)
             groups = arrays.get("groups", np.arange(len(truth)))
     except (KeyError, ValueError):
         return None
@@ -130,7 +129,9 @@ def _key_of(method: str, arrays: Mapping) -> str:
     return max(own, key=len, default=method)
 
 
-def scored(rows: pd.DataFrame, folder: Path) -> dict[str, dict[int | None, Resampled]]:
+def scored(
+    rows: pd.DataFrame, folder: Path, draws: int = DRAWS
+) -> dict[str, dict[int | None, Resampled]]:
     """The figures of the rows of one metric by method and seed, from the files of images in
     `folder` that the rows name. `UserError` where these are missing or give other figures."""
     found: dict[str, dict[int | None, Resampled]] = {}
@@ -139,7 +140,7 @@ def scored(rows: pd.DataFrame, folder: Path) -> dict[str, dict[int | None, Resam
         own = found.setdefault(row.method, {})
         if row.seed not in own:
             file = folder / (row.per_image or "none")
-            own[row.seed] = resample(file, row.metric, row.method, classes)
+            own[row.seed] = resample(file, row.metric, row.method, classes, draws)
         value = own[row.seed] and own[row.seed].estimates.get(row.klass)
         if value is None or abs(value - row.value) > 0.005:  # files are in half precision
             raise UserError(
