@@ -67,15 +67,18 @@ def _answers(port: int) -> bool:
 
 
 def drag(page: object, control: object, moves: int) -> None:
-    """Hold a slider or picture and move along it and back, about 60 times a second."""
+    """Hold a slider or picture and move along it and back, about 60 times a second; a point that
+    stands for a value is moved down and up."""
+    upright = control.get_attribute("aria-orientation") == "vertical"
     control.scroll_into_view_if_needed()
     box = control.bounding_box()
     y = box["y"] + box["height"] / 2
     there = np.linspace(0.15, 0.85, moves // 2)
-    page.mouse.move(box["x"] + 0.1 * box["width"], y)
+    page.mouse.move(box["x"] + (0.5 if upright else 0.1) * box["width"], y)
     page.mouse.down()
     for share in (*there, *there[::-1]):
-        page.mouse.move(box["x"] + float(share) * box["width"], y)
+        across, down = (0.5, 100 * share) if upright else (share, 0)
+        page.mouse.move(box["x"] + float(across) * box["width"], y + float(down))
         page.wait_for_timeout(12)
     page.mouse.up()
     page.wait_for_timeout(200)

@@ -1,4 +1,4 @@
-"""From the pointer's event to a widget's picture, in Chromium, in an exported page.
+"""From the pointer's event to the picture, in Chromium: every widget of the committed pages.
 
 The time stamp of the event, against the clock once the frame that drew its answer was handed on.
 The bar for 95 % of moves is 33 ms, two frames of a screen.
@@ -12,7 +12,9 @@ import numpy as np
 
 from benchmarks.browser import VIEW, browser, drag
 from benchmarks.common import finish, parser
+from freqkd_lite.runner.pages import write_page
 
+ROOT = Path(__file__).parent.parent
 BAR = 33  # ms
 
 # Listens before and after the widget: on an event, the frame that it asked for has drawn by the
@@ -33,37 +35,19 @@ PROBE = """() => {
   };
   window.addEventListener("input", measure);
   window.addEventListener("pointermove", (event) => {
-    if (event.buttons && event.target.matches?.("canvas.ask")) measure();
+    if (event.buttons && event.target.closest?.("canvas.ask, .point")) measure();
   });
 }"""
 
 
-def widgets() -> dict[str, object]:
-    """The widgets that are measured, on the pictures of the embedded default."""
-    from freqkd_lite import data
-    from freqkd_lite.features import extract, load_backbone
-    from freqkd_lite.results.rows import read_results
-    from freqkd_lite.widgets import fader, own_gap, patch_similarity
-
-    pair = data.load("scenes", "val", (168, 224), limit=1)[0]
-    backbone = load_backbone().freeze()
-    rgb, heat = (extract(backbone, x[None], [7])[0][0] for x in (pair.visible, pair.infrared))
-    real = read_results(Path(__file__).parent.parent / "results" / "scenes_gap")
-    return {
-        "fader": fader(pair),
-        "fader, soft edge, dct": fader(pair, edge="soft", transform="dct"),
-        "own_gap": own_gap(real),
-        "patch_similarity": patch_similarity(pair, rgb, heat, 0.5 * (rgb + heat)),
-    }
-
-
-def measure(page: object, names: list[str], moves: int) -> list[list]:
-    """A row [widget, moves, median ms, 95 % ms] for each widget of a page, in order; the first one
-    also before anything was touched."""
+def measure(page: object, moves: int) -> list[list]:
+    """A row [widget, moves, median ms, 95 % ms] for each widget of an opened page, in order; the
+    first one also before anything was touched."""
     page.evaluate(PROBE)
     rows = []
-    for i, name in enumerate(names):
-        control = page.locator(".freqkd").nth(i).locator("input[type=range], canvas.ask").first
+    for i, widget in enumerate(page.locator(".freqkd").all()):
+        name = widget.get_attribute("class").replace("freqkd", "").strip(" -")
+        control = widget.locator("input[type=range], canvas.ask, .point").first
         for what in [f"{name}, first drag", name] if i == 0 else [name]:
             page.evaluate("() => { window.freqkdWaits.length = 0; }")
             drag(page, control, moves)
@@ -75,17 +59,16 @@ def measure(page: object, names: list[str], moves: int) -> list[list]:
 
 def main() -> None:
     given = parser(__doc__, rounds=120).parse_args()
-    found = widgets()
+    rows = []
     with browser() as chromium, tempfile.TemporaryDirectory() as folder:
-        page = chromium.new_context(offline=True, viewport=VIEW).new_page()
-        file = Path(folder) / "page.html"
-        html = "".join(widget.page_html() for widget in found.values())
-        file.write_text(f"<!doctype html><meta charset='utf-8'><body>{html}")
-        page.goto(file.as_uri())
-        page.locator(".freqkd").nth(len(found) - 1).wait_for()
-        rows = measure(page, list(found), given.rounds)
+        for notebook in sorted((ROOT / "notebooks").glob("[0-9]*.ipynb")):
+            file = write_page(ROOT, notebook, notebook.stem, Path(folder))
+            page = chromium.new_context(offline=True, viewport=VIEW).new_page()
+            page.goto(file.as_uri())
+            rows += [[notebook.stem, *row] for row in measure(page, given.rounds)]
     about = f"Chromium, {given.rounds} moves each, load {os.getloadavg()[0]:.1f}. Bar: {BAR} ms."
-    finish(given, "From the pointer to the picture", about, ["what", "moves", "ms", "95 %"], rows)
+    head = ["page", "widget", "moves", "ms", "95 %"]
+    finish(given, "From the pointer to the picture", about, head, rows)
 
 
 if __name__ == "__main__":

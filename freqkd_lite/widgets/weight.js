@@ -5,6 +5,7 @@ const WEIGHT_STYLE = `
 .freqkd-weight .panels { display: grid; gap: 16px; margin-top: 8px; align-items: start;
   grid-template-columns: repeat(auto-fit, minmax(min(290px, 100%), 1fr)); grid-template-rows: none; }
 .freqkd-weight figure { grid-row: auto; grid-template-rows: auto; }
+.freqkd-weight .controls { position: static; } /* the points themselves are moved */
 .freqkd-weight svg text { text-anchor: middle; }
 .freqkd-weight .point { cursor: ns-resize; touch-action: none; }
 .freqkd-weight .point:focus { outline: none; }

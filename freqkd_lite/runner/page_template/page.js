@@ -199,7 +199,10 @@ function present(tools) {
     const room = innerHeight - bar.offsetHeight, left = way > 0
       ? document.documentElement.scrollHeight - innerHeight - scrollY : scrollY;
     const next = at + way === slides.length && document.querySelector("a[rel=next]");
-    if (left > 4) scrollBy(0, way * Math.min(left, 0.85 * room));
+    const cut = [...slides[at].querySelectorAll("p, .output, figure")] // what the edge cuts, or hides
+      .map((node) => node.getBoundingClientRect()).find((r) => r.bottom > room && r.top > 40);
+    const step = Math.min(left, 0.85 * room, way > 0 && cut ? cut.top - 8 : Infinity);
+    if (left > 24) scrollBy(0, way * step);
     else if (next) location.href = `${next.href}#present`;
     else put(at + way);
   }
