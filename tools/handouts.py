@@ -20,7 +20,13 @@ ROOT = Path(__file__).parent.parent
 TOP = "freqkd-handouts"
 START = """# A lesson on FreqKD
 
-Nothing here needs a network. Start with [00](notebooks/00_start_here.ipynb), guess before each
+Labelled pictures are mostly colour photographs, and a network that learned on them reads a heat
+camera's pictures badly. *FreqKD* (arXiv 2606.11572) lets it teach a copy of itself to read
+infrared, from pairs of pictures and without a label, by matching slow changes firmly and fast ones
+loosely. Here that is taken apart, measured and checked.
+
+Nothing here needs a network; *Change two things*, at the end of each page, and the exercises need
+the installed project. Start with [00](notebooks/00_start_here.ipynb), guess before each
 answer, and go on at the foot of each page to 05, then to [90](notebooks/90_claims.ipynb).
 [All pages](pages/index.html). As slides: [one section a screen](pages/00_start_here.html#present);
 the arrow keys lead from page to page, Escape leaves.

@@ -20,7 +20,7 @@ BAND_EDGES = (0.0, 0.25, 0.75 - 1e-6, CORNER)
 # that are an artefact of the grid.
 EDGES = tuple(np.linspace(0, CORNER, 9).tolist())
 SHAPES = (
-    *("A: flat", "B: rising all the way", "C: a step at 0.5", "D: a jump early, then flat"),
+    *("A: flat", "B: rising evenly", "C: a step at 0.5", "D: steep at first, then slower"),
     "E: falling",
 )
 

@@ -165,7 +165,7 @@ def contrasts_table(gap: Gap) -> Table:
         row = [_name(entry["control"])]
         for level in ENDS:
             interval = entry[f"{level}_interval"]
-            row += [number(entry[level], interval, signed=True), verdict(*interval)]
+            row += [number(entry[level], interval, 3, True), verdict(*interval)]
         found.append(row)
     return [f"{_name(gap.controls[0])} minus", "low band", "verdict", "high band", "verdict"], found
 

@@ -115,6 +115,7 @@ def by_distance(rings: Mapping[Interval, SegmentationResult], classes: Sequence[
 
 
 DIFFERENCES = ["method", "klass", "value", "low", "high"]
+TIE = verdict(0, 0)  # no detectable difference
 
 
 @dataclass(frozen=True)
@@ -169,14 +170,16 @@ class Seeds:
         cells = [row + [""] * (len(head) - len(row)) for row in rows.values()]
         return head, cells, self.note + note
 
-    def highest(self, metric: str, run: Mapping[str, Resampled], klass: str = "mean") -> str:
+    def best(self, metric: str, run: Mapping[str, Resampled], klass: str = "mean") -> str:
         """The method with the highest figure of a class, the teacher aside, over the committed
-        seeds or of `run`; of equal ones (to three decimals) the one whose name comes first."""
+        seeds or of `run`; `TIE` where another one's difference to it is not detectable."""
         found = seed_means(self.rows, metric)
         found = found[found["klass"] == klass].set_index("method")["value"].to_dict()
         values = found or {method: result.estimates[klass] for method, result in run.items()}
         values.pop("teacher", None)
-        return min(values, key=lambda method: (-round(values[method], 3), method))
+        first = max(values, key=values.__getitem__)
+        said = self.verdicts(metric, run, first)
+        return TIE if any(said.get((m, klass), "") == TIE for m in values) else first
 
     def one_band(self, read: str, klass: str) -> Self:
         """The detector of the method `read` that sees one band alone at a cutoff (`klass`), as two

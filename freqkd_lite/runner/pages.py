@@ -54,8 +54,8 @@ def measured_times(root: Path) -> dict[str, float]:
 
 
 def books(root: Path) -> list[dict[str, str]]:
-    """All notebooks of a clone, for lists: title (first heading), question (first quotation),
-    minutes to read (its text at `PACE`) and to run, the latter also as "2 min" or "9 s"."""
+    """All notebooks of a clone, for lists, the optional ones last: title (first heading), question
+    (first quotation), minutes to read (its text at `PACE`) and to run, also as "2 min" or "9 s"."""
     found, times = [], measured_times(root)
     for path in find_notebooks(root / "notebooks"):
         cells = nbformat.read(path, 4).cells
@@ -68,7 +68,7 @@ def books(root: Path) -> list[dict[str, str]]:
         about["run"] = "" if seconds is None else f"{seconds / 60:.1f}"
         about["time"] = "" if seconds is None else spell(seconds)
         found.append(about)
-    return found
+    return sorted(found, key=lambda book: "(optional)" in book["title"])
 
 
 def write_table(root: Path) -> None:

@@ -8,6 +8,7 @@ import torch
 from freqkd_lite.evaluate.probe import LogisticProbe, measure
 from freqkd_lite.evaluate.stats import Resampled, paired_bootstrap
 from freqkd_lite.results.notebooks import (
+    TIE,
     by_time_of_day,
     find_seeds,
     probe_rows,
@@ -115,10 +116,13 @@ def test_seed_differences_are_paired_by_seed():
     assert gram.value == pytest.approx(-0.1) and not gram.low > -0.1
 
 
-def test_the_highest_of_equal_figures_is_the_first_by_name_and_no_teacher(tmp_path):
-    run = {"mse": result(low=[0.5002]), "gram": result(low=[0.5001]), "none": result(low=[0.4])}
+def test_the_best_method_is_no_teacher_and_leaves_the_others_behind_or_ties(tmp_path):
+    run = {"mse": result(low=[0.7]), "gram": result(low=[0.5]), "none": result(low=[0.4])}
     run["teacher"] = result(low=[0.9])
-    assert seeds_of(tmp_path).highest("x", run, "low") == "gram"
+    assert seeds_of(tmp_path).best("x", run, "low") == "mse"  # no draws, so no width
+    run["gram"] = result(low=[0.7, 0.6, 0.9])
+    run |= {m: result(low=3 * [v]) for m, v in (("mse", 0.75), ("none", 0.4), ("teacher", 1))}
+    assert seeds_of(tmp_path).best("x", run, "low") == TIE
 
 
 def test_the_one_band_that_is_left_is_a_method(tmp_path):

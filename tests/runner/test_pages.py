@@ -122,12 +122,12 @@ def test_pages_are_linked_and_listed_with_question_and_measured_minutes(root):
 def test_terms_are_marked_once_a_page_and_explained_in_the_glossary(root):
     path = root / "notebooks" / "00_start.ipynb"
     notebook = nbformat.read(path, 4)
-    notebook.cells[0].source += "\n\n## The token\n\nA `token`, a token and tokens; a patch."
+    notebook.cells[0].source += "\n\n## The token\n\nA `token`, a token and tokens; a probe."
     notebook.cells.append(text("Another token, and a low band."))
     nbformat.write(notebook, path)
     html = page(root)
     marked = BeautifulSoup(html, "html.parser").find_all("span", class_="term")
-    assert [term.a.text for term in marked] == ["token", "patch", "low band"]
+    assert [term.a.text for term in marked] == ["token", "probe", "low band"]
     write_index(root, root / "pages")
     listed = BeautifulSoup((root / "pages" / "glossary.html").read_text(), "html.parser")
     for term in marked:

@@ -175,7 +175,7 @@ function sections(main) {
 function present(tools) {
   const slides = sections(document.querySelector("main")), root = document.documentElement;
   const count = make("span", { role: "status" });
-  const bar = make("div", { class: "bar", role: "group", "aria-label": "Present" },
+  const bar = make("div", { class: "presenting", role: "group", "aria-label": "Present" },
     button("←", () => go(-1), { "aria-label": "Back" }), count,
     button("→", () => go(1), { "aria-label": "On" }), button("Leave (Esc)", () => leave()));
   let at = 0;
