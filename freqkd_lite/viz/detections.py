@@ -83,7 +83,8 @@ def _draw(ax: Axes, outcome: str, boxes: Tensor, names: Sequence[str]) -> list[T
         ax.add_patch(frame).set_path_effects(HALO)
         if outcome != "missed":
             colour = LOOK[outcome]["color"]
-            texts.append(ax.text(x0, y0 - 2, name, fontsize=8.5, color=colour, clip_on=True))
+            x, ha = (x0, "left") if x0 < 0.8 * ax.get_xlim()[1] else (x1, "right")
+            texts.append(ax.text(x, y0 - 2, name, ha=ha, fontsize=8.5, color=colour, clip_on=True))
             texts[-1].set_path_effects(HALO)
     return texts
 
