@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export FREQKD_RUNS ?= $(CURDIR)/runs
 
-.PHONY: help walk test test-long lab explore pages handouts refresh clean
+.PHONY: help walk test test-long test-old lab explore pages handouts refresh clean
 
 help:  ## what there is to make
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 11
@@ -18,6 +18,9 @@ test: $(BIN)/.installed  ## all that CI runs, with the time of each stage
 
 test-long: $(BIN)/.installed  ## 300 kills instead of 20: about half an hour
 	@FREQKD_KILLS=300 $(BIN)/pytest -p no:cacheprovider tests/distil/test_survival.py
+
+test-old: $(BIN)/.installed  ## the wheel on the oldest dependencies allowed: 6 GB of disk
+	@$(BIN)/python -m tools.wheel lowest
 
 lab: $(BIN)/.installed  ## JupyterLab at the start page
 	@$(BIN)/jupyter lab notebooks/00_start_here.ipynb

@@ -22,12 +22,12 @@ from freqkd_lite.distil import memory
 from freqkd_lite.errors import UserError
 from freqkd_lite.results.rows import Row, results_folder, write_results
 from freqkd_lite.results.text import number, table
-from freqkd_lite.store import digest, in_base64, manifest, spell
+from freqkd_lite.store import COPY, PACKAGE, digest, in_base64, manifest, spell
 from freqkd_lite.viz.style import save_sharp, style
 
 __all__ = ["Row", "number", "opening", "predict", "save", "show", "show_table"]
 
-TIMES = Path(__file__).parent.parent / "results" / "default" / "minutes.json"
+TIMES = (COPY if COPY.is_dir() else PACKAGE.parent) / "results" / "default" / "minutes.json"
 UNRECORDED = {"guess", "root"}  # parameters that change no result
 # What is said of a guess: the choice, or the upper end of a range of numbers; a verdict; and why.
 Judgement = tuple[str | float | None, str, str]

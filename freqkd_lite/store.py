@@ -25,6 +25,7 @@ if TYPE_CHECKING:  # commands that show a page of help don't wait for it
     import numpy as np
 
 PACKAGE = Path(__file__).parent
+COPY = PACKAGE / "clone"  # notebooks and results in an installed wheel (see pyproject.toml)
 RECIPE = 1
 """Part of every run's address, beside settings and checksums of data and weights: raise it when the
 same settings would give other numbers (tests/distil/test_recipe.py guards the training)."""

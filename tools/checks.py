@@ -49,6 +49,7 @@ STAGES = [
         NBVAL + COMPARED,
         {"OMP_NUM_THREADS": "2"},
     ),
+    Stage("README's commands from the wheel", [sys.executable, "-m", "tools.wheel"]),
     Stage(
         "all notebooks on small parameters (papermill), scan, pages",
         [str(BIN / "freqkd"), "walk", "--preset", "smoke"],

@@ -7,7 +7,7 @@ from typer import Option
 from typer.models import OptionInfo
 
 from freqkd_lite.errors import UserError
-from freqkd_lite.store import check_place
+from freqkd_lite.store import COPY, PACKAGE, check_place
 
 
 def main() -> None:
@@ -29,11 +29,14 @@ def out_option(metavar: str, help: str) -> OptionInfo:
     return Option(metavar=metavar, help=help, callback=checked)
 
 
-def project() -> Path:
-    """The clone that the user stands in, else the one that this package was installed from."""
+def project(rewrites: bool = False) -> Path:
+    """The clone that the user stands in, else the one that this package was installed from, else
+    the wheel's copy, whose runs go to the folder where the user stands. `UserError` where a command
+    `rewrites` files of a clone and there is none."""
     here = Path.cwd()
-    for folder in (here, *here.parents, Path(__file__).resolve().parents[2]):
-        if (folder / "notebooks").is_dir():
-            os.environ.setdefault("FREQKD_RUNS", str(folder / "runs"))
+    clones = (here, *here.parents, PACKAGE.parent, *([] if rewrites else [COPY]))
+    for folder in clones:
+        if (folder / "notebooks" / "presets").is_dir():
+            os.environ.setdefault("FREQKD_RUNS", str((here if folder == COPY else folder) / "runs"))
             return folder
-    raise UserError("There is no folder 'notebooks' here or above: run this inside a clone.")
+    raise UserError("Neither here nor above is a clone of the repository: run this inside one.")

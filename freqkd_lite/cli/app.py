@@ -126,7 +126,7 @@ def refresh(
     notebooks: Annotated[list[str] | None, typer.Argument(help="Only these, by name.")] = None,
 ) -> None:
     """Run notebooks and keep the outputs in notebooks/."""
-    root = project()
+    root = project(rewrites=True)
     from freqkd_lite.runner import pages
 
     pages.refresh(root, notebooks or ())
@@ -148,20 +148,16 @@ def report() -> None:
     from freqkd_lite.runner.report import write_pages, write_readme
     from freqkd_lite.viz import study
 
-    root = project()
+    root = project(rewrites=True)
     results = root / "results"
-    benchmarks = {
-        file.parent.name: json.loads(file.read_text())["title"]
-        for file in sorted(results.glob("*/bench.json"))
-    }
+    found = sorted(results.glob("*/bench.json"))
+    benchmarks = {file.parent.name: json.loads(file.read_text())["title"] for file in found}
     for measured in sorted(results.glob("*/gap.json")):
         study.draw_folder(measured.parent)
     made = write_pages(results, benchmarks)
     write_readme(root / "README.md", results)
     pages.write_table(root)
-    typer.echo(
-        f"Rebuilt: findings, claims and notebooks in README.md, {len(made)} pages in results/"
-    )
+    typer.echo(f"Rebuilt: findings, claims and notebooks of README.md, {len(made)} pages of results")
 
 
 for command in (gap, demo, distil):

@@ -227,8 +227,9 @@ def finished(preset: str, stem: str) -> Path | None:
 
 
 def pages_folder(root: Path, preset: str) -> Path:
-    """`pages/`, and for a preset the folder of its name there."""
-    return root / "pages" / ("" if preset == "default" else preset)
+    """`pages/` of a clone, else of the runs, and for a preset the folder of its name there."""
+    home = runs_folder() if root == store.COPY else root
+    return home / "pages" / ("" if preset == "default" else preset)
 
 
 def walk(root: Path, preset: str = "default", only: Sequence[str] = ()) -> Path:
@@ -286,7 +287,7 @@ def write_finished(root: Path, preset: str = "default") -> Path:
     for path in find_notebooks(root / "notebooks"):
         run = finished(preset, path.stem)
         if run is None:
-            raise UserError(f"{path.stem} has no finished run yet: `make walk` makes it.")
+            raise UserError(f"{path.stem} has no finished run yet: `freqkd walk` makes it.")
         write_page(root, run / NOTEBOOK, path.stem, folder)
     return write_index(root, folder)
 
