@@ -157,7 +157,7 @@ def report() -> None:
     made = write_pages(results, benchmarks)
     write_readme(root / "README.md", results)
     pages.write_table(root)
-    typer.echo(f"Rebuilt: findings, claims and notebooks of README.md, {len(made)} pages of results")
+    typer.echo(f"Rebuilt: README.md (findings, claims, notebooks), {len(made)} pages of results/")
 
 
 for command in (gap, demo, distil):
