@@ -18,8 +18,7 @@ def main() -> None:
 
 
 def out_option(metavar: str, help: str) -> OptionInfo:
-    """An option that names a FILE or a DIR to write to, which is looked at before any work
-    begins."""
+    """An option that names a FILE or a DIR to write to, looked at before any work begins."""
 
     def checked(path):
         if path is not None:
@@ -34,8 +33,7 @@ def project(rewrites: bool = False) -> Path:
     the wheel's copy, whose runs go to the folder where the user stands. `UserError` where a command
     `rewrites` files of a clone and there is none."""
     here = Path.cwd()
-    clones = (here, *here.parents, PACKAGE.parent, *([] if rewrites else [COPY]))
-    for folder in clones:
+    for folder in (here, *here.parents, PACKAGE.parent, *([] if rewrites else [COPY])):
         if (folder / "notebooks" / "presets").is_dir():
             os.environ.setdefault("FREQKD_RUNS", str((here if folder == COPY else folder) / "runs"))
             return folder

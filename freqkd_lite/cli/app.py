@@ -79,9 +79,7 @@ def sweep(
     out: Annotated[
         Path | None, out_option("DIR", "Results (default: beside sweep.yaml, or FILE's stem).")
     ] = None,
-    gather: Annotated[bool, typer.Option("--gather", help="Run nothing: gather what is done.")] = (
-        False
-    ),
+    gather: Annotated[bool, typer.Option("--gather", help="Only gather what is done.")] = False,
 ) -> None:
     """Run a notebook with many parameters; go on where it stopped."""
     root = project()
