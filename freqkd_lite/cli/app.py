@@ -76,19 +76,24 @@ def run(
 def sweep(
     file: Annotated[Path, typer.Argument(help="YAML: notebook, preset, fixed, grid, runs, ...")],
     workers: Annotated[int, typer.Option(min=1, help="Runs at a time, each a process.")] = 1,
+    scheduler: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="Dask's, instead: docs/scale.md.")
+    ] = None,
     out: Annotated[
         Path | None, out_option("DIR", "Results (default: beside sweep.yaml, or FILE's stem).")
     ] = None,
     gather: Annotated[bool, typer.Option("--gather", help="Only gather what is done.")] = False,
 ) -> None:
     """Run a notebook with many parameters; go on where it stopped."""
+    if workers > 1 and scheduler:
+        raise UserError("--scheduler brings its own workers: leave out --workers.")
     root = project()
     from freqkd_lite.runner import gather as gathering
-    from freqkd_lite.runner import sweep as sweeps
+    from freqkd_lite.runner.sweep import read_sweep, run_all
 
-    chosen = sweeps.read_sweep(root, file)
+    chosen = read_sweep(root, file)
     out = out or (file.parent if file.stem == "sweep" else file.with_suffix(""))
-    failed = gathering.failures(chosen.jobs) if gather else sweeps.run_all(chosen, workers)
+    failed = gathering.failures(chosen.jobs) if gather else run_all(chosen, workers, scheduler)
     inside = file.resolve().is_relative_to(root)
     command = f"freqkd sweep {file.resolve().relative_to(root) if inside else file.name}"
     table = gathering.write(chosen, out, command, failed)

@@ -164,20 +164,25 @@ def result(notebook: NotebookNode) -> str:
 def address(path: Path, values: dict, numbers_only: bool = False, seen: dict | None = None) -> str:
     """The key of an executed notebook: its source, parameters, data, weights, and what is
     installed; without `numbers_only` also text, package and committed results, which its page
-    shows. Addresses that are asked for together may share `seen`, so that data are read once.
+    shows. Addresses that are asked for together may share `seen`, so that files are read once.
     """
-    from freqkd_lite.features import find_weights  # torch takes seconds
+    return store.run_key(ingredients(path, values, numbers_only, {} if seen is None else seen))
 
+
+def ingredients(path: Path, values: dict, numbers_only: bool, seen: dict) -> dict:
+    """What an address is made of, by name."""
     chosen = {name: known.default for name, known in parameters(path).items()} | from_here(values)
-    weights = chosen.get("weights")
-    if weights != "random":
-        file = find_weights(chosen.get("model", ""), weights)
-        weights = store.sha256_file(file) if file else None
+    key = chosen.get("model", ""), chosen.get("weights")
+    if key not in seen and any(key) and key[1] != "random":
+        from freqkd_lite.features import find_weights  # torch takes seconds
+
+        file = find_weights(*key)
+        seen[key] = store.sha256_file(file) if file else None
     cells = [c for c in nbformat.read(path, 4).cells if "install" not in c.metadata.get("tags", ())]
     content = {
         "parameters": {name: value for name, value in chosen.items() if name not in PATHS},
-        "data": _fingerprints(chosen, {} if seen is None else seen),
-        "weights": weights,
+        "data": _fingerprints(chosen, seen),
+        "weights": seen.get(key, key[1] or None),
         "source": [cell.source for cell in cells if cell.cell_type == "code"],
         "recipe": store.RECIPE,
         "python": sys.version,
@@ -194,21 +199,21 @@ def address(path: Path, values: dict, numbers_only: bool = False, seen: dict | N
         content["shown"] = store.digest(
             f"{file.name} {store.sha256_file(file)}" for file in sorted(shown)
         )
-    return store.run_key(content)
+    return content
 
 
 def _fingerprints(chosen: dict, seen: dict) -> list[str | None]:
     """Of all splits that a notebook may read: of `dataset` those to train and to test on, of
     `distil_dataset` the one to train on. None for one that can't be read, about which the notebook
     itself raises the error."""
-    from freqkd_lite.data import open_sets  # torch takes seconds
-
     names, root = chosen.get("dataset"), chosen.get("root") or None
     wanted = [(names, "train", root), (names, chosen.get("split", "train"), root)]
     wanted += [(chosen.get("distil_dataset"), "train", root)]
     wanted = [key for key in wanted if key[0]]
     for key in wanted:
         if key not in seen:
+            from freqkd_lite.data import open_sets  # torch takes seconds
+
             try:
                 seen[key] = open_sets(key[0], key[1], root=root).fingerprint()
             except (UserError, OSError):

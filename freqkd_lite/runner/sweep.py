@@ -1,57 +1,50 @@
-"""Sweeps: notebooks run with many parameters, and what they measured in one results folder.
-
-    notebook: 05_distillation      # or a list: each takes the parameters that it has
-    preset: msrs                   # from notebooks/presets/; without it the notebook's defaults
-    fixed: {steps: 120}            # the same for every run
-    grid: {seed: [0, 1, 2], steps: [60, 120]}            # every combination of these
-    runs: [{methods: [none, mse]}, {methods: [none, gram]}]   # each with every combination
-    metric: probe_ap               # what table and figure show
-    reference: mse                 # the method that all others are compared with, image by image
-    preregistered: gram            # the comparison with it that was chosen before any was made
-    post_hoc: [pkd]                # methods added after the first test results
-    protocol: ../preregistration.md   # written before any run: its checksum stands in the manifest
-    curve: lr                      # instead of a reference: the methods' setting, as in
-                                   # mse (lr=0.003), that is the axis of the figure
+"""Sweeps: notebooks run with many parameters, as a file says that docs/scale.md describes.
 
 Runs lie in runs/sweeps/ by address, so a sweep that was stopped goes on, and two sweeps share the
-runs that both want: whoever holds a run's lock does it. The system frees the lock of a process that
-ends, however it ends.
+runs that both want: the worker that holds a run's lock does it. The system frees the lock of a
+process that ends, however it ends, and Dask gives its run to another worker.
 """
 
 import json
 import os
+import platform
 import shutil
+import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from itertools import product
-from multiprocessing.pool import ThreadPool
 from pathlib import Path
 from statistics import mean
+from uuid import uuid4
 
 from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict, Field
 
 from freqkd_lite.errors import UserError, check_known, explained
 from freqkd_lite.names import own_settings, renamed, with_settings
-from freqkd_lite.runner.execute import ERROR, MANIFEST, address, execute
+from freqkd_lite.runner.cluster import connected
+from freqkd_lite.runner.execute import ERROR, MANIFEST, execute, from_here, ingredients
 from freqkd_lite.runner.parameters import find_notebook, parameters, read_preset, read_yaml
-from freqkd_lite.store import runs_folder, sha256_file, spell
+from freqkd_lite.store import run_key, runs_folder, sha256_file, spell
 
 BY_IMAGE = ("probe_ap", "map50", "miou")  # metrics of which results keep a score for each image
-BUSY = object()
+BUSY = "busy"
+REMEDIES = {"data": "set FREQKD_DATA there", "weights": "set FREQKD_WEIGHTS there"}
+ARRIVAL = 60  # seconds for a run to be seen here: those for which NFS trusts what it knows
+SEEN: dict = {}  # a worker's, of data and weights
 
 
 @dataclass(frozen=True, eq=False)
 class Job:
     """One run. `values` are its checked parameters, `varied` its seed and those that differ between
-    runs, `folder` where it lies when it is finished."""
+    runs, `folder` where it lies when it is finished, `made` what its address is made of."""
 
     notebook: Path
     values: dict
     varied: dict
     folder: Path
+    made: dict
 
     @property
     def seed(self) -> int | None:
@@ -169,10 +162,10 @@ def _jobs(path: Path, combinations: list[dict], preset: dict, seen: dict) -> lis
     asked = preset.keys() | {k for one in combinations for k in one}
     jobs = []
     for each in full:
-        values = {k: v for k, v in each.items() if k in asked}
-        key = address(path, values, numbers_only=True, seen=seen)
-        folder = runs_folder() / "sweeps" / f"{path.stem}-{key}"
-        jobs.append(Job(path, values, {k: each[k] for k in varied}, folder))
+        values = from_here({k: v for k, v in each.items() if k in asked})
+        made = ingredients(path, values, True, seen)
+        folder = runs_folder() / "sweeps" / f"{path.stem}-{run_key(made)}"
+        jobs.append(Job(path, values, {k: each[k] for k in varied}, folder, made))
     return jobs
 
 
@@ -200,61 +193,107 @@ def _check_comparison(content: SweepFile, jobs: Sequence[Job], where: str) -> No
         )
 
 
-def attempt(
-    job: Job, preset: str, before: Mapping[Job, int | None], wait: bool
-) -> tuple[Job, str | object | None]:
-    """Do a job under its lock, unless another sweep has done it. Returns it with None, with why it
-    failed, or, without `wait`, with `BUSY` where another sweep is doing it."""
+def attempt(job: Job, preset: str, before: int | None) -> str | None:
+    """Do a job under its lock, on a worker, unless another sweep has done it. Returns None, why it
+    failed, or `BUSY` where another sweep is doing it. `UserError`, before anything is run, where
+    this worker would not compute the same."""
+    _check_worker(job)
     lock = job.folder.parent / ".locks" / f"{job.folder.name}.lock"
-    lock.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with FileLock(lock, timeout=-1 if wait else 0):
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(lock, timeout=0):
             if job.done:
-                return job, None
-            if job.failure() not in (None, before[job]):
+                return None
+            if job.failure() not in (None, before):
                 reason = job.error.read_text().strip()
-                return job, f"{reason} (in another sweep; see {job.error.parent})"
+                return f"{reason} (in another sweep; see {job.error.parent})"
             for left in job.folder.parent.glob(f".{job.folder.name}.*"):  # of a killed run
                 shutil.rmtree(left, ignore_errors=True)
             execute(job.notebook, job.values, job.folder, preset=preset)
-            return job, None
+            return None
     except Timeout:
-        return job, BUSY
+        return BUSY
     except (UserError, OSError, RuntimeError) as error:  # the last of a kernel that did not start
-        return job, str(error)
+        return str(error)
 
 
-def run_all(sweep: Sweep, workers: int = 1) -> dict[Job, str]:
-    """Do what is not finished, `workers` at a time, and print how it goes; returns the jobs that
-    failed, and why. Those that another sweep is doing come last: their end is waited for, and where
-    that sweep was killed they are done here."""
+def _check_worker(job: Job) -> None:
+    """`UserError` with what a job's address is made of here and not where it was computed. Files
+    are read once, and again where they have changed."""
+    from distributed import get_worker
+
+    for seen in (SEEN, {}):
+        try:
+            made = ingredients(job.notebook, job.values, True, seen)
+        except (UserError, OSError) as error:
+            found = f"can't read what {job} needs, this clone or its data and weights: {error}"
+            continue
+        other = [name for name in made if made[name] != job.made[name]]
+        if not other:
+            return SEEN.update(seen)
+        lacks = sorted(made["installed"].items() - job.made["installed"].items())
+        what = f"other {other[0]}, or none,"
+        if other == ["installed"]:
+            what = ", ".join(f"{name} {version}" for name, version in lacks)
+        remedy = REMEDIES.get(other[0], "give it the same installation and clone")
+        found = f"has {what} for {job}, unlike the machine that began this sweep: {remedy}."
+    raise UserError(f"Worker {get_worker().address} on {platform.node()} {found}")
+
+
+def run_all(sweep: Sweep, workers: int = 1, scheduler: str | None = None) -> dict[Job, str]:
+    """Do what is not finished, on so many workers or those of a Dask scheduler, and print how it
+    goes; returns the jobs that failed, and why. Those that another sweep is doing come last: their
+    end is waited for, and where that sweep was killed they are done here."""
     jobs, failed = sweep.jobs, {}
     seconds = [job.manifest["seconds"] for job in jobs if job.done]
     print(f"{len(jobs)} runs, {len(seconds)} finished before", flush=True)
     before = {job: job.failure() for job in jobs if not job.done}
-    todo = sorted(before, key=lambda job: before[job] is not None)  # what failed before comes last
+    if not before:
+        return failed
+    from distributed import KilledWorker, as_completed  # takes a second
+
+    batches = [sorted(before, key=lambda job: before[job] is not None)]  # what failed comes last
     if workers > 1 and "OMP_NUM_THREADS" not in os.environ:
         threads = max(1, (os.cpu_count() or 1) // workers)
         os.environ["OMP_NUM_THREADS"] = str(threads)
         print(f"{workers} workers, {threads} threads each", flush=True)
-    do = partial(attempt, preset=sweep.content.preset, before=before)
     try:
-        with ThreadPool(workers) as pool:  # of daemons, which a stop does not wait for
-            busy = []
-            for wait, those in ((False, todo), (True, busy)):
-                for job, why in pool.imap_unordered(partial(do, wait=wait), those):
-                    if why is BUSY:
-                        busy.append(job)
-                        continue
+        with connected(min(workers, len(before)), scheduler) as client:
+            for batch in batches:  # more may follow
+                futures, busy = {}, []
+                for place, job in enumerate(batch):
+                    given = job, sweep.content.preset, before[job]
+                    key = f"{job.folder.name}-{uuid4().hex}"
+                    futures[client.submit(attempt, *given, key=key, priority=-place)] = job
+                for future in as_completed(futures, loop=client.loop):
+                    job = futures.pop(future)
                     place = f"[{len(seconds) + len(failed) + 1}/{len(jobs)}] {job}"
-                    if why is not None:
+                    try:
+                        why = future.result()
+                    except KilledWorker as killed:
+                        why = f"{killed.allowed_failures + 1} workers ended in it, out of memory?"
+                        if len(batch) > 1:  # Dask blames all that a worker had: alone, then
+                            batches.append([job])
+                            continue
+                    if why == BUSY:
+                        busy.append(job)
+                    elif why is not None:
                         failed[job] = why
                         print(f"{place}: failed: {why}", flush=True)
-                        continue
-                    seconds.append(job.manifest["seconds"])
-                    rounds = -(-(len(jobs) - len(seconds) - len(failed)) // workers)
-                    left = f", about {spell(mean(seconds) * rounds)} to go" if rounds else ""
-                    print(f"{place}: {spell(seconds[-1])}{left}", flush=True)
+                    elif not any(job.done or time.sleep(1) for _ in range(ARRIVAL)):
+                        raise UserError(
+                            f"{job} is finished, but {job.folder} is not here: set FREQKD_RUNS to "
+                            "a folder that all machines share."
+                        )
+                    else:
+                        seconds.append(job.manifest["seconds"])
+                        at_once = max(1, sum(client.nthreads().values()))
+                        rounds = -(-(len(jobs) - len(seconds) - len(failed)) // at_once)
+                        left = f", about {spell(mean(seconds) * rounds)} to go" if rounds else ""
+                        print(f"{place}: {spell(seconds[-1])}{left}", flush=True)
+                if busy:
+                    batches.append(busy)
+                    time.sleep(1)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(
             f"Stopped: {len(seconds)} of {len(jobs)} runs are finished and kept in "

@@ -10,14 +10,19 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
+import dask
 import pytest
+from distributed import Client, LocalCluster
 from nbformat.v4 import new_code_cell as code
+from PIL import Image
 
 from freqkd_lite.results.rows import read_manifest, read_results, write_results
 from freqkd_lite.runner import report
 from freqkd_lite.runner import sweep as sweeps
+from freqkd_lite.runner.cluster import LOCAL, connected
 from freqkd_lite.runner.gather import gather, write
 from freqkd_lite.runner.sweep import read_sweep, run_all
 from freqkd_lite.store import write_json
@@ -44,9 +49,20 @@ def root(root: Path) -> Path:
     return root
 
 
+INSIDE = LOCAL | {"n_workers": 1, "processes": False, "protocol": "tcp"}
+
+
+@contextmanager
+def threads(workers: int, scheduler: None):
+    """In place of worker processes, so that they know of fakes."""
+    with LocalCluster(threads_per_worker=workers, **INSIDE) as it, Client(it) as client:
+        yield client
+
+
 @pytest.fixture
 def faked(monkeypatch) -> None:
     monkeypatch.setattr(sweeps, "execute", fake)
+    monkeypatch.setattr(sweeps, "connected", threads)
 
 
 def sweep(root: Path, text: str, name: str = "sweep.yaml"):
@@ -140,7 +156,7 @@ fixed: {distil_dataset: "here,far"}
 grid: {seed: [0, 1, 2], lr: [0.1, 0.2]}"""
     made = sweep(root, text)
     assert sorted(splits.asked) == [("here", "train"), ("here", "val"), ("here,far", "train")]
-    finish(made)
+    finish(made.jobs)
     assert all(job.done for job in sweep(root, text).jobs)
     splits.content["here,far", "train"] = "corrected"
     assert not any(job.done for job in sweep(root, text).jobs)
@@ -205,17 +221,23 @@ def wait_for(truth) -> None:
     raise AssertionError("It did not happen in two minutes.")
 
 
+def started(root: Path, script: str, *arguments: str, **environment: str) -> subprocess.Popen:
+    """A script in a process group of its own."""
+    (root / "run.py").write_text(script)
+    env = os.environ | {"PYTHONPATH": str(ROOT)} | environment
+    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    words = [sys.executable, "run.py", *arguments]
+    return subprocess.Popen(words, cwd=root, env=env, text=True, start_new_session=True, **pipes)
+
+
 @pytest.mark.parametrize("stop", [signal.SIGKILL, signal.SIGINT])
 def test_a_sweep_that_is_stopped_goes_on_where_it_was(root, stop, faked):
     made = sweep(root, "notebook: 05_made\ngrid: {seed: [0, 1, 2]}")
-    (root / "run.py").write_text(RUN)
     (root / "hold").touch()
-    env = os.environ | {"PYTHONPATH": str(ROOT)}
-    with subprocess.Popen(
-        [sys.executable, "run.py"], cwd=root, env=env, stderr=subprocess.PIPE, text=True
-    ) as process:
+    with started(root, RUN) as process:
         wait_for(lambda: logged(root, "begin") == [0, 1])
-        process.send_signal(stop)
+        # Ctrl-C is for the whole group
+        os.killpg(process.pid, stop) if stop == signal.SIGINT else process.kill()
         said = process.communicate()[1]
     if stop == signal.SIGINT:
         assert process.returncode == 130
@@ -230,6 +252,91 @@ def test_a_sweep_that_is_stopped_goes_on_where_it_was(root, stop, faked):
     assert logged(root, "begin") == [0, 1, 1, 2] and logged(root, "end") == [0, 1, 2]
     left = [p.name for p in (root / "runs" / "sweeps").iterdir() if p.name != ".locks"]
     assert sorted(left) == sorted(job.folder.name for job in made.jobs)
+
+
+def test_what_killed_workers_were_doing_is_done_again_and_nothing_twice(root, monkeypatch, capsys):
+    text = "notebook: 05_made\ngrid: {seed: [0, 1, 2, 3, 4]}"
+    made = sweep(root, text)
+    for name, times in {"run-1": 1, "write-2": 1, "run-3": 99}.items():
+        (root / name).write_text(str(times))
+    preload = {"distributed.worker.preload": "tests.fake_run"}
+    with dask.config.set(preload | {"distributed.scheduler.allowed-failures": 1}):
+        ((job, said),) = run_all(made, 2).items()
+    assert job.seed == 3 and said.startswith("2 workers ended in it")
+    assert logged(root, "end") == [0, 1, 2, 4]
+    begun = [logged(root, "begin").count(seed) for seed in range(5)]
+    # 3 is tried alone in the end, after it had ended others, or waited where others ended
+    assert [*begun[:3], begun[4]] == [1, 2, 2, 1] and 2 <= begun[3] <= 4
+    assert "05_made seed=3: failed: 2 workers" in capsys.readouterr().out
+    write(made, root / "killed", "", {})
+    monkeypatch.setenv("FREQKD_RUNS", str(root / "undisturbed"))
+    alone = sweep(root, text)
+    finish([job for job in alone.jobs if job.seed != 3])
+    write(alone, root / "alone", "", {})
+    for name in ("results.json", "table.csv"):
+        assert (root / "killed" / name).read_bytes() == (root / "alone" / name).read_bytes()
+
+
+REMOTE = """import importlib.metadata as metadata, sys
+from distributed import LocalCluster
+from freqkd_lite.runner.cluster import LOCAL
+from tests import fake_run
+
+fake_run.dask_setup(None)
+version = metadata.version
+metadata.version = lambda name: "0.1" if name in sys.argv[1:] else version(name)
+cluster = LocalCluster(None, 1, 1, False, protocol="tcp", **LOCAL)
+print(cluster.scheduler_address, flush=True)
+sys.stdin.read()
+"""
+
+
+@contextmanager
+def remote(root: Path, *arguments: str, **environment: str):
+    """Dask in another process, which has its own environment: the process, and the address."""
+    with started(root, REMOTE, *arguments, **environment) as process:
+        try:
+            yield process, process.stdout.readline().strip()
+        finally:
+            process.kill()
+
+
+def test_a_worker_with_other_data_or_packages_says_so_before_anything_is_run(root, monkeypatch):
+    for kind in ("vi", "ir"):
+        (folder := root / "here" / "roadscene" / kind).mkdir(parents=True)
+        for i in range(5):
+            Image.new("L", (8, 8), i).save(folder / f"FLIR_{i}.png")
+    monkeypatch.setenv("FREQKD_DATA", str(root / "here"))
+    source = f"{PARAMETERS}\n{DATA.replace('here', 'roadscene')}"
+    write_notebook(root / "notebooks", "05_made", [settings(source)])
+    made = sweep(root, "notebook: 05_made")
+    for arguments, data, word in (([], "there", "FREQKD_DATA"), (["torch"], "here", "torch 0.1")):
+        with remote(root, *arguments, FREQKD_DATA=str(root / data)) as (_, address):
+            refused(f"Worker tcp://127.0.0.1:[0-9]+ on .*{word}", run_all, made, 1, address)
+    assert logged(root, "begin") == []
+
+
+def test_a_scheduler_that_goes_or_is_not_there_is_told_and_what_is_finished_stays(root, faked):
+    made = sweep(root, "notebook: 05_made\ngrid: {seed: [0, 1, 2]}")
+    (root / "hold").touch()
+    with pytest.MonkeyPatch.context() as patch, remote(root) as (process, address):
+        patch.setattr(sweeps, "connected", connected)
+        begun = lambda: wait_for(lambda: logged(root, "begin") == [0, 1])  # noqa: E731
+        thread = threading.Thread(target=lambda: begun() or process.kill())
+        thread.start()
+        refused(f"{address} can't be used .it is gone", run_all, made, 1, address)
+        thread.join()
+        for bad in (address, "quark:"):
+            refused(f"{bad} can't be used", run_all, made, 1, bad)
+    (root / "hold").unlink()
+    assert run_all(made, 1) == {} and logged(root, "end") == [0, 1, 2]
+
+
+def test_a_run_that_is_finished_elsewhere_alone_is_told(root, faked, monkeypatch):
+    monkeypatch.setattr(sweeps, "execute", lambda *run, **entries: None)
+    monkeypatch.setattr(sweeps, "ARRIVAL", 1)
+    made = sweep(root, "notebook: 05_made")
+    refused(f"{made.jobs[0].folder} is not here: set FREQKD_RUNS", run_all, made)
 
 
 def test_the_command_with_real_notebooks_keeps_the_broken_run_and_skips_the_others(root, freqkd):
@@ -261,14 +368,14 @@ save([row])"""
 # ------------------------------------------------------------------- gathering, tables and pages
 
 
-def finish(made) -> None:
-    for job in made.jobs:
+def finish(jobs) -> None:
+    for job in jobs:
         fake(job.notebook, job.values, job.folder)
 
 
 def test_gathered_runs_are_what_the_notebooks_read_seeds_from(root):
     made = sweep(root, "notebook: 05_made\ngrid: {seed: [0, 1, 2]}")
-    finish(made)
+    finish(made.jobs)
     write(made, root / "out", "freqkd sweep sweep.yaml", {})
     for row in read_results(root / "out"):
         assert row.per_image == f"per_image/05_made-seed{row.seed}-images.npz"
@@ -280,7 +387,7 @@ def test_gathered_runs_are_what_the_notebooks_read_seeds_from(root):
 
 def test_a_method_carries_what_varies_besides_the_seed(root):
     made = sweep(root, "notebook: 05_made\ngrid: {lr: [0.001, 0.01], seed: [0, 1]}")
-    finish(made)
+    finish(made.jobs)
     found, about = gather(made.jobs, root / "out")
     assert [row.method for row in found] == 2 * ["gram (lr=0.001)"] + 2 * ["gram (lr=0.01)"]
     assert len({row.per_image for row in found}) == 4
@@ -298,7 +405,7 @@ def test_a_method_carries_what_varies_besides_the_seed(root):
 def test_the_checksum_of_a_protocol_stands_in_the_manifest_and_on_the_page(root):
     (root / "plan.md").write_text("What will be tested.\n")
     made = sweep(root, "notebook: 05_made\ngrid: {seed: [0]}\nprotocol: plan.md")
-    finish(made)
+    finish(made.jobs)
     write(made, root / "out", "", {})
     sum_of = "e772fe73e2fc5add"  # by sha256sum, the first 16 digits
     assert read_manifest(root / "out")["protocol"].startswith(sum_of)
@@ -313,7 +420,7 @@ fixed: {lr: 0.01}
 grid: {seed: [0, 1]}
 runs: [{methods: [none, "mse (lr=0.1)"]}, {methods: [none, gram]}]""",
     )
-    finish(made)
+    finish(made.jobs)
     found, about = gather(made.jobs, root / "out")
     # the undistilled student, which both runs of a seed hold, is taken once
     assert [(row.method, row.seed, row.value) for row in found] == [
@@ -354,7 +461,7 @@ def test_what_is_done_is_gathered_without_running_anything(root, freqkd):
 
 def test_seeds_that_saw_other_data_are_not_averaged_and_both_folders_are_told(root):
     made = sweep(root, "notebook: 05_made\ngrid: {seed: [0, 1, 2, 3]}")
-    finish(made)
+    finish(made.jobs)
     old, *_, new = made.jobs
     write_json(new.folder / "manifest.json", new.manifest | {"data": "other"})
     refused(f"other data than.*{new.folder} and {old.folder}", gather, made.jobs, root / "out")

@@ -1,0 +1,68 @@
+"""Who does the runs of a sweep: Dask's workers, on this machine or anywhere (docs/scale.md)."""
+
+import logging
+import os
+import signal
+from collections.abc import Iterator
+from concurrent.futures import CancelledError
+from contextlib import contextmanager
+from importlib.util import find_spec
+from multiprocessing import resource_tracker
+
+from freqkd_lite.errors import UserError
+
+QUIET = logging.CRITICAL + 1  # what matters is said in one sentence
+LOGGERS = ("distributed", "distributed.client", "tornado", "tornado.application", "asyncio")
+LOCAL = {"dashboard_address": "127.0.0.1:0", "worker_dashboard_address": "127.0.0.1:0"}
+LOCAL |= {"host": "127.0.0.1", "memory_limit": 0, "silence_logs": QUIET}
+CONFIG = {
+    "distributed.nanny.pre-spawn-environ": {},  # its OMP_NUM_THREADS=1 would reach the kernels
+    "distributed.deploy.lost-worker-timeout": "1 day",  # 15 s to start another are not enough
+}
+
+
+@contextmanager
+def connected(workers: int, scheduler: str | None) -> Iterator:
+    """A client of the Dask cluster at an address, or of one of so many processes, which listens to
+    this machine alone and ends with the block. `UserError` where it can't be used, or is gone."""
+    import dask
+    from distributed import Client, LocalCluster
+
+    for name in LOGGERS:
+        logging.getLogger(name).setLevel(QUIET)
+    cluster = client = None
+    # Ctrl-C is for this thread alone: threads and processes that start now inherit the mask.
+    resource_tracker.ensure_running()  # whose start would remove it
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        try:
+            if not scheduler:
+                dask.config.set(CONFIG)
+                cluster = LocalCluster(n_workers=workers, threads_per_worker=1, **LOCAL)
+            client = Client(cluster or scheduler, timeout=10, set_as_default=False)
+        except ValueError as error:  # of the address
+            raise RuntimeError(error) from None
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        if scheduler:
+            print(f"{scheduler}: {len(client.nthreads())} workers", flush=True)
+        if find_spec("bokeh"):
+            print(f"dashboard: {client.dashboard_link}", flush=True)
+        yield client
+    except (CancelledError, OSError, ImportError, RuntimeError) as error:
+        if getattr(error, "errno", None):  # not of the network, but of a disk
+            raise
+        why = "it is gone" if isinstance(error, CancelledError) else str(error).partition("\n")[0]
+        raise UserError(
+            f"The Dask cluster at {scheduler or 'this machine'} can't be used ({why}): start one "
+            "with this installation, and the same command goes on from what is finished."
+        ) from None
+    finally:
+        if client:
+            client.close()
+        for nanny in cluster.workers.values() if cluster else ():
+            nanny.close_gracefully()  # so that it does not start another worker
+            if nanny.pid:  # what it is doing is of no use now
+                os.kill(nanny.pid, signal.SIGKILL)
+        if cluster:
+            cluster.close()
