@@ -55,6 +55,7 @@ NAMES = {
     "night": "infrared, by night",
     # metrics
     "probe_ap": "probe AP",
+    "label_free_probe_ap": "label-free probe AP",
     "map50": "mAP50",
     "miou": "mIoU",
     "agreement": "agreement with RGB, mIoU",

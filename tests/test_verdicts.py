@@ -1,9 +1,10 @@
 """Verdicts of the preregistration, on results whose answers are known."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from freqkd_lite.results.rows import Row, pick, read_results, write_json, write_results
+from freqkd_lite.results.rows import Row, pick, write_json, write_results
 from freqkd_lite.store import write_arrays
 from tools import verdicts
 
@@ -50,18 +51,19 @@ def test_flir_and_msrs_are_judged_from_their_files(tmp_path, monkeypatch):
     write_results(tmp_path / "flir", rows, {})
     (tmp_path / "preregistration.md").write_text("H7")
     verdicts.main(["--results", str(tmp_path)])
-    found = read_results(tmp_path / "verdicts")
-    assert [(r.klass, r.value) for r in pick(found, metric="verdict")] == [("H7", 1)]
+    found = pd.read_csv(tmp_path / "verdicts" / "verdicts.csv").set_index(["klass", "metric"])
+    assert found.loc[("H7", "verdict"), ["method", "value"]].tolist() == ["supported", 1]
     gained = {m: np.mean([r.value for r in pick(rows, method=m, klass="mean")]) for m in right}
-    plain, corrected = (
-        pick(found, metric=metric, split=split, method="mse (on=flir) minus none")[0]
-        for split in ("test", "corrected")
-    )
+    own = found[found["method"] == "mse (on=flir) minus none"].set_index("split")
+    plain, corrected = own.loc["test"], own.loc["corrected"]
     assert plain.value == pytest.approx(gained["mse (on=flir)"] - gained["none"])
-    assert corrected.interval[0] < plain.interval[0] < plain.value < plain.interval[1]
+    assert corrected.low < plain.low < plain.value < plain.high < corrected.high
+    page = (tmp_path / "verdicts" / "README.md").read_text()
+    assert "| H7 | supported |" in page and "H1, H2, H3, H4, H5, H6." in page
     write_json(tmp_path / "flir" / "manifest.json", {"unfinished": ["1 of 9 students"]})
+    (tmp_path / "verdicts" / "README.md").unlink()
     verdicts.main(["--results", str(tmp_path)])
-    assert not read_results(tmp_path / "verdicts")
+    assert not (tmp_path / "verdicts" / "README.md").exists()
 
 
 def test_order_of_methods_is_kept_where_it_is_the_same():
@@ -107,9 +109,9 @@ def test_a_sign_is_carried_over_where_all_parts_have_it(of_a, on_hituav, on_cnn,
         write_results(tmp_path / part, rows, {})
     h6 = verdicts.carried_over(lambda part, metric: verdicts.drawn(tmp_path / part, metric))
     assert {d.part for d in h6.differences} == {"flir", "hituav", "cnn"} and h6.every
-    rows, lines = verdicts.verdicts([h6], lambda p, m: verdicts.drawn(tmp_path / p, m))
-    assert pick(rows, metric="verdict")[0].value == said and len(lines) == 7
-    first = next(r for r in rows if r.data == "hituav" and r.method.startswith("mse"))
+    found, verdict = verdicts.judged([h6], lambda p, m: verdicts.drawn(tmp_path / p, m))
+    assert verdict == {"H6": said} and len(found) == 7
+    first = next(j for j in found if "hituav" in j.metric and j.name.startswith("mse"))
     assert first.value == pytest.approx(on_hituav[1] - on_hituav[0], abs=0.01)
 
 
@@ -118,6 +120,6 @@ def test_nothing_is_carried_over_before_all_parts_are_whole(tmp_path, monkeypatc
     for part in ("msrs_cv", "hituav", "cnn"):
         write_results(tmp_path / part, [], {"unfinished": ["3 of 7 students"]})
     verdicts.main(["--results", str(tmp_path)])
-    assert not read_results(tmp_path / "verdicts")
+    assert not (tmp_path / "verdicts").exists()
     said = capsys.readouterr().out
     assert all(f"{part}: not all" in said for part in verdicts.PARTS)

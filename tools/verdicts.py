@@ -2,9 +2,10 @@
 
     python tools/verdicts.py    # results/verdicts/
 
-A row a difference and kind of interval: the plain 95 % one, and (split "corrected") the one that
-its hypothesis is judged by. A row "verdict" a hypothesis: 1 supported, -1 not supported, 0
-undecided. Parts whose students are not all there are left out.
+A page with a figure, and verdicts.csv. There a row a difference and kind of interval: the plain
+95 % one, and (split "corrected") the one that its hypothesis is judged by. A row "verdict" a
+hypothesis: 1 supported, -1 not supported, 0 undecided. Parts whose students are not all there are
+left out.
 
 H6 has H1's and H2's figures on the other parts: label-free on FLIR's crops, and with all labels on
 HIT-UAV and for the CNN, where there is no head of RGB. What it claims of each is the sign that the
@@ -13,19 +14,24 @@ the figure is undecided. `freqkd_paper` is a method of HIT-UAV's students alone.
 """
 
 import argparse
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.figure import Figure
 from scipy.stats import kendalltau
 
 from freqkd_lite.evaluate.stats import crossed_bootstrap
+from freqkd_lite.names import NAMES, method_name
 from freqkd_lite.results.paired import scored
-from freqkd_lite.results.rows import Row, frame, read_manifest, read_results, whole, write_results
+from freqkd_lite.results.rows import Row, frame, means, read_manifest, read_results, whole
 from freqkd_lite.results.text import number, table
-from freqkd_lite.store import manifest, sha256_file
+from freqkd_lite.store import manifest, sha256_file, write_json
+from freqkd_lite.viz.style import COLOURS, DARK_GREEN, VERMILION, name_rows, save_described, style
 
 DRAWS = 10_000
 LEVEL = 0.05
@@ -37,6 +43,22 @@ MSE, NONE = "mse (lr=0.003)", "none"
 CODE, PAPER = "freqkd_code (lr=0.003)", "freqkd_paper (lr=0.003)"
 PROJECTOR = "mse (projector=True, lr=0.003)"
 PARTS = ("msrs_cv", "flir", "hituav", "cnn")
+COLOUR = {1: DARK_GREEN, -1: VERMILION, 0: COLOURS["none"]}
+PAGE = """# Results: verdicts
+
+The hypotheses of the [preregistration](../preregistration.md) that can be judged so far, by
+`python tools/verdicts.py`, from the files of images of its parts: [msrs_cv](../msrs_cv/README.md),
+[flir](../flir/README.md), [hituav](../hituav/README.md), [cnn](../cnn/README.md). They are about
+these stand-ins, never about the paper's own data sets. Deviations from the plan stand at its end.
+
+![{alt}](figure.png)
+
+{verdicts}
+
+{differences}
+
+Not judged yet, because not all students are there: {missing}.
+"""
 
 
 @dataclass(frozen=True)
@@ -169,32 +191,118 @@ def carried_over(of: Callable[[str, str], Draws]) -> Hypothesis:
     return Hypothesis("H6", tuple(found))
 
 
-def verdicts(
+@dataclass(frozen=True)
+class Judged:
+    """A figure of a hypothesis with both intervals, and what the corrected one says of it."""
+
+    hypothesis: str
+    name: str
+    metric: str
+    value: float
+    plain: tuple[float, float]
+    corrected: tuple[float, float]
+    sign: int
+    said: int
+
+
+def judged(
     planned: Sequence[Hypothesis], of: Callable[[str, str], Draws]
-) -> tuple[list[Row], list[tuple[str, ...]]]:
-    """Rows, and lines of the table: hypothesis, difference, both intervals, verdict."""
-    rows, lines = [], []
+) -> tuple[list[Judged], dict[str, int]]:
+    """All differences, and the verdict on each hypothesis."""
+    found, verdict = [], {}
     for hypothesis in planned:
         share = 1 if hypothesis.every else len(hypothesis.differences)
         level, said = LEVEL / HYPOTHESES / share, []
         for d in hypothesis.differences:
             draws = of(d.part, d.metric)
-            value, drawn_values = paired(draws[d.method], draws[d.reference])
-            plain, corrected = interval(drawn_values, LEVEL), interval(drawn_values, level)
+            value, values = paired(draws[d.method], draws[d.reference])
+            plain, corrected = interval(values, LEVEL), interval(values, level)
             said.append(judge(*corrected, d.sign) if d.sign else 0)
-            about = dict(claim="preregistered", method=f"{d.method} minus {d.reference}")
-            about |= dict(seed=None, data=d.part, metric=d.metric, klass=hypothesis.name)
-            rows.append(Row(value=value, interval=plain, split="test", **about))
-            rows.append(Row(value=value, interval=corrected, split="corrected", **about))
-            texts = (number(value, span, 3, True) for span in (plain, corrected))
-            lines.append((hypothesis.name, about["method"], d.metric, *texts, SAID[said[-1]]))
-        rows.append(verdict_row(hypothesis.name, whole_verdict(said, hypothesis.every)))
-    return rows, lines
+            name = f"{d.method} minus {d.reference}"
+            place = (hypothesis.name, name, f"{d.metric} ({d.part})")
+            found.append(Judged(*place, value, plain, corrected, d.sign, said[-1]))
+        verdict[hypothesis.name] = whole_verdict(said, hypothesis.every)
+    return found, verdict
 
 
-def verdict_row(name: str, said: int) -> Row:
-    about = dict(claim="preregistered", method=SAID[said], seed=None, data="study", split="test")
-    return Row(metric="verdict", klass=name, value=said, **about)
+def order(of: Callable[[str, str], Draws]) -> Judged:
+    """H5: Kendall's tau between label-free and all labels."""
+    value, draws = order_kept(of("msrs_cv", FREE), of("msrs_cv", ALL))
+    plain, corrected = interval(draws, LEVEL), interval(draws, LEVEL / HYPOTHESES)
+    said = int(corrected[0] > 0) - int(corrected[1] < 0)
+    return Judged("H5", "order", "kendall_tau (msrs_cv)", value, plain, corrected, 1, said)
+
+
+def rows_of(found: Sequence[Judged], verdict: dict[str, int]) -> list[Row]:
+    rows = []
+    for j in found:
+        metric, data = j.metric.removesuffix(")").split(" (")
+        about = dict(claim="preregistered", method=j.name, seed=None, data=data, metric=metric)
+        for split, span in (("test", j.plain), ("corrected", j.corrected)):
+            row = Row(split=split, klass=j.hypothesis, value=j.value, interval=span, **about)
+            rows.append(row)
+    about = dict(claim="preregistered", seed=None, data="study", split="test", metric="verdict")
+    return rows + [Row(klass=k, method=SAID[v], value=v, **about) for k, v in verdict.items()]
+
+
+def named(j: Judged, end: str = ", ") -> str:
+    """A difference for people: "FreqKD (code) minus MSE, probe AP (msrs_cv)", without rates."""
+    metric, _, place = j.metric.partition(" ")
+    sides = (re.sub(r"(\(|, )lr=[\d.]+", r"\1", side) for side in j.name.split(" minus "))
+    sides = " minus ".join(method_name(re.sub(r" \(\)|, (?=\))", "", side)) for side in sides)
+    return f"{sides}{end}{NAMES.get(metric, metric.replace('_', ' '))} {place}"
+
+
+def draw(found: Sequence[Judged]) -> tuple[Figure, str]:
+    """A row a difference: thick its 95 % interval, thin the corrected one that judges it, and a
+    triangle on the side that is claimed. With a description."""
+    style()
+    drawn, ax = plt.subplots(figsize=(9.5, 1.4 + 0.5 * len(found)))
+    ax.axvline(0, color=COLOURS["floor"], lw=1.2)
+    ax.axvline(SMALLEST, color=COLOURS["floor"], lw=1.2, ls=":")
+    for y, j in enumerate(found):
+        ax.hlines(y, *j.corrected, color=COLOUR[j.said], lw=1)
+        ax.hlines(y, *j.plain, color=COLOUR[j.said], lw=4)
+        ax.plot(j.value, y, "o", color=COLOUR[j.said], ms=8)
+        if j.sign:
+            ax.plot(0, y - 0.32, ">" if j.sign > 0 else "<", color="black", ms=6)
+    name_rows(ax, [f"{j.hypothesis}  {named(j, chr(10))}" for j in found])
+    for said, colour in COLOUR.items():
+        ax.plot([], [], "o-", color=colour, label=SAID[said])
+    drawn.legend(loc="outside lower center", ncols=3)
+    ax.set(xlabel=f"difference; dotted: {SMALLEST:g}", title="Triangle: the side that is claimed")
+    lines = (f"{j.hypothesis} {named(j)} {number(j.value, j.corrected, 3, True)}" for j in found)
+    return drawn, f"Differences with corrected intervals. {'; '.join(lines)}."
+
+
+def write(folder: Path, found: Sequence[Judged], verdict: dict[str, int], made: dict) -> str:
+    """The page, its figure, verdicts.csv and a manifest; returns the table of differences."""
+    folder.mkdir(parents=True, exist_ok=True)
+    means(rows_of(found, verdict)).to_csv(folder / "verdicts.csv", index=False)
+    write_json(folder / "manifest.json", made)
+    drawn, alt = draw([j for j in found if j.name != "order"])  # tau has another unit
+    save_described(drawn, alt, folder / "figure.png")
+    head = ("hypothesis", "difference", "95 % interval", "corrected", "claimed", "verdict")
+    claimed = {1: "> 0", -1: "< 0", 0: "none"}
+    lines = [
+        (
+            *(j.hypothesis, named(j)),
+            *(number(j.value, span, 3, True) for span in (j.plain, j.corrected)),
+            *(claimed[j.sign], SAID[j.said]),
+        )
+        for j in found
+    ]
+    missing = [f"H{k}" for k in range(1, HYPOTHESES + 1) if f"H{k}" not in verdict]
+    page = PAGE.format(
+        alt=alt.replace("[", "\\[").replace("]", "\\]"),
+        verdicts=table(
+            ("hypothesis", "verdict"), [(k, SAID[v]) for k, v in verdict.items()], "markdown"
+        ),
+        differences=table(head, lines, "markdown"),
+        missing=", ".join(missing) or "none",
+    )
+    (folder / "README.md").write_text(page)
+    return table(head, lines)
 
 
 def main(given: list[str] | None = None) -> None:
@@ -209,24 +317,16 @@ def main(given: list[str] | None = None) -> None:
     of = cache(lambda part, metric: drawn(args.results / part, metric))
     if len(whole_parts) == len(PARTS):
         planned.append(carried_over(of))
-    rows, lines = verdicts(planned, of)
+    found, verdict = judged(planned, of)
     if "msrs_cv" in whole_parts:
-        value, draws = order_kept(of("msrs_cv", FREE), of("msrs_cv", ALL))
-        plain, corrected = interval(draws, LEVEL), interval(draws, LEVEL / HYPOTHESES)
-        about = dict(claim="preregistered", method="order", seed=None, data="msrs_cv", klass="H5")
-        rows.append(Row(metric="kendall_tau", value=value, interval=plain, split="test", **about))
-        rows.append(
-            Row(metric="kendall_tau", value=value, interval=corrected, split="corrected", **about)
-        )
-        rows.append(verdict_row("H5", int(corrected[0] > 0) - int(corrected[1] < 0)))
-    head = ("hypothesis", "difference", "measure", "95 % interval", "corrected", "verdict")
-    print(table(head, lines, "markdown"))
+        found.append(order(of))
+        verdict["H5"] = found[-1].said
+    if not found:
+        return
     sums = {p: sha256_file(args.results / p / "results.json") for p in whole_parts}
     protocol = sha256_file(args.results / "preregistration.md")
-    made = manifest(
-        command="python tools/verdicts.py", data=sums, protocol=protocol, metric="verdict"
-    )
-    write_results(args.results / "verdicts", rows, made)
+    made = manifest(command="python tools/verdicts.py", data=sums, protocol=protocol)
+    print(write(args.results / "verdicts", found, verdict, made))
 
 
 if __name__ == "__main__":
