@@ -3,10 +3,11 @@ one zip that opens from a USB stick.
 
     python -m tools.handouts [FILE.zip]
 
-Pages are those of the last walk; without one they are made of the committed notebooks.
+Pages are those of the last walk; what it has none of is made of the committed notebooks.
 """
 
 import re
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -50,12 +51,12 @@ def write(out: Path, pages: Path = ROOT / "pages") -> Path:
     """Write the zip, and return its path."""
     with tempfile.TemporaryDirectory() as folder, ZipFile(out, "w", ZIP_DEFLATED) as bundle:
         made = Path(folder)
-        if not (pages / "index.html").exists():
-            pages = made / "pages"
-            for notebook in sorted((ROOT / "notebooks").glob("[0-9]*.ipynb")):
-                write_page(ROOT, notebook, notebook.stem, pages)
-            write_index(ROOT, pages)
-        for page in sorted(pages.glob("*.html")):
+        own = shutil.copytree(pages, made / "pages") if pages.is_dir() else made / "pages"
+        for notebook in sorted((ROOT / "notebooks").glob("[0-9]*.ipynb")):
+            if not (own / f"{notebook.stem}.html").exists():
+                write_page(ROOT, notebook, notebook.stem, own)
+        write_index(ROOT, own)
+        for page in sorted(own.glob("*.html")):
             bundle.write(page, f"{TOP}/pages/{page.name}")
         method = Path("results") / "distillation" / "README.md"  # 11 leads there
         bundle.write(ROOT / method, f"{TOP}/{method.as_posix()}")
