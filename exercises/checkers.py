@@ -12,7 +12,8 @@ import attempts
 import torch
 from attempts import Attempt, Open, Wrong, check, exercise, expect, progress, solved
 from torch import Tensor
-from torch.nn.functional import avg_pool2d
+from torch.nn.functional import avg_pool2d, interpolate
+from torchvision.ops import box_iou
 
 from freqkd_lite import spectrum
 from freqkd_lite.evaluate.stats import multiplicities, percentiles
@@ -296,6 +297,108 @@ def paired_interval(f: Attempt) -> None:
         expect(width > 0.7, f"{narrow} interval is {width:.1f} times as wide as it should be.")
         off = f"Yours is {width:.2f} times as wide as 95 % of the draws"
         expect(0.9 < width < 1.12, f"{off}{', where streets have unlike sizes' * uneven}.")
+
+
+@exercise("06_detection", "iou(a, b)", minutes=15, difficulty=1)
+def iou(f: Attempt) -> None:
+    def of(one: tuple, other: tuple) -> float:
+        return float(f.tensor((1, 1), *(torch.tensor([box]).float() for box in (one, other))))
+
+    itself = of((0, 0, 2, 2), (0, 0, 2, 2))
+    expect(not near(itself, 1 / 2), "What both boxes cover counts twice in your union.")
+    expect(near(itself, 1), f"A box and itself have IoU 1, not {itself:.2f}.")
+    apart = of((0, 0, 1, 1), (3, 3, 4, 4))
+    expect(
+        near(apart, 0), f"Boxes that lie apart along x and along y share nothing; yours {apart}."
+    )
+    beside = of((0, 0, 2, 2), (3, 0, 5, 2))
+    expect(near(beside, 0), f"Boxes beside each other share nothing; yours have {beside:.2f}.")
+    third = of((0, 0, 4, 2), (2, 0, 6, 2))
+    wide = "Boxes from 0 to 4 and from 2 to 6, of one height, have IoU 1/3; yours have"
+    expect(near(third, 1 / 3), f"{wide} {third:.2f}. How wide is a box from 0 to 4?")
+    a, b = (noise(n, 2, seed=n).repeat(1, 2) for n in (3, 2))
+    a[:, 2:] += 1
+    b[:, 2:] += torch.tensor([2.0, 0.5])
+    several = "Each box of a should meet each box of b: some of 3 x 2 are off."
+    expect(near(f.tensor((3, 2), a, b), box_iou(a, b)), several)
+
+
+@exercise("06_detection", "average_precision(score, right, objects)", minutes=20, difficulty=2)
+def average_precision(f: Attempt) -> None:
+    def of(score: list, right: list, objects: int) -> float:
+        return f.number(torch.tensor(score), torch.tensor(right, dtype=torch.bool), objects)
+
+    expect(
+        near(every := of([0.9, 0.8], [1, 1], 2), 1), f"All found, none wrong: 1, not {every:.2f}."
+    )
+    half = of([0.9], [1], 2)
+    expect(near(half, 0.5), f"An object that nobody found should count as 0: 1/2, not {half:.2f}.")
+    last = of([0.2, 0.9], [0, 1], 1)
+    surest = "The surest detection is right and finds the only object, so AP is 1; yours is"
+    expect(near(last, 1), f"{surest} {last:.2f}. In which order do you look?")
+    late = of([0.9, 0.8, 0.7], [0, 1, 1], 2)
+    longer = "Wrong, right, right, of 2 objects: a list of three has precision 2/3 at either recall"
+    expect(near(late, 2 / 3), f"{longer}, so AP is 2/3; yours is {late:.2f}.")
+    expect(near(nothing := of([], [], 3), 0), f"No detection at all has AP 0; yours is {nothing}.")
+    for n in (5, 40):
+        score, right = noise(n), noise(n, seed=1) > 0
+        hit = right[score.argsort(descending=True)].tolist()
+        precision = [sum(hit[: i + 1]) / (i + 1) for i in range(n)]
+        best = sum(max(precision[i:]) for i in range(n) if hit[i]) / (n + 1)
+        found = f.number(score, right, n + 1)
+        expect(near(found, best), f"Of {n} random detections AP is {best:.3f}, not {found:.3f}.")
+
+
+@exercise("07_segmentation", "name_pixels(scores, height, width)", minutes=15, difficulty=2)
+def name_pixels(f: Attempt) -> None:
+    # from class 0 on the left to class 2 on the right, where class 1 is never the best
+    sides = torch.tensor([[1.0, 0.0], [0.3, 0.3], [0.0, 1.0]])[None, :, None]
+    between = "Between a patch of class 0 and one of class 2 yours names class 1: scores are to be"
+    found = f.tensor((1, 4, 8), sides, 4, 8)
+    expect(not (found == 1).any(), f"{between} mixed, not names.")
+    expect(set(found.unique().tolist()) <= {0, 2}, "It should return the numbers of classes.")
+    sure = torch.tensor([[3.0, 0.0], [0.0, 1.0]])[None, :, None]
+    count = int((f.tensor((1, 1, 8), sure, 1, 8) == 0).sum())
+    reach = "A patch that is surer reaches beyond the middle: mix the scores, then name pixels."
+    expect(count != 4, reach)
+    centre = "A patch's score stands at its centre, so that the first of two has 5 of 8 pixels here"
+    expect(count == 5, f"{centre}; yours has {count}.")
+    for h, w in GRIDS:
+        scores = noise(2, 4, h, w)
+        best = interpolate(scores, (5 * h, 3 * w), mode="bilinear").argmax(1)
+        off = (f.tensor((2, 5 * h, 3 * w), scores, 5 * h, 3 * w) != best).double().mean()
+        expect(off < 0.002, f"On {h}x{w} patches {off:.0%} of the pixels are named otherwise.")
+
+
+@exercise("07_segmentation", "class_iou(predicted, truth, classes)", minutes=20, difficulty=2)
+def class_iou(f: Attempt) -> None:
+    for h, w in GRIDS:
+        truth = noise(3, h, w).mul(2).long().abs().clamp_max(2)
+        same = f.tensor((3,), truth, truth, 3)
+        expect(not near(same, 0.5), "What both give to a class counts twice in your union.")
+        expect(near(same, 1), "Where both agree everywhere, each class that is there has IoU 1.")
+        none = f.tensor((4,), truth, truth, 4)
+        expect(near(none[3], 0), f"A class that stands in neither has IoU 0, not {none[3]:.2f}.")
+        zeros, ones = torch.zeros(2, h, w).long(), torch.ones(2, h, w).long()
+        half = torch.stack([zeros[0], ones[0]])
+        found = f.tensor((2,), zeros, half, 2)
+        wrongly = "Half of the pixels that are given to class 0 are of class 1: IoU 1/2, not"
+        expect(near(found[0], 0.5), f"{wrongly} {found[0]:.2f}. Do wrong pixels count?")
+        few = zeros.clone()
+        few[0, 0, 0] = few[1] = 1
+        guess = zeros.clone()
+        guess[1] = 1
+        found = float(f.tensor((2,), guess, few, 2)[1])
+        share = h * w / (h * w + 1)
+        one = "A picture that has one pixel of a class weighs as much as one that has all; IoU is"
+        expect(near(found, share), f"{one} {share:.3f} here, not {found:.3f}.")
+        other = truth.roll(1, -1)
+        by_hand = [
+            float(((other == k) & (truth == k)).sum() / ((other == k) | (truth == k)).sum())
+            for k in range(3)
+        ]
+        found = f.tensor((3,), other, truth, 3)
+        expect(near(found, torch.tensor(by_hand)), f"On {h}x{w} pixels some classes are off.")
 
 
 @exercise("10_coherence_weight", "coherence(a, b)", minutes=20, difficulty=3)
