@@ -27,6 +27,7 @@ def connected(workers: int, scheduler: str | None) -> Iterator:
     this machine alone and ends with the block. `UserError` where it can't be used, or is gone."""
     import dask
     from distributed import Client, LocalCluster
+    from distributed.comm import CommClosedError
 
     for name in LOGGERS:
         logging.getLogger(name).setLevel(QUIET)
@@ -52,7 +53,8 @@ def connected(workers: int, scheduler: str | None) -> Iterator:
     except (CancelledError, OSError, ImportError, RuntimeError) as error:
         if getattr(error, "errno", None):  # not of the network, but of a disk
             raise
-        why = "it is gone" if isinstance(error, CancelledError) else str(error).partition("\n")[0]
+        gone = isinstance(error, (CancelledError, CommClosedError))
+        why = "it is gone" if gone else str(error).partition("\n")[0]
         raise UserError(
             f"The Dask cluster at {scheduler or 'this machine'} can't be used ({why}): start one "
             "with this installation, and the same command goes on from what is finished."
