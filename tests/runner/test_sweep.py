@@ -50,12 +50,15 @@ def root(root: Path) -> Path:
 
 
 INSIDE = LOCAL | {"n_workers": 1, "processes": False, "protocol": "tcp"}
+ALONE = threading.Lock()  # two clusters that start at once in one process begin the same imports
 
 
 @contextmanager
 def threads(workers: int, scheduler: None):
     """In place of worker processes, so that they know of fakes."""
-    with LocalCluster(threads_per_worker=workers, **INSIDE) as it, Client(it) as client:
+    with ALONE:
+        cluster = LocalCluster(threads_per_worker=workers, **INSIDE)
+    with cluster as it, Client(it) as client:
         yield client
 
 
