@@ -111,7 +111,7 @@ def test_a_sign_is_carried_over_where_all_parts_have_it(of_a, on_hituav, on_cnn,
     assert {d.part for d in h6.differences} == {"flir", "hituav", "cnn"} and h6.every
     found, verdict = verdicts.judged([h6], lambda p, m: verdicts.drawn(tmp_path / p, m))
     assert verdict == {"H6": said} and len(found) == 7
-    first = next(j for j in found if "hituav" in j.metric and j.name.startswith("mse"))
+    first = next(j for j in found if j.of.part == "hituav" and j.of.method.startswith("mse"))
     assert first.value == pytest.approx(on_hituav[1] - on_hituav[0], abs=0.01)
 
 

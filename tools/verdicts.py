@@ -14,7 +14,6 @@ the figure is undecided. `freqkd_paper` is a method of HIT-UAV's students alone.
 """
 
 import argparse
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -26,10 +25,11 @@ from matplotlib.figure import Figure
 from scipy.stats import kendalltau
 
 from freqkd_lite.evaluate.stats import crossed_bootstrap
-from freqkd_lite.names import NAMES, method_name
+from freqkd_lite.names import NAMES, join_method, method_name, own_settings, split_method
 from freqkd_lite.results.paired import scored
 from freqkd_lite.results.rows import Row, frame, means, read_manifest, read_results, whole
 from freqkd_lite.results.text import number, table
+from freqkd_lite.runner.report import markdown
 from freqkd_lite.store import manifest, sha256_file, write_json
 from freqkd_lite.viz.style import COLOURS, DARK_GREEN, VERMILION, name_rows, save_described, style
 
@@ -119,6 +119,7 @@ CARRIED = {
     msrs(FREE, PAPER, MSE): (Difference("hituav", ALL, PAPER, MSE),),
 }
 """Of H6: figures of part A, and the same ones on other parts."""
+ORDER = Difference("msrs_cv", "kendall_tau", "order", "")  # H5's figure, which is no difference
 
 Draws = dict[str, dict[int | None, np.ndarray]]
 """Of each method and seed the figure on all images, then on resampled ones: (1 + DRAWS,)."""
@@ -196,12 +197,10 @@ class Judged:
     """A figure of a hypothesis with both intervals, and what the corrected one says of it."""
 
     hypothesis: str
-    name: str
-    metric: str
+    of: Difference
     value: float
     plain: tuple[float, float]
     corrected: tuple[float, float]
-    sign: int
     said: int
 
 
@@ -218,9 +217,7 @@ def judged(
             value, values = paired(draws[d.method], draws[d.reference])
             plain, corrected = interval(values, LEVEL), interval(values, level)
             said.append(judge(*corrected, d.sign) if d.sign else 0)
-            name = f"{d.method} minus {d.reference}"
-            place = (hypothesis.name, name, f"{d.metric} ({d.part})")
-            found.append(Judged(*place, value, plain, corrected, d.sign, said[-1]))
+            found.append(Judged(hypothesis.name, d, value, plain, corrected, said[-1]))
         verdict[hypothesis.name] = whole_verdict(said, hypothesis.every)
     return found, verdict
 
@@ -230,14 +227,15 @@ def order(of: Callable[[str, str], Draws]) -> Judged:
     value, draws = order_kept(of("msrs_cv", FREE), of("msrs_cv", ALL))
     plain, corrected = interval(draws, LEVEL), interval(draws, LEVEL / HYPOTHESES)
     said = int(corrected[0] > 0) - int(corrected[1] < 0)
-    return Judged("H5", "order", "kendall_tau (msrs_cv)", value, plain, corrected, 1, said)
+    return Judged("H5", ORDER, value, plain, corrected, said)
 
 
 def rows_of(found: Sequence[Judged], verdict: dict[str, int]) -> list[Row]:
     rows = []
     for j in found:
-        metric, data = j.metric.removesuffix(")").split(" (")
-        about = dict(claim="preregistered", method=j.name, seed=None, data=data, metric=metric)
+        method = " minus ".join(filter(None, (j.of.method, j.of.reference)))
+        about = dict(claim="preregistered", method=method, seed=None)
+        about |= dict(data=j.of.part, metric=j.of.metric)
         for split, span in (("test", j.plain), ("corrected", j.corrected)):
             row = Row(split=split, klass=j.hypothesis, value=j.value, interval=span, **about)
             rows.append(row)
@@ -247,10 +245,13 @@ def rows_of(found: Sequence[Judged], verdict: dict[str, int]) -> list[Row]:
 
 def named(j: Judged, end: str = ", ") -> str:
     """A difference for people: "FreqKD (code) minus MSE, probe AP (msrs_cv)", without rates."""
-    metric, _, place = j.metric.partition(" ")
-    sides = (re.sub(r"(\(|, )lr=[\d.]+", r"\1", side) for side in j.name.split(" minus "))
-    sides = " minus ".join(method_name(re.sub(r" \(\)|, (?=\))", "", side)) for side in sides)
-    return f"{sides}{end}{NAMES.get(metric, metric.replace('_', ' '))} {place}"
+    sides = []
+    for method in filter(None, (j.of.method, j.of.reference)):
+        own = own_settings(method)
+        own.pop("lr", None)
+        sides.append(method_name(join_method(split_method(method)[0], own)))
+    metric = NAMES.get(j.of.metric, j.of.metric.replace("_", " "))
+    return f"{' minus '.join(sides)}{end}{metric} ({j.of.part})"
 
 
 def draw(found: Sequence[Judged]) -> tuple[Figure, str]:
@@ -264,8 +265,8 @@ def draw(found: Sequence[Judged]) -> tuple[Figure, str]:
         ax.hlines(y, *j.corrected, color=COLOUR[j.said], lw=1)
         ax.hlines(y, *j.plain, color=COLOUR[j.said], lw=4)
         ax.plot(j.value, y, "o", color=COLOUR[j.said], ms=8)
-        if j.sign:
-            ax.plot(0, y - 0.32, ">" if j.sign > 0 else "<", color="black", ms=6)
+        if j.of.sign:
+            ax.plot(0, y - 0.32, ">" if j.of.sign > 0 else "<", color="black", ms=6)
     name_rows(ax, [f"{j.hypothesis}  {named(j, chr(10))}" for j in found])
     for said, colour in COLOUR.items():
         ax.plot([], [], "o-", color=colour, label=SAID[said])
@@ -280,7 +281,7 @@ def write(folder: Path, found: Sequence[Judged], verdict: dict[str, int], made: 
     folder.mkdir(parents=True, exist_ok=True)
     means(rows_of(found, verdict)).to_csv(folder / "verdicts.csv", index=False)
     write_json(folder / "manifest.json", made)
-    drawn, alt = draw([j for j in found if j.name != "order"])  # tau has another unit
+    drawn, alt = draw([j for j in found if j.of != ORDER])  # tau has another unit
     save_described(drawn, alt, folder / "figure.png")
     head = ("hypothesis", "difference", "95 % interval", "corrected", "claimed", "verdict")
     claimed = {1: "> 0", -1: "< 0", 0: "none"}
@@ -288,13 +289,13 @@ def write(folder: Path, found: Sequence[Judged], verdict: dict[str, int], made: 
         (
             *(j.hypothesis, named(j)),
             *(number(j.value, span, 3, True) for span in (j.plain, j.corrected)),
-            *(claimed[j.sign], SAID[j.said]),
+            *(claimed[j.of.sign], SAID[j.said]),
         )
         for j in found
     ]
     missing = [f"H{k}" for k in range(1, HYPOTHESES + 1) if f"H{k}" not in verdict]
     page = PAGE.format(
-        alt=alt.replace("[", "\\[").replace("]", "\\]"),
+        alt=markdown(alt),
         verdicts=table(
             ("hypothesis", "verdict"), [(k, SAID[v]) for k, v in verdict.items()], "markdown"
         ),
