@@ -62,18 +62,22 @@ def commands() -> set[str]:
     return {*found, *inline}
 
 
+def draw_pairs(folder: Path) -> None:
+    generator = np.random.default_rng(0)
+    for kind in ("visible", "infrared"):
+        (folder / kind).mkdir(parents=True)
+    for i in range(12):
+        coarse = Image.fromarray(generator.integers(0, 255, (12, 12, 3), "uint8"))
+        picture = coarse.resize((96, 96), Image.Resampling.BICUBIC)
+        picture.save(folder / "visible" / f"{i:02d}.png")
+        picture.convert("L").save(folder / "infrared" / f"{i:02d}.png")
+
+
 @pytest.fixture(scope="module")
 def place(tmp_path_factory) -> Path:
     """Twelve pairs of smooth noise in two folders, settings for a distillation, and a run."""
     folder = tmp_path_factory.mktemp("readme")
-    generator = np.random.default_rng(0)
-    for kind in ("visible", "infrared"):
-        (folder / "pairs" / kind).mkdir(parents=True)
-    for i in range(12):
-        coarse = Image.fromarray(generator.integers(0, 255, (12, 12, 3), "uint8"))
-        picture = coarse.resize((96, 96), Image.Resampling.BICUBIC)
-        picture.save(folder / "pairs" / "visible" / f"{i:02d}.png")
-        picture.convert("L").save(folder / "pairs" / "infrared" / f"{i:02d}.png")
+    draw_pairs(folder / "pairs")
     (folder / "distil.yaml").write_text(DISTIL)
     (folder / "run").mkdir()
     (folder / "run" / "manifest.json").write_text('{"parameters": {"seed": 0}}')

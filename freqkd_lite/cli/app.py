@@ -1,5 +1,6 @@
 """The command `freqkd`: mistakes of a user end in one sentence and exit status 2."""
 
+import errno
 import json
 import sys
 from pathlib import Path
@@ -21,6 +22,12 @@ class Commands(TyperGroup):
     """Typer's group ends silently on Ctrl-C; this one says how to go on."""
 
     def invoke(self, ctx):
+        try:
+            Path.home()
+        except RuntimeError:  # a container's unknown user; matplotlib and Jupyter end in tracebacks
+            raise UserError(
+                "There is no home folder: set HOME to one that can be written."
+            ) from None
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt as stop:
@@ -177,13 +184,15 @@ def main() -> None:
     except (Interrupted, KeyboardInterrupt) as stop:
         status, text = 130, str(stop) or KEPT
     except OSError as error:
-        if error.errno not in DISK_FULL:
+        where, status = f" at {error.filename}" if error.filename else "", 2
+        if error.errno in DISK_FULL:
+            text = (
+                f"The disk is full{where}: make room, then give the same command again; what is "
+                "finished is kept."
+            )
+        elif where and error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            text = f"{error.strerror}{where}: allow it, or name another place."
+        else:
             raise
-        where = f" at {error.filename}" if error.filename else ""
-        status = 2
-        text = (
-            f"The disk is full{where}: make room, then give the same command again; what is "
-            "finished is kept."
-        )
     print(f"freqkd: {text}", file=sys.stderr)
     sys.exit(status)

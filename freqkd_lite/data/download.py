@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 from threading import Thread
 
 import huggingface_hub as hub
+import huggingface_hub.constants
 import requests
 from tqdm import tqdm
 
@@ -125,9 +126,10 @@ def _transfer(session: requests.Session, url: str, part: Path, bar: tqdm) -> Non
                 bar.update(stream.write(block))
 
 
-def unpack(archive: Path, folder: Path, folders: dict[str, str]) -> None:
+def unpack(archive: Path, folder: Path, folders: dict[str, str], most: int) -> None:
     """Write the wanted members of a ZIP archive under `folder` (see `Source.folders`), each checked
-    against its CRC; `zipfile` keeps whatever path they have inside it."""
+    against its CRC and its length; `zipfile` keeps whatever path they have inside it. `UserError`
+    for members of more than `most` bytes."""
     try:
         with zipfile.ZipFile(archive) as opened:
             wanted = []
@@ -142,7 +144,12 @@ def unpack(archive: Path, folder: Path, folders: dict[str, str]) -> None:
                     f"{archive} holds none of {', '.join(folders)}: the publisher changed its "
                     "layout; unpack it by hand."
                 )
-            need_room(folder, sum(member.file_size for member in wanted))
+            if (size := sum(member.file_size for member in wanted)) > most:
+                raise UserError(
+                    f"{archive} would unpack to {size / 1e6:.0f} MB where {most / 1e6:.0f} are the "
+                    "most that this set can take: the publisher changed it; unpack it by hand."
+                )
+            need_room(folder, size)
             opened.extractall(folder, tqdm(wanted, desc="unpacked", unit="file", leave=False))
     except (zipfile.BadZipFile, EOFError, zipfile.zlib.error) as error:
         archive.unlink()
@@ -202,7 +209,7 @@ def get(name: str, source: Source, root: Path) -> Path:
                 archive = work / "archive.zip"
                 if not archive.exists():
                     fetch(session, source.url, archive, None, bar)
-                unpack(archive, work, source.folders)
+                unpack(archive, work, source.folders, 2 * source.unpacked)
                 archive.unlink()
         if wrong := wrong_files(work, name):
             raise UserError(

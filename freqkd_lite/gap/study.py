@@ -26,7 +26,7 @@ from freqkd_lite.gap.parts import PICTURES, Part
 from freqkd_lite.gap.rings import EDGES, log_rings
 from freqkd_lite.names import OLD_NAMES
 from freqkd_lite.spectrum import BANDS
-from freqkd_lite.store import RECIPE, no_bar, run_key, runs_folder, write_json
+from freqkd_lite.store import RECIPE, check_place, no_bar, run_key, runs_folder, write_json
 
 SCHEMA = "freqkd-gap/2"
 DEFAULT_MODEL = "vit_small_patch14_dinov2.lvd142m"
@@ -151,6 +151,7 @@ def measure(
     weights, data, size, blocks, bands, control and `RECIPE`. Raises `UserError` for unknown
     controls or bands, fewer than two pairs, or maps too small to have both bands.
     """
+    check_place(runs_folder())
     require(pairs, "pairs", notebook="The gap")
     controls = [OLD_NAMES.get(name, name) for name in controls]
     check_known("control", known, *controls)

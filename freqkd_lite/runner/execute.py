@@ -89,7 +89,9 @@ class Engine(NBClientEngine):
     @classmethod
     def execute_managed_notebook(cls, nb_man, kernel_name, kernel=None, **others):
         quiet = ["--IPKernelApp.log_level=40"]
-        Client(nb_man, kernel_name=kernel_name, extra_arguments=quiet).execute(**kernel or {})
+        # A kernel that is asked to end while it works prints tracebacks.
+        about = {"extra_arguments": quiet, "shutdown_kernel": "immediate"}
+        Client(nb_man, kernel_name=kernel_name, **about).execute(**kernel or {})
 
 
 papermill_engines.register(ENGINE, Engine)
@@ -108,8 +110,11 @@ def execute(path: Path, values: dict, out: Path, progress: bool = False, **entri
         problem = _run(path, values, folder, progress)
         if problem:
             (folder / ERROR).write_text(problem + "\n")
-            with store.whole_folder(failed) as copy:  # replaces an earlier try only now
-                shutil.copytree(folder, copy, dirs_exist_ok=True)
+            try:
+                with store.whole_folder(failed) as copy:  # replaces an earlier try only now
+                    shutil.copytree(folder, copy, dirs_exist_ok=True)
+            except shutil.Error:  # a full disk
+                raise UserError(problem) from None
             raise UserError(f"{problem} (as far as it came: {failed / NOTEBOOK})")
         file = folder / MANIFEST
         written = json.loads(file.read_text()) if file.exists() else {}

@@ -10,6 +10,7 @@ import zipfile
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import huggingface_hub as hub
+import huggingface_hub.constants
 import pytest
 import requests
 from PIL import Image
@@ -162,7 +163,7 @@ def test_an_archive_can_not_write_outside_its_folder(tmp_path, path):
         info = zipfile.ZipInfo("x")
         info.filename = path  # the constructor would tidy it
         opened.writestr(info, "evil")
-    unpack(archive, folder, {"set": ""})
+    unpack(archive, folder, {"set": ""}, 99)
     assert (folder / "good.txt").read_text() == "good"
     assert [evil for evil in tmp_path.rglob("*evil*") if folder not in evil.parents] == []
 
@@ -288,12 +289,26 @@ def test_what_does_not_fit_on_the_disk_is_not_begun(hituav, tmp_path, monkeypatc
     archive.write_bytes(zipped({"set/a": b"0" * 1001, "other/b": b"0" * 5000}))
     free = [1000]
     monkeypatch.setattr(download.shutil, "disk_usage", lambda _: usage._replace(free=free[0]))
-    refused("set ", unpack, archive, tmp_path / "set", {"set": ""})
+    refused("set ", unpack, archive, tmp_path / "set", {"set": ""}, 1001)
     assert archive.exists() and not (tmp_path / "set").exists()
     refused("data/hituav.part .*--root", get, "hituav", hituav, tmp_path / "data")
     free[0] = 1001
-    unpack(archive, tmp_path / "set", {"set": ""})
+    unpack(archive, tmp_path / "set", {"set": ""}, 1001)
     assert (tmp_path / "set" / "a").stat().st_size == 1001
+
+
+def test_an_archive_that_unpacks_to_far_more_than_the_set_is_refused(tmp_path):
+    archive, folder = tmp_path / "a.zip", tmp_path / "set"
+    archive.write_bytes(zipped({"set/a": b"0" * 1001}))
+    refused("0 are the most", unpack, archive, folder, {"set": ""}, 1000)
+    assert archive.exists() and not folder.exists()
+    # A directory that tells less than is there: reading stops where it says, and the CRC is wrong.
+    folder.mkdir()
+    packed = archive.read_bytes()
+    size = (1001).to_bytes(4, "little")
+    archive.write_bytes(packed.replace(size, (100).to_bytes(4, "little")))
+    refused("broken", unpack, archive, folder, {"set": ""}, 1000)
+    assert sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) <= 100
 
 
 def test_the_catalogue_knows_every_registered_set_and_its_checksums():

@@ -480,6 +480,7 @@ def test_seeds_that_saw_other_data_are_not_averaged_and_both_folders_are_told(ro
         (KeyboardInterrupt("Kept 3 steps."), 130, "freqkd: Kept 3 steps.\n"),
         (OSError(28, "No space left", "runs/x"), 2, "freqkd: The disk is full at runs/x"),
         (OSError(122, "Quota exceeded", "runs/x"), 2, "freqkd: The disk is full at runs/x"),
+        (OSError(13, "Permission denied", "runs/x"), 2, "freqkd: Permission denied at runs/x"),
     ],
 )
 def test_the_command_ends_in_a_sentence(root, error, status, sentence, monkeypatch, freqkd):

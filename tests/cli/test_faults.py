@@ -1,0 +1,125 @@
+"""Commands that are killed, and stopped by Ctrl-C, at random moments: given again, they end as if
+nothing had happened. The oracle is an uninterrupted run. FREQKD_KILLS sets how many faults there
+are for each command (2); what distillation alone does with many more is in test_survival.
+"""
+
+import os
+import pwd
+import random
+import shlex
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from freqkd_lite.cli.app import app
+from tests.refused import refused
+from tests.test_readme import BIN, DISTIL, ROOT, draw_pairs
+
+FAULTS = max(2, int(os.environ.get("FREQKD_KILLS", "0")) // 10)
+DATA = "--visible pairs/visible --infrared pairs/infrared --model freqkd_tiny"
+RUN = "run 06_detection --preset smoke --out out"
+# What is left after a command, as far as it does not tell the time; folders are those of the user.
+LEFT = {
+    f"gap {DATA} --size 112x112 --out out": ("out/gap.json", "out/results.json", "out/index.html"),
+    f"demo {DATA} --steps 3 --out out": ("out/report.html",),
+    "distil distil.yaml": ("runs/distil-*/student.safetensors", "runs/distil-*/log.jsonl"),
+    RUN: ("out/results.json",),
+}
+
+
+def begin(command: str, folder: Path, log: Path, runs: Path | None = None) -> subprocess.Popen:
+    environment = {"FREQKD_RUNS": str(runs or folder / "runs"), "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        [str(BIN / "freqkd"), *shlex.split(command)],
+        cwd=folder,
+        env=os.environ | environment,
+        stdout=subprocess.DEVNULL,
+        stderr=log.open("w"),
+        start_new_session=True,
+        # a shell's `&` has it ignored
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+
+
+@pytest.fixture(params=["full", "read-only"])
+def hard_place(request, tmp_path):
+    """A real file system on which nothing can be written."""
+    kind = {"full": "size=40k", "read-only": "ro"}[request.param]
+    words = ["mount", "-t", "tmpfs", "-o", kind, "tmpfs", str(tmp_path)]
+    if subprocess.run(words, capture_output=True).returncode:
+        pytest.skip("mounting a file system needs root: the faults are those of other tests alone")
+    yield tmp_path
+    subprocess.run(["umount", str(tmp_path)], check=True)
+
+
+def left(command: str, folder: Path) -> dict[str, bytes]:
+    found = {}
+    for pattern in LEFT[command]:
+        (file,) = folder.glob(pattern)
+        found[pattern] = file.read_bytes()
+    return found
+
+
+@pytest.fixture
+def place(tmp_path):
+    """Makes a folder with the same pairs and settings as the others."""
+
+    def make(name: str) -> Path:
+        (folder := tmp_path / name).mkdir()
+        draw_pairs(folder / "pairs")
+        (folder / "distil.yaml").write_text(DISTIL)
+        (folder / "notebooks").symlink_to(ROOT / "notebooks")
+        (folder / "results").symlink_to(ROOT / "results")
+        return folder
+
+    return make
+
+
+@pytest.mark.parametrize("command", LEFT, ids=lambda command: command.split()[0])
+def test_a_command_that_was_stopped_goes_on_and_ends_as_if_it_had_not(command, place, tmp_path):
+    whole, folder, log = place("whole"), place("stopped"), tmp_path / "log"
+    start = time.monotonic()
+    assert begin(command, whole, log).wait() == 0, log.read_text()
+    seconds, draw = time.monotonic() - start, random.Random(command)
+    for fault in range(FAULTS):
+        process = begin(command, folder, log)
+        time.sleep(draw.uniform(0.3, 0.9) * seconds)
+        if fault % 2:
+            process.kill()
+            assert process.wait() in (-signal.SIGKILL, 0)
+        else:
+            os.killpg(process.pid, signal.SIGINT)
+            status, said = process.wait(), log.read_text()
+            assert status in (130, 0, -signal.SIGINT) and "Traceback" not in said, said
+            if status == 130:
+                assert said.splitlines()[-1].startswith("freqkd: "), said
+            else:  # it had done its work, perhaps even left Python
+                assert left(command, folder) == left(command, whole) and "freqkd: " not in said
+    assert begin(command, folder, log).wait() == 0, log.read_text()
+    assert left(command, folder) == left(command, whole)
+
+
+def test_a_disk_that_is_full_or_read_only_ends_in_a_sentence(hard_place, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("user")
+    draw_pairs(folder / "pairs")
+    (folder / "distil.yaml").write_text(DISTIL)
+    (folder / "notebooks").symlink_to(ROOT / "notebooks")
+    for command in (*LEFT, f"data check folder {DATA.split(' --model')[0]} --html out.html"):
+        command = command.replace(" out", f" {hard_place / 'out'}")
+        done = begin(command, folder, log := folder / "log", hard_place / "runs")
+        assert done.wait() == 2
+        assert log.read_text().splitlines()[-1].startswith("freqkd: "), log.read_text()
+        assert "Traceback" not in log.read_text()
+
+
+def test_a_user_without_a_home_is_told_before_anything_ends_in_a_traceback(monkeypatch):
+    def nobody(*_: object) -> None:
+        raise KeyError
+
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr(pwd, "getpwuid", nobody)
+    refused("HOME", CliRunner().invoke, app, ["data", "list"], catch_exceptions=False)
