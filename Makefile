@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export FREQKD_RUNS ?= $(CURDIR)/runs
 
-.PHONY: help walk test test-long test-old lab explore pages handouts refresh clean
+.PHONY: help walk test test-long test-old audit lab explore pages handouts refresh clean
 
 help:  ## what there is to make
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 11
@@ -22,6 +22,10 @@ test-long: $(BIN)/.installed  ## 300 kills instead of 20: about an hour
 
 test-old: $(BIN)/.installed  ## the wheel on the oldest dependencies allowed: 6 GB of disk
 	@$(BIN)/python -m tools.wheel lowest
+
+audit: $(BIN)/.installed  ## known vulnerabilities of the pinned packages; asks PyPI
+	@$(PYTHON) -m venv .venv/audit && .venv/audit/bin/pip install -q pip-audit
+	@.venv/audit/bin/pip-audit --strict --no-deps --disable-pip -r requirements.txt
 
 lab: $(BIN)/.installed  ## JupyterLab at the start page
 	@$(BIN)/jupyter lab notebooks/00_start_here.ipynb

@@ -16,6 +16,8 @@ PYTEST = [str(BIN / "pytest"), "-p", "no:cacheprovider"]
 NBVAL = [*PYTEST, "--nbval", "--nbval-current-env", "--nbval-cell-timeout", "600"]
 NBVAL += ["--nbval-sanitize-with", "tests/nbval.cfg", "-o", "addopts=-q"]
 NOTEBOOKS = [str(path) for path in sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))]
+LICENCES = [str(BIN / "pip-licenses"), "--from=mixed", "--partial-match", "--fail-on=UNKNOWN;GPL"]
+TOLD = ["axe-playwright-python", "cuda-toolkit"]
 TRAINING = ("05_", "06_", "07_")  # run with small parameters, once; the others are compared
 COMPARED = [path for path in NOTEBOOKS if not Path(path).name.startswith(TRAINING)]
 
@@ -32,6 +34,11 @@ STAGES = [
     Stage("style", [str(BIN / "ruff"), "check", "."]),
     Stage("format", [str(BIN / "ruff"), "format", "--check", "--diff", "-q", "."]),
     Stage("layers", [str(BIN / "lint-imports")]),
+    Stage(
+        "dependencies, none missing or unused", [str(BIN / "deptry"), "freqkd_lite", "notebooks"]
+    ),
+    # Of the two whose packages don't tell: axe-playwright-python is MIT's, cuda-toolkit NVIDIA's.
+    Stage("licences, none unknown", [*LICENCES, "--ignore-packages", *TOLD, "--summary"]),
     # Test files share the cores, so each takes one thread.
     Stage(
         "unit tests",
