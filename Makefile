@@ -31,7 +31,7 @@ lab: $(BIN)/.installed  ## JupyterLab at the start page
 	@$(BIN)/jupyter lab notebooks/00_start_here.ipynb
 
 explore: $(BIN)/.installed  ## every option of the widgets, on this machine alone (voila)
-	@$(BIN)/voila notebooks/explore.ipynb --Voila.ip=127.0.0.1
+	@$(BIN)/voila notebooks/explore.ipynb --Voila.ip=127.0.0.1 --token
 
 pages: $(BIN)/.installed  ## the finished notebooks of the last walk as pages
 	@$(BIN)/freqkd pages

@@ -127,9 +127,9 @@ def crossed_bootstrap(
     both (the pigeonhole bootstrap: Owen, Annals of Applied Statistics 1, 2007): to its images comes
     a draw of the seeds, the same ones for both, for a seed decides crops and order. Of S seeds S -
     1 are drawn, for S would make the seeds' variance too small by (S - 1) / S (McCarthy and
-    Snowden, 1985). With one seed the interval is over images alone. In simulations with five seeds
-    it held the truth in 92 to 96 % of cases, more where little but single students on single images
-    varied; with three seeds that decide nearly all in 82 %.
+    Snowden, 1985). With one seed the interval is over images alone. In simulations it held the
+    truth in 84 to 97 % of cases with three seeds and in 91 to 96 % with five, least where the seeds
+    make up nine tenths of the variance (results/bootstrap).
     Raises `UserError` for methods that don't fit each other.
     """
     a, b = (tuple(np.asarray(x, dtype=float) for x in one) for one in (a, b))

@@ -1,6 +1,8 @@
 """Bootstraps over groups and seeds against enumeration, closed forms and a simulated truth."""
 
+import json
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +12,8 @@ from scipy.stats import norm
 from freqkd_lite.evaluate import stats
 from freqkd_lite.evaluate.stats import at_once, crossed_bootstrap, multiplicities, percentiles
 from tests.refused import refused
+
+RESULTS = Path(__file__).parents[2] / "results"
 
 
 def bootstrap(statistic, n_images, draws=1000, seed=0):
@@ -109,6 +113,18 @@ def test_coverage_of_a_known_truth():
     covered, ungrouped, one = hits / runs
     assert 0.9 < covered < 0.97
     assert ungrouped < covered - 0.03 and one < covered - 0.02
+
+
+def test_the_coverage_that_is_stated_is_the_one_that_was_simulated():
+    rows = json.loads((RESULTS / "bootstrap" / "results.json").read_text())["rows"]
+    plain = [row for row in rows if row["class"] == "95 %"]
+    words = " ".join(crossed_bootstrap.__doc__.split())
+    for seeds, text in (
+        ("3", "in {} to {} % of cases with three seeds"),
+        ("5", "{} to {} % with five"),
+    ):
+        found = [100 * row["value"] for row in plain if row["method"].startswith(seeds)]
+        assert text.format(round(min(found)), round(max(found))) in words
 
 
 def test_methods_that_do_not_fit_are_refused():
