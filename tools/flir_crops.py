@@ -184,8 +184,10 @@ def main(given: list[str] | None = None) -> None:
     study = msrs_cv.read_study(args.file, Study)
     trained = [method for method in study.methods if method != NONE]
     total = len(study.seeds) * (len(study.train) * len(trained) + (NONE in study.methods))
-    found, metric = measure(study, args.out), "label_free_balanced_accuracy"
-    msrs_cv.write_each(args, "-m tools.flir_crops", study, total, found, metric=metric)
+    more = {"metric": "label_free_balanced_accuracy"}
+    more["reference"] = with_settings(trained[0], f"on={next(iter(study.train))}")
+    found = measure(study, args.out)
+    msrs_cv.write_each(args, "-m tools.flir_crops", study, total, found, **more)
 
 
 if __name__ == "__main__":
