@@ -72,12 +72,14 @@ def books(root: Path) -> list[dict[str, str]]:
 
 
 def write_table(root: Path) -> None:
-    """Write the table of contents into the blocks `notebooks` of README and the lecturer's page."""
+    """Write the table of contents into the blocks `notebooks` of README, which has the main path
+    alone, and of the lecturer's page."""
     head = ("notebook", "question", "minutes to read", "minutes to run")
     for file, up in ((root / "README.md", ""), (root / GUIDE, "../")):
         rows = [
             (f"[{b['title']}]({up}notebooks/{b['stem']}.ipynb)", b["question"], b["read"], b["run"])
             for b in books(root)
+            if up or not b["title"].endswith("(optional)")
         ]
         table = text.table(head, rows, "markdown")
         if file.exists():
