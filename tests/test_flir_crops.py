@@ -12,6 +12,7 @@ from freqkd_lite.results.rows import frame, pick, read_manifest, read_results
 from freqkd_lite.results.summary import compare_folder
 from tools import flir_crops
 
+MSE = "mse (on=flir)"
 CLASSES = ("person", "bicycle", "car")
 YAML = """protocol: plan.md
 seeds: [0]
@@ -65,7 +66,7 @@ def test_the_tool_scores_pooled_heads_and_goes_on_where_it_was_stopped(root, mon
     rows = read_results(root / "out")
     made = read_manifest(root / "out")
     assert made["protocol"] == hashlib.sha256(b"H7").hexdigest() and not made.get("unfinished")
-    methods = ["teacher", "none", "mse (on=flir)", "mse (mean=matched, on=flir)"]
+    methods = ["teacher", "none", MSE, "mse (mean=matched, on=flir)"]
     label_free = pick(rows, metric="label_free_balanced_accuracy", klass="mean", split="test")
     assert [row.method for row in label_free] == methods and label_free[0].n == 12
     assert {row.klass for row in pick(rows, metric="by_labels")} == {"0", "10", "all"}
@@ -74,7 +75,7 @@ def test_the_tool_scores_pooled_heads_and_goes_on_where_it_was_stopped(root, mon
     found = compare_folder(root / "out").means("label_free_balanced_accuracy")
     values = {row.method: row.value for row in label_free}
     assert dict(zip(found["method"], found["value"], strict=True)) == pytest.approx(
-        {m: values[m] - values["none"] for m in methods if m != "none"}
+        {m: values[m] - values[MSE] for m in methods if m != MSE}
     )
     table = differences(frame(rows), root / "out", "none", "balanced_accuracy")
     assert set(table["groups"]) == {4} and set(table["klass"]) == {"mean", *CLASSES, "day", "night"}
@@ -85,3 +86,20 @@ def test_the_tool_scores_pooled_heads_and_goes_on_where_it_was_stopped(root, mon
     monkeypatch.setattr(flir_crops, "predictions", never)
     flir_crops.main([str(root / "small.yaml"), "--out", str(root / "out")])
     assert read_results(root / "out") == rows
+
+
+def test_recentring_undoes_what_an_offset_does_to_a_head(root, monkeypatch):
+    """Infrared crops that are the RGB ones, of which a network's features are off by a constant."""
+    plain = flir_crops.pooled
+
+    def off(backbone, pairs, modality, *more):
+        return plain(backbone, pairs, modality, *more) + 5 * (modality == "infrared")
+
+    monkeypatch.setattr(flir_crops, "pooled", off)
+    scores = {}
+    for name, more in {"plain": "", "recentred": "recentre: 21\n"}.items():
+        (root / f"{name}.yaml").write_text(YAML + more)
+        flir_crops.main([str(root / f"{name}.yaml"), "--out", str(root / name)])
+        rows = pick(read_results(root / name), metric="label_free_balanced_accuracy", split="test")
+        scores[name] = {row.method: row.value for row in pick(rows, klass="mean")}
+    assert scores["recentred"]["none"] == scores["recentred"]["teacher"] > scores["plain"]["none"]

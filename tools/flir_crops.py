@@ -36,7 +36,9 @@ CHUNK = 256  # crops in memory at a time
 
 
 class Study(BaseModel):
-    """What the YAML file may hold. `limit` takes the first crops of each split, to try it out."""
+    """What the YAML file may hold. `limit` takes the first crops of each split, to try it out;
+    `recentre` scores heads of RGB alone, on features moved by a mean over so many unlabelled
+    infrared crops."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -50,13 +52,21 @@ class Study(BaseModel):
     repeats: int = Field(3, ge=1)
     root: str | None = None
     limit: int | None = None
+    recentre: int | None = None
     draws: int = 1000
 
 
-def pooled(backbone: Backbone, pairs: FlirCrops, modality: str, blocks: list[int]) -> Tensor:
-    """Features (N, D) of all crops: blocks side by side, averaged over the crop."""
-    starts = range(0, len(pairs), CHUNK)
-    parts = (range(start, min(start + CHUNK, len(pairs))) for start in starts)
+def pooled(
+    backbone: Backbone,
+    pairs: FlirCrops,
+    modality: str,
+    blocks: list[int],
+    count: int | None = None,
+) -> Tensor:
+    """Features (N, D) of all crops, or `count` evenly spread ones: blocks side by side, averaged
+    over the crop."""
+    chosen = data.spread(len(pairs), len(pairs) if count is None else count)
+    parts = (chosen[start : start + CHUNK] for start in range(0, len(chosen), CHUNK))
     return torch.cat(
         [joined(backbone, data.stack(pairs, modality, part), blocks).mean((2, 3)) for part in parts]
     )
@@ -72,7 +82,12 @@ def predictions(
     student: Backbone, heads: dict[str, Any], train: FlirCrops, test: FlirCrops, study: Study
 ) -> dict[str, np.ndarray]:
     """The class of each test crop: "label_free" by the RGB head, "all" by one fitted on all
-    infrared crops, "10/0", "10/1", ... by heads on 10 of them."""
+    infrared crops, "10/0", "10/1", ... by heads on 10 of them. Where a study recentres: "recentred"
+    by the RGB head after the features were moved so that their mean is that of RGB crops."""
+    if study.recentre:
+        x = pooled(student, train, "infrared", study.read_blocks, study.recentre)
+        moved = pooled(student, test, "infrared", study.read_blocks) - x.mean(0) + heads["mean"]
+        return {"recentred": named(heads["rgb"], moved).numpy().astype(np.uint8)}
     x, y = (pooled(student, pairs, "infrared", study.read_blocks) for pairs in (train, test))
     found = {"label_free": named(heads["rgb"], y)}
     labels = train.labels()
@@ -116,6 +131,14 @@ class Scores:
             place = {"klass": "mean", "split": f"test/{k}"} if k in self.parts else {"klass": k}
             self.rows.append(Row(value=v, interval=found.interval[k], **about | place))
 
+    def add_student(self, method: str, seed: int | None, found: dict[str, np.ndarray]) -> None:
+        """All rows of `predictions`."""
+        free = found.get("recentred", found.get("label_free"))
+        self.add("label_free_balanced_accuracy", method, seed, free)
+        if "all" in found:
+            self.add("balanced_accuracy", method, seed, found["all"])
+            self.add_curve(method, seed, found)
+
     def add_curve(self, method: str, seed: int | None, found: dict[str, np.ndarray]) -> None:
         """Balanced accuracy by the number of labelled infrared crops, mean over their choices."""
         values: dict[str, list[float]] = {}
@@ -139,7 +162,7 @@ def measure(study: Study, out: Path) -> Iterator[tuple[list[Row], dict]]:
     )
     teacher = load_backbone(model, study.settings.get("teacher_weights")).freeze()
     x, y = (pooled(teacher, pairs, "visible", study.read_blocks) for pairs in (train, test))
-    heads = {"rgb": fit_head(x, train.labels(), train.classes)}
+    heads = {"rgb": fit_head(x, train.labels(), train.classes), "mean": x.mean(0)}
     scores = Scores(test, out, study.draws)
     on_rgb = named(heads["rgb"], y).numpy().astype(np.uint8)
     scores.add("label_free_balanced_accuracy", "teacher", None, on_rgb)
@@ -154,7 +177,7 @@ def measure(study: Study, out: Path) -> Iterator[tuple[list[Row], dict]]:
         "read": study.read_blocks,
         "budgets": study.budgets,
         "repeats": study.repeats,
-    }
+    } | ({"recentre": study.recentre} if study.recentre else {})
     for name, recipe in study.train.items():
         for seed in study.seeds:
             for method in study.methods:
@@ -173,9 +196,7 @@ def measure(study: Study, out: Path) -> Iterator[tuple[list[Row], dict]]:
                     found = predictions(student, heads, train, test, study)
                     write_arrays(file, found, small=True)
                 print(f"{full}, seed {seed}", flush=True)
-                scores.add("label_free_balanced_accuracy", full, seed, found["label_free"])
-                scores.add("balanced_accuracy", full, seed, found["all"])
-                scores.add_curve(full, seed, found)
+                scores.add_student(full, seed, found)
                 yield scores.rows, sums
 
 
