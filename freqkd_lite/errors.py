@@ -1,6 +1,7 @@
 """What a user is meant to read: one error, and what Ctrl-C left behind."""
 
 import difflib
+import re
 import reprlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -27,6 +28,15 @@ class Interrupted(BaseException):
 
     def _render_traceback_(self) -> list[str]:  # what a notebook shows instead of a traceback
         return [f"Interrupted: {self}"]
+
+
+LESS = "The memory is full: lower the batch, the size or the crop."
+
+
+def out_of_memory(error: object) -> bool:
+    """Whether an error, or its text, says that memory ran out: torch has a class for a GPU's alone,
+    and NumPy another one."""
+    return bool(re.search("out of memory|allocate", str(error), re.I))
 
 
 def unknown(what: str, given: object, valid: Iterable[str]) -> UserError:

@@ -14,7 +14,7 @@ from freqkd_lite.cli.data import data
 from freqkd_lite.cli.distil import distil
 from freqkd_lite.cli.exercises import exercises
 from freqkd_lite.cli.gap import demo, gap
-from freqkd_lite.errors import Interrupted, UserError
+from freqkd_lite.errors import LESS, Interrupted, UserError, out_of_memory
 from freqkd_lite.store import DISK_FULL
 
 
@@ -183,6 +183,10 @@ def main() -> None:
         status, text = 2, str(error)
     except (Interrupted, KeyboardInterrupt) as stop:
         status, text = 130, str(stop) or KEPT
+    except (RuntimeError, MemoryError) as error:
+        if not out_of_memory(error):
+            raise
+        status, text = 2, LESS
     except OSError as error:
         where, status = f" at {error.filename}" if error.filename else "", 2
         if error.errno in DISK_FULL:

@@ -22,7 +22,7 @@ from freqkd_lite.distil.settings import DistilSettings
 from freqkd_lite.distil.student import Student, add_lora, first_student
 from freqkd_lite.distil.teacher import CachedTeacher, Teacher
 from freqkd_lite.distil.train import measure_loss, precision, train
-from freqkd_lite.errors import Interrupted, UserError
+from freqkd_lite.errors import LESS, Interrupted, UserError, out_of_memory
 from freqkd_lite.features import Backbone, create_net, extract
 
 MANIFEST, LOG, STUDENT = "manifest.json", "log.jsonl", "student.safetensors"
@@ -246,9 +246,14 @@ def _train_into(
 
 @contextmanager
 def _stops_explained(part: Path, folder: Path, steps: int) -> Iterator[None]:
-    """Ctrl-C and a full disk end in a sentence that says what is saved and how to resume."""
+    """Ctrl-C, a full disk and full memory end in a sentence that says what is saved and how to
+    resume."""
     try:
         yield
+    except (RuntimeError, MemoryError) as error:
+        if not out_of_memory(error):
+            raise
+        raise UserError(LESS) from error
     except (KeyboardInterrupt, OSError) as error:
         full = isinstance(error, OSError)
         if full and error.errno not in store.DISK_FULL:

@@ -23,7 +23,7 @@ from papermill.engines import NBClientEngine, papermill_engines
 from papermill.exceptions import PapermillExecutionError
 
 from freqkd_lite import store
-from freqkd_lite.errors import UserError
+from freqkd_lite.errors import LESS, UserError, out_of_memory
 from freqkd_lite.runner.parameters import PATHS, from_here, parameters
 
 NOTEBOOK, MANIFEST, ERROR = "notebook.ipynb", "manifest.json", "error.txt"
@@ -144,7 +144,8 @@ def _run(path: Path, values: dict, folder: Path, progress: bool) -> str | None:
         )
     except PapermillExecutionError as error:
         kind = "" if error.ename == "UserError" else f"{error.ename}: "
-        return f"Cell {error.cell_index} of {path.stem} failed: {kind}{error.evalue.strip()}"
+        said = LESS if out_of_memory(error.evalue) else f"{kind}{error.evalue.strip()}"
+        return f"Cell {error.cell_index} of {path.stem} failed: {said}"
     except DeadKernelError:
         return f"The kernel of {path.stem} was ended from outside, perhaps for its memory"
     hidden = hidden_errors(nbformat.read(folder / NOTEBOOK, 4))

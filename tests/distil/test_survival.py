@@ -14,6 +14,7 @@ import signal
 import time
 from multiprocessing import forkserver
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load
@@ -23,7 +24,7 @@ from freqkd_lite.distil import checkpoint as checkpoints
 from freqkd_lite.distil import plan, settings_from, train
 from freqkd_lite.distil import teacher as teacher_cache
 from freqkd_lite.distil.checkpoint import Checkpoints, Refused, load_sealed, save_sealed
-from freqkd_lite.errors import Interrupted, UserError
+from freqkd_lite.errors import LESS, Interrupted, UserError
 from freqkd_lite.store import sole_maker
 from tests.refused import refused
 from tests.survivor import CNN, VIT, Noise, child, run
@@ -365,6 +366,17 @@ def test_a_full_disk_ends_in_a_sentence_and_a_folder_that_resumes(monkeypatch, t
     assert f"The disk of {tmp_path} is full. 6 of 12 steps" in str(caught.value)
     assert not list(part.glob("*.part"))
     assert run(tmp_path, **VIT).manifest["restarts"] == [6]
+    assert result(tmp_path) == plain
+
+
+@pytest.mark.parametrize("ask", [torch.empty, np.empty])
+def test_memory_that_runs_out_ends_in_a_sentence_and_what_was_saved_stays(ask, tmp_path, plain):
+    rate = train.learning_rate
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(UserError) as caught:
+        patch.setattr(train, "learning_rate", lambda *at: rate(*at) if at[0] < 5 else ask(2**50))
+        run(tmp_path, **VIT)
+    assert str(caught.value) == LESS
+    assert run(tmp_path, **VIT).manifest["restarts"] == [3]
     assert result(tmp_path) == plain
 
 

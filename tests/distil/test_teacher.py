@@ -164,11 +164,16 @@ def test_features_that_fp16_does_not_hold(monkeypatch, cache):
 
 
 def test_half_written_files_of_killed_processes_go_after_a_day(tmp_path):
-    for name, age in (("old.part", 90_000), ("new.part", 10), ("old.safetensors", 90_000)):
+    for name, age in (
+        ("old.part", 90_000),
+        ("new.part", 10),
+        ("old.safetensors", 90_000),
+        ("set-back.part", -90_000),
+    ):
         (tmp_path / name).write_bytes(b"12345")
         os.utime(tmp_path / name, (time.time() - age,) * 2)
-    assert tidy(tmp_path) == 10
-    assert sorted(os.listdir(tmp_path)) == ["new.part", "old.safetensors"]
+    assert tidy(tmp_path) == 15
+    assert sorted(os.listdir(tmp_path)) == ["new.part", "old.safetensors", "set-back.part"]
 
 
 def test_a_student_in_bfloat16_has_the_same_targets(tmp_path, cache, without):

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import dask
 import pytest
+import torch
 from distributed import Client, LocalCluster
 from nbformat.v4 import new_code_cell as code
 from PIL import Image
@@ -480,6 +481,7 @@ def test_seeds_that_saw_other_data_are_not_averaged_and_both_folders_are_told(ro
         (KeyboardInterrupt("Kept 3 steps."), 130, "freqkd: Kept 3 steps.\n"),
         (OSError(28, "No space left", "runs/x"), 2, "freqkd: The disk is full at runs/x"),
         (OSError(122, "Quota exceeded", "runs/x"), 2, "freqkd: The disk is full at runs/x"),
+        (torch.OutOfMemoryError("CUDA out of memory. Tried"), 2, "freqkd: The memory is full"),
         (OSError(13, "Permission denied", "runs/x"), 2, "freqkd: Permission denied at runs/x"),
     ],
 )
