@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import importlib.util
+import json
 import os
 import re
 import shutil
@@ -184,3 +185,17 @@ def test_a_stage_that_hangs_ends_with_all_its_processes(tmp_path):
     state = Path(f"/proc/{file.read_text().strip()}/stat")
     gone = lambda: not state.exists() or ") Z " in state.read_text()  # noqa: E731  (or not reaped)
     assert any(gone() or time.sleep(0.1) for _ in range(100))
+
+
+def test_links_of_pages_and_notebooks_lead_somewhere():
+    pages = {file: file.read_text() for file in ROOT.glob("*.md")}
+    for folder in ("docs", "results", "freqkd_lite"):
+        pages |= {file: file.read_text() for file in (ROOT / folder).rglob("*.md")}
+    for folder in ("notebooks", "exercises"):
+        for file in (ROOT / folder).glob("*.ipynb"):
+            cells = json.loads(file.read_text())["cells"]
+            text = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown"]
+            pages[file] = "\n".join(text)
+    for file, text in pages.items():
+        for target in re.findall(r"\]\(([^)\s#]+)[^)]*\)", text):
+            assert target.startswith("http") or (file.parent / target).exists(), (file, target)

@@ -109,7 +109,7 @@ def settings_from(**values: Any) -> DistilSettings:
     fields = DistilSettings.model_fields
     values = {OLD_NAMES.get(k, k) if k not in fields else k: v for k, v in values.items()}
     check_known("setting of a distillation", fields, *values)
-    if "loss" in values:
+    if isinstance(values.get("loss"), str):
         values["loss"] = loss_name(values["loss"])
     with explained():
         settings = DistilSettings(**values)

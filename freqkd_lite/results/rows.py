@@ -94,7 +94,10 @@ def read_manifest(folder: str | Path) -> dict:
 def _content(path: Path) -> str:
     if not path.is_file():
         raise UserError(f"{path} is missing: give a folder that holds it, or run what writes it.")
-    return path.read_text()
+    try:
+        return path.read_text()
+    except UnicodeDecodeError:
+        raise UserError(f"{path} is no text: run what wrote it again.") from None
 
 
 def results_folder(notebook: str) -> Path:

@@ -113,8 +113,9 @@ def parameters(path: Path) -> dict[str, Parameter]:
     """
     try:
         inspected = papermill.inspect_notebook(path)
-    except ValueError as error:
-        raise UserError(f"{path.name} can't be read ({error}): save it in JupyterLab.") from None
+    except Exception as error:  # nbformat raises all kinds for what is no notebook
+        why = " ".join(str(error).split())[:200]
+        raise UserError(f"{path.name} can't be read ({why}): save it in JupyterLab.") from None
     found = {}
     for name, about in inspected.items():
         try:
