@@ -7,6 +7,7 @@ stopped. Every metric, band and interval follows from those numbers.
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -85,10 +86,11 @@ def load(folder: str | Path) -> Gap:
         found = json.loads(path.read_text())
     except ValueError:  # no JSON, or no text
         raise UserError(f"{path} is not JSON: {again}.") from None
-    schema = found.pop("schema", None) if isinstance(found, dict) else None
-    if schema != SCHEMA:
-        raise UserError(f"{path} doesn't hold schema {SCHEMA}: {again}.")
-    return Gap(**{k: tables.frame(v) if isinstance(v, list) else v for k, v in found.items()})
+    with suppress(Exception):  # whatever pandas makes of other content
+        if found.pop("schema") == SCHEMA:
+            parts = {k: tables.frame(v) if isinstance(v, list) else v for k, v in found.items()}
+            return Gap(**parts)
+    raise UserError(f"{path} doesn't hold schema {SCHEMA}: {again}.")
 
 
 def default_blocks(depth: int) -> tuple[int, ...]:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 from statistics import mean
+from typing import Annotated
 from uuid import uuid4
 
 from filelock import FileLock, Timeout
@@ -81,7 +82,7 @@ class SweepFile(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    notebook: str | list[str]
+    notebook: str | Annotated[list[str], Field(min_length=1)]
     preset: str = "default"
     fixed: dict[str, object] = {}
     grid: dict[str, list] = {}
