@@ -510,7 +510,7 @@ def write_each(
     manifest."""
     for done, (rows, sums) in enumerate(found, start=1):
         made = manifest(
-            command=f"python {tool} {args.file}",
+            command=f"python {tool} {args.file} --out {args.out}",
             sweep=args.file.read_text(),
             protocol=protocol_checksum(args.file, study.protocol),
             seeds=study.seeds,
