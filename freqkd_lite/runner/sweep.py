@@ -297,7 +297,7 @@ def run_all(sweep: Sweep, workers: int = 1, scheduler: str | None = None) -> dic
                     time.sleep(1)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(
-            f"Stopped: {sum(job.done for job in jobs)} of {len(jobs)} runs are finished and kept in "
-            f"{jobs[0].folder.parent}; the same command goes on from there."
+            f"Stopped: {sum(job.done for job in jobs)} of {len(jobs)} runs are finished and kept "
+            f"in {jobs[0].folder.parent}; the same command goes on from there."
         ) from None
     return failed
