@@ -49,7 +49,7 @@ def install(place: Path, dependencies: str, python: str) -> Path:
 
 def files(package: Path) -> dict[Path, int]:
     """Files of the installed package, with the time of their last change."""
-    found = (file for file in package.rglob("*") if "__pycache__" not in file.parts)
+    found = (f for f in package.rglob("*") if f.is_file() and "__pycache__" not in f.parts)
     return {file: file.stat().st_mtime_ns for file in found}
 
 
