@@ -32,15 +32,18 @@ def comparison_figure(
     comparison: Comparison, found: pd.DataFrame, metric: str, few: Sequence[str] | None = None
 ) -> tuple[Figure, str]:
     """Left, each method (or a `few`) minus the reference with its paired 95 % interval (thin: the
-    joint one); right, its divergence from the teacher by band (`found`: means). With a
-    description."""
+    joint one); right, where it was measured, its divergence from the teacher by band (`found`:
+    means). With a description."""
     rows = comparison.means(metric)
     rows = rows if few is None else rows[rows["method"].isin(few)]
     ahead = int((rows["value"] > 0).sum())
     methods = rows["method"].tolist()
     methods.insert(ahead, comparison.reference)  # which stands at 0
-    shape = dict(figsize=(10, 1.8 + 0.32 * len(methods)), sharey=True, width_ratios=(3, 2))
-    drawn, (left, right) = plt.subplots(1, 2, **shape)
+    near = {m: there for m in methods if (there := near_teacher(found, m))}
+    size = (10 if near else 7.5, 1.8 + 0.32 * len(methods))
+    ratios = (3, 2) if near else (1,)
+    about = dict(figsize=size, sharey=True, width_ratios=ratios, squeeze=False)
+    drawn, ((left, *beside),) = plt.subplots(1, len(ratios), **about)
     left.axvline(0, color=COLOURS["floor"], lw=1.2)
     left.axvline(MARGIN, color=COLOURS["floor"], lw=1.2, ls=":")
     left.plot(0, ahead, "D", ms=7, color=colour(comparison.reference))
@@ -51,14 +54,17 @@ def comparison_figure(
     most = rows["seeds"].max()
     fills = paints.where(rows["seeds"] == most, "white")
     left.scatter(rows["value"], ys, s=49, c=fills, edgecolors=paints, zorder=3)
-    for y, method in enumerate(methods):
-        if near := near_teacher(found, method):
-            right.plot(near, (y, y), color=COLOURS["floor"], lw=1, zorder=1)
-            right.scatter(near, (y, y), s=49, c=[COLOURS["low"], COLOURS["high"]])
-    for band in ("low", "high"):
-        right.plot([], [], "o", color=COLOURS[band], label=f"{band} band")
     below = -0.7 / drawn.get_figheight()  # under the axis' name, however tall the figure is
-    right.legend(loc="upper center", bbox_to_anchor=(0.5, below), ncols=2)
+    for right in beside:
+        for method, there in near.items():
+            y = methods.index(method)
+            right.plot(there, (y, y), color=COLOURS["floor"], lw=1, zorder=1)
+            right.scatter(there, (y, y), s=49, c=[COLOURS["low"], COLOURS["high"]])
+        for band in ("low", "high"):
+            right.plot([], [], "o", color=COLOURS[band], label=f"{band} band")
+        right.legend(loc="upper center", bbox_to_anchor=(0.5, below), ncols=2)
+        right.grid(axis="y", visible=False)
+        right.set(xlabel="divergence, last block", title="How near?")
     note = (
         "thin: joint intervals (max-t); thick: preregistered;\n"
         f"hollow: fewer than {most} seeds; dotted: {MARGIN:g};\n"
@@ -66,10 +72,9 @@ def comparison_figure(
     )
     left.annotate(note, (0, below), xycoords="axes fraction", va="top", fontsize=8.5)
     name_rows(left, [method_name(m) + " †" * (m in comparison.post_hoc) for m in methods])
-    right.grid(axis="y", visible=False)
     label = f"{NAMES.get(metric, metric)} minus {method_name(comparison.reference)}"
     left.set(xlabel=label, title="Which method helps?")
-    right.set(xlabel="divergence, last block", title="How near?")
+    left.locator_params(axis="x", nbins=7)
     lines = (f"{method_name(d.method)} {figure_text(d, 3, True)}" for d in rows.itertuples())
     return drawn, f"{label}, with 95 % intervals over images and seeds. {'; '.join(lines)}."
 
