@@ -82,13 +82,13 @@ def predictions(
     student: Backbone, heads: dict[str, Any], train: FlirCrops, test: FlirCrops, study: Study
 ) -> dict[str, np.ndarray]:
     """The class of each test crop: "label_free" by the RGB head, "all" by one fitted on all
-    infrared crops, "10/0", "10/1", ... by heads on 10 of them. Where a study recentres: "recentred"
-    by the RGB head after the features were moved so that their mean is that of RGB crops."""
+    infrared crops, "10/0", "10/1", ... by heads on 10 of them. Where a study recentres,
+    "label_free" alone, after the features were moved to have the mean of RGB crops."""
+    x = pooled(student, train, "infrared", study.read_blocks, study.recentre)
+    y = pooled(student, test, "infrared", study.read_blocks)
     if study.recentre:
-        x = pooled(student, train, "infrared", study.read_blocks, study.recentre)
-        moved = pooled(student, test, "infrared", study.read_blocks) - x.mean(0) + heads["mean"]
-        return {"recentred": named(heads["rgb"], moved).numpy().astype(np.uint8)}
-    x, y = (pooled(student, pairs, "infrared", study.read_blocks) for pairs in (train, test))
+        y = y - x.mean(0) + heads["mean"]
+        return {"label_free": named(heads["rgb"], y).numpy().astype(np.uint8)}
     found = {"label_free": named(heads["rgb"], y)}
     labels = train.labels()
     found["all"] = named(fit_head(x, labels, train.classes), y)
@@ -130,14 +130,6 @@ class Scores:
         for k, v in found.estimates.items():
             place = {"klass": "mean", "split": f"test/{k}"} if k in self.parts else {"klass": k}
             self.rows.append(Row(value=v, interval=found.interval[k], **about | place))
-
-    def add_student(self, method: str, seed: int | None, found: dict[str, np.ndarray]) -> None:
-        """All rows of `predictions`."""
-        free = found.get("recentred", found.get("label_free"))
-        self.add("label_free_balanced_accuracy", method, seed, free)
-        if "all" in found:
-            self.add("balanced_accuracy", method, seed, found["all"])
-            self.add_curve(method, seed, found)
 
     def add_curve(self, method: str, seed: int | None, found: dict[str, np.ndarray]) -> None:
         """Balanced accuracy by the number of labelled infrared crops, mean over their choices."""
@@ -196,7 +188,10 @@ def measure(study: Study, out: Path) -> Iterator[tuple[list[Row], dict]]:
                     found = predictions(student, heads, train, test, study)
                     write_arrays(file, found, small=True)
                 print(f"{full}, seed {seed}", flush=True)
-                scores.add_student(full, seed, found)
+                scores.add("label_free_balanced_accuracy", full, seed, found["label_free"])
+                if "all" in found:
+                    scores.add("balanced_accuracy", full, seed, found["all"])
+                    scores.add_curve(full, seed, found)
                 yield scores.rows, sums
 
 

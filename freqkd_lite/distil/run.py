@@ -246,8 +246,8 @@ def _train_into(
 
 @contextmanager
 def _stops_explained(part: Path, folder: Path, steps: int) -> Iterator[None]:
-    """Ctrl-C, a full disk and full memory end in a sentence that says what is saved and how to
-    resume."""
+    """Ctrl-C and a full disk end in a sentence that says what is saved and how to resume; full
+    memory in one that says what to lower."""
     try:
         yield
     except (RuntimeError, MemoryError) as error:

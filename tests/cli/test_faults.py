@@ -21,13 +21,12 @@ from tests.test_readme import BIN, DISTIL, ROOT, draw_pairs
 
 FAULTS = max(2, int(os.environ.get("FREQKD_KILLS", "0")) // 10)
 DATA = "--visible pairs/visible --infrared pairs/infrared --model freqkd_tiny"
-RUN = "run 06_detection --preset smoke --out out"
 # What is left after a command, as far as it does not tell the time; folders are those of the user.
 LEFT = {
     f"gap {DATA} --size 112x112 --out out": ("out/gap.json", "out/results.json", "out/index.html"),
     f"demo {DATA} --steps 3 --out out": ("out/report.html",),
     "distil distil.yaml": ("runs/distil-*/student.safetensors", "runs/distil-*/log.jsonl"),
-    RUN: ("out/results.json",),
+    "run 06_detection --preset smoke --out out": ("out/results.json",),
 }
 
 
@@ -64,24 +63,19 @@ def left(command: str, folder: Path) -> dict[str, bytes]:
     return found
 
 
-@pytest.fixture
-def place(tmp_path):
-    """Makes a folder with the same pairs and settings as the others."""
-
-    def make(name: str) -> Path:
-        (folder := tmp_path / name).mkdir()
-        draw_pairs(folder / "pairs")
-        (folder / "distil.yaml").write_text(DISTIL)
-        (folder / "notebooks").symlink_to(ROOT / "notebooks")
-        (folder / "results").symlink_to(ROOT / "results")
-        return folder
-
-    return make
+def user_folder(folder: Path) -> Path:
+    """A folder with the same pairs, settings and notebooks as the others."""
+    draw_pairs(folder / "pairs")
+    (folder / "distil.yaml").write_text(DISTIL)
+    for name in ("notebooks", "results"):
+        (folder / name).symlink_to(ROOT / name)
+    return folder
 
 
 @pytest.mark.parametrize("command", LEFT, ids=lambda command: command.split()[0])
-def test_a_command_that_was_stopped_goes_on_and_ends_as_if_it_had_not(command, place, tmp_path):
-    whole, folder, log = place("whole"), place("stopped"), tmp_path / "log"
+def test_a_command_that_was_stopped_goes_on_and_ends_as_if_it_had_not(command, tmp_path):
+    whole, folder = (user_folder(tmp_path / name) for name in ("whole", "stopped"))
+    log = tmp_path / "log"
     start = time.monotonic()
     assert begin(command, whole, log).wait() == 0, log.read_text()
     seconds, draw = time.monotonic() - start, random.Random(command)
@@ -104,10 +98,7 @@ def test_a_command_that_was_stopped_goes_on_and_ends_as_if_it_had_not(command, p
 
 
 def test_a_disk_that_is_full_or_read_only_ends_in_a_sentence(hard_place, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("user")
-    draw_pairs(folder / "pairs")
-    (folder / "distil.yaml").write_text(DISTIL)
-    (folder / "notebooks").symlink_to(ROOT / "notebooks")
+    folder = user_folder(tmp_path_factory.mktemp("user"))
     for command in (*LEFT, f"data check folder {DATA.split(' --model')[0]} --html out.html"):
         command = command.replace(" out", f" {hard_place / 'out'}")
         done = begin(command, folder, log := folder / "log", hard_place / "runs")
