@@ -12,7 +12,7 @@ import pandas as pd
 from freqkd_lite.errors import UserError
 from freqkd_lite.evaluate.stats import Resampled, paired_bootstrap
 from freqkd_lite.results.paired import scored
-from freqkd_lite.results.rows import FIGURE, frame, means, read_manifest, read_results
+from freqkd_lite.results.rows import FIGURE, frame, lines_of, means, read_manifest, read_results
 from freqkd_lite.results.text import number, table, verdict
 from freqkd_lite.store import sha256_file
 
@@ -82,7 +82,7 @@ def _results(folders: Sequence[Path]) -> list[str]:
     shared, rows = mine.merge(theirs, on=FIGURE, suffixes=("_a", "_b")), []
     for figure, lines in shared.groupby(FIGURE[:-1], sort=False):
         images = [_resampled(*each, figure) for each in both]
-        for m in lines.itertuples():
+        for m in lines_of(lines):
             text, said = _difference(m, *images)
             values = (
                 number(m.value_a, (m.low_a, m.high_a), 3),

@@ -12,7 +12,7 @@ from freqkd_lite.gap.controls import CONTROLS, TIMES
 from freqkd_lite.gap.study import ANALYSIS, PICTURES, Gap
 from freqkd_lite.gap.tables import AUTHORS, MEAN, select
 from freqkd_lite.names import NAMES
-from freqkd_lite.results.rows import Row, pick
+from freqkd_lite.results.rows import Row, lines_of, pick
 from freqkd_lite.results.text import Table, number, verdict
 
 QUESTION = "Do the features of RGB and infrared differ more at high frequency?"
@@ -243,7 +243,7 @@ def similarity_table(gap: Gap) -> Table:
     of = select(gap.similarity, band=ANALYSIS).astype({"value": float})
     wide = of.pivot_table("value", "control", ["measure", "level"], sort=False)
     wide = wide[[("cka", "low"), ("cka", "high"), ("mmd", "high")]]
-    rows = [[_name(control), *map(number, values)] for control, *values in wide.itertuples()]
+    rows = [[_name(control), *map(number, values)] for control, *values in lines_of(wide)]
     return ["pairs", "CKA low", "CKA high", "MMD high"], rows
 
 

@@ -20,6 +20,7 @@ from freqkd_lite.results.paired import read_comparison
 from freqkd_lite.results.rows import (
     Row,
     frame,
+    lines_of,
     over_seeds,
     pick,
     read_manifest,
@@ -161,7 +162,7 @@ class Seeds:
         for name, (metric, run) in measures.items():
             head += [f"{name} minus {method_name(reference)}", "verdict"]
             lacking += [name] if self.folder and self.lacks(metric) else []
-            for d in self.differences(metric, run, reference).itertuples():
+            for d in lines_of(self.differences(metric, run, reference)):
                 if d.method != "teacher" and d.klass in names:
                     label = ", ".join(filter(None, (method_name(d.method), names[d.klass])))
                     row = rows.setdefault(label, [label])
@@ -195,7 +196,7 @@ class Seeds:
         self, metric: str, run: Mapping[str, Resampled], reference: str = "none"
     ) -> dict[tuple[str, str], str]:
         """`text.verdict` of each of the `differences`, by method and class."""
-        found = self.differences(metric, run, reference).itertuples()
+        found = lines_of(self.differences(metric, run, reference))
         return {(d.method, d.klass): verdict(d.low, d.high) for d in found}
 
 

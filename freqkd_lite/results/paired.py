@@ -21,7 +21,7 @@ from freqkd_lite.evaluate.detection import Matches, matched_draws
 from freqkd_lite.evaluate.probe import ap_draws
 from freqkd_lite.evaluate.segmentation import iou_draws
 from freqkd_lite.evaluate.stats import Resampled, at_once, crossed_bootstrap, times_of
-from freqkd_lite.results.rows import Row, check_one_place, frame, is_trained, whole
+from freqkd_lite.results.rows import Row, check_one_place, frame, is_trained, lines_of, whole
 from freqkd_lite.store import write_json
 
 DRAWS = 1000
@@ -136,7 +136,7 @@ def scored(
     `folder` that the rows name. `UserError` where these are missing or give other figures."""
     found: dict[str, dict[int | None, Resampled]] = {}
     classes = [klass for klass in rows["klass"].unique() if klass != "mean"]
-    for row in rows.dropna(subset="value").itertuples():
+    for row in lines_of(rows.dropna(subset="value")):
         own = found.setdefault(row.method, {})
         if row.seed not in own:
             file = folder / (row.per_image or "none")

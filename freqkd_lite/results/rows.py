@@ -7,10 +7,10 @@ interval was bootstrapped, files with one entry an image.
 import json
 import math
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from statistics import mean, stdev
-from typing import Literal
+from typing import Any, Literal
 
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field
@@ -57,6 +57,11 @@ class ResultsFile(BaseModel):
 
     kind: Literal[SCHEMA] = Field(alias="schema")
     rows: list[Row]
+
+
+def lines_of(table: pd.DataFrame) -> Iterator[Any]:
+    """Its lines, with the columns as attributes."""
+    return table.itertuples()
 
 
 def as_json(rows: Iterable[Row]) -> list[dict]:

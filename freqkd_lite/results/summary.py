@@ -11,7 +11,7 @@ from freqkd_lite.errors import check_known
 from freqkd_lite.names import NAMES, method_name, own_settings, split_method
 from freqkd_lite.results.curve import Curve, differences_along
 from freqkd_lite.results.paired import COLUMNS, METRICS, Comparison, differences, not_compared
-from freqkd_lite.results.rows import OVERALL, frame, read_manifest, read_results, whole
+from freqkd_lite.results.rows import OVERALL, frame, lines_of, read_manifest, read_results, whole
 from freqkd_lite.results.text import Table, number, table, verdict
 
 
@@ -37,7 +37,7 @@ def means_table(found: pd.DataFrame, metric: str) -> Table:
     chosen = pd.concat([found[first], found[~first & found["klass"].isin(OVERALL)]])
     rows = [
         (m.metric, f"{m.data} ({m.split})", method_name(m.method), m.klass, figure_text(m), m.over)
-        for m in chosen.itertuples()
+        for m in lines_of(chosen)
     ]
     return ["metric", "data", "method", "class", "value [95 % interval]", "over"], rows
 
@@ -86,7 +86,7 @@ def differences_table(comparison: Comparison, metric: str) -> Table:
     """Each method minus the reference: mean with its verdict, joint interval, classes, seeds."""
     of, rows = comparison.table[comparison.table["metric"] == metric], []
     classes = [k for k in of["klass"].unique() if k != "mean"]
-    for mean in comparison.means(metric).itertuples():
+    for mean in lines_of(comparison.means(metric)):
         own = of[of["method"] == mean.method].set_index("klass")
         cells = [figure_text(own.loc[k], 3, True) if k in own.index else "" for k in classes]
         joint = number(mean.value, (mean.joint_low, mean.joint_high), 3, True).partition(" ")[2]
@@ -123,7 +123,7 @@ def best_table(curve: Curve, losses: Sequence[str] | None = None) -> Table:
             top.tried,
             ("yes" if top.end else "") if top.tried > 1 else "one value",
         )
-        for top in curve.best().itertuples()
+        for top in lines_of(curve.best())
         if losses is None or (split_method(top.method)[0] in losses and same_terms(top.method))
     ]
     return ["method", curve.label, f"at {curve.setting}", "tried", "best at the limit"], rows

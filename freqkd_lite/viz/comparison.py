@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from freqkd_lite.names import NAMES, method_name
 from freqkd_lite.results.paired import MARGIN, Comparison
-from freqkd_lite.results.rows import OVERALL, whole
+from freqkd_lite.results.rows import OVERALL, lines_of, whole
 from freqkd_lite.results.summary import figure_text
 from freqkd_lite.results.text import number
 from freqkd_lite.viz.style import COLOURS, colour, name_rows
@@ -75,7 +75,7 @@ def comparison_figure(
     label = f"{NAMES.get(metric, metric)} minus {method_name(comparison.reference)}"
     left.set(xlabel=label, title="Which method helps?")
     left.locator_params(axis="x", nbins=7)
-    lines = (f"{method_name(d.method)} {figure_text(d, 3, True)}" for d in rows.itertuples())
+    lines = (f"{method_name(d.method)} {figure_text(d, 3, True)}" for d in lines_of(rows))
     return drawn, f"{label}, with 95 % intervals over images and seeds. {'; '.join(lines)}."
 
 
@@ -111,7 +111,7 @@ def means_figure(found: pd.DataFrame, seeds: pd.DataFrame, metric: str) -> tuple
         ax.scatter(of["value"], of["y"], s=36, c=of["paint"], zorder=3)
         name_rows(ax, names)
         ax.set_title(klass)
-        values = (f"{m.label} {number(m.value, (m.low, m.high))}" for m in of.itertuples())
+        values = (f"{m.label} {number(m.value, (m.low, m.high))}" for m in lines_of(of))
         texts.append(f"{klass}: {', '.join(values)}")
     for ax in axes.flat[len(shown) :]:
         ax.set_axis_off()

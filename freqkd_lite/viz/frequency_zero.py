@@ -6,6 +6,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from freqkd_lite.names import with_settings
+from freqkd_lite.results.rows import lines_of
 from freqkd_lite.results.text import number
 from freqkd_lite.viz.style import BLUE, COLOURS, VERMILION, headline, legend_below, name_rows
 
@@ -45,7 +46,7 @@ def treatments(found: pd.DataFrame) -> tuple[Figure, str]:
     """Scores of students by what became of the mean, and by the pairs that they were distilled on
     (`rows.means` of methods such as `mse (mean=kept, on=flir)`); lines: no distillation, and the
     head on the pictures that it was fitted on."""
-    of = {row.method: row for row in found.itertuples()}
+    of = {row.method: row for row in lines_of(found)}
     figure, ax = plt.subplots(figsize=(7.5, 3.6))
     texts = []
     for name, (label, colour, line) in LINES.items():

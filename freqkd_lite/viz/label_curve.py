@@ -7,6 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from freqkd_lite.names import method_name
+from freqkd_lite.results.rows import lines_of
 from freqkd_lite.results.text import number
 from freqkd_lite.viz import style
 from freqkd_lite.viz.style import COLOURS, colour
@@ -45,7 +46,7 @@ def label_curve_figure(
         said.append(f"{name} {number(free['value'], (free['low'], free['high']))} without labels")
         said[-1] += f", {number(of['value'].iloc[-1])} with {most:g}"
     foot = ax.get_ylim()[0]
-    worths = [*table[table["metric"] == "labels_worth"].itertuples()]
+    worths = [*lines_of(table[table["metric"] == "labels_worth"])]
     scores = {m: of["value"].iloc[0] for m, of in budgets.groupby("method")}
     best = max((scores[worth.method] for worth in worths), default=0)
     for worth in worths:

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from freqkd_lite.evaluate.stats import Resampled
 from freqkd_lite.gap.rings import curve_of
 from freqkd_lite.names import method_name
+from freqkd_lite.results.rows import lines_of
 from freqkd_lite.results.text import number
 from freqkd_lite.viz import style
 from freqkd_lite.viz.style import COLOURS, RHO, colour, listed
@@ -54,7 +55,7 @@ def dots(
     over images; pale bars are intervals over `seeds` (`rows.seed_means`), where there are some, and
     this run is the dot alone."""
     rows = len(classes) * len(results)
-    many = {(m.method, m.klass): m for m in seeds.itertuples()}
+    many = {(m.method, m.klass): m for m in lines_of(seeds)}
     figure, ax = plt.subplots(figsize=(7, 1.2 + rows * (0.21 if rows < 20 else 0.15)))
     style.name_rows(ax, classes)
     texts = {klass: [] for klass in classes}

@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 
 from freqkd_lite.names import method_name
 from freqkd_lite.results.curve import Curve
+from freqkd_lite.results.rows import lines_of
 from freqkd_lite.results.summary import figure_text
 from freqkd_lite.results.text import number
 from freqkd_lite.viz.style import COLOURS, colour, name_rows, shades
@@ -29,11 +30,11 @@ def curve_figure(curve: Curve) -> tuple[Figure, str]:
     drawn = _curves(curve) if few else _rows(curve)
     lines = []
     for method, points in curve.points.groupby("method", sort=False):
-        values = ", ".join(f"{figure_text(p)} at {p.at:g}" for p in points.itertuples())
+        values = ", ".join(f"{figure_text(p)} at {p.at:g}" for p in lines_of(points))
         lines.append(f"{method_name(method)}: {values}")
     lines += [f"{method_name(m)}: {number(v, digits=3)}" for m, v in curve.levels.items()]
     if curve.differences is not None:
-        for d in curve.differences.itertuples():
+        for d in lines_of(curve.differences):
             difference = f"{figure_text(d, 3, True)} at {d.at:g}"
             lines.append(f"{method_name(d.method)} minus the first {difference}")
     return drawn, f"{curve.label} against {curve.axis}, by method. {'; '.join(lines)}."

@@ -12,6 +12,7 @@ from freqkd_lite.losses import Statistics, normalise
 from freqkd_lite.losses.coherence import weight_curve
 from freqkd_lite.names import NAMES, own_settings, split_method
 from freqkd_lite.results.paired import Comparison
+from freqkd_lite.results.rows import lines_of
 from freqkd_lite.results.text import number
 from freqkd_lite.spectrum import power_spectrum, radius
 from freqkd_lite.viz.style import COLOURS
@@ -31,7 +32,7 @@ WEIGHTS = {
 
 def brought(loss: str, trained: Comparison) -> str:
     """The AP of a loss minus that of MSE, with its interval, at its better learning rate."""
-    for row in trained.means("probe_ap").itertuples():
+    for row in lines_of(trained.means("probe_ap")):
         if split_method(row.method)[0] == loss and own_settings(row.method).keys() == {"lr"}:
             return number(row.value, (row.low, row.high), signed=True)
     return "the reference" if loss == "mse" else "not trained"
