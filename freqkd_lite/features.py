@@ -4,7 +4,7 @@ import hashlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import timm
 import torch
@@ -18,6 +18,8 @@ from freqkd_lite.data.download import reach_hub
 from freqkd_lite.errors import UserError, unknown
 from freqkd_lite.store import sha256_file
 
+TimmModel = Any  # an nn.Module; timm declares no type that has what its models share
+
 TINY = "freqkd_tiny"
 TINY_WEIGHTS = Path(__file__).parent / "assets" / "freqkd_tiny.safetensors"
 
@@ -30,14 +32,12 @@ default_cfgs = generate_default_cfgs({f"{TINY}.scenes": TINY_CFG})
 
 
 @register_model
-def freqkd_tiny(pretrained: bool = False, **kwargs: object) -> VisionTransformer:
+def freqkd_tiny(pretrained: bool = False, **kwargs: Any) -> VisionTransformer:
     """The project's own small ViT: patch 14, width 192, 8 blocks of 3 heads and wide MLPs (7 times
     the width: what 12 MB of weights allow), one class token."""
-    args = dict(patch_size=14, embed_dim=192, depth=8, num_heads=3, img_size=(168, 224))
-    args["mlp_ratio"] = 7
-    return build_model_with_cfg(
-        VisionTransformer, TINY, pretrained, feature_cfg=dict(out_indices=3), **(args | kwargs)
-    )
+    args: dict[str, Any] = dict(patch_size=14, embed_dim=192, depth=8, num_heads=3, mlp_ratio=7)
+    args |= dict(img_size=(168, 224), feature_cfg=dict(out_indices=3)) | kwargs
+    return build_model_with_cfg(VisionTransformer, TINY, pretrained, **args)
 
 
 def sha256_state(state: dict[str, Tensor]) -> str:
@@ -45,7 +45,7 @@ def sha256_state(state: dict[str, Tensor]) -> str:
     digest = hashlib.sha256()
     for name, value in sorted(state.items()):
         digest.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
-        digest.update(value.detach().contiguous().reshape(-1).view(torch.uint8).numpy())
+        digest.update(value.detach().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
 
 
@@ -57,7 +57,10 @@ class Backbone(nn.Module):
     their file, or of the tensors without one; None when they have been trained on).
     """
 
-    def __init__(self, net: nn.Module, name: str, source: str, checksum: str | None):
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, net: TimmModel, name: str, source: str, checksum: str | None):
         super().__init__()
         self.net, self.name, self.source, self.checksum = net, name, source, checksum
         if not hasattr(net, "forward_intermediates"):
@@ -69,6 +72,9 @@ class Backbone(nn.Module):
         cfg = net.pretrained_cfg
         for key in ("mean", "std"):
             self.register_buffer(key, torch.tensor(cfg[key]).reshape(1, 3, 1, 1), persistent=False)
+        self.options = dict(output_fmt="NCHW", intermediates_only=True)
+        if isinstance(net, VisionTransformer):
+            self.options["norm"] = False
 
     def forward(self, images: Tensor, blocks: Sequence[int]) -> list[Tensor]:
         """Maps (N, C, h, w) of `blocks` (counted from 0) for images (N, 3, H, W) in [0, 1].
@@ -84,11 +90,9 @@ class Backbone(nn.Module):
                 f"Images of {height}x{width} pixels don't divide into patches of {self.patch}: "
                 f"use {crop_size((height, width), self.patch)} (features.crop_to_patch does it)."
             )
-        options = dict(indices=list(blocks), output_fmt="NCHW", intermediates_only=True)
-        if isinstance(self.net, VisionTransformer):
-            options["norm"] = False
         try:
-            maps = self.net.forward_intermediates((images - self.mean) / self.std, **options)
+            given = (images - self.mean) / self.std
+            maps = self.net.forward_intermediates(given, indices=list(blocks), **self.options)
         except torch.OutOfMemoryError:
             raise
         except (AssertionError, RuntimeError) as error:  # windows, fixed positions
@@ -193,7 +197,7 @@ def read_pickle(path: Path) -> dict[str, Tensor]:
 READERS = {".safetensors": load_file, ".pt": read_pickle, ".pth": read_pickle}
 
 
-def create_net(name: str) -> nn.Module:
+def create_net(name: str) -> TimmModel:
     """The bare timm model without head and with random weights; ViTs take any size of image."""
     if not timm.is_model(name):
         raise unknown("timm model", name, [*timm.list_models(pretrained=True), TINY])
@@ -219,7 +223,7 @@ def load_backbone(name: str = TINY, weights: str | Path | None = None) -> Backbo
         return Backbone(net, name, path.name, sha256_file(path))
     try:
         reach_hub(net.pretrained_cfg.get("hf_hub_id"))
-        fetched = timm.create_model(name, pretrained=True, num_classes=0)
+        fetched: TimmModel = timm.create_model(name, pretrained=True, num_classes=0)
         net.load_state_dict(fetched.state_dict())
     except Exception as error:  # whatever the hub client raises: no network, gated, unknown
         raise UserError(

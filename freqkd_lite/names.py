@@ -6,6 +6,7 @@ A method is a loss, or "none" (the undistilled student), with settings of its ow
 
 import re
 from collections.abc import Mapping
+from typing import Any
 
 NAMES = {
     # what is seen, and by whom
@@ -78,7 +79,7 @@ OLD_NAMES = {"code": "freqkd_code", "eq": "freqkd_paper", "shuffled": "mismatche
 
 def split_method(method: str) -> tuple[str, str]:
     """("mse", "lr=0.003, steps=60") of "mse (lr=0.003, steps=60)", ("mse", "") of "mse"."""
-    return re.fullmatch(r"(.*?)(?: \((\w+=.*)\))?", method).groups("")
+    return re.findall(r"\A(.*?)(?: \((\w+=.*)\))?\Z", method)[0]
 
 
 def own_settings(method: str) -> dict[str, str]:
@@ -120,10 +121,10 @@ def method_name(method: str) -> str:
     return " · ".join(parts)
 
 
-def renamed(entry: object, key: str = "") -> object:
+def renamed(entry: Any, key: str = "") -> Any:
     """An entry of a sweep file, preset or manifest, called `key`, with today's keys and names."""
     if isinstance(entry, dict):
-        return {OLD_KEYS.get(k, k): renamed(v, OLD_KEYS.get(k, k)) for k, v in entry.items()}
+        return {OLD_KEYS.get(k) or k: renamed(v, OLD_KEYS.get(k) or k) for k, v in entry.items()}
     if isinstance(entry, list):
         return [renamed(each, key) for each in entry]
     of_methods = key in ("methods", "reference", "preregistered", "post_hoc", "read")

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import ipywidgets
 import matplotlib.pyplot as plt
@@ -30,7 +31,7 @@ __all__ = ["Row", "number", "opening", "predict", "save", "show", "show_table"]
 TIMES = (COPY if COPY.is_dir() else PACKAGE.parent) / "results" / "default" / "minutes.json"
 UNRECORDED = {"guess", "root"}  # parameters that change no result
 # What is said of a guess: the choice, or the upper end of a range of numbers; a verdict; and why.
-Judgement = tuple[str | float | None, str, str]
+Judgement = tuple[Any, str, str]
 BY_HAND = "Where nothing can be chosen here, answer by `guess` in the cell of parameters."
 _opened = {"name": ""}
 
@@ -87,13 +88,13 @@ class Guess:
     """A reader's guess; `value` is None until the reader has made one in `widget`."""
 
     question: str
-    value: object
-    widget: ipywidgets.Widget
-    judge: Callable[[object, str], list[Judgement]]
+    value: Any
+    widget: ipywidgets.RadioButtons | ipywidgets.BoundedFloatText
+    judge: Callable[[Any, str], list[Judgement]]
     said: ipywidgets.HTML
-    judgements: list[Judgement] | None = None
+    judgements: Sequence[Judgement] = ()
 
-    def compare(self, truth: object, form: str = "{}") -> str:
+    def compare(self, truth: str | float, form: str = "{}") -> str:
         """A sentence: the guess and what was measured, both written by the format `form`.
 
         It is also said under the question, now and whenever the reader guesses again, and goes to
@@ -102,7 +103,7 @@ class Guess:
         found = form.format(truth)
         self.judgements = self.judge(truth, found)
         held = {"found": found, "judgements": self.judgements}
-        if not isinstance(truth, str):
+        if isinstance(self.widget, ipywidgets.BoundedFloatText):
             held |= {"truth": round(float(truth), 3), "ends": [self.widget.min, self.widget.max]}
         hidden = f'<div class="judgement" data-question="{_key(self.question)}" '
         hidden += f'data-held="{html.escape(json.dumps(held))}"></div>'
@@ -121,13 +122,13 @@ class Guess:
 
     def tell(self) -> None:
         """Say the judgement under the question, once there are both a guess and a measurement."""
-        if self.value is not None and self.judgements is not None:
+        if self.value is not None and self.judgements:
             _, verdict, why = map(html.escape, map(str, self.judgement()))
             self.said.value = f'<div role="alert"><b>{verdict}</b> {why}</div>'
 
 
 def judge_choice(
-    choices: Sequence[str], close: float, wrong: Mapping[str, str], truth: object, found: str
+    choices: Sequence[str], close: float, wrong: Mapping[str, str], truth: str, found: str
 ) -> list[Judgement]:
     """For each choice. Those that lie at most `close` places beside the right one are close."""
     judged = []
@@ -148,14 +149,14 @@ def judge_number(
     below, above = (f"{why} {wrong.get(side, '')}".strip() for side in ("below", "above"))
     verdicts = [("Not so.", below), ("Close.", why), ("Right.", why), ("Close.", why)]
     ends = [round(float(truth) + share * close, 6) for share in (-1, -0.2, 0.2, 1)]
-    return [(end, *v) for end, v in zip(ends, verdicts, strict=True)] + [(None, "Not so.", above)]
+    return [*((end, *v) for end, v in zip(ends, verdicts, strict=True)), (None, "Not so.", above)]
 
 
 def predict(
     question: str,
     choices: Sequence[str] | None = None,
     between: tuple[float, float] | None = None,
-    answer: object = None,
+    answer: Any = None,
     wrong: Mapping[str, str] | None = None,
     close: float | None = None,
 ) -> Guess:
@@ -167,19 +168,15 @@ def predict(
     is measured. `close` is how far off is still close: in places beside the right choice (0), or
     in the number's unit (a tenth of the range).
     """
-    if (choices is None) == (between is None):
-        raise UserError("predict() needs either choices=[...] or between=(low, high).")
     answer, wrong = None if answer == "" else answer, dict(wrong or {})
-    for side in wrong.keys() - set(choices or ("below", "above")):
-        raise UserError(f"wrong[{side!r}] is none of the guesses to be judged.")
-    if choices is not None:
+    if choices is not None and between is None:
         if answer is not None and answer not in choices:
             raise UserError(f"answer={answer!r} is none of the choices: {', '.join(choices)}.")
         layout = {"width": "max-content"}
         widget = ipywidgets.RadioButtons(options=tuple(choices), value=answer, layout=layout)
         judge = partial(judge_choice, choices, close or 0, wrong)
         entries = {x: f'type="radio" value="{html.escape(x)}"' for x in choices}
-    else:
+    elif between is not None and choices is None:
         low, high = between
         if answer is not None and not low <= float(answer) <= high:
             raise UserError(f"answer={answer!r} must lie between {low} and {high}.")
@@ -188,6 +185,10 @@ def predict(
         judge = partial(judge_number, (high - low) / 10 if close is None else close, wrong)
         limits = f'type="number" min="{low:g}" max="{high:g}" step="any"'
         entries = {f"a number between {low:g} and {high:g}": limits}
+    else:
+        raise UserError("predict() needs either choices=[...] or between=(low, high).")
+    for side in wrong.keys() - set(choices or ("below", "above")):
+        raise UserError(f"wrong[{side!r}] is none of the guesses to be judged.")
     guess = Guess(question, answer, widget, judge, ipywidgets.HTML())
 
     def heard(change: dict) -> None:
@@ -214,10 +215,9 @@ def _display(guess: Guess, entries: dict[str, str]) -> None:
     )
     form = f"<fieldset><legend>{label}</legend><ul>{items}</ul></fieldset>"
     form += f'<p class="fallback">{BY_HAND}</p>'
-    bundle = dict(shown._repr_mimebundle_())
-    bundle["text/plain"] = f"Your guess: {guess.question} ({', '.join(entries)}). {BY_HAND}"
-    bundle["text/html"] = f'<form class="predict" data-question="{key}">{form}</form>'
-    display(bundle, raw=True)
+    own = {"text/plain": f"Your guess: {guess.question} ({', '.join(entries)}). {BY_HAND}"}
+    own["text/html"] = f'<form class="predict" data-question="{key}">{form}</form>'
+    display((shown._repr_mimebundle_() or {}) | own, raw=True)
 
 
 def parameters() -> dict[str, object]:

@@ -15,7 +15,7 @@ import zipfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
@@ -50,10 +50,8 @@ def spell(seconds: float) -> str:
 
 def sha256(*parts: str | bytes) -> str:
     """The SHA-256 of texts and bytes one after the other, 64 hex digits."""
-    checksum = hashlib.sha256()
-    for part in parts:
-        checksum.update(plain(part).encode() if isinstance(part, str) else part)
-    return checksum.hexdigest()
+    content = (plain(part).encode() if isinstance(part, str) else part for part in parts)
+    return hashlib.sha256(b"".join(content)).hexdigest()
 
 
 def in_base64(content: bytes) -> str:
@@ -145,7 +143,8 @@ def write_arrays(path: Path, arrays: Arrays, small: bool = False) -> None:
     """Write arrays, compressed if `small`, whole or not at all; `UserError` for a full disk."""
     import numpy as np
 
-    (np.savez_compressed if small else np.savez)(buffer := io.BytesIO(), **arrays)
+    buffer, named = io.BytesIO(), dict[str, Any](arrays)
+    (np.savez_compressed if small else np.savez)(buffer, **named)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, buffer.getvalue(), durable=False)
@@ -199,12 +198,10 @@ def whole_folder(path: str | Path) -> Iterator[Path]:
     beside.mkdir()
     try:
         yield beside
+        old = beside.with_suffix(".old")
         if path.exists():
-            old = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.old")
             os.replace(path, old)
-            os.replace(beside, path)
-            shutil.rmtree(old)
-        else:
-            os.replace(beside, path)
+        os.replace(beside, path)
+        shutil.rmtree(old, ignore_errors=True)
     finally:
         shutil.rmtree(beside, ignore_errors=True)

@@ -20,10 +20,10 @@ LEARNING_RATE = train.learning_rate
 def interrupted(step: int):
     """A schedule that is stopped by Ctrl-C at `step`, in every process."""
 
-    def stop(now, settings):
+    def stop(now, *of):
         if now == step:
             raise KeyboardInterrupt
-        return LEARNING_RATE(now, settings)
+        return LEARNING_RATE(now, *of)
 
     return stop
 

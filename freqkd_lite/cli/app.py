@@ -1,6 +1,7 @@
 """The command `freqkd`: mistakes of a user end in one sentence and exit status 2."""
 
 import errno
+import io
 import json
 import sys
 from pathlib import Path
@@ -176,7 +177,8 @@ for command in (gap, demo, distil):
 
 def main() -> None:
     """Entry point of the command `freqkd`."""
-    sys.stdout.reconfigure(errors="backslashreplace")  # as stderr: a name may be no UTF-8
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # as stderr: a name may be no UTF-8
     try:
         app()  # which ends in SystemExit, if nothing is wrong
     except UserError as error:

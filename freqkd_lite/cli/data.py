@@ -42,12 +42,9 @@ def describe(name: Name) -> None:
     if entry.source is not None:
         rows["checked"] = entry.source.verified
     width = min(shutil.get_terminal_size().columns, 100)
+    lines = textwrap.TextWrapper(width, subsequent_indent=" " * 8, break_on_hyphens=False)
     for what, text in rows.items():
-        typer.echo(
-            textwrap.fill(
-                f"{what:8}{text}", width, subsequent_indent=" " * 8, break_on_hyphens=False
-            )
-        )
+        typer.echo(lines.fill(f"{what:8}{text}"))
 
 
 @data.command()

@@ -71,18 +71,19 @@ def gap(
 
     memory.keep()
     name, options = _source(visible, infrared, data)
-    wanted = _numbers("--size", size, r"\d+[xX]\d+", "height x width, such as 252x336")
+    height, width = _numbers("--size", size, r"\d+[xX]\d+", "height x width, such as 252x336")
+    chosen = None
     if blocks is not None:
-        blocks = _numbers("--blocks", blocks, r"\s*\d+(\s*,\s*\d+)*\s*", "2,5,8,11 or so")
+        chosen = _numbers("--blocks", blocks, r"\s*\d+(\s*,\s*\d+)*\s*", "2,5,8,11 or so")
     backbone = load_backbone(model or DEFAULT_MODEL, weights).freeze()
-    fitted = crop_to_patch(wanted, backbone.patch)
+    fitted = crop_to_patch((height, width), backbone.patch)
     found_pairs = open_sets(name, split, fitted, root, **options)
     for line in found_pairs.repairs:
         typer.echo(line, err=True)
     names = tuple(dict.fromkeys(["real", *(CONTROLS if controls == "all" else _names(controls))]))
     all_bands = tuple(dict.fromkeys([*BANDS, *_names(bands)]))
     about = {"bands": all_bands, "control_pairs": control_pairs}
-    found = measure(found_pairs, backbone, blocks, names, pairs, **about)
+    found = measure(found_pairs, backbone, chosen, names, pairs, **about)
     typer.echo(study.terminal(found))
     if json:
         json.parent.mkdir(parents=True, exist_ok=True)

@@ -11,7 +11,7 @@ It is one shift for the whole picture: parallax, rotation and scale show as a lo
 """
 
 import math
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from scipy import fft, ndimage
@@ -26,8 +26,7 @@ SMALLEST = 64  # pixels of the shorter side, the least that can be measured
 CLEAR = 6.0
 
 
-@dataclass(frozen=True)
-class Offset:
+class Offset(NamedTuple):
     """The infrared picture lies `right` and `down` pixels off the visible one; `peak` is how
     clearly, in standard deviations."""
 
@@ -48,7 +47,7 @@ class Offset:
 
 def _lines(image: np.ndarray) -> np.ndarray:
     """The doubled-angle gradient (H, W), complex, near unit length at edges, tapered to the rim."""
-    down, right = (ndimage.gaussian_filter(image, EDGE, order=o) for o in ((1, 0), (0, 1)))
+    down, right = (ndimage.gaussian_filter(image, EDGE, order=o) for o in ((1, 0), (0, 1)))  # pyright: ignore[reportArgumentType]
     squared = (right + 1j * down) ** 2
     strength = np.abs(squared)
     taper = np.outer(*(np.hanning(n + 2)[1:-1] for n in image.shape))
@@ -70,7 +69,7 @@ def _shift(cross: np.ndarray, side: int) -> Offset:
     cross = cross * window / (size + 1e-9 * size.max())
     # Shifts from -field to +field; those up to `reach` are searched, the others give the noise.
     field, reach = side // NOISE, side // REACH
-    surface = np.roll(fft.ifft2(cross).real, (field, field), (0, 1))
+    surface = np.roll(np.real(np.asarray(fft.ifft2(cross))), (field, field), (0, 1))
     surface = surface[: 2 * field + 1, : 2 * field + 1]
     inner = slice(field - reach, field + reach + 1)
     near = surface[inner, inner]
@@ -93,5 +92,6 @@ def offset(visible: np.ndarray, infrared: np.ndarray) -> Offset:
     if side < SMALLEST or min(np.ptp(visible), np.ptp(infrared)) == 0:
         return Offset(0.0, 0.0, 0.0)
     shape = [fft.next_fast_len(n) for n in visible.shape]
-    first, second = (fft.fft2(_lines(x.astype(np.float32)), shape) for x in (visible, infrared))
+    lines = (_lines(x.astype(np.float32)) for x in (visible, infrared))
+    first, second = (np.asarray(fft.fft2(x, shape)) for x in lines)
     return _shift(np.conj(first) * second, side)

@@ -7,8 +7,8 @@ without area and an unknown class; with `repair` the first is cut and the others
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 from xml.etree import ElementTree
 
 import numpy as np
@@ -26,8 +26,7 @@ CLASS_LIST = "classes.txt"
 Size = tuple[int, int]  # height and width of a picture in pixels
 
 
-@dataclass(frozen=True)
-class Written:
+class Written(NamedTuple):
     """A box as in its file: the place there, its class, and x0 y0 x1 y1 in pixels. A `crowd` is a
     region of many objects (COCO's iscrowd), or else to be ignored (KAIST's ignore)."""
 
@@ -157,10 +156,10 @@ def read_yolo(path: Path, size: Size, classes: Sequence[str], ledger: Ledger) ->
             text = f"{path}, line {number}: expected 'class cx cy w h', found {line[:60]!r}"
             ledger.fault("annotation", path, f"{text}: fix the line.")
             continue
-        edges = (cx - w / 2, cy - h / 2, cx + w / 2, cy + h / 2)
-        scaled = tuple(edge * size[1 - k % 2] for k, edge in enumerate(edges))
+        x0, y0, x1, y1 = cx - w / 2, cy - h / 2, cx + w / 2, cy + h / 2
+        edges = (x0 * size[1], y0 * size[0], x1 * size[1], y1 * size[0])
         label = classes[index] if 0 <= index < len(classes) else f"number {index}"
-        rows.append(Written(path, f"line {number}", label, scaled))
+        rows.append(Written(path, f"line {number}", label, edges))
     return rows
 
 
@@ -181,18 +180,16 @@ def read_voc(path: Path, size: Size, ledger: Ledger) -> list[Written]:
         return []
     rows = []
     for number, thing in enumerate(top.iter("object"), 1):
-        corners = [thing.findtext(f"bndbox/{edge}") for edge in ("xmin", "ymin", "xmax", "ymax")]
-        sides = [thing.findtext(f"bndbox/{edge}") for edge in "xywh"]  # KAIST's
+        corners = [thing.findtext(f"bndbox/{e}", "") for e in ("xmin", "ymin", "xmax", "ymax")]
+        sides = [thing.findtext(f"bndbox/{edge}", "") for edge in "xywh"]  # KAIST's
         try:
-            edges = tuple(map(float, corners if None in sides else sides))
-            if None not in sides:
-                edges = (*edges[:2], edges[0] + edges[2], edges[1] + edges[3])
-        except (TypeError, ValueError):
+            x0, y0, x1, y1 = map(float, sides if all(sides) else corners)
+        except ValueError:
             text = f"{path}, object {number}: <bndbox> needs numbers xmin, ymin, xmax and ymax"
             ledger.fault("annotation", path, f"{text}: fix it.")
             continue
-        label = (thing.findtext("name") or "").strip()
-        rows.append(Written(path, f"object {number}", label, edges))
+        edges = (x0, y0, x0 + x1, y0 + y1) if all(sides) else (x0, y0, x1, y1)
+        rows.append(Written(path, f"object {number}", thing.findtext("name", "").strip(), edges))
     return rows
 
 
@@ -246,20 +243,19 @@ class Coco(Annotations):
             if content is None:
                 self.whole = False
                 continue
-            labels = _labels(file, content.categories, ledger)
+            kinds = content.categories
+            labels = _labels(file, kinds, ledger)
             found += [labels[key] for key in sorted(labels)]
             parents |= {
-                str(c.supercategory) for c in content.categories if c.supercategory != c.name
+                str(kind.supercategory) for kind in kinds if kind.supercategory != kind.name
             }
             used |= {labels.get(box.category_id) for box in content.annotations}
             self._add(file, content, labels, names, ledger)
         if classes is None:
             roots = (parents - used) & set(found)
             for name in sorted(roots):
-                wrong = (
-                    f"{self.files[0]}: the category {name!r} has no boxes and stands above others"
-                )
-                ledger.repaired(f"{wrong}: left out of the classes.")
+                text = f"the category {name!r} has no boxes and stands above others"
+                ledger.repaired(f"{self.files[0]}: {text}: left out of the classes.")
             classes = [n for n in dict.fromkeys(found) if n not in {*ignored, *roots}]
         if classes or self.whole:  # else the fault is told
             super().__init__(self.files[0], classes, ignored)

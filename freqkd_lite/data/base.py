@@ -7,6 +7,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -28,14 +29,14 @@ class Pair:
 
     name: str
     visible: Tensor | None
-    infrared: Tensor | None
+    infrared: Tensor
     boxes: tv_tensors.BoundingBoxes | None = None
     labels: Tensor | None = None
     mask: Tensor | None = None
     time_of_day: str = ""
 
 
-class PairSet(Dataset):
+class PairSet(Dataset[Pair]):
     """A split of a data set at one size. `has` lists what it can give, out of pairs, boxes,
     masks and splits; `note` is the caveat printed with any result on it; `repairs` lists what was
     left out or changed while it was read, a sentence each."""
@@ -103,27 +104,32 @@ def crop_boxes(boxes: Tensor, window: tuple[int, int, int, int]) -> tuple[Tensor
     return moved.clamp(min=0).minimum(edge.repeat(2)), inside
 
 
+def as_boxes(edges: Tensor, size: tuple[int, int]) -> tv_tensors.BoundingBoxes:
+    """Edges (N, 4) x0 y0 x1 y1 in a picture of (height, width) pixels, as torchvision has them."""
+    # Its __new__ takes these; torch's stub gives every tensor an __init__ that does not.
+    return tv_tensors.BoundingBoxes(edges, format="XYXY", canvas_size=size)  # pyright: ignore[reportCallIssue]
+
+
 def at_size(pair: Pair, size: tuple[int, int]) -> Pair:
     """The pair at (height, width) pixels, never distorted: cut to `size`'s aspect about its centre,
     then resized (bilinear, antialiased). Boxes and mask follow, see `crop_boxes`."""
-    if tuple(pair.infrared.shape[-2:]) == size:
+    height, width = pair.infrared.shape[-2:]
+    if (height, width) == size:
         return pair
-    window = centre_window(tuple(pair.infrared.shape[-2:]), size)
+    window = centre_window((height, width), size)
     boxes, labels = pair.boxes, pair.labels
-    if boxes is not None:
+    if boxes is not None and labels is not None:
         cut, stays = crop_boxes(boxes.as_subclass(Tensor), window)
-        cut = tv_tensors.BoundingBoxes(cut[stays], format="XYXY", canvas_size=window[2:])
-        boxes, labels = v2.functional.resize(cut, list(size)), labels[stays]
+        cut = v2.functional.resize(as_boxes(cut[stays], window[2:]), list(size))
+        boxes, labels = as_boxes(cut, size), labels[stays]
 
-    def resized(plane: Tensor | None, kind: type) -> Tensor | None:
-        if plane is None:
-            return None
+    def resized(plane: Tensor, kind: type = tv_tensors.Image) -> Tensor:
         cut = v2.functional.crop(kind(plane), *window)
         return v2.functional.resize(cut, list(size), antialias=True).as_subclass(Tensor).clone()
 
-    visible, infrared = (resized(x, tv_tensors.Image) for x in (pair.visible, pair.infrared))
-    mask = resized(pair.mask, tv_tensors.Mask)
-    return Pair(pair.name, visible, infrared, boxes, labels, mask, pair.time_of_day)
+    visible = None if pair.visible is None else resized(pair.visible)
+    mask = None if pair.mask is None else resized(pair.mask, tv_tensors.Mask)
+    return Pair(pair.name, visible, resized(pair.infrared), boxes, labels, mask, pair.time_of_day)
 
 
 def data_root(
@@ -183,10 +189,8 @@ def note_of(name: str) -> str:
 def check_options(name: str, options: Iterable[str]) -> None:
     """`UserError` for a data set that is not registered, or an option that it does not take."""
     build = find_set(name)
-    if hasattr(build, "Options"):
-        taken = list(build.Options.model_fields)
-    else:
-        taken = list(inspect.signature(build).parameters)[len(COMMON) :]
+    own = getattr(build, "Options", None)  # of sets in files
+    taken = own.model_fields if own else [*inspect.signature(build).parameters][len(COMMON) :]
     check_known(f"option of {name}", taken, *options)
 
 
@@ -196,7 +200,7 @@ def load(
     size: tuple[int, int] = (168, 224),
     root: str | Path | None = None,
     limit: int | None = None,
-    **options: object,
+    **options: Any,
 ) -> PairSet:
     """A split of a registered data set at `size` (height, width) in pixels.
 
@@ -209,7 +213,8 @@ def load(
         raise UserError(f"size={size} is smaller than one patch: use at least 16 x 16 pixels.")
     if limit is not None and limit < 1:
         raise UserError(f"limit={limit} leaves no pairs: use 1 or more, or None for all.")
-    return find_set(name)(split=split, size=size, root=root, limit=limit, **options)
+    common = dict[str, Any](split=split, size=size, root=root, limit=limit)
+    return find_set(name)(**common, **options)
 
 
 class Joined(PairSet):
@@ -220,7 +225,7 @@ class Joined(PairSet):
         self.has = frozenset.intersection(*(part.has for part in sets))
         names = [f"{part.name}/{name}" for part in sets for name in part.names]
         super().__init__(sets[0].split, sets[0].size, names)
-        self.joined = ConcatDataset(sets)
+        self.joined: ConcatDataset[Pair] = ConcatDataset(sets)
         self.note = " ".join(part.note for part in sets if part.note)
         self.repairs = [f"{part.name}: {line}" for part in sets for line in part.repairs]
 
@@ -234,7 +239,7 @@ class Joined(PairSet):
         return digest(part.fingerprint() for part in self.sets)
 
 
-def open_sets(names: str, *given: object, **options: object) -> PairSet:
+def open_sets(names: str, *given: Any, **options: Any) -> PairSet:
     """`load` of one name, or of several with commas between them, as one set. The rest is for
     `load`: split, size, root, limit and the data set's own options."""
     chosen = [name.strip() for name in names.split(",")]

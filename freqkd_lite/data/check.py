@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -37,11 +38,10 @@ def dhash(image: Tensor) -> int:
     each of 8 x 8 means is darker than its right neighbour, in a grid of 8 rows and 9 columns."""
     grey = Image.fromarray((image.mean(0).numpy() * 255).astype(np.float32))
     grid = np.asarray(grey.resize((9, 8), Image.Resampling.BOX))
-    return int("".join("01"[int(b)] for b in (grid[:, :-1] < grid[:, 1:]).ravel()), 2)
+    return int.from_bytes(np.packbits(grid[:, :-1] < grid[:, 1:]).tobytes())
 
 
-@dataclass(frozen=True)
-class Near:
+class Near(NamedTuple):
     """Two pictures of different splits that are nearly one; `bits` is by how many they differ."""
 
     bits: int
@@ -65,8 +65,7 @@ def near_copies(hashes: dict[str, tuple[int, ...]], splits: dict[str, list[str]]
     return sorted(found, key=lambda near: (near.bits, near.first, near.second))
 
 
-@dataclass(frozen=True)
-class Shift:
+class Shift(NamedTuple):
     """What the `clear` ones of `measured` pairs share, in pixels: infrared lies `right` and `down`
     of visible (medians). Half of the pairs lie within `spread` of that."""
 
@@ -153,7 +152,7 @@ def check(
     root: str | Path | None = None,
     split: str = "all",
     limit: int | None = None,
-    **options: object,
+    **options: Any,
 ) -> Report:
     """List what is wrong with a whole set in files, instead of raising the first fault, and look at
     every picture (the first `limit` of `split`), one at a time.
@@ -191,8 +190,8 @@ def check(
         if seen is None or len(pictures) < len(paths):
             continue
         report.sizes[seen.size] += 1
-        if seen.labels is not None:
-            report.classes.update(report.labels[k] for k in seen.labels.tolist())
+        if seen.labels is not None and collection.boxes:
+            report.classes.update(collection.boxes.classes[k] for k in seen.labels.tolist())
             report.empty += not len(seen.labels)
         for path in pictures:
             if (twin := first.setdefault(checksum(path), path)) != path:

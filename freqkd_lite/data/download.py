@@ -8,6 +8,7 @@ import os
 import shutil
 import time
 import zipfile
+import zlib
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -69,16 +70,13 @@ def known(name: str) -> dict[str, str]:
     return {path: checksum for checksum, path in (line.split("  ", 1) for line in lines)}
 
 
-def fetch(
-    session: requests.Session, url: str, path: Path, checksum: str | None = None, bar=None
-) -> None:
+def fetch(session: requests.Session, url: str, path: Path, checksum: str | None, bar: tqdm) -> None:
     """Download `url` to `path` by way of PATH.part, which a later call resumes.
 
     `UserError` when the server refuses, keeps breaking off, or sends other bytes than `checksum`
     (SHA-256): those are thrown away. What is unfinished stays as PATH.part.
     """
     part = path.with_name(path.name + ".part")
-    bar = tqdm(disable=True) if bar is None else bar
     bar.update(part.stat().st_size if part.exists() else 0)
     for attempt in range(TRIES):
         if attempt:
@@ -86,15 +84,16 @@ def fetch(
         try:
             _transfer(session, url, part, bar)
             break
-        except requests.HTTPError as error:
-            why = f"{error.response.status_code} {error.response.reason}"
-            if error.response.status_code < 500:
+        except requests.RequestException as error:
+            answer = error.response
+            why = (
+                type(error).__name__ if answer is None else f"{answer.status_code} {answer.reason}"
+            )
+            if answer is not None and answer.status_code < 500:
                 raise UserError(
                     f"{url} answers {why}: the publisher moved it or limits requests; try again "
                     "later, or download it by hand as `freqkd data describe` says."
                 ) from error
-        except requests.RequestException as error:
-            why = type(error).__name__
     else:
         raise UserError(
             f"{url} broke off {TRIES} times (last: {why}): run the same command again to resume."
@@ -151,7 +150,7 @@ def unpack(archive: Path, folder: Path, folders: dict[str, str], most: int) -> N
                 )
             need_room(folder, size)
             opened.extractall(folder, tqdm(wanted, desc="unpacked", unit="file", leave=False))
-    except (zipfile.BadZipFile, EOFError, zipfile.zlib.error) as error:
+    except (zipfile.BadZipFile, EOFError, zlib.error) as error:
         archive.unlink()
         raise UserError(
             f"{archive.name} arrived broken and was thrown away ({error}): run the command again."
@@ -228,7 +227,9 @@ def get(name: str, source: Source, root: Path) -> Path:
     return final
 
 
-def _fetch_files(session: requests.Session, sums: dict[str, str], source: Source, work: Path, bar):
+def _fetch_files(
+    session: requests.Session, sums: dict[str, str], source: Source, work: Path, bar: tqdm
+) -> None:
     theirs = {mine: place for place, mine in source.folders.items()}
     for path, checksum in sums.items():
         target = work / path

@@ -3,8 +3,8 @@
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from freqkd_lite.errors import UserError, plain
 
@@ -21,7 +21,7 @@ def read_text(path: Path) -> str:
         raise UserError(f"{path} can't be read ({error.strerror}): restore it.") from error
 
 
-def read_json(path: Path) -> object:
+def read_json(path: Path) -> Any:
     """A JSON file, or a `UserError` that names it and the place."""
     try:
         return json.loads(read_text(path))
@@ -29,8 +29,7 @@ def read_json(path: Path) -> object:
         raise UserError(f"{path} is no valid JSON ({error}): fix it or write it anew.") from error
 
 
-@dataclass(frozen=True)
-class Problem:
+class Problem(NamedTuple):
     """One fault: its kind ("missing counterpart"), the file, and a sentence with the remedy."""
 
     kind: str

@@ -7,14 +7,13 @@ a set is loaded, so that a run of hours does not end at a bad file; `check.check
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor
-from torchvision import tv_tensors
 
 from freqkd_lite.data.annotations import Annotations
-from freqkd_lite.data.base import Pair, PairSet, at_size, centre_window, crop_boxes
+from freqkd_lite.data.base import Pair, PairSet, as_boxes, at_size, centre_window, crop_boxes
 from freqkd_lite.data.faults import Ledger
 from freqkd_lite.data.images import STRETCHED, image_header, read_four, read_ids, read_image
 from freqkd_lite.data.matching import Record
@@ -22,7 +21,7 @@ from freqkd_lite.errors import UserError, check_known, explained
 from freqkd_lite.store import digest, sha256_file
 
 
-class Options(BaseModel):
+class FileOptions(BaseModel):
     """Options of every set in files. `unpaired="skip"` leaves out pictures without counterpart,
     `repair=True` repairs boxes (see `annotations`); both are listed in the set's `repairs`."""
 
@@ -32,7 +31,7 @@ class Options(BaseModel):
     repair: bool = False
 
     @classmethod
-    def of(cls, source: object, values: dict[str, object]) -> Self:
+    def of(cls, source: object, values: dict[str, Any]) -> Self:
         """Checked options; `source` is where they were written, for the error."""
         check_known(f"option of {source}", cls.model_fields, *values)
         with explained(source):
@@ -91,9 +90,10 @@ class FilePairs(PairSet):
     they lie. The split "all" holds every picture."""
 
     has = frozenset({"pairs", "boxes", "masks", "splits"})
-    Options: type[Options] = Options
+    classes: tuple[str, ...] = ()
+    Options: type[FileOptions] = FileOptions
 
-    def __init__(self, split: str, size: tuple[int, int], root=None, limit=None, **options: object):
+    def __init__(self, split: str, size: tuple[int, int], root=None, limit=None, **options: Any):
         checked = self.Options.of(self.name, options)
         ledger = Ledger(repair=checked.repair)
         collection = self.collect(root, ledger, checked)
@@ -101,27 +101,29 @@ class FilePairs(PairSet):
         super().__init__(split, size, collection.splits[split][:limit])
         by_name = {record.name: record for record in collection.records}
         self.records = [by_name[name] for name in self.names]
-        self._seen = [look_at(record, collection.boxes, ledger) for record in self.records]
+        looked = (look_at(record, collection.boxes, ledger) for record in self.records)
+        self._seen = [seen for seen in looked if seen]  # all: this ledger raises
         self.repairs = ledger.repairs
         given = {"pairs": self.records[0].visible, "boxes": collection.boxes, "splits": True}
         given["masks"] = self.records[0].mask
         self.has = type(self).has & {kind for kind, source in given.items() if source}
-        self.classes = collection.boxes.classes if collection.boxes else ()
-        if collection.boxes:
-            self._count_crops(ledger)
+        self.classes = collection.boxes.classes if collection.boxes else self.classes
+        self._count_crops(ledger)
         notes = [self.note, collection.note]
         if deep := sum(seen.deep for seen in self._seen):
             notes.append(f"{deep} of {len(self)} infrared: {STRETCHED}")
         self.note = " ".join(filter(None, notes))
 
     @classmethod
-    def collect(cls, root: str | Path | None, ledger: Ledger, options: Options) -> Collection:
+    def collect(cls, root: str | Path | None, ledger: Ledger, options: FileOptions) -> Collection:
         """Find the files; report to the ledger what is wrong with them."""
         raise NotImplementedError
 
     def _count_crops(self, ledger: Ledger) -> None:
         gone = cut = total = 0
         for seen in self._seen:
+            if seen.boxes is None:
+                continue
             window = centre_window(seen.size, self.size)
             boxes, stays = crop_boxes(seen.boxes, window)
             whole = (boxes[:, 2:] - boxes[:, :2] == seen.boxes[:, 2:] - seen.boxes[:, :2]).all(1)
@@ -143,7 +145,7 @@ class FilePairs(PairSet):
                 raise UserError(f"{record.infrared} or its counterpart changed: load the set anew.")
         boxes = seen.boxes
         if boxes is not None:
-            boxes = tv_tensors.BoundingBoxes(boxes, format="XYXY", canvas_size=seen.size)
+            boxes = as_boxes(boxes, seen.size)
         mask, time = record.mask, record.time_of_day
         mask = mask and read_ids(mask, seen.size, len(self.mask_classes))
         pair = Pair(record.name, visible, infrared, boxes, seen.labels, mask, time)
@@ -158,7 +160,7 @@ class FilePairs(PairSet):
         for record, seen in zip(self.records, self._seen, strict=True):
             files = [path and checksum(path) for path in (record.visible, record.infrared)]
             files += [checksum(record.mask)] if record.mask else []
-            boxes = seen.boxes is not None and (seen.boxes.tolist(), seen.labels.tolist())
+            boxes = tuple(x.tolist() for x in (seen.boxes, seen.labels) if x is not None) or False
             parts.append((record.name, record.time_of_day, files, boxes))
         return digest(parts)
 

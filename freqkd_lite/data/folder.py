@@ -16,12 +16,13 @@ called as in `FOUND`, or a file pairs.yaml with these options (paths relative to
 
 import math
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 from freqkd_lite.data.annotations import open_boxes
 from freqkd_lite.data.faults import Ledger, read_text
-from freqkd_lite.data.files import Collection, FilePairs, Options
+from freqkd_lite.data.files import Collection, FileOptions, FilePairs
 from freqkd_lite.data.matching import SHARES, match, read_splits, share_out
 from freqkd_lite.errors import UserError
 
@@ -34,7 +35,7 @@ FOUND = {
 }
 
 
-class FolderOptions(Options):
+class FolderOptions(FileOptions):
     """See the module's docstring."""
 
     visible: Path | None = None
@@ -42,11 +43,11 @@ class FolderOptions(Options):
     boxes: Path | None = None
     classes: tuple[str, ...] | None = None
     split_files: Path | None = None
-    shares: tuple[float, float, float] = tuple(SHARES.values())
+    shares: tuple[float, float, float] = (SHARES["train"], SHARES["val"], SHARES["test"])
     split_seed: int = 0
 
 
-def _at_root(root: Path) -> dict[str, object]:
+def _at_root(root: Path) -> dict[str, Any]:
     """The options that a root folder gives: its pairs.yaml, or what its folders are called."""
     if not root.is_dir():
         what = "is a file" if root.exists() else "does not exist"
@@ -92,10 +93,9 @@ class Folder(FilePairs):
         if math.fsum(options.shares) != 1 or min(options.shares) < 0:
             raise UserError(f"shares={options.shares} must be three numbers that add up to 1.")
         ledger.repair = options.repair  # pairs.yaml may say so
-        visible, infrared, where, lists = (
-            None if path is None else base / path.expanduser()
-            for path in (options.visible, options.infrared, options.boxes, options.split_files)
-        )
+        others = (options.visible, options.boxes, options.split_files)
+        visible, where, lists = (path and base / path.expanduser() for path in others)
+        infrared = base / options.infrared.expanduser()
         records, names = match(visible, infrared, ledger, options.unpaired)
         if lists is not None:
             splits, note = read_splits(lists, names, ledger), f"Split by {lists.name}."

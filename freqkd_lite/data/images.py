@@ -11,7 +11,7 @@ from typing import Literal
 
 import numpy as np
 import torch
-from PIL import ExifTags, Image, ImageOps, TiffImagePlugin, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageFile, ImageOps, TiffImagePlugin, UnidentifiedImageError
 from torch import Tensor
 from torchvision.transforms import v2
 
@@ -41,7 +41,7 @@ def _unreadable(path: Path, error: Exception) -> UserError:
         return UserError(f"{path} is too large to be opened: scale or cut it and its counterpart.")
     why = f"it is cut off or damaged ({str(error).rstrip('.') or type(error).__name__})"
     if isinstance(error, PermissionError | IsADirectoryError):
-        why = error.strerror.lower()
+        why = str(error.strerror).lower()
     elif not path.stat().st_size:
         why = "it is empty (0 bytes)"
     elif isinstance(error, UnidentifiedImageError):
@@ -51,7 +51,7 @@ def _unreadable(path: Path, error: Exception) -> UserError:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Image.Image]:
+def _opened(path: Path) -> Iterator[ImageFile.ImageFile]:
     """The file, not yet decoded; whatever goes wrong with it is a `UserError`."""
     try:
         # A stream, since Pillow maps a file given by name into memory, and then mixes up the rows
@@ -72,7 +72,7 @@ def read_image(path: Path, modality: Literal["visible", "infrared"]) -> Tensor:
         tags = getattr(opened, "tag_v2", {})
         of_floats = tags.get(TiffImagePlugin.SAMPLEFORMAT) == _FLOAT
         if of_floats and opened.tile[0][0] == "libtiff":  # which puts the bytes in order itself
-            mode, *rest = opened.tile[0].args
+            mode, *rest = tuple(opened.tile[0].args or ())
             opened.tile = [opened.tile[0]._replace(args=(mode.replace("BF", "NF"), *rest))]
         image = ImageOps.exif_transpose(opened)
         deep = image.mode.startswith(_DEEP)
@@ -90,14 +90,13 @@ def read_four(path: Path) -> tuple[Tensor, Tensor]:
     """(visible, infrared), as `read_image` gives them, of a picture with four channels: RGB, and
     infrared where others have transparency. `UserError` for another number of channels."""
     with _opened(path) as opened:
-        opened.load()
-        mode = opened.mode
-        planes = torch.from_numpy(np.array(opened)) if mode == "RGBA" else None
-    if planes is None:
+        pixels, mode = np.array(opened), opened.mode
+    if mode != "RGBA":
         raise UserError(
             f"{path} is {mode} and not RGB with infrared as fourth channel: replace it."
         )
-    planes = v2.functional.to_dtype(planes.permute(2, 0, 1), torch.float32, scale=True)
+    planes = torch.from_numpy(pixels).permute(2, 0, 1)
+    planes = v2.functional.to_dtype(planes, torch.float32, scale=True)
     return planes[:3].clone(), planes[3:].repeat(3, 1, 1)
 
 
@@ -105,10 +104,9 @@ def read_ids(path: Path, size: tuple[int, int], classes: int) -> Tensor:
     """A label picture of one grey channel of 8 bits as ids (H, W), int64. `UserError` for colours
     or a palette, for another size (height, width), and for ids of `classes` or more."""
     with _opened(path) as opened:
-        opened.load()
-        mode, ids = opened.mode, torch.from_numpy(np.array(opened).astype(np.int64))
+        ids, mode = torch.from_numpy(np.array(opened).astype(np.int64)), opened.mode
     if mode != "L":
-        kind = {"P": "a palette picture, whose numbers stand for colours"}.get(mode, f"{mode}")
+        kind = {"P": "a palette picture, whose numbers stand for colours"}.get(mode, mode)
         raise UserError(
             f"{path} is {kind}: labels are ids of classes in one grey channel of 8 bits."
         )

@@ -43,12 +43,11 @@ def list_images(folder: Path) -> list[Path]:
     if not folder.is_dir():
         what = "is a file" if folder.exists() else "does not exist"
         raise UserError(f"{folder} {what}: give the folder that holds the images.")
-    inside = [path.relative_to(folder) for path in sorted(folder.rglob("*"))]
-    images = [path for path in inside if path.suffix.lower() in SUFFIXES]
-    shown = [path for path in images if not any(part.startswith(".") for part in path.parts)]
+    found = [path for path in sorted(folder.rglob("*")) if path.suffix.lower() in SUFFIXES]
+    shown = [path for path in found if "/." not in f"/{path.relative_to(folder).as_posix()}"]
     if not shown:
         raise UserError(f"{folder} holds no image ({', '.join(SUFFIXES)}): give another folder.")
-    return [folder / path for path in shown]
+    return shown
 
 
 class Names:

@@ -12,11 +12,11 @@ from torchvision.transforms.v2.functional import resize
 from freqkd_lite.data.annotations import Annotations, Coco, FileEach, open_boxes
 from freqkd_lite.data.base import CLASSES, Pair, data_root
 from freqkd_lite.data.faults import Ledger, read_text
-from freqkd_lite.data.files import Collection, FilePairs, Options
+from freqkd_lite.data.files import Collection, FileOptions, FilePairs
 from freqkd_lite.data.matching import SHARES, Names, Record, match, read_splits, share_out
 from freqkd_lite.errors import UserError, check_known
 
-KINDS = ("visible", "lwir")
+TIMES = {"D": "day", "N": "night"}  # the last letter of a name in MFNet, from which MSRS is made
 FRAMES = "they are frames of videos, so neighbours may lie on both sides"
 
 
@@ -28,11 +28,11 @@ class Published(FilePairs):
     markers: tuple[str, ...]
 
     @classmethod
-    def collect(cls, root: str | Path | None, ledger: Ledger, options: Options) -> Collection:
+    def collect(cls, root: str | Path | None, ledger: Ledger, options: FileOptions) -> Collection:
         return cls.read(data_root(cls.name, cls.folders, root, cls.markers), ledger, options)
 
     @classmethod
-    def read(cls, home: Path, ledger: Ledger, options: Options) -> Collection:
+    def read(cls, home: Path, ledger: Ledger, options: FileOptions) -> Collection:
         """What lies in `home`; see `FilePairs.collect`."""
         raise NotImplementedError
 
@@ -46,15 +46,12 @@ class Msrs(Published):
     note = "MSRS: its infrared is contrast-enhanced by its authors; boxes drawn on infrared."
 
     @classmethod
-    def read(cls, home: Path, ledger: Ledger, options: Options) -> Collection:
+    def read(cls, home: Path, ledger: Ledger, options: FileOptions) -> Collection:
         listing = home / "split.json"
         if not listing.is_file():
             raise UserError(f"{listing} is missing: it lists the names of train, val and test.")
         records, names = match(home / "vi", home / "ir", ledger, options.unpaired)
-        times = {"D": "day", "N": "night"}
-        records = [
-            replace(record, time_of_day=times.get(record.name[-1], "")) for record in records
-        ]
+        records = [replace(r, time_of_day=TIMES.get(r.name[-1], "")) for r in records]
         boxes = open_boxes(home / "boxes_ir", names, CLASSES, ledger)
         return Collection(records, read_splits(listing, names, ledger), boxes)
 
@@ -71,7 +68,7 @@ class RoadScene(Published):
     )
 
     @classmethod
-    def read(cls, home: Path, ledger: Ledger, options: Options) -> Collection:
+    def read(cls, home: Path, ledger: Ledger, options: FileOptions) -> Collection:
         ours = (home / "ir").is_dir()
         visible, infrared = ("vi", "ir") if ours else ("crop_LR_visible", "cropinfrared")
         records, names = match(home / visible, home / infrared, ledger, options.unpaired)
@@ -100,7 +97,7 @@ class HitUav(Published):
     )
 
     @classmethod
-    def read(cls, home: Path, ledger: Ledger, options: Options) -> Collection:
+    def read(cls, home: Path, ledger: Ledger, options: FileOptions) -> Collection:
         parts = [part for part in ("train", "val", "test") if (home / part).is_dir()] or ["train"]
         records = []
         for part in parts:
@@ -120,13 +117,13 @@ class Llvip(Published):
     note = f"LLVIP: people alone; val is an eighth of train by seed 0, and {FRAMES}."
 
     @classmethod
-    def read(cls, home: Path, ledger: Ledger, options: Options) -> Collection:
+    def read(cls, home: Path, ledger: Ledger, options: FileOptions) -> Collection:
         records, names = match(home / "visible", home / "infrared", ledger, options.unpaired)
         boxes = open_boxes(home / "Annotations", names, ("person",), ledger)
         return Collection(records, by_folder(records), boxes)
 
 
-class KaistFiles(Options):
+class KaistFiles(FileOptions):
     """Lists of names below imageSets/, and what holds the boxes: a folder of XML, or a JSON."""
 
     train: str = "train-all-02"
@@ -166,9 +163,9 @@ class Kaist(Published):
         else:
             splits = {part: cls.listed(home, getattr(options, part)) for part in ("train", "test")}
             records = [
-                Record(name, *(home / "images" / at / kind / f"{image}.jpg" for kind in KINDS))
+                Record(name, file.parent / "visible" / file.name, file.parent / "lwir" / file.name)
                 for name in dict.fromkeys(splits["train"] + splits["test"])
-                for at, image in [name.rsplit("/", 1)]
+                for file in [home / "images" / f"{name}.jpg"]
             ]
             splits |= share_out(splits["train"], {"train": 7 / 8, "val": 1 / 8}, seed=0)
             source = home / options.annotations
@@ -199,14 +196,14 @@ class FlirCrops(Published):
 
     name = "flir_crops"
     folders, markers = ("flir_crops",), ("list.csv",)
-    has = frozenset({"pairs", "splits"})
+    has, classes = frozenset({"pairs", "splits"}), CLASSES
     note = (
         "FLIR's crops: train, val and test share no frame, val is an eighth of train's frames by "
         "seed 0; RoadScene is cut from the same video."
     )
 
     @classmethod
-    def read(cls, home: Path, ledger: Ledger, options: Options) -> Collection:
+    def read(cls, home: Path, ledger: Ledger, options: FileOptions) -> Collection:
         records, splits = [], {"train": [], "val": [], "test": []}
         rows = list(csv.DictReader(read_text(home / "list.csv").splitlines()))
         if not rows or not {"split", "time", "class", "name", "frame"} <= rows[0].keys():
@@ -221,13 +218,9 @@ class FlirCrops(Published):
             splits.setdefault(part, []).append(name)
         return Collection(records, splits)
 
-    def __init__(self, *args: object, **options: object):
-        super().__init__(*args, **options)
-        self.classes = CLASSES
-
     def frames(self) -> list[int]:
         """The number of each pair's frame, whose crops are not independent."""
-        return [int(re.search(r"/(\d+)", name)[1]) for name in self.names]
+        return [int(re.split("[/_]", name)[1]) for name in self.names]
 
     def labels(self) -> Tensor:
         """The class of each pair (N,), int64, an index into `classes`."""
@@ -251,14 +244,13 @@ class Mfnet(Published):
     note = "MFNet: unlabelled pixels are a class of their own; give mIoU with and without it."
 
     @classmethod
-    def read(cls, home: Path, ledger: Ledger, options: Options) -> Collection:
+    def read(cls, home: Path, ledger: Ledger, options: FileOptions) -> Collection:
         found, names = match(None, home / "images", ledger)
-        times = {"D": "day", "N": "night"}
         records = [
             replace(
                 record,
                 visible=record.infrared,
-                time_of_day=times.get(record.name[-1], ""),
+                time_of_day=TIMES.get(record.name[-1], ""),
                 mask=home / "labels" / f"{record.name}.png",
             )
             for record in found

@@ -11,12 +11,12 @@ Everything else that decides a run, the pairs and their order, is the recipe, th
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from typing import Any
 
 import yaml
 
 from freqkd_lite.distil.run import Run, distil
 from freqkd_lite.distil.settings import DistilSettings, settings_from
-from freqkd_lite.distil.student import Student
 from freqkd_lite.errors import UserError
 from freqkd_lite.features import Backbone, crop_to_patch
 from freqkd_lite.names import split_method, up_to_date
@@ -27,7 +27,7 @@ OWN |= {"lora_rank", "lora_alpha", "merge_scale"}
 """Settings that a method may have of its own."""
 
 
-def method_settings(method: str, **recipe: object) -> DistilSettings:
+def method_settings(method: str, **recipe: Any) -> DistilSettings:
     """How to train a method: the recipe (settings of `DistilSettings`) with its own changes.
 
     `UserError` for an unknown loss, or a setting or option that can't be a method's own.
@@ -52,7 +52,7 @@ def method_settings(method: str, **recipe: object) -> DistilSettings:
     return settings_from(**recipe | {"loss": loss, "loss_options": options} | own)
 
 
-def check_methods(methods: Sequence[str], further: Mapping[str, object] | None = None) -> None:
+def check_methods(methods: Sequence[str], further: Mapping[str, Any] | None = None) -> None:
     """`UserError` unless `methods` are "none", with which all others are compared, and losses; and
     where `further` settings name another student, for "none" is the teacher's own network."""
     for name in ("student", "student_weights", "student_blocks"):
@@ -69,8 +69,8 @@ def check_methods(methods: Sequence[str], further: Mapping[str, object] | None =
 
 
 def distil_methods(
-    methods: Sequence[str], recipe: Mapping[str, object], teacher: Backbone
-) -> tuple[dict[str, Run], dict[str, Backbone | Student]]:
+    methods: Sequence[str], recipe: Mapping[str, Any], teacher: Backbone
+) -> tuple[dict[str, Run], dict[str, Backbone]]:
     """(runs of the trained methods, students of all) by method; "none" is the teacher itself.
 
     `recipe` has the parameters of a notebook that distils: dataset, distil_dataset, root,

@@ -31,7 +31,7 @@ class Processes:
         self.state = PartialState(cpu=device == "cpu", timeout=PATIENCE)
         self.count, self.rank = self.state.num_processes, self.state.process_index
         self.first = self.rank == 0
-        self.device = self.state.device if self.count > 1 else torch.device(device)
+        self.device = (self.count > 1 and self.state.device) or torch.device(device)
 
     def agree(self, value: Item = None) -> Item:
         """The first process's `value`, in all of them; waits until all have come here."""
@@ -39,7 +39,7 @@ class Processes:
 
     def mean(self, value: Tensor) -> Tensor:
         """The mean over processes, the same bits in all of them."""
-        return reduce(value, "mean") if self.count > 1 else value
+        return torch.as_tensor(reduce(value, "mean")) if self.count > 1 else value
 
     def shares(self, batch: Sequence[Item], times: int) -> list[Sequence[Item]]:
         """This process's part of a batch, in `times` equal shares."""

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file, save
@@ -54,7 +55,8 @@ class Run:
         before training, for losses that hold on to it."""
         file, name = self.folder / MEASURED, self.settings.loss
         statistics = losses.load_statistics(file) if file.is_file() else None
-        loss_of = losses.build_loss(name, statistics=statistics, **self.settings.loss_options)
+        options: dict[str, Any] = self.settings.loss_options
+        loss_of = losses.build_loss(name, statistics=statistics, **options)
         return loss_of(students, teachers, *([initial] if losses.needs_anchors(name) else []))
 
     def student(self) -> Backbone:
@@ -168,17 +170,16 @@ def _train_into(
 ) -> None:
     """Train in the working folder; the manifest, written last, says that it is complete."""
     anchored, measured = losses.needs_anchors(settings.loss), settings.loss in losses.CALIBRATORS
-    initial = None  # the student before training, whose features can be cached as the teacher's
-    if anchored or measured:
-        of = settings.student_name, settings.first_weights, settings.own_blocks, settings.seed
-        initial = type(teacher)(*of)
-        initial.device = team.device
+    # The student before training: loaded if the loss asks, its features cached as the teacher's.
+    of = settings.student_name, settings.first_weights, settings.own_blocks, settings.seed
+    initial = type(teacher)(*of)
+    initial.device = team.device
     blank = torch.zeros(3, *settings.view_size)
-    if settings.crop_list and settings.cache_limit_gb:
+    if isinstance(teacher, CachedTeacher) and settings.cache_limit_gb:
         limit = settings.cache_limit_gb * 1e9
         views = len({view for step in plan(pairs, settings) for view in step})
         teacher.use_cache(blank, views, limit)
-        if anchored:
+        if anchored and isinstance(initial, CachedTeacher):
             if losses.needs_mismatched(settings.loss):  # one mismatched picture beside each pair
                 views += min(views, math.ceil(len(pairs) / settings.batch) * settings.batch)
             initial.use_cache(blank, views, limit)

@@ -59,6 +59,8 @@ def load_views(
     batch = []
     for index, top, left, flip in views:
         pair, other = pairs[index], partners[index]
+        if pair.visible is None:
+            raise UserError(f"{pair.name} has no RGB picture: distil on a data set of pairs.")
         infrared = pair.infrared if other == index else pairs[other].infrared
         both = torch.stack([pair.visible, infrared])
         both = both[..., top : top + height, left : left + width]

@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -55,7 +56,7 @@ def adapter(own: int, theirs: int) -> nn.Conv2d:
     convolution = nn.Conv2d(own, theirs, 1)
     if own == theirs:
         nn.init.dirac_(convolution.weight)
-        nn.init.zeros_(convolution.bias)
+        nn.init.zeros_(convolution.get_parameter("bias"))
     return convolution
 
 
@@ -71,7 +72,7 @@ def first_student(settings: DistilSettings) -> Backbone:
     return load_backbone(settings.student_name, settings.first_weights)
 
 
-def add_lora(backbone: Backbone, settings: DistilSettings) -> nn.Module:
+def add_lora(backbone: Backbone, settings: DistilSettings) -> Any:
     """Put LoRA on `LORA_TARGETS` inside the backbone; returns peft's model. `UserError` for a
     network without such layers."""
     from peft import LoraConfig, get_peft_model  # takes seconds, which finished runs don't need
@@ -87,7 +88,7 @@ def add_lora(backbone: Backbone, settings: DistilSettings) -> nn.Module:
             module.qkv_bias_separate = True  # timm calls the layer, and with it LoRA's
     config = LoraConfig(
         r=settings.lora_rank,
-        lora_alpha=settings.lora_alpha,
+        lora_alpha=settings.lora_alpha,  # pyright: ignore[reportArgumentType] floats will do
         lora_dropout=settings.lora_dropout,
         target_modules=LORA_TARGETS,
     )

@@ -50,7 +50,7 @@ class Teacher:
             return load_backbone(self.name, self.weights).freeze()
 
     @cached_property
-    def checksum(self) -> str:
+    def checksum(self) -> str | None:
         """SHA-256 of the weights, known from a file without loading the network."""
         return sha256_file(self.path) if self.path else self.backbone.checksum
 
@@ -125,7 +125,7 @@ class CachedTeacher(Teacher):
     def _store(self, file: Path, maps: list[Tensor]) -> None:
         size, reason = sum(m.nbytes for m in maps), ""
         if self.since > self.limit / 100:  # other processes write as well
-            self.used, self.since = tidy(self.folder.parent), 0
+            self.used, self.since = tidy(cache_folder()), 0
         if self.used + size > self.limit:
             reason = f"has reached cache_limit_gb={self.limit / 1e9:g}"
         else:
@@ -137,7 +137,7 @@ class CachedTeacher(Teacher):
         self.used, self.since, self.full = self.used + size, self.since + size, bool(reason)
         if self.full:
             print(
-                f"The teacher cache {self.folder.parent} {reason}: training goes on and computes "
+                f"The teacher cache {cache_folder()} {reason}: training goes on and computes "
                 "what is not there; remove what you don't need or raise the limit.",
                 flush=True,
             )
@@ -150,7 +150,7 @@ def view_file(folder: Path, image: Tensor) -> Path:
     return folder / name[:2] / f"{name}.pt"
 
 
-def made_by(device: torch.device) -> dict[str, object]:
+def made_by(device: torch.device) -> dict:
     """What may change a feature's last bits, beside weights and pixels."""
     versions = {"torch": torch.__version__, "timm": timm.__version__, "recipe": RECIPE}
     if device.type == "cpu":

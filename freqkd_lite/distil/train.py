@@ -8,6 +8,7 @@ import math
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -20,15 +21,16 @@ from freqkd_lite.distil.settings import DistilSettings
 from freqkd_lite.distil.student import Student, resize
 from freqkd_lite.distil.teacher import Teacher
 from freqkd_lite.errors import UserError
+from freqkd_lite.spectrum.bands import grid_of
 from freqkd_lite.store import write_whole
 
 
-def learning_rate(step: int, settings: DistilSettings) -> float:
-    """Linear warm-up, then half a cosine down to zero at the last step."""
-    if step < settings.warmup:
-        return settings.lr * (step + 1) / settings.warmup
-    share = (step - settings.warmup) / max(1, settings.steps - settings.warmup)
-    return settings.lr * 0.5 * (1 + math.cos(math.pi * share))
+def learning_rate(step: int, lr: float, warmup: int, steps: int) -> float:
+    """Linear warm-up to `lr`, then half a cosine down to zero at the last of `steps`."""
+    if step < warmup:
+        return lr * (step + 1) / warmup
+    share = (step - warmup) / max(1, steps - warmup)
+    return lr * 0.5 * (1 + math.cos(math.pi * share))
 
 
 def precision(settings: DistilSettings, device: torch.device) -> str:
@@ -50,7 +52,7 @@ def initial_maps(initial: Teacher, infrared: Tensor, targets: list[Tensor]) -> l
                 f"have {own.shape[1]} and {target.shape[1]} channels: choose a student as wide as "
                 "its teacher, or another loss."
             )
-        maps.append(resize(own.to(target.device), tuple(target.shape[-2:])))
+        maps.append(resize(own.to(target.device), grid_of(target)))
     return maps
 
 
@@ -99,8 +101,8 @@ def train(
     `statistics` is what the loss measured before training; `initial` is the untrained student, for
     losses that hold on to it. Raises `UserError` where loss or gradient is not finite.
     """
-    loss_of = losses.build_loss(settings.loss, statistics=statistics, **settings.loss_options)
-    anchored = losses.needs_anchors(settings.loss)
+    options: dict[str, Any] = settings.loss_options
+    loss_of = losses.build_loss(settings.loss, statistics=statistics, **options)
     weights = [p for p in student.parameters() if p.requires_grad]
     optimiser = torch.optim.AdamW(weights, lr=settings.lr, weight_decay=settings.weight_decay)
     bf16 = precision(settings, team.device) == "bf16"
@@ -115,9 +117,8 @@ def train(
             visible, infrared = load_views(pairs, share, settings)
             with torch.autocast(team.device.type, torch.bfloat16, enabled=bf16):
                 targets = [target.to(team.device) for target in teacher(visible)]
-                grids = [tuple(target.shape[-2:]) for target in targets]
-                outputs = student(infrared.to(team.device), grids)
-                anchors = [initial_maps(initial, infrared, targets)] if anchored else []
+                outputs = student(infrared.to(team.device), list(map(grid_of, targets)))
+                anchors = [initial_maps(initial, infrared, targets)] if initial else []
             loss = loss_of(outputs, targets, *anchors)
             (loss.total / settings.accumulate).backward()
             for name, value in {"total": loss.total, **loss.parts}.items():
@@ -134,7 +135,7 @@ def train(
                 f"The loss or its gradient is not finite at step {step}: lower lr={settings.lr}, "
                 f"or look at the pairs of this batch ({names_of(pairs, views, settings)})."
             )
-        rate = learning_rate(step, settings)
+        rate = learning_rate(step, settings.lr, settings.warmup, settings.steps)
         for group in optimiser.param_groups:
             group["lr"] = rate
         optimiser.step()

@@ -15,13 +15,11 @@ from freqkd_lite.evaluate.probe import LogisticProbe
 from freqkd_lite.evaluate.stats import Resampled, times_of
 
 
-def fit_head(
-    pooled: Tensor, labels: Tensor, classes: Sequence[str], l2: float = 1e-2
-) -> LogisticProbe:
+def fit_head(pooled: Tensor, labels: Tensor, classes: Sequence[str]) -> LogisticProbe:
     """A logistic regression on features (N, D) of crops with `labels` (N,); a class without a crop
     is never predicted."""
-    head = LogisticProbe(l2)
-    return head.fit(pooled[..., None, None], labels[:, None, None], classes, absent=True)
+    maps, labels = pooled[..., None, None], labels[:, None, None]
+    return LogisticProbe().fit(maps, labels, classes, absent=True)
 
 
 def named(head: LogisticProbe, pooled: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ them where it would take images, and only pyramid and head are trained.
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,6 +23,7 @@ from tqdm.auto import trange
 from freqkd_lite.data import PairSet
 from freqkd_lite.distil import learning_rate
 from freqkd_lite.errors import UserError, check_known, explained
+from freqkd_lite.evaluate.probe import truth_of
 from freqkd_lite.evaluate.stats import Resampled, times_of
 from freqkd_lite.store import no_bar
 
@@ -58,7 +60,7 @@ class DetectorSettings(BaseModel):
     nms_threshold: float = Field(0.6, gt=0, le=1)
     seed: int = Field(0, ge=0)
 
-    def __init__(self, **values: object) -> None:
+    def __init__(self, **values: Any) -> None:
         check_known("setting of a detector", type(self).model_fields, *values)
         with explained("The detector"):
             super().__init__(**values)
@@ -69,6 +71,9 @@ class Pyramid(nn.Module):
 
     Input channels are standardised by the training features' `mean` and `std` (C,).
     """
+
+    mean: Tensor
+    std: Tensor
 
     def __init__(self, mean: Tensor, std: Tensor, channels: int) -> None:
         super().__init__()
@@ -126,23 +131,21 @@ class AsTheyAre(nn.Module):
 
 @dataclass
 class Detector:
-    """A trained FCOS over features (N,C,h,w) of images of `image_size` (H,W) px."""
+    """A trained FCOS over features (N,C,h,w), and its losses at each step."""
 
     model: FCOS
-    classes: tuple[str, ...]
-    image_size: tuple[int, int]
-    settings: DetectorSettings
     losses: list[float]
 
     @torch.no_grad()
     def predict(self, features: Tensor, batch: int = 32) -> list[dict[str, Tensor]]:
         """For each image `boxes` (n,4) XYXY px, falling `scores` (n,), `labels` (n,); CPU."""
-        width = self.model.backbone.mean.shape[1]
+        mean = self.model.backbone.get_buffer("mean")
+        width = mean.shape[1]
         if features.ndim != 4 or features.shape[1] != width:
             raise UserError(f"The features are {tuple(features.shape)}: give (N, {width}, h, w).")
         self.model.eval()
-        device = self.model.backbone.mean.device
-        found = [d for part in features.split(batch) for d in self.model(list(part.to(device)))]
+        parts = features.split(batch)
+        found = [d for part in parts for d in self.model(list(part.to(mean.device)))]
         return [{key: value.cpu() for key, value in d.items()} for d in found]
 
 
@@ -150,8 +153,8 @@ def boxes_of(
     pairs: PairSet, chosen: Sequence[int] | None = None
 ) -> tuple[list[Tensor], list[Tensor]]:
     """Boxes (n,4) and labels (n,) of all pairs, or of the `chosen` ones in their order."""
-    found = [pairs[i] for i in (range(len(pairs)) if chosen is None else chosen)]
-    return [pair.boxes.as_subclass(Tensor) for pair in found], [pair.labels for pair in found]
+    found = [truth_of(pairs[i]) for i in (range(len(pairs)) if chosen is None else chosen)]
+    return [boxes for boxes, _ in found], [labels for _, labels in found]
 
 
 def check_boxes(
@@ -211,8 +214,8 @@ def build_fcos(
         nms_thresh=settings.nms_threshold,
         detections_per_img=MAX_DETECTIONS,
     )
-    model.transform = AsTheyAre(image_size)
-    nn.init.constant_(model.head.regression_head.bbox_reg.bias, 4.0)
+    model.register_module("transform", AsTheyAre(image_size))
+    nn.init.constant_(model.get_parameter("head.regression_head.bbox_reg.bias"), 4.0)
     return model
 
 
@@ -233,7 +236,7 @@ def train_detector(
     none. `names` of the images are for messages. The same seed, data and number of CPU threads
     give the same detector. Errors: `UserError`.
     """
-    settings, image_size = settings or DetectorSettings(), tuple(image_size)
+    settings, image_size = settings or DetectorSettings(), (image_size[0], image_size[1])
     h, w = features.shape[-2:]
     patch = image_size[0] // h
     if (patch * h, patch * w) != image_size:
@@ -288,16 +291,18 @@ def train_fcos(
             order += torch.randperm(n, generator=draw).tolist()
         chosen, order = order[: settings.batch], order[settings.batch :]
         torch.rand(settings.batch, generator=draw)  # without it, other orders than in results/
-        loss = sum(model([features[i] for i in chosen], [targets[i] for i in chosen]).values())
+        parts = model([features[i] for i in chosen], [targets[i] for i in chosen])
+        loss = sum(parts.values(), torch.zeros((), device=device))
         if not loss.isfinite():
             raise UserError(f"The detector's loss is {loss.item()} at step {step}: lower lr.")
-        optimiser.param_groups[0]["lr"] = learning_rate(step, settings)
+        rate = learning_rate(step, settings.lr, settings.warmup, settings.steps)
+        optimiser.param_groups[0]["lr"] = rate
         optimiser.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), settings.clip)
         optimiser.step()
         losses.append(loss.item())
-    return Detector(model, tuple(classes), image_size, settings, losses)
+    return Detector(model, losses)
 
 
 @dataclass(frozen=True)
@@ -335,19 +340,19 @@ def matched_draws(matches: Mapping[str, Matches], times: Tensor) -> dict[str, np
     return found | {"mean": np.mean(here, axis=0)}
 
 
-def assign(found: Tensor, truth: Tensor, aside: Tensor, iou: float = 0.5) -> list[int]:
+def assign(found: Tensor, truth: Tensor, aside: Tensor) -> list[int]:
     """COCO's greedy matching: the index of the true box (t,4) that each box (d,4), surest first,
     takes, the free one that it fits best; `MISS` for a box that fits none, `IGNORED` where boxes
-    that do not count, `aside` (t,), are left. Of these one covers `iou` of the box's own area, and
+    that do not count, `aside` (t,), are left. Of these one covers half of the box's own area, and
     any number of boxes may share it (COCO's crowds, and KAIST's ignored people)."""
     found, truth, taken = found.double(), truth.double(), []
     overlap = box_iou(found, truth).masked_fill(aside, -1).numpy()
     start = torch.maximum(found[:, None, :2], truth[:, :2])
     end = torch.minimum(found[:, None, 2:], truth[:, 2:])
-    covered = (end - start).clamp(min=0).prod(2) >= iou * box_area(found)[:, None]
+    covered = (end - start).clamp(min=0).prod(2) >= 0.5 * box_area(found)[:, None]
     for row, left in zip(overlap, (covered & aside).any(1).tolist(), strict=True):
         best = len(row) - 1 - row[::-1].argmax() if len(row) else 0  # of equals the last
-        hit = len(row) and row[best] >= iou
+        hit = len(row) and row[best] >= 0.5
         taken.append(int(best) if hit else IGNORED if left else MISS)
         if hit:
             overlap[:, best] = -1
@@ -479,13 +484,11 @@ def score_detections(
     metric = MeanAveragePrecision(iou_thresholds=IOUS.tolist(), rec_thresholds=RECALLS.tolist())
     metric.warn_on_many_detections = False
     boxes = [b.as_subclass(Tensor).float() for b in boxes]
-    metric.update(
-        list(predictions),
-        [
-            {"boxes": b, "labels": y, "iscrowd": small(b, below).int()}
-            for b, y in zip(boxes, labels, strict=True)
-        ],
-    )
+    truths = [
+        {"boxes": b, "labels": y, "iscrowd": small(b, below).int()}
+        for b, y in zip(boxes, labels, strict=True)
+    ]
+    metric.update(list(predictions), truths)
     result = metric.compute()
     matches = {c: match(predictions, boxes, labels, k, below) for k, c in enumerate(classes)}
     owner = torch.repeat_interleave(torch.tensor([len(b) for b in boxes]))

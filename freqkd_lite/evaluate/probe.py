@@ -2,14 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from freqkd_lite.data import PairSet
+from freqkd_lite.data import Pair, PairSet
 from freqkd_lite.errors import UserError
 from freqkd_lite.evaluate.stats import Resampled, times_of
 
@@ -63,13 +63,20 @@ def patch_labels(
     return winners(centre, winners(most, torch.full(grid, n_classes)))
 
 
+def truth_of(pair: Pair) -> tuple[Tensor, Tensor]:
+    """Boxes (M, 4) and labels (M,) of a pair. `UserError` where it has none."""
+    if pair.boxes is None or pair.labels is None:
+        raise UserError(f"{pair.name} has no boxes: choose a data set with boxes.")
+    return pair.boxes.as_subclass(Tensor), pair.labels
+
+
 def labels_of(pairs: PairSet, patch: int, chosen: Sequence[int] | None = None) -> Tensor:
     """The classes of the patches (N, h, w) of all pairs, or of the `chosen` ones in their order."""
     found = []
-    for i in range(len(pairs)) if chosen is None else chosen:
-        height, width = pairs[i].infrared.shape[-2:]
+    for pair in (pairs[i] for i in (range(len(pairs)) if chosen is None else chosen)):
+        height, width = pair.infrared.shape[-2:]
         grid = (height // patch, width // patch)
-        found.append(patch_labels(pairs[i].boxes, pairs[i].labels, grid, patch, len(pairs.classes)))
+        found.append(patch_labels(*truth_of(pair), grid, patch, len(pairs.classes)))
     return torch.stack(found)
 
 
@@ -180,16 +187,14 @@ class LogisticProbe:
             value.backward()
             return value
 
-        limits = dict(max_iter=self.max_steps, max_eval=4 * self.max_steps)
-        limits |= dict(tolerance_grad=self.tolerance, tolerance_change=0)
-        optimiser = torch.optim.LBFGS(
-            [v, c], history_size=20, line_search_fn="strong_wolfe", **limits
-        )
+        limits: dict[str, Any] = dict(max_iter=self.max_steps, max_eval=4 * self.max_steps)
+        limits |= dict(tolerance_grad=self.tolerance, tolerance_change=0, history_size=20)
+        optimiser = torch.optim.LBFGS([v, c], line_search_fn="strong_wolfe", **limits)
         with torch.enable_grad():
             optimiser.step(objective)
             objective()
         self.steps = optimiser.state[v]["n_iter"]
-        self.gradient = max(float(v.grad.abs().max()), float(c.grad.abs().max()))
+        self.gradient = max(float(x.grad.abs().max()) for x in (v, c) if x.grad is not None)
         if not self.gradient <= self.tolerance:
             raise UserError(
                 f"The probe has not converged after {self.steps} steps (gradient "
@@ -214,19 +219,16 @@ class LogisticProbe:
         return logits - rest
 
 
-def average_precision(
-    scores: Tensor, positives: Tensor, weights: Tensor | None = None
-) -> float | Tensor:
-    """Sum over thresholds of (recall gained) x precision; equal scores are one threshold.
+def average_precision(scores: Tensor, positives: Tensor, weights: Tensor) -> Tensor:
+    """(draws,): sum over thresholds of (recall gained) x precision; equal scores are one threshold.
 
     `scores` and `positives` are (N, ...), all their elements ranked together. `weights` (draws, N)
-    say how often each of the N occurs, and then the result is (draws,). NaN where nothing is
-    positive. No interpolation. Raises `UserError` for scores that are NaN.
+    say how often each of the N occurs. NaN where nothing is positive. No interpolation. Raises
+    `UserError` for scores that are NaN.
     """
     if scores.isnan().any():
         raise UserError("scores are NaN for some patches: look at the features that gave them.")
-    rows = 1 if weights is None else len(scores)
-    each = torch.ones(1, 1, dtype=torch.float64) if weights is None else weights.double()
+    rows, each = len(scores), weights.double()
     scores, positives = scores.reshape(rows, -1), positives.bool().reshape(rows, -1)
     reached = positives_reached(scores, positives)
     levels = int(reached.max())
@@ -237,8 +239,7 @@ def average_precision(
         return each @ counts[:, 1:].flip(1).double()
 
     gained, taken = at_level(cell[positives]), at_level(cell.flatten()).cumsum(1)
-    value = (gained * gained.cumsum(1) / taken.clamp(min=1e-12)).sum(1) / gained.sum(1)
-    return float(value) if weights is None else value
+    return (gained * gained.cumsum(1) / taken.clamp(min=1e-12)).sum(1) / gained.sum(1)
 
 
 def positives_reached(scores: Tensor, positives: Tensor) -> Tensor:
@@ -262,7 +263,7 @@ def ap_draws(
         parts = [average_precision(scores[..., k], truth == k, chunk) for chunk in chunks]
         found[name] = torch.cat(parts).numpy()
     here = [found[name] for k, name in enumerate(classes) if (truth == k).any()]
-    return found | {"mean": sum(here) / len(here) if here else np.full(len(times), np.nan)}
+    return found | {"mean": np.mean(here, axis=0) if here else np.full(len(times), np.nan)}
 
 
 @dataclass(kw_only=True)
@@ -277,7 +278,7 @@ class ProbeResult(Resampled):
     n: dict[str, int]
     model: LogisticProbe
 
-    def among(self, images: Sequence[int]) -> Self:
+    def among(self, images: Sequence[int]) -> "ProbeResult":
         """The same probe judged on some of its test images alone, given by index, with intervals
         over those, in their groups. Raises `UserError` where none of the classes occurs on them."""
         scores, truth, draws = self.scores[images], self.truth[images], len(self.draws["mean"])
@@ -332,7 +333,7 @@ def probe(
     test_y: Tensor,
     classes: Sequence[str],
     l2: float = 1e-2,
-    **bootstrap: object,
+    **bootstrap: Any,
 ) -> ProbeResult:
     """Fit a `LogisticProbe` on training features (N, D, h, w) and labels (N, h, w), `measure` it
     on test features. Labels are indices into `classes`; len(classes) stands for none."""

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -12,8 +12,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from freqkd_lite.errors import UserError
-from freqkd_lite.evaluate.probe import LogisticProbe, as_maps, class_shares
+from freqkd_lite.evaluate.probe import LogisticProbe, Maps, as_maps, class_shares
 from freqkd_lite.evaluate.stats import Resampled, times_of
+from freqkd_lite.spectrum.bands import grid_of
 
 OUTSIDE = -1  # a pixel of the truth that is not counted
 
@@ -42,8 +43,8 @@ class SegmentationResult(Resampled):
     def without(self, klass: str) -> Self:
         """The same with the mean over all other classes, as MFNet's is also given without its
         unlabelled pixels; these still count where they are taken for another class."""
-        here = [k for k, v in self.iou.items() if v is not None and k != klass]
-        mean = {"mean": float(np.mean([self.estimates[k] for k in here]))}
+        here = {k: v for k, v in self.iou.items() if v is not None and k != klass}
+        mean = {"mean": float(np.mean(list(here.values())))}
         drawn = {"mean": np.mean([self.draws[k] for k in here], axis=0)}
         return replace(self, estimates=self.estimates | mean, draws=self.draws | drawn)
 
@@ -112,24 +113,21 @@ class LinearSegmenter:
     def __init__(self, classes: Sequence[str], l2: float = 1e-2):
         self.classes, self.probe = tuple(classes), LogisticProbe(l2=l2)
 
-    def fit(self, features: Tensor | Sequence[Tensor], masks: Tensor) -> Self:
+    def fit(self, features: Maps, masks: Tensor) -> Self:
         """Fit to features (N, D, h, w) and masks (N, H, W) with ids into `classes`."""
         maps = as_maps(features, "train features")
         if masks.ndim != 3 or len(masks) != len(maps):
             shapes = f"{tuple(masks.shape)}, the features {tuple(maps.shape)}"
             raise UserError(f"train masks have shape {shapes}: give one mask (H, W) an image.")
         check_ids(masks, len(self.classes), "train masks")
-        ids = range(len(self.classes))
-        labels = class_shares(masks, tuple(maps.shape[2:]), ids).argmax(1)
+        labels = class_shares(masks, grid_of(maps), range(len(self.classes))).argmax(1)
         self.trained = labels.unique()  # rising ids; the probe counts these from 0
         names = [self.classes[k] for k in self.trained]
         self.untrained = [name for name in self.classes if name not in names]
         self.probe.fit(maps, torch.searchsorted(self.trained, labels), names)
         return self
 
-    def predict(
-        self, features: Tensor | Sequence[Tensor], size: tuple[int, int], batch: int = 16
-    ) -> Tensor:
+    def predict(self, features: Maps, size: tuple[int, int], batch: int = 16) -> Tensor:
         """Class ids (N, H, W), int64, at `size` in pixels."""
         parts = self.probe.logits(features).float().cpu().split(batch)
         ids = [F.interpolate(logits, size=size, mode="bilinear").argmax(1) for logits in parts]
@@ -137,19 +135,20 @@ class LinearSegmenter:
 
 
 def segment(
-    train_x: Tensor | Sequence[Tensor],
+    train_x: Maps,
     train_masks: Tensor,
-    test_x: Tensor | Sequence[Tensor],
+    test_x: Maps,
     test_masks: Tensor,
     classes: Sequence[str],
     l2: float = 1e-2,
-    **bootstrap: object,
+    **bootstrap: Any,
 ) -> tuple[SegmentationResult, LinearSegmenter]:
     """Fit a `LinearSegmenter` on features (N, D, h, w) and masks (N, H, W) of ids into `classes`,
     `measure_segmentation` on the test ones; the segmenter is returned to predict from other
     features."""
     model = LinearSegmenter(classes, l2).fit(train_x, train_masks)
-    predictions = model.predict(test_x, tuple(test_masks.shape[-2:]))
+    height, width = test_masks.shape[-2:]
+    predictions = model.predict(test_x, (height, width))
     return measure_segmentation(predictions, test_masks, classes, **bootstrap), model
 
 
@@ -162,7 +161,7 @@ def border_distance(masks: Tensor) -> Tensor:
         ids = np.unique(mask)
         for each in ids if len(ids) > 1 else ():
             inside = mask == each
-            distance[inside] = ndimage.distance_transform_edt(inside)[inside]
+            distance[inside] = np.asarray(ndimage.distance_transform_edt(inside))[inside]
     return out
 
 
@@ -171,7 +170,7 @@ def iou_by_border_distance(
     masks: Tensor,
     edges_px: Sequence[float],
     classes: Sequence[str],
-    **bootstrap: object,
+    **bootstrap: Any,
 ) -> dict[tuple[float, float], SegmentationResult]:
     """`measure_segmentation` on the pixels at lower <= `border_distance` < upper, for each pair of
     neighbouring edges (px, rising; the last may be infinite and then takes in everything).

@@ -3,7 +3,7 @@ not independent, nor are frames of one place, nor the scores of one student on m
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -73,7 +73,7 @@ class Resampled:
     groups: Sequence[int] | None = None
 
     @classmethod
-    def of(cls, figures: Mapping[str, np.ndarray], **about: object) -> Self:
+    def of(cls, figures: Mapping[str, np.ndarray], **about: Any) -> Self:
         """From figures (1 + draws,) over the rows of `times_of`, NaN where undefined; `about` are
         the other fields."""
         estimates = {k: float(v[0]) if np.isfinite(v[0]) else None for k, v in figures.items()}
@@ -81,9 +81,10 @@ class Resampled:
 
     def figure(self, key: str = "mean") -> tuple[float | None, tuple[float, float] | None]:
         """An estimate, and its 95 % percentile interval over images; None where undefined."""
-        value, draws = self.estimates.get(key), self.draws.get(key)
-        exists = value is not None and np.isfinite(draws).any()
-        return value, percentiles(draws) if exists else None
+        value = self.estimates.get(key)
+        if value is None or not np.isfinite(self.draws[key]).any():
+            return value, None
+        return value, percentiles(self.draws[key])
 
     @property
     def interval(self) -> dict[str, tuple[float, float] | None]:
@@ -101,15 +102,16 @@ def paired_bootstrap(
     """
     check_known("figure", set(a.estimates) & set(b.estimates), key)
     same = a.seed == b.seed and len(a.draws[key]) == len(b.draws[key])
-    same = same and np.array_equal(a.groups, b.groups)  # None equals None alone
+    same = same and np.array_equal(np.asarray(a.groups), np.asarray(b.groups))
     if not same or not torch.equal(a.truth, b.truth):
         raise UserError(
             "A paired bootstrap needs two results on the same images and labels: evaluate both "
             "with the same test set, groups, draws and seed."
         )
-    if a.estimates[key] is None or b.estimates[key] is None:
+    one, other = a.estimates[key], b.estimates[key]
+    if one is None or other is None:
         raise UserError(f"{key!r} has no figure in one of the results: choose another key.")
-    return a.estimates[key] - b.estimates[key], percentiles(a.draws[key] - b.draws[key])
+    return one - other, percentiles(a.draws[key] - b.draws[key])
 
 
 Scored = tuple[np.ndarray, np.ndarray]
@@ -132,19 +134,19 @@ def crossed_bootstrap(
     make up nine tenths of the variance (results/bootstrap).
     Raises `UserError` for methods that don't fit each other.
     """
-    a, b = (tuple(np.asarray(x, dtype=float) for x in one) for one in (a, b))
-    shapes = [(estimates.shape, draws.shape) for estimates, draws in (a, b)]
+    (value_a, drawn_a), (value_b, drawn_b) = ([np.asarray(x, float) for x in one] for one in (a, b))
+    shapes = [(value_a.shape, drawn_a.shape), (value_b.shape, drawn_b.shape)]
     fit = all(len(one) == 1 and len(two) == 2 and 1 <= one[0] == two[0] for one, two in shapes)
-    if not fit or a[1].shape != b[1].shape:
+    if not fit or drawn_a.shape != drawn_b.shape:
         raise UserError(
             f"Estimates and draws of a and b are {shapes}: give (seeds,) and (seeds, draws), with "
             "the same seeds and draws for both."
         )
-    seeds, draws = a[1].shape
+    seeds, draws = drawn_a.shape
     chosen = np.random.default_rng(seed).integers(0, seeds, size=(max(1, seeds - 1), draws))
-    means = [np.take_along_axis(drawn, chosen, axis=0).mean(axis=0) for _, drawn in (a, b)]
-    drawn = means[0] - means[1]
-    return float(a[0].mean() - b[0].mean()), percentiles(drawn), drawn
+    mean_a, mean_b = (np.take_along_axis(x, chosen, 0).mean(axis=0) for x in (drawn_a, drawn_b))
+    drawn = mean_a - mean_b
+    return float(value_a.mean() - value_b.mean()), percentiles(drawn), drawn
 
 
 def at_once(values: Sequence[float], draws: Sequence[np.ndarray]) -> list[tuple[float, float]]:
@@ -155,9 +157,9 @@ def at_once(values: Sequence[float], draws: Sequence[np.ndarray]) -> list[tuple[
     errors, exceeds in 5 % of the draws (the single-step max-t of Westfall and Young,
     Resampling-Based Multiple Testing, 1993): who picks the best of many looks at this one.
     """
-    values, draws = np.asarray(values, float), np.asarray(draws, float)
-    errors = np.nanstd(draws, axis=1, ddof=1)
-    off = np.abs(draws - np.nanmean(draws, axis=1, keepdims=True))
+    middle, drawn = np.asarray(values, float), np.asarray(draws, float)
+    errors = np.nanstd(drawn, axis=1, ddof=1)
+    off = np.abs(drawn - np.nanmean(drawn, axis=1, keepdims=True))
     largest = np.nanmax(off / np.where(errors > 0, errors, 1)[:, None], axis=0)
     half = np.nanquantile(largest, LEVEL) * errors
-    return list(zip((values - half).tolist(), (values + half).tolist(), strict=True))
+    return list(zip((middle - half).tolist(), (middle + half).tolist(), strict=True))

@@ -7,6 +7,7 @@ beside heads that are fitted on labelled infrared images, and says how many of t
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -51,9 +52,7 @@ def label_curve(
     """
     if n_labelled < 1 or repeats < 1:
         raise UserError(f"n_labelled={n_labelled}, repeats={repeats}: give 1 or more of both.")
-    orders = np.stack(
-        [np.random.default_rng((seed, r)).permutation(n_labelled) for r in range(repeats)]
-    )
+    orders = [np.random.default_rng((seed, r)).permutation(n_labelled) for r in range(repeats)]
     rows = []
     for n in budgets(n_labelled):
         if n in (0, n_labelled):  # nothing to choose
@@ -72,7 +71,7 @@ def probe_scorer(
     test: Maps,
     test_labels: Tensor,
     classes: Sequence[str],
-    **bootstrap: object,
+    **bootstrap: Any,
 ) -> Callable[[Sequence[int] | None], Resampled]:
     """What `label_curve` asks of one student, for the probe.
 
@@ -132,7 +131,7 @@ def labels_needed(budgets: Sequence[int], curve: np.ndarray, score: float) -> fl
 
 
 def worth(
-    students: Sequence[LabelCurve], undistilled: Sequence[LabelCurve], seed: int = 0
+    students: Sequence[LabelCurve], undistilled: Sequence[LabelCurve]
 ) -> tuple[float, tuple[float, float]]:
     """How many labelled infrared images distillation is worth, with its 95 % interval.
 
@@ -140,10 +139,7 @@ def worth(
     label-free score; infinite for "more than there are". The interval pairs both in each draw of
     `over_seeds`. Both are curves over the seeds of a method; an undistilled student may have one.
     """
-    (ours, our_draws), (theirs, their_draws) = (
-        over_seeds(students, seed),
-        over_seeds(undistilled, seed),
-    )
+    (ours, our_draws), (theirs, their_draws) = map(over_seeds, (students, undistilled))
     steps = undistilled[0].budgets
     drawn = [labels_needed(steps, c, s) for c, s in zip(their_draws.T, our_draws[0], strict=True)]
     low, high = np.quantile(drawn, [0.025, 0.975], method="inverted_cdf")

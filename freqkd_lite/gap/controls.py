@@ -6,7 +6,7 @@ lists them by name; each compares the features of two pictures.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -74,18 +74,19 @@ def shifted(images: Tensor, pixels: int = 4, patch: int = 14) -> tuple[Tensor, T
 def rotated(images: Tensor, degrees: float = 1.0, patch: int = 14) -> tuple[Tensor, Tensor]:
     """Each image (..., H, W) and itself turned about its centre (bilinear), both cut to the largest
     centred window that `patch` divides and that holds no invented border."""
-    full = images.shape[-2:]
+    tall, wide = images.shape[-2:]
     sine, cosine = math.sin(math.radians(abs(degrees))), math.cos(math.radians(degrees))
-    height, width = crop_size(full, patch)
+    height, width = crop_size((tall, wide), patch)
     # Corners of the window, turned back, must lie within the outermost pixels' centres.
-    while (width * cosine + height * sine > full[1] - 1) or (
-        width * sine + height * cosine > full[0] - 1
+    while (width * cosine + height * sine > wide - 1) or (
+        width * sine + height * cosine > tall - 1
     ):
         height, width = height - patch, width - patch
         if min(height, width) < patch:
-            raise UserError(f"{full[0]}x{full[1]} pixels can't be turned by {degrees}: enlarge.")
+            raise UserError(f"{tall}x{wide} pixels can't be turned by {degrees}: enlarge.")
     turned = functional.rotate(images, degrees, interpolation=InterpolationMode.BILINEAR)
-    return tuple(functional.center_crop(x, [height, width]) for x in (images, turned))
+    size = [height, width]
+    return functional.center_crop(images, size), functional.center_crop(turned, size)
 
 
 def steps(found: Offset, reach: int) -> tuple[int, int]:
@@ -120,7 +121,7 @@ class Views:
     backbone: Backbone
     blocks: Sequence[int]
     pairs: Sequence[Pair]
-    partner: Callable[[], Tensor] | None = None
+    partner: Callable[[], Tensor]
     place: int = 0
     student: Backbone | None = None
     random: Backbone | None = None
@@ -143,6 +144,11 @@ class Views:
                 return maps
             self.maps[name] = maps
         return self.maps[name]
+
+    def both(self, pictures: Iterable[Tensor], by: Backbone | None = None) -> Maps:
+        """Maps of two batches of pictures."""
+        first, second = (self(each, by=by) for each in pictures)
+        return first, second
 
     @property
     def visible(self) -> list[Tensor]:
@@ -183,16 +189,12 @@ def _mismatched(views: Views) -> Maps:
 
 def _of_rgb(about: str, change: Callable[[Tensor], Tensor]) -> Control:
     """RGB beside itself changed."""
-    return Control(
-        about,
-        lambda views: (views.visible, views(change(views.images["visible"]))),
-        infrared=False,
-    )
+    return Control(about, lambda v: (v.visible, v(change(v.images["visible"]))), infrared=False)
 
 
 def _of_infrared(about: str, change: Callable[[Tensor], Tensor]) -> Control:
     """RGB beside infrared changed."""
-    return Control(about, lambda views: (views.visible, views(change(views.images["infrared"]))))
+    return Control(about, lambda v: (v.visible, v(change(v.images["infrared"]))))
 
 
 def _shift(pixels: int) -> Control:
@@ -223,7 +225,7 @@ CONTROLS = {
     "gamma": _of_rgb("RGB and itself with each value squared.", torch.square),
     "blur": _of_rgb(
         "RGB and itself after a Gaussian blur of 1 px.",
-        lambda images: functional.gaussian_blur(images, 7, 1.0),
+        lambda images: functional.gaussian_blur(images, [7, 7], [1.0, 1.0]),
     ),
     "noise": Control(
         "RGB and itself with white noise of 5 % of white.",
@@ -233,12 +235,12 @@ CONTROLS = {
     **{f"shift{pixels}": _shift(pixels) for pixels in (1, 2, 4, 8)},
     "rotate1": Control(
         "RGB and itself rotated by 1 degree (bilinear), cut so that no border is invented.",
-        lambda v: tuple(map(v, rotated(v.images["visible"], 1.0, v.backbone.patch))),
+        lambda v: v.both(rotated(v.images["visible"], 1.0, v.backbone.patch)),
         infrared=False,
     ),
     "random": Control(
         "The real pairs, through the same model with random weights.",
-        lambda views: tuple(views(x, by=views.random) for x in views.images.values()),
+        lambda views: views.both(views.images.values(), by=views.random),
     ),
     "stretch": _of_infrared(
         "The real pairs with infrared stretched from its .5 to its 99.5 percentile.", stretched

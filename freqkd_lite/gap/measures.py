@@ -14,7 +14,6 @@ from torch import Tensor
 from freqkd_lite import spectrum
 from freqkd_lite.errors import UserError
 from freqkd_lite.gap.controls import Control, Views, grey_copy, steps
-from freqkd_lite.gap.parts import PICTURES
 from freqkd_lite.gap.rings import EDGES, log_rings
 from freqkd_lite.spectrum.similarity import band_hsic, mmd
 from freqkd_lite.store import Arrays
@@ -25,8 +24,9 @@ CUTOFF = 0.5  # rho of pixels, above which a picture's share of energy is measur
 SIMILAR = ("real", "mismatched", "grey", "shift4", "random", "aligned")
 
 
-def masks(h: int, w: int, bands: Sequence[str]) -> Tensor:
+def masks(grid: Sequence[int], bands: Sequence[str]) -> Tensor:
     """Bool (2 x bands + rings, h, w): low and high of each of `bands`, then rings of `EDGES`."""
+    h, w = grid
     pairs = [mask for name in bands for mask in spectrum.band_pair(h, w, name)]
     return torch.stack([*pairs, *spectrum.ring_masks(h, w, EDGES)])
 
@@ -34,16 +34,16 @@ def masks(h: int, w: int, bands: Sequence[str]) -> Tensor:
 def numbers(
     views: Views, name: str, control: Control | None, bands: Sequence[str]
 ) -> tuple[Arrays, Sequence[Tensor], Sequence[Tensor]]:
-    """The numbers of a batch under a control, or of its `PICTURES`, and both sides' maps (N, C, h,
-    w) that they are of. `UserError` for maps too small to have all bands."""
-    if name == PICTURES:
+    """The numbers of a batch under a control, or (None) of the pictures, and both sides' maps (N,
+    C, h, w) that they are of. `UserError` for maps too small to have all bands."""
+    if control is None:
         rgb, heat = grey_copy(views.images["visible"])[:, :1], views.images["infrared"][:, :1]
         times = np.array([pair.time_of_day for pair in views.pairs], "U8")
         return of_pictures(rgb, heat) | {"time_of_day": times}, [rgb], [heat]
     a, b = control.maps(views)
     for block, m in zip(views.blocks, a, strict=True):
         (height, width), (h, w) = views.images["visible"].shape[-2:], m.shape[-2:]
-        if not masks(h, w, bands)[: 2 * len(bands)].flatten(1).any(1).all():
+        if not masks((h, w), bands)[: 2 * len(bands)].flatten(1).any(1).all():
             raise UserError(
                 f"size={height}x{width} gives block {block} of {name!r} a grid of {h}x{w}, too "
                 "small for a band (8 tokens on a side are needed): enlarge it, or choose earlier "
@@ -65,7 +65,7 @@ def of_maps(
     `similarity`, at ten times the cost, `hsic` (N, blocks, bands, 2, 3) for CKA, and `mmd` (N,
     blocks, bands) of the high bands."""
     sides = list(zip(a, b, strict=True))
-    sums = [spectrum.pair_sums(x, y, masks(*x.shape[-2:], bands)) for x, y in sides]
+    sums = [spectrum.pair_sums(x, y, masks(x.shape[-2:], bands)) for x, y in sides]
     found = {"sums": torch.stack(sums, 1).double()}
     found["authors"] = torch.stack([spectrum.authors_reading(x, y) for x, y in sides], 1).double()
     if similarity:
@@ -81,7 +81,8 @@ def _high_mmd(a: Tensor, b: Tensor, bands: Sequence[str]) -> Tensor:
     found = []
     for name in bands:
         high = [spectrum.split_bands(x, mask=spectrum.band_pair(h, w, name)[1])[0] for x in (a, b)]
-        found.append(mmd(*(x[..., ::step, ::step].flatten(2).mT for x in high)))
+        x, y = (each[..., ::step, ::step].flatten(2).mT for each in high)
+        found.append(mmd(x, y))
     return torch.stack(found, 1)
 
 
@@ -89,14 +90,10 @@ def of_pictures(rgb: Tensor, infrared: Tensor) -> Arrays:
     """For each pair of pictures of one channel (N, 1, H, W), RGB first: `power` (N, 2, rings of
     `log_rings`), `slope` (N, 2) and `energy` (N, 2), the share above `CUTOFF`; NaN where there is
     none."""
-    sides, edges = (rgb, infrared), log_rings(*rgb.shape[-2:])
-    power = [
-        torch.stack([spectrum.radial_power(image, edges)[1] for image in side]) for side in sides
-    ]
-    return {
-        "power": torch.stack(power, 1).numpy(),
-        "slope": np.stack([spectrum.spectral_slope(side)[:, 0].numpy() for side in sides], 1),
-        "energy": np.stack(
-            [spectrum.energy_above(side, CUTOFF)[:, 0].numpy() for side in sides], 1
-        ),
-    }
+    edges, sides = log_rings(*rgb.shape[-2:]), []
+    for side in (rgb, infrared):
+        power = torch.stack([spectrum.radial_power(image, edges)[1] for image in side])
+        slope, energy = spectrum.spectral_slope(side), spectrum.energy_above(side, CUTOFF)
+        sides.append((power, slope[:, 0], energy[:, 0]))
+    columns = (torch.stack(both, 1).numpy() for both in zip(*sides, strict=True))
+    return dict(zip(("power", "slope", "energy"), columns, strict=True))

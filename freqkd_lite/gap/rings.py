@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from itertools import product
+from typing import Any
 
 import numpy as np
 import torch
@@ -35,7 +36,7 @@ def resampled(
 
 
 def resampled_metric(
-    sums: np.ndarray, counts: np.ndarray, metric: str, seed: int, **options: object
+    sums: np.ndarray, counts: np.ndarray, metric: str, seed: int, **options: Any
 ) -> np.ndarray:
     """(1 + draws, blocks, rings): one of `spectrum.METRICS` from sums (images, blocks, rings, 3),
     `resampled` over images; `counts` (blocks, rings) are the bins of each ring."""
@@ -55,19 +56,19 @@ def levels(
     """Divergence in each ring of each block, figures called "block5/ring0", from one
     `spectrum.ring_sums` (images, rings, 3) a block; `groups` (images,) are drawn whole (see
     `multiplicities`). `UserError` for a ring without energy."""
-    about = {"draws": draws, "groups": groups}
-    found = _drawn(sums, np.ones(1), "normalised", seed, **about)
+    found = _drawn(sums, np.ones(1), "normalised", seed, draws=draws, groups=groups)
     places = product(enumerate(blocks), range(found.shape[2]))
     figures = {f"block{block}/ring{k}": found[:, i, k] for (i, block), k in places}
     return Resampled.of(figures, truth=torch.zeros(len(sums[0])), seed=seed, groups=groups)
 
 
-def curve_of(measured: Resampled, block: int) -> tuple[list[float], list[tuple[float, float]]]:
+def curve_of(measured: Resampled, block: int) -> tuple[list[float], list[tuple[float, ...]]]:
     """The values of a block's rings, and their intervals as (low ends, high ends)."""
-    interval = measured.interval
-    keys = [key for key in interval if key.startswith(f"block{block}/")]
-    ends = zip(*(interval[key] for key in keys), strict=True)
-    return [measured.estimates[key] for key in keys], list(ends)
+    keys = [key for key in measured.estimates if key.startswith(f"block{block}/")]
+    figures = map(measured.figure, keys)
+    rings = [(value, *ends) for value, ends in figures if value is not None and ends]
+    values, low, high = zip(*rings, strict=True)
+    return list(values), [low, high]
 
 
 def band_levels(
@@ -76,7 +77,7 @@ def band_levels(
     """The figures "low", "high" and "ratio" = high / low of maps a and b, (N, C, h, w) by block, in
     the bands of `BAND_EDGES`, each averaged over blocks; every printed ratio is one of these."""
     sums = [ring_sums(x, y, BAND_EDGES) for x, y in zip(a, b, strict=True)]
-    counts = torch.stack([ring_counts(*x.shape[-2:], BAND_EDGES) for x in a]).numpy()
+    counts = torch.stack([ring_counts(*x.shape[-2:], edges=BAND_EDGES) for x in a]).numpy()
     found = _drawn(sums, counts, metric, seed)
     low, high = found[..., 0], found[..., -1]
     figures = {"low": low.mean(1), "high": high.mean(1), "ratio": (high / low).mean(1)}
@@ -84,7 +85,7 @@ def band_levels(
 
 
 def _drawn(
-    sums: Sequence[Tensor], counts: np.ndarray, metric: str, seed: int, **about: object
+    sums: Sequence[Tensor], counts: np.ndarray, metric: str, seed: int, **about: Any
 ) -> np.ndarray:
     stacked = torch.stack(list(sums), 1).double().numpy()
     found = resampled_metric(stacked, counts, metric, seed, **about)
@@ -93,10 +94,10 @@ def _drawn(
     return found
 
 
-def log_rings(height: int, width: int, count: int = 14) -> list[float]:
+def log_rings(height: int, width: int) -> list[float]:
     """Edges of rings of rho for a picture's power spectrum: evenly spread on a logarithmic axis,
     from the slowest wave that fits the shorter side."""
-    return [0.0, *np.geomspace(2 / min(height, width), CORNER, count).tolist()]
+    return [0.0, *np.geomspace(2 / min(height, width), CORNER, 14).tolist()]
 
 
 def token_rings(height: int, width: int) -> list[float]:
@@ -112,13 +113,13 @@ def shape_of(curve: Sequence[float], edges: Sequence[float] = EDGES) -> str:
     jump if more than half of the rise happens between the two rings that meet next to rho = 0.5, or
     between the first two.
     """
-    curve = np.asarray(curve, dtype=float).round(6)
-    rise = curve[-1] - curve[0]
+    value = np.asarray(curve, dtype=float).round(6)
+    rise = value[-1] - value[0]
     if abs(rise) <= 0.1:
         return SHAPES[0]
     if rise < 0:
         return SHAPES[4]
     after = int(np.abs(np.array(edges) - 0.5).argmin())
-    if curve[after] - curve[after - 1] > rise / 2:
+    if value[after] - value[after - 1] > rise / 2:
         return SHAPES[2]
-    return SHAPES[3] if curve[1] - curve[0] > rise / 2 else SHAPES[1]
+    return SHAPES[3] if value[1] - value[0] > rise / 2 else SHAPES[1]

@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pandas as pd
 import torch
@@ -57,11 +57,12 @@ class Gap:
         """The controls that were measured, in their order."""
         return list(dict.fromkeys(self.levels["control"]))
 
-    def level(self, control: str, **fields: object) -> dict | None:
+    def level(self, control: str, **fields: object) -> dict[str, Any]:
         """The row of `levels` of a control: by default of the normalised divergence in the bands of
-        the analysis, averaged over blocks. None where it was not measured."""
+        the analysis, averaged over blocks. Empty where it was not measured."""
         usual = {"metric": "normalised", "band": ANALYSIS, "block": tables.MEAN}
-        return tables.one(self.levels, control=control, **usual | fields)
+        found = tables.select(self.levels, control=control, **usual | fields)
+        return found.iloc[0].to_dict() if len(found) else {}
 
     def json(self) -> dict:
         """The content of a file that `load` reads."""
@@ -88,8 +89,8 @@ def load(folder: str | Path) -> Gap:
         raise UserError(f"{path} is not JSON: {again}.") from None
     with suppress(Exception):  # whatever pandas makes of other content
         if found.pop("schema") == SCHEMA:
-            parts = {k: tables.frame(v) if isinstance(v, list) else v for k, v in found.items()}
-            return Gap(**parts)
+            found |= {k: tables.frame(v) for k, v in found.items() if isinstance(v, list)}
+            return Gap(**found)
     raise UserError(f"{path} doesn't hold schema {SCHEMA}: {again}.")
 
 

@@ -26,13 +26,7 @@ MEAN = "mean"  # stands in the column `block` for the average over blocks
 
 def select(table: pd.DataFrame, **fields: object) -> pd.DataFrame:
     """The rows whose columns equal the given values."""
-    return table[(table[list(fields)] == pd.Series(fields)).all(axis=1)]
-
-
-def one(table: pd.DataFrame, **fields: object) -> dict | None:
-    """The first of the selected rows; None where there is none."""
-    found = select(table, **fields)
-    return found.iloc[0].to_dict() if len(found) else None
+    return table.loc[(table[list(fields)] == pd.Series(fields)).all(axis=1)]
 
 
 def estimates(**figures: np.ndarray) -> dict:
@@ -67,7 +61,7 @@ def divergences(
 
     def draws(control: str, metric: str, n: int) -> np.ndarray:  # (1 + draws, blocks, masks)
         table = tables[control]
-        counts = np.stack([masks(h, w, bands).sum((1, 2)) for h, w in table["grids"][0]])
+        counts = np.stack([masks(grid, bands).sum((1, 2)) for grid in table["grids"][0]])
         return resampled_metric(table["sums"][:n], counts, metric, seed)
 
     for control, metric in product(tables, METRICS):
@@ -96,10 +90,10 @@ def divergences(
                 for (j, block), k in product(enumerate(blocks), range(len(EDGES) - 1))
             ]
     for control, (k, metric) in product(tables, enumerate(METRICS)):
-        drawn = resampled(tables[control][AUTHORS][..., k], seed)  # (1 + draws, blocks, 2)
+        table = tables[control][AUTHORS]
+        drawn = resampled(table[..., k], seed)  # (1 + draws, blocks, 2)
         drawn = np.append(drawn, drawn.mean(1, keepdims=True), 1).transpose(1, 2, 0)
-        about = {"control": control, "metric": metric, "band": AUTHORS}
-        about["n"] = len(tables[control][AUTHORS])
+        about = {"control": control, "metric": metric, "band": AUTHORS, "n": len(table)}
         for block, (low, high) in zip([*blocks, MEAN], drawn, strict=True):
             row = {"block": block} | estimates(low=low, high=high, ratio=_ratio(high, low))
             levels.append(about | row)

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from numbers import Real
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from safetensors import SafetensorError
@@ -20,8 +20,8 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 from torch.nn.functional import mse_loss
 
-from freqkd_lite.errors import UserError, unknown
-from freqkd_lite.losses.mean import DEFAULTS, centred, check_mean, mse_of_means, treating
+from freqkd_lite.errors import UserError, check_known
+from freqkd_lite.losses.mean import DEFAULTS, MEANS, centred, mse_of_means, treating
 from freqkd_lite.names import OLD_NAMES
 from freqkd_lite.spectrum import at_least_float32, power_spectrum
 
@@ -68,8 +68,7 @@ def loss_name(name: str) -> str:
     """The name of a loss as it is now: older sweep files say `code` and `eq`. `UserError` for an
     unknown one."""
     name = OLD_NAMES.get(name, name)
-    if name not in LOSSES:
-        raise unknown("loss", name, LOSSES)
+    check_known("loss", LOSSES, name)
     return name
 
 
@@ -138,6 +137,7 @@ def build_loss(
     name = loss_name(name)
     check_options(name, options | {"mean": mean, "mean_weight": mean_weight})
     loss, anchored, calibrated = LOSSES[name], needs_anchors(name), name in CALIBRATORS
+    blocks = None if statistics is None else len(statistics)
     if calibrated != (statistics is not None):
         need = f"needs calibration: give statistics=calibrate({name!r}, batches)."
         no_need = "needs no calibration: leave out statistics."
@@ -147,43 +147,42 @@ def build_loss(
         if anchored != (anchors is not None):
             need = "needs" if anchored else "takes no"
             raise UserError(f"The loss {name!r} {need} anchors, maps of the untrained student.")
-        others = {"teacher": teachers} | ({"anchor": anchors} if anchored else {})
-        _check_maps({"student": students} | others, len(statistics) if calibrated else None)
+        others = {"teacher": teachers} | ({"anchor": anchors} if anchors is not None else {})
+        _check_maps({"student": students} | others, blocks)
         parts = {}
         for i, student in enumerate(map(at_least_float32, students)):
             given = {whose: maps[i].detach().to(student.dtype) for whose, maps in others.items()}
-            if calibrated:
-                given["statistics"] = statistics[i]
             teacher = given.pop("teacher")
+            measured = {} if statistics is None else {"statistics": statistics[i]}
             with torch.autocast(student.device.type, enabled=False), treating(mean):
-                found = loss(student, teacher, **given, **options)
+                found = loss(student, teacher, **given, **measured, **options)
                 if mean == "matched":
                     found["mean"] = mean_weight * mse_of_means(student, teacher)
             parts |= {f"block{i}/{part}": value for part, value in found.items()}
         return LossParts(torch.stack(list(parts.values())).sum(), parts)
 
-    zeros = [torch.zeros(1, 1, 16, 16)] * (len(statistics) if calibrated else 1)
-    if zeros:
-        of_lists(*[zeros] * (2 + anchored))  # a bad option raises here
+    zeros = [torch.zeros(1, 1, 16, 16)] * (1 if blocks is None else blocks)
+    of_lists(*[zeros] * (2 + anchored))  # a bad option raises here
     return of_lists
 
 
-def check_options(name: str, options: dict[str, float | str]) -> None:
+def check_options(name: str, options: Mapping[str, Any]) -> None:
     """`UserError` for an unknown loss, an option it does not take, or a number out of range."""
     known = list(inspect.signature(LOSSES[loss_name(name)]).parameters.values())[2:]
     defaults = {p.name: p.default for p in known if p.name not in ("statistics", "anchor")}
     defaults |= DEFAULTS
-    check_mean(options)
+    mean = options.get("mean", "removed")
+    check_known("treatment of the mean", MEANS, mean)
+    if options.get("mean_weight", 1.0) != 1 and mean != "matched":
+        raise UserError(f"mean={mean!r} has no weight: leave out mean_weight, or take 'matched'.")
+    check_known(f"option of the loss {name!r}", defaults, *options)
     for option, value in options.items():
-        if option not in defaults:
-            raise unknown(f"option of the loss {name!r}", option, defaults)
-        if isinstance(defaults[option], float) and (
-            not isinstance(value, Real) or isinstance(value, bool) or not 0 <= value < math.inf
-        ):
+        number = isinstance(value, Real) and not isinstance(value, bool)
+        if isinstance(defaults[option], float) and not (number and 0 <= float(value) < math.inf):
             raise UserError(f"{option}={value!r} can't be used: give a finite number, 0 or more.")
 
 
-def _check_maps(lists: dict[str, Maps], calibrated: int | None) -> None:
+def _check_maps(lists: Mapping[str, Maps], calibrated: int | None) -> None:
     """`UserError` unless each list has one map (N, C, h, w) a block, all of a block alike."""
     counts = [len(maps) for maps in lists.values()]
     if len(set(counts)) > 1 or not counts[0]:
@@ -201,9 +200,7 @@ def _check_maps(lists: dict[str, Maps], calibrated: int | None) -> None:
 
 
 @torch.no_grad()
-def calibrate(
-    name: str, batches: Iterable[tuple[Maps, ...]], **options: float | str
-) -> list[Statistics]:
+def calibrate(name: str, batches: Iterable[Sequence[Maps]], **options: Any) -> list[Statistics]:
     """The `Statistics` that the loss `name` needs, one a block, from one pass over training pairs.
 
     `batches` yields (students, teachers), lists of (N, C, h, w) maps by block, of the untrained

@@ -7,16 +7,15 @@ untrained student's infrared ones predict, by ring of rho (`Predictability`); `n
 
 from __future__ import annotations
 
-from collections import defaultdict
-
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import mse_loss
 
-from freqkd_lite.errors import UserError, unknown
+from freqkd_lite.errors import UserError, check_known
 from freqkd_lite.losses.base import Statistics, normalise, register, weighted_mse
 from freqkd_lite.spectrum import RINGS, radius, ring_masks
+from freqkd_lite.spectrum.bands import grid_of
 from freqkd_lite.spectrum.coherence import CrossSpectrum
 
 RIDGES = (0.01, 0.1, 1.0, 10.0)
@@ -44,15 +43,19 @@ class Predictability:
     rest.
     """
 
+    pairs: CrossSpectrum  # begun at the first update, when the maps' size is known
+    mismatched: CrossSpectrum
+
     def __init__(self, variant: str = "plain", **others: float):
-        check_variant(variant)
-        self.pairs = self.mismatched = self.last = None
+        check_known("variant", VARIANTS, variant)
+        self.last: Tensor | None = None
         self.across = _Across() if variant == "predicted" else None
 
     def update(self, student: Tensor, teacher: Tensor, mismatched: Tensor | None = None) -> None:
         student, teacher = normalise(student), normalise(teacher)
-        if self.pairs is None:
-            self.pairs, self.mismatched = (CrossSpectrum.empty(*teacher.shape[1:]) for _ in "ab")
+        if self.last is None:
+            c, h, w = teacher.shape[1:]
+            self.pairs, self.mismatched = (CrossSpectrum.empty(c, h, w) for _ in "ab")
         self.pairs.update(teacher, student)
         if mismatched is not None:
             self.mismatched.update(teacher, normalise(mismatched))
@@ -91,17 +94,17 @@ class _Across:
     ring: of s s^T, t s^T and |t|^2, over every other batch and over the rest."""
 
     def __init__(self) -> None:
-        self.sums, self.batches, self.rings = defaultdict(float), 0, 0
+        self.sums: dict[tuple[int, int, str], Tensor] = {}
+        self.batches = self.rings = 0
 
     def update(self, student: Tensor, teacher: Tensor) -> None:
-        half, rings = self.batches % 2, _rings(*student.shape[-2:])
+        half, rings = self.batches % 2, _rings(*grid_of(student))
         maps = [torch.fft.fft2(x, norm="ortho").movedim(1, 0) for x in (student, teacher)]
         maps = [torch.view_as_real(x) for x in maps]
         for i, ring in enumerate(rings):
             s, t = (x[:, :, ring.to(x.device)].flatten(1) for x in maps)
-            self.sums[half, i, "ss"] += (s @ s.T).double()
-            self.sums[half, i, "ts"] += (t @ s.T).double()
-            self.sums[half, i, "tt"] += t.square().sum().double()
+            for name, more in (("ss", s @ s.T), ("ts", t @ s.T), ("tt", t.square().sum())):
+                self.sums[half, i, name] = self.sums.get((half, i, name), 0) + more.double()
         self.batches, self.rings = self.batches + 1, len(rings)
 
     def shares(self) -> list[Tensor]:
@@ -144,16 +147,10 @@ the power that cannot be predicted, (1 - c) |T|^2; and the share that a map acro
 predicts. Below 0 counts as 0."""
 
 
-def check_variant(variant: str) -> None:
-    """`UserError` for one that is none of `VARIANTS`."""
-    if variant not in VARIANTS:
-        raise unknown("variant", variant, VARIANTS)
-
-
 def weight_curve(statistics: Statistics, variant: str = "plain") -> Tensor:
     """The variant's weight (points,) over `statistics["rho"]`. `UserError` for an unknown variant,
     one that was not measured, and weights that are 0 everywhere."""
-    check_variant(variant)
+    check_known("variant", VARIANTS, variant)
     try:
         exact = {name: curve.double() for name, curve in statistics.items()}
         weight = VARIANTS[variant](exact).clamp_min(0)
@@ -173,8 +170,8 @@ def weight_curve(statistics: Statistics, variant: str = "plain") -> Tensor:
 def on_grid(statistics: Statistics, curve: Tensor, h: int, w: int) -> Tensor:
     """A curve over `statistics["rho"]` on the bins of a grid (h, w), float64, FFT order: straight
     lines between its points, constant beyond the last."""
-    at, curve = (x.detach().cpu().double().numpy() for x in (statistics["rho"], curve))
-    return torch.from_numpy(np.interp(radius(h, w).numpy(), at, curve))
+    at, values = (x.detach().cpu().double().numpy() for x in (statistics["rho"], curve))
+    return torch.from_numpy(np.interp(radius(h, w).numpy(), at, values))
 
 
 @register("coherence", calibrator=Predictability)
@@ -190,12 +187,11 @@ def coherence(
     (this project's). By default the weights are scaled so that a student that gives nothing pays as
     much as under `mse`: blocks keep the relative weights they have there. `level="measured"` leaves
     them as they are: a block that can be predicted less counts less."""
+    check_known("level", ("mse", "measured"), level)
     h, w = student.shape[-2:]
     weight = on_grid(statistics, weight_curve(statistics, variant), h, w)
     power = on_grid(statistics, statistics["power"], h, w)
     felt = (weight * power).sum()
-    if level not in ("mse", "measured"):
-        raise unknown("level", level, ("mse", "measured"))
     if level == "mse" and not felt > 0:
         raise UserError(
             f"The weights are 0 wherever the teacher has power on {h} x {w} tokens: calibrate the "
@@ -219,7 +215,7 @@ def anchor(
     followed the student keeps what it has, where MSE would pull it to zero."""
     if variant == "gls":
         raise UserError("variant='gls' is no share between 0 and 1: anchor takes another one.")
-    weight = on_grid(statistics, weight_curve(statistics, variant), *student.shape[-2:])
+    weight = on_grid(statistics, weight_curve(statistics, variant), *grid_of(student))
     start = normalise(anchor)
     spectrum = torch.fft.fft2(normalise(teacher) - start)
     pull = torch.fft.ifft2(weight.clamp(0, 1).to(start) * spectrum).real

@@ -10,13 +10,14 @@ from torch.nn.functional import mse_loss, normalize
 
 from freqkd_lite.losses.base import Statistics, normalise, positive, register, weighted_mse
 from freqkd_lite.spectrum import band_mask, centred_rectangle, power_spectrum, radius
+from freqkd_lite.spectrum.bands import grid_of
 
 
 def coded_bands(x: Tensor, cutoff: float = 0.5) -> tuple[Tensor, Tensor]:
     """(low, high) as `split_bands(x, mask=centred_rectangle(h, w, cutoff))` gives them, by small
     matrices: the mask is one along each axis, and the real part of both filters in turn is that of
     their real parts minus that of their imaginary ones."""
-    mask = centred_rectangle(*x.shape[-2:], cutoff)
+    mask = centred_rectangle(*grid_of(x), cutoff)
     rows, columns = (_axis_filter(mask.any(1 - axis)) for axis in (0, 1))
     low = rows.real.to(x) @ (x @ columns.real.mT.to(x))
     low = low - rows.imag.to(x) @ (x @ columns.imag.mT.to(x))
@@ -64,7 +65,7 @@ def freqkd_paper(
     """
     s, t = (normalize(x.flatten(2), dim=2).view_as(x) for x in (student, teacher))
     energy = power_spectrum(s - t)  # by Parseval its mean over a band is the band's MSE
-    low = band_mask(*student.shape[-2:], cutoff * math.sqrt(2), "disk").to(energy)
+    low = band_mask(*grid_of(student), cutoff * math.sqrt(2), "disk").to(energy)
     high = torch.log1p((energy * (1 - low)).mean())
     return {"low": (energy * low).mean(), "high": high_weight * high}
 
@@ -148,7 +149,7 @@ def step(
 ) -> dict[str, Tensor]:
     """What `freqkd_code` reads like (arXiv 2606.11572): MSE with weight 1 up to the cutoff and
     `high_weight` beyond it, with a symmetric rectangle and without logarithm."""
-    low = band_mask(*student.shape[-2:], cutoff).double()
+    low = band_mask(*grid_of(student), cutoff).double()
     return {"all": weighted_mse(student, teacher, low + high_weight * (1 - low))}
 
 
@@ -156,6 +157,6 @@ def step(
 def lowpass(student: Tensor, teacher: Tensor, *, half: float = 0.35) -> dict[str, Tensor]:
     """MSE with a fixed smooth weight, a Gaussian of rho that is 1 at the zero frequency and 1/2 at
     rho = `half`: what a gradual fall-off brings without any measurement (this project's)."""
-    rho = radius(*student.shape[-2:])
+    rho = radius(*grid_of(student))
     weight = torch.exp2(-((rho / positive("half", half)) ** 2))
     return {"all": weighted_mse(student, teacher, weight)}

@@ -7,14 +7,12 @@ removed, and a part "mean" is added, `mean_weight` x `mse_of_means`. Losses that
 `normalise` keep the mean in any case.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
 from torch import Tensor
 from torch.nn.functional import mse_loss, normalize
-
-from freqkd_lite.errors import UserError, check_known
 
 MEANS = ("removed", "kept", "matched")
 DEFAULTS = {"mean": "removed", "mean_weight": 1.0}
@@ -39,12 +37,5 @@ def centred(x: Tensor) -> Tensor:
 def mse_of_means(student: Tensor, teacher: Tensor) -> Tensor:
     """MSE of two maps' means over space, each (N, C) at L2 norm 1 over channels: the mean over
     images of 2 (1 - cosine) / C, as the loss `mse` is that of tokens (this project's)."""
-    return mse_loss(*(normalize(x.mean((2, 3)), dim=1) for x in (student, teacher)))
-
-
-def check_mean(options: Mapping[str, object]) -> None:
-    """`UserError` for another treatment than `MEANS`, or a weight where nothing is matched."""
-    mean = options.get("mean", "removed")
-    check_known("treatment of the mean", MEANS, mean)
-    if options.get("mean_weight", 1.0) != 1 and mean != "matched":
-        raise UserError(f"mean={mean!r} has no weight: leave out mean_weight, or take 'matched'.")
+    student, teacher = (normalize(x.mean((2, 3)), dim=1) for x in (student, teacher))
+    return mse_loss(student, teacher)

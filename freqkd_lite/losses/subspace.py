@@ -27,7 +27,7 @@ class ReducedRank:
     """
 
     def __init__(self, **others: float):
-        self.sums, self.pairs, self.tokens = [0.0, 0.0], 0, 0
+        self.sums, self.pairs, self.tokens = list(torch.zeros(2)), 0, 0
 
     def update(self, student: Tensor, teacher: Tensor) -> None:
         for half in (0, 1):

@@ -5,6 +5,7 @@ import math
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -46,16 +47,16 @@ def _rows(folder: Path) -> pd.DataFrame:
     return frame(read_results(folder) if there else [])
 
 
-def _resampled(rows: pd.DataFrame, folder: Path, figure: Sequence[str]) -> list[Resampled]:
+def _resampled(rows: pd.DataFrame, folder: Path, figure: pd.Series) -> list[Resampled]:
     """What the files of images give for a figure (`FIGURE` without the class), by seed; nothing
     where they don't reproduce it."""
-    own = rows[(rows[FIGURE[:-1]] == list(figure)).all(axis=1)]
+    own = rows.loc[(rows[FIGURE[:-1]] == figure).all(axis=1)]
     with suppress(UserError):
         return [result for seeds in scored(own, folder).values() for result in seeds.values()]
     return []
 
 
-def _difference(m: object, one: Sequence[Resampled], other: Sequence[Resampled]) -> tuple[str, str]:
+def _difference(m: Any, one: Sequence[Resampled], other: Sequence[Resampled]) -> tuple[str, str]:
     """(B - A with its paired interval where there is one, verdict) of a line of both means."""
     a, b = (m.value_a, m.low_a), (m.value_b, m.low_b)
     if np.array_equal(a, b, equal_nan=True):
@@ -80,15 +81,14 @@ def _results(folders: Sequence[Path]) -> list[str]:
     if len(mine) == len(theirs) == 0:
         return []
     shared, rows = mine.merge(theirs, on=FIGURE, suffixes=("_a", "_b")), []
-    for figure, lines in shared.groupby(FIGURE[:-1], sort=False):
+    for _, lines in shared.groupby(FIGURE[:-1], sort=False):
+        figure = lines[FIGURE[:-1]].iloc[0]
         images = [_resampled(*each, figure) for each in both]
         for m in lines_of(lines):
             text, said = _difference(m, *images)
-            values = (
-                number(m.value_a, (m.low_a, m.high_a), 3),
-                number(m.value_b, (m.low_b, m.high_b), 3),
-            )
-            rows.append((f"{m.metric} {m.method} {m.klass}", *values, text, said))
+            a = number(m.value_a, (m.low_a, m.high_a), 3)
+            b = number(m.value_b, (m.low_b, m.high_b), 3)
+            rows.append((f"{m.metric} {m.method} {m.klass}", a, b, text, said))
     differ = [row for row in rows if row[-1] != "equal"]
     lines = [f"Results in both: {len(rows)}, equal: {len(rows) - len(differ)}."]
     lines += [table(("result", "A", "B", "B - A", "verdict"), differ)] if differ else []

@@ -99,22 +99,21 @@ def make_curve(rows: Iterable[Row], metric: str, setting: str, failed: Sequence[
     `UserError` where no method has the setting, and for figures of several data sets or splits.
     """
     of_mean = whole(frame(rows), metric).dropna(subset="value")
-    of_mean = of_mean[of_mean["klass"].isin(OVERALL)]
+    of_mean = of_mean.loc[of_mean["klass"].isin(OVERALL)]
     check_one_place(of_mean, metric, f"a curve along {setting} shows one of them")
     found = _split(seed_means(of_mean, metric), setting)
-    levels = found[found["at"].isna()].set_index("method")["value"].to_dict()
-    points = found.dropna(subset="at")[["method", "at", "value", "low", "high", "seeds"]]
+    levels = found.loc[found["at"].isna()].set_index("method")["value"].to_dict()
+    points = found.loc[found["at"].notna(), ["method", "at", "value", "low", "high", "seeds"]]
     if points.empty:
         raise UserError(f"No method has a setting {setting!r}: name one that the sweep's have.")
     order = points["method"].unique().tolist()
     lost = _split(pd.DataFrame({"method": list(failed), "seeds": 0}), setting).dropna(subset="at")
-    points = pd.concat([points, lost[lost["method"].isin(order)]], ignore_index=True)
-    points = points.drop_duplicates(
-        ["method", "at"]
-    )  # what failed may have a value of another seed
+    lost = lost.loc[lost["method"].isin(order)]
+    # What failed may have a value of another seed.
+    points = pd.concat([points, lost], ignore_index=True).drop_duplicates(["method", "at"])
     points["method"] = pd.Categorical(points["method"], order)
     points = points.sort_values(["method", "at"], ignore_index=True).astype({"method": object})
-    seeds = _split(of_mean, setting).dropna(subset="at")[["method", "at", "value"]]
+    seeds = _split(of_mean, setting).dropna(subset="at").loc[:, ["method", "at", "value"]]
     place = " ".join((of_mean["data"] + " " + of_mean["split"]).unique())
     return Curve(metric, setting, place, points, levels, seeds)
 
@@ -128,7 +127,7 @@ def differences_along(
     of = whole(frame(rows), metric)
     plain = _split(of, setting).dropna(subset=["at", "value"])
     methods = plain["method"].unique()
-    if metric not in METRICS or of["per_image"].isna().any() or not 2 <= len(methods) <= FEW:
+    if metric not in METRICS or any(of["per_image"].isna()) or not 2 <= len(methods) <= FEW:
         return None
     found = []
     for _, here in plain.groupby("at"):

@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import pandas as pd
 import yaml
@@ -37,7 +37,9 @@ class Number(float):
     """The value of a row, as a condition compares it (rounded to 6 decimals) and as a text shows it
     (with its interval, if it has one); the row's fields are attributes, each shown alone."""
 
-    def __new__(cls, row: Mapping[str, object], digits: int = 2, signed: bool = False) -> Self:
+    text: str
+
+    def __new__(cls, row: Mapping[str, Any], digits: int = 2, signed: bool = False) -> Self:
         made = super().__new__(cls, round(row["value"], 6))
         interval = (row["low"], row["high"]) if len(row) > 1 else None
         made.text = number(row["value"], interval, digits, signed)
@@ -64,7 +66,7 @@ def _pick(results: Path, spec: dict) -> Number:
     of_differences = file.name == "differences.json"
     found = _read(file, file.stat().st_mtime_ns)
     for key in PICKED_BY & spec.keys():
-        found = found[found["klass" if key == "class" else key] == spec[key]]
+        found = found.loc[found["klass" if key == "class" else key] == spec[key]]
     if "count" in spec:
         return Number({"value": len(found.round(6).query(spec["count"]))}, 0)
     if len(found) != 1:
@@ -80,9 +82,8 @@ def _read(file: Path, stamp: int) -> pd.DataFrame:
     """The table of a results file as it was at `stamp`; a file that changed is read again."""
     if file.suffix == ".csv":
         return pd.read_csv(file)
-    if file.name == "differences.json":
-        return read_comparison(file.parent).table
-    return means(read_results(file.parent))
+    comparison = read_comparison(file.parent) if file.name == "differences.json" else None
+    return comparison.table if comparison else means(read_results(file.parent))
 
 
 def holds(condition: str, numbers: dict[str, Number]) -> bool:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
+from typing import Any
 
 import pandas as pd
 
@@ -41,7 +42,7 @@ def rows(gap: Gap) -> list[Row]:
     return averaged + by_block
 
 
-def level_rows(measured: Mapping[str, Resampled], **about: object) -> list[Row]:
+def level_rows(measured: Mapping[str, Resampled], **about: Any) -> list[Row]:
     """Rows of notebook 03 from `band_levels`: divergence in both bands and its ratio, by control;
     `about` are the fields that all have."""
     found = []
@@ -57,12 +58,12 @@ def as_entry(level: Resampled) -> dict:
     return found | {"interval": found["ratio_interval"], "n": len(level.truth)}
 
 
-def _ratio_row(entry: Mapping, metric: str, **about: object) -> Row:
+def _ratio_row(entry: Mapping, metric: str, **about: Any) -> Row:
     about |= {"claim": "gap_ratio", "seed": None, "n": entry["n"]}
     return Row(metric=metric, value=entry["ratio"], interval=entry["interval"], **about)
 
 
-def band_rows(entry: Mapping, **about: object) -> list[Row]:
+def band_rows(entry: Mapping, **about: Any) -> list[Row]:
     """Rows of an entry's levels in both bands; `about` are fields that all have."""
     common = {"claim": "gap_ratio", "seed": None, "n": entry["n"], "metric": "divergence"}
     return [
@@ -149,11 +150,12 @@ def _name(control: str) -> str:
 def levels_table(gap: Gap) -> Table:
     """Normalised divergence in the bands of the analysis: real pairs by block, then every control
     averaged over blocks."""
-    kinds = [(block, "real") for block in gap.about["blocks"]]
-    kinds += [(MEAN, control) for control in gap.controls]
+    found = select(gap.levels, metric="normalised", band=ANALYSIS)
+    averaged = found["block"] == MEAN
+    parts = found.loc[~averaged & (found["control"] == "real")], found.loc[averaged]
     return ["block", "pairs", *ENDS, "high / low"], [
-        [str(b), _name(c), *(_cell(gap.level(c, block=b), key) for key in (*ENDS, "ratio"))]
-        for b, c in kinds
+        [str(e["block"]), _name(e["control"]), *(_cell(e, key) for key in (*ENDS, "ratio"))]
+        for e in pd.concat(parts).to_dict("records")
     ]
 
 
@@ -176,13 +178,11 @@ def readings(gap: Gap) -> Table:
     blocks, found = gap.about["blocks"], []
     for metric, name in METRICS.items():
         for band in dict.fromkeys([*gap.about["bands"], AUTHORS]):
-            if gap.level("real", metric=metric, band=band) is None:
-                continue  # an older file
-            mean, *each = (
-                gap.level("real", metric=metric, band=band, block=b) for b in (MEAN, *blocks)
-            )
-            ratios = (number(entry["ratio"]) for entry in each)
-            found.append([name, BANDS.get(band, band), _cell(mean, "ratio"), *ratios])
+            of = select(gap.levels, control="real", metric=metric, band=band).set_index("block")
+            if len(of):  # else an older file
+                ratios = (number(of.loc[block, "ratio"]) for block in blocks)
+                mean = _cell(of.loc[MEAN], "ratio")
+                found.append([name, BANDS.get(band, band), mean, *ratios])
     return ["metric", "bands", "high / low", *(f"block {block}" for block in blocks)], found
 
 
@@ -242,7 +242,7 @@ def similarity_table(gap: Gap) -> Table:
     """CKA in both bands of the analysis and MMD in the high one, averaged over blocks."""
     of = select(gap.similarity, band=ANALYSIS).astype({"value": float})
     wide = of.pivot_table("value", "control", ["measure", "level"], sort=False)
-    wide = wide[[("cka", "low"), ("cka", "high"), ("mmd", "high")]]
+    wide = wide.loc[:, [("cka", "low"), ("cka", "high"), ("mmd", "high")]]
     rows = [[_name(control), *map(number, values)] for control, *values in lines_of(wide)]
     return ["pairs", "CKA low", "CKA high", "MMD high"], rows
 

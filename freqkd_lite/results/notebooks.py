@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -30,9 +30,10 @@ from freqkd_lite.results.rows import (
     whole,
 )
 from freqkd_lite.results.text import Interval, Table, number, verdict
+from freqkd_lite.store import write_arrays
 
 
-def rows_of(results: Mapping[str, Resampled], metric: str, **about: object) -> list[Row]:
+def rows_of(results: Mapping[str, Resampled], metric: str, **about: Any) -> list[Row]:
     """A row for each method and figure, the mean first; `about` are the fields that all have."""
     found = []
     for method, result in results.items():
@@ -50,7 +51,7 @@ def probe_rows(
     times: Sequence[str],
     metric: str = "probe_ap",
     beside: Mapping[str, np.ndarray] | None = None,
-    **about: object,
+    **about: Any,
 ) -> list[Row]:
     """The rows of probes, on all images and by time of day, and the file of images beside them,
     which holds the arrays `beside` too."""
@@ -75,9 +76,7 @@ def ranked(scores: Tensor, truth: Tensor) -> np.ndarray:
 
 def save_images(notebook: str, arrays: Mapping[str, np.ndarray], file: str) -> str:
     """Write what intervals are computed from beside the notebook's results; the file's name."""
-    folder = results_folder(notebook)
-    folder.mkdir(parents=True, exist_ok=True)
-    np.savez_compressed(folder / file, **arrays)
+    write_arrays(results_folder(notebook) / file, dict(arrays), small=True)
     return file
 
 
@@ -105,11 +104,11 @@ def by_distance(rings: Mapping[Interval, SegmentationResult], classes: Sequence[
     """The mean IoU over `classes` at each distance from a border, as figures called "1-3px"."""
     names = {f"{low:g}-{high:g}px": ring for (low, high), ring in rings.items()}
     first = next(iter(rings.values()))
-    values = {k: float(np.mean([r.estimates[c] for c in classes])) for k, r in names.items()}
+    values = {k: np.array([r.estimates[c] for c in classes], float) for k, r in names.items()}
     draws = {k: np.mean([r.draws[c] for c in classes], axis=0) for k, r in names.items()}
-    return Resampled(
-        estimates=values, draws=draws, truth=first.truth, seed=first.seed, groups=first.groups
-    )
+    about: Any = dict(truth=first.truth, seed=first.seed, groups=first.groups)
+    about["estimates"] = {k: float(of.mean()) for k, of in values.items()}
+    return Resampled(draws=draws, **about)
 
 
 # ------------------------------------------------------------------------------- committed seeds
@@ -128,10 +127,6 @@ class Seeds:
     folder: Path | None = None
     rows: list[Row] = field(default_factory=list)
 
-    def lacks(self, metric: str) -> bool:
-        """Whether there are no committed seeds with a metric: this run stands for itself then."""
-        return not pick(self.rows, metric=metric)
-
     def differences(
         self, metric: str, run: Mapping[str, Resampled], reference: str = "none"
     ) -> pd.DataFrame:
@@ -140,13 +135,13 @@ class Seeds:
         Over the committed seeds: paired over images and seeds where `freqkd report` computed that,
         else over seeds (t interval). Without such seeds from `run`, paired over its images.
         """
-        if self.lacks(metric):
+        if self.folder is None or not pick(self.rows, metric=metric):
             return run_differences(run, reference)
         comparison = read_comparison(self.folder)
         if comparison is not None and comparison.reference == reference:
-            found = comparison.table[comparison.table["metric"] == metric]
+            found = comparison.table.loc[comparison.table["metric"] == metric, DIFFERENCES]
             if len(found):
-                return found[DIFFERENCES]
+                return found
         return seed_differences(self.rows, metric, reference)
 
     def table(
@@ -161,7 +156,7 @@ class Seeds:
         names, head, rows, lacking = classes or {"mean": ""}, ["method"], {}, []
         for name, (metric, run) in measures.items():
             head += [f"{name} minus {method_name(reference)}", "verdict"]
-            lacking += [name] if self.folder and self.lacks(metric) else []
+            lacking += [name] if self.folder and not pick(self.rows, metric=metric) else []
             for d in lines_of(self.differences(metric, run, reference)):
                 if d.method != "teacher" and d.klass in names:
                     label = ", ".join(filter(None, (method_name(d.method), names[d.klass])))
@@ -190,7 +185,7 @@ class Seeds:
             of = pick(self.rows, metric=f"map50_{band}_only", method=read, klass=klass)
             names = {"metric": "map50_one_band", "method": f"{band} band only", "klass": "mean"}
             found += [row.model_copy(update=names) for row in of]
-        return Seeds(self.note, self.folder, found)
+        return replace(self, rows=found)
 
     def verdicts(
         self, metric: str, run: Mapping[str, Resampled], reference: str = "none"
@@ -214,12 +209,12 @@ def run_differences(run: Mapping[str, Resampled], reference: str) -> pd.DataFram
 def seed_differences(rows: Sequence[Row], metric: str, reference: str) -> pd.DataFrame:
     """Each method minus the reference over the seeds that both have, with 95 % t intervals; NaN as
     interval where the differences of all seeds are equal."""
-    values = whole(frame(rows), metric).pivot_table(
-        "value", ["method", "klass"], "seed", sort=False
-    )
-    base, found = values.loc[reference], []
-    for (method, klass), own in values.drop(reference).iterrows():
-        both = (own - base.loc[klass]).dropna() if klass in base.index else ()
+    keys, found = ["method", "klass"], []
+    values = whole(frame(rows), metric).pivot_table("value", keys, "seed", sort=False)
+    base, others = values.loc[reference], values.drop(reference)
+    for method, klass in others.index:
+        theirs = base.loc[klass] if klass in base.index else np.nan
+        both = (others.loc[(method, klass), :] - theirs).dropna()
         if len(both):
             mean, span = over_seeds(both)
             found.append((method, klass, mean, *(span or (np.nan, np.nan))))

@@ -15,6 +15,7 @@ import re
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import jinja2
 from bs4 import BeautifulSoup
@@ -22,7 +23,7 @@ from PIL import Image
 
 from freqkd_lite.errors import UserError
 from freqkd_lite.results import text
-from freqkd_lite.store import in_base64, write_whole
+from freqkd_lite.store import check_place, in_base64, write_whole
 
 TEMPLATES = Path(__file__).parent / "templates"
 FOLDED = 20  # a longer list opens on a click
@@ -47,7 +48,8 @@ class ReportPage:
     """Collects the parts of a page in reading order. All text is plain and is escaped."""
 
     def __init__(self, title: str, answer: str):
-        self.title, self.answer, self.parts = title, answer, []
+        self.title, self.answer = title, answer
+        self.parts: list[dict[str, Any]] = []
 
     def section(self, heading: str) -> None:
         """A second-level heading."""
@@ -68,7 +70,7 @@ class ReportPage:
         """A command, or another text whose lines and spaces count."""
         self.parts.append({"kind": "code", "text": source})
 
-    def figure(self, picture: object, alt: str, caption: str = "") -> None:
+    def figure(self, picture: Any, alt: str, caption: str = "") -> None:
         """A Pillow image or a matplotlib figure (closed afterwards), with its description."""
         buffer = io.BytesIO()
         if isinstance(picture, Image.Image):
@@ -83,11 +85,8 @@ class ReportPage:
 
     def sheet(self, rows: Iterable[tuple[str, Sequence[tuple[bytes, str]]]]) -> None:
         """A contact sheet: for each row a caption, and JPEG pictures with their descriptions."""
-        rows = [
-            (caption, [(in_base64(jpeg), alt) for jpeg, alt in pictures])
-            for caption, pictures in rows
-        ]
-        self.parts.append({"kind": "sheet", "rows": rows})
+        inside = [(caption, [(in_base64(jpeg), alt) for jpeg, alt in of]) for caption, of in rows]
+        self.parts.append({"kind": "sheet", "rows": inside})
 
     def table(
         self, head: Sequence[str], rows: Iterable[Sequence[object]], caption: str = ""
@@ -102,8 +101,7 @@ class ReportPage:
         the network or has a picture without description."""
         html, path = render("report.html.j2", page=self), Path(path)
         check(html, str(path))
-        if path.is_dir():
-            raise UserError(f"{path} is a folder: name a file such as {path / 'report.html'}.")
+        check_place(path, folder=False)
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, html.encode(errors="backslashreplace"))
         return path
@@ -112,18 +110,18 @@ class ReportPage:
 def problems(html: str) -> list[str]:
     """Why a page can't be read offline or by everyone; empty when nothing is wrong."""
     page, needs = BeautifulSoup(html, "html.parser"), "needs the network for"
-    targets = [tag.get(key, "") for name, key in RESOURCES.items() for tag in page(name)]
+    targets = [str(tag.get(key, "")) for name, key in RESOURCES.items() for tag in page(name)]
     found = [f"{needs} {target}" for target in targets if re.match(r"(https?:)?//", target)]
-    alts = [picture.get("alt") or "No description" for picture in page("img")]
-    found += ["has a picture without a description"] * any(
-        alt.startswith("No description") for alt in alts
-    )
+    alts = [str(picture.get("alt") or "No description") for picture in page("img")]
+    if any(alt.startswith("No description") for alt in alts):
+        found.append("has a picture without a description")
     code = [(tag.name, tag.get_text()) for tag in page(["style", "script"])]
-    code += [("style", tag["style"]) for tag in page(style=True)]
+    code += [("style", str(tag["style"])) for tag in page(style=True)]
     found += [f"{needs} a {kind}" for kind, text in code if FETCHES.search(text)]
     headings = len(page("h1"))
-    many = f"has {headings} first-level headings where one is needed"
-    return found + [many] * (headings != 1)
+    if headings != 1:
+        found.append(f"has {headings} first-level headings where one is needed")
+    return found
 
 
 def check(html: str, name: str) -> None:

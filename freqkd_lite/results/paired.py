@@ -137,16 +137,16 @@ def scored(
     found: dict[str, dict[int | None, Resampled]] = {}
     classes = [klass for klass in rows["klass"].unique() if klass != "mean"]
     for row in lines_of(rows.dropna(subset="value")):
-        own = found.setdefault(row.method, {})
-        if row.seed not in own:
-            file = folder / (row.per_image or "none")
-            own[row.seed] = resample(file, row.metric, row.method, classes, draws)
-        value = own[row.seed] and own[row.seed].estimates.get(row.klass)
-        if value is None or abs(value - row.value) > 0.005:  # files are in half precision
+        own, file = found.setdefault(row.method, {}), folder / (row.per_image or "none")
+        result = own.get(row.seed) or resample(file, row.metric, row.method, classes, draws)
+        value = result and result.estimates.get(row.klass)
+        # Files are in half precision.
+        if result is None or value is None or abs(value - row.value) > 0.005:
             raise UserError(
                 f"{folder.name} has no file of images that reproduces {row.metric} of "
                 f"{row.method}, {row.klass}: run it again."
             )
+        own[row.seed] = result
     return found
 
 
@@ -173,28 +173,29 @@ def differences(
     methods = scored(of_metric, folder)
     base, found = methods.pop(reference), []
     first = next(iter(base.values()))
+    groups = np.asarray(first.groups)
     classes = [klass for klass in of_metric["klass"].unique() if klass != "mean"]
     about = {"metric": metric, "data": chosen["data"].iloc[0], "split": chosen["split"].iloc[0]}
-    about |= {"images": len(first.truth), "groups": len(np.unique(first.groups))}
+    about |= {"images": len(first.truth), "groups": len(np.unique(groups))}
     for method, own in methods.items():
         for each in (*own.values(), *base.values()):
-            if torch.equal(each.truth, first.truth) and np.array_equal(each.groups, first.groups):
-                continue
-            raise UserError(
-                f"{method} and {reference} were not scored on the same images and groups of them: "
-                "run both again."
-            )
+            same = np.array_equal(np.asarray(each.groups), groups)
+            if not same or not torch.equal(each.truth, first.truth):
+                raise UserError(
+                    f"{method} and {reference} were not scored on the same images and groups of "
+                    "them: run both again."
+                )
         any_seed = None if is_trained(method) else next(iter(own.values()))
-        both = [(own.get(seed, any_seed), base.get(seed, base.get(None))) for seed in base | own]
-        both = [pair for pair in both if all(pair)]
+        seeds = [(own.get(seed, any_seed), base.get(seed, base.get(None))) for seed in base | own]
+        both = [(one, other) for one, other in seeds if one and other]
         for klass in ("mean", *classes, "day", "night") if both else ():
             if any(each.estimates.get(klass) is None for pair in both for each in pair):
                 continue  # these images lack it
-            sides = [
-                ([each.estimates[klass] for each in side], [each.draws[klass] for each in side])
-                for side in zip(*both, strict=True)
-            ]
-            value, (low, high), draws = crossed_bootstrap(*sides)
+            ours, theirs = (
+                (np.array([r.estimates[klass] for r in of]), np.array([r.draws[klass] for r in of]))
+                for of in zip(*both, strict=True)
+            )
+            value, (low, high), draws = crossed_bootstrap(ours, theirs)
             line = {"method": method, "klass": klass, "value": value, "low": low, "high": high}
             found.append(about | line | {"seeds": len(both), "draws": draws})
     trained = [line for line in found if line["klass"] == "mean" and is_trained(line["method"])]
@@ -209,7 +210,7 @@ def differences(
 def not_compared(rows: Iterable[Row] | pd.DataFrame, reference: str, metric: str) -> list[str]:
     """Trained methods that have the metric, but for no seed that `reference` has it for."""
     chosen = whole(frame(rows), metric).dropna(subset="value")
-    seeds = chosen.groupby("method", sort=False)["seed"].agg(set)
+    seeds = {m: {*chosen.loc[chosen["method"] == m, "seed"]} for m in chosen["method"].unique()}
     theirs = seeds.get(reference, set())
     if None in theirs:
         return []
@@ -230,11 +231,11 @@ class Comparison:
 
     def means(self, metric: str) -> pd.DataFrame:
         """The differences of means over classes in one metric, best first."""
-        of = self.table[(self.table["metric"] == metric) & (self.table["klass"] == "mean")]
+        of = self.table.loc[(self.table["metric"] == metric) & (self.table["klass"] == "mean")]
         return of.sort_values(["value", "method"], ascending=[False, True])
 
     def write(self, folder: Path) -> None:
-        rows = json.loads(self.table.to_json(orient="records", double_precision=15))
+        rows = json.loads(self.table.to_json(orient="records", double_precision=15) or "[]")
         write_json(folder / FILE, asdict(self) | {"table": rows})
 
 

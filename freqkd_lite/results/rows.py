@@ -7,7 +7,7 @@ interval was bootstrapped, files with one entry an image.
 import json
 import math
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any, Literal
@@ -45,7 +45,7 @@ class Row(BaseModel):
     data: str
     split: str
     metric: str
-    klass: str = Field("all", alias="class")
+    klass: str = Field("all", validation_alias="class", serialization_alias="class")
     value: float | None
     interval: tuple[float, float] | None = None
     n: int | None = None
@@ -55,11 +55,11 @@ class Row(BaseModel):
 class ResultsFile(BaseModel):
     """The content of `results.json`."""
 
-    kind: Literal[SCHEMA] = Field(alias="schema")
+    kind: Literal["freqkd-results/1"] = Field(alias="schema")
     rows: list[Row]
 
 
-def lines_of(table: pd.DataFrame) -> Iterator[Any]:
+def lines_of(table: pd.DataFrame) -> Iterable[Any]:
     """Its lines, with the columns as attributes."""
     return table.itertuples()
 
@@ -162,24 +162,23 @@ def means(rows: Iterable[Row] | pd.DataFrame) -> pd.DataFrame:
     (an untrained method, up to `ROUNDING`), has the interval of its first row.
     """
     found = []
-    for key, group in frame(rows).groupby(FIGURE, sort=False):
+    for _, group in frame(rows).groupby(FIGURE, sort=False):
         there, first = group.dropna(subset="value"), group.iloc[0]
         values = there["value"].tolist() or [math.nan]
         value, interval = over_seeds(values)
         least = 0 if is_trained(first["method"]) else ROUNDING
         over = "seeds"
-        if not max(values) - min(values) > least:
-            interval, over = (first["low"], first["high"]), "images"
-        if interval is None or math.isnan(interval[0]):
-            interval, over = (math.nan, math.nan), ""
+        if not interval or max(values) - min(values) <= least:
+            interval = first["low"], first["high"]
+            over = "" if math.isnan(interval[0]) else "images"
         seeds = there["seed"].nunique(dropna=False)
-        found.append((*key, value, *interval, over, seeds, first["n"]))
+        found.append((*first[FIGURE], value, *interval, over, seeds, first["n"]))
     return pd.DataFrame(found, columns=[*FIGURE, "value", "low", "high", "over", "seeds", "n"])
 
 
 def whole(table: pd.DataFrame, metric: str) -> pd.DataFrame:
     """A metric's figures on whole splits; parts such as `val/day` where there is nothing else."""
-    chosen = table[table["metric"] == metric]
+    chosen = table.loc[table["metric"] == metric]
     parts = chosen["split"].str.contains("/").astype(bool)
     return chosen if parts.all() else chosen[~parts]
 

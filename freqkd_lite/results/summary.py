@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -26,7 +27,7 @@ def headline(found: pd.DataFrame, wanted: str | None = None) -> str:
     return wanted
 
 
-def figure_text(row: object, digits: int = 3, signed: bool = False) -> str:
+def figure_text(row: Any, digits: int = 3, signed: bool = False) -> str:
     """A row's value with its interval."""
     return number(row.value, (row.low, row.high), digits, signed)
 
@@ -34,7 +35,7 @@ def figure_text(row: object, digits: int = 3, signed: bool = False) -> str:
 def means_table(found: pd.DataFrame, metric: str) -> Table:
     """The headline metric by class, then the overall figures of every other metric."""
     first = found["metric"] == metric
-    chosen = pd.concat([found[first], found[~first & found["klass"].isin(OVERALL)]])
+    chosen = pd.concat([found.loc[first], found.loc[~first & found["klass"].isin(OVERALL)]])
     rows = [
         (m.metric, f"{m.data} ({m.split})", method_name(m.method), m.klass, figure_text(m), m.over)
         for m in lines_of(chosen)
@@ -47,7 +48,7 @@ def write_csv(found: pd.DataFrame, path: Path) -> None:
     wide = found.rename(columns={"klass": "class"})
     loss, settings = zip(*map(split_method, wide["method"]), strict=True)
     wide["method"] = loss
-    wide.insert(wide.columns.get_loc("method") + 1, "settings", settings)
+    wide.insert(wide.columns.tolist().index("method") + 1, "settings", settings)
     wide.drop(columns="n").to_csv(path, index=False, lineterminator="\n")
 
 
@@ -72,7 +73,7 @@ def compare_folder(folder: Path) -> Comparison | None:
         there = whole(rows, metric).dropna(subset="value")
         if asked and metric != made.get("metric") or reference not in set(there["method"]):
             continue
-        if asked or there["per_image"].notna().all():
+        if asked or all(there["per_image"].notna()):
             tables.append(differences(rows, folder, reference, metric))
             missed += not_compared(rows, reference, metric)
     found = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=COLUMNS)
@@ -84,10 +85,10 @@ def compare_folder(folder: Path) -> Comparison | None:
 
 def differences_table(comparison: Comparison, metric: str) -> Table:
     """Each method minus the reference: mean with its verdict, joint interval, classes, seeds."""
-    of, rows = comparison.table[comparison.table["metric"] == metric], []
+    of, rows = comparison.table.loc[comparison.table["metric"] == metric], []
     classes = [k for k in of["klass"].unique() if k != "mean"]
     for mean in lines_of(comparison.means(metric)):
-        own = of[of["method"] == mean.method].set_index("klass")
+        own = of.loc[of["method"] == mean.method].set_index("klass")
         cells = [figure_text(own.loc[k], 3, True) if k in own.index else "" for k in classes]
         joint = number(mean.value, (mean.joint_low, mean.joint_high), 3, True).partition(" ")[2]
         label = method_name(mean.method) + (" †" if mean.method in comparison.post_hoc else "")
@@ -101,7 +102,7 @@ def study_table(comparison: Comparison, metric: str, losses: Sequence[str]) -> T
     """Of `differences_table` the methods of some losses on the same terms, without the details."""
     table = comparison.table
     shown = [split_method(m)[0] in losses and same_terms(m) for m in table["method"]]
-    _, rows = differences_table(replace(comparison, table=table[shown]), metric)
+    _, rows = differences_table(replace(comparison, table=table.loc[shown]), metric)
     name = f"{NAMES.get(metric, metric)} minus {method_name(comparison.reference)}"
     head = ["method", f"{name} [95 % interval]", "verdict", "seeds"]
     return head, [(*row[:3], row[-1]) for row in rows]
@@ -115,17 +116,11 @@ def same_terms(method: str) -> bool:
 
 def best_table(curve: Curve, losses: Sequence[str] | None = None) -> Table:
     """Each method at its best value of the setting, best first; those of some `losses` alone."""
-    rows = [
-        (
-            method_name(top.method),
-            figure_text(top),
-            f"{top.at:g}",
-            top.tried,
-            ("yes" if top.end else "") if top.tried > 1 else "one value",
-        )
-        for top in lines_of(curve.best())
-        if losses is None or (split_method(top.method)[0] in losses and same_terms(top.method))
-    ]
+    rows = []
+    for top in lines_of(curve.best()):
+        if losses is None or (split_method(top.method)[0] in losses and same_terms(top.method)):
+            end = ("yes" if top.end else "") if top.tried > 1 else "one value"
+            rows.append((method_name(top.method), figure_text(top), f"{top.at:g}", top.tried, end))
     return ["method", curve.label, f"at {curve.setting}", "tried", "best at the limit"], rows
 
 

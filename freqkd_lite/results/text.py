@@ -9,7 +9,7 @@ from pathlib import Path
 from freqkd_lite.errors import UserError
 
 Interval = tuple[float, float]
-Table = tuple[list[str], list[list[str]]]  # head and rows
+Table = tuple[Sequence[str], Sequence[Sequence[object]]]  # head and rows
 
 
 def number(
@@ -73,10 +73,8 @@ def table(head: Sequence[object], rows: Iterable[Sequence[object]], form: str = 
 
 def _terminal(cells: list[list[str]], right: list[bool]) -> str:
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    places = [
-        f"{'>' if of_numbers else '<'}{width}"
-        for of_numbers, width in zip(right, widths, strict=True)
-    ]
+    sides = [">" if of_numbers else "<" for of_numbers in right]
+    places = [f"{side}{width}" for side, width in zip(sides, widths, strict=True)]
     return "\n".join("  ".join(map(format, row, places)).rstrip() for row in cells)
 
 

@@ -8,13 +8,14 @@ from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from importlib.util import find_spec
 from multiprocessing import resource_tracker
+from typing import Any
 
 from freqkd_lite.errors import UserError
 
 QUIET = logging.CRITICAL + 1  # what matters is said in one sentence
 LOGGERS = ("distributed", "distributed.client", "tornado", "tornado.application", "asyncio")
-LOCAL = {"dashboard_address": "127.0.0.1:0", "worker_dashboard_address": "127.0.0.1:0"}
-LOCAL |= {"host": "127.0.0.1", "memory_limit": 0, "silence_logs": QUIET}
+LOCAL: dict[str, Any] = {"host": "127.0.0.1", "memory_limit": 0, "silence_logs": QUIET}
+LOCAL |= {"dashboard_address": "127.0.0.1:0", "worker_dashboard_address": "127.0.0.1:0"}
 CONFIG = {
     "distributed.nanny.pre-spawn-environ": {},  # its OMP_NUM_THREADS=1 would reach the kernels
     "distributed.deploy.lost-worker-timeout": "1 day",  # 15 s to start another are not enough
@@ -25,9 +26,9 @@ CONFIG = {
 def connected(workers: int, scheduler: str | None) -> Iterator:
     """A client of the Dask cluster at an address, or of one of so many processes, which listens to
     this machine alone and ends with the block. `UserError` where it can't be used, or is gone."""
-    import dask
+    import dask.config
     from distributed import Client, LocalCluster
-    from distributed.comm import CommClosedError
+    from distributed.comm.core import CommClosedError
 
     for name in LOGGERS:
         logging.getLogger(name).setLevel(QUIET)
@@ -46,7 +47,8 @@ def connected(workers: int, scheduler: str | None) -> Iterator:
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         if scheduler:
-            print(f"{scheduler}: {len(client.nthreads())} workers", flush=True)
+            found = client.scheduler_info(n_workers=-1)["workers"]
+            print(f"{scheduler}: {len(found)} workers", flush=True)
         if find_spec("bokeh"):
             print(f"dashboard: {client.dashboard_link}", flush=True)
         yield client

@@ -8,6 +8,7 @@ import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib.pyplot as plt
 import torch
@@ -25,7 +26,7 @@ from freqkd_lite.evaluate.stats import paired_bootstrap
 from freqkd_lite.features import Backbone, crop_size, crop_to_patch, extract, load_backbone
 from freqkd_lite.gap.controls import Control, Maps
 from freqkd_lite.gap.study import ANALYSIS, DEFAULT_MODEL, Gap, default_blocks, measure
-from freqkd_lite.gap.tables import MEAN, one
+from freqkd_lite.gap.tables import MEAN, select
 from freqkd_lite.losses import normalise
 from freqkd_lite.results import gap_tables as tables
 from freqkd_lite.results.labels import METRIC
@@ -45,8 +46,8 @@ BATCH, LORA_RANK = 8, 16
 HELD = 20  # held-out pairs, below which there is no verdict: two outliers would decide it
 
 
-def _normalised(*sides: list[Tensor]) -> Maps:
-    return tuple([normalise(m) for m in maps] for maps in sides)
+def _normalised(rgb: list[Tensor], infrared: list[Tensor]) -> Maps:
+    return [*map(normalise, rgb)], [*map(normalise, infrared)]
 
 
 STUDENTS = {
@@ -63,7 +64,7 @@ STUDENTS = {
 PAIR = ("undistilled", "distilled")
 
 
-def check(options: dict[str, str]) -> checks.Report:
+def check(options: dict[str, Any]) -> checks.Report:
     """`freqkd data check` of the pairs before anything is computed; `UserError` at a problem."""
     report = checks.check("folder", **options)
     if report.problems:
@@ -74,7 +75,7 @@ def check(options: dict[str, str]) -> checks.Report:
 
 
 def recipe(
-    options: dict[str, str], teacher: Backbone, weights: str | None, loss: str, steps: int
+    options: dict[str, Any], teacher: Backbone, weights: str | None, loss: str, steps: int
 ) -> DistilSettings:
     """The short distillation of a demo. LoRA where the model is a vision transformer, else the
     whole network is trained."""
@@ -94,7 +95,7 @@ def recipe(
     )
 
 
-def held_out(options: dict[str, str], size: tuple[int, int]) -> data.PairSet:
+def held_out(options: dict[str, Any], size: tuple[int, int]) -> data.PairSet:
     """The pairs of val, or of test where val has fewer than the two that are needed."""
     for split in ("val", "test"):
         if len(found := data.load("folder", split, size, **options)) > 1:
@@ -102,23 +103,28 @@ def held_out(options: dict[str, str], size: tuple[int, int]) -> data.PairSet:
     raise UserError("Neither val nor test holds 2 pairs: give 8 pairs or more.")
 
 
+def levels(learned: Gap, block: int | str = MEAN) -> list[dict]:
+    """Divergence from the teacher before and after."""
+    return [learned.level(name, block=block) for name in PAIR]
+
+
 def distances(learned: Gap) -> tables.Table:
     """Divergence from the teacher before and after, by block and averaged over blocks."""
     rows = []
     for block in [*learned.about["blocks"], MEAN]:
-        before, after = (learned.level(name, block=block) for name in PAIR)
-        for level in ("low", "high"):
-            cells = [number(e[level], e[f"{level}_interval"]) for e in (before, after)]
+        both = levels(learned, block)
+        for level in tables.ENDS:
+            cells = [number(each[level], each[f"{level}_interval"]) for each in both]
             rows.append([str(block), level, *cells])
     return ["block", "band", "undistilled", "distilled"], rows
 
 
 def answer(learned: Gap) -> str:
     """The answer to `QUESTION`: the verdict in each band, from `HELD` pairs on."""
-    change = one(learned.contrasts, metric="normalised", band=ANALYSIS)
+    change = select(learned.contrasts, metric="normalised", band=ANALYSIS).iloc[0]
     if change["n"] < HELD:
         return too_few(change["n"])
-    low, high = (verdict(*change[f"{level}_interval"]) for level in ("low", "high"))
+    low, high = (verdict(*change[f"{level}_interval"]) for level in tables.ENDS)
     return (
         f"Divergence from the teacher after distillation: {low} at low, {high} at high spatial "
         f"frequency ({change['n']} held-out pairs)."
@@ -138,7 +144,7 @@ def most_improved(learned: Gap) -> tuple[int, float]:
     much."""
 
     def fall(block: int) -> float:
-        before, after = (learned.level(name, block=block) for name in PAIR)
+        before, after = levels(learned, block)
         return sum(before[k] - after[k] for k in tables.ENDS) / 2
 
     best = max(learned.about["blocks"], key=lambda block: round(fall(block), 6))
@@ -170,26 +176,22 @@ def label_free(
     """Average precision on held-out pairs of a linear head that was fitted on the teacher's
     features of `train`'s RGB: on RGB, and unchanged on infrared, undistilled and distilled.
     Raises `UserError` where a class has no box in either part."""
-    patch, about = teacher.patch, dict(classes=held.classes)
-    known, truth = probe.labels_of(train, patch), probe.labels_of(held, patch)
+    known, truth = (probe.labels_of(pairs, teacher.patch) for pairs in (train, held))
     rgb, heat = (data.stack(held, kind) for kind in ("visible", "infrared"))
-    about["groups"] = groups.near_duplicates((rgb, heat))
+    about: Any = {"classes": held.classes, "groups": groups.near_duplicates((rgb, heat))}
     learned = extract(teacher, data.stack(train, "visible"), blocks)
     on_rgb = probe.probe(learned, known, extract(teacher, rgb, blocks), truth, **about)
-    seen = {
-        method: extract(net, heat, blocks)
-        for method, net in zip(PAIR, (teacher, student), strict=True)
-    }
-    return {"teacher": on_rgb} | {
-        method: probe.measure(on_rgb.model, maps, truth, **about) for method, maps in seen.items()
-    }
+    scores = {"teacher": on_rgb}
+    for name, net in zip(PAIR, (teacher, student), strict=True):
+        scores[name] = probe.measure(on_rgb.model, extract(net, heat, blocks), truth, **about)
+    return scores
 
 
 def label_free_answer(scores: Scores) -> str:
     """Whether distillation helped a head that never saw infrared."""
     if scores["teacher"].n["images"] < HELD:
         return too_few(scores["teacher"].n["images"])
-    phrase = verdict(*paired_bootstrap(*(scores[m] for m in reversed(PAIR)))[1])
+    phrase = verdict(*paired_bootstrap(scores["distilled"], scores["undistilled"])[1])
     return (
         f"A head fitted on labelled RGB reads infrared after distillation: {phrase} average "
         f"precision, without one infrared label ({scores['teacher'].n['images']} held-out pairs)."
@@ -209,15 +211,14 @@ def rows(found: Gap, learned: Gap, scores: Scores, loss: str) -> list[Row]:
     """All measurements as rows of results; methods are controls, "none" and the loss."""
     out = [row for row in tables.rows(found) if row.metric in ("divergence", "divergence_ratio")]
     out = [row for row in out if not row.klass.startswith("block")]
-    about = dict(claim="walk", data="folder", split=learned.about["data"]["split"])
-    about |= dict(seed=learned.about["seed"], metric="divergence_band")
-    for control, method in zip(PAIR, ("none", loss), strict=True):
-        out += tables.band_rows(learned.level(control), method=method, **about)
-    names = dict(zip(("teacher", *PAIR), ("teacher", "none", loss), strict=True))
-    about["metric"] = METRIC
-    for method, of in scores.items():
-        value = dict(value=of.mean_ap, interval=of.interval["mean"], n=of.n["images"])
-        out.append(Row(method=names[method], klass="mean", **value, **about))
+    names = {"teacher": "teacher", "undistilled": "none", "distilled": loss}
+    about: Any = dict(claim="walk", data="folder", split=learned.about["data"]["split"])
+    about |= dict(seed=learned.about["seed"])
+    for name, level in zip(PAIR, levels(learned), strict=True):
+        out += tables.band_rows(level, method=names[name], **about | {"metric": "divergence_band"})
+    for name, of in scores.items():
+        about |= dict(value=of.mean_ap, interval=of.interval["mean"], n=of.n["images"])
+        out.append(Row(method=names[name], metric=METRIC, klass="mean", **about))
     return out
 
 
@@ -259,7 +260,7 @@ def demo(
     out = Path(out)
     check_place(out)
     given = dict(visible=visible, infrared=infrared, boxes=boxes)
-    options = {name: os.fspath(path) for name, path in given.items() if path is not None}
+    options: Any = {name: os.fspath(path) for name, path in given.items() if path is not None}
     print("[1/4] checking the pairs", flush=True)
     checked = check(options)
     print(pairs_page.answer(checked), flush=True)
@@ -272,7 +273,7 @@ def demo(
     found = measure(everything, teacher, blocks, count=min(MOST, len(everything)), **about)
     print(*study.lead(found), sep="\n", flush=True)
     begin = time.perf_counter()
-    extract(teacher, torch.zeros(settings.batch, 3, *settings.crop), blocks)
+    extract(teacher, torch.zeros(settings.batch, 3, *settings.view_size), blocks)
     # A step is about four of these: the teacher, the student, and its backward pass (as two).
     minutes = max(1, round(4 * steps * (time.perf_counter() - begin) / 60))
     print(f"[3/4] {steps} steps of distillation, at most about {minutes} min", flush=True)
@@ -285,22 +286,20 @@ def demo(
     closer = f"Block {best} came closer than any other: by {number(fall)}, mean of both bands."
     changes = [tables.contrasts_table(learned)] if count >= HELD else []  # with their verdicts
     print(answer(learned), *(table(*t) for t in (distances(learned), *changes)), closer, sep="\n")
-    scores, read = {}, []
+    scores, read, heads = {}, [], []
     if boxes is not None:
         try:
             train = data.load("folder", "train", settings.size, **options)
             scores = label_free(train, held, teacher, student, blocks[-2:])
-            read = [label_free_answer(scores)]
+            read, heads = [label_free_answer(scores)], [label_free_table(scores)]
         except UserError as error:  # too few boxes: all else stands
             read = [f"No head could be fitted on the boxes: {error}"]
-        print(*read)
-    if scores:
-        print(table(*label_free_table(scores)))
+        print(*read, *(table(*each) for each in heads), sep="\n")
 
     page = ReportPage(QUESTION, answer(learned))
     page.text(*read)
-    if scores:
-        page.table(*label_free_table(scores), caption="Average precision of patches.")
+    for each in heads:
+        page.table(*each, caption="Average precision of patches.")
     for each in changes:
         page.table(*each)
     with plt.rc_context():
@@ -332,11 +331,8 @@ def demo(
         training=run.manifest.get("seconds"),
         data={s: d.fingerprint() for s, d in (("all", everything), (held.split, held))},
     )
-    report = {
-        "schema": SCHEMA,
-        "rows": as_json(rows(found, learned, scores, loss)),
-        "manifest": about,
-    }
+    measured = as_json(rows(found, learned, scores, loss))
+    report = {"schema": SCHEMA, "rows": measured, "manifest": about}
     write_json(out / "report.json", report | {"gap": found.json(), "distilled": learned.json()})
     print(f"The student is {run.folder / STUDENT}, and these lines load it:\n\n{loading(run)}\n")
     return page.write(out / "report.html")

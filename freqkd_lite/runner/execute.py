@@ -9,12 +9,13 @@ import shutil
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import papermill
 from bs4 import BeautifulSoup
-from jupyter_client import KernelManager
 from jupyter_client.kernelspec import KernelSpecManager
+from jupyter_client.manager import KernelManager
 from jupyter_core.utils import run_sync
 from nbclient.exceptions import DeadKernelError
 from nbformat import NotebookNode
@@ -67,7 +68,7 @@ class Client(PapermillNotebookClient):
         manager.kernel_spec_manager = KernelSpecManager(kernel_dirs=[])
         return manager
 
-    async def async_execute_cell(self, *cell: object, **options: object) -> NotebookNode:
+    async def async_execute_cell(self, *cell: Any, **options: Any) -> NotebookNode:
         polling = asyncio.ensure_future(self.poll())
         try:
             return await super().async_execute_cell(*cell, **options)
@@ -77,7 +78,7 @@ class Client(PapermillNotebookClient):
     execute_cell = run_sync(async_execute_cell)
 
     async def poll(self) -> None:
-        while True:
+        while self.kc:
             await asyncio.sleep(1)
             # A timeout of 0 would ask without waking those who wait.
             await self.kc.shell_channel.socket.poll(timeout=1)
@@ -162,21 +163,20 @@ def result(notebook: NotebookNode) -> str:
             if legend := shown.select_one(".predict legend"):
                 asked = legend.get_text().partition(": ")[2]
             if held := shown.select_one(".judgement"):
-                found = f"{asked} Measured here: {json.loads(held['data-held'])['found']}."
+                found = f"{asked} Measured here: {json.loads(str(held['data-held']))['found']}."
     texts = (o.text for cell in notebook.cells for o in cell.get("outputs", [])[:1] if "text" in o)
     return found or ["", *texts][-1].partition("\n")[0]
 
 
-def address(path: Path, values: dict, numbers_only: bool = False, seen: dict | None = None) -> str:
-    """The key of an executed notebook: its source, parameters, data, weights, and what is
-    installed; without `numbers_only` also text, package and committed results, which its page
-    shows. Addresses that are asked for together may share `seen`, so that files are read once.
-    """
-    return store.run_key(ingredients(path, values, numbers_only, {} if seen is None else seen))
+def address(path: Path, values: dict) -> str:
+    """The key of an executed notebook and its page."""
+    return store.run_key(ingredients(path, values, False, {}))
 
 
 def ingredients(path: Path, values: dict, numbers_only: bool, seen: dict) -> dict:
-    """What an address is made of, by name."""
+    """What an executed notebook's address is made of, by name: source, parameters, data, weights,
+    and what is installed; without `numbers_only` also text, package and committed results, which
+    its page shows. What is asked for together shares `seen`, so that files are read once."""
     chosen = {name: known.default for name, known in parameters(path).items()} | from_here(values)
     key = chosen.get("model", ""), chosen.get("weights")
     if key not in seen and any(key) and key[1] != "random":
@@ -197,14 +197,12 @@ def ingredients(path: Path, values: dict, numbers_only: bool, seen: dict) -> dic
     if not numbers_only:
         results = (path.parent.parent / "results").glob("**/*.json")
         shown = [file for file in results if file.name != TIMES.name]
-        shown += [
-            file for end in ("py", "js", "j2", "css") for file in store.PACKAGE.rglob(f"*.{end}")
-        ]
+        for end in ("py", "js", "j2", "css"):
+            shown += store.PACKAGE.rglob(f"*.{end}")
         content["text"] = [cell.source for cell in cells if cell.cell_type == "markdown"]
         content["tags"] = [cell.metadata.get("tags") for cell in cells]
-        content["shown"] = store.digest(
-            f"{file.name} {store.sha256_file(file)}" for file in sorted(shown)
-        )
+        sums = (f"{file.name} {store.sha256_file(file)}" for file in sorted(shown))
+        content["shown"] = store.digest(sums)
     return content
 
 

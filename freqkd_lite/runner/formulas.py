@@ -2,9 +2,10 @@
 
 import re
 
-import ziamath
 from latex2mathml.converter import convert
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
+from ziamath.config import config
+from ziamath.zmath import Latex
 
 SIZE = 20  # what is drawn counts as an em of so many units
 SCALE = 1.06  # letters of the formulas' font are a little smaller than those around them
@@ -13,11 +14,11 @@ SCALE = 1.06  # letters of the formulas' font are a little smaller than those ar
 def formula(latex: str, block: bool = False) -> str:
     """A formula as an SVG of outlines, and hidden beside it as MathML, which a screen reader
     speaks."""
-    ziamath.config.svg2 = False  # without symbols, whose names would meet on a page
-    ziamath.config.precision = 2
+    config.svg2 = False  # without symbols, whose names would meet on a page
+    config.precision = 2
     latex = latex.strip()
     signed = re.sub(r"(^|[=<>(,])\s*-", r"\1{-}", latex)  # a sign, without the room of an operator
-    math = ziamath.Latex(signed, size=SIZE, inline=not block, color="currentColor")
+    math = Latex(signed, size=SIZE, inline=not block, color="currentColor")
     em = SCALE / SIZE
     below = "" if block else f' style="vertical-align:{math.getyofst() * em:.3f}em"'
     svg = re.sub(r'="([0-9.]+)"', lambda m: f'="{float(m[1]) * em:.3f}em"', math.svg(), count=2)

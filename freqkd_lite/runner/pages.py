@@ -14,7 +14,7 @@ import time
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import matplotlib.pyplot as plt
 import nbformat
@@ -34,7 +34,7 @@ from freqkd_lite.runner.glossary import Glossary, terms
 from freqkd_lite.runner.parameters import find_notebook, find_notebooks, read_preset
 from freqkd_lite.store import FIGURES, in_base64, runs_folder, sha256, spell, write_json
 from freqkd_lite.viz import label_curve
-from freqkd_lite.viz.style import LOOK
+from freqkd_lite.viz.style import style as look
 from freqkd_lite.widgets.scrubber import Scrubber
 
 MARKS = "results/scrubber/marks.npz"  # what the front page's scrubber shows
@@ -53,7 +53,7 @@ def measured_times(root: Path) -> dict[str, float]:
     return json.loads(file.read_text())["seconds"] if file.exists() else {}
 
 
-def books(root: Path) -> list[dict[str, str]]:
+def books(root: Path) -> list[dict[str, Any]]:
     """All notebooks of a clone, for lists, the optional ones last: title (first heading), question
     (first quotation), minutes to read (its text at `PACE`) and to run, also as "2 min" or "9 s"."""
     found, times = [], measured_times(root)
@@ -203,8 +203,8 @@ def linked(html: str, folder: str = "") -> str:
 
 def text_page(file: Path, back: str = "", notebooks: str = "") -> str:
     """A Markdown file as a page, with the folder of the notebooks' pages, and a link `back`."""
-    body = linked(to_html(file.read_text()), notebooks)
-    title = re.search(r"^# (.+)$", file.read_text(), re.M)[1]
+    body, head = linked(to_html(file.read_text()), notebooks), re.compile("^# (.+)$", re.M)
+    title = next(iter(head.findall(file.read_text())), file.stem)
     return render("text.html.j2", title=title, body=body, back=back)
 
 
@@ -214,7 +214,8 @@ def labels_figure(root: Path) -> dict[str, object] | None:
     real = labels.read_label_curve(root / "results" / "msrs")
     if real is None:
         return None
-    with plt.rc_context(LOOK):
+    with plt.rc_context():
+        look()
         figure, alt = label_curve.label_curve_figure(real)
         buffer, width = io.BytesIO(), round(figure.get_figwidth() * figure.dpi)
         figure.savefig(buffer, format="webp", dpi=2 * figure.dpi, pil_kwargs={"lossless": True})
@@ -222,10 +223,12 @@ def labels_figure(root: Path) -> dict[str, object] | None:
     return {"content": in_base64(buffer.getvalue()), "width": width, "alt": alt}
 
 
-def finished(preset: str, stem: str) -> Path | None:
-    """The finished run of a notebook in the last walk with this preset."""
-    manifests = (runs_folder() / f"walk-{preset}").glob(f"{stem}-*/{MANIFEST}")
-    return next((m.parent for m in manifests if m.parent.suffix != ".failed"), None)
+def finished(preset: str, stem: str) -> Path:
+    """The finished run of a notebook in the last walk with this preset; `UserError` without one."""
+    for manifest in (runs_folder() / f"walk-{preset}").glob(f"{stem}-*/{MANIFEST}"):
+        if manifest.parent.suffix != ".failed":
+            return manifest.parent
+    raise UserError(f"{stem} has no finished run yet: `freqkd walk` makes it.")
 
 
 def pages_folder(root: Path, preset: str) -> Path:
@@ -287,10 +290,7 @@ def write_finished(root: Path, preset: str = "default") -> Path:
     """Write the pages of the last walk again, without running anything."""
     folder = pages_folder(root, preset)
     for path in find_notebooks(root / "notebooks"):
-        run = finished(preset, path.stem)
-        if run is None:
-            raise UserError(f"{path.stem} has no finished run yet: `freqkd walk` makes it.")
-        write_page(root, run / NOTEBOOK, path.stem, folder)
+        write_page(root, finished(preset, path.stem) / NOTEBOOK, path.stem, folder)
     return write_index(root, folder)
 
 
@@ -300,13 +300,13 @@ def refresh(root: Path, only: Sequence[str] = ()) -> None:
     folder = root / "notebooks"
     paths = [find_notebook(folder, name) for name in only] or find_notebooks(folder)
     walk(root, only=[path.stem for path in paths] if only else ())
-    seconds, size = measured_times(root) if only else {}, 0
+    seconds = measured_times(root) if only else {}
     for path in paths:
         run = finished("default", path.stem)
         nbformat.write(tidy(nbformat.read(run / NOTEBOOK, 4), root), path)
         seconds[path.stem] = json.loads((run / MANIFEST).read_text())["seconds"]
-        size += path.stat().st_size
     about = {"schema": "freqkd-minutes/1", "cores": os.cpu_count(), "seconds": seconds}
     (root / TIMES).parent.mkdir(parents=True, exist_ok=True)
     write_json(root / TIMES, about)
+    size = sum(path.stat().st_size for path in paths)
     print(f"{len(paths)} notebooks with outputs, {size / 1e6:.1f} MB")

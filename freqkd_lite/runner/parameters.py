@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import papermill
 import yaml
@@ -29,11 +29,12 @@ _Loader.add_implicit_resolver(
 
 
 def read_yaml(path: Path, name: str) -> dict:
-    """What a YAML file, called `name`, sets; `UserError` for a file without settings."""
+    """What a YAML file, called `name`, sets, with today's names; `UserError` for a file without
+    settings."""
     if not path.is_file():
         raise UserError(f"{path} does not exist: give a YAML file.")
     try:
-        content = yaml.load(path.read_text(), _Loader)
+        content = renamed(yaml.load(path.read_text(), _Loader))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         mark = getattr(error, "problem_mark", None)
         line = f" at line {mark.line + 1}" if mark else ""
@@ -82,7 +83,7 @@ class Parameter:
 
     name: str
     annotation: str
-    default: object
+    default: Any
 
     def check(self, value: object, notebook: str) -> object:
         """The value as this parameter's type; `UserError` if it has another."""
@@ -145,9 +146,9 @@ def read_preset(folder: Path, preset: str) -> dict[str, dict[str, object]]:
     files = {path.stem: path for path in (folder / "presets").glob("*.yaml")}
     check_known("preset", [*files, "default"], preset)
     name = f"presets/{preset}.yaml"
-    content = renamed(read_yaml(files[preset], name))
     with explained(name, "write sections such as 'common:' of 'name: value'"):
-        TypeAdapter(dict[str, dict[str, object]]).validate_python(content)
+        sections = TypeAdapter(dict[str, dict[str, object]])
+        content = sections.validate_python(read_yaml(files[preset], name))
     check_known(f"section of {name}", {"common", *books}, *content)
     for section in sorted(content, key=lambda section: section != "common"):
         targets = books if section == "common" else {section: books[section]}

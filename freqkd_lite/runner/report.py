@@ -4,8 +4,9 @@ A results folder's README.md has a generated part between two comments, among wh
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import jinja2
 import pandas as pd
@@ -13,16 +14,8 @@ import pandas as pd
 from freqkd_lite import data
 from freqkd_lite.errors import UserError
 from freqkd_lite.names import method_name
-from freqkd_lite.results import labels, summary
+from freqkd_lite.results import findings, labels, summary
 from freqkd_lite.results.curve import read_curve
-from freqkd_lite.results.findings import (
-    Finding,
-    claims_table,
-    findings_list,
-    read_claims,
-    read_findings,
-)
-from freqkd_lite.results.labels import folder_curves, read_label_curve
 from freqkd_lite.results.pages import style
 from freqkd_lite.results.paired import FILE, Comparison
 from freqkd_lite.results.rows import frame, means, read_manifest, read_results, whole
@@ -43,7 +36,8 @@ STYLE = "page.css"
 def write_differences(folder: Path) -> Comparison | None:
     """Compute and write the differences and label curves of a results folder; None where there are
     no differences."""
-    comparison, curves = summary.compare_folder(folder), folder_curves(read_results(folder), folder)
+    comparison = summary.compare_folder(folder)
+    curves = labels.folder_curves(read_results(folder), folder)
     if comparison is None:
         (folder / FILE).unlink(missing_ok=True)  # of another sweep
     else:
@@ -57,7 +51,7 @@ def write_differences(folder: Path) -> Comparison | None:
 
 def write_label_figure(folder: Path, found: pd.DataFrame) -> str:
     """Draw a folder's label curves, if it has some; the Markdown that shows them."""
-    table = read_label_curve(folder)
+    table = labels.read_label_curve(folder)
     if table is None:
         return ""
     of = found[(found["metric"] == labels.METRIC) & (found["klass"] == "mean")]
@@ -73,10 +67,10 @@ def markdown(alt: str) -> str:
 
 
 def write_page(
-    folder: str | Path, findings: list[Finding] | None = None, comparison: Comparison | None = None
-) -> Path:
-    """Write page, figure and table of a results folder, with its differences (`comparison`, else
-    computed); returns the page.
+    folder: str | Path, own: Sequence[findings.Finding] = (), comparison: Comparison | None = None
+) -> tuple[str, str, str]:
+    """Write page, figure and table of a results folder, with its own findings and differences
+    (`comparison`, else computed); returns its metric, data and split, and how many methods it has.
 
     `UserError` for a folder without results, or with a README.md that has no place for them.
     """
@@ -98,37 +92,42 @@ def write_page(
         drawn, alt = means_figure(found, frame(rows), metric)
     save_described(drawn, alt, folder / FIGURE)
     sets = dict.fromkeys(part for name in found["data"] for part in name.split("+"))
-    metrics = comparison.table["metric"].unique() if comparison else ()
-    tables = {each: summary.differences_table(comparison, each) for each in metrics}
-    parts = [f"### {each}\n\n{table(*rows, 'markdown')}" for each, rows in tables.items()]
+    compared: dict[str, Any] = {}
+    if comparison:
+        metrics = comparison.table["metric"].unique()
+        tables = {each: summary.differences_table(comparison, each) for each in metrics}
+        parts = [f"### {each}\n\n{table(*of, 'markdown')}" for each, of in tables.items()]
+        compared = {"differences": "\n\n".join(parts)}
+        compared["reference"] = method_name(comparison.reference)
+        compared["not_compared"] = [method_name(m) for m in comparison.not_compared]
     loader = jinja2.FileSystemLoader(TEMPLATE)  # of Markdown, so nothing is escaped
     templates = jinja2.Environment(loader=loader, trim_blocks=True, lstrip_blocks=True)
     body = templates.get_template("results.md.j2").render(
-        findings=findings or [],
+        findings=own,
         notes=[note for note in map(data.note_of, sets) if note],
         alt=markdown(alt),
         label_curve=write_label_figure(folder, found),
-        differences="\n\n".join(parts),
         curve=curve,
-        reference=method_name(comparison.reference) if comparison else "",
-        not_compared=[method_name(m) for m in comparison.not_compared] if comparison else [],
         best=table(*summary.best_table(curve), "markdown") if curve else "",
         means=table(*summary.means_table(found, metric), "markdown"),
         report=(folder / "index.html").is_file(),
         made=summary.made_table(made),
         sweep=(made.get("sweep") or "").rstrip(),
+        **compared,
     )
-    return _write_block(folder, body)
+    _write_block(folder, body)
+    shown = whole(found, metric)
+    places = ", ".join((shown["data"] + " " + shown["split"]).unique())
+    return metric, places, str(shown["method"].nunique())
 
 
-def _write_block(folder: Path, body: str) -> Path:
+def _write_block(folder: Path, body: str) -> None:
     """Put `body` into the generated part of a folder's README.md, made if missing."""
     page = folder / PAGE
     if not page.is_file():
         title = "Results" if folder.name == BLOCK else f"Results: {folder.name}"
         page.write_text("\n".join([f"# {title}", "", *block_marks(BLOCK), ""]))
     page.write_text(fill_block(page.read_text(), BLOCK, body.strip(), page))
-    return page
 
 
 def write_pages(results: Path, others: Mapping[str, str] | None = None) -> list[Path]:
@@ -136,20 +135,15 @@ def write_pages(results: Path, others: Mapping[str, str] | None = None) -> list[
     folders with pages of their own, and what these show."""
     folders = [path.parent for path in sorted(results.glob("*/results.json"))]
     compared = {folder: write_differences(folder) for folder in folders}
-    findings = read_findings(results)
-    lines = [(f"[{name}]({name}/{PAGE})", what, "", "") for name, what in (others or {}).items()]
+    found = findings.read_findings(results)
+    shown = [(name, what, "", "") for name, what in (others or {}).items()]
     for folder, comparison in compared.items():
-        own = [finding for finding in findings if folder.name in finding.folders]
-        page = write_page(folder, own, comparison)
-        found, made = means(read_results(folder)), read_manifest(folder)
-        metric = summary.headline(found, made.get("metric"))
-        shown = whole(found, metric)
-        places = ", ".join((shown["data"] + " " + shown["split"]).unique())
-        methods = shown["method"].nunique()
-        lines.append((f"[{folder.name}]({folder.name}/{page.name})", metric, places, methods))
+        own = [finding for finding in found if folder.name in finding.folders]
+        shown.append((folder.name, *write_page(folder, own, comparison)))
+    lines = sorted((f"[{name}]({name}/{PAGE})", *about) for name, *about in shown)
     if folders:
         head = ("folder", "metric", "data and split", "methods")
-        parts = [findings_list(findings), table(head, sorted(lines), "markdown")]
+        parts = [findings.findings_list(found), table(head, lines, "markdown")]
         _write_block(results, "\n\n".join(filter(None, parts)))
     share_style(results)
     return folders
@@ -167,7 +161,8 @@ def share_style(results: Path) -> None:
 
 def write_readme(readme: Path, results: Path) -> None:
     """Put the first findings and the table of claims between their marks in README.md."""
-    first = [finding for finding in read_findings(results) if finding.first]
-    text = fill_block(readme.read_text(), "findings", findings_list(first), readme)
-    text = fill_block(text, "claims", claims_table(read_claims(results)), readme)
+    first = [finding for finding in findings.read_findings(results) if finding.first]
+    text = fill_block(readme.read_text(), "findings", findings.findings_list(first), readme)
+    claims = findings.claims_table(findings.read_claims(results))
+    text = fill_block(text, "claims", claims, readme)
     readme.write_text(text)

@@ -23,7 +23,7 @@ from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict, Field
 
 from freqkd_lite.errors import UserError, check_known, explained
-from freqkd_lite.names import own_settings, renamed, with_settings
+from freqkd_lite.names import own_settings, with_settings
 from freqkd_lite.runner.cluster import connected
 from freqkd_lite.runner.execute import ERROR, MANIFEST, execute, from_here, ingredients
 from freqkd_lite.runner.parameters import find_notebook, parameters, read_preset, read_yaml
@@ -108,7 +108,7 @@ class Sweep:
 
 def read_sweep(root: Path, file: Path) -> Sweep:
     """Read a sweep file; names and types of all parameters are checked against the notebooks."""
-    found = renamed(read_yaml(file, file.name))
+    found = read_yaml(file, file.name)
     check_known(f"key of {file.name}", SweepFile.model_fields, *found)
     with explained(file.name):
         content = SweepFile(**{key: value for key, value in found.items() if value is not None})

@@ -8,15 +8,6 @@ boxes are exact (integer vertices from IEEE + - * / only, no transcendental func
 and depend on no setting, because they belong to the infrared camera, which never moves.
 """
 
+# ruff: noqa: F401
 from freqkd_lite.scenes.scene import SIZE, Scene, SceneSettings, render_scene
 from freqkd_lite.scenes.things import CLASSES, GENERATOR_VERSION, MASK_CLASSES
-
-__all__ = [
-    "CLASSES",
-    "GENERATOR_VERSION",
-    "MASK_CLASSES",
-    "SIZE",
-    "Scene",
-    "SceneSettings",
-    "render_scene",
-]

@@ -28,7 +28,7 @@ def raster(w: World, size: Size, points: np.ndarray, which: np.ndarray) -> np.nd
     of the four subpixels of each pixel, of which the first gives mask and boxes."""
     height, width = 2 * size[0], 2 * size[1]
     low, high = (f.reduceat(points, w.first[:-1]) for f in (np.minimum, np.maximum))
-    inside = ((high >= 0) & (low < (width, height))).all(1) & (high > low).any(1)
+    inside = np.all((high >= 0) & (low < (width, height)), 1) & np.any(high > low, 1)
     image = Image.new("I", (width, height), 0)
     draw, flat, first = ImageDraw.Draw(image), points.ravel().tolist(), (2 * w.first).tolist()
     for n in which[inside[which]].tolist():

@@ -1,4 +1,5 @@
-"""What the two cameras see of a world: light and paint in colour, heat in infrared.
+"""What the two cameras see of a world: light and paint in colour, heat in infrared; and what may
+be varied in it.
 
 Albedo, glow and heat are averaged over 2x2 subpixels, so that edges are smooth; patterns, light and
 air are reckoned once a pixel.
@@ -7,10 +8,12 @@ air are reckoned once a pixel.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
+from freqkd_lite.errors import UserError
 from freqkd_lite.scenes.camera import Size, geometry, project, raster
 from freqkd_lite.scenes.things import GROUND, PATTERNS, SKY, World
 
@@ -22,6 +25,35 @@ SUN = {
 }
 COLD = {"clear": -11, "overcast": -7, "fog": -3, "wet": -6}  # kelvin over the air: the sky
 DARK_LEVEL = 20 / 255  # of infrared: about that of the ground, where `thermal_contrast` turns
+
+LIMITS = dict(
+    parallax=(-16, 16), blur=(0, 8), paint=(0, 2), thermal_contrast=(0, 4), noise=(0, 0.5)
+)
+
+
+@dataclass(frozen=True)
+class SceneSettings:
+    """What may be varied without touching the world. Pixel units are those of a width of 224.
+
+    parallax: shift (px, -16 to 16) of the nearest object between the cameras; far things less.
+    blur: sigma (px, 0 to 8) of the infrared optics.
+    paint: contrast (0 to 2) of paint, print and texture that exist only in RGB; 0 is none.
+    thermal_contrast: factor (0 to 4) on temperature differences within the infrared picture.
+    noise: infrared sensor noise (0 to 0.5), standard deviation as a share of full scale.
+    """
+
+    parallax: float = 0.7
+    blur: float = 0.6
+    paint: float = 1.0
+    thermal_contrast: float = 1.0
+    noise: float = 0.009
+
+    def __post_init__(self) -> None:
+        for name, (low, high) in LIMITS.items():
+            value = getattr(self, name)
+            number = isinstance(value, (int, float)) and not isinstance(value, bool)
+            if not (number and low <= value <= high):
+                raise UserError(f"{name} must be a number from {low} to {high}, not {value!r}.")
 
 
 def visible(
@@ -140,7 +172,7 @@ def _bloom(glow: np.ndarray, fog: bool, size: Size) -> Iterable[np.ndarray]:
 
 
 def infrared(
-    w: World, numbers: np.ndarray, drawn: np.ndarray, size: Size, settings: object, rng
+    w: World, numbers: np.ndarray, drawn: np.ndarray, size: Size, settings: SceneSettings, rng
 ) -> np.ndarray:
     """uint8 (H, W): temperature and air, then optics with halo and ghost, the gain that leaves the
     street dark, and the sensor's noise and fixed pattern."""
@@ -202,7 +234,7 @@ def _cells(rng: np.random.Generator, u: np.ndarray, v: np.ndarray) -> np.ndarray
 def _clouds(rng: np.random.Generator, size: Size, cells: int) -> np.ndarray:
     """Smooth noise in [0, 1] of a given size."""
     grid = Image.fromarray((rng.random((cells, cells * 2)) * 255).astype(np.uint8))
-    return np.asarray(grid.resize(size[::-1], Image.Resampling.BICUBIC), np.float32) / 255
+    return np.asarray(grid.resize((size[1], size[0]), Image.Resampling.BICUBIC), np.float32) / 255
 
 
 def _blur(image: np.ndarray, sigma: float) -> np.ndarray:
@@ -214,5 +246,5 @@ def _blur(image: np.ndarray, sigma: float) -> np.ndarray:
     kernel /= kernel.sum()
     for _ in range(2):
         padded = np.pad(image, [(reach, reach), (0, 0)], "edge")
-        image = sum(k * padded[i : i + len(image)] for i, k in enumerate(kernel)).T
+        image = np.transpose(sum(k * padded[i : i + len(image)] for i, k in enumerate(kernel)))
     return image

@@ -7,13 +7,13 @@ from contextlib import suppress
 from dataclasses import asdict, astuple
 from functools import cache, lru_cache
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
-from torchvision import tv_tensors
 
-from freqkd_lite.data.base import Pair, PairSet
-from freqkd_lite.errors import UserError, unknown
+from freqkd_lite.data.base import Pair, PairSet, as_boxes
+from freqkd_lite.errors import UserError, check_known
 from freqkd_lite.scenes import GENERATOR_VERSION, MASK_CLASSES, Scene, SceneSettings, render_scene
 from freqkd_lite.store import digest, read_arrays, write_arrays
 
@@ -39,7 +39,8 @@ def cached_scene(seed: int, size: tuple[int, int], settings: SceneSettings) -> S
     same ones. A file that is torn or altered fails the archive's checksum and is drawn anew."""
     path = scene_cache() / f"{seed}-{digest([size, astuple(settings)])}.npz"
     if kept := read_arrays(path):
-        return Scene(**{k: str(v) if v.ndim == 0 else v for k, v in kept.items()})
+        parts: dict[str, Any] = {k: v if v.ndim else v.item() for k, v in kept.items()}
+        return Scene(**parts)
     scene = render_scene(seed, size, settings)
     with suppress(OSError, UserError):  # a full or read-only disk costs time, not the scene
         write_arrays(path, asdict(scene))
@@ -53,14 +54,11 @@ def _image(pixels) -> Tensor:
 
 def as_pair(scene: Scene, name: str, size: tuple[int, int]) -> Pair:
     """A rendered scene as a `Pair`."""
-    boxes = tv_tensors.BoundingBoxes(
-        torch.from_numpy(scene.boxes).reshape(-1, 4), format="XYXY", canvas_size=size
-    )
     return Pair(
         name=name,
         visible=_image(scene.visible).contiguous(),
         infrared=_image(scene.infrared),
-        boxes=boxes,
+        boxes=as_boxes(torch.from_numpy(scene.boxes).reshape(-1, 4), size),
         labels=torch.from_numpy(scene.labels),
         mask=torch.from_numpy(scene.mask.copy()).long(),
         time_of_day=scene.time,
@@ -83,8 +81,7 @@ class Scenes(PairSet):
     ):
         if root is not None:
             raise UserError("scenes are drawn, not read: leave root empty.")
-        if split not in SPLITS:
-            raise unknown("split of scenes", split, SPLITS)
+        check_known("split of scenes", SPLITS, split)
         first, count = SPLITS[split]
         if limit is not None and limit > count:
             raise UserError(f"limit={limit}: the {split!r} split of scenes has {count} scenes.")

@@ -1,46 +1,18 @@
-"""One procedural pair: what may be varied, and what comes out."""
+"""One procedural pair: its pictures, mask and boxes."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 
 from freqkd_lite.errors import UserError
 from freqkd_lite.scenes.camera import take
-from freqkd_lite.scenes.light import infrared, visible
+from freqkd_lite.scenes.light import SceneSettings, infrared, visible
 from freqkd_lite.scenes.things import stream
 from freqkd_lite.store import digest
 
 SIZE = (168, 224)
-LIMITS = dict(
-    parallax=(-16, 16), blur=(0, 8), paint=(0, 2), thermal_contrast=(0, 4), noise=(0, 0.5)
-)
-
-
-@dataclass(frozen=True)
-class SceneSettings:
-    """What may be varied without touching the world. Pixel units are those of a width of 224.
-
-    parallax: shift (px, -16 to 16) of the nearest object between the cameras; far things less.
-    blur: sigma (px, 0 to 8) of the infrared optics.
-    paint: contrast (0 to 2) of paint, print and texture that exist only in RGB; 0 is none.
-    thermal_contrast: factor (0 to 4) on temperature differences within the infrared picture.
-    noise: infrared sensor noise (0 to 0.5), standard deviation as a share of full scale.
-    """
-
-    parallax: float = 0.7
-    blur: float = 0.6
-    paint: float = 1.0
-    thermal_contrast: float = 1.0
-    noise: float = 0.009
-
-    def __post_init__(self) -> None:
-        for name in (field.name for field in fields(self)):
-            value, (low, high) = getattr(self, name), LIMITS[name]
-            number = isinstance(value, (int, float)) and not isinstance(value, bool)
-            if not (number and low <= value <= high):
-                raise UserError(f"{name} must be a number from {low} to {high}, not {value!r}.")
 
 
 @dataclass(frozen=True)

@@ -31,10 +31,10 @@ PATTERNS = {
 }
 NUMBER = {name: i for i, name in enumerate(PATTERNS)}
 _QUARTER = [(1.0, 0.0), (0.866, 0.5), (0.5, 0.866)]
-CIRCLE = [*_QUARTER, *((-b, a) for a, b in _QUARTER)]
-CIRCLE = (*CIRCLE, *((-a, -b) for a, b in CIRCLE))
+_HALF = [*_QUARTER, *((-b, a) for a, b in _QUARTER)]
+CIRCLE = [*_HALF, *((-a, -b) for a, b in _HALF)]
 
-Colour = tuple[float, float, float]
+Colour = tuple[float, ...]  # red, green, blue
 DARK = (0, 0, 0)
 
 

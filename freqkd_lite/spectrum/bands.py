@@ -44,7 +44,7 @@ def frequencies(h: int, w: int, transform: str = "fft") -> tuple[Tensor, Tensor]
     0, 1/2h, ..., (h - 1)/2h."""
     if h < 1 or w < 1:
         raise UserError(f"The grid {h}x{w} has no token: height and width must be 1 or more.")
-    check_transform(transform)
+    check_known("transform", TRANSFORMS, transform)
     if transform == "dct":
         fy, fx = (torch.arange(n, dtype=torch.float64) / (2 * n) for n in (h, w))
     else:
@@ -199,7 +199,7 @@ def band_overlap(
 def _symmetric(mask: Tensor, transform: str) -> Tensor:
     """What a mask keeps of a real map's bins, float64: with the FFT the real part of what m keeps
     is what (m(f) + m(-f)) / 2 keeps. That is symmetric, so half of the spectrum is enough."""
-    check_transform(transform)
+    check_known("transform", TRANSFORMS, transform)
     mask = mask.to("cpu", torch.float64)
     if transform == "dct":
         return mask
@@ -227,11 +227,6 @@ def grid_of(x: Tensor, stack: bool = False) -> tuple[int, int]:
             f"{'(N, C, H, W)' if stack else '(..., H, W)'}."
         )
     return x.shape[-2], x.shape[-1]
-
-
-def check_transform(transform: str) -> None:
-    """`UserError` unless it is one of `TRANSFORMS`."""
-    check_known("transform", TRANSFORMS, transform)
 
 
 def _check_cutoff(cutoff: float, shape: str) -> None:

@@ -57,7 +57,7 @@ class CrossSpectrum:
         return self
 
     def __add__(self, other: Self) -> Self:
-        return CrossSpectrum(self.sums + other.sums, self.images + other.images, self.width)
+        return type(self)(self.sums + other.sums, self.images + other.images, self.width)
 
     def map(self) -> Tensor:
         """Coherence (H, W), FFT order, averaged over channels, each with the weight

@@ -19,7 +19,7 @@ def ring_sums(a: Tensor, b: Tensor, edges: Sequence[float] = RINGS) -> Tensor:
     return pair_sums(a, b, ring_masks(*grid_of(a, stack=True), edges))
 
 
-def pair_sums(a: Tensor, b: Tensor, bands: Sequence[Tensor]) -> Tensor:
+def pair_sums(a: Tensor, b: Tensor, bands: Tensor | Sequence[Tensor]) -> Tensor:
     """(N, bands, 3): for each pair of maps a, b (N, C, H, W) the sums of |A|^2, |B|^2 and |A - B|^2
     over the bins of each symmetric mask (H, W) and all channels."""
     if a.shape != b.shape:

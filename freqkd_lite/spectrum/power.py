@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from freqkd_lite.errors import check_known
 from freqkd_lite.spectrum import bands
 from freqkd_lite.spectrum.bands import RINGS, at_least_float32, grid_of
 
@@ -18,7 +19,7 @@ def power_spectrum(x: Tensor, transform: str = "fft") -> Tensor:
     """|X|^2 (..., H, W) of maps or images x (..., H, W), in the transform's order, orthonormal: the
     sum over bins is the sum of squares, and white noise of variance 1 has 1 in every bin."""
     h, w = grid_of(x)
-    bands.check_transform(transform)
+    check_known("transform", bands.TRANSFORMS, transform)
     full = at_least_float32(x)
     if transform == "dct":
         return (bands.cosines(h).to(full) @ full @ bands.cosines(w).to(full).T).square()
@@ -62,10 +63,8 @@ def spectral_slope(x: Tensor) -> Tensor:
     image is small, or no power, because it is of one colour.
     """
     edges = np.geomspace(*FIT, POINTS + 1).tolist()
-    rho = bands.radius(*grid_of(x), "dct")
-    at = torch.stack(
-        [rho[ring].log().mean() for ring in bands.ring_masks(*rho.shape, edges, "dct")]
-    )
+    rho, rings = bands.radius(*grid_of(x), "dct"), bands.ring_masks(*grid_of(x), edges, "dct")
+    at = torch.stack([rho[ring].log().mean() for ring in rings])
     at = at - at.mean()
     slope = (_ring_power(x, edges, "dct").double().cpu().log() @ at) / at.square().sum()
     return slope.where(slope.isfinite(), torch.nan)

@@ -66,8 +66,8 @@ def band_hsic(a: Tensor, b: Tensor, bands: Sequence[str] = BANDS) -> Tensor:
             f"a is {tuple(a.shape)} but b {tuple(b.shape)}: give pairs of one size, (N, C, H, W)."
         )
     a, b = (torch.fft.fft2(at_least_float32(x), norm="ortho") for x in (a, b))
-    found = []
-    for mask in (mask for name in bands for mask in band_pair(*a.shape[-2:], name)):
+    (h, w), found = a.shape[-2:], []
+    for mask in (mask for name in bands for mask in band_pair(h, w, name)):
         few = mask.sum() < 4
         nothing = a.real.new_full((len(a), 3), torch.nan)
         found.append(nothing if few else hsic(_coefficients(a, mask), _coefficients(b, mask)))

@@ -11,15 +11,15 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 from torch import Tensor
 
 from freqkd_lite.data import Pair, PairSet
 from freqkd_lite.errors import UserError
 from freqkd_lite.names import NAMES
 from freqkd_lite.spectrum import band_energies, band_mask, band_overlap, centred_rectangle
-from freqkd_lite.viz.style import COLOURS, headline
+from freqkd_lite.viz.style import COLOURS, SIDES, Look, headline
 
-SIDES = ("RGB", "infrared")
 CHAIN = (
     ("data", "pairs of\npictures", "00"),
     ("features", "maps of\ntokens", "01"),
@@ -60,7 +60,7 @@ def nearer(with_rgb: Tensor, with_infrared: Tensor) -> str:
 
 
 def picture_grid(
-    columns: Mapping[str, Sequence[Tensor]], width: float = 7
+    columns: Mapping[str, Sequence[Tensor] | Tensor], width: float = 7
 ) -> tuple[Figure, np.ndarray]:
     """Pictures of one size in columns, each under its name; the figure, `width` inches wide, and
     its axes (rows, columns)."""
@@ -100,8 +100,9 @@ def hybrid(
 ) -> tuple[Figure, str]:
     """One picture `large` (H, W) beside thumbnails `small` (name -> (h, w)); the thumbnail whose
     name holds `guess` gets a dashed frame. `made_of`: a sentence for the caption."""
-    layout = [["large", name] for name in small]
-    figure, axes = plt.subplot_mosaic(layout, figsize=(7, 4.6), width_ratios=(2.4, 1))
+    figure, axes = plt.subplot_mosaic(
+        [["large", name] for name in small], figsize=(7, 4.6), width_ratios=(2.4, 1)
+    )
     draw_picture(axes["large"], large)
     axes["large"].set(title="What survives in a thumbnail?", xlabel=made_of)
     for name, picture in small.items():
@@ -121,9 +122,8 @@ def chain() -> tuple[Figure, str]:
     """What each module hands to the next, and which notebooks are about it."""
     figure, ax = plt.subplots(figsize=(7, 1.8))
     box = dict(boxstyle="round,pad=0.45", fc="w", ec=COLOURS["visible"])
-    centred = dict(ha="center", va="center")
     for i, (module, gives, notebooks) in enumerate(CHAIN):
-        ax.text(i, 0.62, module, fontweight="bold", fontsize=10, bbox=box, **centred)
+        ax.text(i, 0.62, module, fontweight="bold", fontsize=10, bbox=box, ha="center", va="center")
         ax.text(i, 0.4, gives, ha="center", va="top", fontsize=9)
         ax.text(i, 0.92, notebooks, ha="center", fontsize=10, color=COLOURS["infrared"])
         if i:
@@ -171,13 +171,13 @@ def shares(
     figure, ax = plt.subplots(figsize=(7, 3.7))
     white = np.array([white_share(*grid, float(cutoff)) for cutoff in cutoffs])
     ax.plot(cutoffs, white, color=COLOURS["floor"], drawstyle="steps-post")
-    place = dict(xytext=(3, -4), textcoords="offset points", va="top", fontsize=9)
+    place = Look(xytext=(3, -4), textcoords="offset points", va="top", fontsize=9)
     ax.annotate("white noise on the\nfeatures' grid", (at, value_at(white, cutoffs, at)), **place)
     shown = {}
     for name, curve in curves.items():
         modality, _, kind = name.partition(" ")
         label = f"{NAMES[modality]}, {kind or 'pictures'}"
-        line = dict(color=COLOURS[modality], drawstyle="steps-post" if kind else None)
+        line = Look(color=COLOURS[modality], drawstyle="steps-post" if kind else None)
         mean = np.atleast_2d(curve).mean(0)
         ax.plot(cutoffs, mean, ls="-" if kind else ":", label=label, **line)
         for block in curve if kind and len(curve) > 1 else ():
@@ -212,12 +212,12 @@ def masks(
     bins = torch.fft.fftshift(mask.int() + lonely.int()).numpy()
     left.imshow(np.array([to_rgb(fill) for fill in fills.values()])[bins])
     left.plot(grid[1] // 2, grid[0] // 2, "k+", ms=8)
-    keys = [plt.Rectangle((0, 0), 1, 1, color=fill, label=name) for name, fill in fills.items()]
+    keys = [Patch(color=fill, label=name) for name, fill in fills.items()]
     left.legend(handles=keys, loc="upper center", bbox_to_anchor=(0.5, -0.02))
     left.set_title(f"Which bins ({grid[0]}x{grid[1]})?")
     left.axis("off")
 
-    sizes = np.arange(8, 49)
+    sizes = range(8, 49)
     lost = [100 * lost_energy(n, n) for n in sizes]
     ax.plot(sizes, lost, color=COLOURS["freqkd_code"], lw=1.6, label="white noise")
     ax.axhline(0, color=COLOURS["low"], label="symmetric mask")

@@ -86,7 +86,7 @@ def facts(report: Report) -> list[tuple[str, str]]:
     if report.labels is not None:
         counts = ", ".join(f"{name} {n}" for name, n in report.classes.most_common()) or "none"
         rows.append(("boxes", f"{counts}; pictures without: {report.empty}"))
-    shift = shared_shift(report.offsets.values())
+    shift = shared_shift(list(report.offsets.values()))
     if shift.clear:
         length = np.hypot(shift.right, shift.down)
         way = f"{abs(shift.right):.1f} px {'right' if shift.right >= 0 else 'left'} and "
@@ -167,7 +167,7 @@ def sample(report: Report, name: str) -> tuple[str, list[tuple[bytes, str]]]:
     seen, shift = report.inspected[name], report.offsets.get(name)
     record = next(r for r in report.collection.records if r.name == name)
     inside = ""
-    if report.labels is not None:
+    if report.labels is not None and seen.labels is not None:
         counts = Counter(report.labels[k] for k in seen.labels.tolist())
         inside = ", ".join(f"{n} {label}" for label, n in counts.most_common()) or "no boxes"
     pictures = []
@@ -191,8 +191,8 @@ def _small(image: Tensor, boxes: Tensor | None, labels: Tensor | None) -> bytes:
     """A small JPEG of a picture (3, H, W) in [0, 1] with its boxes."""
     scale = WIDTH / image.shape[2]
     small = resize((image * 255).round().byte(), [round(image.shape[1] * scale), WIDTH])
-    if boxes is not None and len(boxes):
-        colours = [COLOURS[colour_name(k)] for k in labels.tolist()]
+    if boxes is not None and labels is not None and len(boxes):
+        colours: list[str | tuple] = [COLOURS[colour_name(k)] for k in labels.tolist()]
         small = draw_bounding_boxes(small, boxes * scale, colors=colours, width=2)
     buffer = io.BytesIO()
     to_pil_image(small).save(buffer, format="jpeg", quality=80)

@@ -12,7 +12,7 @@ from freqkd_lite.results.paired import MARGIN, Comparison
 from freqkd_lite.results.rows import OVERALL, lines_of, whole
 from freqkd_lite.results.summary import figure_text
 from freqkd_lite.results.text import number
-from freqkd_lite.viz.style import COLOURS, colour, name_rows
+from freqkd_lite.viz.style import COLOURS, Look, colour, name_rows
 
 PANELS = 6
 FEW = (
@@ -24,7 +24,7 @@ FEW = (
 
 def near_teacher(found: pd.DataFrame, method: str) -> tuple[float, float] | None:
     """(low, high): a method's divergence from the teacher in the two bands, over seeds."""
-    of = found[(found["metric"] == "divergence_band") & (found["method"] == method)]
+    of = found.loc[(found["metric"] == "divergence_band") & (found["method"] == method)]
     return (of["value"].iloc[0], of["value"].iloc[-1]) if len(of) else None
 
 
@@ -35,14 +35,13 @@ def comparison_figure(
     joint one); right, where it was measured, its divergence from the teacher by band (`found`:
     means). With a description."""
     rows = comparison.means(metric)
-    rows = rows if few is None else rows[rows["method"].isin(few)]
-    ahead = int((rows["value"] > 0).sum())
-    methods = rows["method"].tolist()
+    rows = rows if few is None else rows.loc[rows["method"].isin(few)]
+    methods, ahead = rows["method"].tolist(), len(rows.loc[rows["value"] > 0])
     methods.insert(ahead, comparison.reference)  # which stands at 0
     near = {m: there for m in methods if (there := near_teacher(found, m))}
     size = (10 if near else 7.5, 1.8 + 0.32 * len(methods))
     ratios = (3, 2) if near else (1,)
-    about = dict(figsize=size, sharey=True, width_ratios=ratios, squeeze=False)
+    about = Look(figsize=size, sharey=True, width_ratios=ratios, squeeze=False)
     drawn, ((left, *beside),) = plt.subplots(1, len(ratios), **about)
     left.axvline(0, color=COLOURS["floor"], lw=1.2)
     left.axvline(MARGIN, color=COLOURS["floor"], lw=1.2, ls=":")
@@ -82,8 +81,8 @@ def comparison_figure(
 def labels(found: pd.DataFrame) -> pd.Series:
     """What distinguishes the rows: method, data and split, each only where there are several."""
     parts = found[["method", "data", "split"]].assign(method=found["method"].map(method_name))
-    several = [key for key in parts if found[key].nunique() > 1] or ["method"]
-    return parts[several].apply(lambda cells: ", ".join(cells.unique()), axis=1)
+    several = [key for key in parts if len(set(found[key])) > 1] or ["method"]
+    return parts.loc[:, several].apply(lambda cells: ", ".join(cells.unique()), axis=1)
 
 
 def means_figure(found: pd.DataFrame, seeds: pd.DataFrame, metric: str) -> tuple[Figure, str]:
@@ -93,7 +92,7 @@ def means_figure(found: pd.DataFrame, seeds: pd.DataFrame, metric: str) -> tuple
     chosen = chosen.assign(label=labels(chosen), paint=chosen["method"].map(colour))
     names = list(dict.fromkeys(chosen["label"]))
     chosen["y"] = chosen["label"].map(names.index)
-    counts = chosen["klass"].value_counts()
+    counts = chosen["klass"].value_counts().to_dict()
     classes = sorted(dict.fromkeys(chosen["klass"]), key=lambda k: k not in OVERALL)
     shown = ([k for k in classes if counts[k] > 1] or classes)[:PANELS]
     columns = 2 if len(shown) == 4 else min(3, len(shown))
@@ -102,10 +101,10 @@ def means_figure(found: pd.DataFrame, seeds: pd.DataFrame, metric: str) -> tuple
     drawn, axes = plt.subplots(lines, columns, figsize=shape, squeeze=False, sharey=True)
     about = ["metric", "method", "data", "split", "klass"]
     single = seeds[[*about, "value"]].dropna().merge(chosen[[*about, "y", "paint"]], on=about)
-    single = single[single.groupby(about)["value"].transform("size") > 1]
+    single = single.loc[single.duplicated(about, keep=False)]
     texts = []
     for ax, klass in zip(axes.flat, shown, strict=False):
-        each, of = single[single["klass"] == klass], chosen[chosen["klass"] == klass]
+        each, of = (table.loc[table["klass"] == klass] for table in (single, chosen))
         ax.scatter(each["value"], each["y"] - 0.22, s=9, c=each["paint"], alpha=0.5)
         ax.hlines(of["y"], of["low"], of["high"], colors=of["paint"], lw=1.5)
         ax.scatter(of["value"], of["y"], s=36, c=of["paint"], zorder=3)

@@ -6,20 +6,20 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
-from matplotlib.patheffects import withStroke
+from matplotlib.patheffects import AbstractPathEffect, withStroke
 from matplotlib.text import Text
 from torch import Tensor
 
 from freqkd_lite.evaluate.detection import best_threshold, one_box_each, outcomes
 from freqkd_lite.viz.bands import picture_grid
-from freqkd_lite.viz.style import GREEN, VERMILION
+from freqkd_lite.viz.style import GREEN, VERMILION, Look
 
-LOOK = {
+LOOK: dict[str, Look] = {
     "hit": dict(color=GREEN, ls="-", lw=1.8),
     "false alarm": dict(color=VERMILION, ls="--", lw=1.6),
     "missed": dict(color="white", ls=":", lw=1.6),
 }
-HALO = [withStroke(linewidth=2.8, foreground="black")]
+HALO: list[AbstractPathEffect] = [withStroke(linewidth=2.8, foreground="black")]
 
 
 def detection_figure(
@@ -39,41 +39,35 @@ def detection_figure(
     other pictures (`best_threshold`); boxes with an area under `below` px², and what is detected
     there, are not. With a description.
     """
-    columns = {name: column for name, column in columns.items() if column[0] is not None}
+    present = {k: (found, kind) for k, (found, kind) in columns.items() if found is not None}
     seen = {
         name.replace(", ", ",\n"): [pictures[kind][i] for i in shown]
         if kind == "visible"
         else [pictures[kind][i][0] for i in shown]  # in grey, whose contrast is stretched
-        for name, (_, kind) in columns.items()
+        for name, (_, kind) in present.items()
     }
-    drawn, axes = picture_grid(seen, width=2.6 * len(columns))
+    drawn, axes = picture_grid(seen, width=2.6 * len(present))
     others = [i for i in range(len(truth[0])) if i not in shown] or shown
+    apart = [[of[i] for i in others] for of in truth]
     texts, said = [], []
-    for column, (name, (predictions, _)) in zip(axes.T, columns.items(), strict=True):
-        picked = ([of[i] for i in others] for of in (predictions, *truth))
-        threshold, counts = best_threshold(*picked, below), dict.fromkeys(LOOK, 0)
+    for column, (name, (predictions, _)) in zip(axes.T, present.items(), strict=True):
+        threshold = best_threshold([predictions[i] for i in others], *apart, below=below)
+        counts = dict.fromkeys(LOOK, 0)
         for ax, i in zip(column, shown, strict=True):
-            here = one_box_each(predictions[i], threshold)
-            for outcome, boxes, labels in _sorted(here, truth[0][i], truth[1][i], below):
-                counts[outcome] += len(boxes)
-                texts += _draw(ax, outcome, boxes, [classes[k] for k in labels])
+            here, boxes, labels = one_box_each(predictions[i], threshold), truth[0][i], truth[1][i]
+            hit, wrong, missed = outcomes(here, boxes, labels, below)
+            for outcome, places, kinds in (
+                ("hit", here["boxes"][hit], here["labels"][hit]),
+                ("false alarm", here["boxes"][wrong], here["labels"][wrong]),
+                ("missed", boxes[missed], labels[missed]),
+            ):
+                counts[outcome] += len(places)
+                texts += _draw(ax, outcome, places, [classes[int(k)] for k in kinds])
         said.append(f"{name}: {', '.join(f'{n} {outcome}' for outcome, n in counts.items())}")
     lines = [Line2D([], [], label=outcome, path_effects=HALO, **of) for outcome, of in LOOK.items()]
     drawn.legend(handles=lines, loc="outside lower center", ncols=3)
     hide_overlaps(drawn, texts)
     return drawn, f"{len(shown)} pictures with detections. {'; '.join(said)}."
-
-
-def _sorted(
-    found: dict[str, Tensor], boxes: Tensor, labels: Tensor, below: float
-) -> list[tuple[str, Tensor, Tensor]]:
-    """Boxes and labels of each outcome."""
-    hit, wrong, missed = outcomes(found, boxes, labels, below)
-    return [
-        ("hit", found["boxes"][hit], found["labels"][hit]),
-        ("false alarm", found["boxes"][wrong], found["labels"][wrong]),
-        ("missed", boxes[missed], labels[missed]),
-    ]
 
 
 def _draw(ax: Axes, outcome: str, boxes: Tensor, names: Sequence[str]) -> list[Text]:

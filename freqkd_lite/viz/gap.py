@@ -4,6 +4,7 @@ Each figure comes with its description for readers who can't see it: `show(*curv
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -19,15 +20,13 @@ from freqkd_lite.gap.rings import BAND_EDGES, EDGES, SHAPES, curve_of
 from freqkd_lite.gap.study import PICTURES, Gap
 from freqkd_lite.gap.tables import select
 from freqkd_lite.names import NAMES
-from freqkd_lite.results.gap_tables import as_entry, rings_by_block, shifts
-from freqkd_lite.results.rows import Row
+from freqkd_lite.results.gap_tables import ENDS, as_entry, rings_by_block, shifts
+from freqkd_lite.results.rows import Row, frame
 from freqkd_lite.results.text import number
 from freqkd_lite.spectrum import CORNER
 from freqkd_lite.viz import style
 from freqkd_lite.viz.bands import picture_grid
-from freqkd_lite.viz.style import COLOURS, RHO, centres, limits, shades
-
-LEVELS = ("low", "high")
+from freqkd_lite.viz.style import COLOURS, RHO, Look, centres, limits, shades
 
 
 def shape_curve(shape: str, rho: np.ndarray) -> np.ndarray:
@@ -105,8 +104,8 @@ def dumbbell(measured: dict[str, Resampled], guess: str | None = None) -> tuple[
     figure, ax, described = _control_rows(rows, range(len(rows)))
     for y, name in enumerate(measured):
         if guess == NAMES[name]:
-            frame = dict(fill=False, ls="--", lw=1.5, color=COLOURS["guess"], clip_on=False)
-            ax.axhspan(y - 0.4, y + 0.4, **frame)
+            look = Look(fill=False, ls="--", lw=1.5, color=COLOURS["guess"], clip_on=False)
+            ax.axhspan(y - 0.4, y + 0.4, **look)
     ax.set_title("Is the gap about infrared?")
     return figure, f"Divergence in two bands by kind of pair. {described}."
 
@@ -116,13 +115,14 @@ def controls_figure(gap: Gap) -> tuple[Figure, str]:
     compare RGB with itself are below the others."""
     same = {name for name in gap.controls if name in CONTROLS and not CONTROLS[name].infrared}
     names = sorted(gap.controls, key=lambda name: name in same)
-    first = len(names) - len(same)
-    places = [y + (y >= first) for y in range(len(names))]
-    figure, ax, described = _control_rows({name: gap.level(name) for name in names}, places)
+    rows = {name: row for name in names if (row := gap.level(name))}
+    first = len(rows) - len(same)
+    places = [y + (y >= first) for y in range(len(rows))]
+    figure, ax, described = _control_rows(rows, places)
     if same:
         ax.axhline(first, color=COLOURS["floor"], lw=0.8)
-        side = dict(ha="right", va="top", fontsize=9, transform=ax.get_yaxis_transform())
-        ax.text(0.99, first + 0.1, "below: RGB with itself", **side)
+        side = Look(ha="right", va="top", transform=ax.get_yaxis_transform())
+        ax.text(0.99, first + 0.1, "below: RGB with itself", fontsize=9, **side)
     ax.set_title("Which pairs have a gap, and how large?")
     return figure, f"Divergence in the low and the high band. {described}."
 
@@ -130,12 +130,12 @@ def controls_figure(gap: Gap) -> tuple[Figure, str]:
 def _control_rows(rows: dict[str, dict], places: Sequence[int]) -> tuple[Figure, Axes, str]:
     """A row for each control, as `Gap.level` has it, at the height that `places` gives it."""
     figure, ax = plt.subplots(figsize=(7, 1.3 + 0.32 * len(rows)))
-    side = dict(fontsize=9, va="center", transform=ax.get_yaxis_transform())
+    side = Look(fontsize=9, va="center", transform=ax.get_yaxis_transform())
     described = []
     for y, (name, row) in zip(places, rows.items(), strict=True):
-        ends = [row[level] for level in LEVELS]
+        ends = [row[level] for level in ENDS]
         ax.plot(ends, (y, y), color=COLOURS["floor"], lw=3, zorder=1, solid_capstyle="round")
-        for level in LEVELS:
+        for level in ENDS:
             ax.plot(row[f"{level}_interval"], (y, y), color=COLOURS[level], lw=1.5)
             label = None if y else level
             ax.plot(row[level], y, "o", ms=7, color=COLOURS[level], label=label)
@@ -178,7 +178,7 @@ def scenes_against_pairs(rows: Sequence[Row]) -> tuple[Figure, str]:
     described = []
     for ax, block in zip(axes, blocks, strict=True):
         for name, (label, colour, marker) in sets.items():
-            value, *interval = np.array([(r.value, *r.interval) for r in table[name][block]]).T
+            value, *interval = frame(table[name][block])[["value", "low", "high"]].to_numpy().T
             look = dict(marker=marker, color=COLOURS[colour], label=label)
             style.curve(ax, centres(EDGES), value, interval, **look)
             described.append(f"block {block}, {label}: {value[0]:.2f} to {value[-1]:.2f}")
@@ -198,8 +198,7 @@ def by_block(gap: Gap) -> tuple[Figure, str]:
         draw_curve(ax, pale, color=colour, marker="", alpha=0.3, lw=1.5, ls="--")
         described += draw_curve(ax, real, f"block {block}", color=colour)
     if "mismatched" in gap.controls:
-        pale = dict(color="black", alpha=0.4, lw=1.5, ls="--")
-        ax.plot([], [], label=NAMES["mismatched"], **pale)
+        ax.plot([], [], label=NAMES["mismatched"], color="black", alpha=0.4, lw=1.5, ls="--")
     ax.set(title="Where do RGB and infrared differ?", xlabel=RHO, ylabel="divergence")
     ax.set(xlim=(0, CORNER), ylim=(-0.04, max(1.12, ax.get_ylim()[1])))
     ax.legend(loc="lower right")
@@ -212,15 +211,15 @@ def _shade_bands(ax: Axes) -> None:
         ax.axvspan(inner, outer, color=COLOURS[level], alpha=0.1, lw=0, label=f"{level} band")
 
 
-def draw_curve(ax: Axes, rows: DataFrame, name: str | None = None, **look: object) -> list[str]:
+def draw_curve(ax: Axes, rows: DataFrame, name: str | None = None, **look: Any) -> list[str]:
     """Draw `value` against the middle of `rho`, where the line has a `name` with its band of
     intervals; the line's ends as text."""
-    rows = rows[rows["value"].notna()]
-    if not len(rows):
+    rows = rows.dropna(subset="value")
+    if rows.empty:
         return []
     rho, value = [sum(edges) / 2 for edges in rows["rho"]], rows["value"].tolist()
     interval = None
-    if name and rows["interval"].notna().all():
+    if name and all(rows["interval"].notna()):
         interval = zip(*rows["interval"], strict=True)
     style.curve(ax, rho, value, interval, label=name, **look)
     return [f"{name} from {value[0]:.2f} to {value[-1]:.2f}"] if name else []
@@ -233,14 +232,13 @@ def shift_figure(gap: Gap) -> tuple[Figure, str]:
     figure, axes = plt.subplots(1, 2, figsize=(7, 3.4), sharey=True)
     pixels, rows = zip(*shifts(gap), strict=True)
     described, label = [], "RGB against itself, shifted"
-    for ax, level in zip(axes, LEVELS, strict=True):
+    for ax, level in zip(axes, ENDS, strict=True):
         values = [row[level] for row in rows]
         interval = zip(*(row[f"{level}_interval"] for row in rows), strict=True)
         style.curve(ax, pixels, values, interval, color=COLOURS["visible"], label=label)
         described += [f"{p} px {v:.2f}" for p, v in zip(pixels, values, strict=True)]
         for name, dashes in (("mismatched", ":"), ("real", "-"), ("aligned", "--")):
-            row = gap.level(name)
-            if row is None:
+            if not (row := gap.level(name)):
                 continue
             colour = COLOURS["mismatched" if name == "mismatched" else "real"]
             ax.axhline(row[level], color=colour, ls=dashes, lw=1.8, label=NAMES[name])
@@ -263,7 +261,7 @@ def spectra(gap: Gap) -> tuple[Figure, str]:
     power, features, pictures = axes.values()
     for modality in ("visible", "infrared"):
         rows = select(gap.power, modality=modality)
-        rows = rows[rows["value"] > 0]  # of an empty ring there is no log
+        rows = rows.loc[rows["value"] > 0]  # of an empty ring there is no log
         draw_curve(power, rows, NAMES[modality], color=COLOURS[modality], marker="")
     power.set(xscale="log", yscale="log", title="Power of the pictures", ylabel="power per bin")
     power.legend()

@@ -10,7 +10,7 @@ from freqkd_lite.names import method_name
 from freqkd_lite.results.rows import lines_of
 from freqkd_lite.results.text import number
 from freqkd_lite.viz import style
-from freqkd_lite.viz.style import COLOURS, colour
+from freqkd_lite.viz.style import COLOURS, Look, colour
 
 ZERO = 0.3  # where "no labels" stands on the axis of labelled images, which is logarithmic
 
@@ -32,21 +32,20 @@ def label_curve_figure(
     undistilled student reaches it. `rgb`: the teacher's score on RGB; `of_what`: ends the title."""
     style.style()
     drawn, ax = plt.subplots(figsize=(7.6, 4.2))
-    budgets = table[table["metric"] == "label_curve"]
+    budgets = table.loc[table["metric"] == "label_curve"]
     most = budgets["labels"].max()
     said = []
     for method, of in budgets.groupby("method", sort=False):
         shade, name = colour(method), method_name(method)
         x = of["labels"].replace(0, ZERO)
         free, own = of.iloc[0], of.iloc[1:]
-        interval = own["low"], own["high"]
-        style.curve(ax, x[1:], own["value"], interval, color=shade, label=name)
+        style.curve(ax, x[1:], own["value"], (own["low"], own["high"]), color=shade, label=name)
         ax.vlines(ZERO, free["low"], free["high"], lw=3, alpha=0.4, color=shade)
         ax.plot(ZERO, free["value"], "D", ms=8, color=shade)
         said.append(f"{name} {number(free['value'], (free['low'], free['high']))} without labels")
         said[-1] += f", {number(of['value'].iloc[-1])} with {most:g}"
     foot = ax.get_ylim()[0]
-    worths = [*lines_of(table[table["metric"] == "labels_worth"])]
+    worths = list(lines_of(table.loc[table["metric"] == "labels_worth"]))
     scores = {m: of["value"].iloc[0] for m, of in budgets.groupby("method")}
     best = max((scores[worth.method] for worth in worths), default=0)
     for worth in worths:
@@ -57,7 +56,7 @@ def label_curve_figure(
             ax.plot((end, end), (foot, score), ":", lw=1.5, color=shade)
         name, text = method_name(worth.method), f"worth {labels_text(worth.value, most)}"
         apart = (12, 4 if score == best else -13)  # the others' below, to keep them apart
-        place = dict(xytext=apart, textcoords="offset points", fontsize=9, color=shade)
+        place = Look(xytext=apart, textcoords="offset points", fontsize=9, color=shade)
         ax.annotate(f"{name}: {text}", (ZERO, score), **place)
         said.append(f"{name} is {text} labels")
     if rgb is not None:

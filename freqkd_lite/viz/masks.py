@@ -36,8 +36,7 @@ def mask_figure(
             0.5 * _brightened(pictures[i]) + 0.5 * shades[mask[i]].permute(2, 0, 1) for i in shown
         ]
     drawn, _ = picture_grid(blended, width=2.1 * len(columns))
-    shown_as = zip(shades.tolist(), classes, strict=True)
-    patches = [Patch(color=shade, label=name) for shade, name in shown_as]
+    patches = [Patch(color=c, label=name) for c, name in zip(shades.tolist(), classes, strict=True)]
     drawn.legend(handles=patches, loc="outside lower center", ncols=len(classes), fontsize=8.5)
     return drawn, f"{len(shown)} pictures with masks of their classes. Mean IoU: {'; '.join(said)}."
 

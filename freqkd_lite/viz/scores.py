@@ -60,20 +60,20 @@ def dots(
     style.name_rows(ax, classes)
     texts = {klass: [] for klass in classes}
     for i, (method, result) in enumerate(results.items()):
-        look = dict(color=colour(method))
+        shade = colour(method)
         for row, klass in enumerate(classes):
             y = row + 0.8 * ((i + 0.5) / len(results) - 0.5)
             (value, interval), own = result.figure(klass), many.get((method, klass))
             if own and not np.isnan(own.low):
                 ends = own.low, own.high
-                ax.plot(ends, (y, y), lw=9, alpha=0.3, solid_capstyle="butt", **look)
+                ax.plot(ends, (y, y), lw=9, alpha=0.3, solid_capstyle="butt", color=shade)
                 ax.plot(own.value, y, "|", ms=9, mew=2, color="white")
             if value is not None:
-                ax.plot(value, y, "o", ms=6, **look)
+                ax.plot(value, y, "o", ms=6, color=shade)
             if interval and not own:
-                ax.plot(interval, (y, y), lw=1.5, **look)
+                ax.plot(interval, (y, y), lw=1.5, color=shade)
             texts[klass].append(f"{method_name(method)} {number(value, interval)}")
-        ax.plot([], [], "o-", label=method_name(method), **look)
+        ax.plot([], [], "o-", label=method_name(method), color=shade)
     if many:
         ax.plot([], [], color="black", lw=9, alpha=0.3, label="interval over seeds")
     style.legend_below(figure, ax, 4)
@@ -97,9 +97,8 @@ def band_curves(
     figure, axes = plt.subplots(1, len(kept), figsize=(7, 3.5), squeeze=False)
     texts = []
     for ax, (reader, bands) in zip(axes[0], kept.items(), strict=True):
-        ax.axhline(
-            whole[reader].estimates["mean"], color=COLOURS["floor"], lw=1.2, label="both bands"
-        )
+        both = whole[reader].estimates["mean"]
+        ax.axhline(both, color=COLOURS["floor"], lw=1.2, label="both bands")
         ax.axvline(at, color=COLOURS["floor"], ls=":")
         for band, results in bands.items():
             values, spans = zip(*(result.figure() for result in results), strict=True)
@@ -133,15 +132,15 @@ def border_curves(
     rings = list(next(iter(distances.values())).estimates)
     texts = []
     for i, (method, result) in enumerate(distances.items()):
-        values = list(result.estimates.values())
+        values = np.array([*result.estimates.values()], float)
         x = np.arange(len(rings)) + 0.07 * (i - (len(distances) - 1) / 2)
         ax.vlines(x, *zip(*result.interval.values(), strict=True), color=colour(method), lw=1.5)
         style.curve(ax, x, values, color=colour(method), label=method_name(method))
         texts.append(f"{method_name(method)} {listed(values)}")
     framed = {"border": (0,), "interior": (len(rings) - 1,), "both": (0, len(rings) - 1)}
-    for k in framed.get(guess, ()):
-        ax.axvspan(k - 0.3, k + 0.3, fill=False, ls="--", lw=1.5, color=COLOURS["guess"])
     if guess:
+        for k in framed.get(guess, ()):
+            ax.axvspan(k - 0.3, k + 0.3, fill=False, ls="--", lw=1.5, color=COLOURS["guess"])
         ax.text(0.5, 0.96, f"your guess: {guess}", ha="center", transform=ax.transAxes)
     ticks = [ring.removesuffix("px").replace("-inf", " and more") for ring in rings]
     ax.set_xticks(range(len(rings)), ticks)

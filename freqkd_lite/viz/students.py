@@ -70,7 +70,7 @@ def side_by_side(
     target, *others = columns.values()
     pictures, share = principal_colours(target, others)
     features = [torch.from_numpy(each).permute(0, 3, 1, 2) for each in pictures]
-    shown = {**(photographs or {}), **dict(zip(columns, features, strict=True))}
+    shown = dict(photographs or {}) | dict(zip(columns, features, strict=True))
     figure, axes = picture_grid(shown)
     for ax, label in zip(axes[:, 0], names, strict=True):
         ax.set_ylabel(label if len(label) < 16 else f"{label[:14]}…", fontsize=8)

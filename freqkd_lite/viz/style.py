@@ -1,16 +1,20 @@
 """The look of all figures, and one colour for one thing in every notebook."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
 
 from freqkd_lite.names import split_method
 from freqkd_lite.store import FIGURES, sha256
 
+Look = dict[str, Any]  # keyword arguments of matplotlib
+SIDES = ("RGB", "infrared")
 # Colours of Okabe and Ito, distinguishable with any kind of colour vision.
 BLUE, VERMILION, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
 DARK_GREEN = "#00664A"  # darker than PURPLE when printed in grey, unlike GREEN
@@ -69,7 +73,7 @@ def colour(method: str) -> str:
 
 def style() -> None:
     """Set matplotlib's defaults for every figure of this project."""
-    plt.rcParams.update(LOOK)
+    plt.style.use(LOOK)
 
 
 def save_sharp(figure: Figure, shown: bytes, folder: Path) -> None:
@@ -96,15 +100,17 @@ def headline(figure: Figure, title: str) -> None:
 
 def legend_below(figure: Figure, ax: Axes, columns: int = 2) -> None:
     """One legend for all panels, below them, of what one of them shows."""
-    names = ax.get_legend_handles_labels()
-    figure.legend(*names, loc="outside lower center", ncols=columns)
+    figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=columns)
 
 
-def curve(ax: Axes, x: Sequence, y: Sequence, interval: Sequence | None = None, **look) -> None:
+def curve(
+    ax: Axes, x: ArrayLike, y: ArrayLike, interval: Iterable[ArrayLike] | None = None, **look: Any
+) -> None:
     """A line with a dot for each value and, pale, the band of its `interval` (low, high)."""
     ax.plot(x, y, **{"marker": "o", "ms": 4} | look)
     if interval is not None:
-        ax.fill_between(x, *interval, color=look["color"], alpha=0.15, lw=0)
+        low, high = interval
+        ax.fill_between(x, low, high, color=look["color"], alpha=0.15, lw=0)
 
 
 def name_rows(ax: Axes, names: Sequence[str], places: Sequence[int] | None = None) -> None:
@@ -133,6 +139,6 @@ def centres(edges: Sequence[float]) -> np.ndarray:
     return (np.array(edges[1:]) + np.array(edges[:-1])) / 2
 
 
-def listed(values: Sequence[float]) -> str:
+def listed(values: Iterable[float]) -> str:
     """Numbers in a figure's description."""
     return ", ".join(f"{value:.2f}" for value in values)

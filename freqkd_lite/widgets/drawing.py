@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageColor, ImageDraw, ImageFont
@@ -21,14 +22,10 @@ def canvas(width: int, height: int) -> tuple[Image.Image, ImageDraw.ImageDraw]:
 
 def stacked(cards: Sequence[Image.Image]) -> Image.Image:
     """Pictures of one width, one below the other."""
-    strip, y = canvas(cards[0].width, sum(card.height for card in cards))[0], 0
-    for card in cards:
-        strip.paste(card, (0, y))
-        y += card.height
-    return strip
+    return Image.fromarray(np.concatenate([np.asarray(card) for card in cards]))
 
 
-def write(draw: ImageDraw.ImageDraw, x: float, y: float, text: str, size: int = 14, **options):
+def write(draw: ImageDraw.ImageDraw, x: float, y: float, text: str, size: int = 14, **options: Any):
     """Text with its upper left corner at (x, y), unless `options` say otherwise."""
     draw.text((x, y), text, options.pop("fill", INK), font=FONTS[size], **options)
 
@@ -41,7 +38,7 @@ def titled(draw: ImageDraw.ImageDraw, x: float, y: float, title: str, colour: st
 
 def panels(
     card: Image.Image,
-    y: float,
+    y: int,
     pictures: Iterable[Image.Image],
     titles: Sequence[str],
     colours: Sequence[str],
@@ -57,7 +54,7 @@ def panels(
     return lefts
 
 
-def place(xs: Sequence[float], ys: Sequence[float], box: Box, top: float) -> list:
+def place(xs: Iterable[float], ys: Iterable[float], box: Box, top: float) -> list[tuple]:
     """Points (x from 0 to 1, y from 0 to `top`) on the picture."""
     left, upper, right, lower = box
     return [
@@ -89,14 +86,7 @@ def cut_curve(
     draw.line((at, box[1], at, box[3]), INK, 2)
 
 
-def enlarged(pixels: np.ndarray, width: int) -> Image.Image:
-    """uint8 (h, w, 3) at about `width`, by a whole factor, so that a token stays a square."""
-    scale = max(1, width // pixels.shape[1])
-    size = (pixels.shape[1] * scale, pixels.shape[0] * scale)
-    return Image.fromarray(pixels).resize(size, Image.Resampling.NEAREST)
-
-
-def encode(picture: Image.Image, kind: str, **options: object) -> bytes:
+def encode(picture: Image.Image, kind: str, **options: Any) -> bytes:
     """The bytes of a picture in a format of Pillow."""
     buffer = io.BytesIO()
     picture.save(buffer, kind, **options)
@@ -108,7 +98,7 @@ def few_colours(pictures: list[Image.Image], count: int) -> list[Image.Image]:
     files, and no flicker in moving pictures."""
     sample = stacked([pictures[i * (len(pictures) - 1) // 3] for i in range(min(4, len(pictures)))])
     fixed = [channel for name in ("low", "high") for channel in ImageColor.getrgb(COLOURS[name])]
-    found = sample.quantize(count - 2, method=Image.Quantize.MEDIANCUT).getpalette()
+    found = sample.quantize(count - 2, method=Image.Quantize.MEDIANCUT).getpalette() or []
     palette = Image.new("P", (1, 1))
     palette.putpalette(fixed + found[: 3 * (count - 2)])
     return [picture.quantize(palette=palette, dither=Image.Dither.NONE) for picture in pictures]

@@ -8,13 +8,15 @@ picture (also in the HTML, where the script would replace it).
 import hashlib
 import html
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import accumulate
 from pathlib import Path
+from typing import Any
 
 import anywidget
 import traitlets
 from PIL import Image
+from torch import Tensor
 
 from freqkd_lite.data import Pair
 from freqkd_lite.errors import UserError
@@ -62,9 +64,13 @@ def joined(pictures: Sequence[Image.Image], quality: int = 82) -> tuple[bytes, l
     return b"".join(jpegs), [0, *accumulate(map(len, jpegs))]
 
 
-def name_of(pair: Pair) -> str:
-    """A pair's name and, where it is known, its time of day."""
-    return f"{pair.name} ({pair.time_of_day})" if pair.time_of_day else pair.name
+def name_and_pictures(pair: Pair) -> tuple[str, tuple[Tensor, Tensor]]:
+    """A pair's name with, where it is known, its time of day; RGB and infrared. `UserError` for one
+    without RGB."""
+    if pair.visible is None:
+        raise UserError(f"The pair {pair.name} has no RGB picture: give one that has both.")
+    name = f"{pair.name} ({pair.time_of_day})" if pair.time_of_day else pair.name
+    return name, (pair.visible, pair.infrared)
 
 
 def nearest_step(name: str, value: float, steps: Sequence[float]) -> float:
@@ -85,6 +91,9 @@ class PageWidget(anywidget.AnyWidget):
     these show and its numbers. Its module reads `spec` and the subclass's own traits.
     """
 
+    _esm: str
+    card: Callable[..., Image.Image]
+    alt_text: Callable[[], str]
     spec = traitlets.Dict().tag(sync=True)
 
     def states(self) -> list[tuple]:
@@ -113,7 +122,7 @@ class PageWidget(anywidget.AnyWidget):
             buffers=buffers,
         )
 
-    def _repr_mimebundle_(self, **kwargs: object) -> tuple[dict, dict]:
+    def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict, dict]:
         data, metadata = super()._repr_mimebundle_(**kwargs) or ({}, {})
         picture, alt = self.filmstrip(), self.alt_text()
         small = few_colours([picture], 80)[0]

@@ -4,8 +4,9 @@ A notebook's widget has two controls and answers in the browser; here are all of
 of at most 1280x480 pixels comes back from Python, drawn from features that are kept.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from typing import Any
 
 import ipywidgets
 from PIL import Image
@@ -25,7 +26,7 @@ from freqkd_lite.widgets.patch import PatchSimilarity
 
 LIMIT = (1280, 480)  # pixels of the picture
 PIXELS = "pixels"
-Controls = dict[str, ipywidgets.Widget]
+Controls = dict[str, Any]  # ipywidgets by name
 
 
 class Explorer:
@@ -85,7 +86,7 @@ class Explorer:
     def _band_controls(self) -> Controls:
         blocks = [f"block {b}" for b in range(self.networks["teacher"].depth)]
         return {
-            "pair": self._pair_control(),
+            "pair": _slider("Pair", len(self.pairs) - 1),
             "cutoff": _slider("Cutoff, %", 141, low=1, value=50),
             "swap": ipywidgets.Checkbox(description="Swap modalities"),
             "of": _choice("Of", [PIXELS, *blocks]),
@@ -99,15 +100,12 @@ class Explorer:
         backbone = self.networks["teacher"]
         rows, columns = (edge // backbone.patch for edge in self.pairs.size)
         return {
-            "pair": self._pair_control(),
+            "pair": _slider("Pair", len(self.pairs) - 1),
             "row": _slider("Row", rows - 1),
             "column": _slider("Column", columns - 1),
             "block": _slider("Block", backbone.depth - 1, value=backbone.depth - 1),
             "swap": ipywidgets.Checkbox(description="Ask from infrared"),
         }
-
-    def _pair_control(self) -> ipywidgets.Widget:
-        return _slider("Pair", len(self.pairs) - 1)
 
     def _bands(self, asked: dict) -> Image.Image:
         names = ("pair", "of", "shape", "edge", "transform", "gain")
@@ -124,7 +122,7 @@ class Explorer:
         return extract(self.networks[network], picture[None], [block])[0][0]
 
     def _fader(self, pair: int, of: str, shape: str, edge: str, transform: str, gain: int) -> Fader:
-        band = dict(shape=shape, gain=gain, edge=edge, transform=transform)
+        band: dict[str, Any] = dict(shape=shape, gain=gain, edge=edge, transform=transform)
         if of == PIXELS:
             return Fader(self.pairs[pair], **band)
         block = int(of.removeprefix("block "))
@@ -133,26 +131,25 @@ class Explorer:
 
     def _patch(self, pair: int, block: int) -> PatchSimilarity:
         asked = (("visible", "teacher"), ("infrared", "teacher"), ("infrared", "student"))
-        maps = (self.maps(pair, kind, network, block) for kind, network in asked)
-        return PatchSimilarity(self.pairs[pair], *maps)
+        of_rgb, before, after = (self.maps(pair, kind, net, block) for kind, net in asked)
+        return PatchSimilarity(self.pairs[pair], of_rgb, before, after)
 
 
 def _knob_controls() -> Controls:
     controls = {}
     for name, values in KNOBS.items():
         label, form = LABELS[name]
-        options = [(form.format(value), value) for value in values]
-        default = getattr(SceneSettings(), name)
         controls[name] = ipywidgets.SelectionSlider(
-            options=options, value=default, description=label
+            options=[(form.format(value), value) for value in values],
+            value=getattr(SceneSettings(), name),
+            description=label,
         )
     return controls
 
 
-def _slider(label: str, high: int, low: int = 0, value: int | None = None) -> ipywidgets.IntSlider:
-    value = low if value is None else value
+def _slider(label: str, high: int, low: int = 0, value: int = 0) -> ipywidgets.IntSlider:
     return ipywidgets.IntSlider(min=low, max=high, value=value, description=label)
 
 
-def _choice(label: str, options: Sequence[str] | dict) -> ipywidgets.Dropdown:
+def _choice(label: str, options: Iterable[str]) -> ipywidgets.Dropdown:
     return ipywidgets.Dropdown(options=list(options), description=label)

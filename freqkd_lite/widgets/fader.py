@@ -10,6 +10,7 @@ import math
 import textwrap
 from collections.abc import Sequence
 from numbers import Real
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,12 +22,11 @@ from torchvision.transforms.v2 import functional
 from freqkd_lite.data import Pair
 from freqkd_lite.errors import UserError
 from freqkd_lite.spectrum import CUTOFF_LIMITS, band_mask, band_overlap, power_spectrum, split_bands
-from freqkd_lite.viz.style import COLOURS
+from freqkd_lite.viz.style import COLOURS, SIDES
 from freqkd_lite.widgets import drawing
 from freqkd_lite.widgets.drawing import write
-from freqkd_lite.widgets.embed import PageWidget, module, name_of, nearest_step
+from freqkd_lite.widgets.embed import PageWidget, module, name_and_pictures, nearest_step
 
-NAMES = ("RGB", "infrared")
 MAX_PIXELS = 60_000  # the page holds every pixel of both pictures: about 400 kB at this size
 
 
@@ -69,11 +69,11 @@ class Fader(PageWidget):
     ):
         if pair is None and features is None:
             raise UserError("fader() has nothing to show: give pair=... or features=....")
-        self.band = {"shape": shape, "edge": edge, "transform": transform}
+        self.band: dict[str, Any] = {"shape": shape, "edge": edge, "transform": transform}
         band_mask(1, 1, **self.band)  # names what is unknown
         about = "RGB and infrared of one scene"
         if isinstance(pair, Pair):
-            about, pair = name_of(pair), (pair.visible, pair.infrared)
+            about, pair = name_and_pictures(pair)
         self.is_features = is_features = features is not None
         maps = _check_features(features) if is_features else _check_pair(pair)
         self.pictures = tuple(x.double() for x in (_principal(maps) if is_features else maps))
@@ -102,16 +102,16 @@ class Fader(PageWidget):
             "curve": _curve(spectra, self.cutoffs, self.band),
             "thumbnail": not is_features,
             "colours": [COLOURS["low"], COLOURS["high"], COLOURS["none"]],
-            "title": f"Fader: bands of {NAMES[0]} and {NAMES[1]}{kind}",
+            "title": f"Fader: bands of {SIDES[0]} and {SIDES[1]}{kind}",
             "label": "Cutoff, as a share of the Nyquist frequency of an axis",
-            "swap_label": f"Swap: low of {NAMES[1]}, high of {NAMES[0]}",
-            "energy": [f"{name}{kind}'{'' if kind else 's'} energy" for name in NAMES],
+            "swap_label": f"Swap: low of {SIDES[1]}, high of {SIDES[0]}",
+            "energy": [f"{name}{kind}'{'' if kind else 's'} energy" for name in SIDES],
             "question": "" if is_features else "Seen small: RGB or infrared?",
             "footnote": footnote,
             "about": about,
             "panels": [
                 [f"Low band of {low}{kind}", f"High band of {high}{kind}", f"Hybrid{kind}"]
-                for low, high in (NAMES, NAMES[::-1])
+                for low, high in (SIDES, SIDES[::-1])
             ],
             "steps": [_step(*numbers, unit, edge) for numbers in by_step],
         }
@@ -122,10 +122,8 @@ class Fader(PageWidget):
     def _known_cutoff(self, proposal: dict) -> float:
         return nearest_step("cutoff", proposal["value"], self.cutoffs)
 
-    def panels(self, cutoff: float | None = None, swap: bool | None = None) -> list[np.ndarray]:
-        """The three pictures at a cutoff (now, if None): uint8 (h, w, 3) low, high and hybrid."""
-        cutoff = self.cutoff if cutoff is None else cutoff
-        swap = self.swap if swap is None else swap
+    def panels(self, cutoff: float, swap: bool = False) -> list[np.ndarray]:
+        """The three pictures at a cutoff: uint8 (h, w, 3) low, high and hybrid."""
         bands = [split_bands(x, cutoff, **self.band) for x in self.pictures]
         low, high = bands[swap][0], bands[not swap][1]
         shown = (low, 0.5 + self.spec["gain"] * high, low + high)
@@ -173,7 +171,7 @@ class Fader(PageWidget):
         for i, pixels in enumerate(self.panels(cutoff, swap)):
             x, y = 8 + i * (w + gap), top + 24
             drawing.titled(draw, x, top + 2, spec["panels"][swap][i], spec["colours"][i])
-            picture = drawing.enlarged(pixels, w)
+            picture = Image.fromarray(pixels).resize((w, h), Image.Resampling.NEAREST)
             card.paste(picture, (x, y))
             if i:
                 write(draw, x - gap / 2, y + h / 2, "+="[i - 1], 20, anchor="mm")
@@ -218,7 +216,7 @@ def _step(
     }
 
 
-def _footnote(channels: int, gain: float, band: dict[str, str], grid: Sequence[int]) -> str:
+def _footnote(channels: int, gain: float, band: dict[str, Any], grid: Sequence[int]) -> str:
     text = "Energy: sum of squares without the mean."
     if channels:
         text = f"Energy of all {channels} channels without their means; the pictures show the first"
@@ -226,18 +224,18 @@ def _footnote(channels: int, gain: float, band: dict[str, str], grid: Sequence[i
     elif gain != 1:
         text += f" The high band is drawn with {gain:g} times its contrast."
     if band["edge"] == "soft":
-        lost, _ = band_overlap(band_mask(*grid, **band), transform=band["transform"])
+        lost, _ = band_overlap(band_mask(grid[0], grid[1], **band), transform=band["transform"])
         text += f" Soft edges overlap: at cutoff 0.5 the bands lack {lost:.0%} of white noise's"
         text += " energy."
     return text
 
 
-def _spectra(maps: tuple[Tensor, Tensor], transform: str, grey: bool) -> dict[str, Tensor]:
+def _spectra(maps: list[Tensor], transform: str, grey: bool) -> dict[str, Tensor]:
     """Power (h, w), summed over channels, the mean left out: "energy" (2, h, w) of both maps, and
     for the divergence "apart" of their difference and "whole" of both; if `grey`, those are of the
     pictures' luminance (ITU-R BT.601)."""
     centred = [(x - x.mean((1, 2), keepdim=True)).double() for x in maps]
-    for name, x in zip(NAMES, centred, strict=True):
+    for name, x in zip(SIDES, centred, strict=True):
         if not x.any():
             raise UserError(f"The {name} side has one value everywhere: give one with some detail.")
     energy = torch.stack([power_spectrum(x, transform).sum(0) for x in centred])
@@ -248,14 +246,14 @@ def _spectra(maps: tuple[Tensor, Tensor], transform: str, grey: bool) -> dict[st
 
 
 def _by_cutoff(
-    spectra: dict[str, Tensor], cutoffs: tuple[float, ...], band: dict[str, str]
+    spectra: dict[str, Tensor], cutoffs: tuple[float, ...], band: dict[str, Any]
 ) -> tuple[Tensor, Tensor]:
     """Shares of the energy (cutoffs, modality, band) and divergence (cutoffs, band); a soft band
     weighs a bin's energy by the square of its mask."""
     energy, whole, apart = spectra["energy"], spectra["whole"], spectra["apart"]
     shares, parted = [], []
     for cutoff in cutoffs:
-        mask = band_mask(*whole.shape, cutoff, **band).double()
+        mask = band_mask(*whole.shape, cutoff=cutoff, **band).double()
         weights = torch.stack([mask.square(), (1 - mask).square()])
         shares.append(torch.einsum("mhw,bhw->mb", energy, weights) / energy.sum((1, 2))[:, None])
         both = (whole * weights).sum((1, 2))
@@ -265,15 +263,15 @@ def _by_cutoff(
 
 
 def _curve(
-    spectra: dict[str, Tensor], cutoffs: tuple[float, ...], band: dict[str, str]
-) -> dict[str, object]:
+    spectra: dict[str, Tensor], cutoffs: tuple[float, ...], band: dict[str, Any]
+) -> dict[str, Any]:
     """The divergence in rings of what the cutoff cuts, as steps: "x" 0 to 1 along the slider."""
     whole, apart = spectra["whole"], spectra["apart"]
     first, last = cutoffs[0], cutoffs[-1]
     count = max(4, min(32, 2 * min(whole.shape) // 3))
     edges = [last * (i + 1) / count for i in range(count)]
-    shape, transform = band["shape"], band["transform"]
-    inside = [band_mask(*whole.shape, edge, shape, transform=transform) for edge in edges]
+    band = band | {"edge": "hard"}
+    inside = [band_mask(*whole.shape, cutoff=edge, **band) for edge in edges]
     x, y, before = [], [], torch.zeros_like(inside[0])
     for i, mask in enumerate(inside):
         ring, before = mask & ~before, mask
@@ -284,7 +282,7 @@ def _curve(
     return {"x": x, "divergence": y, "top": max(1.15, 1.05 * max(y))}
 
 
-def _two(given: object, what: str, shape: str) -> list[Tensor]:
+def _two(given: Any, what: str, shape: str) -> list[Tensor]:
     """Both arrays as tensors; `UserError` for anything but two finite ones of one size."""
     try:
         both = [torch.as_tensor(x).detach().cpu() for x in given]
@@ -301,7 +299,7 @@ def _two(given: object, what: str, shape: str) -> list[Tensor]:
     return both
 
 
-def _check_pair(pair: object) -> list[Tensor]:
+def _check_pair(pair: Any) -> list[Tensor]:
     """Both pictures in [0, 1] and steps of 1/255; a grey one as a single channel."""
     out = []
     for x in _two(pair, "pair", "(3 or 1, H, W)"):
@@ -324,7 +322,7 @@ def _check_pair(pair: object) -> list[Tensor]:
     return out
 
 
-def _check_features(features: object) -> list[Tensor]:
+def _check_features(features: Any) -> list[Tensor]:
     maps = [x.double() for x in _two(features, "features", "(C, h, w)")]
     if maps[0].shape != maps[1].shape or len(maps[0]) < 3:
         raise UserError(
@@ -334,7 +332,7 @@ def _check_features(features: object) -> list[Tensor]:
     return maps
 
 
-def _principal(maps: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+def _principal(maps: list[Tensor]) -> list[Tensor]:
     """First three principal components (3, h, w) of both maps in one basis, 0.5 = the map's mean,
     scaled so that 98 % of the scores of each component lie in [0.1, 0.9]. Each map loses its own
     mean first, as in stage 1: else the first component would only tell the modalities apart."""
@@ -345,5 +343,4 @@ def _principal(maps: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
     scores = (basis * peak.sign()).T @ tokens  # the sign of a component is free: fix it
     reach = scores.abs().quantile(0.98, 1, keepdim=True).clamp_min(1e-12)
     scores = (0.5 + 0.4 * scores / reach).float()  # what the page gets
-    first, second = scores.chunk(2, 1)
-    return first.reshape(3, *maps[0].shape[1:]), second.reshape(3, *maps[0].shape[1:])
+    return [x.reshape(3, *maps[0].shape[1:]) for x in scores.chunk(2, 1)]

@@ -12,7 +12,8 @@ from PIL import Image
 
 from freqkd_lite.errors import UserError
 from freqkd_lite.gap.knobs import OF_RGB, KnobGrid, read, side_by_side
-from freqkd_lite.results.rows import Row, pick
+from freqkd_lite.results.gap_tables import rings_by_block
+from freqkd_lite.results.rows import Row, frame
 from freqkd_lite.scenes import SceneSettings
 from freqkd_lite.scenes.pairs import cached_scene
 from freqkd_lite.viz.style import COLOURS, centres
@@ -170,15 +171,13 @@ def real_curve(rows: Sequence[Row], grid: KnobGrid) -> np.ndarray:
     """(3, rings): divergence of the real pairs, low and high end of its interval, at the grid's
     block and rings, from rows of results/scenes_gap."""
     block, rings = grid.about["block"], len(grid.edges) - 1
-    names = [f"block{block}/ring{ring}" for ring in range(rings)]
-    found = pick(rows, method="msrs", metric="divergence", split="train/all")
-    found = {row.klass: row for row in found if row.klass.startswith(f"block{block}/ring")}
-    if sorted(found) != sorted(names):
+    found = rings_by_block(rows, "msrs").get(block, [])
+    if len(found) != rings:
         raise UserError(
             f"The rows lack real pairs at block {block} in {rings} rings: give "
             "read_results('results/scenes_gap')."
         )
-    return np.array([(found[n].value, *found[n].interval) for n in names]).T
+    return frame(found)[["value", "low", "high"]].to_numpy().T
 
 
 def readout(curve: np.ndarray, real: np.ndarray) -> str:

@@ -14,15 +14,14 @@ from torchvision.transforms.v2.functional import to_pil_image
 
 from freqkd_lite.data import Pair
 from freqkd_lite.errors import UserError
-from freqkd_lite.viz.style import COLOURS
+from freqkd_lite.viz.style import COLOURS, SIDES
 from freqkd_lite.widgets import drawing
 from freqkd_lite.widgets.drawing import write
-from freqkd_lite.widgets.embed import PageWidget, joined, module, name_of
+from freqkd_lite.widgets.embed import PageWidget, joined, module, name_and_pictures
 
 LIMIT = 300_000  # bytes of vectors in a page; channels are reduced where they would take more
 GLOW, DIM = (230, 159, 0), 0.5
 STATES = ("undistilled", "distilled")
-SIDES = ("RGB", "infrared")
 
 
 class PatchSimilarity(PageWidget):
@@ -52,7 +51,6 @@ class PatchSimilarity(PageWidget):
         before: Tensor,
         after: Tensor,
         patch: tuple[int, int] | None = None,
-        from_infrared: bool = False,
         names: tuple[str, str] = STATES,
     ):
         maps = [torch.as_tensor(x).detach().cpu().double() for x in (teacher, before, after)]
@@ -60,7 +58,8 @@ class PatchSimilarity(PageWidget):
             shapes = ", ".join(str(tuple(x.shape)) for x in maps)
             raise UserError(f"The maps are {shapes}: give three (C, h, w) of one network and size.")
         _, rows, columns = maps[0].shape
-        height, width = pair.infrared.shape[-2:]
+        about, both = name_and_pictures(pair)
+        height, width = both[1].shape[-2:]
         if height % rows or width % columns or height // rows != width // columns:
             raise UserError(
                 f"The pair has {height}x{width} pixels, which {rows}x{columns} square patches "
@@ -71,7 +70,6 @@ class PatchSimilarity(PageWidget):
             raise UserError(f"patch={patch} lies outside the {rows}x{columns} patches.")
         self.grid, self.count = (rows, columns), rows * columns
         self.units = [_unit(x) for x in maps]
-        both = (pair.visible, pair.infrared)
         self.pictures = [to_pil_image((x * 255).round().clamp(0, 255).byte()) for x in both]
         sent, error = _reduce(self.units, LIMIT // (6 * self.count))
         jpegs, cuts = joined(self.pictures)
@@ -106,11 +104,10 @@ class PatchSimilarity(PageWidget):
             "same": "Same place: cosine",
             "footnote": footnote,
             "cuts": cuts,
-            "about": name_of(pair),
+            "about": about,
         }
         vectors = torch.stack(sent).mul(32767).round().short().numpy().astype("<i2").tobytes()
-        state = {"patch": row * columns + column, "from_infrared": from_infrared}
-        super().__init__(spec=spec, vectors=vectors, jpegs=jpegs, **state)
+        super().__init__(spec=spec, vectors=vectors, jpegs=jpegs, patch=row * columns + column)
 
     @traitlets.validate("patch")
     def _known_patch(self, proposal: dict) -> int:

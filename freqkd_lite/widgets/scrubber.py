@@ -6,6 +6,7 @@ scrubber.js picks and draws what `look` computed.
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,7 +23,7 @@ from freqkd_lite.names import method_name
 from freqkd_lite.store import Arrays
 from freqkd_lite.viz import style
 from freqkd_lite.widgets import drawing
-from freqkd_lite.widgets.embed import PageWidget, joined, module, name_of, nearest_step
+from freqkd_lite.widgets.embed import PageWidget, joined, module, name_and_pictures, nearest_step
 
 COLOURS = (style.ORANGE, style.SKY, style.PURPLE, style.VERMILION)  # of classes, in turn
 SURE, FAINT = 128, 13  # of 255: a mark has a frame from here on; below that none is drawn
@@ -64,8 +65,9 @@ def look(
             f"The runs {', '.join(runs)} kept no weights at the same steps: distil them with "
             "keep_steps=12, which trains again and adds them, and as many steps each."
         )
-    if pair.boxes is None:
+    if pair.boxes is None or pair.labels is None:
         raise UserError(f"The pair {pair.name} has no boxes: give one of a data set that has them.")
+    about, (visible, infrared) = name_and_pictures(pair)
     run = next(iter(runs.values()))
     teacher = load_backbone(run.settings.teacher, run.settings.teacher_weights).freeze()
     blocks = blocks or run.settings.blocks[-2:]
@@ -75,14 +77,14 @@ def look(
         chances = head.logits(extract(net, picture[None], blocks))[0].softmax(0)
         return (255 * chances[: len(classes)]).round().byte().numpy()
 
-    on_rgb = marks(teacher, pair.visible)
-    infrared = [[marks(net, pair.infrared) for _, net in run.students()] for run in runs.values()]
-    pictures = torch.stack([pair.infrared, pair.visible]).permute(0, 2, 3, 1)
+    on_rgb = marks(teacher, visible)
+    students = [[marks(net, infrared) for _, net in run.students()] for run in runs.values()]
+    pictures = torch.stack([infrared, visible]).permute(0, 2, 3, 1)
     known = pair.boxes, pair.labels, on_rgb.shape[1:], teacher.patch, len(classes)
-    found = {"about": name_of(pair), "classes": classes, "steps": moments.pop()}
+    found = {"about": about, "classes": classes, "steps": moments.pop()}
     found |= {"methods": [*map(method_name, runs)], "pictures": (255 * pictures).round().byte()}
     found |= {"boxes": np.asarray(pair.boxes, "float32").round(1), "truth": patch_labels(*known)}
-    found |= {"on_rgb": on_rgb, "on_infrared": infrared}
+    found |= {"on_rgb": on_rgb, "on_infrared": students}
     return {name: np.asarray(value) for name, value in found.items()}
 
 
@@ -127,7 +129,7 @@ class Scrubber(PageWidget):
         super().__init__(spec=spec, jpegs=jpegs, values=values, step=step, method=method)
 
     @traitlets.validate("step", "method")
-    def _known(self, proposal: dict) -> int:
+    def _known(self, proposal: dict) -> float:
         known = self.steps if proposal["trait"].name == "step" else range(len(self.methods))
         return nearest_step(proposal["trait"].name, proposal["value"], known)
 
@@ -192,6 +194,6 @@ class Scrubber(PageWidget):
         return Image.alpha_composite(shown, over).convert("RGB")
 
 
-def scrubber(runs: Mapping[str, Run], pair: data.Pair, *a: object, **k: object) -> Scrubber:
+def scrubber(runs: Mapping[str, Run], pair: data.Pair, *a: Any, **k: Any) -> Scrubber:
     """The scrubber of a pair over finished runs that kept weights: see `look` for all it takes."""
     return Scrubber(look(runs, pair, *a, **k))

@@ -47,7 +47,8 @@ class DrawnWeight(PageWidget):
     curve = traitlets.List(traitlets.Float(), [1.0] * POINTS).tag(sync=True)
 
     def __init__(self, student: Tensor, teacher: Tensor, statistics: Statistics, of: Comparison):
-        at = np.minimum(radius(*teacher.shape[-2:]).numpy().round(6), EDGES[-1])
+        h, w = teacher.shape[-2:]
+        at = np.minimum(radius(h, w).numpy().round(6), EDGES[-1])
         rho, target = np.unique(at), normalise(teacher.detach())
         spec = {"edges": EDGES, "cutoff": CUTOFF, "rho": rho.tolist()}
         for name, x in (("cost", normalise(student.detach()) - target), ("power", target)):

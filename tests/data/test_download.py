@@ -14,6 +14,7 @@ import huggingface_hub.constants
 import pytest
 import requests
 from PIL import Image
+from tqdm import tqdm
 
 from freqkd_lite import data
 from freqkd_lite.data import download
@@ -89,7 +90,7 @@ def waits(monkeypatch):
 
 def take(server, path, checksum=None):
     with requests.Session() as session:
-        fetch(session, f"{server.url}a.bin", path, checksum)
+        fetch(session, f"{server.url}a.bin", path, checksum, tqdm(disable=True))
 
 
 def digest(body):

@@ -273,7 +273,7 @@ def test_a_stopped_run_goes_on_from_its_last_checkpoint(monkeypatch, tmp_path, p
     assert [int(p.stem[-2:]) for p in Checkpoints(part, "").saved()] == [9, 6]
     assert len((part / "log.jsonl").read_text().splitlines()) == 10
     seen, real = [], train.learning_rate
-    monkeypatch.setattr(train, "learning_rate", lambda i, s: seen.append(i) or real(i, s))
+    monkeypatch.setattr(train, "learning_rate", lambda i, *of: seen.append(i) or real(i, *of))
     torch.rand(5)  # what happened before must not matter
     assert run(tmp_path, **VIT).manifest["restarts"] == [9]
     assert seen == [9, 10, 11] and result(tmp_path) == plain

@@ -64,8 +64,7 @@ def weights(tmp_path):
 
 
 def test_the_learning_rate_warms_up_and_follows_half_a_cosine():
-    settings = small(steps=110, warmup=10, lr=1.0)
-    found = [learning_rate(step, settings) for step in (0, 9, 60, 85, 110)]
+    found = [learning_rate(step, lr=1.0, warmup=10, steps=110) for step in (0, 9, 60, 85, 110)]
     assert found == pytest.approx([0.1, 1, 0.5, 0.5 * (1 - math.sqrt(0.5)), 0])
 
 

@@ -165,19 +165,24 @@ def test_new_features_meet_the_training_statistics_and_a_constant_channel_no_wei
     torch.testing.assert_close(model.scores(changed), model.scores(flat))
 
 
+def once(scores, positives):
+    """Average precision of all elements, each counted once."""
+    return float(average_precision(scores[None], positives[None], torch.ones(1, 1)))
+
+
 def test_average_precision_by_hand():
     # ranked + - + -: precision 1 at recall 1/2, 2/3 at recall 1
     scores, positives = torch.tensor([0.9, 0.8, 0.7, 0.1]), torch.tensor([1, 0, 1, 0]).bool()
-    assert average_precision(scores, positives) == pytest.approx(0.5 * 1 + 0.5 * 2 / 3)
+    assert once(scores, positives) == pytest.approx(0.5 * 1 + 0.5 * 2 / 3)
     # + and - tied at .8 are one threshold: precision 1/2 at recall 1/2, then 2/3 at recall 1
     tied = torch.tensor([0.8, 0.8, 0.7, 0.1])
-    assert average_precision(tied, positives) == pytest.approx(0.5 * 0.5 + 0.5 * 2 / 3)
+    assert once(tied, positives) == pytest.approx(0.5 * 0.5 + 0.5 * 2 / 3)
     # all equal: one threshold, the share of positives
-    assert average_precision(torch.ones(8), torch.arange(8) < 3) == pytest.approx(3 / 8)
+    assert once(torch.ones(8), torch.arange(8) < 3) == pytest.approx(3 / 8)
     # the worst order: positives last of 5
-    worst = average_precision(-torch.arange(5.0), torch.arange(5) > 2)
+    worst = once(-torch.arange(5.0), torch.arange(5) > 2)
     assert worst == pytest.approx((1 / 4 + 2 / 5) / 2)
-    assert np.isnan(average_precision(torch.ones(4), torch.zeros(4).bool()))
+    assert np.isnan(once(torch.ones(4), torch.zeros(4).bool()))
 
 
 @pytest.mark.parametrize("decimals", [0, 1, 6])
@@ -188,7 +193,7 @@ def test_average_precision_is_that_of_torchmetrics(decimals):
     scores = ((torch.randn(500, generator=g) + positives) / 8 + 0.5).clamp(0, 1)
     scores = (scores * 10).round(decimals=decimals) / 10
     oracle = BinaryAveragePrecision(thresholds=None)(scores, positives.long()).item()
-    assert average_precision(scores, positives) == pytest.approx(oracle, abs=1e-6)
+    assert once(scores, positives) == pytest.approx(oracle, abs=1e-6)
 
 
 def test_draws_of_groups_are_literal_repetitions_of_their_images():
@@ -199,7 +204,7 @@ def test_draws_of_groups_are_literal_repetitions_of_their_images():
     found = ap_draws(scores, truth, ("a", "b"), multiplicities(6, 250, 1, groups))
     for draw in (0, 7, 240):  # of the groups 0 to 2; more draws than are made at once
         images = [i for k in resamples(3, 250, 1)[draw] for i in range(6) if groups[i] == k]
-        literal = [average_precision(scores[images][..., k], truth[images] == k) for k in (0, 1)]
+        literal = [once(scores[images][..., k], truth[images] == k) for k in (0, 1)]
         assert found["a"][draw] == pytest.approx(literal[0])
         assert found["mean"][draw] == pytest.approx(np.mean(literal))
     # A class that is in no image is not in the mean; one that a draw lacks leaves it undefined.
@@ -207,7 +212,7 @@ def test_draws_of_groups_are_literal_repetitions_of_their_images():
     absent[truth == 1] = 2
     absent[3:][truth[3:] == 0] = 2  # none in the group 2
     found = ap_draws(scores, absent, ("a", "b"), torch.tensor([[1.0] * 6, [0, 0, 0, 1, 1, 1]]))
-    assert found["mean"][0] == average_precision(scores[..., 0], absent == 0)
+    assert found["mean"][0] == once(scores[..., 0], absent == 0)
     assert np.isnan(found["b"]).all() and np.isnan(found["mean"][1])
     nothing = ap_draws(scores, torch.full_like(truth, 2), ("a", "b"), torch.ones(3, 6))
     assert np.isnan(nothing["mean"]).all() and nothing["mean"].shape == (3,)
@@ -235,7 +240,7 @@ def test_intervals_are_literal_resampling_and_paired_ones_resample_both_alike():
     worse = measure(good.model, noisier, labels, CLASSES, draws=200)
 
     def mean_ap(of, i):
-        return np.mean([average_precision(of.scores[i][..., k], labels[i] == k) for k in range(3)])
+        return np.mean([once(of.scores[i][..., k], labels[i] == k) for k in range(3)])
 
     assert good.mean_ap == pytest.approx(mean_ap(good, np.arange(24)))
     literal = bootstrap(lambda i: mean_ap(good, i), 24, draws=200)
@@ -313,5 +318,5 @@ def test_bad_input_is_one_sentence():
     model = LogisticProbe().fit(maps, labels, [*CLASSES, "none"])
     refused("4 channels, the probe was fitted on 6", model.scores, maps[:, :4])
     refused("l2=0", LogisticProbe, l2=0)
-    refused("NaN", average_precision, torch.tensor([1.0, torch.nan]), torch.tensor([True, False]))
+    refused("NaN", once, torch.tensor([1.0, torch.nan]), torch.tensor([True, False]))
     refused("n_images=0", resamples, 0)

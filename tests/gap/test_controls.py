@@ -21,10 +21,10 @@ def backbone():
     return made
 
 
-def views_of(images, infrared=None, blocks=(0,), backbone=None, **about):
+def views_of(images, infrared=None, blocks=(0,), backbone=None, partner=None, **about):
     heat = images if infrared is None else infrared
     pairs = [Pair(str(i), *both) for i, both in enumerate(zip(images, heat, strict=True))]
-    return Views(backbone, blocks, pairs, **about)
+    return Views(backbone, blocks, pairs, partner, **about)
 
 
 def changed(name, images, backbone):

@@ -292,7 +292,7 @@ def test_aligned_undoes_a_known_shift_and_says_how_many_were_clear():
     about = found.alignment
     assert (about["n"], about["clear"], about["moved"]) == (6, 4, 4)
     assert about["median"] == pytest.approx(math.hypot(5, 3), abs=0.1)
-    a, b = CONTROLS["aligned"].maps(Views(backbone, [0], [pairs[0], pairs[2]]))
+    a, b = CONTROLS["aligned"].maps(Views(backbone, [0], [pairs[0], pairs[2]], None))
     assert torch.equal(a[0][0], b[0][0])  # undone exactly
     assert torch.equal(b[0][1], pairs[2].infrared[:, 14:-14, 14:-14])  # left as it is
     share = about["share"][0]

@@ -11,7 +11,7 @@ from nbformat.v4 import new_markdown_cell as markdown
 from nbformat.v4 import new_notebook, new_output
 
 from freqkd_lite import notebook as books
-from freqkd_lite.runner.execute import address, execute, hidden_errors, result, tidy
+from freqkd_lite.runner.execute import address, execute, hidden_errors, ingredients, result, tidy
 from tests.refused import refused
 from tests.runner.books import DATA, settings, write
 
@@ -84,7 +84,7 @@ def test_many_outputs_in_widgets_do_not_stop_a_run(folder, tmp_path):
 
 def test_the_address_follows_source_parameters_and_results_but_not_outputs(folder):
     path = folder / "00_first.ipynb"
-    first, number = address(path, {}), address(path, {}, numbers_only=True)
+    first, number = address(path, {}), ingredients(path, {}, True, {})
     notebook = nbformat.read(path, 4)
     notebook.cells[1].outputs = [nbformat.v4.new_output("stream", text="old")]
     nbformat.write(notebook, path)
@@ -99,10 +99,10 @@ def test_the_address_follows_source_parameters_and_results_but_not_outputs(folde
     nbformat.write(notebook, path)
     seen.add(address(path, {}))
     assert len(seen) == 4
-    assert address(path, {}, numbers_only=True) == number  # neither text nor results decide it
+    assert ingredients(path, {}, True, {}) == number  # neither text nor results decide it
     notebook.cells[1].source += "\nmore: int = 1"
     nbformat.write(notebook, path)
-    assert address(path, {}, numbers_only=True) != number
+    assert ingredients(path, {}, True, {}) != number
 
 
 HERE, FAR = ("here", "train"), ("far", "train")
@@ -122,14 +122,14 @@ def test_the_address_follows_the_content_of_the_splits_that_are_read(
     folder, splits, values, read, numbers_only
 ):
     path = write(folder, "02_third", [settings(DATA)])
-    first = address(path, values, numbers_only)
+    first = ingredients(path, values, numbers_only, {})
     assert set(splits.asked) == read
     for split in read:
         for state in ("corrected", "missing"):
             splits.content[split] = state
-            assert address(path, values, numbers_only) != first
+            assert ingredients(path, values, numbers_only, {}) != first
         del splits.content[split]
-    assert address(path, values, numbers_only) == first
+    assert ingredients(path, values, numbers_only, {}) == first
 
 
 def test_tidy_removes_machine_time_and_lost_state_and_keeps_outputs(folder, tmp_path):

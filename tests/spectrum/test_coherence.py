@@ -1,6 +1,5 @@
 """`coherence` against closed forms, a slow loop over NumPy's FFT, and SciPy on one axis."""
 
-import io
 import math
 from itertools import pairwise
 
@@ -11,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from freqkd_lite.spectrum import RINGS, divergence, ring_sums
+from freqkd_lite.spectrum import RINGS
 from freqkd_lite.spectrum.coherence import CrossSpectrum
 from tests.noise import noise
 from tests.refused import refusals
@@ -74,16 +73,6 @@ def test_uncorrected_it_is_scipys_coherence():
     torch.testing.assert_close(corrected, (raw - floor) / (1 - floor))
 
 
-@pytest.mark.parametrize("c", [0.3, 0.6, 0.9])
-def test_coherence_c_with_equal_spectra_is_divergence_one_less_c(c):
-    a, b = mixed(c, 400, 4, 12, 16)
-    area, rings = coherence(a, b)
-    assert rings.numpy() == pytest.approx(c**2, abs=0.02)
-    assert area.mean().item() == pytest.approx(c**2, abs=0.005)
-    level = divergence(ring_sums(a, b))
-    assert level.numpy() == pytest.approx(1 - rings.sqrt().numpy(), abs=0.02)
-
-
 @pytest.mark.parametrize("n", [3, 6, 20])
 def test_bias_of_unrelated_pairs_is_taken_away_however_powers_vary(n):
     """Uncorrected, unrelated pairs score 1/n; with powers that vary from image to image in the
@@ -123,7 +112,7 @@ SIDE = st.integers(1, 9)
 
 @settings(deadline=None, max_examples=25)
 @given(SIDE, SIDE, st.lists(st.integers(1, 6), max_size=3), st.integers(0, 99))
-def test_batches_partial_sums_and_saved_states_give_the_same(h, w, cuts, seed):
+def test_batches_and_partial_sums_give_the_same(h, w, cuts, seed):
     a, b = mixed(0.5, 7, 2, h, w, seed=seed)
     whole = CrossSpectrum.empty(2, h, w).update(a, b)
     bounds = [0, *sorted(set(cuts)), 7]
@@ -133,11 +122,6 @@ def test_batches_partial_sums_and_saved_states_give_the_same(h, w, cuts, seed):
         parts = parts + part if start % 2 else parts.update(a[start:stop], b[start:stop])
     torch.testing.assert_close(parts.sums, whole.sums)
     assert parts.images == whole.images == 7
-    file = io.BytesIO()
-    torch.save(vars(parts), file)
-    file.seek(0)
-    again = CrossSpectrum(**torch.load(file, weights_only=True))
-    torch.testing.assert_close(again.map(), whole.map(), atol=1e-6, rtol=1e-6, equal_nan=True)
 
 
 def test_half_and_single_precision_agree_with_double():

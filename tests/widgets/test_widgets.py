@@ -99,8 +99,7 @@ def test_the_stored_grid_is_by_the_network_of_the_real_pairs():
 
 def test_the_real_curve_is_that_of_the_results():
     spec = own_gap(REAL).spec
-    found = pick(REAL, method="msrs", split="train/all", metric="divergence")
-    rows = {row.klass: row for row in found}
+    rows = {r.klass: r for r in pick(REAL, method="msrs", split="train/all", metric="divergence")}
     rows = [rows[f"block{knobs.read().about['block']}/ring{ring}"] for ring in range(8)]
     curves = zip(*((row.value, *row.interval) for row in rows), strict=True)
     for name, curve in zip(("real", "low", "high"), curves, strict=True):
@@ -172,6 +171,7 @@ def test_bad_patches_and_maps_are_one_sentence():
     refused("patch=24 lies outside: give 0 to 23", setattr, shown, "patch", 24)
     refused(r"patch=\(4, 0\) lies outside the 4x6", patch_similarity, PAIR, *MAPS, patch=(4, 0))
     refused("give three", patch_similarity, PAIR, MAPS[0], MAPS[1], MAPS[2][:, :3])
+    refused("heat has no RGB", patch_similarity, Pair("heat", None, PAIR.infrared), *MAPS)
     refused("56x84 pixels, which 3x6 square patches", patch_similarity, PAIR, *MAPS[:, :, :3])
 
 
