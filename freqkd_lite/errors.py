@@ -35,7 +35,8 @@ LESS = "The memory is full: lower the batch, the size or the crop."
 
 def out_of_memory(error: object) -> bool:
     """Whether an error, or its text, says so: torch has a class for a GPU's memory alone."""
-    return bool(re.search("out of memory|(can.t|unable to) allocate", str(error), re.I))
+    text = f"{type(error).__name__} {error}"
+    return bool(re.search("MemoryError|out of memory|(can.t|unable to) allocate", text, re.I))
 
 
 def unknown(what: str, given: object, valid: Iterable[str]) -> UserError:

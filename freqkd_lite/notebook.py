@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-import io
 import json
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -23,7 +22,7 @@ from freqkd_lite.distil import memory
 from freqkd_lite.errors import UserError
 from freqkd_lite.results.rows import Row, results_folder, write_results
 from freqkd_lite.results.text import number, table
-from freqkd_lite.store import COPY, PACKAGE, digest, in_base64, manifest, spell
+from freqkd_lite.store import COPY, PACKAGE, digest, encoded, in_base64, manifest, spell
 from freqkd_lite.viz.style import save_sharp, style
 
 __all__ = ["Row", "number", "opening", "predict", "save", "show", "show_table"]
@@ -56,17 +55,16 @@ def show(figure: Figure, alt: str, fold: str = "") -> None:
     """Display a figure as a picture with the description `alt` for readers who can't see it;
     folded away under the line `fold`, where that is given. A run's folder gets it twice as fine,
     for the page."""
-    buffer, run = io.BytesIO(), os.environ.get("FREQKD_RUN")
-    figure.savefig(buffer, format="png")
+    content, run = encoded(figure.savefig, format="png"), os.environ.get("FREQKD_RUN")
     if run:
-        save_sharp(figure, buffer.getvalue(), Path(run))
+        save_sharp(figure, content, Path(run))
     plt.close(figure)
     if fold:
-        source = f"data:image/png;base64,{in_base64(buffer.getvalue())}"
+        source = f"data:image/png;base64,{in_base64(content)}"
         picture = f'<img src="{source}" alt="{html.escape(alt)}">'
         display(HTML(f"<details><summary>{html.escape(fold)}</summary>{picture}</details>"))
         return
-    picture = Image(buffer.getvalue(), format="png", alt=alt)
+    picture = Image(content, format="png", alt=alt)
     display(picture, metadata={"image/png": {"alt": alt}})
 
 

@@ -12,7 +12,7 @@ import shutil
 import time
 import uuid
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -52,6 +52,14 @@ def sha256(*parts: str | bytes) -> str:
     """The SHA-256 of texts and bytes one after the other, 64 hex digits."""
     content = (plain(part).encode() if isinstance(part, str) else part for part in parts)
     return hashlib.sha256(b"".join(content)).hexdigest()
+
+
+def encoded(save: Callable, **options: Any) -> bytes:
+    """What `save`, of a Pillow picture or of a figure, writes to a file: its format is one of the
+    options."""
+    buffer = io.BytesIO()
+    save(buffer, **options)
+    return buffer.getvalue()
 
 
 def in_base64(content: bytes) -> str:

@@ -8,10 +8,10 @@ import torch
 from PIL import Image
 from torchmetrics.functional.classification import binary_average_precision
 
-from freqkd_lite.errors import UserError
 from freqkd_lite.evaluate.probe import LogisticProbe
 from freqkd_lite.results.rows import frame, pick, read_manifest, read_results
 from freqkd_lite.results.summary import compare_folder
+from tests.refused import refused
 from tools import msrs_cv
 
 YAML = """protocol: plan.md
@@ -71,14 +71,26 @@ def test_folds_take_whole_groups_and_share_day_and_night():
         assert np.ptp(counts) <= max(np.bincount(groups))
 
 
-def test_every_image_is_scored_once_by_what_never_saw_it(root, monkeypatch):
-    fitted, fit = [], LogisticProbe.fit
+@pytest.fixture
+def fitted(monkeypatch):
+    """On how many images each head was fitted."""
+    counts, fit = [], LogisticProbe.fit
 
-    def watched(self, features, labels, classes, absent=False):
-        fitted.append(len(features))
-        return fit(self, features, labels, classes, absent)
+    def watched(self, features, *given, **more):
+        counts.append(len(features))
+        return fit(self, features, *given, **more)
 
     monkeypatch.setattr(LogisticProbe, "fit", watched)
+    return counts
+
+
+def mean_ap(scores, truth):
+    """Of the three classes, by torchmetrics."""
+    each = [binary_average_precision(scores[..., k], (truth == k).long()) for k in range(3)]
+    return float(np.mean(each))
+
+
+def test_every_image_is_scored_once_by_what_never_saw_it(root, fitted):
     msrs_cv.main([str(root / "small.yaml"), "--out", str(root / "out")])
     rows, made = read_results(root / "out"), read_manifest(root / "out")
     assert not made["unfinished"] and len(made["protocol"]) == 64
@@ -96,16 +108,9 @@ def test_every_image_is_scored_once_by_what_never_saw_it(root, monkeypatch):
     table = compare_folder(root / "out").means("label_free_probe_ap").set_index("method")
     assert table.loc["gram", "value"] == pytest.approx(means[2].value - means[1].value, abs=1e-6)
     assert len(frame(rows)) == len(rows)
-
-    def never(*_):
-        raise AssertionError("scored twice")
-
-    monkeypatch.setattr(msrs_cv, "fold_of", never)
-    msrs_cv.main([str(root / "small.yaml"), "--out", str(root / "out")])
-    assert read_results(root / "out") == rows
     (root / "small.yaml").write_text(YAML.replace("labels: 2", "labels: 3"))
-    with pytest.raises(UserError, match="move it away"):
-        msrs_cv.main([str(root / "small.yaml"), "--out", str(root / "out")])
+    arguments = [str(root / "small.yaml"), "--out", str(root / "out")]
+    refused("move it away", msrs_cv.main, arguments)
 
 
 def test_figures_rank_the_scores_of_all_folds_together(root):
@@ -118,20 +123,15 @@ def test_figures_rank_the_scores_of_all_folds_together(root):
     found = msrs_cv.figures(world, parts)
     truth = world.truth["boxes_ir"]
     for name, heads in {"probe_ap": ["all"], "probe_ap_few": ["few/0", "few/1"]}.items():
-        by_class = []
-        for k in range(3):
-            each = []
-            for head in heads:
-                scores = torch.empty(8, *shape[1:])
-                for fold in range(2):
-                    scores[world.folds == fold] = torch.from_numpy(parts[fold][f"{head}/boxes_ir"])
-                each.append(binary_average_precision(scores[..., k], (truth == k).long()))
-            by_class.append(np.mean(each))
-        assert found[f"{name}/mean"][0] == pytest.approx(np.mean(by_class), abs=1e-6)
+        of_heads = []
+        for head in heads:
+            scores = torch.empty(8, *shape[1:])
+            for fold in range(2):
+                scores[world.folds == fold] = torch.from_numpy(parts[fold][f"{head}/boxes_ir"])
+            of_heads.append(mean_ap(scores, truth))
+        assert found[f"{name}/mean"][0] == pytest.approx(np.mean(of_heads), abs=1e-6)
         assert found[f"{name}/person"].shape == (1 + 20,)
-    boxes = [torch.tensor([[0.0, 0, 9, 9]]), torch.zeros(0, 4)]
-    found = [
-        dict(boxes=b, scores=torch.rand(len(b)), labels=torch.ones(len(b)).long()) for b in boxes
-    ]
-    for one, back in zip(found, msrs_cv.unflat(msrs_cv.flat(found)), strict=True):
-        assert all(torch.equal(one[k], back[k]) for k in one)
+    boxes = (torch.tensor([[0.0, 0, 9, 9]]), torch.zeros(0, 4))
+    kinds = dict(scores=torch.rand(1), labels=torch.ones(1).long())
+    found = [{"boxes": b} | {key: of[: len(b)] for key, of in kinds.items()} for b in boxes]
+    torch.testing.assert_close(msrs_cv.unflat(msrs_cv.flat(found)), found, rtol=0, atol=0)

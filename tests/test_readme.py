@@ -41,6 +41,7 @@ HELP = {
     "python tools/plan.py",
 }
 MAKE = {"make walk", "make test", "make lab", "make explore"}
+KINDS = ("visible", "infrared")
 DISTIL = """dataset: folder
 root: pairs
 size: [56, 56]
@@ -62,11 +63,11 @@ def commands() -> set[str]:
     return {*found, *inline}
 
 
-def draw_pairs(folder: Path) -> None:
+def draw_pairs(folder: Path, count: int = 12) -> None:
     generator = np.random.default_rng(0)
-    for kind in ("visible", "infrared"):
+    for kind in KINDS:
         (folder / kind).mkdir(parents=True)
-    for i in range(12):
+    for i in range(count):
         coarse = Image.fromarray(generator.integers(0, 255, (12, 12, 3), "uint8"))
         picture = coarse.resize((96, 96), Image.Resampling.BICUBIC)
         picture.save(folder / "visible" / f"{i:02d}.png")
@@ -98,10 +99,9 @@ def test_every_command_is_known_to_this_test():
 @pytest.mark.parametrize("command", SMALLER)
 def test_a_command_runs_on_two_small_folders(command, place, monkeypatch):
     monkeypatch.setenv("FREQKD_RUNS", str(place / "runs"))
-    text = command.replace(
-        "--visible DIR --infrared DIR", "--visible pairs/visible --infrared pairs/infrared"
-    )
-    for name, value in {"DIR": "pairs", "FILE.yaml": "distil.yaml", "RUN": "run"}.items():
+    text, here = command, {f"--{kind} DIR": f"--{kind} pairs/{kind}" for kind in KINDS}
+    here |= {"DIR": "pairs", "FILE.yaml": "distil.yaml", "RUN": "run"}
+    for name, value in here.items():
         text = text.replace(name, value)
     done = run([*shlex.split(text), *shlex.split(SMALLER[command])], place)
     assert done.returncode == 0, done.stderr
@@ -111,9 +111,7 @@ def test_a_command_runs_on_two_small_folders(command, place, monkeypatch):
 
 @pytest.mark.parametrize("command", sorted(HELP))
 def test_the_help_of_a_long_command_names_its_options(command):
-    words = shlex.split(command)
-    subcommand = words[:2]
-    done = run([*subcommand, "--help"], ROOT)
+    done = run([*shlex.split(command)[:2], "--help"], ROOT)
     assert done.returncode == 0, done.stderr
     for option in re.findall(r"(?<= )--?\w+", command):
         assert option in done.stdout
@@ -136,7 +134,7 @@ def test_the_new_loss_of_contributing_is_a_loss():
     assert build_loss("l1")(maps, [2 * maps[0]]).total == 0  # lengths are normalised
 
 
-def test_it_is_short_and_its_links_lead_somewhere():
+def test_it_is_short_and_its_links_lead_to_files_sections_and_papers():
     assert len(README.split()) <= 900  # tables included, as `wc -w` counts
     shown = re.sub(r"<!--.*?-->", "", README)
     assert len(shown.split("\n| ")[0].split()) < 200  # to the first table

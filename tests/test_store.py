@@ -3,7 +3,7 @@
 import pytest
 
 from freqkd_lite.errors import UserError
-from freqkd_lite.store import RECIPE, manifest, run_key, whole_folder
+from freqkd_lite.store import run_key, whole_folder
 
 
 def test_a_failed_run_leaves_nothing(tmp_path):
@@ -33,11 +33,3 @@ def test_a_file_in_the_way_is_named(tmp_path):
 def test_the_key_depends_on_content_and_not_on_order():
     assert run_key({"a": 1, "b": [2]}) == run_key({"b": [2], "a": 1})
     assert run_key({"a": 1}) != run_key({"a": 2})
-
-
-def test_the_manifest_names_versions_and_what_it_is_given():
-    from importlib.metadata import version
-
-    entry = manifest(command="x")
-    assert entry["versions"]["torch"] == version("torch") and entry["command"] == "x"
-    assert entry["recipe"] == RECIPE and entry["precision"] == "fp32"

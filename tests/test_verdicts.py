@@ -4,8 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from freqkd_lite.results.rows import Row, pick, write_json, write_results
+from freqkd_lite.results.rows import pick, write_results
 from freqkd_lite.store import write_arrays
+from tests.rows import row
 from tools import verdicts
 
 
@@ -32,22 +33,21 @@ def test_all_differences_must_hold_or_one_is_enough():
     assert verdicts.whole_verdict([-1, -1], False) == -1
 
 
-def test_flir_and_msrs_are_judged_from_their_files(tmp_path, monkeypatch):
+def test_flir_is_judged_from_its_files(tmp_path, monkeypatch):
     monkeypatch.setattr(verdicts, "DRAWS", 200)
     draw = np.random.default_rng(0)
     truth = np.arange(300) % 3
     right = {"none": 0.7, "mse (on=flir)": 0.4, "mse (mean=matched, on=flir)": 0.95}
     rows, metric = [], "label_free_balanced_accuracy"
-    about = dict(claim="flir", data="flir_crops", split="test", metric=metric)
     parts = {f"class{k}": truth == k for k in range(3)} | {"mean": truth >= 0}
     for method, share in right.items():
         for seed in range(3):
             named = np.where(draw.random(300) < share, truth, (truth + 1) % 3).astype(np.uint8)
-            own = dict(method=method, seed=seed, per_image=f"per_image/{len(rows)}.npz")
+            own = dict(seed=seed, metric=metric, per_image=f"per_image/{len(rows)}.npz")
             arrays = {method: named, "truth": truth, "groups": np.arange(300) // 3}
             write_arrays(tmp_path / "flir" / own["per_image"], arrays)
             for k, of in parts.items():
-                rows.append(Row(klass=k, value=float((named == truth)[of].mean()), **own | about))
+                rows.append(row(method, float((named == truth)[of].mean()), klass=k, **own))
     write_results(tmp_path / "flir", rows, {})
     (tmp_path / "preregistration.md").write_text("H7")
     verdicts.main(["--results", str(tmp_path)])
@@ -60,10 +60,6 @@ def test_flir_and_msrs_are_judged_from_their_files(tmp_path, monkeypatch):
     assert corrected.low < plain.low < plain.value < plain.high < corrected.high
     page = (tmp_path / "verdicts" / "README.md").read_text()
     assert "| H7 | supported |" in page and "H1, H2, H3, H4, H5, H6." in page
-    write_json(tmp_path / "flir" / "manifest.json", {"unfinished": ["1 of 9 students"]})
-    (tmp_path / "verdicts" / "README.md").unlink()
-    verdicts.main(["--results", str(tmp_path)])
-    assert not (tmp_path / "verdicts" / "README.md").exists()
 
 
 def test_order_of_methods_is_kept_where_it_is_the_same():
@@ -83,8 +79,8 @@ def part_of(folder, metric, means, seeds=3, spread=0.002):
             values = mean + spread * draw.normal(size=201)
             file = f"per_image/{len(rows)}.npz"
             write_arrays(folder / file, {f"{metric}/mean": values, "groups": np.arange(9)})
-            about = dict(claim="x", method=method, seed=seed, data="d", split="all", per_image=file)
-            rows.append(Row(metric=metric, klass="mean", value=float(values[0]), **about))
+            about = dict(seed=seed, metric=metric, per_image=file)
+            rows.append(row(method, float(values[0]), **about))
     return rows
 
 
@@ -115,9 +111,9 @@ def test_a_sign_is_carried_over_where_all_parts_have_it(of_a, on_hituav, on_cnn,
     assert first.value == pytest.approx(on_hituav[1] - on_hituav[0], abs=0.01)
 
 
-def test_nothing_is_carried_over_before_all_parts_are_whole(tmp_path, monkeypatch, capsys):
+def test_nothing_is_judged_before_all_students_are_there(tmp_path, capsys):
     (tmp_path / "preregistration.md").write_text("H6")
-    for part in ("msrs_cv", "hituav", "cnn"):
+    for part in verdicts.PARTS:
         write_results(tmp_path / part, [], {"unfinished": ["3 of 7 students"]})
     verdicts.main(["--results", str(tmp_path)])
     assert not (tmp_path / "verdicts").exists()

@@ -10,8 +10,9 @@ from PIL import Image
 
 from freqkd_lite import data
 from freqkd_lite.errors import UserError
+from freqkd_lite.store import encoded
 from freqkd_lite.widgets import fader
-from freqkd_lite.widgets.drawing import canvas, encode, few_colours, write
+from freqkd_lite.widgets.drawing import canvas, few_colours, write
 from freqkd_lite.widgets.fader import Fader
 
 CUTOFFS = (
@@ -57,7 +58,7 @@ def record(pair: data.Pair | tuple, path: Path, limit: int = 1_500_000) -> Path:
         else:
             packing = {"quality": 70, "method": 4}
         packing |= {"save_all": True, "append_images": frames[1:], "duration": times, "loop": 0}
-        content = encode(frames[0], path.suffix[1:].upper(), **packing)
+        content = encoded(frames[0].save, format=path.suffix[1:], **packing)
         if len(content) <= limit:
             path.write_bytes(content)
             return path

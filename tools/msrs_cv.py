@@ -40,7 +40,6 @@ from freqkd_lite.evaluate.detection import (
     build_fcos,
     score_detections,
     train_detector,
-    train_fcos,
 )
 from freqkd_lite.evaluate.groups import near_duplicates, numbered
 from freqkd_lite.evaluate.probe import LogisticProbe, ap_draws, labels_of
@@ -305,7 +304,7 @@ def fit_detector(world: World, maps: Sequence[Tensor], chosen: np.ndarray) -> De
         pyramid = TopDown(own, settings.channels)
         return build_fcos(pyramid, strides, given[2], len(world.classes), settings)
 
-    return train_fcos(build, packed(own), *given)
+    return train_detector(packed(own), *given, build=build)
 
 
 def several(maps: Sequence[Tensor]) -> bool:

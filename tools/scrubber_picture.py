@@ -18,8 +18,8 @@ from freqkd_lite.errors import UserError
 from freqkd_lite.evaluate.probe import labels_of
 from freqkd_lite.runner.pages import MARKS
 from freqkd_lite.runner.parameters import parameters
-from freqkd_lite.store import Arrays, write_arrays
-from freqkd_lite.widgets.drawing import canvas, encode, write
+from freqkd_lite.store import Arrays, encoded, write_arrays
+from freqkd_lite.widgets.drawing import canvas, write
 from freqkd_lite.widgets.scrubber import Scrubber, look, rgb_head
 
 ROOT = Path(__file__).parent.parent
@@ -76,7 +76,7 @@ def record(shown: Scrubber, path: Path) -> None:
     frames = [with_controls(shown, *state) for state in states]
     times = [1800 if n in (0, shown.steps[-1]) else 350 for n, _ in states]
     packing = dict(quality=72, method=4, save_all=True, duration=times, loop=0)
-    content = encode(frames[0], "WEBP", append_images=frames[1:], **packing)
+    content = encoded(frames[0].save, format="WEBP", append_images=frames[1:], **packing)
     if len(content) > LIMIT:
         raise UserError(f"{path.name} needs over {LIMIT} bytes: lower its quality.")
     path.write_bytes(content)

@@ -10,13 +10,6 @@ from freqkd_lite.errors import UserError
 from freqkd_lite.store import COPY, PACKAGE, check_place
 
 
-def main() -> None:
-    """The entry point; it imports the commands only when it is called."""
-    from freqkd_lite.cli.app import main as run
-
-    run()
-
-
 def out_option(metavar: str, help: str) -> OptionInfo:
     """An option that names a FILE or a DIR to write to, looked at before any work begins."""
 

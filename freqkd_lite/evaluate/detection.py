@@ -227,56 +227,38 @@ def train_detector(
     classes: Sequence[str],
     settings: DetectorSettings | None = None,
     *,
+    build: Callable[[], FCOS] | None = None,
     names: Sequence[str] | None = None,
     progress: bool = False,
 ) -> Detector:
     """Train pyramid and head on frozen `features` (N,C,h,w), on the device where these lie.
 
     `boxes` (n,4) XYXY px and `labels` (n,) int64 from 0, one each per image; an image may have
-    none. `names` of the images are for messages. The same seed, data and number of CPU threads
-    give the same detector. Errors: `UserError`.
+    none. `names` of the images are for messages. `build`, called after torch is seeded, makes
+    another model of `build_fcos` than the one on the grid of patches. The same seed, data and
+    number of CPU threads give the same detector. Errors: `UserError`.
     """
-    settings, image_size = settings or DetectorSettings(), (image_size[0], image_size[1])
-    h, w = features.shape[-2:]
+    settings, n, (h, w) = settings or DetectorSettings(), len(features), features.shape[-2:]
+    image_size = (image_size[0], image_size[1])  # also of a list
     patch = image_size[0] // h
-    if (patch * h, patch * w) != image_size:
+    if build is None and (patch * h, patch * w) != image_size:
         raise UserError(
             f"A grid of {h}x{w} patches does not fit image_size {image_size}: give the size in "
             "pixels that the backbone saw."
         )
-
-    def build() -> FCOS:
-        mean, std = features.mean((0, 2, 3)).cpu(), features.std((0, 2, 3)).cpu()
-        pyramid, strides = Pyramid(mean, std, settings.channels), [patch * s for s in LEVELS]
-        return build_fcos(pyramid, strides, image_size, len(classes), settings)
-
-    given = (features, boxes, labels, image_size, classes, settings)
-    return train_fcos(build, *given, names=names, progress=progress)
-
-
-def train_fcos(
-    build: Callable[[], FCOS],
-    features: Tensor,
-    boxes: Sequence[Tensor],
-    labels: Sequence[Tensor],
-    image_size: tuple[int, int],
-    classes: Sequence[str],
-    settings: DetectorSettings,
-    *,
-    names: Sequence[str] | None = None,
-    progress: bool = False,
-) -> Detector:
-    """`train_detector` of any model of `build_fcos`, which `build` makes after torch is seeded, and
-    whose pyramid takes `features` (N,C,h,w)."""
-    n = len(features)
     check_boxes(boxes, labels, n, len(classes), image_size, names)
     if not features.isfinite().all():
         raise UserError("The features hold NaN or infinity: check the backbone's weights.")
 
+    def on_patches() -> FCOS:
+        mean, std = features.mean((0, 2, 3)).cpu(), features.std((0, 2, 3)).cpu()
+        pyramid, strides = Pyramid(mean, std, settings.channels), [patch * s for s in LEVELS]
+        return build_fcos(pyramid, strides, image_size, len(classes), settings)
+
     device = features.device
     with torch.random.fork_rng(devices=[]):  # the caller's random numbers stay as they were
         torch.default_generator.manual_seed(settings.seed)
-        model = build()
+        model = (build or on_patches)()
     model.to(device).train()
     targets = [
         {"boxes": torch.as_tensor(b).float().to(device), "labels": torch.as_tensor(y).to(device)}

@@ -10,7 +10,6 @@ Pictures and style are inside the page, which follows the reader's dark mode and
 screen.
 """
 
-import io
 import re
 import sys
 from collections.abc import Iterable, Sequence
@@ -23,7 +22,7 @@ from PIL import Image
 
 from freqkd_lite.errors import UserError
 from freqkd_lite.results import text
-from freqkd_lite.store import check_place, in_base64, write_whole
+from freqkd_lite.store import check_place, encoded, in_base64, write_whole
 
 TEMPLATES = Path(__file__).parent / "templates"
 FOLDED = 20  # a longer list opens on a click
@@ -72,16 +71,14 @@ class ReportPage:
 
     def figure(self, picture: Any, alt: str, caption: str = "") -> None:
         """A Pillow image or a matplotlib figure (closed afterwards), with its description."""
-        buffer = io.BytesIO()
         if isinstance(picture, Image.Image):
-            picture.save(buffer, format="png")
-            width = picture.width
+            png, width = encoded(picture.save, format="png"), picture.width
         else:
-            picture.savefig(buffer, format="png", dpi=2 * POINTS)
+            png = encoded(picture.savefig, format="png", dpi=2 * POINTS)
             width = round(picture.get_figwidth() * POINTS)
             sys.modules["matplotlib.pyplot"].close(picture)  # whoever drew it has imported it
         about = {"width": width, "alt": " ".join(alt.split()), "caption": caption}
-        self.parts.append({"kind": "figure", "png": in_base64(buffer.getvalue())} | about)
+        self.parts.append({"kind": "figure", "png": in_base64(png)} | about)
 
     def sheet(self, rows: Iterable[tuple[str, Sequence[tuple[bytes, str]]]]) -> None:
         """A contact sheet: for each row a caption, and JPEG pictures with their descriptions."""

@@ -145,7 +145,7 @@ def _run(path: Path, values: dict, folder: Path, progress: bool) -> str | None:
         )
     except PapermillExecutionError as error:
         kind = "" if error.ename == "UserError" else f"{error.ename}: "
-        said = LESS if out_of_memory(error.evalue) else f"{kind}{error.evalue.strip()}"
+        said = LESS if out_of_memory(f"{kind}{error.evalue}") else f"{kind}{error.evalue.strip()}"
         return f"Cell {error.cell_index} of {path.stem} failed: {said}"
     except DeadKernelError:
         return f"The kernel of {path.stem} was ended from outside, perhaps for its memory"

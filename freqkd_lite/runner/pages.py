@@ -32,7 +32,7 @@ from freqkd_lite.runner.execute import MANIFEST, NOTEBOOK, TIMES, address, execu
 from freqkd_lite.runner.formulas import to_html
 from freqkd_lite.runner.glossary import Glossary, terms
 from freqkd_lite.runner.parameters import find_notebook, find_notebooks, read_preset
-from freqkd_lite.store import FIGURES, in_base64, runs_folder, sha256, spell, write_json
+from freqkd_lite.store import FIGURES, encoded, in_base64, runs_folder, sha256, spell, write_json
 from freqkd_lite.viz import label_curve
 from freqkd_lite.viz.style import style as look
 from freqkd_lite.widgets.scrubber import Scrubber
@@ -128,10 +128,9 @@ class Picture(NamedTuple):
 
     def html(self, alt: str) -> str:
         """A small copy, blurred where the picture itself is covered."""
-        small, buffer = self.image.convert("RGB"), io.BytesIO()
+        small, kind = self.image.convert("RGB"), "hero veiled" if self.covered else "hero"
         small.thumbnail((SMALL, 2 * SMALL))
-        small.save(buffer, "webp", quality=80)
-        kind, data = "hero veiled" if self.covered else "hero", in_base64(buffer.getvalue())
+        data = in_base64(encoded(small.save, format="webp", quality=80))
         return f'<img class="{kind}" src="data:image/webp;base64,{data}" alt="{alt}">'
 
 
@@ -217,10 +216,10 @@ def labels_figure(root: Path) -> dict[str, object] | None:
     with plt.rc_context():
         look()
         figure, alt = label_curve.label_curve_figure(real)
-        buffer, width = io.BytesIO(), round(figure.get_figwidth() * figure.dpi)
-        figure.savefig(buffer, format="webp", dpi=2 * figure.dpi, pil_kwargs={"lossless": True})
+        width, sharp = round(figure.get_figwidth() * figure.dpi), dict(dpi=2 * figure.dpi)
+        picture = encoded(figure.savefig, format="webp", **sharp, pil_kwargs={"lossless": True})
         plt.close(figure)
-    return {"content": in_base64(buffer.getvalue()), "width": width, "alt": alt}
+    return {"content": in_base64(picture), "width": width, "alt": alt}
 
 
 def finished(preset: str, stem: str) -> Path:

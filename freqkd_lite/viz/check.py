@@ -1,6 +1,5 @@
 """What `freqkd data check` found, as text for a terminal and as one page with a contact sheet."""
 
-import io
 from collections import Counter
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from freqkd_lite.data.check import FAIR, FITS, GOOD, NEAR, Report, shared_shift
 from freqkd_lite.data.images import read_image
 from freqkd_lite.errors import UserError
 from freqkd_lite.results.pages import ReportPage
+from freqkd_lite.store import encoded
 
 SHEET = 12  # pairs on the contact sheet
 SHOWN = 20  # lines of one kind in the terminal; the page shows all
@@ -194,9 +194,7 @@ def _small(image: Tensor, boxes: Tensor | None, labels: Tensor | None) -> bytes:
     if boxes is not None and labels is not None and len(boxes):
         colours: list[str | tuple] = [COLOURS[colour_name(k)] for k in labels.tolist()]
         small = draw_bounding_boxes(small, boxes * scale, colors=colours, width=2)
-    buffer = io.BytesIO()
-    to_pil_image(small).save(buffer, format="jpeg", quality=80)
-    return buffer.getvalue()
+    return encoded(to_pil_image(small).save, format="jpeg", quality=80)
 
 
 def colour_name(label: int) -> str:

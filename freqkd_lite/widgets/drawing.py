@@ -1,6 +1,5 @@
 """Pictures of widgets for places where no script runs: text, curves, panels."""
 
-import io
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -84,13 +83,6 @@ def cut_curve(
             draw.rectangle((max(x0, at), y, x1, box[3]), pale[1])
     draw.line(spots, INK, 1)
     draw.line((at, box[1], at, box[3]), INK, 2)
-
-
-def encode(picture: Image.Image, kind: str, **options: Any) -> bytes:
-    """The bytes of a picture in a format of Pillow."""
-    buffer = io.BytesIO()
-    picture.save(buffer, kind, **options)
-    return buffer.getvalue()
 
 
 def few_colours(pictures: list[Image.Image], count: int) -> list[Image.Image]:

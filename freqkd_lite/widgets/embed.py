@@ -20,8 +20,8 @@ from torch import Tensor
 
 from freqkd_lite.data import Pair
 from freqkd_lite.errors import UserError
-from freqkd_lite.store import in_base64
-from freqkd_lite.widgets.drawing import encode, few_colours, stacked
+from freqkd_lite.store import encoded, in_base64
+from freqkd_lite.widgets.drawing import few_colours, stacked
 
 COMMON = {*anywidget.AnyWidget.class_trait_names(sync=True), "_esm", "_css", "_anywidget_id"}
 # A plain object stands in for anywidget's model; several copies of one output each find their own
@@ -60,7 +60,7 @@ def module(name: str) -> str:
 
 def joined(pictures: Sequence[Image.Image], quality: int = 82) -> tuple[bytes, list[int]]:
     """Pictures as JPEGs, one after the other, and the places at which to cut them again."""
-    jpegs = [encode(picture, "JPEG", quality=quality) for picture in pictures]
+    jpegs = [encoded(picture.save, format="JPEG", quality=quality) for picture in pictures]
     return b"".join(jpegs), [0, *accumulate(map(len, jpegs))]
 
 
@@ -105,7 +105,7 @@ class PageWidget(anywidget.AnyWidget):
 
     def page_html(self, picture: Image.Image | None = None) -> str:
         """HTML that works alone: from a file, with no kernel, server or network."""
-        source = in_base64(encode(picture or self.filmstrip(), "JPEG", quality=72))
+        source = in_base64(encoded((picture or self.filmstrip()).save, format="JPEG", quality=72))
         names = set(self.trait_names(sync=True)) - COMMON
         values = {name: getattr(self, name) for name in sorted(names)}
         buffers = {name: in_base64(v) for name, v in values.items() if isinstance(v, bytes)}
@@ -129,6 +129,6 @@ class PageWidget(anywidget.AnyWidget):
         forms = {
             "text/plain": alt,
             "text/html": self.page_html(picture),
-            "image/png": in_base64(encode(small, "PNG", optimize=True)),
+            "image/png": in_base64(encoded(small.save, format="PNG", optimize=True)),
         }
         return {**data, **forms}, {**metadata, "image/png": {"alt": alt}}

@@ -19,7 +19,7 @@ from freqkd_lite.gap.knobs import KNOBS
 from freqkd_lite.results.rows import Row
 from freqkd_lite.scenes import SceneSettings
 from freqkd_lite.spectrum import CUTOFF_LIMITS, TRANSFORMS
-from freqkd_lite.widgets.drawing import encode
+from freqkd_lite.store import encoded
 from freqkd_lite.widgets.fader import Fader
 from freqkd_lite.widgets.own_gap import LABELS, OwnGap
 from freqkd_lite.widgets.patch import PatchSimilarity
@@ -78,7 +78,7 @@ class Explorer:
 
     def _draw(self, change: object = None) -> None:
         try:
-            self.image.value = encode(self.picture(), "JPEG", quality=85)
+            self.image.value = encoded(self.picture().save, format="JPEG", quality=85)
             self.message.value = ""
         except UserError as error:  # an error in a callback would be seen by nobody
             self.message.value = f"<b>{error}</b>"

@@ -1,13 +1,12 @@
 """KAIST in its published layout, drawn here, and nine of its own pairs."""
 
 import json
-import os
-from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from freqkd_lite import data
+from tests.real import real
 from tests.refused import refused
 
 SIZE = (126, 154)
@@ -67,13 +66,6 @@ def test_what_is_refused(root):
     (home / "imageSets" / "sanitised.txt").write_text("set00/V000/I00001\nimages/I00003.jpg")
     refused("I00003.jpg'", data.load, "kaist", "train", SIZE, root, train="sanitised")
     refused("lwir/I00001.jpg is missing", data.load, "kaist", "all", SIZE, root)
-
-
-def real(folder):
-    found = Path(os.environ.get("FREQKD_DATA") or "nowhere") / folder
-    if not found.is_dir():
-        pytest.skip(f"KAIST's pairs are not here: FREQKD_DATA holds no {folder}")
-    return found
 
 
 def test_nine_real_pairs():

@@ -41,36 +41,28 @@ def files(cache):
     return sorted(cache.rglob("*.pt"))
 
 
-def counted(monkeypatch):
-    """Counts the views that the teacher itself computes."""
-    seen, real = [], CachedTeacher._compute
-    monkeypatch.setattr(CachedTeacher, "_compute", lambda *of: seen.append(1) or real(*of))
-    return seen
-
-
 def views_of(**changes):
     settings = settings_from(**CACHED | changes)
     return [view for step in plan(Noise("train", (32, 48)), settings) for view in step]
 
 
 def test_a_run_is_the_same_without_with_an_empty_and_with_a_full_cache(
-    monkeypatch, tmp_path, cache, capsys
+    monkeypatch, tmp_path, cache, computed, capsys
 ):
     torch.manual_seed(0)
     save_file(create_net("test_vit").state_dict(), tmp_path / "w.safetensors")
     own = dict(teacher_weights=str(tmp_path / "w.safetensors"))  # a file: known without loading
-    seen = counted(monkeypatch)
     expected = train(tmp_path / "none", cache_limit_gb=0, **own)
-    assert not cache.exists() and len(seen) == 24 + 1  # 12 steps of 2, and the blank one
+    assert not cache.exists() and len(computed) == 24 + 1  # 12 steps of 2, and the blank one
     distinct = len(set(views_of()))
     assert distinct < 24  # some come twice
     assert train(tmp_path / "empty", **own) == expected
-    assert len(seen) == 25 + distinct + 1 == 25 + len(files(cache))
+    assert len(computed) == 25 + distinct + 1 == 25 + len(files(cache))
     said = capsys.readouterr().out
     assert f"the {distinct} views of this run take at most {distinct * BYTES / 1e9:.3g} GB" in said
     monkeypatch.setattr(teacher_cache, "load_backbone", None)  # the teacher is not even loaded
     assert train(tmp_path / "full", **own) == expected
-    assert len(seen) == 25 + distinct + 1
+    assert len(computed) == 25 + distinct + 1
 
 
 def test_features_are_the_backbone_s_own_rounded_to_half(cache):
@@ -88,7 +80,7 @@ def test_features_are_the_backbone_s_own_rounded_to_half(cache):
         assert torch.equal(got, want)
 
 
-def test_a_flipped_byte_is_found_and_computed_anew(monkeypatch, tmp_path, cache, without, capsys):
+def test_a_flipped_byte_is_found_and_computed_anew(tmp_path, cache, without, computed, capsys):
     assert train(tmp_path / "a") == without
     sound = {path: path.read_bytes() for path in files(cache)}
     damaged = [*sound][1::3]
@@ -97,8 +89,8 @@ def test_a_flipped_byte_is_found_and_computed_anew(monkeypatch, tmp_path, cache,
         content[number * 97 % len(content)] ^= 4
         path.write_bytes(content)
     capsys.readouterr()
-    seen = counted(monkeypatch)
-    assert train(tmp_path / "b") == without and len(seen) == len(damaged) > 3
+    computed.clear()
+    assert train(tmp_path / "b") == without and len(computed) == len(damaged) > 3
     said = capsys.readouterr().out
     assert all(said.count(str(path)) == 1 for path in damaged)
     assert {path: path.read_bytes() for path in files(cache)} == sound  # and repaired

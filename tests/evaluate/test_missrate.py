@@ -1,26 +1,15 @@
 """The miss rate against numbers worked by hand, and against what three detectors published."""
 
-import os
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
 
 from freqkd_lite.evaluate.detection import IGNORED, MISS, Matches, assign
 from freqkd_lite.evaluate.missrate import miss_rate, rank, score_people, unreasonable
+from tests.evaluate.test_detection import boxes_of, found_of
+from tests.real import real
 from tests.refused import refused
 from tools import kaist_missrate
-
-
-def boxes_of(*rows):
-    return torch.tensor(rows, dtype=torch.float64).reshape(-1, 4)
-
-
-def found_of(*rows):
-    """Rows of (x1, y1, x2, y2, score)."""
-    table = torch.tensor(rows, dtype=torch.float64).reshape(-1, 5)
-    return {"boxes": table[:, :4], "scores": table[:, 4]}
 
 
 def person(x):
@@ -36,7 +25,7 @@ def by_hand():
     boxes[3], ignored[3] = boxes_of((300, 50, 600, 300)), torch.tensor([True])
     # one person is found once
     rows = [[(10, 0.9)], [(10, 0.7), (12, 0.4)], [(14, 0.5)], [(400, 0.6)], [(50, 0.8)]] + [[]] * 5
-    found = [found_of(*((*person(x), score) for x, score in row)) for row in rows]
+    found = [found_of(*((*person(x), score, 0) for x, score in row)) for row in rows]
     return found, boxes, ignored
 
 
@@ -92,19 +81,12 @@ def test_day_and_night_are_scored_apart_and_intervals_hold_the_figures():
     refused("give one each", rank, [], [], [])
 
 
-def kaist():
-    folder = Path(os.environ.get("FREQKD_DATA") or "nowhere") / "kaist_eval"
-    if not folder.is_dir():
-        pytest.skip("KAIST's annotations are not here: FREQKD_DATA holds no kaist_eval")
-    return folder
-
-
 PUBLISHED = {"MLPD": [7.58, 7.95, 6.95], "MBNet": [8.13, 8.28, 7.86]}
 PUBLISHED |= {"MSDS-RCNN": [11.34, 10.53, 12.94]}
 
 
 @pytest.mark.parametrize("method", kaist_missrate.PUBLISHED)
 def test_published_figures_are_reproduced_to_two_decimals(method):
-    folder = kaist()
+    folder = real("kaist_eval")
     found = kaist_missrate.score(folder, folder / "results" / f"{method}_result.txt", draws=2)
     assert [round(100 * value, 2) for value in found.estimates.values()] == PUBLISHED[method]

@@ -1,9 +1,8 @@
-"""The probe and the bootstrap against hand-worked numbers, scipy, autograd, torchmetrics."""
+"""The probe and the bootstrap against hand-worked numbers, autograd, torchmetrics."""
 
 import numpy as np
 import pytest
 import torch
-from scipy.optimize import minimize
 from scipy.stats import binom
 from torchmetrics.classification import BinaryAveragePrecision
 
@@ -111,38 +110,14 @@ def objective(maps, labels, l2, weight, bias):
     return (logits.exp().sum(1).log() - chosen).mean() + l2 / 2 * (weight**2).sum()
 
 
-def by_scipy(maps, labels, l2, k=4):
-    """The optimum from another solver, without preconditioning."""
-    d = maps.shape[1]
-
-    def value_and_gradient(flat):
-        theta = torch.tensor(flat, requires_grad=True)
-        value = objective(maps, labels, l2, theta[: k * d].reshape(k, d), theta[k * d :])
-        value.backward()
-        return value.item(), theta.grad.numpy()
-
-    about = dict(method="L-BFGS-B", jac=True)
-    about |= dict(options={"maxiter": 20000, "maxfun": 40000, "ftol": 0, "gtol": 1e-8})
-    found = minimize(value_and_gradient, np.zeros(k * (d + 1)), **about)
-    return found.fun, torch.tensor(found.x[: k * d]).reshape(k, d)
-
-
-@pytest.mark.parametrize("l2", [1e-3, 1e-1])
-def test_fit_is_the_optimum_that_scipy_finds(l2):
-    maps, labels = labelled_maps()
-    value, weight = by_scipy(maps, labels, l2)
-    model = LogisticProbe(l2=l2, tolerance=1e-7).fit(maps, labels, [*CLASSES, "none"])
-    found = objective(maps, labels, l2, model.weight, model.bias).item()
-    assert found == pytest.approx(value, abs=1e-9)
-    torch.testing.assert_close(model.weight, weight, atol=1e-4, rtol=0)
-
-
-def test_default_fit_has_converged_by_autograds_gradient():
+@pytest.mark.parametrize("l2", [1e-3, 1e-2, 1e-1])
+def test_fit_is_the_optimum_by_autograds_gradient(l2):
+    """J is convex, so that where its gradient is nothing there is no other optimum."""
     maps, labels = labelled_maps(n=30, d=40)
-    model = LogisticProbe().fit(maps.float(), labels, [*CLASSES, "none"])
+    model = LogisticProbe(l2, tolerance=1e-7).fit(maps, labels, [*CLASSES, "none"])
     weight, bias = (t.clone().requires_grad_() for t in (model.weight, model.bias))
-    objective(maps.float(), labels, 1e-2, weight, bias).backward()
-    assert max(weight.grad.abs().max(), bias.grad.abs().max()) < 1e-5
+    objective(maps, labels, l2, weight, bias).backward()
+    assert max(weight.grad.abs().max(), bias.grad.abs().max()) < 1e-7
     hurried = LogisticProbe(max_steps=3)
     refused("not converged after 3 steps", hurried.fit, maps, labels, [*CLASSES, "none"])
 
@@ -226,13 +201,6 @@ def test_bootstrap_of_a_proportion_is_binomial():
     assert high * 40 == pytest.approx(binom.ppf(0.975, 40, 0.3), abs=1)
 
 
-def test_multiplicities_count_the_resamples_of_a_seed():
-    drawn = resamples(9, 50, seed=1)
-    expected = [np.bincount(images, minlength=9).tolist() for images in drawn]
-    assert multiplicities(9, 50, seed=1).tolist() == expected
-    assert (drawn != resamples(9, 50, seed=2)).any()
-
-
 def test_intervals_are_literal_resampling_and_paired_ones_resample_both_alike():
     maps, labels = labelled_maps(n=24, noise=1.5)
     good = probe(maps, labels, maps, labels, CLASSES, draws=200)
@@ -266,7 +234,6 @@ def test_some_of_the_images_are_judged_in_their_groups():
     copies = (maps[twice], labels[twice], CLASSES)
     grouped, alone = (measure(once.model, *copies, 200, 3, groups) for groups in (twice, None))
     refused("the same test set, groups", paired_bootstrap, grouped, alone)
-    refused("47 groups for 48 images", measure, once.model, *copies, groups=twice[1:])
     some = [i for i, of in enumerate(twice) if of % 3]  # both copies of 16 images
     part = grouped.among(some)
     assert list(part.groups) == [twice[i] for i in some] and part.n["images"] == 32

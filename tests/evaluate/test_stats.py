@@ -28,6 +28,7 @@ GROUPS = [7, 7, 2, 7, 5, 2]  # any numbers, in any order
 
 def test_whole_groups_are_drawn_and_as_many_as_there_are():
     assert torch.equal(multiplicities(9, 50, 4), multiplicities(9, 50, 4, groups=range(9)))
+    assert not torch.equal(multiplicities(9, 50, 4), multiplicities(9, 50, 5))
     refused("5 groups for 6 images", multiplicities, 6, groups=GROUPS[:5])
     refused("needs 1 or more", multiplicities, 0)
     times = multiplicities(6, 400, seed=3, groups=GROUPS)

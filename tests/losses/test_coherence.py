@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from freqkd_lite.losses import build_loss, calibrate, normalise
-from freqkd_lite.losses.coherence import Predictability, on_grid, weight_curve
+from freqkd_lite.losses.coherence import Predictability
 from freqkd_lite.spectrum import RINGS, radius, ring_masks
 from freqkd_lite.spectrum.coherence import CrossSpectrum
 from tests.noise import noise
@@ -39,14 +39,30 @@ def measured(batches, **about):
     return calibrator.statistics()
 
 
-def test_variants_by_hand():
-    for variant, weights in (
-        ("plain", [0.64, 0.36, 0]),
-        ("root", [0.8, 0.6, 0]),
-        ("above", [0.36 / 0.72, 0, 0]),
-        ("gls", [1 / (0.36 * 4), 1 / (0.64 * 2), 1 / 0.5]),
-    ):
-        assert weight_curve(STATE, variant).tolist() == pytest.approx(weights)
+WEIGHTS = {
+    "plain": [0.64, 0.36, 0],
+    "root": [0.8, 0.6, 0],
+    "above": [0.36 / 0.72, 0, 0],
+    "gls": [1 / (0.36 * 4), 1 / (0.64 * 2), 1 / 0.5],
+}
+"""Of `STATE` by variant, at its three points."""
+
+
+@pytest.mark.parametrize("level", ["mse", "measured"])
+@pytest.mark.parametrize("variant", WEIGHTS)
+def test_each_frequency_costs_its_weight_and_by_default_an_absent_student_what_mse_costs(
+    variant, level
+):
+    """By NumPy; two blocks, whose statistics have their three points at other rho."""
+    student, teacher = (noise(2, 3, 6, 8, seed=s) for s in (0, 1))
+    s, t = (np.fft.fft2(normalise(x).numpy(), norm="ortho") for x in (student, teacher))
+    states = [STATE, state(rho=[0.0, 0.3, 1.3])]
+    loss = build_loss("coherence", statistics=states, variant=variant, level=level)
+    for found, of in zip(loss([student] * 2, [teacher] * 2).parts.values(), states, strict=True):
+        curves = WEIGHTS[variant], COLUMNS["power"]
+        weight, power = (np.interp(radius(6, 8).numpy(), of["rho"], curve) for curve in curves)
+        scale = power.sum() / (weight * power).sum() if level == "mse" else 1
+        assert found.item() == pytest.approx(scale * (weight * abs(s - t) ** 2).mean())
 
 
 def test_a_perfect_measurement_finds_the_share_that_was_put_in():
@@ -79,12 +95,6 @@ def test_batches_count_as_one_and_mismatched_maps_that_are_given_stand_beside_th
     torch.testing.assert_close(found, whole)
     for name, other in (("mismatched", maps[2]), ("coherence", maps[0])):
         torch.testing.assert_close(found[name][1:].double(), rings_of(teacher, other))
-
-
-def test_a_weight_where_the_teacher_has_no_power_is_refused():
-    blind = state(coherence=[0.5, 0.0, 0.0], mismatched=[0.0] * 3, power=[0.0, 2.0, 1.0])
-    maps = [noise(2, 3, 4, 4)], [noise(2, 3, 4, 4, seed=1)]
-    refused("4 x 4 tokens", build_loss("coherence", statistics=[blind]), *maps)
 
 
 def test_mismatched_pairs_share_their_layout_alone():
@@ -146,76 +156,26 @@ def test_the_scaled_weight_charges_an_absent_student_what_mse_does():
         assert loss(*maps).total.item() == pytest.approx(mse, rel=0.03), variant
 
 
-def test_measured_weights_keep_their_level():
-    """A student that gives nothing pays sum over bins of weight x power by its formula; a block of
-    half the coherence then counts half, where by default both count as under MSE."""
-    h, w = 6, 8
-    teacher = noise(3, 16, h, w)
-    absent = torch.zeros_like(teacher)
-    half = {**STATE, "coherence": STATE["coherence"] / 2}
-    spectrum = torch.fft.fft2(normalise(teacher), norm="ortho").abs().square()
-    by_hand = (spectrum * on_grid(STATE, STATE["coherence"].clamp_min(0), h, w)).mean()
-
-    def cost(*statistics, **options):
-        loss = build_loss("coherence", statistics=statistics, **options)
-        return loss([absent] * len(statistics), [teacher] * len(statistics)).parts
-
-    found = cost(STATE, half, level="measured")
-    assert found["block0/all"].item() == pytest.approx(by_hand.item())
-    assert found["block1/all"].item() == pytest.approx(by_hand.item() / 2)
-    fair = cost(STATE, half)
-    assert fair["block0/all"].item() == pytest.approx(fair["block1/all"].item())
-
-
 @pytest.mark.parametrize(
-    "variant,at",  # rho .25, .5 and .75: the straight lines of these through their points
-    [("plain", [0.5, 0.36, 0.18]), ("root", [0.7, 0.6, 0.3]), ("above", [0.25, 0, 0])],
+    "variant,coherence,weights",
+    [("plain", [1.2, 0.5, 0.0], [1.2, 0.5, 0]), ("root", [0.81, 0.25, 0.0], [0.9, 0.5, 0])],
 )
-def test_coherence_charges_each_wave_its_weight(variant, at):
-    """Students that lack one wave: the costs are as the weights at its frequency."""
-    x = torch.arange(16, dtype=torch.float64).expand(4, 16)
-
-    def lacking(k):
-        base, wave = (
-            torch.stack([(2 * np.pi * n * x / 16).cos(), (2 * np.pi * n * x / 16).sin()])[None]
-            for n in (1, k)
-        )
-        loss = build_loss("coherence", statistics=[STATE], variant=variant)
-        return loss([torch.cat([base, -wave], 1)], [torch.cat([base, wave], 1)]).total.item()
-
-    costs = [lacking(k) for k in (2, 4, 6)]
-    assert [c / costs[0] for c in costs] == pytest.approx([a / at[0] for a in at])
-
-
-def test_the_anchor_pulls_as_far_as_the_weight_says():
-    teacher, start, student = (noise(2, 5, 6, 8, seed=s) for s in range(3))
-    apart = (normalise(teacher) - normalise(start)).square().mean().item()
-
-    def cost(of, student, **options):
-        loss = build_loss("anchor", statistics=[state(coherence=[of] * 3)], **options)
-        return loss([student], [teacher], [start]).total.item()
-
-    assert cost(0.25, start) == pytest.approx(0.25**2 * apart)
-    assert cost(0.25, teacher) == pytest.approx(0.75**2 * apart)
-    assert cost(0.25, start, variant="root") == pytest.approx(0.5**2 * apart)
-    # With weight 1 the untrained student does not matter: it is MSE. More than 1 counts as 1.
-    mse = build_loss("mse")([student], [teacher]).total.item()
-    assert [cost(1.0, student), cost(1.2, student)] == pytest.approx([mse, mse])
-
-
-def test_the_anchor_splits_by_frequency():
-    """Full weight up to rho = .5 and none beyond .75: the target is the teacher's low waves and
-    the untrained student's high ones."""
-    half = state(rho=[0.0, 0.5, 0.75], coherence=[1.0, 1.0, 0.0])
-    teacher, start, student = (noise(1, 3, 8, 8, seed=s) for s in range(3))
-    t, s0, s = (np.fft.fft2(normalise(x).numpy(), norm="ortho") for x in (teacher, start, student))
-    weight = np.interp(radius(8, 8).numpy(), [0, 0.5, 0.75], [1, 1, 0])
+def test_the_anchor_s_target_is_the_teacher_s_wave_as_far_as_the_weight_says(
+    variant, coherence, weights
+):
+    """At each frequency weight x the teacher's wave, and the rest of the untrained student's; a
+    weight of more than 1 counts as 1."""
+    statistics = [state(rho=[0.0, 0.5, 0.75], coherence=coherence)]
+    maps = [noise(1, 3, 8, 8, seed=s) for s in range(3)]
+    s, t, s0 = (np.fft.fft2(normalise(x).numpy(), norm="ortho") for x in maps)
+    weight = np.interp(radius(8, 8).numpy(), [0, 0.5, 0.75], weights).clip(max=1)
     expected = (abs(s - weight * t - (1 - weight) * s0) ** 2).mean()
-    found = build_loss("anchor", statistics=[half])([student], [teacher], [start]).total
-    assert found.item() == pytest.approx(expected)
+    loss = build_loss("anchor", statistics=statistics, variant=variant)
+    assert loss(*([x] for x in maps)).total.item() == pytest.approx(expected)
 
 
 X = noise(2, 3, 4, 4)
+BLIND = state(coherence=[0.5, 0.0, 0.0], mismatched=[0.0] * 3, power=[0.0, 2.0, 1.0])
 
 
 def built(name, statistics=STATE, **options):
@@ -230,6 +190,7 @@ test_bad_statistics_and_options_name_what_to_change = refusals(
     (lambda: built("coherence", {"median": torch.tensor(0.3)}), "holds median"),
     (lambda: built("coherence", variant="predicted"), "variant='predicted'"),
     (lambda: built("anchor")([X], [X]), "anchors"),
+    (lambda: built("coherence", BLIND)([X], [X]), "4 x 4 tokens"),
     (lambda: calibrate("coherence", [([X[:1]], [X[:1]])]), "more pairs"),
     (lambda: calibrate("coherence", [([X], [X])], variant="predicted"), "two batches"),
 )

@@ -99,24 +99,16 @@ def test_paper_by_hand():
 
 @pytest.mark.parametrize("length", [0.0, 1e-13, 1.0])
 def test_paper_is_its_formula_on_the_fft(length):
-    """Value and gradient; a channel shorter than 1e-12 is not brought to length 1."""
+    """A channel shorter than 1e-12 is not brought to length 1."""
     student, teacher = noise(2, 3, 6, 8), noise(2, 3, 6, 8, seed=1)
     student[0, 1] *= length / student[0, 1].norm()
-    low = band_mask(6, 8, 0.5 * math.sqrt(2), "disk").double()
-
-    def by_formula(s):
-        lengths = (x.norm(dim=(2, 3), keepdim=True).clamp_min(1e-12) for x in (s, teacher))
-        a, b = (x / of for x, of in zip((s, teacher), lengths, strict=True))
-        power = torch.fft.fft2(a - b, norm="ortho").abs().square()
-        return (power * low).mean() + 0.1 * torch.log1p((power * (1 - low)).mean())
-
-    expected = torch.autograd.grad(by_formula(student.requires_grad_()), student)[0]
-    total = build_loss("freqkd_paper")([student], [teacher]).total
-    found = torch.autograd.grad(total, student)[0]
-    assert total.item() == pytest.approx(by_formula(student).item())
-    for i in range(2):  # the short channel's gradient is huge: each by itself
-        for k in range(3):
-            torch.testing.assert_close(found[i, k], expected[i, k], rtol=1e-7, atol=1e-12)
+    low = band_mask(6, 8, 0.5 * math.sqrt(2), "disk").numpy()
+    lengths = (x.norm(dim=(2, 3), keepdim=True).clamp_min(1e-12) for x in (student, teacher))
+    a, b = (x / of for x, of in zip((student, teacher), lengths, strict=True))
+    power = abs(np.fft.fft2((a - b).numpy(), norm="ortho")) ** 2
+    expected = (power * low).mean() + 0.1 * np.log1p((power * ~low).mean())
+    found = build_loss("freqkd_paper")([student], [teacher]).total
+    assert found.item() == pytest.approx(expected)
 
 
 def test_step_and_lowpass_weigh_each_frequency_by_their_formula():

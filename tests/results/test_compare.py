@@ -10,26 +10,11 @@ from freqkd_lite.evaluate.stats import resamples
 from freqkd_lite.results.compare import compare
 from freqkd_lite.results.rows import Row, write_results
 from tests.refused import refused
+from tests.rows import row
 
-MANIFEST = {
-    "schema": "freqkd-manifest/1",
-    "made": "today",
-    "seconds": 3,
-    "command": "x",
-    "code": "c0de",
-    "versions": {"torch": "2.9", "python": "3.12"},
-    "device": "cpu",
-    "threads": 2,
-    "precision": "fp32",
-    "weights": "aa",
-    "data": "bb",
-    "parameters": {"lr": 0.001, "seed": 0},
-}
-
-
-def row(method: str, value: float | None, interval=None, **about) -> Row:
-    base = dict(claim="walk", seed=0, data="msrs", split="val", metric="map50", klass="mean")
-    return Row(method=method, value=value, interval=interval, **(base | about))
+MANIFEST = dict(made="today", seconds=3, command="x", code="c0de", device="cpu", threads=2)
+MANIFEST |= dict(weights="aa", data="bb", parameters={"lr": 0.001, "seed": 0})
+MANIFEST |= dict(versions={"torch": "2.9", "python": "3.12"})
 
 
 def folder(path: Path, rows: list[Row], **changed) -> Path:
@@ -50,32 +35,20 @@ def cells(text: str, *start: str) -> list[str]:
     return found[len(start) :]
 
 
-def test_runs_that_are_alike(tmp_path):
-    rows = [row("none", 0.5, (0.4, 0.6)), row("mse", 0.7, (0.6, 0.8))]
+def test_runs_that_are_alike_and_figures_that_neither_or_one_of_them_has(tmp_path):
+    rows = [row("none", None), row("mse", 0.7, (0.6, 0.8))]
     one = folder(tmp_path / "a", rows)
     text = compare(one, folder(tmp_path / "b", rows, made="tomorrow", seconds=9, command="y"))
     assert kinds(text) == set() and "both: 2, equal: 2" in text
-
-
-def test_a_figure_that_neither_has_is_equal_and_one_that_one_lacks_is_not(tmp_path):
-    one = folder(tmp_path / "a", [row("none", None), row("mse", 0.5)])
-    assert "equal: 2" in compare(one, one)
-    assert "equal: 1" in compare(one, folder(tmp_path / "b", [row("none", 0.4), row("mse", 0.5)]))
+    assert "equal: 1" in compare(one, folder(tmp_path / "c", [row("none", 0.4), rows[1]]))
 
 
 def test_what_differs_is_listed_by_kind_with_both_values(tmp_path):
     one = folder(tmp_path / "a", [row("none", 0.5)])
-    other = folder(
-        tmp_path / "b",
-        [row("none", 0.5)],
-        code="0ther",
-        threads=1,
-        weights="cc",
-        data="dd",
-        versions={"torch": "2.10", "python": "3.12"},
-        parameters={"lr": 0.01, "seed": 0, "new": [1]},
-    )
-    text = compare(one, other)
+    changed = dict(code="0ther", threads=1, weights="cc", data="dd")
+    changed |= dict(versions={"torch": "2.10", "python": "3.12"})
+    changed |= dict(parameters={"lr": 0.01, "seed": 0, "new": [1]})
+    text = compare(one, folder(tmp_path / "b", [row("none", 0.5)], **changed))
     assert kinds(text) == {"parameters", "recipe", "environment", "weights", "data"}
     assert cells(text, "parameters", "lr") == ["0.001", "0.01"]
     assert cells(text, "parameters", "new") == ["null", "[1]"]
@@ -84,30 +57,21 @@ def test_what_differs_is_listed_by_kind_with_both_values(tmp_path):
 
 
 def test_intervals_side_by_side_are_apart_or_overlap(tmp_path):
-    both = [
-        ("none", (0.5, 0.4, 0.6), (0.55, 0.45, 0.65)),
-        ("mse", (0.5, 0.4, 0.6), (0.8, 0.7, 0.9)),
-    ]
-    first = [row(method, v[0], v[1:]) for method, v, _ in both]
-    second = [row(method, v[0], v[1:]) for method, _, v in both]
-    one = folder(tmp_path / "a", [*first, row("gram", 0.5), row("only", 0.1), row("gone", None)])
-    other = folder(tmp_path / "b", [*second, row("gram", 0.25), row("gone", 0.5)])
-    text = compare(one, other)
-    assert cells(text, "map50 none mean")[-2:] == ["+0.050", "intervals overlap"]
-    assert cells(text, "map50 mse mean")[-2:] == ["+0.300", "higher"]
-    assert cells(text, "map50 mse mean")[:2] == ["0.500 [0.400, 0.600]", "0.800 [0.700, 0.900]"]
-    assert "-0.250" in cells(text, "map50 gram mean")
-    assert "missing in one" in cells(text, "map50 gone mean")
+    span = (0.4, 0.6)
+    rows = [row("none", 0.5, span), row("mse", 0.5, span), row("pkd", 0.5, span)]
+    rows += [row("gram", 0.2), row("gram", 0.4, seed=1), row("only", 0.1), row("gone", None)]
+    others = [row("none", 0.55, (0.45, 0.65)), row("mse", 0.8, (0.7, 0.9)), row("gone", 0.5)]
+    others += [row("pkd", 0.2, (0.1, 0.3)), row("gram", 0.25)]
+    text = compare(folder(tmp_path / "a", rows), folder(tmp_path / "b", others))
+    assert cells(text, "probe_ap none mean")[-2:] == ["+0.050", "intervals overlap"]
+    both = ["0.500 [0.400, 0.600]", "0.800 [0.700, 0.900]"]
+    assert cells(text, "probe_ap mse mean") == [*both, "+0.300", "higher"]
+    assert cells(text, "probe_ap pkd mean")[-1] == "lower"
+    # the mean of two seeds: t(0.975, 1) = 12.706205, half width 12.706205 * 0.1
+    over_seeds = ["0.300 [-0.971, 1.571]", "0.250", "-0.050"]
+    assert cells(text, "probe_ap gram mean") == over_seeds
+    assert "missing in one" in cells(text, "probe_ap gone mean")
     assert "A alone: 1" in text
-
-
-def test_seeds_are_compared_by_their_means(tmp_path):
-    one = folder(tmp_path / "a", [row("mse", 0.2), row("mse", 0.4, seed=1)])
-    other = folder(tmp_path / "b", [row("mse", 0.68), row("mse", 0.72, seed=4)])
-    # t(0.975, 1) = 12.706205: half widths 12.706205 * 0.1 and 12.706205 * 0.02
-    spans = ["0.300 [-0.971, 1.571]", "0.700 [0.446, 0.954]"]
-    found = cells(compare(one, other), "map50 mse mean")
-    assert found == [*spans, "+0.400", "intervals overlap"]
 
 
 def probe_file(path: Path, hits: list[float], truth: np.ndarray) -> None:
@@ -120,9 +84,7 @@ def probe_file(path: Path, hits: list[float], truth: np.ndarray) -> None:
 def precision(hits: np.ndarray) -> float:
     """Average precision by the definition, for `probe_file`: scores 1 (hits), 0.5 (all the
     negatives), 0 (misses) are three thresholds."""
-    n, first = len(hits), hits.sum()
-    value = first / n * 1.0
-    return value + (n - first) / n * (n / (2 * n))
+    return hits.mean() + (1 - hits.mean()) / 2
 
 
 def test_differences_are_paired_over_images_where_both_have_the_files(tmp_path):

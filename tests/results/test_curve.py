@@ -4,37 +4,26 @@ import math
 
 import pytest
 
-from freqkd_lite.errors import UserError
-from freqkd_lite.results.curve import (
-    differences_along,
-    failed_methods,
-    make_curve,
-    read_curve,
-)
+from freqkd_lite.results.curve import differences_along, failed_methods, make_curve, read_curve
 from freqkd_lite.results.paired import Comparison, differences
-from freqkd_lite.results.rows import Row, write_results
+from freqkd_lite.results.rows import write_results
 from freqkd_lite.results.summary import best_table
 from tests.refused import refused
 from tests.results.test_paired import folder
-
-
-def row(method, value, seed=0, **about):
-    base = dict(claim="walk", data="msrs", split="val", metric="probe_ap", klass="mean")
-    base |= {"interval": (value - 0.1, value + 0.1)}
-    return Row(method=method, seed=seed, value=value, **(base | about))
-
+from tests.rows import row
 
 ROWS = [
     row("none", 0.42),
     row("mse (lr=0.01)", 0.50),
     row("mse (lr=0.001)", 0.52),
-    row("mse (lr=0.003)", 0.55),
+    row("mse (lr=0.003)", 0.55, (0.5, 0.6)),
     row("mse (lr=0.003)", 0.9, klass="car"),
     row("mse (lr=0.003)", 0.8, split="val/day"),
     row("mse (lr=0.003)", 0.7, metric="other"),
     row("mse (mismatched=True, lr=0.001)", 0.41),
     row("mse (mismatched=True, lr=0.01)", 0.43),
-    row("freqkd_code (lr=0.001)", 0.47),
+    row("freqkd_code (lr=0.001)", 0.46),
+    row("freqkd_code (lr=0.001)", 0.48, seed=1),
 ]
 
 
@@ -51,6 +40,11 @@ def test_points_are_in_order_and_of_the_whole_alone():
     ]
     assert curve.levels == {"none": 0.42} and curve.place == "msrs val"
     assert (curve.label, curve.axis) == ("probe AP", "learning rate")
+    *single, code = curve.points.itertuples()
+    half = 12.706205 * 0.01  # s / sqrt 2 = .01
+    assert (code.low, code.high) == pytest.approx((0.47 - half, 0.47 + half), abs=1e-5)
+    assert all(math.isnan(point.low) for point in single)  # one over images is none over seeds
+    assert curve.seeds["value"].tolist() == [0.5, 0.52, 0.55, 0.41, 0.43, 0.46, 0.48]
 
 
 def test_the_best_points_stand_best_first_and_say_whether_they_are_at_an_end():
@@ -66,11 +60,8 @@ def test_the_best_points_stand_best_first_and_say_whether_they_are_at_an_end():
 
 
 def test_a_run_that_failed_is_a_point_without_a_value_and_no_best_one():
-    lines = [
-        "05 methods=['none', 'freqkd_code (lr=0.01)'] seed=0: it's over",
-        "05 methods=['gram (lr=1)']: x",
-    ]
-    failed = failed_methods(lines)
+    line = "05 methods=['none', 'freqkd_code (lr=0.01)'] seed=0: it's over"
+    failed = failed_methods([line, "05 methods=['gram (lr=1)']: x"])
     assert failed == ["none", "freqkd_code (lr=0.01)", "gram (lr=1)"]
     curve = make_curve(ROWS, "probe_ap", "lr", [*failed, "mse (lr=0.01)"])
     code = curve.points[curve.points["method"] == "freqkd_code"]
@@ -80,20 +71,11 @@ def test_a_run_that_failed_is_a_point_without_a_value_and_no_best_one():
     assert (top["at"], top["tried"], top["end"]) == (0.001, 2, True)
 
 
-def test_several_seeds_have_an_interval_and_a_single_one_has_none():
-    rows = [row("mse (lr=0.1)", 0.5), row("mse (lr=0.1)", 0.6, seed=1), row("mse (lr=0.2)", 0.4)]
-    curve = make_curve(rows, "probe_ap", "lr")
-    first, second = curve.points.itertuples()
-    half = 12.706205 * 0.05  # s / sqrt 2 = .05
-    assert (first.low, first.high) == pytest.approx((0.55 - half, 0.55 + half), abs=1e-5)
-    assert math.isnan(second.low) and curve.seeds["value"].tolist() == [0.5, 0.6, 0.4]
-
-
 def test_what_is_no_curve_is_refused(tmp_path):
     refused("steps", make_curve, ROWS, "probe_ap", "steps")
     refused("mismatched=True", make_curve, ROWS, "probe_ap", "mismatched")
-    with pytest.raises(UserError, match="msrs test, msrs val"):
-        make_curve([*ROWS, row("mse (lr=0.1)", 0.5, split="test")], "probe_ap", "lr")
+    elsewhere = [*ROWS, row("mse (lr=0.1)", 0.5, split="test")]
+    refused("msrs test, msrs val", make_curve, elsewhere, "probe_ap", "lr")
     assert read_curve(tmp_path) is None
     write_results(tmp_path, ROWS, {"metric": "probe_ap"})
     refused("curve", read_curve, tmp_path)
@@ -116,11 +98,8 @@ def test_a_few_methods_are_compared_with_the_first_at_each_value(tmp_path):
     write_results(tmp_path, rows, {"metric": "probe_ap", "curve": "steps"})
     Comparison(first, table).write(tmp_path)
     along = read_curve(tmp_path).differences
-    assert list(zip(along["method"], along["at"], strict=True)) == [
-        ("pkd", 30),
-        ("gram", 30),
-        ("pkd", 60),
-    ]
+    found = [(d.method, d.at) for d in along.itertuples()]
+    assert found == [("pkd", 30), ("gram", 30), ("pkd", 60)]
     alone = [each for each in rows if each.method.startswith("mse")]
     assert differences_along(alone, tmp_path, "probe_ap", "steps") is None
     assert differences_along(ROWS, tmp_path, "probe_ap", "lr") is None  # no files of images

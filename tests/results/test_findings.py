@@ -6,17 +6,11 @@ import pandas as pd
 import pytest
 import yaml
 
-from freqkd_lite.results.findings import (
-    Number,
-    fill,
-    findings_list,
-    holds,
-    read_claims,
-    read_findings,
-)
+from freqkd_lite.results.findings import Number, fill, holds, read_claims, read_findings
 from freqkd_lite.results.paired import COLUMNS, Comparison
-from freqkd_lite.results.rows import Row, write_results
+from freqkd_lite.results.rows import write_results
 from tests.refused import refused
+from tests.rows import row
 
 GAIN = {"value": 0.1294, "low": 0.0541, "high": 0.187, "seeds": 3}
 NUMBERS = {"gain": Number(GAIN, 2, True), "cost": Number({"value": 0})}
@@ -50,11 +44,6 @@ def test_numbers_are_written_into_a_text():
         refused("lost", fill, unknown, NUMBERS)
 
 
-def row(method, value, seed=0, interval=None, **about):
-    base = dict(claim="walk", data="msrs", split="test", metric="probe_ap", klass="mean")
-    return Row(method=method, seed=seed, value=value, interval=interval, **(base | about))
-
-
 def results(path, low=0.02, holds="gain.low > 0"):
     """Means of MSE (.5 and .7) and one difference, with a finding about both."""
     write_results(path / "study", [row("mse", 0.5), row("mse", 0.7, seed=1)], {})
@@ -74,7 +63,6 @@ def test_a_finding_has_its_numbers_from_results_files(tmp_path):
     (finding,) = read_findings(tmp_path)
     assert finding.text == "MSE has 0.6, +0.10 [+0.02, +0.20] more; 1."
     assert finding.first and finding.folders == ("study",)
-    assert findings_list([finding]).startswith("- MSE has")
 
 
 def test_a_finding_that_is_false_is_named(tmp_path):
@@ -119,6 +107,8 @@ CLAIM = {
 def test_a_claim_has_the_first_verdict_that_is_true(tmp_path, interval, verdict):
     (tmp_path / "claims.yaml").write_text(yaml.safe_dump([CLAIM]))
     assert read_claims(tmp_path)[0][2:] == ("nothing", "not run: needs a measured gap")
-    ratio = row("real", sum(interval) / 2, None, interval, metric="divergence_ratio")
+    ratio = row("real", sum(interval) / 2, interval, None, metric="divergence_ratio")
     write_results(tmp_path / "gap", [ratio], {})
     assert read_claims(tmp_path)[0][3] == verdict
+    (tmp_path / "claims.yaml").write_text(yaml.safe_dump([CLAIM | {"measured": "{lost}"}]))
+    refused("claim gap.*lost", read_claims, tmp_path)

@@ -8,6 +8,7 @@ from freqkd_lite.gap.study import ANALYSIS
 from freqkd_lite.gap.tables import frame
 from freqkd_lite.names import NAMES
 from freqkd_lite.results import gap_tables
+from freqkd_lite.results.rows import pick
 from freqkd_lite.spectrum import split_bands
 from tests.gap.worlds import Fields, coherent, noise, pixels_backbone
 
@@ -106,9 +107,8 @@ def test_readings_stand_at_their_place():
 def test_the_shift_that_explains_a_gap_is_interpolated():
     def with_shifts(last):
         highs = {"real": 0.8, "shift1": 0.1, "shift2": 0.2, "shift4": 0.6, "shift8": last}
-        return gap_of(
-            [(c, "normalised", ANALYSIS, "mean", 0.01, h, (1, 2)) for c, h in highs.items()]
-        )
+        about = "normalised", ANALYSIS, "mean", 0.01
+        return gap_of([(control, *about, high, (1, 2)) for control, high in highs.items()])
 
     assert gap_tables.equal_shift(with_shifts(1.0)) == pytest.approx(6.0)  # halfway from 4 to 8
     assert gap_tables.equal_shift(with_shifts(0.7)) is None
@@ -117,11 +117,8 @@ def test_the_shift_that_explains_a_gap_is_interpolated():
 
 def test_rows_hold_every_reading_of_the_real_pairs():
     found = measured(coherent(0.4), ("real", "mismatched", "shift1"), 30)
-    rows = gap_tables.rows(found)
-    ratio = found.level("real")
-    (row,) = (
-        r for r in rows if (r.metric, r.method, r.klass) == ("divergence_ratio", "real", "all")
-    )
+    rows, ratio = gap_tables.rows(found), found.level("real")
+    (row,) = pick(rows, metric="divergence_ratio", method="real", klass="all")
     assert row.value == ratio["ratio"] and list(row.interval) == ratio["interval"]
     assert len([r for r in rows if r.klass.startswith("block")]) == 18
 

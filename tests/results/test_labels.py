@@ -7,7 +7,7 @@ import pytest
 from freqkd_lite.evaluate.transfer import LabelCurve, summary
 from freqkd_lite.results import labels
 from freqkd_lite.results.findings import read_findings
-from freqkd_lite.results.rows import Row
+from tests.rows import row
 
 LEVELS = {"none": (0.2, 0.1, 0.3, 0.5), "mse": (0.4, 0.2, 0.4, 0.6)}
 
@@ -28,9 +28,8 @@ def folder(tmp_path):
         np.savez(tmp_path / f"{seed}.npz", **labels.curve_arrays(curves))
         for method, of in curves.items():
             made[method].append(of)
-            about = dict(claim="walk", data="x", split="val", klass="mean", value=0.5)
-            about |= dict(metric=labels.METRIC, method=method, per_image=f"{seed}.npz")
-            rows.append(Row(seed=seed, **about))
+            about = dict(metric=labels.METRIC, per_image=f"{seed}.npz")
+            rows.append(row(method, 0.5, seed=seed, **about))
     return tmp_path, rows, made
 
 
@@ -44,12 +43,10 @@ def test_curves_over_seeds_are_those_that_were_written(folder):
 
 def test_no_file_of_curves_no_table(folder):
     path, rows, _ = folder
-    assert (
-        labels.folder_curves([row.model_copy(update={"per_image": None}) for row in rows], path)
-        is None
-    )
-    only = [row for row in rows if row.method == "mse"]
-    assert labels.folder_curves(only, path) is None  # nothing to compare with
+    without_file = [row.model_copy(update={"per_image": None}) for row in rows]
+    without_none = [row for row in rows if row.method == "mse"]
+    for some in (without_file, without_none):
+        assert labels.folder_curves(some, path) is None
     assert labels.read_label_curve(path) is None
 
 

@@ -16,7 +16,8 @@ from freqkd_lite.results.notebooks import (
     seed_differences,
 )
 from freqkd_lite.results.paired import COLUMNS, Comparison, resample
-from freqkd_lite.results.rows import Row, pick, seed_means, write_results
+from freqkd_lite.results.rows import pick, seed_means, write_results
+from tests.rows import row
 
 PARAMETERS = {"steps": 40, "lr": 0.001, "split": "val", "seed": 0}
 
@@ -35,13 +36,9 @@ RUN = {
 
 def committed(path, weights="abc", seeds=(0, 1, 2), **changed):
     """Rows of "none" .3 .31 .32 and "mse" .5 .51 .52, with parts and another metric."""
-    base = dict(claim="walk", data="scenes", split="val", metric="probe_ap", klass="mean")
-    rows = [
-        Row(method=method, seed=seed, value=value + seed / 100, **base)
-        for method, value in (("none", 0.3), ("mse", 0.5))
-        for seed in seeds
-    ]
-    rows += [rows[0].model_copy(update={"split": "val/day", "value": 9.0})]
+    levels = {"none": 0.3, "mse": 0.5}
+    rows = [row(m, levels[m] + seed / 100, seed=seed) for m in levels for seed in seeds]
+    rows += [row("none", 9.0, split="val/day")]
     same = {k: v for k, v in PARAMETERS.items() if k != "seed"} | changed
     about = {"parameters": same, "weights": weights, "seeds": list(seeds)}
     write_results(path, rows, {"notebooks": {"05_distillation": about}})
@@ -64,13 +61,6 @@ def test_committed_seeds_are_those_with_the_same_parameters(tmp_path):
     assert (none["low"], none["high"]) == pytest.approx((0.28516, 0.33484), abs=1e-5)
 
 
-def test_what_no_seed_changes_has_no_interval_over_seeds():
-    about = dict(claim="walk", data="scenes", split="val", metric="x", klass="mean")
-    rows = [Row(method="none", seed=s, value=0.5, interval=(0.4, 0.6), **about) for s in (0, 1)]
-    (found,) = seed_means(rows, "x").itertuples()
-    assert found.value == 0.5 and np.isnan(found.low)
-
-
 @pytest.mark.parametrize("changed", [{"steps": 41}, {"weights": "another"}, {"new": 1}])
 def test_seeds_of_other_parameters_are_not_taken_and_named(tmp_path, changed):
     committed(tmp_path / "single", seeds=(0,))
@@ -90,7 +80,7 @@ def test_differences_are_those_of_the_committed_seeds_in_their_order_of_precisio
     committed(tmp_path / "a")
     over_seeds = seeds_of(tmp_path).differences("probe_ap", RUN)
     assert over_seeds["value"].tolist() == pytest.approx([0.2])  # of the rows, not of this run
-    line = ["probe_ap", "scenes", "val", "mse", "mean", 0.2, 0.1, 0.3, 0.0, 0.4, 3, 96, 90]
+    line = ["probe_ap", "msrs", "val", "mse", "mean", 0.2, 0.1, 0.3, 0.0, 0.4, 3, 96, 90]
     Comparison("none", pd.DataFrame([line], columns=COLUMNS)).write(tmp_path / "a")
     assert seeds_of(tmp_path).verdicts("probe_ap", RUN) == {("mse", "mean"): "higher"}
     paired = seeds_of(tmp_path).differences("probe_ap", RUN)
@@ -103,14 +93,9 @@ def test_differences_are_those_of_the_committed_seeds_in_their_order_of_precisio
 
 
 def test_seed_differences_are_paired_by_seed():
-    base = dict(claim="walk", data="scenes", split="val", metric="x", klass="low")
     values = {"none": (0.5, 0.6), "mse": (0.4, 0.7), "gram": (0.4, 0.5)}
-    rows = [
-        Row(method=method, seed=seed, value=value, **base)
-        for method, of in values.items()
-        for seed, value in enumerate(of)
-    ]
-    mse, gram = seed_differences(rows, "x", "none").itertuples()
+    rows = [row(m, value, seed=seed) for m in values for seed, value in enumerate(values[m])]
+    mse, gram = seed_differences(rows, "probe_ap", "none").itertuples()
     half = 12.706205 * 0.1  # differences -.1 and +.1: s / sqrt 2 = .1
     assert (mse.value, mse.low, mse.high) == pytest.approx((0, -half, half), abs=1e-5)
     assert gram.value == pytest.approx(-0.1) and not gram.low > -0.1
@@ -128,10 +113,9 @@ def test_the_best_method_is_no_teacher_and_leaves_the_others_behind_or_ties(tmp_
 def test_the_one_band_that_is_left_is_a_method(tmp_path):
     committed(tmp_path / "a")
     seeds = seeds_of(tmp_path)
-    base = dict(claim="walk", data="scenes", split="val", method="mse", klass="rho0.5")
-    for seed, (low, high) in enumerate([(0.3, 0.1), (0.31, 0.1)]):
-        seeds.rows.append(Row(metric="map50_low_only", seed=seed, value=low, **base))
-        seeds.rows.append(Row(metric="map50_high_only", seed=seed, value=high, **base))
+    for band, values in {"low": (0.3, 0.31), "high": (0.1, 0.1)}.items():
+        about = dict(metric=f"map50_{band}_only", klass="rho0.5")
+        seeds.rows.extend(row("mse", v, seed=seed, **about) for seed, v in enumerate(values))
     found = seeds.one_band("mse", "rho0.5").differences("map50_one_band", {}, "high band only")
     assert found["method"].tolist() == ["low band only"] and found["klass"].tolist() == ["mean"]
     assert found["value"].iloc[0] == pytest.approx(0.205)

@@ -86,11 +86,9 @@ def test_pictures_are_inside_twice_as_fine_as_they_are_shown():
     first, second = Reader(html_of(made)).pictures
     assert (first["width"], first["alt"]) == ("192", 'A "flat" line.')
     assert (second["width"], second["alt"]) == ("30", "A red field.")
-    inside = [
-        Image.open(io.BytesIO(base64.b64decode(p["src"].split(",", 1)[1]))) for p in (first, second)
-    ]
-    assert inside[0].size == (384, 192)
-    assert inside[1].tobytes() == drawn.tobytes()
+    contents = (base64.b64decode(p["src"].partition(",")[2]) for p in (first, second))
+    fine, same = (Image.open(io.BytesIO(content)) for content in contents)
+    assert fine.size == (384, 192) and same.tobytes() == drawn.tobytes()
     assert not plt.get_fignums()
 
 

@@ -16,19 +16,15 @@ from freqkd_lite.results.paired import (
     read_comparison,
     resample,
 )
-from freqkd_lite.results.rows import Row
 from tests.refused import refused
+from tests.rows import row
 
 CLASSES = ("person", "car")
 TRUTH = np.random.default_rng(5).integers(0, 3, (12, 2, 3))  # 2 stands for none
 MSE = "mse (lr=0.1, steps=3)"
+NAMES = [("none", "none", 0), ("mse (lr=0.1)", MSE, 2), ("freqkd_code", "freqkd_code", 1)]
 METHODS = [  # name in the file, name of the row, seed, skill
-    ("none", "none", 0, 0),
-    ("none", "none", 1, 0),
-    ("mse (lr=0.1)", MSE, 0, 2),
-    ("mse (lr=0.1)", MSE, 1, 2),
-    ("freqkd_code", "freqkd_code", 0, 1),
-    ("freqkd_code", "freqkd_code", 1, 1),
+    (stored, method, seed, skill) for stored, method, skill in NAMES for seed in (0, 1)
 ]
 
 
@@ -58,13 +54,17 @@ def folder(path, methods=METHODS, truth=None, **shared):
         file = f"{stored}-{seed}.npz"
         arrays = {stored: scores, "truth": (truth or {}).get(method, TRUTH)} | shared
         np.savez(path / file, **arrays)
-        about = dict(claim="walk", seed=seed, data="msrs", split="test", metric="probe_ap")
         values = {k: precision(scores[..., i], i == TRUTH) for i, k in enumerate(CLASSES)}
         values["mean"] = mean_ap(scores)
-        about |= {"method": method, "per_image": file}
-        rows += [Row(klass=k, value=v, **about) for k, v in values.items()]
+        about = dict(seed=seed, split="test", per_image=file)
+        rows += [row(method, value, klass=k, **about) for k, value in values.items()]
     rows.append(rows[0].model_copy(update={"split": "test/day", "value": 0.0}))
     return rows
+
+
+def own_ap(seed, skill):
+    """What a trained method of that seed and skill has."""
+    return mean_ap(scores_of(seed + 10, skill))
 
 
 def compared(rows, path, reference=MSE):
@@ -78,9 +78,8 @@ def test_with_one_group_the_interval_is_over_seeds_alone(tmp_path):
     assert list(found) == expected
     # all images come once in every draw, and of two seeds one is drawn: the interval's ends are
     # the two seeds' own differences
-    base = [mean_ap(scores_of(seed + 10, 2)) for seed in (0, 1)]
+    base, code = ([own_ap(seed, skill) for seed in (0, 1)] for skill in (2, 1))
     none = [mean_ap(scores_of(0, 0))] * 2
-    code = [mean_ap(scores_of(seed + 10, 1)) for seed in (0, 1)]
     for method, own in (("none", none), ("freqkd_code", code)):
         d, apart = found[method, "mean"], np.subtract(own, base)
         assert d.value == pytest.approx(apart.mean())
@@ -91,14 +90,14 @@ def test_with_one_group_the_interval_is_over_seeds_alone(tmp_path):
 def test_without_groups_each_image_is_drawn_by_itself(tmp_path):
     d = compared(folder(tmp_path), tmp_path)["freqkd_code", "mean"]
     assert d.groups == d.images == 12
-    apart = [mean_ap(scores_of(s + 10, 1)) - mean_ap(scores_of(s + 10, 2)) for s in (0, 1)]
+    apart = [own_ap(seed, 1) - own_ap(seed, 2) for seed in (0, 1)]
     assert d.low < min(apart) - 0.01 and max(apart) + 0.01 < d.high
 
 
 def test_a_method_of_fewer_seeds_is_compared_on_those(tmp_path):
     d = compared(folder(tmp_path, METHODS[:4] + METHODS[5:]), tmp_path)["freqkd_code", "mean"]
     assert d.seeds == 1
-    assert d.value == pytest.approx(mean_ap(scores_of(11, 1)) - mean_ap(scores_of(11, 2)))
+    assert d.value == pytest.approx(own_ap(1, 1) - own_ap(1, 2))
 
 
 def test_methods_that_share_no_seed_with_the_reference_are_listed(tmp_path):
@@ -111,7 +110,7 @@ def test_methods_that_share_no_seed_with_the_reference_are_listed(tmp_path):
 def test_an_untrained_method_stands_beside_seeds_that_it_was_not_run_with(tmp_path):
     rows = folder(tmp_path, [*METHODS, ("mse (lr=0.1)", MSE, 2, 2)])
     none = compared(rows, tmp_path)["none", "mean"]
-    base = np.mean([mean_ap(scores_of(seed + 10, 2)) for seed in (0, 1, 2)])
+    base = np.mean([own_ap(seed, 2) for seed in (0, 1, 2)])
     assert none.seeds == 3 and none.value == pytest.approx(mean_ap(scores_of(0, 0)) - base)
 
 
@@ -121,7 +120,7 @@ def test_an_untrained_method_of_several_seeds_is_paired_seed_by_seed(tmp_path):
     methods += [("mse", "mse (pairs=9)", seed, 2.0) for seed in (0, 1)]
     rows = folder(tmp_path, methods)
     none = compared(rows, tmp_path, "mse (pairs=9)")["none (pairs=9)", "mean"]
-    own = [mean_ap(scores_of(seed + 10, skill)) for *_, seed, skill in methods]
+    own = [own_ap(seed, skill) for *_, seed, skill in methods]
     assert own[0] != own[1] and math.isnan(none.joint_low)
     assert none.value == pytest.approx(np.mean(own[:2]) - np.mean(own[2:]))
     assert not_compared(rows[:4], "mse (pairs=9)", "probe_ap") == []
@@ -178,9 +177,7 @@ def test_a_class_that_the_images_lack_has_no_difference_and_the_others_do(tmp_pa
         np.savez(tmp_path / f"{method}.npz", **{method: scores, "truth": truth})
         values = {k: precision(scores[..., i], i == truth) for i, k in ((1, "person"), (2, "car"))}
         values = {"mean": np.mean(list(values.values())), "tram": None} | values
-        about = dict(claim="walk", seed=0, data="msrs", split="test", metric="probe_ap")
-        about |= {"method": method, "per_image": f"{method}.npz"}
-        rows += [Row(klass=k, value=v, **about) for k, v in values.items()]
+        rows += [row(method, v, klass=k, per_image=f"{method}.npz") for k, v in values.items()]
     found = compared(rows, tmp_path, "mse")
     assert [klass for _, klass in found] == ["mean", "person", "car"]
     by_method = {(row.method, row.klass): row.value for row in rows}
@@ -221,13 +218,14 @@ def test_day_and_night_are_compared_on_their_own_images(tmp_path):
 def test_joint_intervals_are_of_trained_methods_and_their_own_draws(tmp_path):
     rows = folder(tmp_path, [*METHODS, ("pkd", "pkd", 0, 1.5), ("pkd", "pkd", 1, 1.5)])
     found = compared(rows, tmp_path)
-    files = {MSE: "mse (lr=0.1)", "freqkd_code": "freqkd_code", "pkd": "pkd"}
-    sides = {}
-    for method, stem in files.items():
-        asked = ("probe_ap", method, CLASSES)
-        of = [resample(tmp_path / f"{stem}-{seed}.npz", *asked) for seed in (0, 1)]
-        sides[method] = [f.estimates["mean"] for f in of], [f.draws["mean"] for f in of]
-    own = [crossed_bootstrap(sides[method], sides[MSE]) for method in ("freqkd_code", "pkd")]
+
+    def side(stored, method):
+        files = (tmp_path / f"{stored}-{seed}.npz" for seed in (0, 1))
+        of = [resample(file, "probe_ap", method, CLASSES) for file in files]
+        return [f.estimates["mean"] for f in of], [f.draws["mean"] for f in of]
+
+    base = side("mse (lr=0.1)", MSE)
+    own = [crossed_bootstrap(side(method, method), base) for method in ("freqkd_code", "pkd")]
     wanted = at_once([value for value, *_ in own], [draws for *_, draws in own])
     for method, interval in zip(("freqkd_code", "pkd"), wanted, strict=True):
         d = found[method, "mean"]

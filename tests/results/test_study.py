@@ -24,12 +24,8 @@ def without_rate(method):
     return tuple(sorted((key, str(value)) for key, value in settings.items()))
 
 
-def curve_of(folder):
-    return make_curve(read_results(folder), "probe_ap", "lr")
-
-
 def best_rates(folder):
-    best = curve_of(folder).best()
+    best = make_curve(read_results(folder), "probe_ap", "lr").best()
     return {without_rate(m): at for m, at in zip(best["method"], best["at"], strict=True)}
 
 

@@ -3,7 +3,11 @@
 from pathlib import Path
 
 import nbformat
-from nbformat.v4 import new_code_cell, new_notebook
+from nbformat.v4 import new_code_cell as code
+from nbformat.v4 import new_markdown_cell as text
+from nbformat.v4 import new_notebook, new_output
+
+__all__ = ["code", "new_notebook", "new_output", "settings", "text", "write"]
 
 PARAMETERS = """seed: int = 3
 rate: float = 1e-3
@@ -19,7 +23,7 @@ split: str = "val" """
 
 def settings(source: str = PARAMETERS):
     """A notebook's cell of parameters."""
-    return new_code_cell(source, metadata={"tags": ["parameters"]})
+    return code(source, metadata={"tags": ["parameters"]})
 
 
 def write(folder: Path, name: str, cells: list) -> Path:

@@ -5,12 +5,11 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from nbformat.v4 import new_markdown_cell as text
 
 from freqkd_lite import data
 from freqkd_lite.cli.app import main
 from freqkd_lite.errors import UserError
-from tests.runner.books import settings, write
+from tests.runner.books import settings, text, write
 
 
 @pytest.fixture

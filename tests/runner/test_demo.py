@@ -8,13 +8,11 @@ from unittest.mock import Mock
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 from typer.testing import CliRunner
 
 from freqkd_lite import gap
 from freqkd_lite.cli.app import app
 from freqkd_lite.data import Pair
-from freqkd_lite.errors import UserError
 from freqkd_lite.features import Backbone
 from freqkd_lite.gap import controls
 from freqkd_lite.gap.tables import frame
@@ -23,6 +21,7 @@ from freqkd_lite.runner import demo
 from freqkd_lite.viz.students import before_and_after, principal_colours, side_by_side
 from tests.gap.worlds import Fields, Pixels, noise, pixels_backbone
 from tests.refused import refused
+from tests.test_readme import KINDS, draw_pairs
 
 # --------------------------------------------------------------------- how near the student came
 
@@ -120,21 +119,19 @@ def test_colours_are_the_coordinates_in_three_known_directions():
     assert share == pytest.approx(1, abs=1e-4)
 
 
-def test_pictures_stand_in_order_and_the_photographs_only_where_they_may():
+def title(ax):
+    return ax.get_title(loc="left") or ax.get_title()
+
+
+def test_pictures_stand_in_order_after_the_photographs():
     maps = {k: torch.randn(2, 5, 6, 8) for k in ("teacher on RGB", "undistilled", "distilled")}
     photographs = {"RGB": torch.rand(2, 3, 84, 112), "infrared": torch.rand(2, 3, 84, 112)}
-    shown = {}
-    for with_them in (True, False):
-        figure, alt = side_by_side(["a", "b"], maps, 11, photographs if with_them else None)
-        shown[with_them] = [
-            ax.get_title() or ax.get_title(loc="left")
-            for ax in figure.axes[: len(figure.axes) // 2]
-        ]
-        assert alt.startswith("Features of block 11 as colours, 2 held-out pairs")
-        got = figure.axes[-1].images[0].get_array()
-        (_, expected), _ = principal_colours(maps["teacher on RGB"], [maps["distilled"]])
-        assert np.array_equal(got, expected[1])
-    assert shown[False] == list(maps) and shown[True] == ["RGB", "infrared", *maps]
+    figure, alt = side_by_side(["a", "b"], maps, 11, photographs)
+    assert [title(ax) for ax in figure.axes[:5]] == ["RGB", "infrared", *maps]
+    assert alt.startswith("Features of block 11 as colours, 2 held-out pairs")
+    got = figure.axes[-1].images[0].get_array()
+    (_, expected), _ = principal_colours(maps["teacher on RGB"], [maps["distilled"]])
+    assert np.array_equal(got, expected[1])
 
 
 def test_a_figure_before_and_after_shows_what_was_measured():
@@ -146,13 +143,9 @@ def test_a_figure_before_and_after_shows_what_was_measured():
     ]
     learned = SimpleNamespace(about={"blocks": [1, 3]}, rings=frame(rings))
     figure, alt = before_and_after(learned, {"undistilled": "none", "distilled": "mse"})
-    lines = {
-        (ax.get_title(loc="left") or ax.get_title(), line.get_label()): line.get_ydata()
-        for ax in figure.axes
-        for line in ax.lines
-    }
-    assert list(lines["block 3", "MSE"]) == [4, 4.5]
-    assert list(lines["block 1", "undistilled"]) == [1, 1.5]
+    drawn = [(title(ax), line) for ax in figure.axes for line in ax.lines]
+    lines = {(block, line.get_label()): list(line.get_ydata()) for block, line in drawn}
+    assert lines["block 3", "MSE"] == [4, 4.5] and lines["block 1", "undistilled"] == [1, 1.5]
     assert "block 3, MSE from 4.00 to 4.50" in alt
 
 
@@ -161,14 +154,8 @@ def test_a_figure_before_and_after_shows_what_was_measured():
 
 @pytest.fixture
 def folders(tmp_path):
-    """Twelve drawn pairs: infrared is the luminance, inverted."""
-    for i in range(12):
-        field = torch.nn.functional.interpolate(noise(i)[None], (120, 150), mode="bilinear")[0]
-        pixels = ((field.clamp(-2, 2) + 2) * 63).byte().permute(1, 2, 0).numpy()
-        for kind, picture in (("vi", pixels), ("ir", 255 - pixels.mean(2).astype("uint8"))):
-            (tmp_path / kind).mkdir(exist_ok=True)
-            Image.fromarray(picture).save(tmp_path / kind / f"{i:02d}.png")
-    return {"visible": tmp_path / "vi", "infrared": tmp_path / "ir"}
+    draw_pairs(tmp_path)
+    return {kind: tmp_path / kind for kind in KINDS}
 
 
 @pytest.fixture
@@ -248,5 +235,5 @@ def test_what_is_wrong_with_the_folders_is_said_before_anything_is_computed(fold
             file.unlink()
     (folders["infrared"] / "03.png").write_bytes((folders["infrared"] / "02.png").read_bytes())
     refused("8 pairs or more", made, folders, tmp_path / "out")
-    got = CliRunner().invoke(app, ["demo", "--visible", "a"])
-    assert isinstance(got.exception, UserError) and "both --visible" in str(got.exception)
+    words = ["demo", "--visible", "a"]
+    refused("both --visible", CliRunner().invoke, app, words, catch_exceptions=False)

@@ -6,14 +6,11 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from nbformat.v4 import new_code_cell as code
-from nbformat.v4 import new_markdown_cell as markdown
-from nbformat.v4 import new_notebook, new_output
 
 from freqkd_lite import notebook as books
 from freqkd_lite.runner.execute import address, execute, hidden_errors, ingredients, result, tidy
 from tests.refused import refused
-from tests.runner.books import DATA, settings, write
+from tests.runner.books import DATA, code, new_notebook, new_output, settings, text, write
 
 HIDDEN = """import ipywidgets
 from IPython.display import display
@@ -169,7 +166,7 @@ own = pathlib.Path(os.environ["FREQKD_RUN"], "own.txt")
 own.write_text(os.environ["FREQKD_RUNS"] + os.environ["FREQKD_DATA"])
 print("the first line")
 print("another")"""
-    title = markdown("# Third")
+    title = text("# Third")
     write(folder, "02_third", [title, settings("seed: int = 0"), code(source)])
     monkeypatch.setenv("FREQKD_RUNS", "runs")
     monkeypatch.setenv("FREQKD_DATA", "data")

@@ -3,13 +3,10 @@
 from pathlib import Path
 
 import pytest
-from nbformat.v4 import new_code_cell as code
-from nbformat.v4 import new_markdown_cell as text
-from nbformat.v4 import new_output
 
 from freqkd_lite import notebook
 from freqkd_lite.runner.pages import write_page
-from tests.runner.books import settings, write
+from tests.runner.books import code, new_output, settings, text, write
 from tests.runner.test_pages import picture
 from tests.widgets.browser_helpers import lab, needs_chromium
 from tests.widgets.conftest import browser  # noqa: F401  (a fixture)
@@ -70,12 +67,9 @@ def test_a_choice_uncovers_its_figure_by_keyboard_alone_and_is_remembered(opened
     page.keyboard.press("Enter")
     assert figure.is_visible()
     assert said.text_content() == "Not so. Measured here: heat. Outlines average out."
-    assert [item.strip() for item in page.locator(".drawn li").all_text_contents()] == [
-        "RGByou",
-        "heatmeasured",
-    ]
-    focused = "document.activeElement.textContent"
-    assert page.evaluate(focused) == "Guess again"
+    drawn = [item.strip() for item in page.locator(".drawn li").all_text_contents()]
+    assert drawn == ["RGByou", "heatmeasured"]
+    assert page.evaluate("document.activeElement.textContent") == "Guess again"
     page.reload()
     assert figure.is_visible() and "Not so." in said.text_content()
     assert page.get_by_label("RGB").is_checked() and page.get_by_label("RGB").is_disabled()
@@ -106,8 +100,10 @@ def test_a_page_judges_numbers_as_the_lab_does(opened, asked):
 
 def test_an_answer_is_shown_on_demand_in_print_and_without_scripts(opened, asked):
     cells = asked("heat", "Which?", ["RGB", "heat"])
-    page = opened(*cells)
+    page = opened(text("$$\\rho^2$$"), *cells)
+    assert 5 < page.locator(".math.block svg").bounding_box()["height"] < 60
     figure = page.get_by_alt_text("A figure.")
+    assert figure.evaluate("(image) => [image.naturalWidth, image.naturalHeight]") == [40, 20]
     page.emulate_media(media="print")
     assert figure.is_visible() and not page.get_by_role("button", name="Show").first.is_visible()
     page.emulate_media(media="screen")

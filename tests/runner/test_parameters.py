@@ -3,11 +3,10 @@
 from pathlib import Path
 
 import pytest
-from nbformat.v4 import new_code_cell as code
 
 from freqkd_lite.runner.parameters import choose, from_here, parameters, read_preset
 from tests.refused import refused
-from tests.runner.books import settings, write
+from tests.runner.books import code, settings, write
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 
@@ -34,7 +33,8 @@ def test_parameters_that_are_no_typed_literals_are_refused(folder, source):
     refused("02_third", parameters, path)
 
 
-def test_a_notebook_without_parameters_cell_is_refused(folder):
+def test_a_folder_without_notebooks_or_one_without_parameters_is_refused(folder, tmp_path):
+    refused(f"no notebooks in {tmp_path}", read_preset, tmp_path, "default")
     write(folder, "02_third", [code("seed: int = 3")])
     refused("02_third.ipynb", read_preset, folder, "default")
 
@@ -103,7 +103,5 @@ def test_relative_paths_are_meant_from_where_the_user_stands(monkeypatch, tmp_pa
     monkeypatch.chdir(tmp_path)
     values = {"root": "pairs", "weights": "random", "seed": 1}
     assert from_here(values) == values | {"root": str(tmp_path / "pairs")}
-    assert from_here({"root": "", "weights": "w.safetensors"}) == {
-        "root": "",
-        "weights": str(tmp_path / "w.safetensors"),
-    }
+    weights = from_here({"root": "", "weights": "w.safetensors"})
+    assert weights == {"root": "", "weights": str(tmp_path / "w.safetensors")}

@@ -8,19 +8,18 @@ import yaml
 
 from freqkd_lite.results.findings import claims_table, findings_list, read_claims, read_findings
 from freqkd_lite.results.pages import ReportPage, problems
-from freqkd_lite.results.rows import Row, write_results
+from freqkd_lite.results.rows import write_results
 from freqkd_lite.results.text import block_marks
 from freqkd_lite.runner.report import share_style, write_page, write_pages, write_readme
 from tests.refused import refused
+from tests.rows import row
 
 ROOT = Path(__file__).parents[2]
 MADE = {"command": "freqkd sweep x", "versions": {"torch": "2.9"}, "weights": "abc"}
 
 
 def rows(value):
-    base = dict(claim="walk", seed=0, data="msrs", split="val", metric="probe_ap", klass="mean")
-    found = {"none": (0.25, (0.2, 0.3)), "mse": (value, (value - 0.05, value + 0.05))}
-    return [Row(method=m, value=v, interval=span, **base) for m, (v, span) in found.items()]
+    return [row("none", 0.25, (0.2, 0.3)), row("mse", value, (value - 0.05, value + 0.05))]
 
 
 def test_a_page_follows_from_the_results_and_changes_with_them(tmp_path):
@@ -49,6 +48,8 @@ def test_what_a_person_wrote_around_the_generated_part_stays(tmp_path):
     assert text.startswith("How it grew.\n") and text.endswith("The end.\n") and "old" not in text
     page.write_text("my own words")
     refused("README.md", write_page, tmp_path)
+    write_results(tmp_path, [], MADE)
+    refused("results.json holds no rows", write_page, tmp_path)
 
 
 def test_pages_of_folders_share_a_style_sheet_that_lies_beside_them(tmp_path):
@@ -59,9 +60,8 @@ def test_pages_of_folders_share_a_style_sheet_that_lies_beside_them(tmp_path):
         shared = (tmp_path / "mine" / "index.html").read_text()
         (link,) = re.findall('<link rel="stylesheet" href="(.*?)">', shared)
         style = (tmp_path / "mine" / link).read_text()
-        assert shared.replace(f'<link rel="stylesheet" href="{link}">', "") == alone.replace(
-            f"<style>\n{style}\n</style>", ""
-        )
+        inside, beside = f"<style>\n{style}\n</style>", f'<link rel="stylesheet" href="{link}">'
+        assert shared == alone.replace(inside, beside)
     assert problems(shared) == []
 
 

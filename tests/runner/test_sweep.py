@@ -1,7 +1,6 @@
 """Sweeps: refused before anything runs, each run done once, killed ones gone on with; the numbers
 of tables and pages against some that were worked by hand."""
 
-import csv
 import json
 import os
 import re
@@ -14,13 +13,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import dask
+import pandas as pd
 import pytest
 import torch
 from distributed import Client, LocalCluster
-from nbformat.v4 import new_code_cell as code
 from PIL import Image
 
-from freqkd_lite.results.rows import read_manifest, read_results, write_results
+from freqkd_lite.results.rows import pick, read_manifest, read_results, write_results
 from freqkd_lite.runner import report
 from freqkd_lite.runner import sweep as sweeps
 from freqkd_lite.runner.cluster import LOCAL, connected
@@ -29,7 +28,7 @@ from freqkd_lite.runner.sweep import read_sweep, run_all
 from freqkd_lite.store import write_json
 from tests.fake_run import fake
 from tests.refused import refused
-from tests.runner.books import DATA, settings
+from tests.runner.books import DATA, code, settings
 from tests.runner.books import write as write_notebook
 
 ROOT = Path(__file__).parents[2]
@@ -85,17 +84,13 @@ runs: [{lr: 1e-4}, {}]
 grid: {seed: [0, 1]}"""
     made = sweep(root, text)
     assert [job.notebook.stem for job in made.jobs] == ["01_plain"] + 4 * ["05_made"]
-    assert [job.varied for job in made.jobs[1:]] == [
-        {"seed": s, "lr": lr}
-        for lr in (0.0001, 0.5)
-        for s in (0, 1)  # small.yaml's lr is 0.5
-    ]
+    crossed = [{"seed": s, "lr": lr} for lr in (0.0001, 0.5) for s in (0, 1)]  # small.yaml's is 0.5
+    assert [job.varied for job in made.jobs[1:]] == crossed
     assert made.jobs[1].values == {"lr": 0.0001, "methods": ["none"], "seed": 0}
     assert made.jobs[1].settings == "lr=0.0001" and made.jobs[0].settings == ""
     assert len({job.folder for job in made.jobs}) == 5
-    assert [job.folder for job in sweep(root, text + "\n# a word\n").jobs] == [
-        job.folder for job in made.jobs
-    ]
+    again = sweep(root, text + "\n# a word\n")
+    assert [job.folder for job in again.jobs] == [job.folder for job in made.jobs]
 
 
 BOOK = "notebook: 05_made"
@@ -124,11 +119,7 @@ BOTH = f"{BOOK}\nfixed: {{methods: [none, gram]}}"
         (f"{BOTH}\npreregistered: gram", "reference"),
         (f"{BOTH}\ncurve: lr", "curve=lr"),
         (f"{BOTH}\nreference: gram\ngrid: {{lr: [0.1, 0.2]}}", "reference=gram"),
-        (
-            f"{BOOK}\nfixed: {{methods: [none, gram (lr=0.1)]}}\ncurve: lr\n"
-            "reference: gram (lr=0.1)",
-            "reference and curve",
-        ),
+        (f"{BOTH}\nreference: gram\ncurve: lr", "reference and curve"),
         (f"{BOTH}\nreference: gram\nmetric: divergence", "'divergence'"),
         ("notebook: [", "YAML at line"),
         (f"{BOOK}\nprotocol: ../plan.md", "protocol=../plan.md is no file"),
@@ -357,6 +348,8 @@ def test_the_command_with_real_notebooks_keeps_the_broken_run_and_skips_the_othe
     assert (row.method, row.value) == ("gram (lr=0.001)", 0.001)
     assert (root / "rates" / "figure.png").read_bytes()[:4] == b"\x89PNG"
     assert "1 finished before" in freqkd("sweep", "rates.yaml")[1]
+    said = freqkd("sweep", "rates.yaml", "--workers", "2", "--scheduler", "tcp://here:1")
+    assert said[0] == 2 and "leave out --workers" in said[2]
 
 
 NOTEBOOK = """from freqkd_lite.errors import UserError
@@ -398,12 +391,8 @@ def test_a_method_carries_what_varies_besides_the_seed(root):
     assert about["05_made"]["parameters"] == {"steps": 3}  # what all share, without the seed
     assert about["05_made"]["runs"][3] == {"seed": 1, "lr": 0.01}
     write(made, root / "out", "", {})
-    with (root / "out" / "table.csv").open() as file:
-        table = list(csv.DictReader(file))
-    assert [(r["method"], r["settings"], r["seeds"]) for r in table] == [
-        ("gram", "lr=0.001", "2"),
-        ("gram", "lr=0.01", "2"),
-    ]
+    table = pd.read_csv(root / "out" / "table.csv")[["method", "settings", "seeds"]]
+    assert table.to_numpy().tolist() == [["gram", f"lr={lr}", 2] for lr in (0.001, 0.01)]
 
 
 def test_the_checksum_of_a_protocol_stands_in_the_manifest_and_on_the_page(root):
@@ -417,24 +406,14 @@ def test_the_checksum_of_a_protocol_stands_in_the_manifest_and_on_the_page(root)
 
 
 def test_methods_of_their_own_runs_stand_beside_each_other(root):
-    made = sweep(
-        root,
-        """notebook: 05_made
-fixed: {lr: 0.01}
-grid: {seed: [0, 1]}
-runs: [{methods: [none, "mse (lr=0.1)"]}, {methods: [none, gram]}]""",
-    )
+    runs = 'runs: [{methods: [none, "mse (lr=0.1)"]}, {methods: [none, gram]}]'
+    made = sweep(root, f"notebook: 05_made\nfixed: {{lr: 0.01}}\ngrid: {{seed: [0, 1]}}\n{runs}")
     finish(made.jobs)
     found, about = gather(made.jobs, root / "out")
     # the undistilled student, which both runs of a seed hold, is taken once
-    assert [(row.method, row.seed, row.value) for row in found] == [
-        ("none", 0, 0.3),
-        ("mse (lr=0.1)", 0, 0.5),
-        ("none", 1, 0.3),
-        ("mse (lr=0.1)", 1, 0.6),
-        ("gram", 0, 0.5),
-        ("gram", 1, 0.6),
-    ]
+    mse = [("none", 0, 0.3), ("mse (lr=0.1)", 0, 0.5), ("none", 1, 0.3), ("mse (lr=0.1)", 1, 0.6)]
+    gram = [("gram", 0, 0.5), ("gram", 1, 0.6)]
+    assert [(row.method, row.seed, row.value) for row in found] == mse + gram
     assert about["05_made"]["parameters"] == {"lr": 0.01, "steps": 3}
     assert len({row.per_image for row in found}) == 4  # one a run
     # a later version drew other intervals, and its processor rounds otherwise
@@ -442,11 +421,9 @@ runs: [{methods: [none, "mse (lr=0.1)"]}, {methods: [none, gram]}]""",
     told = read_results(later.folder)
     told = [row.model_copy(update=drawn if row.method == "none" else {}) for row in told]
     write_results(later.folder, told, later.manifest)
-    found = gather(made.jobs, root / "out")[0]
-    assert [(row.seed, row.value, row.interval) for row in found if row.method == "none"] == [
-        (0, 0.3, None),
-        (1, 0.3001, (0.1, 0.4)),
-    ]
+    found = pick(gather(made.jobs, root / "out")[0], method="none")
+    assert [(row.seed, row.value) for row in found] == [(0, 0.3), (1, 0.3001)]
+    assert [row.interval for row in found] == [None, (0.1, 0.4)]
 
 
 def test_what_is_done_is_gathered_without_running_anything(root, freqkd):

@@ -64,8 +64,8 @@ def test_metrics_by_hand_add_images_before_they_divide():
     assert spectrum.METRICS.keys() == expected.keys()
     for metric, value in expected.items():
         # the mean over images stands for all of them, so a bootstrap needs no more
-        for given in (sums, sums.mean(0, keepdim=True)):
-            found = spectrum.METRICS[metric](given, torch.tensor([5]))
+        for rows in (sums, sums.mean(0, keepdim=True)):
+            found = spectrum.METRICS[metric](rows, torch.tensor([5]))
             assert found.tolist() == pytest.approx([value]), metric
     assert spectrum.divergence(torch.zeros(1, 1, 3)).isnan().all()
     sums = torch.tensor([[[4.0, 9.0, 13.0], [4.0, 9.0, 1.0], [1.0, 1.0, 4.0], [0.0, 1.0, 1.0]]])

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from freqkd_lite.spectrum import band_pair, radius
+from freqkd_lite.spectrum import band_pair
 from freqkd_lite.spectrum.similarity import band_hsic, cka, hsic, mmd
 from tests.noise import noise
 from tests.refused import refusals
@@ -83,27 +83,9 @@ def test_band_hsic_is_the_slow_one(h, w):
         np.testing.assert_allclose(found[i, j, k], expected, atol=1e-10)
 
 
-def test_bands_of_independent_maps_score_zero_and_those_of_fewer_than_four_bins_nothing():
-    a, b = noise(60, 24, 12, 16), noise(60, 24, 12, 16, seed=1)
-    falling = 1 / (0.1 + radius(12, 16))  # as natural spectra do
-    a, b = (torch.fft.ifft2(torch.fft.fft2(x) * falling).real for x in (a, b))
-    assert cka(band_hsic(a, b, BOTH)).abs().max() < 0.05
+def test_a_band_of_fewer_than_four_bins_has_no_score():
     found = band_hsic(noise(2, 1, 6, 6), noise(2, 1, 6, 6), BOTH)
     assert found[:, 0, 0].isnan().all() and found[:, 1].isfinite().all()
-
-
-def test_band_cka_of_one_map_and_its_rotation_and_of_what_is_shared_in_one_band():
-    a = noise(20, 6, 12, 16)
-    turned = torch.einsum("dc,nchw->ndhw", rotation(6), a)
-    assert cka(band_hsic(a, 5 * turned, BOTH)).numpy() == pytest.approx(1)
-    assert cka(band_hsic(a.float(), turned.float(), BOTH)).numpy() == pytest.approx(1, abs=1e-4)
-    low = band_pair(12, 16, "rectangle50")[0]
-    keep = low.clone()
-    keep[0, 0] = True
-    spectra = [torch.fft.fft2(x) for x in (a, noise(20, 6, 12, 16, seed=2))]
-    b = torch.fft.ifft2(torch.where(keep, *spectra)).real
-    level = cka(band_hsic(a, b, ["rectangle50"]))[0]
-    assert level[0].item() == pytest.approx(1) and abs(level[1].item()) < 0.1
 
 
 def slow_mmd(x, y, bandwidth):

@@ -2,7 +2,6 @@
 
 import matplotlib.pyplot as plt
 import pytest
-import torch
 
 from freqkd_lite.viz.style import style
 
@@ -12,10 +11,6 @@ def styled():
     with plt.rc_context():
         style()
         yield
-
-
-def noise(seed, *shape):
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
 def lines_of(ax):

@@ -10,10 +10,10 @@ from typer.testing import CliRunner
 from freqkd_lite.cli.app import app
 from freqkd_lite.data.check import check
 from freqkd_lite.data.faults import Problem
-from freqkd_lite.errors import UserError
 from freqkd_lite.results.pages import problems
 from freqkd_lite.viz import check as shown
 from tests.data.test_check import pairs, save, scene  # noqa: F401  (a fixture)
+from tests.refused import refusals
 from tests.widgets.browser_helpers import needs_chromium
 from tests.widgets.conftest import browser  # noqa: F401  (a fixture)
 
@@ -97,17 +97,16 @@ def test_check_ends_with_status_1_where_loading_would_refuse(pairs):  # noqa: F8
     assert bad.exit_code == 1 and bad.output.startswith("not usable: 1 problem: 1 unreadable")
 
 
-@pytest.mark.parametrize(
-    ("command", "token"),
-    [
-        (["check", "flir"], "`folder`"),
-        (["check", "rodscene"], "'roadscene'"),
-        (["get", "llvip"], "llvip"),
-    ],
+def answer_to(command, name):
+    raise run(command, name).exception
+
+
+test_names_that_can_not_be_used_are_answered = refusals(
+    ({"command": "check", "name": "flir"}, "`folder`"),
+    ({"command": "check", "name": "rodscene"}, "'roadscene'"),
+    ({"command": "get", "name": "llvip"}, "llvip"),
+    call=answer_to,
 )
-def test_names_that_can_not_be_used_are_answered(command, token):
-    with pytest.raises(UserError, match=token):
-        raise run(*command).exception
 
 
 def test_list_and_describe_say_what_is_here_and_where_to_ask(monkeypatch, tmp_path):

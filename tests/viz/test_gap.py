@@ -10,10 +10,11 @@ from freqkd_lite.gap.tables import select
 from freqkd_lite.names import NAMES
 from freqkd_lite.results.pages import problems
 from freqkd_lite.results.rows import Row
-from freqkd_lite.spectrum import raw_mse, ring_counts, ring_sums
+from freqkd_lite.spectrum import ring_sums
 from freqkd_lite.viz import gap as draw
 from freqkd_lite.viz import study, style
-from tests.gap.worlds import GRID, Fields, coherent, noise, pixels_backbone
+from tests.gap.worlds import GRID, Fields, coherent, pixels_backbone
+from tests.noise import noise
 from tests.refused import refused
 from tests.results.test_gap_tables import gap_of
 from tests.viz.conftest import dashed, lines_of
@@ -29,7 +30,7 @@ def dots_of(ax):
 
 @pytest.fixture(scope="module")
 def pair():
-    return tuple(torch.stack([noise(i, k) for i in range(40)]) for k in (0, 1))
+    return tuple(noise(40, 3, *GRID, seed=k) for k in (0, 1))
 
 
 @pytest.mark.parametrize("shape", gap.SHAPES)
@@ -41,8 +42,7 @@ def test_each_sketch_is_recognised_as_itself(shape):
 
 def test_the_curves_are_drawn_from_the_numbers_with_the_guess_dashed(pair):
     sums = [ring_sums(*pair, gap.EDGES), ring_sums(pair[0], pair[0], gap.EDGES)]
-    measured, counts = gap.levels([2, 5], sums, draws=20), ring_counts(*GRID, gap.EDGES)
-    raw = torch.stack([raw_mse(s, counts) for s in sums]) + 1
+    measured, raw = gap.levels([2, 5], sums, draws=20), torch.linspace(2, 5, 8).expand(2, 8)
     power = {"visible": (torch.tensor([0.1, 1.0]), torch.tensor([2.0, float("nan")]))}
     pixels = torch.linspace(0.5, 0.9, 8)
     figure, alt = draw.curves(measured, [2, 5], pixels, power, raw, 14, gap.SHAPES[1])
@@ -51,7 +51,7 @@ def test_the_curves_are_drawn_from_the_numbers_with_the_guess_dashed(pair):
         drawn = list(lines[f"features, block {block}"].get_ydata())
         assert drawn == [measured.estimates[f"block{block}/ring{k}"] for k in range(8)]
     assert dashed(figure.axes[0]) == [lines[f"your guess, {gap.SHAPES[1]}"]]
-    assert "block 5 0.00 to 0.00" in alt and "0.50 to 0.90" in alt
+    assert "block 5 0.00 to 0.00, raw MSE x 2.5" in alt and "0.50 to 0.90" in alt
     assert not dashed(draw.curves(measured, [2, 5], pixels, power, raw, 14)[0].axes[0])
 
 

@@ -8,7 +8,8 @@ from freqkd_lite.losses import LOSSES
 from freqkd_lite.spectrum import RINGS, ring_masks
 from freqkd_lite.viz import high_band
 from freqkd_lite.viz.style import COLOURS
-from tests.viz.conftest import dashed, lines_of, noise
+from tests.noise import noise
+from tests.viz.conftest import dashed, lines_of
 
 T = np.linspace(-2, 2, 81)
 FOLDED = {"freqkd_code": (np.abs(T) - 1) ** 2, "signed": (T - 1) ** 2}
@@ -40,7 +41,7 @@ def test_log_deviation_by_hand():
 
 
 def test_the_histogram_holds_the_elements_and_marks_their_rms():
-    elements = 0.04 * noise(16, 4000)
+    elements = 0.04 * noise(4000)
     figure, alt = high_band.logs(elements)
     above, below = figure.axes
     counted = sum(patch.get_height() for patch in below.patches)

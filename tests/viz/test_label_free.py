@@ -41,7 +41,7 @@ def test_labels_are_told_to_two_digits():
 BOXES = torch.tensor([[2, 2, 12, 12], [20, 2, 30, 12]]).float()
 FOUND = {
     "boxes": torch.tensor([[2, 2, 12, 12], [2, 3, 12, 13], [40, 30, 50, 40]]).float(),
-    "scores": torch.tensor([0.94, 0.8, 0.93]),
+    "scores": torch.tensor([0.94, 0.8, 0.6]),
     "labels": torch.tensor([0, 0, 1]),
 }
 
@@ -49,7 +49,8 @@ FOUND = {
 def test_detections_are_counted_by_outcome_and_names_hide_no_other_name():
     truth = [BOXES] * 2, [torch.tensor([0, 1])] * 2
     pictures = {"infrared": torch.rand(2, 3, 48, 64)}
-    columns = {"own head": ([FOUND] * 2, "infrared"), "RGB head": (None, "visible")}
+    other = FOUND | {"scores": torch.tensor([0.94, 0.8, 0.5])}  # by which the threshold is chosen
+    columns = {"own head": ([FOUND, other], "infrared"), "RGB head": (None, "visible")}
     drawn, alt = detection_figure(columns, pictures, truth, [0], ["person", "car"])
     assert "own head: 1 hit, 1 false alarm, 1 missed" in alt and "RGB head" not in alt
     (ax,) = drawn.axes

@@ -15,7 +15,8 @@ from freqkd_lite.names import NAMES, method_name
 from freqkd_lite.results.notebooks import by_distance, shared_classes
 from freqkd_lite.spectrum import ring_sums
 from freqkd_lite.viz import scores as figures
-from tests.viz.conftest import dashed, lines_of, noise
+from tests.noise import noise
+from tests.viz.conftest import dashed, lines_of
 
 
 def test_every_loss_has_a_name_for_people_and_no_two_share_one():
@@ -24,7 +25,7 @@ def test_every_loss_has_a_name_for_people_and_no_two_share_one():
 
 
 def test_curves_hold_the_levels():
-    target, one, other = (noise(seed, 30, 4, 12, 16) for seed in (1, 9, 2))
+    target, one, other = (noise(30, 4, 12, 16, seed=s) for s in range(3))
     maps = {"none": one, "mse": target + one, "freqkd_code": target + other / 2}
     measured = {m: levels([7], [ring_sums(target, x, EDGES)], draws=20) for m, x in maps.items()}
     figure, alt = figures.curves_by_method(measured, 7, EDGES)

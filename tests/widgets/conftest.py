@@ -2,15 +2,14 @@
 
 import pytest
 
-from tests.widgets.browser_helpers import CHROMIUM, new_page, playwright
+from benchmarks.browser import browser as started
+from tests.widgets.browser_helpers import new_page
 
 
 @pytest.fixture(scope="module")
 def browser():
-    with playwright.sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    with started() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from traitlets import TraitError
 
 from freqkd_lite.data import Pair
 from freqkd_lite.spectrum import split_bands
@@ -116,10 +115,7 @@ def test_bad_values_leave_the_old_state():
     shown = fader(pair_of(), cutoff=0.3)
     for bad in (0, 1.01, 0.333, float("nan")):
         refused("cutoff=.* 0.01, 0.02", setattr, shown, "cutoff", bad)
-    for name, bad in (("swap", "infrared"), ("cutoff", "half")):
-        with pytest.raises(TraitError, match=f"'{name}' trait"):
-            setattr(shown, name, bad)
-    assert (shown.cutoff, shown.swap) == (0.3, False)
+    assert shown.cutoff == 0.3
     shown.cutoff = 0.1 + 0.2  # not 0.3 to the last bit
     assert shown.cutoff == 0.3
 
@@ -172,10 +168,6 @@ def test_components_are_those_of_a_known_mixture():
     for got, other, wave in zip(*(p - 0.5 for p in shown.pictures), waves, strict=True):
         assert abs(np.corrcoef(got.ravel(), wave.ravel())[0, 1]) > 1 - 1e-6
         np.testing.assert_allclose(other, -2 * got, atol=1e-6)
-    # all the energy of the three waves: at 1/8, 2/8 and 3/8 of the axis' Nyquist frequency
-    low = dict(zip(shown.cutoffs, shown.shares[:, 0].tolist(), strict=True))
-    assert low[0.12] == pytest.approx(0, abs=1e-9) and low[0.38] == pytest.approx(1)
-    assert low[0.13] == pytest.approx(81 / 91) and low[0.25] == pytest.approx(90 / 91)
 
 
 def test_a_recording_moves_and_loops(tmp_path):

@@ -40,12 +40,8 @@ def test_the_coded_loss_keeps_the_sign_a_ball_starts_with(start):
     assert found == pytest.approx(expected, abs=0.02)
 
 
-def test_picture_and_text_tell_where_the_balls_rest_and_what_does_not_fit_is_refused():
-    shown = valleys(HIGHS, t=-0.5)
-    assert "MSE 1.00; FreqKD (code) -1.00" in shown.alt_text()
-    strip = shown.filmstrip()
-    assert strip.width == 3 * 244 and len(strip.getcolors(99_999)) > 4
-    assert shown._repr_mimebundle_()[0]["text/plain"] == shown.alt_text()
+def test_the_text_tells_where_the_balls_rest_and_what_does_not_fit_is_refused():
+    assert "MSE 1.00; FreqKD (code) -1.00" in valleys(HIGHS, t=-0.5).alt_text()
     refused("t=3", valleys, HIGHS, t=3)
     refused("split_bands", valleys, [torch.zeros(1, 1, 2, 2)])
 

@@ -105,9 +105,9 @@ def test_the_real_curve_is_that_of_the_results():
     for name, curve in zip(("real", "low", "high"), curves, strict=True):
         assert spec["plot"][name] == [round(value, 3) for value in curve]
     real = np.array([[0.4, 0.8], [0.3, 0.7], [0.5, 0.9]])
-    text = readout(np.array([0.44, 0.6]), real)
+    text = readout(np.array([0.54, 0.6]), real)  # above the one interval, and below the other
     numbers = [float(x) for x in re.findall(r"\d\.\d\d", text)]
-    assert numbers == [0.44, 0.4, 0.6, 0.8, 0.12] and "1 of 2" in text
+    assert numbers == [0.54, 0.4, 0.6, 0.8, 0.17] and "2 of 2" in text
 
 
 def test_own_gap_refuses_what_was_not_measured():

@@ -11,7 +11,7 @@ from freqkd_lite.widgets import fader, own_gap, patch_similarity, valleys
 from freqkd_lite.widgets.patch import STATES
 from freqkd_lite.widgets.scrubber import COLOURS, Scrubber
 from tests.widgets.browser_helpers import lab, needs_chromium, pixels, settle
-from tests.widgets.test_fader import pair_of
+from tests.widgets.test_fader import MAP, pair_of
 from tests.widgets.test_widgets import MAPS, MARKS, PAIR, REAL
 
 pytestmark = needs_chromium
@@ -21,15 +21,21 @@ def rgb(canvas):
     return pixels(canvas)[..., :3]
 
 
-@pytest.mark.parametrize("band", [{}, {"shape": "disk", "edge": "soft", "transform": "dct"}])
-def test_every_cutoff_of_a_fader_in_a_page(opened, band):
-    shown = fader(pair_of(12, 16), **band)
-    page = opened(shown)
+@pytest.mark.parametrize(
+    "of",
+    [
+        dict(pair=pair_of(12, 16)),
+        dict(features=(MAP, MAP[::-1].copy()), shape="disk", edge="soft", transform="dct"),
+    ],
+)
+def test_every_cutoff_of_a_fader_in_a_page(opened, of):
+    shown = fader(**of)
+    page, size = opened(shown), (shown.spec["height"], shown.spec["width"], 4)
     states = page.evaluate("sweep()")
     assert len(states) == len(shown.cutoffs)
     for cutoff, step, state in zip(shown.cutoffs, shown.spec["steps"], states, strict=True):
         for got, want in zip(state["pixels"], shown.panels(cutoff, False), strict=True):
-            got = np.array(got[2:]).reshape(12, 16, 4)[..., :3]
+            got = np.array(got[2:]).reshape(size)[..., :3]
             assert abs(got - want.astype(int)).max() <= 2, cutoff
         assert step["divergence"] in state["said"] and state["numbers"] == [step["number"]]
     # the line of the curve stands where the slider's thumb does
