@@ -16,10 +16,10 @@ NAMES = ("person", "bicycle", "car")
 def test_balanced_accuracy_by_hand_and_by_torchmetrics():
     truth = torch.tensor([0, 0, 0, 0, 1, 2, 2])
     guess = torch.tensor([0, 0, 0, 1, 1, 2, 0])
-    night = torch.tensor([0, 0, 1, 1, 1, 0, 1]).bool()
+    night = torch.tensor([0, 1, 1, 1, 1, 0, 1]).bool()
     found = score_crops(guess, truth, NAMES, {"night": night}, draws=20)
     assert found.estimates == pytest.approx(
-        {"person": 3 / 4, "bicycle": 1, "car": 1 / 2, "mean": 3 / 4, "night": (1 / 2 + 1 + 0) / 3}
+        {"person": 3 / 4, "bicycle": 1, "car": 1 / 2, "mean": 3 / 4, "night": (2 / 3 + 1 + 0) / 3}
     )
     draw = torch.Generator().manual_seed(0)
     truth, guess = (torch.randint(3, (500,), generator=draw) for _ in "ab")

@@ -139,15 +139,17 @@ def test_only_the_best_hundred_detections_of_an_image_count():
         assert [*score.estimates.values()] == pytest.approx([ap, ap])
 
 
-def test_draws_equal_literally_repeated_images():
-    case = random_case(seed=7, n_images=9)
+@pytest.mark.parametrize("seed", [7, 8])  # of the second case no image has a car
+def test_draws_equal_literally_repeated_images(seed):
+    case = random_case(seed, n_images=9)
     score = score_detections(*case, CLASSES, draws=20, seed=5)
     found = np.array([score.draws[name] for name in CLASSES])
     for draw, images in enumerate(resamples(9, 20, 5)):
         repeated = [[thing[i] for i in sorted(images)] for thing in case]
         np.testing.assert_allclose(found[:, draw], coco_ap(*repeated)[0], atol=1e-6)
-    np.testing.assert_allclose(score.draws["mean"], found.mean(0))
-    assert np.isnan(found).any(0).sum() < 10 and np.nanstd(score.draws["mean"]) > 0.01
+    here = torch.cat(case[2]).unique()
+    np.testing.assert_allclose(score.draws["mean"], found[here].mean(0))
+    assert np.isfinite(score.draws["mean"]).sum() > 10 and np.nanstd(score.draws["mean"]) > 0.01
     assert score.interval["mean"][0] < score.estimates["mean"] < score.interval["mean"][1]
 
 
