@@ -9,14 +9,13 @@ import pytest
 import torch
 from PIL import Image
 
-from freqkd_lite import data, gap
+from freqkd_lite import data, gap, spectrum
 from freqkd_lite.data import Joined
 from freqkd_lite.gap import controls
 from freqkd_lite.gap.controls import CONTROLS, Control, Views
 from freqkd_lite.gap.measures import of_pictures
 from freqkd_lite.gap.parts import Part
 from freqkd_lite.gap.study import untrained
-from freqkd_lite.spectrum import METRICS, authors_reading, band_pair, radius, split_bands
 from freqkd_lite.spectrum.coherence import CrossSpectrum
 from tests.gap import worlds
 from tests.gap.worlds import GRID, Fields, coherent, noise, records, rows_of, study
@@ -57,8 +56,8 @@ def test_one_wave_in_each_band_by_hand():
     assert [rings[0], rings[4]] == pytest.approx([expected["normalised"][0], 2], abs=1e-5)
     power = [records(found.power, modality=m)[0]["value"] for m in ("visible", "infrared")]
     assert power[1] == pytest.approx(3**2 * power[0], rel=1e-3)
-    authors = authors_reading(rgb[None], infrared[None])[0].T.tolist()
-    for metric, levels in zip(METRICS, authors, strict=True):
+    authors = spectrum.authors_reading(rgb[None], infrared[None])[0].T.tolist()
+    for metric, levels in zip(spectrum.METRICS, authors, strict=True):
         (row,) = rows_of(found, band="authors", metric=metric, control="real")
         assert [row["low"], row["high"]] == pytest.approx(levels, rel=1e-4)
     # |fy| <= .25 has 7 of 12 rows, |fx| <= .25 has 9 of 16 columns; the zero bin is left out
@@ -77,17 +76,15 @@ def test_identical_pictures_have_no_gap():
 
 
 def test_intervals_are_a_bootstrap_over_images():
-    """By another way: energies of the bands, added up over resampled images."""
+    """By another way: sums over the bands, added up over resampled images."""
     pairs = Fields(coherent(0.5), 30)
     about = dict(band="rectangle50", metric="normalised", control="real", block="mean")
     (row,) = records(study(pairs).levels, **about)
     a, b = (torch.stack(side) for side in zip(*map(pairs.make, range(30)), strict=True))
-    a, b = (x - x.mean((2, 3), keepdim=True) for x in (a, b))
-    bands = [(x, y, x - y) for x, y in zip(split_bands(a), split_bands(b), strict=True)]
-    sums = np.array([[x.square().sum((1, 2, 3)).numpy() for x in band] for band in bands])
+    sums = spectrum.pair_sums(a, b, spectrum.band_pair(*GRID, "rectangle50")).numpy()
 
     def ratio(images):
-        a, b, difference = sums[..., images].sum(-1).T
+        a, b, difference = sums[images].sum(0).T
         low, high = difference / (a + b)
         return high / low
 
@@ -272,7 +269,7 @@ test_what_cannot_be_measured_is_named = refusals(
 def texture(seed, size):
     """A picture of blobs of all sizes, (3, H, W)."""
     draw = np.random.default_rng(seed).normal(size=size)
-    field = np.fft.ifft2(np.fft.fft2(draw) / np.maximum(radius(*size).numpy(), 0.02)).real
+    field = np.fft.ifft2(np.fft.fft2(draw) / np.maximum(spectrum.radius(*size).numpy(), 0.02)).real
     field = (field - field.min()) / np.ptp(field)
     return torch.from_numpy(field).float().expand(3, -1, -1).clone()
 
@@ -308,7 +305,7 @@ def test_a_pure_shift_is_coherent_and_diverges_as_its_phase_says():
     of white fields in a band is the mean of 1 - cos(2 pi fx) over it."""
     found = study(Fields(lambda i: (noise(i), noise(i).roll(1, -1)), 40))
     expected = 1 - torch.cos(2 * torch.pi * torch.fft.fftfreq(GRID[1]).expand(GRID))
-    means = [float(expected[mask].mean()) for mask in band_pair(*GRID, "disk25_75")]
+    means = [float(expected[mask].mean()) for mask in spectrum.band_pair(*GRID, "disk25_75")]
     (row,) = rows_of(found, band="disk25_75", metric="normalised", control="real")
     assert [row["low"], row["high"]] == pytest.approx(means, abs=0.02)
     rings = records(found.coherence, control="real")
@@ -320,7 +317,7 @@ def test_a_pure_shift_is_coherent_and_diverges_as_its_phase_says():
 
 def slow_shared(i):
     """Infrared has RGB's low band, 3 times as strong, and the high band of another field."""
-    (low, _), (_, high) = (split_bands(noise(i, k)) for k in (0, 1))
+    (low, _), (_, high) = (spectrum.split_bands(noise(i, k)) for k in (0, 1))
     return noise(i, 0), 3 * low + high
 
 
@@ -342,7 +339,7 @@ def test_similarity_of_maps_whose_answer_is_known():
 def test_pictures_of_known_slope_and_their_spectrum():
     """Power rho^-2 over all frequencies in RGB, and in infrared 9 times as much of rho^-1: the
     slope by the DCT, the share beyond .5 by a sum over bins, and each ring's mean power."""
-    size, rho, edges = (96, 128), radius(96, 128), gap.log_rings(96, 128)
+    size, rho, edges = (96, 128), spectrum.radius(96, 128), gap.log_rings(96, 128)
     sides = [k * field(s, 20, *size, "fft")[:, None].float() for k, s in ((1, -2.0), (3, -1.0))]
     kept = of_pictures(*sides)
     for i, (gain, slope) in enumerate(((1, -2.0), (9, -1.0))):

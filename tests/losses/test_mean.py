@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from freqkd_lite.losses import LOSSES, build_loss
+from freqkd_lite.losses import LOSSES, build_loss, calibrate
 from freqkd_lite.losses.mean import centred
 from tests.losses.test_base import OF_TEACHER, SEES_OFFSET, ready
 from tests.noise import noise
@@ -53,6 +53,14 @@ def test_kept_by_hand():
     assert kept["mse"]([student], [teacher]).total.item() == pytest.approx(0.3)
     assert kept["cosine"]([student], [teacher]).total.item() == pytest.approx(0.3)
     assert (centred(student).mean((2, 3)) == 0).all()  # afterwards, as before
+
+
+def test_the_mean_is_kept_in_calibration_too():
+    """A constant map of 4 channels has all of its energy at zero: 2 x 5 tokens of length 1."""
+    maps = [noise(3, 4, 2, 5)], [torch.ones(3, 4, 2, 5)]
+    (state,) = calibrate("coherence", [maps], mean="kept")
+    zero, *others = state["power"].tolist()
+    assert zero == pytest.approx(10 / 4) and others == pytest.approx([0] * len(others))
 
 
 test_bad_options_name_what_to_change = refusals(

@@ -71,7 +71,7 @@ def test_intervals_side_by_side_are_apart_or_overlap(tmp_path):
     over_seeds = ["0.300 [-0.971, 1.571]", "0.250", "-0.050"]
     assert cells(text, "probe_ap gram mean") == over_seeds
     assert "missing in one" in cells(text, "probe_ap gone mean")
-    assert "A alone: 1" in text
+    assert "A alone: 1" in text and "B alone" not in text
 
 
 def probe_file(path: Path, hits: list[float], truth: np.ndarray) -> None:

@@ -36,10 +36,11 @@ def test_a_file_that_is_no_results_file_is_named(tmp_path, text, token):
 
 
 def test_several_seeds_have_a_t_interval():
-    # mean .3, s = .141421, t(.975, 1) = 12.706205, half width 12.706205 * .1
-    (m,) = means([row("mse", 0.2), row("mse", 0.4, seed=1)]).itertuples()
-    assert (m.value, m.low, m.high) == pytest.approx((0.3, -0.97062, 1.57062), abs=1e-5)
-    assert (m.over, m.seeds) == ("seeds", 2)
+    # s = .01, t(.975, 2) = 4.302653, half width 4.302653 * .01 / sqrt 3
+    rows = [row("mse", value, seed=seed) for seed, value in enumerate((0.3, 0.31, 0.32))]
+    (m,) = means(rows).itertuples()
+    assert (m.value, m.low, m.high) == pytest.approx((0.31, 0.28516, 0.33484), abs=1e-5)
+    assert (m.over, m.seeds) == ("seeds", 3)
 
 
 @pytest.mark.parametrize("other", [0.9, 0.9009])  # processors round an untrained method otherwise

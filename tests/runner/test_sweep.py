@@ -121,7 +121,7 @@ BOTH = f"{BOOK}\nfixed: {{methods: [none, gram]}}"
         (f"{BOTH}\nreference: gram\ngrid: {{lr: [0.1, 0.2]}}", "reference=gram"),
         (f"{BOTH}\nreference: gram\ncurve: lr", "reference and curve"),
         (f"{BOTH}\nreference: gram\nmetric: divergence", "'divergence'"),
-        ("notebook: [", "YAML at line"),
+        ("notebook: [", "YAML at line 1"),
         (f"{BOOK}\nprotocol: ../plan.md", "protocol=../plan.md is no file"),
     ],
 )

@@ -9,7 +9,6 @@ import pytest
 import torch
 
 from freqkd_lite.viz import bands
-from freqkd_lite.viz.style import COLOURS
 from tests.noise import noise
 from tests.refused import refused
 from tests.spectrum.test_bands import wave
@@ -24,17 +23,6 @@ def test_what_does_not_exist_is_refused():
     even = torch.full((3, 1, 6, 7), 0.3)
     refused("one value", bands.correlation, noise(3, 1, 6, 7), even)
     refused("one value", bands.low_share, even)
-
-
-def test_low_and_high_band_differ_in_grey_too():
-    """Printed in grey, their CIE lightness is at least 15 of 100 apart."""
-
-    def lightness(colour):
-        rgb = np.array([int(COLOURS[colour][i : i + 2], 16) / 255 for i in (1, 3, 5)])
-        linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
-        return 116 * float(linear @ (0.2126, 0.7152, 0.0722)) ** (1 / 3) - 16
-
-    assert abs(lightness("low") - lightness("high")) > 15
 
 
 def test_correlation_is_pearsons():

@@ -27,10 +27,18 @@ def test_costs_in_closed_form_add_up_over_blocks():
         assert at(costs["freqkd_code"], t) == pytest.approx(code)
         # c is the median, here a itself
         assert at(costs["robust"], t) == pytest.approx(math.log(1 + (t - 1) ** 2) / math.log(2))
-    two = costs_of([HIGHS[0], 3 * HIGHS[0]])
-    code = sum((math.log(1 + 2 * a) - math.log(1 + a)) ** 2 for a in (0.5, 1.5))
-    none = sum(math.log(1 + a) ** 2 for a in (0.5, 1.5))
-    assert at(two["freqkd_code"], 2) == pytest.approx(code / none)
+    two = costs_of([HIGHS[0], torch.tensor([1.5, -1.5, 1.5, 4.5])])  # medians .5 and 1.5
+
+    def code(t):
+        each = [math.log((1 + abs(t) * a) / (1 + a)) ** 2 for a in (0.5, 1.5, 4.5)]
+        return each[0] + (3 * each[1] + each[2]) / 4
+
+    def robust(t):
+        one, three = (math.log(1 + (k * (t - 1)) ** 2) for k in (1, 3))
+        return 0.5**2 * one + 1.5**2 * (3 * one + three) / 4
+
+    assert at(two["freqkd_code"], 2) == pytest.approx(code(2) / code(0))
+    assert at(two["robust"], -1) == pytest.approx(robust(-1) / robust(0))
 
 
 @pytest.mark.parametrize("start", [-2, -0.5, 0.3, 2])
