@@ -34,7 +34,7 @@ STAGES = [
     Stage("style", [str(BIN / "ruff"), "check", "."]),
     Stage("format", [str(BIN / "ruff"), "format", "--check", "--diff", "-q", "."]),
     Stage("layers", [str(BIN / "lint-imports")]),
-    Stage("types", [str(BIN / "basedpyright"), "--pythonpath", sys.executable]),
+    Stage("types", [str(BIN / "basedpyright"), "-p", ".", "--pythonpath", sys.executable]),
     Stage(
         "dependencies, none missing or unused", [str(BIN / "deptry"), "freqkd_lite", "notebooks"]
     ),

@@ -32,12 +32,14 @@ def nearly(log, other, rel):
         assert one["parts"] == pytest.approx(two["parts"], rel=rel, abs=2e-7)
 
 
-def test_the_first_step_is_adamw_s_by_hand(tmp_path):
+@pytest.mark.parametrize("clip", [None, 1e-9])
+def test_the_first_step_is_adamw_s_by_hand(tmp_path, clip):
     """Moments begin at zero, so after bias correction the first step is lr x sign(g), nearly:
-    w (1 - lr decay) - lr g / (|g| + 1e-8). The gradient is worked out from the definition of
-    normalised MSE, on the views that the plan names."""
+    w (1 - lr decay) - lr g / (|g| + 1e-8), and nothing is left of a g clipped to far less than
+    1e-8. The gradient is worked out from the definition of normalised MSE, on the views that the
+    plan names."""
     lr, decay = 0.01, 0.1
-    values = VIT | dict(steps=1, warmup=2, lora_rank=0, lr=2 * lr, clip=None, batch=3)
+    values = VIT | dict(steps=1, warmup=2, lora_rank=0, lr=2 * lr, clip=clip, batch=3)
     values |= {"weight_decay": decay}
     made = run(tmp_path, **values)
     torch.manual_seed(0)
@@ -64,7 +66,8 @@ def test_the_first_step_is_adamw_s_by_hand(tmp_path):
     for name, weight in net.named_parameters():
         g = torch.zeros_like(weight) if weight.grad is None else weight.grad
         trained = 0 if weight.grad is None else decay  # without a gradient AdamW leaves it alone
-        expected = weight * (1 - lr * trained) - lr * g / (g.abs() + 1e-8)
+        step = lr * g / (g.abs() + 1e-8) if clip is None else 0
+        expected = weight * (1 - lr * trained) - step
         sure = (g.abs() > 1e-6) | (g == 0)  # where g is rounding, so is its sign
         torch.testing.assert_close(after[name][sure], expected.detach()[sure], atol=2e-4, rtol=1e-4)
         moved += int((g.abs() > 1e-6).sum())

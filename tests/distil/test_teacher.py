@@ -129,7 +129,8 @@ def test_each_thing_that_decides_a_feature_has_a_part_in_its_address(cache):
     image = torch.rand(3, 32, 48)
     brighter = image.clone()
     brighter[1, 2, 3] += 1e-6
-    kinds = [image, brighter, image.flip(-1), image[:, :16], image[:, :, :24], image[:, 1:17]]
+    kinds = [image, brighter, image.flip(-1), image[:, :16], image[:, 1:17]]
+    kinds += [image.reshape(3, 48, 32)]  # the same bytes
     assert len({view_file(cache, kind) for kind in kinds}) == len(kinds)
     assert view_file(cache, image[:, 2:18]) == view_file(cache, image[:, 2:18].clone())
 

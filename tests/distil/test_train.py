@@ -210,7 +210,9 @@ def test_a_projector_begins_as_the_identity_is_trained_and_left_behind(tmp_path,
     assert states[0].keys() == states[1].keys() and written(plain) != written(projected)
 
 
-def test_the_untrained_student_of_fixed_views_is_computed_once(tmp_path, monkeypatch, computed):
+def test_the_untrained_student_of_fixed_views_is_computed_once(
+    tmp_path, monkeypatch, computed, capsys
+):
     """With `crop_list` what it makes of a view is kept: the same student again, from the disk, and
     without a cache at all."""
     monkeypatch.setenv("FREQKD_CACHE", str(tmp_path / "cache"))
@@ -221,6 +223,7 @@ def test_the_untrained_student_of_fixed_views_is_computed_once(tmp_path, monkeyp
         counts.append(len(computed))
         computed.clear()
     assert students[0] == students[1] == students[2]
+    assert "the 20 views" in capsys.readouterr().out  # ten, and a mismatched one beside each
     # ten views of teacher and student once, a blank one of each and one for grids; mismatched ones
     # are the same ten; measuring first fills the cache, and without one every look is a new one
     assert counts[1] <= 2 < 20 <= counts[0] <= 23 < 3 * 10 + 2 * 20 <= counts[2]

@@ -68,9 +68,21 @@ def faked(monkeypatch) -> None:
     monkeypatch.setattr(sweeps, "connected", threads)
 
 
-def sweep(root: Path, text: str, name: str = "sweep.yaml"):
-    (root / name).write_text(text)
-    return read_sweep(root, root / name)
+def sweep(root: Path, text: str):
+    (root / "sweep.yaml").write_text(text)
+    return read_sweep(root, root / "sweep.yaml")
+
+
+def finish(jobs) -> None:
+    for job in jobs:
+        fake(job.notebook, job.values, job.folder)
+
+
+def finished(root: Path, text: str):
+    """A sweep, the runs of which are finished."""
+    made = sweep(root, text)
+    finish(made.jobs)
+    return made
 
 
 # ----------------------------------------------------------------------------------- sweep files
@@ -365,14 +377,8 @@ save([row])"""
 # ------------------------------------------------------------------- gathering, tables and pages
 
 
-def finish(jobs) -> None:
-    for job in jobs:
-        fake(job.notebook, job.values, job.folder)
-
-
 def test_gathered_runs_are_what_the_notebooks_read_seeds_from(root):
-    made = sweep(root, "notebook: 05_made\ngrid: {seed: [0, 1, 2]}")
-    finish(made.jobs)
+    made = finished(root, "notebook: 05_made\ngrid: {seed: [0, 1, 2]}")
     write(made, root / "out", "freqkd sweep sweep.yaml", {})
     for row in read_results(root / "out"):
         assert row.per_image == f"per_image/05_made-seed{row.seed}-images.npz"
@@ -383,8 +389,7 @@ def test_gathered_runs_are_what_the_notebooks_read_seeds_from(root):
 
 
 def test_a_method_carries_what_varies_besides_the_seed(root):
-    made = sweep(root, "notebook: 05_made\ngrid: {lr: [0.001, 0.01], seed: [0, 1]}")
-    finish(made.jobs)
+    made = finished(root, "notebook: 05_made\ngrid: {lr: [0.001, 0.01], seed: [0, 1]}")
     found, about = gather(made.jobs, root / "out")
     assert [row.method for row in found] == 2 * ["gram (lr=0.001)"] + 2 * ["gram (lr=0.01)"]
     assert len({row.per_image for row in found}) == 4
@@ -397,8 +402,7 @@ def test_a_method_carries_what_varies_besides_the_seed(root):
 
 def test_the_checksum_of_a_protocol_stands_in_the_manifest_and_on_the_page(root):
     (root / "plan.md").write_text("What will be tested.\n")
-    made = sweep(root, "notebook: 05_made\ngrid: {seed: [0]}\nprotocol: plan.md")
-    finish(made.jobs)
+    made = finished(root, "notebook: 05_made\ngrid: {seed: [0]}\nprotocol: plan.md")
     write(made, root / "out", "", {})
     sum_of = "e772fe73e2fc5add"  # by sha256sum, the first 16 digits
     assert read_manifest(root / "out")["protocol"].startswith(sum_of)
@@ -407,8 +411,7 @@ def test_the_checksum_of_a_protocol_stands_in_the_manifest_and_on_the_page(root)
 
 def test_methods_of_their_own_runs_stand_beside_each_other(root):
     runs = 'runs: [{methods: [none, "mse (lr=0.1)"]}, {methods: [none, gram]}]'
-    made = sweep(root, f"notebook: 05_made\nfixed: {{lr: 0.01}}\ngrid: {{seed: [0, 1]}}\n{runs}")
-    finish(made.jobs)
+    made = finished(root, f"notebook: 05_made\nfixed: {{lr: 0.01}}\ngrid: {{seed: [0, 1]}}\n{runs}")
     found, about = gather(made.jobs, root / "out")
     # the undistilled student, which both runs of a seed hold, is taken once
     mse = [("none", 0, 0.3), ("mse (lr=0.1)", 0, 0.5), ("none", 1, 0.3), ("mse (lr=0.1)", 1, 0.6)]
@@ -428,7 +431,7 @@ def test_methods_of_their_own_runs_stand_beside_each_other(root):
 
 def test_what_is_done_is_gathered_without_running_anything(root, freqkd):
     made = sweep(root, f"{BOTH.replace('gram', 'mse')}\nreference: mse\ngrid: {{seed: [0, 1, 2]}}")
-    fake(made.jobs[0].notebook, made.jobs[0].values, made.jobs[0].folder)
+    finish(made.jobs[:1])
     made.jobs[2].error.parent.mkdir(parents=True)
     made.jobs[2].error.write_text("Cell 3 failed: no masks.\n")
     # the file of images that the fake wrote holds no scores, so no difference can be formed
@@ -441,8 +444,7 @@ def test_what_is_done_is_gathered_without_running_anything(root, freqkd):
 
 
 def test_seeds_that_saw_other_data_are_not_averaged_and_both_folders_are_told(root):
-    made = sweep(root, "notebook: 05_made\ngrid: {seed: [0, 1, 2, 3]}")
-    finish(made.jobs)
+    made = finished(root, "notebook: 05_made\ngrid: {seed: [0, 1, 2, 3]}")
     old, *_, new = made.jobs
     write_json(new.folder / "manifest.json", new.manifest | {"data": "other"})
     refused(f"other data than.*{new.folder} and {old.folder}", gather, made.jobs, root / "out")

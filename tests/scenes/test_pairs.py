@@ -50,4 +50,6 @@ def test_a_scene_from_the_disk_is_the_scene_and_a_torn_file_is_drawn_anew(tmp_pa
         file.write_bytes(torn)
         assert same()
     assert len(drawn) == 3
+    bare = scene_pairs.cached_scene(7, (84, 112), SceneSettings(paint=0))
+    assert not np.array_equal(bare.visible, fresh[0])
     scene_pairs.cached_scene.cache_clear()

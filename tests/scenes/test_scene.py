@@ -48,15 +48,15 @@ def test_a_seed_is_one_scene_and_still_what_was_calibrated():
 
 def test_a_checksum_sees_a_label_and_a_tint_and_no_last_bit():
     scene = render_scene(0)
-    noise = np.random.default_rng(0).integers(0, 2, scene.infrared.shape).astype(np.uint8)
-    assert replace(scene, infrared=scene.infrared ^ noise).checksum() == scene.checksum()
+    for last_bits in (scene.infrared | 1, scene.infrared & 254):
+        assert replace(scene, infrared=last_bits).checksum() == scene.checksum()
     changes = {name: getattr(scene, name) + 1 for name in ("mask", "boxes", "labels")}
     changes |= dict(visible=scene.visible // 2, infrared=scene.infrared + np.uint8(16))
     for name, change in changes.items():
         assert replace(scene, **{name: change}).checksum() != scene.checksum(), name
 
 
-@pytest.mark.parametrize("seed", [0, 1, 3, 5, 8])
+@pytest.mark.parametrize("seed", [0, 1, 3, 5, 29])  # in 29 two would have 5 and 10 pixels
 def test_boxes_are_the_bounds_of_what_can_be_seen(seed):
     scene = render_scene(seed)
     instances, classes = instance_map(seed)
