@@ -131,7 +131,7 @@ def test_figures_rank_the_scores_of_all_folds_together(root):
             of_heads.append(mean_ap(scores, truth))
         assert found[f"{name}/mean"][0] == pytest.approx(np.mean(of_heads), abs=1e-6)
         assert found[f"{name}/person"].shape == (1 + 20,)
-    boxes = (torch.tensor([[0.0, 0, 9, 9]]), torch.zeros(0, 4))
-    kinds = dict(scores=torch.rand(1), labels=torch.ones(1).long())
+    boxes = (torch.rand(2, 4), torch.zeros(0, 4))
+    kinds = dict(scores=torch.rand(2), labels=torch.tensor([1, 0]))
     found = [{"boxes": b} | {key: of[: len(b)] for key, of in kinds.items()} for b in boxes]
     torch.testing.assert_close(msrs_cv.unflat(msrs_cv.flat(found)), found, rtol=0, atol=0)

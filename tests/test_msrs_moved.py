@@ -18,8 +18,9 @@ from tests.test_msrs_cv import YAML, fitted, mean_ap, root  # noqa: F401  (fixtu
 from tools import hituav, mfnet, msrs_cv
 
 
-def stopped_and_resumed(tool, arguments, out, monkeypatch, owner, name, at=2):
-    """The rows of a sweep that is stopped in its second student and then goes on."""
+def stopped_and_resumed(tool, arguments, out, monkeypatch, owner, name, count, at=2):
+    """The rows of a sweep of `count` computations that is stopped in its second student and then
+    goes on."""
     work, calls = getattr(owner, name), []
 
     def stops(*given):
@@ -38,9 +39,8 @@ def stopped_and_resumed(tool, arguments, out, monkeypatch, owner, name, at=2):
     rows, made = read_results(out), read_manifest(out)
     assert rows[: len(first)] == first and len(rows) > len(first) and not made["unfinished"]
     assert len(made["protocol"]) == 64
-    done = len(calls)
     tool.main([*arguments, "--out", str(out)])
-    assert len(calls) == done and read_results(out) == rows  # nothing is scored twice
+    assert len(calls) == count + 1 and read_results(out) == rows  # nothing is scored twice
     return rows
 
 
@@ -69,7 +69,7 @@ def flights(root):  # noqa: F811
 
 def test_students_of_fold_0_are_scored_on_hituav_with_labels(flights, fitted, monkeypatch):  # noqa: F811
     arguments, out = [str(flights / "moved.yaml")], flights / "out"
-    rows = stopped_and_resumed(hituav, arguments, out, monkeypatch, msrs_cv, "fold_scores")
+    rows = stopped_and_resumed(hituav, arguments, out, monkeypatch, msrs_cv, "fold_scores", 3)
     assert set(fitted) == {2, 16} and not [r for r in rows if "label_free" in r.metric]
     means = {r.method: r for r in pick(rows, metric="probe_ap", klass="mean", split="test")}
     assert [*means] == ["none", "mse", "gram"] and means["none"].n == 6
@@ -129,7 +129,7 @@ def test_a_convolutional_student_is_scored_with_labels_alone(root, monkeypatch):
     text = text.replace("read_blocks: [7]", "read_blocks: [2, 3]").replace(", gram", "")
     (root / "cnn.yaml").write_text(text.replace('dataset: "roadscene,msrs"', "dataset: msrs"))
     arguments, out = [str(root / "cnn.yaml")], root / "cnn"
-    rows = stopped_and_resumed(msrs_cv, arguments, out, monkeypatch, msrs_cv, "fold_of", 3)
+    rows = stopped_and_resumed(msrs_cv, arguments, out, monkeypatch, msrs_cv, "fold_scores", 4, 4)
     assert {r.metric for r in rows} == {"probe_ap_few", "probe_ap", "map50_few", "map50"}
     assert {*read_manifest(out)["weights"]} == {"teacher", "student"}
     assert {r.claim for r in rows} == {"cnn"}
@@ -166,7 +166,8 @@ def test_agreement_is_the_iou_of_infrared_with_rgb(root, monkeypatch):  # noqa: 
     text = "protocol: plan.md\nstudents: small.yaml\nmethods: [teacher, none, mse]\nborder: 1\n"
     (root / "weak.yaml").write_text(text)
     arguments, out = [str(root / "weak.yaml")], root / "weak"
-    rows = stopped_and_resumed(mfnet, arguments, out, monkeypatch, mfnet.Segmentation, "student")
+    owner, name = mfnet.Segmentation, "student"
+    rows = stopped_and_resumed(mfnet, arguments, out, monkeypatch, owner, name, 3)
     measured = {(r.metric, r.method) for r in rows}
     wanted = {("weak_miou", m) for m in ("teacher", "none", "mse")}
     assert measured == wanted | {("agreement", m) for m in ("none", "mse")}

@@ -33,7 +33,8 @@ def test_without_a_clone_its_copy_is_read_and_the_user_s_folder_written(installe
 
 
 def test_a_clone_in_which_the_user_stands_comes_first(installed, tmp_path):
-    (tmp_path / "above" / "notebooks" / "presets").mkdir(parents=True)
+    for clone in (tmp_path / "above", installed.parent):  # the other is what pip installed from
+        (clone / "notebooks" / "presets").mkdir(parents=True)
     assert cli.project() == cli.project(rewrites=True) == tmp_path / "above"
     assert os.environ["FREQKD_RUNS"] == str(tmp_path / "above" / "runs")
     assert pages_folder(cli.project(), "default") == tmp_path / "above" / "pages"
