@@ -184,6 +184,8 @@ def test_soft_masks_fall_from_one_to_zero_around_the_hard_edge(h, w, percent, sh
     hard = spectrum.band_mask(h, w, cutoff, shape, transform=transform)
     assert soft[0, 0] == 1 and soft.min() >= 0 and soft.max() <= 1
     assert (soft[hard] >= 0.5 - 1e-6).all() and (soft[~hard] <= 0.5 + 1e-6).all()
+    limit = spectrum.CUTOFF_LIMITS[shape]  # which keeps every bin
+    assert (spectrum.band_mask(h, w, limit, shape, edge="soft", transform=transform) == 1).all()
 
 
 @pytest.mark.parametrize("transform", spectrum.TRANSFORMS)
