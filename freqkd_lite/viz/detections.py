@@ -1,6 +1,7 @@
 """Pictures with boxes: what a detector found, missed, and saw where nothing is."""
 
 from collections.abc import Mapping, Sequence
+from itertools import product
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -8,6 +9,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from matplotlib.patheffects import AbstractPathEffect, withStroke
 from matplotlib.text import Text
+from matplotlib.transforms import Bbox
 from torch import Tensor
 
 from freqkd_lite.evaluate.detection import best_threshold, one_box_each, outcomes
@@ -49,7 +51,7 @@ def detection_figure(
     drawn, axes = picture_grid(seen, width=2.6 * len(present))
     others = [i for i in range(len(truth[0])) if i not in shown] or shown
     apart = [[of[i] for i in others] for of in truth]
-    texts, said = [], []
+    names, said = [], []
     for column, (name, (predictions, _)) in zip(axes.T, present.items(), strict=True):
         threshold = best_threshold([predictions[i] for i in others], *apart, below=below)
         counts = dict.fromkeys(LOOK, 0)
@@ -62,33 +64,44 @@ def detection_figure(
                 ("missed", boxes[missed], labels[missed]),
             ):
                 counts[outcome] += len(places)
-                texts += _draw(ax, outcome, places, [classes[int(k)] for k in kinds])
+                names += _draw(ax, outcome, places, [classes[int(k)] for k in kinds])
         said.append(f"{name}: {', '.join(f'{n} {outcome}' for outcome, n in counts.items())}")
     lines = [Line2D([], [], label=outcome, path_effects=HALO, **of) for outcome, of in LOOK.items()]
     drawn.legend(handles=lines, loc="outside lower center", ncols=3)
-    hide_overlaps(drawn, texts)
+    place_names(drawn, names)
     return drawn, f"{len(shown)} pictures with detections. {'; '.join(said)}."
 
 
-def _draw(ax: Axes, outcome: str, boxes: Tensor, names: Sequence[str]) -> list[Text]:
-    texts = []
+def _draw(
+    ax: Axes, outcome: str, boxes: Tensor, names: Sequence[str]
+) -> list[tuple[Text, Rectangle]]:
+    found = []
     for (x0, y0, x1, y1), name in zip(boxes.tolist(), names, strict=True):
         frame = Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, **LOOK[outcome])
         ax.add_patch(frame).set_path_effects(HALO)
         if outcome != "missed":
-            colour = LOOK[outcome]["color"]
-            x, ha = (x0, "left") if x0 < 0.8 * ax.get_xlim()[1] else (x1, "right")
-            texts.append(ax.text(x, y0 - 2, name, ha=ha, fontsize=8.5, color=colour, clip_on=True))
-            texts[-1].set_path_effects(HALO)
-    return texts
+            text = ax.text(x0, y0, name, fontsize=8.5, color=LOOK[outcome]["color"])
+            text.set_path_effects(HALO)
+            found.append((text, frame))
+    return found
 
 
-def hide_overlaps(drawn: Figure, texts: Sequence[Text]) -> None:
-    """Hide each text that would be printed over an earlier one of the figure."""
+def place_names(drawn: Figure, names: Sequence[tuple[Text, Rectangle]]) -> None:
+    """Put each name at the first corner of its box, above it or below, where it lies in the picture
+    and on no earlier name of the figure; hide it where there is none."""
     drawn.canvas.draw()
-    free = []
-    for text in texts:
-        place = text.get_window_extent()
-        text.set_visible(not any(place.overlaps(other) for other in free))
-        if text.get_visible():
-            free.append(place)
+    taken: list[Bbox] = []
+    for text, box in names:
+        assert text.axes is not None
+        (x0, y0), (x1, y1), inside = box.get_xy(), box.get_corners()[2], text.axes.bbox
+        for (x, ha), (y, va) in product(
+            ((x0, "left"), (x1, "right")), ((y0 - 2, "bottom"), (y1 + 2, "top"))
+        ):
+            text.set(x=x, y=y, ha=ha, va=va)
+            place = text.get_window_extent()
+            free = all(inside.contains(*corner) for corner in (place.min, place.max))
+            free &= not any(place.overlaps(other) for other in taken)
+            if free:
+                taken.append(place)
+                break
+        text.set_visible(free)

@@ -106,7 +106,7 @@ def dumbbell(measured: dict[str, Resampled], guess: str | None = None) -> tuple[
         if guess == NAMES[name]:
             look = Look(fill=False, ls="--", lw=1.5, color=COLOURS["guess"], clip_on=False)
             ax.axhspan(y - 0.4, y + 0.4, **look)
-    ax.set_title("Is the gap about infrared?")
+    ax.set_title("Is that gap about infrared?")
     return figure, f"Divergence in two bands by kind of pair. {described}."
 
 

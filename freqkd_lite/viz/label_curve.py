@@ -1,6 +1,7 @@
 """The label curve: what a distilled student's label-free score is worth in labelled images."""
 
 import math
+from typing import Any
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -22,6 +23,14 @@ def labels_text(value: float, n: float) -> str:
     if value <= 1:
         return "1 or fewer"
     return f"about {round(value, -1 if value >= 100 else 0):.0f}"
+
+
+def worth_text(worth: Any, n: float) -> str:
+    """`labels_text` of a line of `labels_worth`, with its interval: "about 63 [19, 175]"."""
+    ends = (
+        f"more than {n:g}" if math.isinf(end) else f"{end:.0f}" for end in (worth.low, worth.high)
+    )
+    return f"{labels_text(worth.value, n)} [{', '.join(ends)}]"
 
 
 def label_curve_figure(
@@ -54,7 +63,7 @@ def label_curve_figure(
         ax.plot((ZERO, end), (score, score), ":", lw=1.5, color=shade)
         if end == worth.value:
             ax.plot((end, end), (foot, score), ":", lw=1.5, color=shade)
-        name, text = method_name(worth.method), f"worth {labels_text(worth.value, most)}"
+        name, text = method_name(worth.method), f"worth {worth_text(worth, most)}"
         apart = (12, 4 if score == best else -13)  # the others' below, to keep them apart
         place = Look(xytext=apart, textcoords="offset points", fontsize=9, color=shade)
         ax.annotate(f"{name}: {text}", (ZERO, score), **place)

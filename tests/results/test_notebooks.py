@@ -12,6 +12,7 @@ from freqkd_lite.results.notebooks import (
     by_time_of_day,
     find_seeds,
     probe_rows,
+    read_seeds,
     rows_of,
     seed_differences,
 )
@@ -57,6 +58,7 @@ def test_committed_seeds_are_those_with_the_same_parameters(tmp_path):
     assert seeds.folder.name == "b" and "results/b" in seeds.note
     values = [each.value for each in pick(seeds.rows, method="none", split="val")]
     assert values == [0.3, 0.31, 0.32]
+    assert read_seeds(tmp_path / "b", "05_distillation") == seeds  # whatever the parameters
 
 
 @pytest.mark.parametrize("changed", [{"steps": 41}, {"weights": "another"}, {"new": 1}])
