@@ -6,10 +6,12 @@ import torch
 from scipy.stats import binom
 from torchmetrics.classification import BinaryAveragePrecision
 
+from freqkd_lite.data import Pair
 from freqkd_lite.evaluate.probe import (
     LogisticProbe,
     ap_draws,
     average_precision,
+    labels_of,
     measure,
     patch_labels,
     probe,
@@ -75,6 +77,26 @@ def label(*boxes):
 )
 def test_patch_labels_by_hand(boxes, expected):
     assert label(*boxes) == expected
+
+
+class Boxed:
+    """Three pairs of 4x6 pixels with a box each, but for the last."""
+
+    classes = CLASSES
+
+    def __len__(self):
+        return 3
+
+    def __getitem__(self, i):
+        boxes, labels = torch.tensor([[2.0 * i, 0, 2 * i + 2, 2]]), torch.tensor([i])
+        truth = dict(boxes=boxes, labels=labels) if i < 2 else {}
+        return Pair(f"pair{i}", None, torch.zeros(3, 4, 6), **truth)
+
+
+def test_labels_of_a_set_are_those_of_its_pairs_in_the_order_asked_for():
+    own = [[[0, NONE, NONE], [NONE] * 3], [[NONE, 1, NONE], [NONE] * 3]]  # patches of 2 pixels
+    assert labels_of(Boxed(), 2, [1, 0]).tolist() == own[::-1]
+    refused("pair2 has no boxes", labels_of, Boxed(), 2)
 
 
 def test_patch_labels_agree_with_counted_pixels():

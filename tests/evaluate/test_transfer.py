@@ -56,6 +56,13 @@ def test_a_budget_takes_the_first_images_of_an_order_that_two_students_share():
     transfer.label_curve(other, 12, repeats=2, seed=5)
     assert again == asked
     refused("n_labelled=0", transfer.label_curve, other, 0)
+    refused("repeats=0", transfer.label_curve, other, 1, 0)
+    scorer, asked = stub(lambda images: 0.0)
+    assert transfer.label_curve(scorer, 1, 1).values.shape == (2, 1)
+    assert transfer.label_curve(scorer, 4).values.shape == (4, 5)
+    assert asked[-6:-1] == [
+        tuple(np.random.default_rng((0, r)).permutation(4)[:3].tolist()) for r in range(5)
+    ]
 
 
 def test_labels_needed_inverts_a_curve_that_is_linear_in_the_logarithm():
@@ -76,6 +83,21 @@ def test_worth_is_all_for_a_student_that_needs_all_and_endless_beyond():
         distilled = [curve(logs, label_free)] * 2
         value, interval = transfer.worth(distilled, [curve(logs, 0.0)])
         assert value == pytest.approx(worth) and interval == pytest.approx((worth, worth))
+
+
+def test_the_summary_has_a_row_a_budget_and_the_worth_of_what_is_distilled():
+    logs = np.log(transfer.budgets(100)[1:])
+    mse = curve(logs, math.log(20))
+    mse.draws[0, 0] = np.linspace(math.log(5), math.log(45), 20)
+    table = transfer.summary({"none": [curve(logs, 0.0)], "mse": [mse]})
+    assert table["metric"].tolist() == ["label_curve"] * 12 + ["labels_worth"]
+    assert table["method"].tolist() == ["none"] * 6 + ["mse"] * 7
+    assert table["labels"][6:12].tolist() == [0, 1, 3, 10, 30, 100]
+    free, *curved, worth = table[6:].itertuples()
+    ends = np.quantile(mse.draws[0, 0], [0.025, 0.975])
+    assert (free.value, free.low, free.high) == pytest.approx((math.log(20), *ends))
+    assert all(row.low == row.value == row.high for row in curved)
+    assert (worth.value, worth.low, worth.high) == pytest.approx((20, 5, 45))
 
 
 def test_the_interval_of_worth_is_that_of_its_draws():

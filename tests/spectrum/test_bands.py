@@ -199,6 +199,9 @@ def test_overlap_is_what_soft_bands_lack(shape, transform):
     energies = [band.square().sum() for band in (x, low, high)]
     assert lacking == pytest.approx((1 - (energies[1] + energies[2]) / energies[0]).item())
     assert cosine == pytest.approx(((low * high).sum() / (energies[1] * energies[2]).sqrt()).item())
+    faint = spectrum.band_overlap(mask, 1e-12 * power, transform)
+    assert faint == pytest.approx((lacking, cosine))
+    assert spectrum.band_overlap(mask) == spectrum.band_overlap(mask, 1.0, "fft")
     white = spectrum.band_overlap(mask, transform=transform)[0]
     assert white == pytest.approx((2 * mask * (1 - mask)).mean().item()) and 0.02 < white < 0.2
     hard = spectrum.band_mask(12, 15, 0.5, shape, transform=transform)
