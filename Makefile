@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export FREQKD_RUNS ?= $(CURDIR)/runs
 
-.PHONY: help walk test test-long test-old audit lab explore pages handouts refresh clean
+.PHONY: help walk test test-long test-old coverage mutants audit lab explore pages handouts refresh clean
 
 help:  ## what there is to make
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 11
@@ -22,6 +22,14 @@ test-long: $(BIN)/.installed  ## 300 kills, 10,000 damaged files: about an hour
 
 test-old: $(BIN)/.installed  ## the wheel on the oldest dependencies allowed: 6 GB of disk
 	@$(BIN)/python -m tools.wheel lowest
+
+coverage: $(BIN)/.installed  ## branches that the unit tests take, as coverage.json
+	@OMP_NUM_THREADS=1 $(BIN)/coverage run -m pytest -p no:cacheprovider -n auto --dist loadfile
+	@$(BIN)/coverage combine -q && $(BIN)/coverage json -q
+
+mutants: $(BIN)/.installed  ## mutation testing of bands, losses and statistics: two hours
+	@$(PYTHON) -m venv .venv/mutmut && .venv/mutmut/bin/pip install -q mutmut==3.8.1
+	@OMP_NUM_THREADS=1 $(BIN)/python -m tools.trust run --max-children 1
 
 audit: $(BIN)/.installed  ## known vulnerabilities of the pinned packages; asks PyPI
 	@$(PYTHON) -m venv .venv/audit && .venv/audit/bin/pip install -q pip-audit
