@@ -11,6 +11,7 @@ from freqkd_lite.evaluate.probe import (
     LogisticProbe,
     ap_draws,
     average_precision,
+    class_shares,
     labels_of,
     measure,
     patch_labels,
@@ -73,6 +74,10 @@ def label(*boxes):
         ([(0, 0, 30, 30, 2), (14, 14, 16, 16, 0)], [[2, 2, 2], [2, 0, 2], [2, 2, 2]]),
         # two tiny boxes in one patch: the one that covers more of it
         ([(1, 1, 3, 3, 0), (5, 5, 8, 8, 1)], [[1, 3, 3], [3, 3, 3], [3, 3, 3]]),
+        # under a pixel, beside another box
+        ([(5, 5, 5.5, 5.5, 0), (20, 20, 30, 30, 1)], [[0, 3, 3], [3, 3, 3], [3, 3, 1]]),
+        # of many equal ones the first
+        ([(0, 0, 10, 10, 2)] + 99 * [(0, 0, 10, 10, 1)], [[2, 3, 3], [3, 3, 3], [3, 3, 3]]),
     ],
 )
 def test_patch_labels_by_hand(boxes, expected):
@@ -112,13 +117,18 @@ def test_patch_labels_agree_with_counted_pixels():
             assert (got == most).all()
         else:
             assert got.sum() == 1
+        pixels = patch_labels(torch.tensor([box]), torch.tensor([0]), (42, 56), 1, 1).numpy() == 0
+        assert (pixels == picture).all()
 
 
 test_patch_labels_refuse = refusals(
     (lambda: label((0, 0, 10, 10, 0), (5, 5, 5, 9, 0)), "Box 1 .* no area"),
     (lambda: label((40, 0, 50, 10, 0)), "Box 0 .* no area within 30x30"),
     (lambda: label((0, 0, float("nan"), 10, 0)), "Box 0"),
-    (lambda: label((0, 0, 10, 10, 3)), "labels="),
+    (lambda: label((0, 0, 10, 10, 3)), "labels=.* 0 to 2"),
+    (lambda: label((0, 0, 0.5, 10, 0), (9, 9, 9, 9, 0)), "Box 1"),
+    (lambda: class_shares(torch.zeros(5, 4), (2, 2), [0]), "5x4 pixels .* 2x2"),
+    (lambda: class_shares(torch.zeros(4, 5), (2, 2), [0]), "4x5 pixels .* 2x2"),
     (lambda: patch_labels(torch.ones(1, 4), torch.tensor([0, 1]), (3, 3), 10, 3), "1 .* 2 labels"),
 )
 

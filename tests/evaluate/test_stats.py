@@ -142,13 +142,13 @@ def test_methods_that_do_not_fit_are_refused():
 def test_intervals_that_hold_at_once_are_sidaks_for_figures_that_vary_apart():
     """Of K independent normal figures all stay within c standard errors in (2 Phi(c) - 1)^K of the
     cases; of K that go together in 2 Phi(c) - 1, as one does."""
-    draws = np.random.default_rng(0).normal(size=(8, 200_000)) * np.arange(1, 9)[:, None]
+    draws = 3 + np.random.default_rng(0).normal(size=(8, 200_000)) * np.arange(1, 9)[:, None] / 10
     for k in (1, 8):
         c = norm.ppf((1 + 0.95 ** (1 / k)) / 2)
         found = np.array(at_once(np.arange(k), draws[:k]))
-        half = c * np.arange(1, k + 1)
+        half = c * np.arange(1, k + 1) / 10
         wanted = np.stack([np.arange(k) - half, np.arange(k) + half], 1)
-        assert np.allclose(found, wanted, rtol=0.01, atol=0.05)
+        assert np.allclose(found, wanted, rtol=0.01, atol=0.005)
     together = np.repeat(draws[:1], 5, axis=0)
     alone = at_once([0], draws[:1])[0]
     assert at_once([0] * 5, together) == [alone] * 5

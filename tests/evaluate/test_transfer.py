@@ -144,6 +144,10 @@ def test_an_rgb_head_finds_everything_for_the_teacher_and_little_in_other_channe
     assert same(range(12)).estimates == probe(rgb, labels, rgb, labels, CLASSES, draws=10).estimates
     other = transfer.probe_scorer(head, infrared, labels, infrared, labels, CLASSES, draws=10)
     assert other(None).mean_ap < 0.5 < other(range(12)).mean_ap
+    for i, name in ((1, "train features"), (3, "test features")):
+        given = [head, rgb, labels, rgb, labels, CLASSES]
+        given[i] = rgb * torch.nan
+        refused(f"{name} has a value", transfer.probe_scorer, *given)
 
 
 def test_a_class_without_a_label_scores_its_share_of_patches(world):

@@ -89,7 +89,7 @@ def test_pair_sums_are_the_energies_of_the_split_maps(h, w, seed, name):
         torch.testing.assert_close(sums[:, k], expected, atol=1e-9, rtol=1e-9)
 
 
-@pytest.mark.parametrize("h,w", [(8, 8), (18, 24), (16, 12), (9, 14)])
+@pytest.mark.parametrize("h,w", [(8, 8), (18, 24), (16, 12), (9, 14), (14, 9)])
 def test_the_authors_reading_is_that_of_bands_in_space(h, w):
     """By the shifted grid, one image at a time: each band's map in space, as NumPy makes it."""
     a, b = (noise(2, 3, h, w, seed=k) + 0.5 for k in (0, 1))
