@@ -1,4 +1,4 @@
-"""What a user is meant to read: one error, and what Ctrl-C left behind."""
+"""Errors that are meant for the user, and what is printed after Ctrl-C."""
 
 import difflib
 import re
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 
 def plain(text: str) -> str:
-    """Text for any file or screen: bytes of a file's name that are no UTF-8 become escapes."""
+    """Text for any file or screen: bytes of a file name that are not UTF-8 become escapes."""
     return text.encode(errors="backslashreplace").decode()
 
 
@@ -20,17 +20,17 @@ class UserError(ValueError):
 
 
 class Interrupted(BaseException):
-    """Ctrl-C, answered in one sentence: what is saved, and how to go on. Exit status 130.
+    """Ctrl-C, answered in one sentence: what is saved, and how to resume. Exit status 130.
 
-    No `Exception`, so that what goes on after errors stops; no KeyboardInterrupt, whose words the
-    command line's library drops.
+    Not an `Exception`, so that loops that continue after errors stop; not a KeyboardInterrupt,
+    whose text the command line's library drops.
     """
 
     def _render_traceback_(self) -> list[str]:  # what a notebook shows instead of a traceback
         return [f"Interrupted: {self}"]
 
 
-LESS = "The memory is full: lower the batch, the size or the crop."
+LESS = "Out of memory: reduce batch, size or crop."
 
 
 def out_of_memory(error: object) -> bool:
@@ -51,7 +51,7 @@ def unknown(what: str, given: object, valid: Iterable[str]) -> UserError:
 
 
 def check_known(what: str, valid: Iterable[str], *given: str) -> None:
-    """`unknown` for the first of `given` that is none of `valid`."""
+    """`unknown` for the first of `given` that is not in `valid`."""
     for name in given:
         if name not in valid:
             raise unknown(what, name, valid)
@@ -60,7 +60,7 @@ def check_known(what: str, valid: Iterable[str], *given: str) -> None:
 @contextmanager
 def explained(where: object = "", remedy: str = "") -> Iterator[None]:
     """The first fault that pydantic finds in `where` (a file, for example) as a `UserError`."""
-    from pydantic import ValidationError  # not needed by all that import this
+    from pydantic import ValidationError  # not needed by all importers
 
     try:
         yield

@@ -141,7 +141,7 @@ def crop_size(size: tuple[int, int], patch: int) -> tuple[int, int]:
 
 
 def crop_to_patch(size: tuple[int, int], patch: int) -> tuple[int, int]:
-    """`crop_size`, said aloud when it changes anything."""
+    """`crop_size`, printing a message if the size changes."""
     fitted = crop_size(size, patch)
     if fitted != tuple(size):
         given, used = (f"{height}x{width}" for height, width in (size, fitted))
@@ -166,7 +166,7 @@ def find_weights(name: str, weights: str | Path | None) -> Path | None:
         return None
     folder = Path(os.environ["FREQKD_WEIGHTS"]).expanduser()
     if not folder.is_dir():
-        raise UserError(f"FREQKD_WEIGHTS={folder} is no folder: name the one that holds weights.")
+        raise UserError(f"FREQKD_WEIGHTS={folder} is not a folder: name the one with weights.")
     files = [path for path in sorted(folder.iterdir()) if path.suffix in READERS]
     found = [path for path in files if f"{path.name}.".startswith(f"{name}.")]
     if len(found) > 1:

@@ -133,7 +133,7 @@ def test_two_files_of_one_name_are_not_chosen_between_in_silence(tmp_path, monke
     refused(both, load_backbone, "test_vit")
     assert load_backbone("test_vit", tmp_path / "test_vit.pth").source == "test_vit.pth"
     monkeypatch.setenv("FREQKD_WEIGHTS", str(tmp_path / "absent"))
-    refused("FREQKD_WEIGHTS=.*absent is no folder", load_backbone, "test_vit")
+    refused("FREQKD_WEIGHTS=.*absent is not a folder", load_backbone, "test_vit")
 
 
 class Opens:

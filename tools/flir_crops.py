@@ -25,7 +25,7 @@ from freqkd_lite.data.published import FlirCrops
 from freqkd_lite.distil import distil
 from freqkd_lite.distil.methods import NONE, method_settings
 from freqkd_lite.errors import UserError
-from freqkd_lite.evaluate.crops import fit_head, named, score_crops
+from freqkd_lite.evaluate.crops import fit_head, predict_crops, score_crops
 from freqkd_lite.features import Backbone, joined, load_backbone
 from freqkd_lite.names import with_settings
 from freqkd_lite.results.rows import Row
@@ -88,14 +88,14 @@ def predictions(
     y = pooled(student, test, "infrared", study.read_blocks)
     if study.recentre:
         y = y - x.mean(0) + heads["mean"]
-        return {"label_free": named(heads["rgb"], y).numpy().astype(np.uint8)}
-    found = {"label_free": named(heads["rgb"], y)}
+        return {"label_free": predict_crops(heads["rgb"], y).numpy().astype(np.uint8)}
+    found = {"label_free": predict_crops(heads["rgb"], y)}
     labels = train.labels()
-    found["all"] = named(fit_head(x, labels, train.classes), y)
+    found["all"] = predict_crops(fit_head(x, labels, train.classes), y)
     for budget in (b for b in study.budgets if b < len(train)):
         for r, chosen in enumerate(choices(labels, budget, study.repeats)):
             head = fit_head(x[chosen], labels[chosen], train.classes)
-            found[f"{budget}/{r}"] = named(head, y)
+            found[f"{budget}/{r}"] = predict_crops(head, y)
     return {key: value.numpy().astype(np.uint8) for key, value in found.items()}
 
 
@@ -156,7 +156,7 @@ def measure(study: Study, out: Path) -> Iterator[tuple[list[Row], dict]]:
     x, y = (pooled(teacher, pairs, "visible", study.read_blocks) for pairs in (train, test))
     heads = {"rgb": fit_head(x, train.labels(), train.classes), "mean": x.mean(0)}
     scores = Scores(test, out, study.draws)
-    on_rgb = named(heads["rgb"], y).numpy().astype(np.uint8)
+    on_rgb = predict_crops(heads["rgb"], y).numpy().astype(np.uint8)
     scores.add("label_free_balanced_accuracy", "teacher", None, on_rgb)
     address = {
         "train": train.fingerprint(),

@@ -19,7 +19,7 @@ import torch
 
 from freqkd_lite.data.faults import read_json
 from freqkd_lite.errors import UserError
-from freqkd_lite.evaluate.missrate import DAY, rank, score_people, unreasonable
+from freqkd_lite.evaluate.missrate import DAY, outside_reasonable_subset, rank, score_people
 from freqkd_lite.results.rows import Row, write_results
 from freqkd_lite.results.text import number
 from freqkd_lite.store import manifest, sha256_file
@@ -47,7 +47,7 @@ def read_people(path: Path) -> tuple[list[torch.Tensor], list[torch.Tensor], lis
     except (KeyError, TypeError, ValueError, IndexError) as error:
         raise UserError(f"{path} is not as KAIST's test annotations are ({error!r}).") from error
     tables = [torch.tensor(row, dtype=torch.float64).reshape(-1, 6) for row in rows]
-    ignored = [unreasonable(t[:, :4], t[:, 4]) | t[:, 5].bool() for t in tables]
+    ignored = [outside_reasonable_subset(t[:, :4], t[:, 4]) | t[:, 5].bool() for t in tables]
     videos = [name.rpartition("/")[0] for name in names]
     return [t[:, :4] for t in tables], ignored, [sorted(set(videos)).index(v) for v in videos]
 

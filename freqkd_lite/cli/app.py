@@ -1,4 +1,4 @@
-"""The command `freqkd`: mistakes of a user end in one sentence and exit status 2."""
+"""The command `freqkd`: a user's mistake ends in one sentence and exit status 2."""
 
 import errno
 import io
@@ -20,7 +20,7 @@ from freqkd_lite.store import DISK_FULL
 
 
 class Commands(TyperGroup):
-    """Typer's group ends silently on Ctrl-C; this one says how to go on."""
+    """Typer's group ends silently on Ctrl-C; this one says how to resume."""
 
     def invoke(self, ctx):
         try:
@@ -32,15 +32,15 @@ class Commands(TyperGroup):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt as stop:
-            raise Interrupted(str(stop) or KEPT) from None
+            raise Interrupted(str(stop) or STOPPED) from None
 
 
-KEPT = "Stopped: what is finished is kept; the same command goes on from there."
+STOPPED = "Interrupted. Finished work is saved; rerun the command to resume."
 # Imports stand inside the commands: torch takes seconds, and `--help` should not.
 app = typer.Typer(
     cls=Commands,
     name="freqkd",
-    help="FreqKD, interactive and checked: its notebooks, and the same for your own pairs.",
+    help="Run the FreqKD notebooks and analyses, on the examples or on your own image pairs.",
     add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -58,7 +58,7 @@ def run(
     p: Annotated[list[str] | None, typer.Option("-p", help="A parameter as name=value.")] = None,
     out: Annotated[Path | None, out_option("DIR", "Folder of the run (default: in runs/).")] = None,
 ) -> None:
-    """Run one notebook with other parameters; say what it found."""
+    """Run one notebook with other parameters and print its result."""
     root = project()
     import nbformat
 
@@ -76,25 +76,26 @@ def run(
         typer.echo(found)
     try:
         typer.echo(f"Look at {pages.write_page(root, out / execute.NOTEBOOK, path.stem, out)}")
-    except UserError as error:  # a page of one's own notebook: the run stands all the same
+    except UserError as error:  # the user's own notebook: its run is valid all the same
         typer.echo(f"No page: {error}", err=True)
 
 
 @app.command()
 def sweep(
     file: Annotated[Path, typer.Argument(help="YAML: notebook, preset, fixed, grid, runs, ...")],
-    workers: Annotated[int, typer.Option(min=1, help="Runs at a time, each a process.")] = 1,
+    workers: Annotated[int, typer.Option(min=1, help="Parallel runs, one process each.")] = 1,
     scheduler: Annotated[
-        str | None, typer.Option(metavar="ADDRESS", help="Dask's, instead: docs/scale.md.")
+        str | None,
+        typer.Option(metavar="ADDRESS", help="Address of a Dask scheduler (docs/scale.md)."),
     ] = None,
     out: Annotated[
         Path | None, out_option("DIR", "Results (default: beside sweep.yaml, or FILE's stem).")
     ] = None,
-    gather: Annotated[bool, typer.Option("--gather", help="Only gather what is done.")] = False,
+    gather: Annotated[bool, typer.Option("--gather", help="Only collect finished runs.")] = False,
 ) -> None:
-    """Run a notebook with many parameters; go on where it stopped."""
+    """Run a notebook with many parameters; resumes where it stopped."""
     if workers > 1 and scheduler:
-        raise UserError("--scheduler brings its own workers: leave out --workers.")
+        raise UserError("--scheduler has its own workers: leave out --workers.")
     root = project()
     from freqkd_lite.runner import gather as gathering
     from freqkd_lite.runner.sweep import read_sweep, run_all
@@ -136,7 +137,7 @@ def walk(preset: Preset = "default") -> None:
 def refresh(
     notebooks: Annotated[list[str] | None, typer.Argument(help="Only these, by name.")] = None,
 ) -> None:
-    """Run notebooks and keep the outputs in notebooks/."""
+    """Run notebooks and save the outputs in notebooks/."""
     root = project(rewrites=True)
     from freqkd_lite.runner import pages
 
@@ -178,13 +179,13 @@ for command in (gap, demo, distil):
 def main() -> None:
     """Entry point of the command `freqkd`."""
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # as stderr: a name may be no UTF-8
+        sys.stdout.reconfigure(errors="backslashreplace")  # as stderr: a name may not be UTF-8
     try:
-        app()  # which ends in SystemExit, if nothing is wrong
+        app()  # ends in SystemExit when all is well
     except UserError as error:
         status, text = 2, str(error)
     except (Interrupted, KeyboardInterrupt) as stop:
-        status, text = 130, str(stop) or KEPT
+        status, text = 130, str(stop) or STOPPED
     except (RuntimeError, MemoryError) as error:
         if not out_of_memory(error):
             raise
@@ -193,8 +194,7 @@ def main() -> None:
         where, status = f" at {error.filename}" if error.filename else "", 2
         if error.errno in DISK_FULL:
             text = (
-                f"The disk is full{where}: make room, then give the same command again; what is "
-                "finished is kept."
+                f"The disk is full{where}: make room and rerun the command; finished work is saved."
             )
         elif where and error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             text = f"{error.strerror}{where}: allow it, or name another place."

@@ -1,4 +1,4 @@
-"""`freqkd data`: what sets there are, whether one is ready, and how to get it."""
+"""`freqkd data`: list, check and download data sets."""
 
 import os
 import shutil
@@ -12,17 +12,17 @@ from freqkd_lite.cli import out_option
 from freqkd_lite.errors import UserError, check_known
 
 data = typer.Typer(
-    help="Data sets: which there are, is one ready, how to get it.",
+    help="Data sets: list, check and download them.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
-Root = Annotated[Path | None, typer.Option(help="Folder of the data (default: FREQKD_DATA).")]
+Root = Annotated[Path | None, typer.Option(help="Data folder (default: FREQKD_DATA).")]
 Name = Annotated[str, typer.Argument(help="A data set's name, see `freqkd data list`.")]
 
 
 @data.command("list")
 def list_command() -> None:
-    """One line for each data set: what it has, and where it lies here."""
+    """One line per data set: what it has, and where it is on this machine."""
     from freqkd_lite.data.catalogue import CATALOGUE, find
 
     for name, entry in CATALOGUE.items():
@@ -55,20 +55,20 @@ def check(
     infrared: Annotated[Path | None, typer.Option(help="Infrared images, for `folder`.")] = None,
     boxes: Annotated[Path | None, typer.Option(help="Boxes, for `folder`.")] = None,
     split: Annotated[str, typer.Option(help="One split only.")] = "all",
-    limit: Annotated[int | None, typer.Option(help="Look at the first so many.")] = None,
+    limit: Annotated[int | None, typer.Option(help="Check only the first N pairs.")] = None,
     html: Annotated[Path | None, out_option("FILE", "Also write a page with pictures.")] = None,
 ) -> None:
-    """Look at every picture and box of a set; exit status 1 if it can't be loaded."""
+    """Check every picture and box of a set; exit status 1 if it can't be loaded."""
     from freqkd_lite.data import REGISTRY
-    from freqkd_lite.data.check import check as look
+    from freqkd_lite.data.check import check as check_set
     from freqkd_lite.viz import check as shown
 
     if name not in REGISTRY:
         raise UserError(f"{name} can't be checked by name. Loader: {_entry(name).loader}.")
     given = {"visible": visible, "infrared": infrared, "boxes": boxes}
-    # With a root, paths stand relative to it; a person at a shell means them from here.
+    # With a root, paths are relative to it; in a shell they are relative to the current folder.
     options = {key: path.absolute() for key, path in given.items() if path is not None}
-    report = look(name, root, split, limit, **options)
+    report = check_set(name, root, split, limit, **options)
     typer.echo(shown.as_text(report))
     if html is not None:
         typer.echo(f"\nLook at {shown.write_page(report, html)}")
@@ -82,7 +82,7 @@ def get(
     root: Root = None,
     yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False,
 ) -> None:
-    """Download a set that its publisher lets anyone have; goes on where it was cut."""
+    """Download a freely available data set; resumes."""
     from freqkd_lite.data import download
 
     entry = _entry(name)

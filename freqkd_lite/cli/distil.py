@@ -11,16 +11,16 @@ from freqkd_lite.errors import check_known
 
 PLANS = Path(__file__).parent.parent / "plans"
 
-File = Annotated[Path | None, Argument(metavar="[FILE.yaml]", help="Settings of your own.")]
+File = Annotated[Path | None, Argument(metavar="[FILE.yaml]", help="YAML file of settings.")]
 Preset = Annotated[str, Option(metavar="NAME", help="Without a file: freqkd_lite/plans/NAME.yaml.")]
 Given = Annotated[
-    list[str] | None, Option("-p", metavar="NAME=VALUE", help="A setting, as in lora_rank=16.")
+    list[str] | None, Option("-p", metavar="NAME=VALUE", help="One setting, such as lora_rank=16.")
 ]
 
 
 def read_plan(name: str | Path, given: Iterable[str] = ()) -> dict:
     """The content of plans/NAME.yaml, or of a file, in which each `name=value` of `given` replaces
-    a setting. Settings stand below `settings`, or are all that the file holds."""
+    a setting. Settings are below `settings`, or are the whole file."""
     from freqkd_lite.runner.parameters import pairs, read_value, read_yaml
 
     file = Path(name)
@@ -37,8 +37,8 @@ def read_plan(name: str | Path, given: Iterable[str] = ()) -> dict:
 def distil(file: File = None, preset: Preset = "kaist_full", p: Given = None) -> None:
     """Distil with the settings of a file or a preset.
 
-    On four GPUs: accelerate launch --multi_gpu --num_processes 4 -m freqkd_lite distil. A run that
-    was stopped goes on when the same command is given again.
+    On four GPUs: accelerate launch --multi_gpu --num_processes 4 -m freqkd_lite distil. Rerun the
+    same command to resume a run that was stopped.
     """
     settings = read_plan(file or preset, p or [])["settings"]
     from freqkd_lite import distil as package

@@ -1,4 +1,4 @@
-"""`freqkd exercises`: what is wrong with a learner's functions."""
+"""`freqkd exercises`: check a learner's functions."""
 
 import importlib
 import sys
@@ -17,7 +17,7 @@ Names = Annotated[list[str] | None, typer.Argument(metavar="NAME", help="Default
 File = Annotated[
     Path | None, typer.Option(help="A notebook or .py file instead of those in exercises/.")
 ]
-Json = Annotated[bool, typer.Option("--json", help="For marking.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, for marking.")]
 
 
 @exercises.command()

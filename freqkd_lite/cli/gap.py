@@ -13,11 +13,11 @@ from freqkd_lite.cli import out_option
 from freqkd_lite.errors import UserError
 
 Visible = Annotated[Path | None, Option(metavar="DIR", help="RGB pictures.")]
-Infrared = Annotated[Path | None, Option(metavar="DIR", help="Infrared ones, same names.")]
-Model = Annotated[str | None, Option(metavar="NAME", help="timm's name [DINOv2 ViT-S/14].")]
+Infrared = Annotated[Path | None, Option(metavar="DIR", help="Infrared pictures, same names.")]
+Model = Annotated[str | None, Option(metavar="NAME", help="A timm model [DINOv2 ViT-S/14].")]
 Weights = Annotated[str | None, Option(metavar="PATH", help="Safetensors, or 'random'.")]
-Data = Annotated[str | None, Option(metavar="NAME", help="A known set, or several: A,B.")]
-Root = Annotated[Path | None, Option(metavar="DIR", help="Where that set lies.")]
+Data = Annotated[str | None, Option(metavar="NAME", help="A data set, or several: A,B.")]
+Root = Annotated[Path | None, Option(metavar="DIR", help="Folder of that data set.")]
 
 
 def _source(visible: Path | None, infrared: Path | None, data: str | None) -> tuple[str, dict]:
@@ -44,16 +44,22 @@ def gap(
     infrared: Infrared = None,
     data: Data = None,
     root: Root = None,
-    split: Annotated[str, Option(metavar="NAME", help="Of the set.")] = "all",
+    split: Annotated[str, Option(metavar="NAME", help="Split to use.")] = "all",
     model: Model = None,
     weights: Weights = None,
     blocks: Annotated[
-        str | None, Option("--blocks", "--layers", metavar="LIST", help="From 0 [2,5,8,11 of 12].")
+        str | None,
+        Option(
+            "--blocks",
+            "--layers",
+            metavar="LIST",
+            help="Blocks, counted from 0 [last of each quarter].",
+        ),
     ] = None,
     size: Annotated[str, Option(metavar="HxW", help="Pixels.")] = "252x336",
-    pairs: Annotated[int | None, Option(help="So many, evenly spread [all].")] = None,
+    pairs: Annotated[int | None, Option(help="Number of pairs, evenly spaced [all].")] = None,
     controls: Annotated[str, Option(metavar="LIST", help="By name, or all.")] = "mismatched",
-    control_pairs: Annotated[int, Option(help="Pairs that controls are measured on.")] = 100,
+    control_pairs: Annotated[int, Option(help="Pairs used for the controls.")] = 100,
     bands: Annotated[str, Option(metavar="LIST", help="More bands, such as disk50.")] = "",
     json: Annotated[Path | None, out_option("FILE", "Write the numbers.")] = None,
     html: Annotated[Path | None, out_option("FILE", "Write a report.")] = None,
@@ -101,12 +107,12 @@ def demo(
     infrared: Infrared = None,
     model: Model = None,
     weights: Weights = None,
-    out: Annotated[Path, out_option("DIR", "For the report.")] = Path("demo"),
-    steps: Annotated[int, Option(min=1, help="Of the distillation.")] = 60,
+    out: Annotated[Path, out_option("DIR", "Folder of the report.")] = Path("demo"),
+    steps: Annotated[int, Option(min=1, help="Training steps.")] = 60,
     loss: Annotated[str, Option(metavar="NAME", help="Such as mse or unic.")] = "freqkd_code",
     pictures: Annotated[bool, Option(help="Show the data's own pictures.")] = True,
     boxes: Annotated[
-        Path | None, Option(metavar="PATH", help="YOLO, VOC or COCO: try an RGB head on infrared.")
+        Path | None, Option(metavar="PATH", help="YOLO, VOC, COCO: test an RGB head on infrared.")
     ] = None,
 ) -> None:
     """Write a report: check, gap and a short distillation."""
@@ -124,7 +130,7 @@ def demo(
 
 
 def command_line() -> str:
-    """The command as the user gave it, of absolute paths the last two parts: a report is shown to
-    others, whom the folders above don't concern."""
+    """The command as typed, absolute paths cut to their last two parts, because a report is shown
+    to others."""
     short = ["/".join(Path(a).parts[-2:]) if Path(a).is_absolute() else a for a in sys.argv[1:]]
     return shlex.join(["freqkd", *short])

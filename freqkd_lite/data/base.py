@@ -204,8 +204,8 @@ def load(
 ) -> PairSet:
     """A split of a registered data set at `size` (height, width) in pixels.
 
-    `limit` takes the first so many pairs. Raises `UserError` for an unknown name or split, a size
-    that no network could take, or a root that does not hold the data.
+    `limit` takes only the first pairs. Raises `UserError` for an unknown name or split, a size that
+    no network could take, or a root that does not hold the data.
     """
     check_options(name, options)
     size = (int(size[0]), int(size[1]))
@@ -251,7 +251,7 @@ def open_sets(names: str, *given: Any, **options: Any) -> PairSet:
 
 def spread(total: int, count: int) -> list[int]:
     """`count` of the indices 0 ... total - 1, evenly spread, so that neighbouring frames of one
-    drive don't fill a small sample. Prints so and takes all where there are fewer."""
+    drive don't fill a small sample. If there are fewer, says so and returns all."""
     if count < 1:
         raise UserError(f"pairs={count} leaves nothing: use 1 or more.")
     if count > total:

@@ -1,7 +1,7 @@
-"""Fetch what a publisher lets anyone download: resumed, checked, and never half there.
+"""Download public data sets: resumable, verified, atomic.
 
-A set is put together in NAME.part beside its place and renamed when every file is there and right,
-so that no program ever meets a set with pictures missing.
+A set is assembled in NAME.part and renamed when all its files are complete and verified, so that no
+program ever reads an incomplete set.
 """
 
 import os
@@ -46,7 +46,7 @@ class Source:
 
 def reach_hub(repository: str | None) -> None:
     """`ConnectionError` unless Hugging Face answers a single question within `ANSWER` seconds, or
-    has given the weights of `repository` before: its own client would go on trying for a minute.
+    has given the weights of `repository` before: its own client would retry for a minute.
     A thread asks, since even finding an address may hang."""
     here = (hub.try_to_load_from_cache(repository or "-", name) for name in HUB_FILES)
     if repository is None or any(isinstance(path, str) for path in here):
@@ -73,8 +73,8 @@ def known(name: str) -> dict[str, str]:
 def fetch(session: requests.Session, url: str, path: Path, checksum: str | None, bar: tqdm) -> None:
     """Download `url` to `path` by way of PATH.part, which a later call resumes.
 
-    `UserError` when the server refuses, keeps breaking off, or sends other bytes than `checksum`
-    (SHA-256): those are thrown away. What is unfinished stays as PATH.part.
+    `UserError` when the server refuses, keeps breaking off, or sends a file that does not match
+    `checksum` (SHA-256), which is deleted. An unfinished download stays as PATH.part.
     """
     part = path.with_name(path.name + ".part")
     bar.update(part.stat().st_size if part.exists() else 0)
@@ -101,8 +101,8 @@ def fetch(session: requests.Session, url: str, path: Path, checksum: str | None,
     if checksum and sha256_file(part) != checksum:
         part.unlink()
         raise UserError(
-            f"{url} sent other bytes than the known ones (SHA-256 should be {checksum}), which "
-            "were thrown away: try again; if it stays so, the publisher changed the file."
+            f"{url}: checksum mismatch (expected SHA-256 {checksum}); the file was deleted. Try "
+            "again; if that fails too, the publisher changed the file."
         )
     os.replace(part, path)
 
@@ -153,7 +153,7 @@ def unpack(archive: Path, folder: Path, folders: dict[str, str], most: int) -> N
     except (zipfile.BadZipFile, EOFError, zlib.error) as error:
         archive.unlink()
         raise UserError(
-            f"{archive.name} arrived broken and was thrown away ({error}): run the command again."
+            f"{archive.name} is damaged ({error}) and was deleted: rerun the command."
         ) from error
 
 

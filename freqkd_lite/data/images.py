@@ -38,7 +38,7 @@ def _unreadable(path: Path, error: Exception) -> UserError:
     if isinstance(error, FileNotFoundError):
         return UserError(f"{path} is missing: put the file there or take its name off the lists.")
     if isinstance(error, Image.DecompressionBombError | MemoryError):
-        return UserError(f"{path} is too large to be opened: scale or cut it and its counterpart.")
+        return UserError(f"{path} is too large to open: downscale or crop both images.")
     why = f"it is cut off or damaged ({str(error).rstrip('.') or type(error).__name__})"
     if isinstance(error, PermissionError | IsADirectoryError):
         why = str(error.strerror).lower()

@@ -1,4 +1,4 @@
-"""A run's state on disk, from which it goes on bit for bit after a kill at any instant.
+"""A run's state on disk, from which it resumes bit for bit after a kill at any instant.
 
 A checkpoint holds the trained weights, the optimiser's moments, batch statistics and the state of
 the random numbers. The order of the data follows from the seed and the step.
@@ -80,7 +80,7 @@ class Checkpoints:
                 return self._use(path, student, optimiser)
             except Refused as reason:
                 path.rename(path.with_suffix(".refused"))
-                print(f"The checkpoint {path} is refused, {reason}: going on from the one before.")
+                print(f"Ignoring checkpoint {path} ({reason}); resuming from the previous one.")
         (self.folder / "log.jsonl").write_bytes(b"")
         return 0
 

@@ -248,7 +248,7 @@ def _train_into(
 @contextmanager
 def _stops_explained(part: Path, folder: Path, steps: int) -> Iterator[None]:
     """Ctrl-C and a full disk end in a sentence that says what is saved and how to resume; full
-    memory in one that says what to lower."""
+    memory in one that says what to reduce."""
     try:
         yield
     except (RuntimeError, MemoryError) as error:
@@ -265,6 +265,6 @@ def _stops_explained(part: Path, folder: Path, steps: int) -> Iterator[None]:
         else:
             saved = f"{done} of {steps} steps are saved in {part}." if done else "Nothing is saved."
         if full:
-            remedy = "Make room and run the same again to go on."
+            remedy = "Make room and rerun the same command to resume."
             raise UserError(f"The disk of {folder.parent} is full. {saved} {remedy}") from error
-        raise Interrupted(f"{saved} Run the same again to go on.") from None
+        raise Interrupted(f"{saved} Rerun the same command to resume.") from None

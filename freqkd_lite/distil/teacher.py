@@ -77,7 +77,7 @@ class CachedTeacher(Teacher):
         """Use the cache from here on, until it holds `limit` bytes of all teachers together.
 
         Prints first what `views` views like `blank` (3, H, W) take. At the limit, or on a full
-        disk, training goes on without storing more, and prints that.
+        disk, training continues without storing more, and prints that.
         """
         about = {"weights": self.checksum, "blocks": self.blocks, "made by": made_by(self.device)}
         self.folder = cache_folder() / f"{self.name}-{run_key(about)}"
@@ -137,7 +137,7 @@ class CachedTeacher(Teacher):
         self.used, self.since, self.full = self.used + size, self.since + size, bool(reason)
         if self.full:
             print(
-                f"The teacher cache {cache_folder()} {reason}: training goes on and computes "
+                f"The teacher cache {cache_folder()} {reason}: training continues and computes "
                 "what is not there; remove what you don't need or raise the limit.",
                 flush=True,
             )

@@ -2,7 +2,7 @@
 
 A head that pools reads the features' mean over space, the frequency that FreqKD's normalisation
 takes away (see `losses.mean`). Its figure is the balanced accuracy: the share of each class's crops
-that are named rightly, averaged over classes.
+classified correctly, averaged over classes.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,7 +22,7 @@ def fit_head(pooled: Tensor, labels: Tensor, classes: Sequence[str]) -> Logistic
     return LogisticProbe().fit(maps, labels, classes, absent=True)
 
 
-def named(head: LogisticProbe, pooled: Tensor) -> Tensor:
+def predict_crops(head: LogisticProbe, pooled: Tensor) -> Tensor:
     """The class (N,) that a head gives to each crop, by its features (N, D)."""
     return head.logits(pooled[..., None, None])[:, :, 0, 0].argmax(1)
 
@@ -30,7 +30,7 @@ def named(head: LogisticProbe, pooled: Tensor) -> Tensor:
 def recalls(
     predicted: Tensor, truth: Tensor, classes: Sequence[str], times: Tensor
 ) -> dict[str, np.ndarray]:
-    """The share of each class's crops that are named rightly if crop i counted `times[:, i]` times,
+    """The share of each class's crops classified correctly if crop i counted `times[:, i]` times,
     and their "mean" over the classes that occur: (draws,) each, NaN for a class that does not."""
     found = {}
     for k, name in enumerate(classes):
@@ -50,11 +50,11 @@ def score_crops(
     groups: Sequence[int] | None = None,
 ) -> Resampled:
     """Recall by class and balanced accuracy ("mean") of predicted classes (N,), that of `parts` of
-    the crops, such as "night" (bool (N,)), and their bootstrap over crops or `groups` of them, for
-    crops of one frame are not independent (see `stats.multiplicities`)."""
+    the crops, such as "night" (bool (N,)), and their bootstrap over crops or `groups` of them,
+    because crops of one frame are not independent (see `stats.multiplicities`)."""
     if predicted.shape != truth.shape or truth.ndim != 1 or not len(truth):
         shapes = f"{tuple(predicted.shape)} predictions for {tuple(truth.shape)} crops"
-        raise UserError(f"{shapes}: give one a crop, and one crop or more.")
+        raise UserError(f"{shapes}: give one per crop, and at least one crop.")
     times = times_of(len(truth), draws, seed, groups)
     found = recalls(predicted, truth, classes, times)
     for part, of in (parts or {}).items():

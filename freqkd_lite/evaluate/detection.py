@@ -115,7 +115,7 @@ class Points(AnchorGenerator):
         return [torch.cat(squares)] * len(image_list.image_sizes)
 
 
-class AsTheyAre(nn.Module):
+class NoTransform(nn.Module):
     """Stands for FCOS's image transform: stacks the features and neither resizes nor pads."""
 
     def __init__(self, image_size: tuple[int, int]) -> None:
@@ -214,7 +214,7 @@ def build_fcos(
         nms_thresh=settings.nms_threshold,
         detections_per_img=MAX_DETECTIONS,
     )
-    model.register_module("transform", AsTheyAre(image_size))
+    model.register_module("transform", NoTransform(image_size))
     nn.init.constant_(model.get_parameter("head.regression_head.bbox_reg.bias"), 4.0)
     return model
 

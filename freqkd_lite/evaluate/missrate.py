@@ -20,7 +20,7 @@ HEIGHT, WINDOW = 55, (5, 5, 635, 507)  # px; of pictures of 640x512
 DAY = 1455  # the test images before this one are by day, the others by night
 
 
-def unreasonable(boxes: Tensor, occlusion: Tensor) -> Tensor:
+def outside_reasonable_subset(boxes: Tensor, occlusion: Tensor) -> Tensor:
     """(n,): which boxes (n,4) XYXY px of people the Reasonable set ignores: lower than `HEIGHT`,
     not wholly inside `WINDOW`, or with an `occlusion` (n,) other than 0 (none) or 1 (partial)."""
     edge = boxes.new_tensor(WINDOW)

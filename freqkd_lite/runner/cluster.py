@@ -1,4 +1,4 @@
-"""Who does the runs of a sweep: Dask's workers, on this machine or anywhere (docs/scale.md)."""
+"""The Dask workers that run a sweep, on this machine or elsewhere (docs/scale.md)."""
 
 import logging
 import os
@@ -12,7 +12,7 @@ from typing import Any
 
 from freqkd_lite.errors import UserError
 
-QUIET = logging.CRITICAL + 1  # what matters is said in one sentence
+QUIET = logging.CRITICAL + 1  # an error is one sentence, without logs
 LOGGERS = ("distributed", "distributed.client", "tornado", "tornado.application", "asyncio")
 LOCAL: dict[str, Any] = {"host": "127.0.0.1", "memory_limit": 0, "silence_logs": QUIET}
 LOCAL |= {"dashboard_address": "127.0.0.1:0", "worker_dashboard_address": "127.0.0.1:0"}
@@ -24,8 +24,8 @@ CONFIG = {
 
 @contextmanager
 def connected(workers: int, scheduler: str | None) -> Iterator:
-    """A client of the Dask cluster at an address, or of one of so many processes, which listens to
-    this machine alone and ends with the block. `UserError` where it can't be used, or is gone."""
+    """A client of the Dask cluster at an address, or of one of `workers` processes, which listens
+    to this machine alone and ends with the block. `UserError` if it can't be used or is gone."""
     import dask.config
     from distributed import Client, LocalCluster
     from distributed.comm.core import CommClosedError
@@ -59,7 +59,7 @@ def connected(workers: int, scheduler: str | None) -> Iterator:
         why = "it is gone" if gone else str(error).partition("\n")[0]
         raise UserError(
             f"The Dask cluster at {scheduler or 'this machine'} can't be used ({why}): start one "
-            "with this installation, and the same command goes on from what is finished."
+            "with this installation and rerun the command to resume."
         ) from None
     finally:
         if client:

@@ -209,7 +209,7 @@ def text_page(file: Path, back: str = "", notebooks: str = "") -> str:
 
 @cache
 def labels_figure(root: Path) -> dict[str, object] | None:
-    """The front page's figure, where the results behind it are at hand."""
+    """The front page's figure, where the results behind it exist."""
     real = labels.read_label_curve(root / "results" / "msrs")
     if real is None:
         return None
@@ -240,8 +240,8 @@ def walk(root: Path, preset: str = "default", only: Sequence[str] = ()) -> Path:
     """Run each notebook, or those named in `only`, that has no finished run of the same content,
     write its page at once, and return the index.
 
-    One that fails, for instance because a data set has no masks, is reported and the rest goes on;
-    then the end is a `UserError`.
+    One that fails, for instance because a data set has no masks, is reported and the others run; a
+    `UserError` follows at the end.
     """
     todo = read_preset(root / "notebooks", preset)
     todo = {stem: values for stem, values in todo.items() if not only or stem in only}
@@ -263,7 +263,7 @@ def walk(root: Path, preset: str = "default", only: Sequence[str] = ()) -> Path:
         write_page(root, run / NOTEBOOK, stem, folder)
         index = write_index(root, folder)
         if number == 1:
-            print(f"      you can look already: {index}", flush=True)
+            print(f"      first page ready: {index}", flush=True)
     print(f"{len(todo) - len(failed)} notebooks in {spell(time.monotonic() - begin)}")
     if failed:
         raise UserError(f"{', '.join(failed)} failed, as reported above; other pages: {index}.")
@@ -275,7 +275,7 @@ def run_once(path: Path, values: dict, preset: str) -> Path:
     the same notebook is removed."""
     out = runs_folder() / f"walk-{preset}" / f"{path.stem}-{address(path, values)}"
     if (out / MANIFEST).exists():
-        print("      finished before, nothing changed", flush=True)
+        print("      up to date, skipped", flush=True)
         return out
     execute(path, values, out, progress=sys.stderr.isatty(), preset=preset)
     for old in out.parent.glob(f"{path.stem}-*"):

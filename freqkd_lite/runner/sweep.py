@@ -1,6 +1,6 @@
-"""Sweeps: notebooks run with many parameters, as a file says that docs/scale.md describes.
+"""Sweeps: notebooks run with many parameters, given in a YAML file (docs/scale.md).
 
-Runs lie in runs/sweeps/ by address, so a sweep that was stopped goes on, and two sweeps share the
+Runs lie in runs/sweeps/ by address, so a sweep that was stopped resumes, and two sweeps share the
 runs that both want: the worker that holds a run's lock does it. The system frees the lock of a
 process that ends, however it ends, and Dask gives its run to another worker.
 """
@@ -32,7 +32,7 @@ from freqkd_lite.store import run_key, runs_folder, sha256_file, spell
 BY_IMAGE = ("probe_ap", "map50", "miou")  # metrics of which results keep a score for each image
 BUSY = "busy"
 REMEDIES = {"data": "set FREQKD_DATA there", "weights": "set FREQKD_WEIGHTS there"}
-ARRIVAL = 60  # seconds for a run to be seen here: those for which NFS trusts what it knows
+ARRIVAL = 60  # seconds for a run to be seen here: how long NFS caches a folder
 SEEN: dict = {}  # a worker's, of data and weights
 
 
@@ -130,7 +130,7 @@ def protocol_checksum(sweep: Path, protocol: str | None) -> str | None:
     if protocol is None:
         return None
     if not (file := sweep.parent / protocol).is_file():
-        raise UserError(f"{sweep.name}: protocol={protocol} is no file beside it: write it.")
+        raise UserError(f"{sweep.name}: protocol={protocol} is not a file beside it: write it.")
     return sha256_file(file)
 
 
@@ -233,21 +233,21 @@ def _check_worker(job: Job) -> None:
         if not other:
             return SEEN.update(seen)
         lacks = sorted(made["installed"].items() - job.made["installed"].items())
-        what = f"other {other[0]}, or none,"
+        what = other[0]
         if other == ["installed"]:
             what = ", ".join(f"{name} {version}" for name, version in lacks)
         remedy = REMEDIES.get(other[0], "give it the same installation and clone")
-        found = f"has {what} for {job}, unlike the machine that began this sweep: {remedy}."
+        found = f"differs in {what} from the machine that started the sweep: {remedy} ({job})."
     raise UserError(f"Worker {get_worker().address} on {platform.node()} {found}")
 
 
 def run_all(sweep: Sweep, workers: int = 1, scheduler: str | None = None) -> dict[Job, str]:
-    """Do what is not finished, on so many workers or those of a Dask scheduler, and print how it
-    goes; returns the jobs that failed, and why. Those that another sweep is doing come last: their
-    end is waited for, and where that sweep was killed they are done here."""
+    """Run unfinished jobs on local workers or those of a Dask scheduler, and print progress;
+    returns the jobs that failed, and why. Those that another sweep is running come last: their end
+    is waited for, and where that sweep was killed they are run here."""
     jobs, failed = sweep.jobs, {}
     seconds = [job.manifest["seconds"] for job in jobs if job.done]
-    print(f"{len(jobs)} runs, {len(seconds)} finished before", flush=True)
+    print(f"{len(jobs)} runs, {len(seconds)} already finished", flush=True)
     before = {job: job.failure() for job in jobs if not job.done}
     if not before:
         return failed
@@ -272,7 +272,7 @@ def run_all(sweep: Sweep, workers: int = 1, scheduler: str | None = None) -> dic
                     try:
                         why = future.result()
                     except KilledWorker as killed:
-                        why = f"{killed.allowed_failures + 1} workers ended in it, out of memory?"
+                        why = f"killed {killed.allowed_failures + 1} workers (out of memory?)"
                         if len(batch) > 1:  # Dask blames all that a worker had: alone, then
                             batches.append([job])
                             continue
@@ -297,7 +297,7 @@ def run_all(sweep: Sweep, workers: int = 1, scheduler: str | None = None) -> dic
                     time.sleep(1)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(
-            f"Stopped: {sum(job.done for job in jobs)} of {len(jobs)} runs are finished and kept "
-            f"in {jobs[0].folder.parent}; the same command goes on from there."
+            f"Interrupted: {sum(job.done for job in jobs)} of {len(jobs)} runs are finished and "
+            f"saved in {jobs[0].folder.parent}; rerun the command to resume."
         ) from None
     return failed

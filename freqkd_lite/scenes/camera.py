@@ -37,11 +37,11 @@ def raster(w: World, size: Size, points: np.ndarray, which: np.ndarray) -> np.nd
     return four.reshape(4, *size).astype(np.intp)
 
 
-def take(
+def rasterise(
     seed: int, size: Size, parallax: float = 0.0
 ) -> tuple[World, np.ndarray, np.ndarray, np.ndarray, np.ndarray, float]:
-    """World, polygon numbers in the infrared and in the visible frame, instances that are kept (0
-    is none), numbers of the polygons drawn, metres between the cameras."""
+    """World, polygon numbers in the infrared and in the visible frame, which instances are kept
+    (0 is none), numbers of the polygons drawn, metres between the cameras."""
     w = build(seed)
     count, owner = len(w.labels), w.owners
     drawn = np.arange(len(owner))

@@ -74,8 +74,8 @@ def visible(
     image = _planes(colour, numbers) * (light * _texture(w, crisp, (z, u, v), paint, rng))
     if wet:
         image *= 1 - 0.45 * ground
-    heaven = _heaven(w, size, rng)
-    image += sky * heaven
+    backdrop = _sky(w, size, rng)
+    image += sky * backdrop
     if w.night:  # nothing glows by day
         glow = _planes(w.glows, numbers)
         image += glow * np.float32(0.5)
@@ -89,7 +89,7 @@ def visible(
         other = raster(w, size, project(w, size, baseline, mirror=True), drawn[upright])
         ghost = _planes(colour, other) * light * np.float32(0.8)
         ghost += _planes(w.glows, other) * np.float32(0.5)
-        ghost += _planes(above[:, None], other) * heaven[:, ::-1]
+        ghost += _planes(above[:, None], other) * backdrop[:, ::-1]
         ghost = np.concatenate([ghost[:, -4:], ghost, ghost[:, :4]], 1)
         smear = sum(ghost[:, k : k + size[0]] for k in range(0, 9, 2)) / np.float32(5)
         image += (0.25 + 0.35 * _clouds(rng, size, 9)) * ground * (smear - image * 0.3)
@@ -147,7 +147,7 @@ def _light(w: World, at: tuple, shade: np.ndarray) -> np.ndarray:
     return _rgb(*SUN[w.weather]) * sun + _rgb(0.09, 0.115, 0.16)
 
 
-def _heaven(w: World, size: Size, rng) -> np.ndarray:
+def _sky(w: World, size: Size, rng) -> np.ndarray:
     """The sky: a gradient with clouds."""
     clear, top = w.weather == "clear", w.horizon * size[0]
     up = np.clip((top - np.arange(size[0], dtype=np.float32)) / top, 0, 1)[:, None]

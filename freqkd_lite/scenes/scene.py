@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from freqkd_lite.errors import UserError
-from freqkd_lite.scenes.camera import take
+from freqkd_lite.scenes.camera import rasterise
 from freqkd_lite.scenes.light import SceneSettings, infrared, visible
 from freqkd_lite.scenes.things import stream
 from freqkd_lite.store import digest
@@ -60,7 +60,7 @@ def render_scene(
     sides = tuple(size) if isinstance(size, (tuple, list)) else ()
     if len(sides) != 2 or any(not isinstance(s, (int, np.integer)) or s < 32 for s in sides):
         raise UserError(f"size must be (height, width) of at least 32 pixels each, not {size!r}.")
-    w, numbers, other, keep, drawn, baseline = take(int(seed), size, settings.parallax)
+    w, numbers, other, keep, drawn, baseline = rasterise(int(seed), size, settings.parallax)
     crisp = numbers[0]
     owner = w.owners[crisp]
     boxes, labels = [], []

@@ -1,1 +1,1 @@
-"""Figures and the sentences under them, one module a part of the walk."""
+"""Figures, one module per part of the tutorial."""

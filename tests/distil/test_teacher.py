@@ -100,7 +100,7 @@ def test_the_limit_is_kept_and_training_goes_on(tmp_path, cache, without, capsys
     limit = 10 * BYTES
     assert train(tmp_path / "a", cache_limit_gb=limit / 1e9) == without
     said = capsys.readouterr().out
-    assert said.count("has reached cache_limit_gb=") == 1 and "training goes on" in said
+    assert said.count("has reached cache_limit_gb=") == 1 and "training continues" in said
     stored = sum(t.numel() * 2 for path in files(cache) for t in load_sealed(path)["maps"])
     assert BYTES < stored <= limit and len(files(cache)) == stored // BYTES
     # what is there counts for the next run, with other blocks as well

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torchmetrics.functional.classification import multiclass_accuracy
 
-from freqkd_lite.evaluate.crops import fit_head, named, score_crops
+from freqkd_lite.evaluate.crops import fit_head, predict_crops, score_crops
 from freqkd_lite.evaluate.stats import multiplicities
 from freqkd_lite.results.paired import resample
 from tests.refused import refused
@@ -54,4 +54,6 @@ def test_a_head_reads_planted_means_and_never_names_an_absent_class():
     labels = torch.randint(3, (300,), generator=draw)
     pooled = torch.randn(300, 8, generator=draw) + 4 * torch.eye(8)[labels]
     head = fit_head(pooled[:200], labels[:200], [*NAMES, "bus"])  # of which there is no crop
-    assert score_crops(named(head, pooled[200:]), labels[200:], NAMES).estimates["mean"] > 0.9
+    assert (
+        score_crops(predict_crops(head, pooled[200:]), labels[200:], NAMES).estimates["mean"] > 0.9
+    )

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from freqkd_lite.evaluate.detection import IGNORED, MISS, Matches, assign
-from freqkd_lite.evaluate.missrate import miss_rate, rank, score_people, unreasonable
+from freqkd_lite.evaluate.missrate import miss_rate, outside_reasonable_subset, rank, score_people
 from tests.evaluate.test_detection import boxes_of, found_of
 from tests.real import real
 from tests.refused import refused
@@ -60,7 +60,7 @@ def test_images_without_a_detection_and_copies_of_images_count():
 def test_who_counts_and_what_a_detection_takes():
     people = [(5, 5, 30, 60), (5, 5, 30, 59.9), (4, 5, 30, 99), (600, 5, 635.5, 99)]
     boxes, occlusion = boxes_of(*people, (9, 450, 30, 507)), torch.tensor([1, 0, 0, 0, 2])
-    assert unreasonable(boxes, occlusion).tolist() == [False, True, True, True, True]
+    assert outside_reasonable_subset(boxes, occlusion).tolist() == [False, True, True, True, True]
     two = boxes_of(person(10), person(18))  # a detection takes the one that it overlaps most
     assert assign(boxes_of(person(17), person(11)), two, torch.tensor([False, False])) == [1, 0]
     # half of its own area in an ignored box is enough, though the IoU is far below

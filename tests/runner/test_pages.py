@@ -201,7 +201,7 @@ def test_the_walk_runs_each_notebook_once_until_it_changes(root, capsys, freqkd)
     index = walk(root)
     assert (index, log.read_text()) == (root / "pages" / "index.html", "0")
     assert (root / "pages" / "01_gap.html").exists()
-    assert "you can look already" in capsys.readouterr().out
+    assert "first page ready" in capsys.readouterr().out
     walk(root)
     assert log.read_text() == "0" and capsys.readouterr().out.count("nothing changed") == 2
     (root / "notebooks" / "presets" / "smoke.yaml").write_text("01_gap: {seed: 5}")

@@ -134,7 +134,7 @@ BOTH = f"{BOOK}\nfixed: {{methods: [none, gram]}}"
         (f"{BOTH}\nreference: gram\ncurve: lr", "reference and curve"),
         (f"{BOTH}\nreference: gram\nmetric: divergence", "'divergence'"),
         ("notebook: [", "YAML at line 1"),
-        (f"{BOOK}\nprotocol: ../plan.md", "protocol=../plan.md is no file"),
+        (f"{BOOK}\nprotocol: ../plan.md", "protocol=../plan.md is not a file"),
     ],
 )
 def test_what_is_wrong_in_a_sweep_file_is_named_before_anything_runs(root, text, names):
@@ -248,8 +248,8 @@ def test_a_sweep_that_is_stopped_goes_on_where_it_was(root, stop, faked):
         said = process.communicate()[1]
     if stop == signal.SIGINT:
         assert process.returncode == 130
-        assert said.startswith("freqkd: Stopped: 1 of 3 runs are finished and kept in ")
-        assert said.endswith("the same command goes on from there.\n") and said.count("\n") == 1
+        assert said.startswith("freqkd: Interrupted: 1 of 3 runs are finished and saved in ")
+        assert said.endswith("rerun the command to resume.\n") and said.count("\n") == 1
     # Its child ends with it: the lock of run 1 comes free although `hold` still holds it.
     thread = threading.Thread(target=run_all, args=(made, 1))
     thread.start()
@@ -269,7 +269,7 @@ def test_what_killed_workers_were_doing_is_done_again_and_nothing_twice(root, mo
     preload = {"distributed.worker.preload": "tests.fake_run"}
     with dask.config.set(preload | {"distributed.scheduler.allowed-failures": 1}):
         ((job, said),) = run_all(made, 2).items()
-    assert job.seed == 3 and said.startswith("2 workers ended in it")
+    assert job.seed == 3 and said.startswith("killed 2 workers")
     assert logged(root, "end") == [0, 1, 2, 4]
     begun = [logged(root, "begin").count(seed) for seed in range(5)]
     # 3 is tried alone in the end, after it had ended others, or waited where others ended
@@ -351,7 +351,7 @@ def test_the_command_with_real_notebooks_keeps_the_broken_run_and_skips_the_othe
     write_notebook(root / "notebooks", "06_real", cells)
     (root / "rates.yaml").write_text("notebook: 06_real\ngrid: {lr: [0.001, -1.0]}")
     status, out, err = freqkd("sweep", "rates.yaml")
-    assert status == 1 and "2 runs, 0 finished before" in out
+    assert status == 1 and "2 runs, 0 already finished" in out
     failed = next((root / "runs" / "sweeps").glob("06_real-*.failed"))
     assert err.startswith("freqkd: 06_real seed=0 lr=-1.0 failed: Cell 2 of 06_real failed: lr is")
     assert str(failed / "notebook.ipynb") in err
@@ -359,7 +359,7 @@ def test_the_command_with_real_notebooks_keeps_the_broken_run_and_skips_the_othe
     (row,) = read_results(root / "rates")
     assert (row.method, row.value) == ("gram (lr=0.001)", 0.001)
     assert (root / "rates" / "figure.png").read_bytes()[:4] == b"\x89PNG"
-    assert "1 finished before" in freqkd("sweep", "rates.yaml")[1]
+    assert "1 already finished" in freqkd("sweep", "rates.yaml")[1]
     said = freqkd("sweep", "rates.yaml", "--workers", "2", "--scheduler", "tcp://here:1")
     assert said[0] == 2 and "leave out --workers" in said[2]
 
@@ -456,11 +456,11 @@ def test_seeds_that_saw_other_data_are_not_averaged_and_both_folders_are_told(ro
 @pytest.mark.parametrize(
     ("error", "status", "sentence"),
     [
-        (KeyboardInterrupt(), 130, "freqkd: Stopped: what is finished is kept"),
+        (KeyboardInterrupt(), 130, "freqkd: Interrupted. Finished work is saved"),
         (KeyboardInterrupt("Kept 3 steps."), 130, "freqkd: Kept 3 steps.\n"),
         (OSError(28, "No space left", "runs/x"), 2, "freqkd: The disk is full at runs/x"),
         (OSError(122, "Quota exceeded", "runs/x"), 2, "freqkd: The disk is full at runs/x"),
-        (torch.OutOfMemoryError("CUDA out of memory. Tried"), 2, "freqkd: The memory is full"),
+        (torch.OutOfMemoryError("CUDA out of memory. Tried"), 2, "freqkd: Out of memory"),
         (OSError(13, "Permission denied", "runs/x"), 2, "freqkd: Permission denied at runs/x"),
     ],
 )

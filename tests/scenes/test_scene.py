@@ -19,7 +19,7 @@ FREEZE = Path(__file__).parents[2] / "results" / "scenes_gap" / "freeze.yaml"
 
 def instance_map(seed, size=SIZE):
     """Instances of the infrared frame, and the classes of instances 1, 2, ..."""
-    world, numbers, *_ = camera.take(seed, size)
+    world, numbers, *_ = camera.rasterise(seed, size)
     return world.owners[numbers[0]], world.labels
 
 
@@ -86,7 +86,7 @@ def test_settings_change_pixels_of_one_spectrum_and_never_the_world(seed):
 def test_parallax_moves_the_nearest_object_by_so_many_pixels_and_the_sky_not_at_all(shift):
     tried = 0
     for seed in range(20):
-        world, numbers, other, keep, *_ = camera.take(seed, SIZE, shift)
+        world, numbers, other, keep, *_ = camera.rasterise(seed, SIZE, shift)
         kept = np.flatnonzero(keep)[1:]
         if not len(kept):
             continue
