@@ -30,7 +30,7 @@ def dask_setup(worker: object) -> None:
 
 
 def measure(folder: Path, runs: int, workers: int) -> list[list]:
-    """A row [runs, workers, ms a run, share of `RUN`]."""
+    """A row [runs, workers, ms per run, share of `RUN`]."""
     os.environ["FREQKD_RUNS"] = str(folder / "runs")
     (folder / "notebooks").mkdir()
     cell = nbformat.v4.new_code_cell("seed: int = 0", metadata={"tags": ["parameters"]})

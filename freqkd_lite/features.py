@@ -81,7 +81,7 @@ class Backbone(nn.Module):
 
         The model's own mean and standard deviation are applied; class and register tokens are
         dropped; no final norm. Convolutional networks count stages instead of blocks. Raises
-        `UserError` for a size that the model does not take, and for maps that are no NCHW grid.
+        `UserError` for a size that the model does not take, and for maps that are not an NCHW grid.
         """
         blocks = self.check_blocks(blocks)
         height, width = images.shape[-2:]
@@ -97,9 +97,9 @@ class Backbone(nn.Module):
             raise
         except (AssertionError, RuntimeError) as error:  # windows, fixed positions
             own = "x".join(map(str, self.net.pretrained_cfg["input_size"][1:]))
-            said = str(error).partition("\n")[0]
+            reason = str(error).partition("\n")[0]
             raise UserError(
-                f"{self.name} does not take images of {height}x{width} pixels ({said}): use {own}, "
+                f"{self.name} does not take {height}x{width} pixels ({reason}): use {own}, "
                 f"which is its own size, or multiples of {self.patch}."
             ) from error
         for block, found in zip(blocks, maps, strict=True):
@@ -107,14 +107,14 @@ class Backbone(nn.Module):
         return maps
 
     def _check_map(self, block: int, found: Tensor, size: tuple[int, int]) -> None:
-        # Some models resize their input in silence, and some count or order axes their own way.
+        # Some models silently resize their input, and some count or order axes their own way.
         info = self.infos[block]
         grid = [edge / info["reduction"] for edge in size]
         fits = found.ndim == 4 and found.shape[1] == info["num_chs"]
         if not fits or any(n > g + 1 for n, g in zip(found.shape[-2:], grid, strict=True)):
             raise UserError(
                 f"{self.name} gives {tuple(found.shape)} at block {block} for images of "
-                f"{size[0]}x{size[1]} pixels, which is no NCHW map of them: choose another model."
+                f"{size[0]}x{size[1]} pixels, which is not an NCHW map: choose another model."
             )
 
     def check_blocks(self, blocks: Sequence[int]) -> tuple[int, ...]:
@@ -181,10 +181,10 @@ def read_pickle(path: Path) -> dict[str, Tensor]:
     """A .pt or .pth file's tensors; nothing else in it is run."""
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises many kinds for torn files, and one for code
+    except Exception as error:  # torch raises many kinds for damaged files, and one for code
         raise UserError(
-            f"{path} is torn, or holds more than tensors, which could run code: fetch it anew, or "
-            "convert it to safetensors where you trust it."
+            f"{path} is damaged, or holds more than tensors, which could run code: fetch it again, "
+            "or convert it to safetensors where you trust it."
         ) from error
     for key in ("state_dict", "model"):  # what training scripts put around the weights
         if isinstance(state, dict) and isinstance(state.get(key), dict):

@@ -29,7 +29,7 @@ __all__ = ["Row", "number", "opening", "predict", "save", "show", "show_table"]
 
 TIMES = (COPY if COPY.is_dir() else PACKAGE.parent) / "results" / "default" / "minutes.json"
 UNRECORDED = {"guess", "root"}  # parameters that change no result
-# What is said of a guess: the choice, or the upper end of a range of numbers; a verdict; and why.
+# The feedback on a guess: the choice, or the upper end of a range of numbers; a verdict; and why.
 Judgement = tuple[Any, str, str]
 BY_HAND = "Where nothing can be chosen here, answer by `guess` in the cell of parameters."
 _opened = {"name": ""}
@@ -89,13 +89,13 @@ class Guess:
     value: Any
     widget: ipywidgets.RadioButtons | ipywidgets.BoundedFloatText
     judge: Callable[[Any, str], list[Judgement]]
-    said: ipywidgets.HTML
+    feedback: ipywidgets.HTML
     judgements: Sequence[Judgement] = ()
 
     def compare(self, truth: str | float, form: str = "{}") -> str:
         """A sentence: the guess and what was measured, both written by the format `form`.
 
-        It is also said under the question, now and whenever the reader guesses again, and goes to
+        It is also shown under the question, now and whenever the reader guesses again, and goes to
         the page, which covers what stands between until a reader of it has guessed.
         """
         found = form.format(truth)
@@ -108,7 +108,7 @@ class Guess:
         display({"text/html": hidden, "text/plain": ""}, raw=True)
         if self.value is None:
             return f"Measured here: {found}."
-        self.tell()
+        self.show_judgement()
         shown = self.value if isinstance(truth, str) else form.format(self.value)
         return f"Your guess: {shown}. {' '.join(self.judgement()[1:])}"
 
@@ -118,11 +118,11 @@ class Guess:
         reaches = (j for j in self.judgements if j[0] is None or self.value <= j[0])
         return next(named if isinstance(self.value, str) else reaches)
 
-    def tell(self) -> None:
-        """Say the judgement under the question, once there are both a guess and a measurement."""
+    def show_judgement(self) -> None:
+        """Show the judgement under the question, once there are both a guess and a measurement."""
         if self.value is not None and self.judgements:
             _, verdict, why = map(html.escape, map(str, self.judgement()))
-            self.said.value = f'<div role="alert"><b>{verdict}</b> {why}</div>'
+            self.feedback.value = f'<div role="alert"><b>{verdict}</b> {why}</div>'
 
 
 def judge_choice(
@@ -191,7 +191,7 @@ def predict(
 
     def heard(change: dict) -> None:
         guess.value = change["new"]
-        guess.tell()
+        guess.show_judgement()
 
     widget.observe(heard, "value")
     _display(guess, entries)
@@ -206,7 +206,7 @@ def _display(guess: Guess, entries: dict[str, str]) -> None:
     """Display the guess's widget, and for pages, where no widget is alive, a form of `entries`,
     texts and what kinds of input they are (where no script runs either, a list of them)."""
     key, label = _key(guess.question), f"<b>Your guess:</b> {html.escape(guess.question)}"
-    shown = ipywidgets.VBox([ipywidgets.HTML(label), guess.widget, guess.said])
+    shown = ipywidgets.VBox([ipywidgets.HTML(label), guess.widget, guess.feedback])
     items = "".join(
         f'<li><label><input name="{key}" {kind}> {html.escape(text)}</label></li>'
         for text, kind in entries.items()

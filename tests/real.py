@@ -1,4 +1,4 @@
-"""Real data, which lies below FREQKD_DATA and is no part of the repository."""
+"""Real data, which lies below FREQKD_DATA and is not part of the repository."""
 
 import os
 from pathlib import Path

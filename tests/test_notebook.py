@@ -31,9 +31,9 @@ def held(shown):
 def test_a_guess_is_optional_and_is_what_the_widget_holds(shown):
     guess = predict("Which?", ["RGB", "heat"], answer="")
     assert guess.value is None and guess.compare("RGB") == "Measured here: RGB."
-    assert guess.said.value == ""  # Run All leaves the question open
+    assert guess.feedback.value == ""  # Run All leaves the question open
     guess.widget.value = "heat"
-    assert guess.value == "heat" and "<b>Not so.</b>" in guess.said.value
+    assert guess.value == "heat" and "<b>Not so.</b>" in guess.feedback.value
     assert "Right." in guess.compare("heat") and "Not so." in guess.compare("RGB")
 
 
@@ -61,9 +61,9 @@ def test_a_number_counts_only_once_it_is_touched_and_is_judged_by_its_distance(s
     said = {0.39: "Not so.", 0.41: "Close.", 0.49: "Right.", 0.51: "Right.", 0.59: "Close."}
     for value, verdict in (said | {0.61: "Not so."}).items():
         guess.widget.value = value
-        assert f"<b>{verdict}</b>" in guess.said.value
-        assert ("More." in guess.said.value) == (value < 0.4)
-        assert ("Less." in guess.said.value) == (value > 0.6)
+        assert f"<b>{verdict}</b>" in guess.feedback.value
+        assert ("More." in guess.feedback.value) == (value < 0.4)
+        assert ("Less." in guess.feedback.value) == (value > 0.6)
     assert predict("How much?", between=(0, 1), answer=0.7).value == 0.7
 
 

@@ -227,8 +227,8 @@ def report(name: str, plan: Plan, cost: Cost) -> str:
         ("epochs", f"{epochs:.3g} of {plan.pairs:,} pairs"),
         ("GFLOP", f"{cost.teacher / 1e9:,.0f} teacher, {cost.student / 1e9:,.0f} student, each"),
         ("in all", f"{found.in_all / 1e18:.3g} EFLOP"),
-        ("GB a GPU", f"{fixed['fp32']:.1f} in fp32, {fixed['bf16']:.1f} in bf16"),
-        ("GB a picture", f"{each['fp32']:.2f} in fp32, {each['bf16']:.2f} in bf16"),
+        ("GB per GPU", f"{fixed['fp32']:.1f} in fp32, {fixed['bf16']:.1f} in bf16"),
+        ("GB per picture", f"{each['fp32']:.2f} in fp32, {each['bf16']:.2f} in bf16"),
         (
             "GB on disk",
             f"{found.checkpoints / 1e9:.2f} checkpoints, {found.student / 1e9:.2f} "

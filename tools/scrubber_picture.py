@@ -20,7 +20,7 @@ from freqkd_lite.runner.pages import MARKS
 from freqkd_lite.runner.parameters import parameters
 from freqkd_lite.store import Arrays, encoded, write_arrays
 from freqkd_lite.widgets.drawing import canvas, write
-from freqkd_lite.widgets.scrubber import Scrubber, look, rgb_head
+from freqkd_lite.widgets.scrubber import Scrubber, compute_marks, rgb_head
 
 ROOT = Path(__file__).parent.parent
 METHODS = ("none", "mse", "freqkd_code", "mse (mismatched=True)")  # the last is the control
@@ -47,7 +47,7 @@ def measure() -> Arrays:
         return min(counts), sum(counts)
 
     pair = held_out[max(range(len(held_out)), key=found)]
-    return look(runs, pair, head, blocks, held_out.classes)
+    return compute_marks(runs, pair, head, blocks, held_out.classes)
 
 
 def with_controls(shown: Scrubber, step: int, method: int) -> Image.Image:

@@ -112,7 +112,7 @@ def _fits(file: Path, where: object, stated: Sequence[object], size: Size, ledge
 
 
 class FileEach(Annotations):
-    """One file a picture: YOLO text or Pascal VOC XML, found by the picture's name."""
+    """One file per picture: YOLO text or Pascal VOC XML, found by the picture's name."""
 
     def __init__(self, folder: Path, suffix: str, names: Names, classes: Sequence[str], ledger):
         super().__init__(folder, classes)
@@ -169,9 +169,9 @@ def read_voc(path: Path, size: Size, ledger: Ledger) -> list[Written]:
     try:
         top = ElementTree.fromstring(path.read_bytes())
     except (ElementTree.ParseError, ValueError, LookupError, OSError) as error:
-        raise UserError(f"{path} is no valid XML ({error}): fix it or write it anew.") from error
+        raise UserError(f"{path} is not valid XML ({error}): fix or regenerate it.") from error
     if top.tag != "annotation":
-        raise UserError(f"{path} is no Pascal VOC annotation but <{top.tag}>: write it anew.")
+        raise UserError(f"{path} is not a Pascal VOC annotation but <{top.tag}>: regenerate it.")
     stated = [top.findtext(f"size/{side}") for side in ("height", "width")]
     if stated == ["0", "0"]:
         own = f"{size[0]}x{size[1]} (height x width)"
@@ -254,10 +254,10 @@ class Coco(Annotations):
         if classes is None:
             roots = (parents - used) & set(found)
             for name in sorted(roots):
-                text = f"the category {name!r} has no boxes and stands above others"
+                text = f"the category {name!r} has no boxes and is a parent of others"
                 ledger.repaired(f"{self.files[0]}: {text}: left out of the classes.")
             classes = [n for n in dict.fromkeys(found) if n not in {*ignored, *roots}]
-        if classes or self.whole:  # else the fault is told
+        if classes or self.whole:  # else the fault is reported
             super().__init__(self.files[0], classes, ignored)
 
     def _add(
@@ -336,7 +336,7 @@ def open_boxes(
         elif path.is_dir():
             held = {suffix: annotation_files(path, suffix) for suffix in (".json", ".xml", ".txt")}
         else:
-            what = "is no .json file" if path.exists() else "does not exist"
+            what = "is not a .json file" if path.exists() else "does not exist"
             raise UserError(f"{path} {what}: give a COCO .json or a folder of annotations.")
         kinds = [suffix for suffix, files in held.items() if files]
         if len(kinds) != 1:

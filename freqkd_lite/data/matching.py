@@ -31,7 +31,7 @@ class Record:
 
 def name_of(file: str) -> str:
     """The name of a picture by the file's path inside its folder: no suffix, no spectrum, and one
-    way to write an accent or a byte that is no UTF-8."""
+    way to write an accent or a byte that is not UTF-8."""
     path = PurePosixPath(unicodedata.normalize("NFC", plain(file)))
     stem = str(path.with_suffix("") if path.suffix.lower() in SUFFIXES else path)
     return _AFFIX.sub("", stem) or stem
@@ -74,7 +74,7 @@ def match(
     which unpaired="skip" leaves out, and two of one name. `visible=None` makes records of infrared
     alone.
 
-    Names are compared without suffix, and without a first or last part that tells the spectrum
+    Names are compared without suffix, and without a first or last part that names the spectrum
     (`SPECTRUM`). Raises `UserError` for a folder that is absent or empty, or if nothing matches.
     """
     warm = _by_name(infrared, ledger)
@@ -148,10 +148,10 @@ def read_splits(source: Path, names: Names, ledger: Ledger) -> dict[str, list[st
             else:
                 home[name] = split
     if unused := [name for name in names.used if name not in home]:
-        text = f"{len(unused)} pictures stand in no list of {source}, only in the split 'all'"
+        text = f"{len(unused)} pictures are in no list of {source}, only in the split 'all'"
         ledger.repaired(f"{text}: {', '.join(unused)}.")
-    kept = [name for name in home if name not in names.skipped]
-    return {split: [name for name in kept if home[name] == split] for split in lists}
+    used = [name for name in home if name not in names.skipped]
+    return {split: [name for name in used if home[name] == split] for split in lists}
 
 
 def share_out(names: Iterable[str], shares: dict[str, float], seed: int) -> dict[str, list[str]]:

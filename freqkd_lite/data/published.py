@@ -149,8 +149,8 @@ class Kaist(Published):
     folders, markers = ("kaist-cvpr15", "kaist", "kaist_demo9"), ("imageSets/*.txt", "lwir/set*")
     ignored = ("people", "person?", "person?a", "cyclist", "__ignore__")
     note = (
-        "KAIST: people alone; its people, person? and cyclist are left out and are no negatives to "
-        f"evaluate.missrate; val is an eighth of train by seed 0, and {FRAMES}."
+        "KAIST: people alone; its people, person? and cyclist are left out, and are not negatives "
+        f"to evaluate.missrate; val is an eighth of train by seed 0, and {FRAMES}."
     )
     Options = KaistFiles
 

@@ -27,9 +27,9 @@ from freqkd_lite.errors import LESS, Interrupted, UserError, out_of_memory
 from freqkd_lite.features import Backbone, create_net, extract
 
 MANIFEST, LOG, STUDENT = "manifest.json", "log.jsonl", "student.safetensors"
-MEASURED = "loss.safetensors"  # what a loss measured before training
+MEASURED = "loss.safetensors"  # what a loss calibrated before training
 FILES = {MANIFEST, LOG, STUDENT, MEASURED}
-KEPT = "step-{:06d}.safetensors"  # what is trained, after so many steps
+STEP = "step-{:06d}.safetensors"  # the trained weights after that many steps
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Run:
 
     @property
     def log(self) -> list[dict]:
-        """One entry a step: step, loss, parts, lr, gradient norm."""
+        """One entry per step: step, loss, parts, lr, gradient norm."""
         return [json.loads(line) for line in (self.folder / LOG).read_text().splitlines()]
 
     def loss(
@@ -74,7 +74,7 @@ class Run:
 
     def students(self) -> Iterator[tuple[int, Backbone]]:
         """The student after 0 steps and after each of the settings' `moments`: (step, backbone),
-        frozen. It is one network whose weights change, so look at each before asking for the next.
+        frozen. It is one network whose weights change, so use each before asking for the next.
         Raises `UserError` as `student` does."""
         backbone = self._first()
         if self.settings.lora_rank:
@@ -82,8 +82,8 @@ class Run:
         backbone.requires_grad_(False).net.eval()  # not its own eval(): frozen, it changes nothing
         yield 0, backbone
         for step in self.settings.moments:
-            kept = load_file(self.folder / KEPT.format(step)).items()
-            own = {k.removeprefix("backbone."): v for k, v in kept if k.startswith("backbone.")}
+            saved = load_file(self.folder / STEP.format(step)).items()
+            own = {k.removeprefix("backbone."): v for k, v in saved if k.startswith("backbone.")}
             backbone.load_state_dict(own, strict=False)
             yield step, backbone
 
@@ -136,12 +136,12 @@ def distil(settings: DistilSettings, runs: str | Path | None = None, progress: b
             if not team.agree(_is_whole(folder, settings) or _is_whole(part, settings)):
                 _train_into(part, settings, pairs, teacher, backbone, content, progress, team)
             if team.first and not _is_whole(folder, settings):
-                kept = [KEPT.format(step) for step in settings.moments]
+                steps = [STEP.format(step) for step in settings.moments]
                 for path in part.iterdir():
-                    if path.name not in FILES and path.name not in kept:
+                    if path.name not in FILES and path.name not in steps:
                         path.unlink()
                 if folder.is_dir():
-                    for name in kept:
+                    for name in steps:
                         os.replace(part / name, folder / name)
                     shutil.rmtree(part)
                 else:
@@ -154,8 +154,8 @@ def distil(settings: DistilSettings, runs: str | Path | None = None, progress: b
 
 def _is_whole(folder: Path, settings: DistilSettings) -> bool:
     """Whether a run's folder holds all that the settings ask for."""
-    kept = [folder / KEPT.format(step) for step in settings.moments]
-    return all(path.is_file() for path in (folder / MANIFEST, *kept))
+    steps = [folder / STEP.format(step) for step in settings.moments]
+    return all(path.is_file() for path in (folder / MANIFEST, *steps))
 
 
 def _train_into(
@@ -192,8 +192,8 @@ def _train_into(
 
     with team.state.main_process_first():
         done = Checkpoints(part, "").steps
-        if not all((part / KEPT.format(n)).is_file() for n in settings.moments if n <= done):
-            shutil.rmtree(part)  # an attempt that kept less
+        if not all((part / STEP.format(n)).is_file() for n in settings.moments if n <= done):
+            shutil.rmtree(part)  # an attempt that saved fewer steps
         part.mkdir(parents=True, exist_ok=True)
         (part / MANIFEST).unlink(missing_ok=True)
     checkpoints = Checkpoints(part, store.run_key(content), settings.checkpoint_every)
@@ -217,7 +217,7 @@ def _train_into(
                 bar.update(done - bar.n)
                 if team.first and done in settings.moments:
                     trained = {k: v.contiguous() for k, v in changing(student).items()}
-                    store.write_whole(part / KEPT.format(done), save(trained))
+                    store.write_whole(part / STEP.format(done), save(trained))
         if team.first:
             student.cpu()
             net = lora.merge_and_unload(safe_merge=True) if lora else backbone.net

@@ -14,8 +14,8 @@ from freqkd_lite.names import OLD_NAMES
 
 class DistilSettings(BaseModel):
     """Everything that decides a distillation. Sizes are (height, width) in pixels; blocks count
-    from 0. `exclude` marks what is no part of a run's address: paths (checksums stand for what lies
-    there), what only saves time, and the merge scale, which is applied when the student is read.
+    from 0. `exclude` marks what is not part of a run's address: paths (checksums stand for their
+    content), what only saves time, and the merge scale, which is applied when the student is read.
 
     - `dataset`: one name or several with commas between them; `limit` counts the pairs of each.
     - `crop`: train on random crops of this size. With `crop_list=k` each pair has k crops, drawn
@@ -28,12 +28,12 @@ class DistilSettings(BaseModel):
     - `lora_rank=0` trains the whole network. `merge_scale` is how far `Run.student` goes from the
       first weights to the trained ones (the authors' stage 2 uses 0.5).
     - `batch` is that of all processes together. Each takes its part in `accumulate` shares, and the
-      loss is their mean: that of the whole batch, except for losses that are no means over images
+      loss is their mean: that of the whole batch, except for losses that are not means over images
       (`unic`, `pkd`, `freqkd_paper`) and for batch norm, which sees one share at a time.
     - `clip`: the largest norm of the gradient; None for no limit.
     - `precision="auto"` is bf16 on a GPU that computes in it, else fp32.
     - `checkpoint_every` counts steps; None writes checkpoints by time.
-    - `keep_steps=12` keeps what is trained at 12 moments, for `Run.students`; see `moments`.
+    - `keep_steps=12` saves the trained weights at 12 moments, for `Run.students`; see `moments`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -94,7 +94,7 @@ class DistilSettings(BaseModel):
 
     @property
     def moments(self) -> list[int]:
-        """The steps after which weights are kept, close together at first, up to the last one."""
+        """The steps after which weights are saved, close together at first, up to the last one."""
         count = self.keep_steps
         return sorted({math.ceil(self.steps * i**2 / count**2) for i in range(1, count + 1)})
 

@@ -28,7 +28,7 @@ DAY = 86_400  # seconds after which a half-written file is abandoned
 
 
 def cache_folder() -> Path:
-    """Where teacher features are kept: FREQKD_CACHE, else the user's cache folder."""
+    """Where teacher features are cached: FREQKD_CACHE, else the user's cache folder."""
     base = os.environ.get("FREQKD_CACHE") or Path.home() / ".cache" / "freqkd"
     return Path(base).expanduser() / "teacher"
 

@@ -386,8 +386,8 @@ def one_box_each(found: dict[str, Tensor], threshold: float) -> dict[str, Tensor
     """An image's detections as one would show them: those with a score of at least `threshold`, and
     of boxes that overlap by more than half, of whatever class, the surest."""
     sure = found["scores"] >= threshold
-    kept = nms(found["boxes"][sure], found["scores"][sure], 0.5)
-    return {key: value[sure][kept] for key, value in found.items()}
+    best = nms(found["boxes"][sure], found["scores"][sure], 0.5)
+    return {key: value[sure][best] for key, value in found.items()}
 
 
 def outcomes(

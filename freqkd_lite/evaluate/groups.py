@@ -16,12 +16,12 @@ from freqkd_lite.errors import UserError
 
 THUMBNAIL = (24, 32)
 # Of MSRS val's 3655 pairs of pictures one comes above: two views of one street corner from one
-# spot, at .56. Looked at, the next ones, from .16 on, are other places or others' views of them;
+# spot, at .56. By eye, the next ones, from .16 on, show other places or other views;
 # of pictures far apart in the drive none exceeds .13.
 ALIKE = 0.3
-REACH = 10  # by how much numbers of neighbours differ at most; MSRS's are 4 to 12 apart
-BLOCK = 4  # neighbours that stay together: so many of MSRS show one street, looked at in order
-SEQUENCES = ("msrs", "roadscene")  # data sets whose names tell the order of taking
+REACH = 10  # the largest difference between neighbours' numbers; MSRS's are 4 to 12 apart
+BLOCK = 4  # neighbours that stay together: about as many frames of MSRS show one street
+SEQUENCES = ("msrs", "roadscene")  # data sets whose file names give the order of recording
 
 
 def numbered(pairs: PairSet, chosen: Sequence[int]) -> list[str] | None:
@@ -31,8 +31,8 @@ def numbered(pairs: PairSet, chosen: Sequence[int]) -> list[str] | None:
 
 def likeness(pictures: Tensor) -> Tensor:
     """Correlation (N, N) of the edges of pictures (N, C, H, W): of both differences of small grey
-    thumbnails, less their mean. Edges, for grey levels themselves correlate by the layout that all
-    road pictures share, up to .85 between pictures of different places; 0 for a blank picture."""
+    thumbnails, minus their mean. Edges, because grey levels correlate by the layout that all road
+    pictures share, up to .85 between pictures of different places; 0 for a blank picture."""
     small = adaptive_avg_pool2d(pictures.double().mean(1, keepdim=True), THUMBNAIL)
     down, right = small.diff(dim=2)[..., :-1], small.diff(dim=3)[..., :-1, :]
     edges = torch.cat([down, right], 1).flatten(1)
@@ -68,7 +68,7 @@ def _neighbours(names: Sequence[str], block: int) -> list[tuple[int, int]]:
     for at, name in enumerate(names):
         digits = re.findall(r"\d+", name)
         if not digits:
-            raise UserError(f"The name {name!r} has no number: it tells no place in a sequence.")
+            raise UserError(f"The name {name!r} has no number: it gives no place in a sequence.")
         before, after = name.rsplit(digits[-1], 1)
         numbered.append((before, after, int(digits[-1]), at))
     for one, other in pairwise(sorted(numbered)):

@@ -32,7 +32,7 @@ def patch_labels(
     labels = torch.as_tensor(labels).long()
     boxes = torch.as_tensor(boxes).as_subclass(Tensor).double().reshape(-1, 4)
     if len(boxes) != len(labels):
-        raise UserError(f"{len(boxes)} boxes but {len(labels)} labels: give one label a box.")
+        raise UserError(f"{len(boxes)} boxes but {len(labels)} labels: give one label per box.")
     if not len(boxes):
         return torch.full(grid, n_classes)
     if labels.min() < 0 or labels.max() >= n_classes:
@@ -114,7 +114,7 @@ def check_labels(labels: Tensor, maps: Tensor, n_classes: int, name: str) -> Non
     """Raise `UserError` unless `labels` are integers (N, h, w) in [0, n_classes) for `maps`."""
     if tuple(labels.shape) != (len(maps), *maps.shape[2:]) or not labels.numel():
         shapes = f"{tuple(labels.shape)}, the features {tuple(maps.shape)}"
-        raise UserError(f"{name} has shape {shapes}: give one label a patch, of one image or more.")
+        raise UserError(f"{name} has shape {shapes}: give one label per patch, at least one image.")
     if labels.is_floating_point() or labels.min() < 0 or labels.max() >= n_classes:
         raise UserError(f"{name} must be integers from 0 to {n_classes - 1}.")
 

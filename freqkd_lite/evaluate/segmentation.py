@@ -118,7 +118,7 @@ class LinearSegmenter:
         maps = as_maps(features, "train features")
         if masks.ndim != 3 or len(masks) != len(maps):
             shapes = f"{tuple(masks.shape)}, the features {tuple(maps.shape)}"
-            raise UserError(f"train masks have shape {shapes}: give one mask (H, W) an image.")
+            raise UserError(f"train masks have shape {shapes}: give one mask (H, W) per image.")
         check_ids(masks, len(self.classes), "train masks")
         labels = class_shares(masks, grid_of(maps), range(len(self.classes))).argmax(1)
         self.trained = labels.unique()  # rising ids; the probe counts these from 0
@@ -155,7 +155,7 @@ def segment(
 def border_distance(masks: Tensor) -> Tensor:
     """For each pixel the Euclidean distance in pixels to the nearest pixel of another class
     (1: it touches the border): (N, H, W) -> float32; infinite in a mask of one class. The
-    picture's own edge is no border."""
+    picture's own edge is not a border."""
     out = torch.full(masks.shape, torch.inf)
     for distance, mask in zip(out.numpy(), masks.numpy(), strict=True):
         ids = np.unique(mask)
@@ -187,6 +187,6 @@ def iou_by_border_distance(
         ring = (distance >= low) & ((distance < high) | (high == float("inf")))
         if not ring.any():
             raise UserError(f"No pixel lies {low} to {high} px from a border: change edges_px.")
-        kept = masks.where(ring, torch.full_like(masks, OUTSIDE))
-        results[low, high] = measure_segmentation(predictions, kept, classes, **bootstrap)
+        within = masks.where(ring, torch.full_like(masks, OUTSIDE))
+        results[low, high] = measure_segmentation(predictions, within, classes, **bootstrap)
     return results

@@ -73,12 +73,12 @@ def probe_scorer(
     classes: Sequence[str],
     **bootstrap: Any,
 ) -> Callable[[Sequence[int] | None], Resampled]:
-    """What `label_curve` asks of one student, for the probe.
+    """The scorer of one student that `label_curve` calls, for the probe.
 
     `rgb_head` was fitted on the teacher's RGB features. `train` and `test` are the student's
     infrared features (N, D, h, w), their labels those of `probe`, `bootstrap` goes to `measure`.
-    A class without a patch among the labelled images scores the same everywhere. Results are kept,
-    so that both ends of the curve can be asked for again.
+    A class without a patch among the labelled images scores the same everywhere. Results are
+    cached, because both ends of the curve are asked for repeatedly.
     """
     maps, test = as_maps(train, "train features"), as_maps(test, "test features")
 
@@ -117,7 +117,7 @@ def labels_needed(budgets: Sequence[int], curve: np.ndarray, score: float) -> fl
     """How many labelled images a curve (K,) takes to reach a score for the first time.
 
     Linear in log(n) between budgets of 1 and more; 1 where the first of them is enough; infinite
-    where none is. The RGB head (budget 0) is no part of it.
+    where none is. The RGB head (budget 0) is not included.
     """
     n, curve = np.asarray(budgets[1:], float), np.asarray(curve[1:], float)
     above = np.flatnonzero(curve >= score)

@@ -169,7 +169,7 @@ class Views:
 
 @dataclass(frozen=True)
 class Control:
-    """`about` says what is compared, `maps` gives the two lists of maps, one (N, C, h, w) a block;
+    """`about`: what is compared; `maps` gives the two lists of maps, one (N, C, h, w) per block;
     `infrared`: whether an infrared picture is among them."""
 
     about: str

@@ -28,7 +28,7 @@ class Part:
     """What has been measured of one control, or of the pictures, in the files of a folder, of the
     batches that begin at the places `starts`.
 
-    The arrays of a group have a row an image, `place` and `grids` (blocks, 2) among them, but for
+    The arrays of a group have one row per image, `place` and `grids` (blocks, 2) among them, except
     `cross0`, `cross1` ..., which are the `CrossSpectrum.sums` of the blocks.
     """
 

@@ -54,7 +54,7 @@ def levels(
     groups: Sequence[int] | None = None,
 ) -> Resampled:
     """Divergence in each ring of each block, figures called "block5/ring0", from one
-    `spectrum.ring_sums` (images, rings, 3) a block; `groups` (images,) are drawn whole (see
+    `spectrum.ring_sums` (images, rings, 3) per block; `groups` (images,) are drawn whole (see
     `multiplicities`). `UserError` for a ring without energy."""
     found = _drawn(sums, np.ones(1), "normalised", seed, draws=draws, groups=groups)
     places = product(enumerate(blocks), range(found.shape[2]))

@@ -183,10 +183,10 @@ def check_options(name: str, options: Mapping[str, Any]) -> None:
 
 
 def _check_maps(lists: Mapping[str, Maps], calibrated: int | None) -> None:
-    """`UserError` unless each list has one map (N, C, h, w) a block, all of a block alike."""
+    """`UserError` unless each list has one map (N, C, h, w) per block, all of a block alike."""
     counts = [len(maps) for maps in lists.values()]
     if len(set(counts)) > 1 or not counts[0]:
-        raise UserError(f"{counts} maps of {', '.join(lists)}: give one of each a block.")
+        raise UserError(f"{counts} maps of {', '.join(lists)}: give one of each per block.")
     for i, maps in enumerate(zip(*lists.values(), strict=True)):
         shapes = [tuple(each.shape) for each in maps]
         if len(set(shapes)) > 1 or len(shapes[0]) != 4 or not shapes[0][0]:
@@ -201,7 +201,7 @@ def _check_maps(lists: Mapping[str, Maps], calibrated: int | None) -> None:
 
 @torch.no_grad()
 def calibrate(name: str, batches: Iterable[Sequence[Maps]], **options: Any) -> list[Statistics]:
-    """The `Statistics` that the loss `name` needs, one a block, from one pass over training pairs.
+    """The `Statistics` that the loss `name` needs, one per block, by one pass over training pairs.
 
     `batches` yields (students, teachers), lists of (N, C, h, w) maps by block, of the untrained
     student on infrared and the teacher on RGB; if `needs_mismatched(name)` it may yield a third

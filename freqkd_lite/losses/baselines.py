@@ -25,7 +25,7 @@ def mse_raw(student: Tensor, teacher: Tensor) -> dict[str, Tensor]:
 def unic(student: Tensor, teacher: Tensor) -> dict[str, Tensor]:
     """UNIC (Sariyildiz et al., ECCV 2024): 1 - cosine of each token plus smooth L1, one half each.
     As there, the teacher's channels have mean 0 and standard deviation 1; here over the batch's
-    tokens, and the student's by the same numbers, for it starts as the teacher."""
+    tokens, and the student's by the same numbers, because it starts as the teacher."""
     mean, spread = teacher.mean((0, 2, 3), keepdim=True), teacher.std((0, 2, 3), keepdim=True)
     student, teacher = ((x - mean) / spread.clamp_min(1e-6) for x in (student, teacher))
     cosine = 1 - F.cosine_similarity(student, teacher, dim=1).mean()

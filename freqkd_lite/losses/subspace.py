@@ -23,7 +23,7 @@ class ReducedRank:
 
     directions: (C, C), orthonormal columns in the teacher's channel space. r2: (C,), falling, the
     share of the teacher's power along each that B S predicts on the pairs it was not fitted on,
-    with the ridge of `RIDGES` that predicts most of all. power: (C,), that power a token.
+    with the ridge of `RIDGES` that predicts most of all. power: (C,), that power per token.
     """
 
     def __init__(self, **others: float):

@@ -31,7 +31,7 @@ def failed_methods(failed: Sequence[str]) -> list[str]:
     return [method for each in lists for method in re.findall(r"'([^']+)'", each)]
 
 
-def without(method: str, setting: str) -> tuple[str, float]:
+def split_setting(method: str, setting: str) -> tuple[str, float]:
     """(the method without one of its settings, that setting, NaN where it has none)."""
     own = own_settings(method)
     value = own.pop(setting, "nan")
@@ -39,7 +39,7 @@ def without(method: str, setting: str) -> tuple[str, float]:
         return join_method(split_method(method)[0], own), float(value)
     except ValueError:
         raise UserError(
-            f"{setting}={value} is no number, as an axis needs: correct `curve` of the sweep."
+            f"{setting}={value} is not a number: correct `curve` of the sweep."
         ) from None
 
 
@@ -63,12 +63,12 @@ class Curve:
 
     @property
     def label(self) -> str:
-        """The metric for people."""
+        """The metric's display name."""
         return NAMES.get(self.metric, self.metric)
 
     @property
     def axis(self) -> str:
-        """The setting for people."""
+        """The setting's display name."""
         return SETTINGS.get(self.setting, self.setting)
 
     def best(self) -> pd.DataFrame:
@@ -88,7 +88,7 @@ class Curve:
 
 def _split(table: pd.DataFrame, setting: str) -> pd.DataFrame:
     """The table with `method` without the setting, and the setting in a column `at`."""
-    pairs = [without(method, setting) for method in table["method"]]
+    pairs = [split_setting(method, setting) for method in table["method"]]
     method, at = zip(*pairs, strict=True) if pairs else ((), ())
     return table.assign(method=list(method), at=list(at))
 
@@ -141,14 +141,14 @@ def differences_along(
 
 def read_curve(folder: str | Path) -> Curve | None:
     """The curve of a results folder; None where there are no results. `UserError` for results that
-    are no sweep along a setting."""
+    are not a sweep along a setting."""
     folder = Path(folder)
     if not (folder / "results.json").is_file():
         return None
     made, comparison = read_manifest(folder), read_comparison(folder)
     setting = made.get("curve")
     if not setting:
-        raise UserError(f"{folder.name} is no sweep along a setting: its file lacks `curve`.")
+        raise UserError(f"{folder.name} is not a sweep along a setting: no `curve` in it.")
     rows, failed = read_results(folder), failed_methods(made.get("failed", []))
     found = make_curve(rows, made["metric"], setting, failed)
     if comparison is None or comparison.table.empty:

@@ -161,12 +161,12 @@ def read_claims(results: str | Path) -> list[tuple[str, str, str, str]]:
         try:
             numbers = _numbers(results, entry)
             true = (v["text"] for v in entry["verdicts"] if holds(v.get("when", "True"), numbers))
-            measured, said = fill(entry["measured"], numbers), next(true)
+            measured, verdict = fill(entry["measured"], numbers), next(true)
         except FileNotFoundError:
-            measured, said = "nothing", f"not run: needs {entry['needs']}"
+            measured, verdict = "nothing", f"not run: needs {entry['needs']}"
         except (UserError, KeyError, StopIteration) as error:
             raise UserError(f"The claim {entry.get('id')} of {CLAIMS}: {error}.") from None
-        rows.append((entry["claim"], entry["stated"], measured, said))
+        rows.append((entry["claim"], entry["stated"], measured, verdict))
     return rows
 
 

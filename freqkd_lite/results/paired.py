@@ -1,7 +1,7 @@
 """Differences between methods, paired: images and seeds are resampled together.
 
 What is hard in an image, and the luck of a seed that decides crops and order, are the same for both
-methods and cancel. Figures are computed on resampled images from the files with one entry an image
+methods and cancel. Figures are computed on resampled images from the files with one entry per image
 that notebooks write.
 """
 

@@ -199,10 +199,10 @@ def label_free_answer(scores: Scores) -> str:
 
 
 def label_free_table(scores: Scores) -> tables.Table:
-    said = ("the teacher on RGB", *(f"the {method} student on infrared" for method in PAIR))
+    readers = ("the teacher on RGB", *(f"the {method} student on infrared" for method in PAIR))
     rows = [
         [seen, *(number(of.estimates[k], of.interval[k]) for k in of.estimates)]
-        for seen, of in zip(said, scores.values(), strict=True)
+        for seen, of in zip(readers, scores.values(), strict=True)
     ]
     return ["RGB head on", *scores["teacher"].estimates], rows
 

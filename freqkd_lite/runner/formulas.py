@@ -7,7 +7,7 @@ from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 from ziamath.config import config
 from ziamath.zmath import Latex
 
-SIZE = 20  # what is drawn counts as an em of so many units
+SIZE = 20  # units per em of what is drawn
 SCALE = 1.06  # letters of the formulas' font are a little smaller than those around them
 
 

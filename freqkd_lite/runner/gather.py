@@ -79,7 +79,7 @@ def failures(jobs: Sequence[Job]) -> dict[Job, str]:
 
 
 def _reason(job: Job, why: str) -> str:
-    """Why a job failed, without this machine's paths where the run itself said it."""
+    """Why a job failed, without this machine's paths if the run itself reported it."""
     return job.error.read_text().strip() if job.error.is_file() else why
 
 

@@ -43,7 +43,7 @@ GUIDE = Path("docs") / "lecturer.md"
 # The form of an output that lives without a kernel comes first.
 PRIORITY = ["text/html", "image/svg+xml", "image/png", "image/jpeg", "text/markdown", "text/plain"]
 PACE = 200  # words that are read in a minute
-HEAD = 75  # words after which a picture is no longer on the first screen
+HEAD = 75  # words that fit above a picture on the first screen
 SMALL = 640  # pixels along a small copy
 
 

@@ -28,18 +28,18 @@ SPLITS = {
 
 @cache
 def scene_cache() -> Path:
-    """Where drawn scenes are kept, apart for each version of the generator."""
+    """Where drawn scenes are cached, apart for each version of the generator."""
     base = Path(os.environ.get("FREQKD_CACHE") or Path.home() / ".cache" / "freqkd").expanduser()
     return base / "scenes" / f"v{GENERATOR_VERSION}"
 
 
 @lru_cache(maxsize=1000)
 def cached_scene(seed: int, size: tuple[int, int], settings: SceneSettings) -> Scene:
-    """`render_scene`, kept in memory and on disk (0.2 MB a scene): several notebooks want the
+    """`render_scene`, cached in memory and on disk (0.2 MB per scene): several notebooks want the
     same ones. A file that is torn or altered fails the archive's checksum and is drawn anew."""
     path = scene_cache() / f"{seed}-{digest([size, astuple(settings)])}.npz"
-    if kept := read_arrays(path):
-        parts: dict[str, Any] = {k: v if v.ndim else v.item() for k, v in kept.items()}
+    if cached := read_arrays(path):
+        parts: dict[str, Any] = {k: v if v.ndim else v.item() for k, v in cached.items()}
         return Scene(**parts)
     scene = render_scene(seed, size, settings)
     with suppress(OSError, UserError):  # a full or read-only disk costs time, not the scene

@@ -110,7 +110,7 @@ class World:
         self.add(corners, Matter(*matter, **more))
 
     def limb(self, start: tuple, end: tuple, widths: tuple, z: float, *matter) -> None:
-        """A tapering bar from (x, y) to (x, y), so many metres wide at its ends."""
+        """A tapering bar from (x, y) to (x, y), `widths` metres wide at its ends."""
         (x0, y0), (x1, y1), (w0, w1) = start, end, widths
         dx, dy = x1 - x0, y1 - y0
         n = max(abs(dx), abs(dy)) + 0.4 * min(abs(dx), abs(dy)) + 1e-9  # length, without a root

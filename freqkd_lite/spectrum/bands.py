@@ -3,7 +3,7 @@
 Frequencies are in cycles per token (per pixel for images), in the order of the transform; the
 radius is rho = sqrt(fy^2 + fx^2) / 0.5, which is 1 at the Nyquist frequency of an axis and 1.414 in
 the corner. All transforms are orthonormal, so that energies add up over bins as over tokens
-(Parseval), and run in float32 at least: half precision fails on sizes that are no power of two.
+(Parseval), and run in float32 at least: half precision fails on sizes that are not powers of two.
 
 Two transforms: "fft" takes a map for one that wraps around, so that a difference between opposite
 borders looks like an edge and leaks to all frequencies; "dct" (DCT-II) mirrors it at its borders
@@ -107,7 +107,7 @@ def band_pair(h: int, w: int, name: str = "disk25_75") -> tuple[Tensor, Tensor]:
     """
     found = re.fullmatch(r"([a-z]+)(\d+)(?:_(\d+))?", name)
     if not found:
-        raise UserError(f"band={name!r} is no pair of bands: write it as 'disk25_75' (percent).")
+        raise UserError(f"band={name!r} is not a pair of bands: write 'disk25_75' (percent).")
     shape, low = found[1], int(found[2]) / 100
     inner = band_mask(h, w, low, shape)
     distance = _distance(h, w, shape)
@@ -131,17 +131,17 @@ def centred_rectangle(h: int, w: int, cutoff: float = 0.5) -> Tensor:
     energy, 1.4 % or 4.6 % where power falls as 1/f^2.
     """
     _check_cutoff(cutoff, "rectangle")
-    kept = []
+    inside = []
     for f, n in zip(frequencies(h, w), (h, w), strict=True):
         index, half = torch.round(f * n), max(1, int(n * cutoff / 2))
-        kept.append((-half <= index) & (index < half))
-    return kept[0] & kept[1]
+        inside.append((-half <= index) & (index < half))
+    return inside[0] & inside[1]
 
 
 def ring_masks(h: int, w: int, edges: Sequence[float], transform: str = "fft") -> Tensor:
     """The bins of each ring of rho, bool (rings, h, w): those of edges[i] < rho <= edges[i + 1]."""
     if len(edges) < 2 or edges[0] < 0 or any(b <= a for a, b in pairwise(edges)):
-        raise UserError(f"edges={tuple(edges)} are no rings: give rising values of rho, from 0 up.")
+        raise UserError(f"edges={tuple(edges)} are not rings: give rising values of rho from 0 up.")
     rho = radius(h, w, transform)
     rings = [(rho > a + _SLACK) & (rho <= b + _SLACK) for a, b in pairwise(edges)]
     return torch.stack(rings)

@@ -79,7 +79,7 @@ draw needs the mean of its sums alone."""
 def authors_bands(h: int, w: int) -> tuple[Tensor, Tensor]:
     """(low, high), bool (h, w), FFT order: the bands of the authors' analysis (their code at
     dbbfd5b), up to .25 and from .75 of the shorter half axis, counted in bins. On a square even
-    grid that is rho; else circles in bins are no circles in cycles per token. Low holds zero."""
+    grid that is rho; else circles in bins are not circles in cycles per token. Low holds zero."""
     y, x = (torch.fft.fftfreq(n, 1 / n, dtype=torch.float64) for n in (h, w))
     reach = torch.hypot(y[:, None], x[None]) / max(min(h // 2, w // 2), 1)
     return reach <= 0.25, reach >= 0.75

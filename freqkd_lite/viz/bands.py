@@ -28,7 +28,7 @@ CHAIN = (
     ("distil", "a student for\ninfrared", "05"),
     ("evaluate", "AP and IoU\nwith intervals", "06  07"),
 )
-"""The package's modules in order: what each hands on, and the notebooks about it."""
+"""The package's modules in order: what each passes on, and the notebooks about it."""
 
 
 def one_pair(pairs: PairSet, picture: int) -> Pair:
@@ -119,7 +119,7 @@ def hybrid(
 
 
 def chain() -> tuple[Figure, str]:
-    """What each module hands to the next, and which notebooks are about it."""
+    """What each module passes to the next, and which notebooks are about it."""
     figure, ax = plt.subplots(figsize=(7, 1.8))
     box = dict(boxstyle="round,pad=0.45", fc="w", ec=COLOURS["visible"])
     for i, (module, gives, notebooks) in enumerate(CHAIN):

@@ -187,7 +187,7 @@ def scenes_against_pairs(rows: Sequence[Row]) -> tuple[Figure, str]:
 
 
 def by_block(gap: Gap) -> tuple[Figure, str]:
-    """Normalised divergence against rho, a line a block with its 95 % band; mismatched pairs are
+    """Normalised divergence against rho, a line per block with its 95 % band; mismatched pairs are
     dashed and pale."""
     figure, ax = plt.subplots(figsize=(7, 4))
     limits(ax)

@@ -26,11 +26,11 @@ def mask_figure(
     """The `shown` pictures, a row each: each column's pictures (N, 3, H, W) under a mask (N, H, W),
     or under what a segmenter predicted, whose IoU stands above. With a description."""
     shades = torch.tensor([to_rgb(shade) for shade, _ in zip(cycle(SHADES), classes, strict=False)])
-    blended, said = {}, []
+    blended, iou = {}, []
     for name, (pictures, mask) in columns.items():
-        said.append(name)
+        iou.append(name)
         if isinstance(mask, SegmentationResult):
-            said[-1] += f" {number(mask.miou)}"
+            iou[-1] += f" {number(mask.miou)}"
             mask = mask.predictions
         blended[name.replace(", ", ",\n")] = [
             0.5 * _brightened(pictures[i]) + 0.5 * shades[mask[i]].permute(2, 0, 1) for i in shown
@@ -38,7 +38,10 @@ def mask_figure(
     drawn, _ = picture_grid(blended, width=2.1 * len(columns))
     patches = [Patch(color=c, label=name) for c, name in zip(shades.tolist(), classes, strict=True)]
     drawn.legend(handles=patches, loc="outside lower center", ncols=len(classes), fontsize=8.5)
-    return drawn, f"{len(shown)} pictures with masks of their classes. Mean IoU: {'; '.join(said)}."
+    return (
+        drawn,
+        f"{len(shown)} pictures with masks of their classes. Mean IoU: {'; '.join(iou)}.",
+    )
 
 
 def _brightened(picture: Tensor) -> Tensor:

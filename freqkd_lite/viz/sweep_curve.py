@@ -90,7 +90,7 @@ def _curve(ax: Axes, points: pd.DataFrame, seeds: pd.DataFrame, method: str) -> 
 
 
 def _rows(curve: Curve) -> Figure:
-    """A row a method, a shade for each value of the setting, the mean over seeds alone."""
+    """One row per method, a shade for each value of the setting, the mean over seeds alone."""
     best = curve.best()
     methods = best["method"].tolist()
     drawn, ax = plt.subplots(figsize=(8.2, 1.3 + 0.27 * len(methods)))

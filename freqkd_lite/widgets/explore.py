@@ -1,7 +1,7 @@
 """The explorer: every option of the widgets at once, answered by the kernel, for `make explore`.
 
 A notebook's widget has two controls and answers in the browser; here are all of them, and a picture
-of at most 1280x480 pixels comes back from Python, drawn from features that are kept.
+of at most 1280x480 pixels comes back from Python, drawn from cached features.
 """
 
 from collections.abc import Iterable, Sequence

@@ -82,8 +82,8 @@ class PatchSimilarity(PageWidget):
             f"and {self.at_same_place[1]:.0%} ({names[1]}; by chance {1 / self.count:.1%})."
         )
         if error > 0.001:
-            kept = f"{sent[0].shape[1]} of {len(maps[0])}"
-            footnote += f" Shown in {kept} dimensions: errors up to {error:.2f}."
+            dimensions = f"{sent[0].shape[1]} of {len(maps[0])}"
+            footnote += f" Shown in {dimensions} dimensions: errors up to {error:.2f}."
         ways = (("RGB", "Infrared"), ("Infrared", "RGB"))
         spec = {
             "title": "Click a patch: its similarity in the other modality",
@@ -182,7 +182,7 @@ def _unit(x: Tensor) -> Tensor:
 
 
 def _reduce(units: list[Tensor], most: int) -> tuple[list[Tensor], float]:
-    """The unit vectors in at most so many dimensions, those of the largest singular values of all
+    """The unit vectors in at most `most` dimensions, those of the largest singular values of all
     maps together, of length 1 again; and the largest error of a cosine between two maps."""
     width = units[0].shape[1]
     if width <= most:

@@ -2,7 +2,7 @@
 
 Two controls: the training step and the method. Two panels: an infrared picture with the marks that
 an RGB-trained head gives by that student at that step, and the RGB picture with the head's own.
-scrubber.js picks and draws what `look` computed.
+scrubber.js picks and draws what `compute_marks` gives.
 """
 
 from collections.abc import Mapping, Sequence
@@ -45,24 +45,24 @@ def rgb_head(run: Run, teacher: Backbone, blocks: Sequence[int]) -> LogisticProb
     return LogisticProbe().fit(maps, labels_of(pairs, teacher.patch), [*pairs.classes, "none"])
 
 
-def look(
+def compute_marks(
     runs: Mapping[str, Run],
     pair: data.Pair,
     head: LogisticProbe | None = None,
     blocks: Sequence[int] | None = None,
     classes: Sequence[str] = data.CLASSES,
 ) -> Arrays:
-    """What the head marks in a pair that has boxes, by runs that kept weights at the same steps.
+    """What the head marks in a pair that has boxes, by runs that saved weights at the same steps.
 
     `head` reads `blocks`, by default the last two that were matched; without one, it is fitted here
     (`rgb_head`). Gives `on_rgb` (K, h, w) and `on_infrared` (methods, steps, K, h, w), the
-    probability of each class a patch, uint8, 255 is 1; `truth` (h, w), the patches' classes, K for
-    none; and the pair's name, pictures (2, H, W, 3), boxes, classes, methods and steps.
+    probability of each class per patch, uint8, 255 is 1; `truth` (h, w), the patches' classes, K
+    for none; and the pair's name, pictures (2, H, W, 3), boxes, classes, methods and steps.
     """
     moments = {(0, *run.settings.moments) for run in runs.values()}
     if len(moments) != 1 or moments == {(0,)}:
         raise UserError(
-            f"The runs {', '.join(runs)} kept no weights at the same steps: distil them with "
+            f"The runs {', '.join(runs)} saved no weights at the same steps: distil them with "
             "keep_steps=12, which trains again and adds them, and as many steps each."
         )
     if pair.boxes is None or pair.labels is None:
@@ -89,7 +89,7 @@ def look(
 
 
 class Scrubber(PageWidget):
-    """The marks that `look` gives, along training. `step` (one of `steps`) and `method` (its place
+    """The marks of `compute_marks`, along training. `step` (one of `steps`) and `method` (its place
     in `methods`) follow the reader, can be set and observed."""
 
     _esm = module("scrubber")
@@ -139,7 +139,7 @@ class Scrubber(PageWidget):
         marked = marks >= SURE
         return (marked & of_class).sum((1, 2)).tolist(), int((marked & ~of_class).sum())
 
-    def said(self, marks: np.ndarray) -> str:
+    def describe(self, marks: np.ndarray) -> str:
         """How many patches of each class are found."""
         found, wrong = self.found(marks)
         each = zip(self.classes, found, self.counts, strict=True)
@@ -155,11 +155,11 @@ class Scrubber(PageWidget):
         return [(0, self.method), *((self.steps[-1], m) for m in range(len(self.methods)))]
 
     def alt_text(self) -> str:
-        first, *ends = (self.said(self.at(*state)) for state in self.states())
+        first, *ends = (self.describe(self.at(*state)) for state in self.states())
         last = "; ".join(f"{name}, {end}" for name, end in zip(self.methods, ends, strict=True))
         return (
             f"{self.spec['title']}, {self.spec['about']}. Patches found in RGB: "
-            f"{self.said(self.marks['on_rgb'])}. In infrared, undistilled: {first}. "
+            f"{self.describe(self.marks['on_rgb'])}. In infrared, undistilled: {first}. "
             f"At step {self.steps[-1]}: {last}."
         )
 
@@ -174,7 +174,7 @@ class Scrubber(PageWidget):
         shown = map(self.marked, self.pictures, both)
         lefts = drawing.panels(card, 24, shown, TITLES, self.spec["bars"], (w, h))
         for x, marks in zip(lefts, both, strict=True):
-            drawing.write(draw, x, h + 54, f"Found: {self.said(marks)}", 12)
+            drawing.write(draw, x, h + 54, f"Found: {self.describe(marks)}", 12)
         return card
 
     def marked(self, picture: Image.Image, marks: np.ndarray) -> Image.Image:
@@ -195,5 +195,5 @@ class Scrubber(PageWidget):
 
 
 def scrubber(runs: Mapping[str, Run], pair: data.Pair, *a: Any, **k: Any) -> Scrubber:
-    """The scrubber of a pair over finished runs that kept weights: see `look` for all it takes."""
-    return Scrubber(look(runs, pair, *a, **k))
+    """The scrubber of a pair over finished runs that saved weights; see `compute_marks`."""
+    return Scrubber(compute_marks(runs, pair, *a, **k))

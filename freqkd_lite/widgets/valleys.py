@@ -50,7 +50,7 @@ def costs_of(highs: Sequence[Tensor]) -> dict[str, np.ndarray]:
     }
 
 
-def rest(cost: np.ndarray, t: float) -> float:
+def resting_point(cost: np.ndarray, t: float) -> float:
     """Where a ball that starts at t comes to rest on a cost over `STEPS`: what valleys.js does."""
     slope = np.gradient(cost, STEPS)
     for _ in range(600):
@@ -95,10 +95,13 @@ class Valleys(PageWidget):
         return proposal["value"]
 
     def alt_text(self) -> str:
-        ends = "; ".join(f"{LOOKS[n][0]} {rest(c, self.t):.2f}" for n, c in self.costs.items())
+        ends = "; ".join(
+            f"{LOOKS[n][0]} {resting_point(c, self.t):.2f}" for n, c in self.costs.items()
+        )
         return (
             "Cost against t, from -2 to 2, for a high band that is t times the teacher's. "
-            f"A ball let go at t = {self.t:.2f} comes to rest at {ends}."
+            f"A ball let go at t = {self.t:.2f} comes to rest at "
+            f"{'; '.join(f'{name} {t:.2f}' for name, t in ends.items())}."
         )
 
     def card(self) -> Image.Image:
@@ -116,7 +119,7 @@ class Valleys(PageWidget):
 
             drawing.write(draw, left, 4, label, 12, fill=colour)
             draw.line([at(t) for t, y in zip(STEPS, cost, strict=True) if y < TOP], colour, 2)
-            for t, fill in ((self.t, "white"), (rest(cost, self.t), colour)):
+            for t, fill in ((self.t, "white"), (resting_point(cost, self.t), colour)):
                 x, y = at(t)
                 draw.ellipse((x - 6, y - 13, x + 6, y - 1), fill, drawing.INK)
             for t, mark in MARKS:

@@ -30,7 +30,7 @@ WEIGHTS = {
 """Weights, at rho and from a block's statistics, of losses that students were trained with."""
 
 
-def brought(loss: str, trained: Comparison) -> str:
+def gain_of(loss: str, trained: Comparison) -> str:
     """The AP of a loss minus that of MSE, with its interval, at its better learning rate."""
     for row in lines_of(trained.means("probe_ap")):
         if split_method(row.method)[0] == loss and own_settings(row.method).keys() == {"lr"}:
@@ -40,8 +40,8 @@ def brought(loss: str, trained: Comparison) -> str:
 
 class DrawnWeight(PageWidget):
     """A weight for the loss of one pair's maps (1, C, h, w), with the `statistics` of their block
-    and what training brought. `curve`, `POINTS` numbers from 0 to 1, follows the reader, can be set
-    and observed."""
+    and the results of training. `curve`, `POINTS` numbers from 0 to 1, follows the reader, can be
+    set and observed."""
 
     _esm = module("weight")
     curve = traitlets.List(traitlets.Float(), [1.0] * POINTS).tag(sync=True)
@@ -55,7 +55,11 @@ class DrawnWeight(PageWidget):
             whole = power_spectrum(x).sum((0, 1)).double().numpy()
             spec[name] = [round(float(whole[at == r].sum()), 6) for r in rho]
         spec["weights"] = [
-            dict(name=NAMES[k], brought=brought(k, of), at_rho=w(rho, statistics).round(4).tolist())
+            dict(
+                name=NAMES[k],
+                brought=trained_gain(k, of),
+                at_rho=w(rho, statistics).round(4).tolist(),
+            )
             for k, w in WEIGHTS.items()
         ]
         super().__init__(spec=spec)

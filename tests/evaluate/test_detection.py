@@ -326,7 +326,7 @@ def test_hits_and_missed_boxes():
 
 
 def test_small_boxes_are_neither_found_nor_missed_and_a_box_is_hit_once():
-    # Below 101 px² no box counts: what lies in one is no hit and no false alarm.
+    # Below 101 px² no box counts: what lies in one is neither hit nor false alarm.
     hit, wrong, missed = detection.outcomes(detection.one_box_each(SEEN, 0.1), THREE, KINDS, 101)
     assert not hit.any() and wrong.tolist() == [False, False, False, True] and not missed.any()
     twice = found_of((0, 0, 10, 10, 0.9, 0), (0, 0, 10, 9, 0.8, 0))

@@ -307,7 +307,7 @@ def test_bad_input_is_one_sentence():
     for says, *given in (
         ("train .* map 1, image 5, channel 0", [maps[:, :2], broken[:, 2:]], labels, maps, labels),
         ("test features .* map 0, image 5, channel 2", maps, labels, broken, labels),
-        ("give one label a patch", maps, labels[:, :2], maps, labels),
+        ("give one label per patch", maps, labels[:, :2], maps, labels),
         ("differ in D", [maps, maps[..., :2]], labels, maps, labels),
         ("No training patch is labelled bicycle", maps, few, maps, labels),
         ("No test patch", maps, labels, maps, torch.full_like(labels, NONE)),

@@ -118,7 +118,7 @@ def test_border_distance_by_brute_force():
     masks = random_masks(n=4, seed=6)
     masks[2] = 1  # one class: no border
     masks[3] = 0
-    masks[3, 0, 0] = 2  # distances to a single pixel, and the picture's edge is no border
+    masks[3, 0, 0] = 2  # distances to a single pixel, and the picture's edge is not a border
     found = segmentation.border_distance(masks)
     for mask, distance in zip(masks.numpy(), found.numpy(), strict=True):
         np.testing.assert_allclose(distance, slow_distance(mask), rtol=1e-6)

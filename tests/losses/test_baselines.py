@@ -1,4 +1,4 @@
-"""Rivals against NumPy, SciPy, numbers worked by hand and closed forms."""
+"""Baselines against NumPy, SciPy, numbers worked by hand and closed forms."""
 
 import numpy as np
 import pytest

@@ -215,7 +215,7 @@ def test_the_walk_runs_each_notebook_once_until_it_changes(root, capsys, freqkd)
     kept = nbformat.read(root / "notebooks" / "01_gap.ipynb", 4)
     assert [cell.get("execution_count") for cell in kept.cells] == [None, 1, 2]
     assert "papermill" not in kept.metadata and (root / "results/default/minutes.json").exists()
-    # New outputs and times are no change of content.
+    # New outputs and times do not change the content.
     walk(root)
     assert log.read_text() == "050"
     # One alone: the other keeps its outputs, its time and its page.

@@ -153,7 +153,7 @@ def test_what_the_coded_mask_loses(h, w, unpaired, pink):
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_half_precision_is_computed_in_float32(dtype):
-    x = noise(2, 3, 15, 20).to(dtype)  # 15 and 20 are no powers of two
+    x = noise(2, 3, 15, 20).to(dtype)  # 15 and 20 are not powers of two
     low, high = spectrum.split_bands(x)
     full_low, full_high = spectrum.split_bands(x.float())
     assert low.dtype == high.dtype == dtype

@@ -164,7 +164,7 @@ def test_components_are_those_of_a_known_mixture():
     waves = np.stack([np.cos(2 * np.pi * k * x / 16) * (y > -1) for k in (1, 2, 3)])
     turn = np.linalg.qr(np.random.default_rng(3).normal(size=(8, 8)))[0][:, :3]
     maps = np.einsum("cw,wyx->cyx", turn * [9, 3, 1], waves)
-    shown = fader(features=(maps + 5, -2 * maps))  # a constant is no part of it
+    shown = fader(features=(maps + 5, -2 * maps))  # a constant is not part of it
     for got, other, wave in zip(*(p - 0.5 for p in shown.pictures), waves, strict=True):
         assert abs(np.corrcoef(got.ravel(), wave.ravel())[0, 1]) > 1 - 1e-6
         np.testing.assert_allclose(other, -2 * got, atol=1e-6)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from freqkd_lite.widgets import valleys
-from freqkd_lite.widgets.valleys import STEPS, costs_of, rest
+from freqkd_lite.widgets.valleys import STEPS, costs_of, resting_point
 from tests.refused import refused
 from tests.widgets.browser_helpers import needs_chromium, settle
 
@@ -43,7 +43,7 @@ def test_costs_in_closed_form_add_up_over_blocks():
 
 @pytest.mark.parametrize("start", [-2, -0.5, 0.3, 2])
 def test_the_coded_loss_keeps_the_sign_a_ball_starts_with(start):
-    found = {name: rest(cost, start) for name, cost in costs_of(HIGHS).items()}
+    found = {name: resting_point(cost, start) for name, cost in costs_of(HIGHS).items()}
     expected = {"mse": 1, "robust": 1, "freqkd_code": math.copysign(1, start)}
     assert found == pytest.approx(expected, abs=0.02)
 
@@ -73,7 +73,9 @@ def test_a_page_without_kernel_rolls_its_balls(opened):
     ]
     assert arrows[0] > 0 > arrows[1]
     root.get_by_role("button").click()
-    assert places() == pytest.approx([rest(cost, -0.5) for cost in shown.costs.values()], abs=0.006)
+    assert places() == pytest.approx(
+        [resting_point(cost, -0.5) for cost in shown.costs.values()], abs=0.006
+    )
     root.get_by_role("slider").fill("50")  # to t = 0.5, and let go
     settle(page)
     assert places() == pytest.approx([1, 1, 1], abs=0.02)

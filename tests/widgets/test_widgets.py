@@ -26,7 +26,7 @@ from freqkd_lite.spectrum import divergence, ring_sums
 from freqkd_lite.widgets import draw_weight, fader, own_gap, patch_similarity, valleys
 from freqkd_lite.widgets.embed import module
 from freqkd_lite.widgets.own_gap import readout
-from freqkd_lite.widgets.scrubber import Scrubber, look
+from freqkd_lite.widgets.scrubber import Scrubber, compute_marks
 from tests.refused import refused
 from tests.widgets.test_fader import pair_of
 from tools import scene_knobs
@@ -186,7 +186,7 @@ def test_marks_are_the_head_s_probabilities_by_the_student_of_each_step(tmp_path
     pairs, teacher = data.load("scenes", "train", (84, 112), limit=12), load_backbone().freeze()
     learned = extract(teacher, data.stack(pairs, "visible"), [5, 7])
     head = LogisticProbe().fit(learned, labels_of(pairs, 14), [*pairs.classes, "none"])
-    pair, found = pairs[3], look({"mse": run}, pairs[3])
+    pair, found = pairs[3], compute_marks({"mse": run}, pairs[3])
     first, _, last = found["on_infrared"][0]
     asked = (teacher, pair.visible, found["on_rgb"]), (teacher, pair.infrared, first)
     for net, picture, got in (*asked, (run.student(), pair.infrared, last)):
@@ -194,8 +194,8 @@ def test_marks_are_the_head_s_probabilities_by_the_student_of_each_step(tmp_path
         assert abs(got - 255 * odds.sigmoid().permute(2, 0, 1).numpy()).max() < 1
     assert (found["truth"] == labels_of(pairs, 14)[3].numpy()).all()
     bare = Run(run.folder, run.settings.model_copy(update={"keep_steps": 0}))
-    refused("kept no weights at the same", look, {"mse": bare}, pair)
-    refused("street has no boxes", look, {"mse": run}, PAIR)
+    refused("saved no weights at the same", compute_marks, {"mse": bare}, pair)
+    refused("street has no boxes", compute_marks, {"mse": run}, PAIR)
 
 
 def drawn():
