@@ -18,6 +18,9 @@ Model = Annotated[str | None, Option(metavar="NAME", help="A timm model [DINOv2 
 Weights = Annotated[str | None, Option(metavar="PATH", help="Safetensors, or 'random'.")]
 Data = Annotated[str | None, Option(metavar="NAME", help="A data set, or several: A,B.")]
 Root = Annotated[Path | None, Option(metavar="DIR", help="Folder of that data set.")]
+BLOCKS = Option(
+    "--blocks", "--layers", metavar="LIST", help="Blocks, counted from 0 [last of each quarter]."
+)
 
 
 def _source(visible: Path | None, infrared: Path | None, data: str | None) -> tuple[str, dict]:
@@ -47,15 +50,7 @@ def gap(
     split: Annotated[str, Option(metavar="NAME", help="Split to use.")] = "all",
     model: Model = None,
     weights: Weights = None,
-    blocks: Annotated[
-        str | None,
-        Option(
-            "--blocks",
-            "--layers",
-            metavar="LIST",
-            help="Blocks, counted from 0 [last of each quarter].",
-        ),
-    ] = None,
+    blocks: Annotated[str | None, BLOCKS] = None,
     size: Annotated[str, Option(metavar="HxW", help="Pixels.")] = "252x336",
     pairs: Annotated[int | None, Option(help="Number of pairs, evenly spaced [all].")] = None,
     controls: Annotated[str, Option(metavar="LIST", help="By name, or all.")] = "mismatched",

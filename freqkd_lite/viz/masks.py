@@ -38,10 +38,7 @@ def mask_figure(
     drawn, _ = picture_grid(blended, width=2.1 * len(columns))
     patches = [Patch(color=c, label=name) for c, name in zip(shades.tolist(), classes, strict=True)]
     drawn.legend(handles=patches, loc="outside lower center", ncols=len(classes), fontsize=8.5)
-    return (
-        drawn,
-        f"{len(shown)} pictures with masks of their classes. Mean IoU: {'; '.join(iou)}.",
-    )
+    return drawn, f"{len(shown)} pictures with masks of their classes. Mean IoU: {'; '.join(iou)}."
 
 
 def _brightened(picture: Tensor) -> Tensor:

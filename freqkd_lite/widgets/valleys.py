@@ -95,9 +95,7 @@ class Valleys(PageWidget):
         return proposal["value"]
 
     def alt_text(self) -> str:
-        ends = "; ".join(
-            f"{LOOKS[n][0]} {resting_point(c, self.t):.2f}" for n, c in self.costs.items()
-        )
+        ends = {LOOKS[name][0]: resting_point(c, self.t) for name, c in self.costs.items()}
         return (
             "Cost against t, from -2 to 2, for a high band that is t times the teacher's. "
             f"A ball let go at t = {self.t:.2f} comes to rest at "

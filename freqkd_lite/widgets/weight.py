@@ -55,11 +55,7 @@ class DrawnWeight(PageWidget):
             whole = power_spectrum(x).sum((0, 1)).double().numpy()
             spec[name] = [round(float(whole[at == r].sum()), 6) for r in rho]
         spec["weights"] = [
-            dict(
-                name=NAMES[k],
-                brought=trained_gain(k, of),
-                at_rho=w(rho, statistics).round(4).tolist(),
-            )
+            dict(name=NAMES[k], brought=gain_of(k, of), at_rho=w(rho, statistics).round(4).tolist())
             for k, w in WEIGHTS.items()
         ]
         super().__init__(spec=spec)

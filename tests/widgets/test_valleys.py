@@ -73,9 +73,8 @@ def test_a_page_without_kernel_rolls_its_balls(opened):
     ]
     assert arrows[0] > 0 > arrows[1]
     root.get_by_role("button").click()
-    assert places() == pytest.approx(
-        [resting_point(cost, -0.5) for cost in shown.costs.values()], abs=0.006
-    )
+    rests = [resting_point(cost, -0.5) for cost in shown.costs.values()]
+    assert places() == pytest.approx(rests, abs=0.006)
     root.get_by_role("slider").fill("50")  # to t = 0.5, and let go
     settle(page)
     assert places() == pytest.approx([1, 1, 1], abs=0.02)
