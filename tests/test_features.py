@@ -215,8 +215,8 @@ def test_any_kind_of_model_gives_maps_in_the_picture_s_own_order(name, width, pa
 @pytest.mark.parametrize(
     ("name", "size", "message"),
     [
-        ("mixer_s32_224", (112, 224), r"does not take images of 112x224 .* use 224x224"),
-        ("crossvit_tiny_240", (136, 153), r"no NCHW map of them: choose another"),
+        ("mixer_s32_224", (112, 224), r"does not take 112x224 .* use 224x224"),
+        ("crossvit_tiny_240", (136, 153), r"not an NCHW map: choose another"),
     ],
 )
 def test_a_size_that_a_model_cannot_map_is_told(name, size, message):

@@ -101,8 +101,8 @@ def fetch(session: requests.Session, url: str, path: Path, checksum: str | None,
     if checksum and sha256_file(part) != checksum:
         part.unlink()
         raise UserError(
-            f"{url}: checksum mismatch (expected SHA-256 {checksum}); the file was deleted. Try "
-            "again; if that fails too, the publisher changed the file."
+            f"{url}: checksum mismatch (expected SHA-256 {checksum}); the file was deleted. If this "
+            "happens again, the publisher changed the file."
         )
     os.replace(part, path)
 

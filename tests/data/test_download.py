@@ -129,7 +129,7 @@ def test_a_part_of_an_earlier_call_is_resumed_or_thrown_away(server, tmp_path, p
 
 def test_wrong_bytes_are_refused_and_thrown_away(server, tmp_path):
     server.files["/a.bin"] = BODY[:-1] + b"!"
-    refused("other bytes", take, server, tmp_path / "a.bin", digest(BODY))
+    refused("checksum mismatch", take, server, tmp_path / "a.bin", digest(BODY))
     assert os.listdir(tmp_path) == []
 
 
@@ -295,7 +295,7 @@ def test_an_archive_that_unpacks_to_far_more_than_the_set_is_refused(tmp_path):
     packed = archive.read_bytes()
     size = (1001).to_bytes(4, "little")
     archive.write_bytes(packed.replace(size, (100).to_bytes(4, "little")))
-    refused("broken", unpack, archive, folder, {"set": ""}, 1000)
+    refused("damaged", unpack, archive, folder, {"set": ""}, 1000)
     assert sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) <= 100
 
 
