@@ -203,7 +203,7 @@ def create_net(name: str) -> TimmModel:
         raise unknown("timm model", name, [*timm.list_models(pretrained=True), TINY])
     try:
         return timm.create_model(name, pretrained=False, num_classes=0, dynamic_img_size=True)
-    except TypeError:  # convolutional networks know no such argument
+    except TypeError:  # convolutional networks lack this argument
         return timm.create_model(name, pretrained=False, num_classes=0)
 
 

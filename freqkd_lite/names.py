@@ -1,6 +1,6 @@
-"""How methods, controls and metrics are called in figures and tables, and how a method is written.
+"""Display names of methods, controls and metrics, and how a method is written.
 
-A method is a loss, or "none" (the undistilled student), with settings of its own in brackets:
+A method is a loss, or "none" (the undistilled student), with its own settings in brackets:
 "mse", "freqkd_code (lr=0.003)", "mse (mismatched=True, lr=0.003)".
 """
 
@@ -72,9 +72,9 @@ OLD_KEYS = {
     "along": "curve",
     "arms": "methods",
 }
-"""Keys of older sweep files, manifests and parameters, and what each is called now."""
+"""Keys of older sweep files, manifests and parameters -> today's."""
 OLD_NAMES = {"code": "freqkd_code", "eq": "freqkd_paper", "shuffled": "mismatched"}
-"""Names that older sweep files and results have, and what each is called now."""
+"""Names in older sweep files and results -> today's."""
 
 
 def split_method(method: str) -> tuple[str, str]:
@@ -109,9 +109,8 @@ def up_to_date(method: str) -> str:
 
 
 def method_name(method: str) -> str:
-    """The method's name for people, with its own settings: "FreqKD (code) · lr=0.003".
-
-    No comma stands in it, because names stand in lists.
+    """The method's display name with its own settings: "FreqKD (code) · lr=0.003", without commas,
+    because names appear in lists.
     """
     loss, settings = split_method(method)[0], own_settings(method)
     parts = [NAMES.get(loss, loss)]

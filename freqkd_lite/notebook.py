@@ -52,8 +52,8 @@ def opening(name: str, dataset: str = "scenes") -> None:
 
 
 def show(figure: Figure, alt: str, fold: str = "") -> None:
-    """Display a figure as a picture with the description `alt` for readers who can't see it;
-    folded away under the line `fold`, where that is given. A run's folder gets it twice as fine,
+    """Display a figure as a picture with the description `alt` for readers who can't see it; folded
+    away under the line `fold`, where that is given. A run's folder gets it at twice the resolution,
     for the page."""
     content, run = encoded(figure.savefig, format="png"), os.environ.get("FREQKD_RUN")
     if run:
@@ -96,7 +96,7 @@ class Guess:
         """A sentence: the guess and what was measured, both written by the format `form`.
 
         It is also shown under the question, now and whenever the reader guesses again, and goes to
-        the page, which covers what stands between until a reader of it has guessed.
+        the page, which hides the cells between until its reader has guessed.
         """
         found = form.format(truth)
         self.judgements = self.judge(truth, found)
@@ -113,7 +113,7 @@ class Guess:
         return f"Your guess: {shown}. {' '.join(self.judgement()[1:])}"
 
     def judgement(self) -> Judgement:
-        """The one for the guess: that of its name, or the first that reaches as far as it."""
+        """The judgement for the guess: that of its name, or the first range that contains it."""
         named = (j for j in self.judgements if j[0] in (None, self.value))
         reaches = (j for j in self.judgements if j[0] is None or self.value <= j[0])
         return next(named if isinstance(self.value, str) else reaches)
@@ -203,8 +203,8 @@ def _key(question: str) -> str:
 
 
 def _display(guess: Guess, entries: dict[str, str]) -> None:
-    """Display the guess's widget, and for pages, where no widget is alive, a form of `entries`,
-    texts and what kinds of input they are (where no script runs either, a list of them)."""
+    """Display the guess's widget, and for pages, which have no live widgets, a form of `entries`,
+    texts with their kind of input (without scripts, a list)."""
     key, label = _key(guess.question), f"<b>Your guess:</b> {html.escape(guess.question)}"
     shown = ipywidgets.VBox([ipywidgets.HTML(label), guess.widget, guess.feedback])
     items = "".join(

@@ -36,7 +36,7 @@ class Commands(TyperGroup):
 
 
 STOPPED = "Interrupted. Finished work is saved; rerun the command to resume."
-# Imports stand inside the commands: torch takes seconds, and `--help` should not.
+# Imports are inside the commands: torch takes seconds, and `--help` should not.
 app = typer.Typer(
     cls=Commands,
     name="freqkd",

@@ -1,4 +1,4 @@
-"""What a data set of RGB-infrared pairs is to the rest of the package."""
+"""The interface of a data set of RGB-infrared pairs."""
 
 import inspect
 import os
@@ -37,9 +37,9 @@ class Pair:
 
 
 class PairSet(Dataset[Pair]):
-    """A split of a data set at one size. `has` lists what it can give, out of pairs, boxes,
-    masks and splits; `note` is the caveat printed with any result on it; `repairs` lists what was
-    left out or changed while it was read, a sentence each."""
+    """A split of a data set at one size. `has` lists what it can give, out of pairs, boxes, masks
+    and splits; `note` is the caveat printed with any result on it; `repairs` lists what was left
+    out or changed while it was read, one sentence each."""
 
     name: str
     has: frozenset[str]

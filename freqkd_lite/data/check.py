@@ -1,5 +1,5 @@
-"""A look at a data set before hours are spent on it: what loading would refuse, and what it would
-not see: copies, near copies across splits, and pictures that are not aligned."""
+"""Check a data set before hours are spent on it: what loading would refuse, and what it would not
+notice: copies, near copies across splits, and misaligned pictures."""
 
 import sys
 from collections import Counter
@@ -34,15 +34,15 @@ COLOURED = 0.05  # mean distance of the highest and lowest channel, from which i
 
 
 def dhash(image: Tensor) -> int:
-    """64 bits that stay where a picture is resized, recoded or slightly changed (dHash): whether
-    each of 8 x 8 means is darker than its right neighbour, in a grid of 8 rows and 9 columns."""
+    """64 bits that survive resizing, recoding and slight changes of a picture (dHash): whether each
+    of 8 x 8 means is darker than its right neighbour, in a grid of 8 rows and 9 columns."""
     grey = Image.fromarray((image.mean(0).numpy() * 255).astype(np.float32))
     grid = np.asarray(grey.resize((9, 8), Image.Resampling.BOX))
     return int.from_bytes(np.packbits(grid[:, :-1] < grid[:, 1:]).tobytes())
 
 
 class Near(NamedTuple):
-    """Two pictures of different splits that are nearly one; `bits` is by how many they differ."""
+    """Two nearly equal pictures of different splits; `bits`: how many bits differ."""
 
     bits: int
     first: str
@@ -52,7 +52,7 @@ class Near(NamedTuple):
 
 def near_copies(hashes: dict[str, tuple[int, ...]], splits: dict[str, list[str]]) -> list[Near]:
     """All pairs of names in two splits whose hashes differ by at most `NEAR` bits in every
-    spectrum, the closest first. `hashes` holds one hash a spectrum."""
+    spectrum, the closest first. `hashes` holds one hash per spectrum."""
     found = []
     parts = {s: [n for n in names if n in hashes] for s, names in splits.items() if s != "all"}
     for one, two in combinations([s for s, names in parts.items() if names], 2):
@@ -154,10 +154,10 @@ def check(
     limit: int | None = None,
     **options: Any,
 ) -> Report:
-    """List what is wrong with a whole set in files, instead of raising the first fault, and look at
+    """List what is wrong with a whole set in files, instead of raising the first fault, and check
     every picture (the first `limit` of `split`), one at a time.
 
-    Raises `UserError` where there is no data at all.
+    Raises `UserError` without any data.
     """
     kind = find_set(name)
     if not issubclass(kind, FilePairs):

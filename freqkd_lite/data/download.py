@@ -33,8 +33,8 @@ HUB_FILES = ("model.safetensors", "pytorch_model.bin")  # what timm's repositori
 @dataclass(frozen=True)
 class Source:
     """Where a set lies. `url` is a ZIP archive, or the address above single files if it ends in
-    "/". `folders` maps the publisher's folders (or files) to ours; what lies elsewhere is left.
-    `size` is what is transferred and `unpacked` what stays, in bytes."""
+    "/". `folders` maps the publisher's folders (or files) to ours; other files are ignored. `size`:
+    bytes transferred, `unpacked`: bytes on disk."""
 
     url: str
     folders: dict[str, str]
@@ -46,8 +46,8 @@ class Source:
 
 def reach_hub(repository: str | None) -> None:
     """`ConnectionError` unless Hugging Face answers a single question within `ANSWER` seconds, or
-    has given the weights of `repository` before: its own client would retry for a minute.
-    A thread asks, since even finding an address may hang."""
+    has given the weights of `repository` before: its own client would retry for a minute. A thread
+    asks, because even a DNS lookup may hang."""
     here = (hub.try_to_load_from_cache(repository or "-", name) for name in HUB_FILES)
     if repository is None or any(isinstance(path, str) for path in here):
         return
@@ -65,7 +65,7 @@ def reach_hub(repository: str | None) -> None:
 
 
 def known(name: str) -> dict[str, str]:
-    """Path in the set -> SHA-256, of the files whose contents this package knows."""
+    """Path in the set -> SHA-256, of the files with known content."""
     lines = (CHECKSUMS / f"{name}.sha256").read_text().splitlines()
     return {path: checksum for checksum, path in (line.split("  ", 1) for line in lines)}
 
@@ -101,16 +101,16 @@ def fetch(session: requests.Session, url: str, path: Path, checksum: str | None,
     if checksum and sha256_file(part) != checksum:
         part.unlink()
         raise UserError(
-            f"{url}: checksum mismatch (expected SHA-256 {checksum}); the file was deleted. If this "
+            f"{url}: checksum mismatch (expected SHA-256 {checksum}); the file was deleted. If it "
             "happens again, the publisher changed the file."
         )
     os.replace(part, path)
 
 
 def _transfer(session: requests.Session, url: str, part: Path, bar: tqdm) -> None:
-    """One request; appends where the server resumes at our end, starts anew where not."""
+    """One request; appends where the server resumes at our end, else starts again."""
     have = part.stat().st_size if part.exists() else 0
-    # Packed transfers can't be resumed by position, so none is asked for.
+    # Compressed transfers can't be resumed by position, so they are not requested.
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
     with session.get(url, headers=headers, stream=True, timeout=TIMEOUT) as answer:
         status, span = answer.status_code, answer.headers.get("Content-Range", "")
@@ -158,7 +158,7 @@ def unpack(archive: Path, folder: Path, folders: dict[str, str], most: int) -> N
 
 
 def need_room(folder: Path, needed: int) -> None:
-    """`UserError` when the disk that `folder` lies on has not `needed` bytes left."""
+    """`UserError` when the disk of `folder` has fewer than `needed` bytes left."""
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise UserError(

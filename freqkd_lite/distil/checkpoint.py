@@ -19,7 +19,7 @@ SHARE = 0.02  # of the time may go into checkpoints
 
 
 class Refused(ValueError):
-    """Why a file is not used."""
+    """Why a file is ignored."""
 
 
 def save_sealed(path: Path, content: dict, durable: bool = True) -> None:
@@ -70,7 +70,7 @@ class Checkpoints:
         return self._seconds + time.monotonic() - self._start
 
     def restore(self, student: nn.Module, optimiser: torch.optim.Optimizer) -> int:
-        """Load the newest sound checkpoint; returns the steps done, 0 where there is none.
+        """Load the newest intact checkpoint; returns the steps done, 0 where there is none.
 
         A damaged file or another run's is reported and renamed to .refused, and the one before it
         is used. The log is cut to the steps done.

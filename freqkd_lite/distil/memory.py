@@ -1,5 +1,5 @@
-"""Large tensors are made again and again; on Linux the system clears their memory each time anew,
-unless the process keeps what it has once had."""
+"""Keep freed memory: on Linux the system clears the memory of each new large tensor, unless the
+process reuses its own."""
 
 import ctypes
 import os
@@ -8,10 +8,10 @@ TRIM_THRESHOLD, MMAP_MAX = -1, -4  # names of glibc's malloc.h
 
 
 def keep() -> bool:
-    """Let this process keep freed memory for its next tensors; False where it can't be told to.
+    """Let this process keep freed memory for its next tensors; False where that is impossible.
 
-    glibc maps each allocation above 32 MB by itself and gives it back when it is freed. Settings of
-    one's own (MALLOC_... in the environment) are left as they are.
+    glibc maps each allocation above 32 MB by itself and gives it back when it is freed. The user's
+    own settings (MALLOC_... in the environment) are respected.
     """
     if any(name.startswith("MALLOC_") for name in os.environ):
         return False

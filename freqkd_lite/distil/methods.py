@@ -1,4 +1,4 @@
-"""Methods of a comparison: what an infrared student learns from, in one word or a few.
+"""Methods of a comparison: what an infrared student learns from.
 
     none                              the undistilled student
     mse                               the loss of that name
@@ -24,7 +24,7 @@ from freqkd_lite.names import split_method, up_to_date
 NONE = "none"
 OWN = {"lr", "weight_decay", "warmup", "clip", "steps", "mismatched", "projector"}
 OWN |= {"lora_rank", "lora_alpha", "merge_scale"}
-"""Settings that a method may have of its own."""
+"""Settings that a method may override."""
 
 
 def method_settings(method: str, **recipe: Any) -> DistilSettings:
@@ -54,7 +54,7 @@ def method_settings(method: str, **recipe: Any) -> DistilSettings:
 
 def check_methods(methods: Sequence[str], further: Mapping[str, Any] | None = None) -> None:
     """`UserError` unless `methods` are "none", with which all others are compared, and losses; and
-    where `further` settings name another student, for "none" is the teacher's own network."""
+    where `further` settings name another student, because "none" is the teacher's own network."""
     for name in ("student", "student_weights", "student_blocks"):
         if (further or {}).get(name) is not None:
             raise UserError(

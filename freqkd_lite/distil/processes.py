@@ -56,7 +56,7 @@ class Processes:
             )
 
     def seed(self, seed: int, step: int) -> None:
-        """Random numbers of its own for each process and step. One process on a CPU keeps its
+        """Separate random numbers for each process and step. One process on a CPU keeps its
         sequence, whose state a checkpoint holds."""
         if self.count > 1 or self.device.type != "cpu":
             torch.manual_seed((seed * 1_000_003 + step * self.count + self.rank) % 2**63)

@@ -107,8 +107,8 @@ def distil(settings: DistilSettings, runs: str | Path | None = None, progress: b
     Until then its state lies beside it in .NAME.part, from where a stopped run is resumed: on a CPU
     with the same number of threads to the same weights, bit for bit. All processes of `accelerate
     launch` call this and return the same run. Where `keep_steps` asks for weights that a finished
-    run did not keep, it is trained again, and they are added to it. Raises `Interrupted` on Ctrl-C,
-    `UserError` for settings, data or a disk that make it impossible.
+    run did not save, it is trained again to add them. Raises `Interrupted` on Ctrl-C, `UserError`
+    for settings, data or a disk that make it impossible.
     """
     team = Processes(settings.device)
     team.check_batch(settings.batch, settings.accumulate)

@@ -1,9 +1,9 @@
 """The teacher: a frozen backbone, and one whose features of fixed views are cached on disk.
 
-A view is what the teacher sees: one picture, resized, cropped, perhaps flipped. Its features lie in
-a file of their own, in fp16, named by the checksum of the view's pixels, in a folder for teacher,
-blocks and what may change the last bits (versions, threads, device). Any number of processes may
-share a cache. Each file holds its own checksum, which is checked whenever it is read.
+A view is what the teacher sees: one picture, resized, cropped, perhaps flipped. Its features are in
+one file, in fp16, named by the checksum of the view's pixels, in a folder for teacher, blocks and
+what may change the last bits (versions, threads, device). Any number of processes may share a
+cache. Each file holds its own checksum, which is checked whenever it is read.
 
 Features are computed one view at a time and rounded to fp16, with a cache or without, so a run has
 the same bits in both cases.

@@ -34,7 +34,7 @@ def learning_rate(step: int, lr: float, warmup: int, steps: int) -> float:
 
 
 def precision(settings: DistilSettings, device: torch.device) -> str:
-    """What the networks compute in: "fp32" or "bf16"."""
+    """The precision of computation: "fp32" or "bf16"."""
     if settings.precision != "auto":
         return settings.precision
     fast = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
@@ -59,9 +59,9 @@ def initial_maps(initial: Teacher, infrared: Tensor, targets: list[Tensor]) -> l
 def measure_loss(
     initial: Teacher, teacher: Teacher, pairs: data.PairSet, settings: DistilSettings, file: Path
 ) -> list[losses.Statistics]:
-    """What the loss must know before training, from one pass over the pairs as the first steps see
-    them. It is kept in `file`, from where a resumed run reads it. Its mismatched pairs are drawn
-    with another seed than those of a training on mismatched pairs."""
+    """The loss's calibration before training, from one pass over the pairs as the first steps see
+    them; it is saved in `file` for resumed runs. Its mismatched pairs are drawn with another seed
+    than those of a training on mismatched pairs."""
     other = settings.model_copy(update={"mismatched": True, "seed": settings.seed + 1})
     looked_at = [settings, other] if losses.needs_mismatched(settings.loss) else [settings]
     epoch = settings.model_copy(update={"steps": math.ceil(len(pairs) / settings.batch)})

@@ -1,4 +1,4 @@
-"""What is left of features when a band of frequencies is erased."""
+"""Features with one band of frequencies erased."""
 
 from torch import Tensor
 
@@ -7,8 +7,8 @@ from freqkd_lite.spectrum import split_bands
 
 
 def keep_band(features: Tensor, cutoff: float, band: str) -> Tensor:
-    """Maps (N, C, h, w) of which only the "low" (rho <= cutoff) or "high" band is left. The mean
-    of each map (zero frequency) stays in both: erasing it would shift every channel."""
+    """Maps (N, C, h, w) reduced to the "low" (rho <= cutoff) or "high" band. The mean of each map
+    (zero frequency) stays in both: erasing it would shift every channel."""
     check_known("band", ("low", "high"), band)
     low, high = split_bands(features, cutoff, "disk")
     return low if band == "low" else high + features.mean((2, 3), keepdim=True)

@@ -1,8 +1,8 @@
-"""Detection: what a detector can read from frozen features, and how sure that number is.
+"""Detection: how well a detector works on frozen features, with intervals.
 
-torchvision's FCOS (Tian et al. 2019, arXiv 1904.01355) stands on a simple feature pyramid (ViTDet,
-Li et al. 2022, arXiv 2203.16527). The ViT is frozen, so its features are computed once; FCOS takes
-them where it would take images, and only pyramid and head are trained.
+torchvision's FCOS (Tian et al. 2019, arXiv 1904.01355) uses a simple feature pyramid (ViTDet, Li et
+al. 2022, arXiv 2203.16527). The ViT is frozen, so its features are computed once; FCOS takes them
+where it would take images, and only pyramid and head are trained.
 """
 
 from collections import OrderedDict
@@ -323,10 +323,10 @@ def matched_draws(matches: Mapping[str, Matches], times: Tensor) -> dict[str, np
 
 
 def assign(found: Tensor, truth: Tensor, aside: Tensor) -> list[int]:
-    """COCO's greedy matching: the index of the true box (t,4) that each box (d,4), surest first,
-    takes, the free one that it fits best; `MISS` for a box that fits none, `IGNORED` where boxes
-    that do not count, `aside` (t,), are left. Of these one covers half of the box's own area, and
-    any number of boxes may share it (COCO's crowds, and KAIST's ignored people)."""
+    """COCO's greedy matching: the index of the true box (t,4) that each box (d,4), most confident
+    first, takes, the free one that it fits best; `MISS` for a box that fits none, `IGNORED` where
+    boxes that do not count, `aside` (t,), are left. Of these one covers half of the box's own area,
+    and any number of boxes may share it (COCO's crowds, and KAIST's ignored people)."""
     found, truth, taken = found.double(), truth.double(), []
     overlap = box_iou(found, truth).masked_fill(aside, -1).numpy()
     start = torch.maximum(found[:, None, :2], truth[:, :2])
@@ -383,8 +383,8 @@ def match(
 
 
 def one_box_each(found: dict[str, Tensor], threshold: float) -> dict[str, Tensor]:
-    """An image's detections as one would show them: those with a score of at least `threshold`, and
-    of boxes that overlap by more than half, of whatever class, the surest."""
+    """An image's detections for display: those with a score of at least `threshold`, and of boxes
+    that overlap by more than half, of any class, the most confident."""
     sure = found["scores"] >= threshold
     best = nms(found["boxes"][sure], found["scores"][sure], 0.5)
     return {key: value[sure][best] for key, value in found.items()}
@@ -394,8 +394,8 @@ def outcomes(
     found: dict[str, Tensor], boxes: Tensor, labels: Tensor, below: float = 0.0
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Which of an image's detections (surest first) are hits at IoU .5, (d,), which are false
-    alarms, (d,), and which of its true boxes (t,4) with `labels` (t,) are missed, (t,). What the
-    boxes with an area under `below` px² are is none of the three (see `assign`)."""
+    alarms, (d,), and which of its true boxes (t,4) with `labels` (t,) are missed, (t,). Boxes with
+    an area under `below` px² are in none of the three (see `assign`)."""
     hit, wrong = torch.zeros(2, len(found["boxes"]), dtype=torch.bool)
     missed = ~small(boxes, below)
     for label in found["labels"].unique():

@@ -1,5 +1,5 @@
-"""Which pictures of a split belong together, so that a bootstrap draws them together: near copies,
-and neighbours in the sequence that they were taken from."""
+"""Which pictures of a split a bootstrap must draw together: near copies, and neighbouring frames of
+a sequence."""
 
 import re
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""The probe: how well a logistic regression on frozen features finds objects patch by patch."""
+"""The probe: how well a logistic regression on frozen features classifies patches."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,13 +20,13 @@ Maps = Tensor | Sequence[Tensor]
 def patch_labels(
     boxes: Tensor, labels: Tensor, grid: tuple[int, int], patch: int, n_classes: int
 ) -> Tensor:
-    """The class of each patch, int64 (h, w); `n_classes` stands for none.
+    """The class of each patch, int64 (h, w); `n_classes` means none.
 
     `boxes` (M, 4) are x0 y0 x1 y1 in pixels, `labels` (M,) in [0, n_classes), `grid` is (h, w)
     patches of `patch` pixels. Boxes are clipped to the grid. A patch gets the box that covers more
     than half of it; of several the one that covers more of it, then the smaller box, then the
-    earlier. A box that covers more than half of no patch takes the patch of its centre, whatever
-    larger box lies there. Raises `UserError` for a label out of range or a box without area.
+    earlier. A box that covers no patch by more than half takes the patch of its centre, even from a
+    larger box. Raises `UserError` for a label out of range or a box without area.
     """
     height, width = grid[0] * patch, grid[1] * patch
     labels = torch.as_tensor(labels).long()
@@ -244,7 +244,7 @@ def average_precision(scores: Tensor, positives: Tensor, weights: Tensor) -> Ten
 
 def positives_reached(scores: Tensor, positives: Tensor) -> Tensor:
     """How many different scores of positives each score reaches: int64, as `scores`. Average
-    precision depends on no more, for precision is needed only where recall rises."""
+    precision needs only this, because precision counts only where recall rises."""
     return torch.searchsorted(scores[positives].unique(), scores.contiguous(), right=True)
 
 
@@ -306,7 +306,7 @@ def measure(
     groups: Sequence[int] | None = None,
 ) -> ProbeResult:
     """Average precision of a fitted probe on features (N, D, h, w) with labels (N, h, w), in which
-    len(classes) stands for none; the bootstrap resamples images, or whole `groups` (N,) of them
+    len(classes) means none; the bootstrap resamples images, or whole `groups` (N,) of them
     (`draws`, `seed`, see `multiplicities`)."""
     maps = as_maps(features, "test features")
     check_labels(labels, maps, len(classes) + 1, "test labels")
@@ -335,7 +335,7 @@ def probe(
     l2: float = 1e-2,
     **bootstrap: Any,
 ) -> ProbeResult:
-    """Fit a `LogisticProbe` on training features (N, D, h, w) and labels (N, h, w), `measure` it
-    on test features. Labels are indices into `classes`; len(classes) stands for none."""
+    """Fit a `LogisticProbe` on training features (N, D, h, w) and labels (N, h, w), `measure` it on
+    test features. Labels are indices into `classes`; len(classes) means none."""
     model = LogisticProbe(l2=l2).fit(train_x, train_y, [*classes, "none"])
     return measure(model, test_x, test_y, classes, **bootstrap)

@@ -97,7 +97,7 @@ def paired_bootstrap(
 ) -> tuple[float, tuple[float, float]]:
     """The difference a - b of one figure and its 95 % interval over the images that both share.
 
-    Each draw has the same images, or groups of them, for both, so what is hard in an image cancels.
+    Each draw has the same images, or groups of them, for both, so an image's difficulty cancels.
     Raises `UserError` when they were not measured on the same images with the same draws.
     """
     check_known("figure", set(a.estimates) & set(b.estimates), key)
@@ -155,7 +155,7 @@ def at_once(values: Sequence[float], draws: Sequence[np.ndarray]) -> list[tuple[
 
     Each is as many of its own standard errors wide as the largest of all K deviations, in standard
     errors, exceeds in 5 % of the draws (the single-step max-t of Westfall and Young,
-    Resampling-Based Multiple Testing, 1993): who picks the best of many looks at this one.
+    Resampling-Based Multiple Testing, 1993): to be used when picking the best of many.
     """
     middle, drawn = np.asarray(values, float), np.asarray(draws, float)
     errors = np.nanstd(drawn, axis=1, ddof=1)

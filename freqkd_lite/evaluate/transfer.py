@@ -1,7 +1,7 @@
 """Label-free transfer: a head fitted on the teacher's RGB features, used unchanged on infrared.
 
-Of infrared no label is needed then: this is what an RGB teacher is for. The label curve sets it
-beside heads that are fitted on labelled infrared images, and says how many of these it is worth.
+No infrared label is needed: this is the purpose of an RGB teacher. The label curve compares it with
+heads fitted on labelled infrared images, and shows how many of these it is worth.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -149,8 +149,8 @@ def worth(
 def summary(curves: Mapping[str, Sequence[LabelCurve]]) -> pd.DataFrame:
     """Curves by method (over seeds) as a table: metric, method, labels, value, low, high.
 
-    The metric is "label_curve", a row a budget, and for each method but "none" "labels_worth", its
-    `worth` (labels NaN). Intervals are those of `over_seeds` and `worth`.
+    The metric is "label_curve", one row per budget, and for each method but "none" "labels_worth",
+    its `worth` (labels NaN). Intervals are those of `over_seeds` and `worth`.
     """
     rows = []
     for method, of in curves.items():
