@@ -52,7 +52,7 @@ class Run:
         self, students: list[Tensor], teachers: list[Tensor], initial: list[Tensor]
     ) -> losses.LossParts:
         """The run's own loss on maps (N, C, h, w) by block; `initial` are those of the student
-        before training, for losses that hold on to it."""
+        before training, for losses that compare with it."""
         file, name = self.folder / MEASURED, self.settings.loss
         statistics = losses.load_statistics(file) if file.is_file() else None
         options: dict[str, Any] = self.settings.loss_options

@@ -99,7 +99,7 @@ def train(
     the log's entry of each.
 
     `statistics` is what the loss measured before training; `initial` is the untrained student, for
-    losses that hold on to it. Raises `UserError` where loss or gradient is not finite.
+    losses that compare with it. Raises `UserError` where loss or gradient is not finite.
     """
     options: dict[str, Any] = settings.loss_options
     loss_of = losses.build_loss(settings.loss, statistics=statistics, **options)

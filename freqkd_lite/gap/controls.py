@@ -1,4 +1,4 @@
-"""Controls: pairs of pictures whose divergence has nothing to do with infrared.
+"""Controls: pairs of pictures whose divergence is not caused by infrared.
 
 The divergence of real pairs (RGB and infrared of one scene) means something only beside that of
 mismatched pairs, of RGB and its grey copy, and of RGB and itself moved by a few pixels. `CONTROLS`
@@ -26,7 +26,7 @@ TIMES = ("day", "night")
 """Controls that are the real pairs of one time of day: taken from those, not computed again."""
 
 
-# What controls do to pictures (..., 3, H, W) in [0, 1].
+# Changes that controls make to pictures (..., 3, H, W) in [0, 1].
 
 
 def grey_copy(images: Tensor) -> Tensor:
@@ -137,7 +137,7 @@ class Views:
         self, pictures: Tensor, name: str = "", by: Backbone | None = None
     ) -> list[Tensor]:
         """Maps (N, C, h, w) of a batch of pictures, by the backbone or another network. Those with
-        a `name` are kept for the controls to come: all of twenty controls would fill the memory."""
+        a `name` are cached for later controls: all of twenty controls would fill the memory."""
         if name not in self.maps:
             maps = extract(by or self.backbone, pictures, self.blocks, batch=len(pictures))
             if not name:
@@ -169,7 +169,7 @@ class Views:
 
 @dataclass(frozen=True)
 class Control:
-    """`about`: what is compared; `maps` gives the two lists of maps, one (N, C, h, w) per block;
+    """`about`: what is compared; `maps` returns the two lists of maps, one (N, C, h, w) per block;
     `infrared`: whether an infrared picture is among them."""
 
     about: str

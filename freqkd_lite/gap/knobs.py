@@ -1,4 +1,4 @@
-"""What a scene's settings do to its divergence curve: a grid of settings, measured once.
+"""The effect of a scene's settings on its divergence curve: a grid of settings, measured once.
 
 Four settings of the generator are varied: parallax and paint change the RGB picture alone, blur and
 thermal contrast the infrared one alone. `tools/scene_knobs.py` measured the stored grid.

@@ -1,4 +1,4 @@
-"""Numbers of each image pair, from which all tables of the study follow.
+"""The measures of each image pair, from which all tables of the study are computed.
 
 Each measure costs little beside the forward passes of the backbone. MMD, the most expensive one,
 takes at most `TOKENS` tokens of a map.

@@ -1,9 +1,9 @@
-"""What has been measured, in files: numbers of each image, and sums for coherence.
+"""Partial results in files: numbers of each image, and sums for coherence.
 
 An interrupted measurement continues after the last batch that was written, and memory does not grow
 with the number of pairs. Coherence needs the cross spectrum summed over all images before it is
 squared, so numbers of single images are not enough. Batches take turns in `GROUPS` groups, each a
-file with a `CrossSpectrum` a block; intervals are a jackknife over groups.
+file with one `CrossSpectrum` per block; intervals are a jackknife over groups.
 """
 
 import math
@@ -18,7 +18,7 @@ from torch import Tensor
 from freqkd_lite.spectrum.coherence import CrossSpectrum
 from freqkd_lite.store import Arrays, read_arrays, write_arrays
 
-PICTURES = "pictures"  # stands for a control where the pictures themselves are compared
+PICTURES = "pictures"  # in place of a control where the pictures themselves are compared
 COHERENT = (PICTURES, "real", "mismatched")  # controls whose coherence is measured
 GROUPS = 10
 CHANNELS = 96  # of a map, evenly spread: coherence is an average over channels

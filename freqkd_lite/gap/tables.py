@@ -20,8 +20,8 @@ from freqkd_lite.spectrum import METRICS
 from freqkd_lite.spectrum.similarity import cka
 from freqkd_lite.store import Arrays
 
-AUTHORS = "authors"  # stands in the column `band` for the authors' own reading
-MEAN = "mean"  # stands in the column `block` for the average over blocks
+AUTHORS = "authors"  # in the column `band`: the authors' own definition
+MEAN = "mean"  # in the column `block`: the average over blocks
 
 
 def select(table: pd.DataFrame, **fields: object) -> pd.DataFrame:
@@ -148,8 +148,8 @@ def pictures(
 def alignment(tables: dict[str, Arrays], bands: Sequence[str], seed: int = 0) -> dict | None:
     """What a translation of each pair changes: `n` pairs, of which `clear` had a clear estimate and
     `moved` were moved by it; the clear ones' `median` length in pixels; `share`: the normalised
-    divergence of "aligned" over that of "cropped" pairs, a row a band, mean over blocks. None
-    without those two controls."""
+    divergence of "aligned" over that of "cropped" pairs, one row per band, mean over blocks. None
+    without both controls."""
     if not {"aligned", "cropped"} <= set(tables):
         return None
     offsets = tables["aligned"]["offsets"]

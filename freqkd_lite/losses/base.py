@@ -28,14 +28,14 @@ from freqkd_lite.spectrum import at_least_float32, power_spectrum
 Maps = Sequence[Tensor]
 BlockLoss = Callable[..., dict[str, Tensor]]
 Statistics = dict[str, Tensor]
-"""What a calibrator measured for one block before training."""
+"""The result of a calibrator for one block before training."""
 
 EPS = 1e-6
 """Tokens shorter than this are divided by it, instead of by their length, in `normalise`."""
 
 LOSSES: dict[str, BlockLoss] = {}
 CALIBRATORS: dict[str, type] = {}
-"""The losses that need calibration, and what does it."""
+"""The losses that need calibration, and their calibrators."""
 
 
 class LossParts(NamedTuple):

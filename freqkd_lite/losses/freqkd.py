@@ -1,4 +1,4 @@
-"""FreqKD (arXiv 2606.11572), as its authors coded it and as its equations read, and variants."""
+"""FreqKD (arXiv 2606.11572), as its authors coded it, as its equations read, and variants."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ def mse_of_logs(a: Tensor, b: Tensor) -> Tensor:
 def freqkd_code(
     student: Tensor, teacher: Tensor, *, cutoff: float = 0.5, high_weight: float = 0.1
 ) -> dict[str, Tensor]:
-    """FreqKD as its authors coded it (arXiv 2606.11572; their code at dbbfd5b), not as one would
-    wish it: the mask is not symmetric, and the high band's term sees no sign.
+    """FreqKD as its authors coded it (arXiv 2606.11572; their code at dbbfd5b), unchanged: the mask
+    is not symmetric, and the high band's term ignores signs.
 
     Low: MSE of the low bands. High: `high_weight` x MSE of log(1 + |high band|) in space.
     """
@@ -111,10 +111,10 @@ def robust(
     high_weight: float = 0.1,
     scale: float = 1.0,
 ) -> dict[str, Tensor]:
-    """What a logarithm could do: `freqkd_code`'s bands, but the high one's difference d saturates,
-    c^2 log(1 + d^2 / c^2) (Lorentzian: Black and Anandan, CVIU 63, 1996), with c = `scale` x the
-    median |d| of the untrained student. So it tends to d^2 for small d, and sees signs (this
-    project's)."""
+    """What a logarithm could achieve: `freqkd_code`'s bands, but the high one's difference d
+    saturates, c^2 log(1 + d^2 / c^2) (Lorentzian: Black and Anandan, CVIU 63, 1996), with c =
+    `scale` x the median |d| of the untrained student. So it tends to d^2 for small d, and sees
+    signs (this project's)."""
     low, high = coded_bands(normalise(student) - normalise(teacher), cutoff)
     c = (scale * statistics["median"].to(student)).clamp_min(1e-12)
     high = c**2 * torch.log1p((high / c).square()).mean()

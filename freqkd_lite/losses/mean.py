@@ -1,7 +1,7 @@
-"""What becomes of the zero frequency, each channel's mean over space: an option of every loss.
+"""How a loss treats the zero frequency, each channel's mean over space: an option of every loss.
 
 FreqKD's normalisation subtracts the mean, so the lowest frequency of all is never taught. A head
-that reads patches doesn't mind; one that pools reads the mean above all (notebook
+that reads patches is hardly affected; one that pools reads mainly the mean (notebook
 13_frequency_zero). "removed": as published. "kept": `normalise` leaves the mean. "matched":
 removed, and a part "mean" is added, `mean_weight` x `mse_of_means`. Losses that don't call
 `normalise` keep the mean in any case.

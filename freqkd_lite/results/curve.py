@@ -1,4 +1,4 @@
-"""How a figure changes along one setting of the methods: a learning rate, or steps of training."""
+"""A metric along one setting of the methods: a learning rate, or steps of training."""
 
 import re
 from collections.abc import Iterable, Sequence

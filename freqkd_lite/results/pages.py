@@ -66,7 +66,7 @@ class ReportPage:
             self.parts.append({"kind": "list", "entries": entries, "fold": len(entries) > FOLDED})
 
     def code(self, source: str) -> None:
-        """A command, or another text whose lines and spaces count."""
+        """A command, or another preformatted text."""
         self.parts.append({"kind": "code", "text": source})
 
     def figure(self, picture: Any, alt: str, caption: str = "") -> None:
@@ -105,7 +105,7 @@ class ReportPage:
 
 
 def problems(html: str) -> list[str]:
-    """Why a page can't be read offline or by everyone; empty when nothing is wrong."""
+    """Why a page can't be read offline or by everyone; empty when it can."""
     page, needs = BeautifulSoup(html, "html.parser"), "needs the network for"
     targets = [str(tag.get(key, "")) for name, key in RESOURCES.items() for tag in page(name)]
     found = [f"{needs} {target}" for target in targets if re.match(r"(https?:)?//", target)]

@@ -1,6 +1,6 @@
 """Differences between methods, paired: images and seeds are resampled together.
 
-What is hard in an image, and the luck of a seed that decides crops and order, are the same for both
+An image's difficulty, and the luck of a seed that decides crops and order, are the same for both
 methods and cancel. Figures are computed on resampled images from the files with one entry per image
 that notebooks write.
 """
@@ -159,8 +159,8 @@ def differences(
     """Each method minus `reference` (`COLUMNS`), for "mean", every class, and "day" and "night"
     where all files hold times of day, over shared seeds.
 
-    An untrained method stands beside every seed of the reference, and a reference without seed
-    beside every seed of a method; one that shares no seed with it is left out (`not_compared`).
+    An untrained method is paired with every seed of the reference, and a reference without seed
+    with every seed of a method; one that shares no seed with it is left out (`not_compared`).
     `folder` holds the files of images that the rows name.
 
     `UserError` for an unknown reference, for files that are missing, don't reproduce the rows or
@@ -208,7 +208,7 @@ def differences(
 
 
 def not_compared(rows: Iterable[Row] | pd.DataFrame, reference: str, metric: str) -> list[str]:
-    """Trained methods that have the metric, but for no seed that `reference` has it for."""
+    """Trained methods with the metric that share no seed with `reference`."""
     chosen = whole(frame(rows), metric).dropna(subset="value")
     seeds = {m: {*chosen.loc[chosen["method"] == m, "seed"]} for m in chosen["method"].unique()}
     theirs = seeds.get(reference, set())
@@ -219,9 +219,9 @@ def not_compared(rows: Iterable[Row] | pd.DataFrame, reference: str, metric: str
 
 @dataclass(frozen=True)
 class Comparison:
-    """What a results folder keeps in `FILE`: differences to the `reference` (`table`, `COLUMNS`),
-    the `preregistered` method, those added `post_hoc` (after the first test results), and those
-    that could not be compared."""
+    """The content of `FILE` in a results folder: differences to the `reference` (`table`,
+    `COLUMNS`), the `preregistered` method, those added `post_hoc` (after the first test results),
+    and those that could not be compared."""
 
     reference: str
     table: pd.DataFrame

@@ -1,4 +1,4 @@
-"""Everything once, on anyone's pairs: check, gap, a short distillation, and one report about them.
+"""The whole method on a user's own pairs: check, gap, a short distillation, and one report.
 
 Each step stores its results in the runs folder, addressed by content, so an interrupted demo
 continues where it stopped, and a repeated one only writes its report.
@@ -109,7 +109,8 @@ def levels(learned: Gap, block: int | str = MEAN) -> list[dict]:
 
 
 def distances(learned: Gap) -> tables.Table:
-    """Divergence from the teacher before and after, by block and averaged over blocks."""
+    """Divergence from the teacher before and after distillation, by block and averaged over
+    blocks."""
     rows = []
     for block in [*learned.about["blocks"], MEAN]:
         both = levels(learned, block)

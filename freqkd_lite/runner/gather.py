@@ -1,4 +1,4 @@
-"""What the finished runs of a sweep measured, in one results folder."""
+"""Collect the results of a sweep's finished runs in one results folder."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path

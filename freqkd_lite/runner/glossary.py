@@ -16,7 +16,7 @@ PLAIN = ("a", "code", "h1", "h2", "h3", "math", "pre", "strong", "summary", "svg
 
 
 def terms() -> list[dict]:
-    """The entries: term, text, and perhaps `also`, other words for it; with a key for links."""
+    """The entries: term, text, and optionally `also`, other words for it; with a key for links."""
     entries = yaml.safe_load(TERMS.read_text())
     return [entry | {"key": re.sub(r"\W+", "-", entry["term"].lower())} for entry in entries]
 

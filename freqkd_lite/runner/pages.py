@@ -37,12 +37,12 @@ from freqkd_lite.viz import label_curve
 from freqkd_lite.viz.style import style as look
 from freqkd_lite.widgets.scrubber import Scrubber
 
-MARKS = "results/scrubber/marks.npz"  # what the front page's scrubber shows
+MARKS = "results/scrubber/marks.npz"  # data of the front page's scrubber
 TEMPLATE = Path(__file__).parent / "page_template"
 GUIDE = Path("docs") / "lecturer.md"
 # The form of an output that lives without a kernel comes first.
 PRIORITY = ["text/html", "image/svg+xml", "image/png", "image/jpeg", "text/markdown", "text/plain"]
-PACE = 200  # words that are read in a minute
+PACE = 200  # words read per minute
 HEAD = 75  # words that fit above a picture on the first screen
 SMALL = 640  # pixels along a small copy
 
@@ -151,14 +151,14 @@ def first_picture(notebook: NotebookNode) -> Picture | None:
 
 
 def gist(source: str) -> str:
-    """The one line of a cell that stands for it while it is folded: its last statement."""
+    """The line that is shown for a folded cell: its last statement."""
     starts = [found.start() for found in re.finditer(r"^\w", source, re.M)] or [0]
     return " ".join(source[starts[-1] :].split())[:160]
 
 
 def sharpened(html: str, figures: Path) -> str:
-    """A page with those of its pictures that lie in `figures` as they lie there, twice as fine and
-    as wide as before."""
+    """A page in which pictures that `figures` also holds are replaced by those, of twice the
+    resolution, at the same width."""
 
     def sharp(match: re.Match) -> str:
         shown = base64.b64decode(match[1])

@@ -53,7 +53,7 @@ class Job:
 
     @property
     def settings(self) -> str:
-        """What varies besides seed and methods: 'lr=0.001, steps=60'."""
+        """The varied parameters besides seed and methods: 'lr=0.001, steps=60'."""
         return ", ".join(f"{k}={v}" for k, v in self.varied.items() if k not in ("seed", "methods"))
 
     def __str__(self) -> str:
@@ -78,7 +78,7 @@ class Job:
 
 
 class SweepFile(BaseModel):
-    """What a sweep file may hold."""
+    """The content of a sweep file."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -126,7 +126,8 @@ def read_sweep(root: Path, file: Path) -> Sweep:
 
 
 def protocol_checksum(sweep: Path, protocol: str | None) -> str | None:
-    """The SHA-256 of what was written before a sweep was run: a file named from the sweep's."""
+    """The SHA-256 of the protocol, a file that was written before the sweep was run; its path is
+    relative to the sweep's."""
     if protocol is None:
         return None
     if not (file := sweep.parent / protocol).is_file():
@@ -219,8 +220,8 @@ def attempt(job: Job, preset: str, before: int | None) -> str | None:
 
 
 def _check_worker(job: Job) -> None:
-    """`UserError` with what a job's address is made of here and not where it was computed. Files
-    are read once, and again where they have changed."""
+    """`UserError` naming the ingredients of a job's address that differ between this worker and the
+    machine that computed it. Files are read again only where they have changed."""
     from distributed import get_worker
 
     for seen in (SEEN, {}):

@@ -2,7 +2,7 @@
 be varied in it.
 
 Albedo, glow and heat are averaged over 2x2 subpixels, so that edges are smooth; patterns, light and
-air are reckoned once a pixel.
+air are computed once per pixel.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ LIMITS = dict(
 
 @dataclass(frozen=True)
 class SceneSettings:
-    """What may be varied without touching the world. Pixel units are those of a width of 224.
+    """Settings that don't change the world. Pixel units are those of a width of 224.
 
     parallax: shift (px, -16 to 16) of the nearest object between the cameras; far things less.
     blur: sigma (px, 0 to 8) of the infrared optics.

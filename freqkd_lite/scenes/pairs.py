@@ -36,7 +36,7 @@ def scene_cache() -> Path:
 @lru_cache(maxsize=1000)
 def cached_scene(seed: int, size: tuple[int, int], settings: SceneSettings) -> Scene:
     """`render_scene`, cached in memory and on disk (0.2 MB per scene): several notebooks want the
-    same ones. A file that is torn or altered fails the archive's checksum and is drawn anew."""
+    same ones. A damaged file fails the archive's checksum and is drawn again."""
     path = scene_cache() / f"{seed}-{digest([size, astuple(settings)])}.npz"
     if cached := read_arrays(path):
         parts: dict[str, Any] = {k: v if v.ndim else v.item() for k, v in cached.items()}

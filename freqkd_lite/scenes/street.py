@@ -1,4 +1,4 @@
-"""The street of a seed: sky, ground, houses on both sides, and the things that stand between."""
+"""The street of a seed: sky, ground, houses on both sides, and the objects between."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def _front(w: World, z: float) -> None:
 
 
 class _Plan:
-    """Where the street's parts lie, in metres."""
+    """Positions of the street's parts, in metres."""
 
     def __init__(self, w: World):
         self.half, left, right = w.between(2.6, 4.6), w.between(1.6, 4.5), w.between(1.6, 4.5)
@@ -124,7 +124,7 @@ class _Plan:
 
 
 def build(seed: int) -> World:
-    """The world of a seed: all its random numbers are drawn here, whatever the settings."""
+    """The world of a seed: all its random numbers are drawn here, independent of the settings."""
     w = World(seed)
     plan = _Plan(w)
     if w.night and w.random() < 0.6:  # our own headlights

@@ -1,4 +1,4 @@
-"""The world in polygons, in metres before the camera (x right, y up, z ahead), and what stands in a
+"""The world in polygons, in metres before the camera (x right, y up, z ahead), and the objects of a
 street. Vertices come from IEEE + - * / alone, so that they are the same on every machine."""
 
 from __future__ import annotations
@@ -131,7 +131,7 @@ class World:
         self.add(corners, Matter(*matter, **more), GROUND)
 
     def shadow(self, x: float, z: float, width: float, height: float) -> None:
-        """What a thing throws on the ground: a blot under it and, in the sun, a slanted strip."""
+        """An object's shadow on the ground: a blot under it and, in the sun, a slanted strip."""
         self.shadows.append([(x + width * 0.6 * a, 0, z + width * 0.35 * b) for a, b in CIRCLE])
         if self.weather == "clear" and not self.night:
             sx, sz = self.sun[0] * height, self.sun[1] * height
@@ -149,7 +149,7 @@ class World:
         self.owner, self.cls = 0, 0
 
     def freeze(self) -> World:
-        """Lists become arrays, one entry a polygon: nothing is added hereafter."""
+        """Lists become arrays, one entry per polygon: nothing is added afterwards."""
         table = np.array(self.rows)
         self.colours, self.unders, self.glows = np.split(table[:, :9].astype(np.float32), 3, 1)
         self.heats, self.planes = table[:, [9, 12]].astype(np.float32).T

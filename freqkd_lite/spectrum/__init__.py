@@ -1,4 +1,4 @@
-"""Frequencies of feature maps: bands, divergence, power; `coherence` and `similarity` beside."""
+"""Frequencies of feature maps: bands, divergence, power; also `coherence` and `similarity`."""
 
 # ruff: noqa: F401
 from freqkd_lite.spectrum.bands import (

@@ -36,7 +36,7 @@ SOFT_WIDTH = 0.25
 
 TRANSFORMS = ("fft", "dct")
 
-_SLACK = 1e-9  # a bin that lies on an edge belongs inside, whatever the rounding of the edge
+_SLACK = 1e-9  # a bin that lies on an edge belongs inside, despite rounding of the edge
 
 
 def frequencies(h: int, w: int, transform: str = "fft") -> tuple[Tensor, Tensor]:

@@ -1,4 +1,4 @@
-"""Coherence: how much of two maps' waves keep one phase relation and gain, from image to image.
+"""Coherence: the share of two maps' waves whose phase relation and gain are the same in all images.
 
 Magnitude-squared coherence of a channel at a frequency is |sum A conj(B)|^2 / (sum|A|^2 sum|B|^2)
 with sums over images, so the cross spectrum is averaged as a complex number before it is squared
@@ -64,11 +64,11 @@ class CrossSpectrum:
         sqrt(sum|A|^2 sum|B|^2): its power, where both maps have the same. Corrected for bias.
 
         Unrelated maps of n images score not 0 but 1/n, or more where images differ in power: on
-        average q = sum(|A|^2 |B|^2) / (sum|A|^2 sum|B|^2), whatever the powers, if phases are
-        random. So (C - q) / (1 - q) is returned: 0 on average for unrelated maps, 1 for b =
-        filtered a, between them too low by up to 2 C (1 - C) / n. It is not clipped: values below 0
-        are noise that averages must keep. For equal powers q = 1/n, the usual correction. A channel
-        where fewer than two images have power is left out; NaN where all are.
+        average q = sum(|A|^2 |B|^2) / (sum|A|^2 sum|B|^2), for any powers, if phases are random. So
+        (C - q) / (1 - q) is returned: 0 on average for unrelated maps, 1 for b = filtered a,
+        between them too low by up to 2 C (1 - C) / n. It is not clipped: values below 0 are noise
+        that averages must keep. For equal powers q = 1/n, the usual correction. A channel where
+        fewer than two images have power is left out; NaN where all are.
         """
         total, weight = self._totals()
         return total / weight

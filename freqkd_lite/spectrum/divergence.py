@@ -1,4 +1,4 @@
-"""How far two maps differ at each frequency, from a few sums for each image and band.
+"""How much two maps differ at each frequency, from a few sums for each image and band.
 
 `pair_sums` are sufficient: every metric follows from them, for one image or any number, and a
 bootstrap over images resamples rows of sums instead of maps.

@@ -53,8 +53,8 @@ def correlation(a: Tensor, b: Tensor) -> Tensor:
 
 
 def nearer(with_rgb: Tensor, with_infrared: Tensor) -> str:
-    """Which of `SIDES` correlates more on average; "neither" where the means differ by less than
-    0.05."""
+    """The one of `SIDES` that correlates more on average; "neither" where the means differ by less
+    than 0.05."""
     difference = float((with_infrared - with_rgb).mean())
     return "neither" if abs(difference) < 0.05 else SIDES[difference > 0]
 

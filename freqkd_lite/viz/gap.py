@@ -128,7 +128,7 @@ def controls_figure(gap: Gap) -> tuple[Figure, str]:
 
 
 def _control_rows(rows: dict[str, dict], places: Sequence[int]) -> tuple[Figure, Axes, str]:
-    """A row for each control, as `Gap.level` has it, at the height that `places` gives it."""
+    """One row per control, as in `Gap.level`, at the height given by `places`."""
     figure, ax = plt.subplots(figsize=(7, 1.3 + 0.32 * len(rows)))
     side = Look(fontsize=9, va="center", transform=ax.get_yaxis_transform())
     described = []
@@ -166,7 +166,7 @@ def block_panels(
 
 
 def scenes_against_pairs(rows: Sequence[Row]) -> tuple[Figure, str]:
-    """DINOv2's divergence on rendered scenes over that on real pairs, a panel a block, from the
+    """DINOv2's divergence on rendered scenes over that on real pairs, one panel per block, from the
     rows that tools/scenes_gap.py wrote."""
     sets = {"msrs": ("real pairs (MSRS)", "real", "o"), "scenes": ("scenes", "none", "s")}
     table = {name: rings_by_block(rows, name) for name in sets}
@@ -226,9 +226,9 @@ def draw_curve(ax: Axes, rows: DataFrame, name: str | None = None, **look: Any) 
 
 
 def shift_figure(gap: Gap) -> tuple[Figure, str]:
-    """Divergence of RGB against itself over the shift in pixels, a panel a band, with the levels of
-    real, aligned and mismatched pairs as lines. Where real pairs lie above the curve, no shift
-    explains them."""
+    """Divergence of RGB against itself over the shift in pixels, one panel per band, with the
+    levels of real, aligned and mismatched pairs as lines. Where real pairs lie above the curve, no
+    shift explains them."""
     figure, axes = plt.subplots(1, 2, figsize=(7, 3.4), sharey=True)
     pixels, rows = zip(*shifts(gap), strict=True)
     described, label = [], "RGB against itself, shifted"

@@ -1,6 +1,6 @@
 """Figures of notebooks 05 to 07: methods side by side. Each returns a figure and its description.
 
-Methods are named as in `freqkd_lite.names`; "teacher" stands for the teacher on RGB.
+Methods are named as in `freqkd_lite.names`; "teacher" is the teacher on RGB.
 """
 
 from collections.abc import Mapping, Sequence

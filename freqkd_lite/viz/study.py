@@ -36,12 +36,12 @@ def terminal(gap: Gap) -> str:
 
 
 def lead(gap: Gap) -> list[str]:
-    """What a report opens with."""
+    """The opening of a report."""
     return [tables.answer(gap), *tables.warnings(gap)]
 
 
 def remarks(gap: Gap) -> list[str]:
-    """Where the stated ratio holds, and what limits the numbers."""
+    """The conditions of the stated ratio, and the limits of the numbers."""
     return [tables.stated(gap), *tables.notes(gap)]
 
 

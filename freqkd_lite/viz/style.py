@@ -1,4 +1,4 @@
-"""The look of all figures, and one colour for one thing in every notebook."""
+"""The style of all figures, with the same colours in every notebook."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -77,8 +77,8 @@ def style() -> None:
 
 
 def save_sharp(figure: Figure, shown: bytes, folder: Path) -> None:
-    """Save the figure in a run's `folder`, twice as fine as the PNG that is `shown` and under that
-    one's hash: without loss, or, where that takes more than `LARGE`, as a photograph."""
+    """Save the figure in a run's `folder`, at twice the resolution of the PNG that is `shown` and
+    under that one's hash: lossless, or, where that takes more than `LARGE`, as a photograph."""
     file = folder / FIGURES / f"{sha256(shown)[:16]}.webp"
     file.parent.mkdir(parents=True, exist_ok=True)
     for options in ({"lossless": True}, {"quality": 85}):
@@ -130,7 +130,7 @@ def limits(ax: Axes, words: bool = True, identical: str = "identical") -> None:
 
 
 def shades(count: int, last: float = 0.85) -> np.ndarray:
-    """So many colours in an order (blocks, values of a setting), from dark to light."""
+    """`count` ordered colours (blocks, values of a setting), from dark to light."""
     return plt.get_cmap("viridis")(np.linspace(0, last, count))
 
 

@@ -95,7 +95,7 @@ def _rows(curve: Curve) -> Figure:
     methods = best["method"].tolist()
     drawn, ax = plt.subplots(figsize=(8.2, 1.3 + 0.27 * len(methods)))
     name_rows(ax, [method_name(method) for method in methods])
-    # What lies far below every method's best would press together all that is to be compared.
+    # Values far below every method's best would compress the range that is compared.
     tops = [*best["value"], *curve.levels.values()]
     edge = min(tops) - 0.5 * (max(tops) - min(tops))
     points = curve.points.assign(y=curve.points["method"].map(methods.index))

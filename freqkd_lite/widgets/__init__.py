@@ -1,4 +1,4 @@
-"""Widgets that answer while they are dragged, in the lab and in a page without a kernel."""
+"""Widgets that respond while they are dragged, in the lab and in a page without a kernel."""
 
 from freqkd_lite.widgets.fader import Fader as fader
 from freqkd_lite.widgets.own_gap import OwnGap as own_gap

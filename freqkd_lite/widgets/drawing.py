@@ -1,4 +1,4 @@
-"""Pictures of widgets for places where no script runs: text, curves, panels."""
+"""Static pictures of widgets, for places without scripts: text, curves, panels."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -14,7 +14,7 @@ Box = tuple[float, float, float, float]
 
 
 def canvas(width: int, height: int) -> tuple[Image.Image, ImageDraw.ImageDraw]:
-    """A white picture, and what draws on it."""
+    """A white picture, and its drawing context."""
     picture = Image.new("RGB", (width, height), PAPER)
     return picture, ImageDraw.Draw(picture)
 

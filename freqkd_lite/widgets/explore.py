@@ -1,4 +1,4 @@
-"""The explorer: every option of the widgets at once, answered by the kernel, for `make explore`.
+"""The explorer: all options of the widgets, computed by the kernel, for `make explore`.
 
 A notebook's widget has two controls and answers in the browser; here are all of them, and a picture
 of at most 1280x480 pixels comes back from Python, drawn from cached features.
@@ -41,7 +41,7 @@ class Explorer:
         real: Sequence[Row],
         student: Backbone | None = None,
     ):
-        """pairs: what is looked at; real: rows of results/scenes_gap, see `OwnGap`."""
+        """pairs: the pairs to show; real: rows of results/scenes_gap, see `OwnGap`."""
         self.pairs, self.networks = pairs, {"teacher": backbone, "student": student}
         self.gap = OwnGap(real)
         self.maps, self.faders = lru_cache(96)(self._maps), lru_cache(32)(self._fader)
@@ -80,7 +80,7 @@ class Explorer:
         try:
             self.image.value = encoded(self.picture().save, format="JPEG", quality=85)
             self.message.value = ""
-        except UserError as error:  # an error in a callback would be seen by nobody
+        except UserError as error:  # an error in a callback would not be shown
             self.message.value = f"<b>{error}</b>"
 
     def _band_controls(self) -> Controls:

@@ -1,7 +1,8 @@
 """Make your own gap: sliders for a scene's settings, its divergence curve, and that of real pairs.
 
-Two sliders, three panels: the pair drawn with these settings, and the curve over scenes so drawn
-above that of real pairs, pale. Every point was measured (`gap.knobs`); nothing is interpolated.
+Two sliders, three panels: the pair drawn with these settings, and the curve over scenes with these
+settings, above the pale one of real pairs. Every point was measured (`gap.knobs`); nothing is
+interpolated.
 """
 
 from collections.abc import Sequence
@@ -129,7 +130,7 @@ class OwnGap(PageWidget):
         return self.grid.curves[index]
 
     def states(self) -> list[tuple[Point]]:
-        """The point now, and with either knob at its end."""
+        """The current point, and those with either knob at its end."""
         now = dict(zip(self.knobs, (self.first, self.second), strict=True))
         ends = [now | {name: self.grid.values[name][-1]} for name in self.knobs]
         return [(point,) for point in (now, *ends)]

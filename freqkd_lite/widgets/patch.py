@@ -130,7 +130,7 @@ class PatchSimilarity(PageWidget):
         return [asked, *lit.round().clip(0, 255).astype("uint8")]
 
     def captions(self, patch: int, from_infrared: bool = False) -> list[str]:
-        """What stands under both maps."""
+        """The captions of both maps."""
         maps = self.similarity(patch, from_infrared).reshape(2, -1)
         ranks = [int((x >= x[patch]).sum()) for x in maps]
         return [
@@ -139,7 +139,7 @@ class PatchSimilarity(PageWidget):
         ]
 
     def states(self) -> list[tuple[int, bool]]:
-        """The patch now, and two others."""
+        """The current patch, and two others."""
         rows, columns = self.grid
         others = [(rows // 4) * columns + columns // 4, (3 * rows // 4) * columns + columns // 3]
         return [(patch, self.from_infrared) for patch in dict.fromkeys([self.patch, *others])]

@@ -1,4 +1,5 @@
-"""The training scrubber: drag the step and watch a head that never saw heat begin to find things.
+"""The training scrubber: drag the step and watch a head that never saw infrared begin to find
+objects.
 
 Two controls: the training step and the method. Two panels: an infrared picture with the marks that
 an RGB-trained head gives by that student at that step, and the RGB picture with the head's own.
@@ -26,7 +27,7 @@ from freqkd_lite.widgets import drawing
 from freqkd_lite.widgets.embed import PageWidget, joined, module, name_and_pictures, nearest_step
 
 COLOURS = (style.ORANGE, style.SKY, style.PURPLE, style.VERMILION)  # of classes, in turn
-SURE, FAINT = 128, 13  # of 255: a mark has a frame from here on; below that none is drawn
+SURE, FAINT = 128, 13  # of 255: marks above are framed; below the second, not drawn
 FILL = 0.6  # how opaque a mark of probability 1 is
 TITLES = ("Infrared: the same head, no infrared label", "RGB: what the head was trained on")
 FOOTNOTE = (

@@ -1,5 +1,5 @@
-"""Draw your own weight: a curve over rho, the loss that it makes on one pair, where it pulls, and
-its place among weights that students were trained with. weight.js computes what follows a curve."""
+"""Draw your own weight: a curve over rho, its loss and gradient on one pair, and its place among
+weights that students were trained with. weight.js computes what follows a curve."""
 
 import numpy as np
 import traitlets
@@ -23,7 +23,7 @@ POINTS, CUTOFF = len(EDGES) - 1, 0.5
 WEIGHTS = {
     "mse": lambda rho, _: np.ones_like(rho),
     "coherence": lambda rho, of: np.interp(rho, of["rho"], weight_curve(of)),
-    "freqkd_code": lambda rho, _: np.where(rho <= CUTOFF, 1, 0.1),  # it has a logarithm as well
+    "freqkd_code": lambda rho, _: np.where(rho <= CUTOFF, 1, 0.1),  # without its logarithm
     "lowpass": lambda rho, _: np.exp2(-((rho / 0.35) ** 2)),
     "low_only": lambda rho, _: np.where(rho <= CUTOFF, 1.0, 0.0),
 }
