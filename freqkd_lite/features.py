@@ -242,7 +242,7 @@ def load_into(net: nn.Module, path: Path, name: str) -> None:
     try:
         state = {k: v.float() for k, v in READERS[path.suffix](path).items()}
     except (SafetensorError, OSError) as error:
-        raise UserError(f"{path} is not a readable safetensors file: fetch it anew.") from error
+        raise UserError(f"{path} is not a readable safetensors file: fetch it again.") from error
     counters = "num_batches_tracked"  # no weight: batch norm in eval mode never reads it
     own = {k: v for k, v in net.state_dict().items() if not k.endswith(counters)}
     for key in set(state) - set(own):  # num_classes=0 has no head

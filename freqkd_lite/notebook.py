@@ -29,7 +29,7 @@ __all__ = ["Row", "number", "opening", "predict", "save", "show", "show_table"]
 
 TIMES = (COPY if COPY.is_dir() else PACKAGE.parent) / "results" / "default" / "minutes.json"
 UNRECORDED = {"guess", "root"}  # parameters that change no result
-# The feedback on a guess: the choice, or the upper end of a range of numbers; a verdict; and why.
+# The feedback on a guess: the choice, or the upper end of a range of numbers; a verdict; a reason.
 Judgement = tuple[Any, str, str]
 BY_HAND = "Where nothing can be chosen here, answer by `guess` in the cell of parameters."
 _opened = {"name": ""}
@@ -169,7 +169,7 @@ def predict(
     answer, wrong = None if answer == "" else answer, dict(wrong or {})
     if choices is not None and between is None:
         if answer is not None and answer not in choices:
-            raise UserError(f"answer={answer!r} is none of the choices: {', '.join(choices)}.")
+            raise UserError(f"answer={answer!r} is not one of the choices: {', '.join(choices)}.")
         layout = {"width": "max-content"}
         widget = ipywidgets.RadioButtons(options=tuple(choices), value=answer, layout=layout)
         judge = partial(judge_choice, choices, close or 0, wrong)
@@ -186,7 +186,7 @@ def predict(
     else:
         raise UserError("predict() needs either choices=[...] or between=(low, high).")
     for side in wrong.keys() - set(choices or ("below", "above")):
-        raise UserError(f"wrong[{side!r}] is none of the guesses to be judged.")
+        raise UserError(f"wrong[{side!r}] is not a guess that can be judged.")
     guess = Guess(question, answer, widget, judge, ipywidgets.HTML())
 
     def heard(change: dict) -> None:

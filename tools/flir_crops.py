@@ -37,7 +37,7 @@ CHUNK = 256  # crops in memory at a time
 
 class Study(BaseModel):
     """What the YAML file may hold. `limit` takes the first crops of each split, to try it out;
-    `recentre` scores heads of RGB alone, on features moved by a mean over so many unlabelled
+    `recentre` scores heads of RGB alone, on features moved by a mean over this many unlabelled
     infrared crops."""
 
     model_config = ConfigDict(extra="forbid")

@@ -7,8 +7,8 @@ all pixels of a box are its class. On the infrared pictures of one fold, read by
 `tools/msrs_cv.py` distilled without that fold, two figures:
 
 - agreement: mean IoU of what the head finds in the student's infrared with what it finds in the
-  teacher's RGB picture of the same pair. No accuracy, for the head may be wrong in both.
-- weak mIoU: with the weak masks themselves, pixels near a box's edge left out. Weak, for a box
+  teacher's RGB picture of the same pair. Not an accuracy, because the head may be wrong in both.
+- weak mIoU: with the weak masks themselves, pixels near a box's edge left out. Weak, because a box
   holds more than its object.
 
 The YAML file names the sweep of `tools/msrs_cv.py`. A student's figures are kept beside the

@@ -42,7 +42,7 @@ def components(a: dict[int, object], b: dict[int, object]) -> tuple[float, float
 
 
 def standard_error(parts: tuple[float, float, int], images: int, seeds: int) -> float:
-    """Of a difference in a design of so many images and seeds."""
+    """Of a difference in a design with these numbers of images and seeds."""
     over_images, over_seeds, n = parts
     return float(np.sqrt(over_images * n / images + over_seeds / seeds))
 

@@ -3,7 +3,7 @@
     python tools/score_tiny.py    # results/freqkd_tiny/ and freqkd_lite/assets/freqkd_tiny.md
 
 Methods: the trained network on RGB and on infrared, the same network with random weights on RGB,
-and DINOv2 ViT-S/14 on RGB where its weights are at hand. Fitted on 200 scenes of "train", scored
+and DINOv2 ViT-S/14 on RGB where its weights are available. Fitted on 200 scenes of "train", scored
 on 100 of "val".
 """
 

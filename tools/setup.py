@@ -55,7 +55,7 @@ def torch_backend(uv: str) -> list[str]:
     if sys.platform != "linux" or has_nvidia():
         return []
     option = ["--torch-backend", "cpu"]
-    # --reinstall, for a torch that is there already would answer without asking the index.
+    # --reinstall, because an installed torch would answer without asking the index.
     command = [uv, "pip", "install", "--dry-run", "--reinstall", "--python", str(PYTHON), *option]
     quick = os.environ | {"UV_HTTP_TIMEOUT": "8", "UV_HTTP_RETRIES": "0"}
     try:

@@ -307,7 +307,7 @@ def _labels(file: Path, categories: Sequence[CocoCategory], ledger: Ledger) -> d
         where = f"{file}, categories.{number}"
         if labels.setdefault(entry.id, entry.name) != entry.name:
             both = f"the id {entry.id} is of {labels[entry.id]!r} and of {entry.name!r}"
-            ledger.fault("listed twice", file, f"{where}: {both}: give each an id of its own.")
+            ledger.fault("listed twice", file, f"{where}: {both}: give each its own id.")
         elif ids.setdefault(entry.name, entry.id) != entry.id:
             both = f"{entry.id} and {ids[entry.name]} are both called {entry.name!r}"
             ledger.repaired(f"{where}: the ids {both}, and are read as one class.")

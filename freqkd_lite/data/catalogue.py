@@ -35,7 +35,7 @@ CATALOGUE = {name: Entry(**entry) for name, entry in yaml.safe_load(_TEXT).items
 def find(name: str) -> str:
     """Whether a set lies where `load` looks without a root: how many pictures and where."""
     if name not in REGISTRY:
-        return "no loader of its own, use `folder`"
+        return "no own loader, use `folder`"
     kind = find_set(name)
     if not issubclass(kind, FilePairs):
         return "always here"

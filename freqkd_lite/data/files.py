@@ -142,7 +142,7 @@ class FilePairs(PairSet):
             visible = record.visible and read_image(record.visible, "visible")
         for picture in (infrared, visible):
             if picture is not None and tuple(picture.shape[1:]) != seen.size:
-                raise UserError(f"{record.infrared} or its counterpart changed: load the set anew.")
+                raise UserError(f"{record.infrared} or its counterpart changed: reload the set.")
         boxes = seen.boxes
         if boxes is not None:
             boxes = as_boxes(boxes, seen.size)

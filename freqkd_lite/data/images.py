@@ -1,4 +1,4 @@
-"""Image files of either spectrum, in whatever way cameras and their makers store them.
+"""Image files of either spectrum, in the formats that cameras write.
 
 Pillow decodes. EXIF orientation is honoured. Transparency is ignored: the colours stay as stored.
 Infrared becomes one grey channel: of a picture in false colours that is the luma (ITU-R 601).
@@ -36,7 +36,7 @@ for _start, _order in ((b"II", ""), (b"MM", "B")):
 
 def _unreadable(path: Path, error: Exception) -> UserError:
     if isinstance(error, FileNotFoundError):
-        return UserError(f"{path} is missing: put the file there or take its name off the lists.")
+        return UserError(f"{path} is missing: add the file or remove its name from the lists.")
     if isinstance(error, Image.DecompressionBombError | MemoryError):
         return UserError(f"{path} is too large to open: downscale or crop both images.")
     why = f"it is cut off or damaged ({str(error).rstrip('.') or type(error).__name__})"
@@ -45,14 +45,14 @@ def _unreadable(path: Path, error: Exception) -> UserError:
     elif not path.stat().st_size:
         why = "it is empty (0 bytes)"
     elif isinstance(error, UnidentifiedImageError):
-        why = "its content is in no known image format, whatever its name says"
-    remedy = "replace the file or take it out with its counterpart"
+        why = "its content is not in a known image format, despite its name"
+    remedy = "replace the file or remove it and its counterpart"
     return UserError(f"{path} can't be read as an image, {' '.join(why.split())}: {remedy}.")
 
 
 @contextmanager
 def _opened(path: Path) -> Iterator[ImageFile.ImageFile]:
-    """The file, not yet decoded; whatever goes wrong with it is a `UserError`."""
+    """The file, not yet decoded; all its faults are `UserError`s."""
     try:
         # A stream, since Pillow maps a file given by name into memory, and then mixes up the rows
         # of a turned TIFF.
@@ -106,7 +106,7 @@ def read_ids(path: Path, size: tuple[int, int], classes: int) -> Tensor:
     with _opened(path) as opened:
         ids, mode = torch.from_numpy(np.array(opened).astype(np.int64)), opened.mode
     if mode != "L":
-        kind = {"P": "a palette picture, whose numbers stand for colours"}.get(mode, mode)
+        kind = {"P": "a palette picture, whose numbers are colour indices"}.get(mode, mode)
         raise UserError(
             f"{path} is {kind}: labels are ids of classes in one grey channel of 8 bits."
         )

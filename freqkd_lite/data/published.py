@@ -266,6 +266,6 @@ class Mfnet(Published):
                     ledger.fault("absent image", file, f"{text}: add it or take it off the list.")
         for one, other in (("train", "val"), ("train", "test"), ("val", "test")):
             if both := {*splits.get(one, ())} & {*splits.get(other, ())}:
-                text = f"{min(both)!r} stands in {one}.txt and in {other}.txt: keep one of them."
+                text = f"{min(both)!r} is in {one}.txt and in {other}.txt: keep one of them."
                 ledger.fault("listed twice", home / f"{one}.txt", text)
         return Collection(records, splits)

@@ -1,7 +1,7 @@
 """Which object a crop shows: a linear head on features pooled over the crop.
 
 A head that pools reads the features' mean over space, the frequency that FreqKD's normalisation
-takes away (see `losses.mean`). Its figure is the balanced accuracy: the share of each class's crops
+removes (see `losses.mean`). Its metric is the balanced accuracy: the share of each class's crops
 classified correctly, averaged over classes.
 """
 

@@ -247,5 +247,5 @@ def load_statistics(path: str | Path) -> list[Statistics]:
             block, key = name.split("/")
             statistics[int(block.removeprefix("block"))][key] = value
     except (SafetensorError, OSError, ValueError, IndexError) as error:
-        raise UserError(f"{path} holds no statistics of a loss: calibrate it anew.") from error
+        raise UserError(f"{path} holds no statistics of a loss: calibrate it again.") from error
     return statistics

@@ -59,7 +59,7 @@ def _pick(results: Path, spec: dict) -> Number:
     `count` counts the rows under a condition instead; `reverse` turns a difference around.
     """
     if unknown := sorted(spec.keys() - PICKED_BY - OPTIONS):
-        raise UserError(f"{unknown[0]} is none of {', '.join(sorted(PICKED_BY | OPTIONS))}")
+        raise UserError(f"{unknown[0]} is not one of {', '.join(sorted(PICKED_BY | OPTIONS))}")
     file = results / spec.get("file", "")
     if not file.is_file():
         raise FileNotFoundError(f"{file.parent.name}/{file.name} is missing")

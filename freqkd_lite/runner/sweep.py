@@ -140,7 +140,7 @@ def _combinations(content: SweepFile, where: str) -> list[dict]:
     in_runs = {name for run in content.runs for name in run}
     for name, places in Counter([*content.fixed, *content.grid, *in_runs]).items():
         if places > 1:
-            raise UserError(f"{where}: {name} stands in two of fixed, grid, runs: keep one.")
+            raise UserError(f"{where}: {name} is in two of fixed, grid, runs: keep one.")
     crossed = product(*content.grid.values())
     points = [dict(zip(content.grid, values, strict=True)) for values in crossed]
     found = [content.fixed | run | point for run in content.runs for point in points]

@@ -122,7 +122,7 @@ def test_orientation_turns_the_picture_and_its_size_in_any_format(tmp_path, kind
     ("content", "why"),
     [
         (b"", r"empty \(0 bytes\)"),
-        (b"no picture at all", "no known image format"),
+        (b"no picture at all", "not in a known image format"),
         ("cut", "cut off or damaged"),
         (None, "missing"),
         ("folder", "directory"),

@@ -123,7 +123,7 @@ BOTH = f"{BOOK}\nfixed: {{methods: [none, gram]}}"
         (f"{BOOK}\ngrid: [seed]", "grid="),
         (f"{BOOK}\nruns: {{seed: 3}}", "runs="),
         (f"{BOOK}\ngrid: {{seed: [1, 1]}}", "twice for seed=1"),
-        (f"{BOOK}\nfixed: {{seed: 1}}\ngrid: {{seed: [1]}}", "seed stands in two"),
+        (f"{BOOK}\nfixed: {{seed: 1}}\ngrid: {{seed: [1]}}", "seed is in two"),
         ("grid: {seed: [1]}", "notebook is missing"),
         (f"{BOTH}\npost_hoc: [gra]", "'gram'"),
         (f"{BOOK}\npost_hoc: gram", "post_hoc="),
