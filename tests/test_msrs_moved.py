@@ -20,7 +20,7 @@ from tools import hituav, mfnet, msrs_cv
 
 def stopped_and_resumed(tool, arguments, out, monkeypatch, owner, name, count, at=2):
     """The rows of a sweep of `count` computations that is stopped in its second student and then
-    goes on."""
+    resumes."""
     work, calls = getattr(owner, name), []
 
     def stops(*given):

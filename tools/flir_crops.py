@@ -4,7 +4,7 @@
 
 The YAML file (see results/flir/sweep.yaml) names methods, seeds and what the students are
 distilled on. Students are kept by address in the runs folder (FREQKD_RUNS), and the classes that
-their heads name beside the results, in predictions/: a stopped sweep goes on.
+their heads name beside the results, in predictions/: a stopped sweep resumes.
 Figures are balanced accuracies on the test crops; whole frames are resampled for the intervals.
 """
 

@@ -6,7 +6,7 @@ The YAML file names the sweep of `tools/msrs_cv.py` whose students of one fold a
 it methods, seeds, blocks, heads and what is measured; they are distilled where that fold's are not
 in the runs folder (FREQKD_RUNS) yet. Heads are fitted on HIT-UAV's train images and scored on its
 test images; groups of near copies are resampled for the intervals. A student's figures are kept
-beside the results, so a stopped run goes on.
+beside the results, so a stopped run resumes.
 """
 
 import sys

@@ -12,7 +12,7 @@ all pixels of a box are its class. On the infrared pictures of one fold, read by
   holds more than its object.
 
 The YAML file names the sweep of `tools/msrs_cv.py`. A student's figures are kept beside the
-results, so a stopped run goes on; groups of images are resampled for the intervals.
+results, so a stopped run resumes; groups of images are resampled for the intervals.
 """
 
 import sys

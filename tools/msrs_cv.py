@@ -5,7 +5,7 @@
 
 The YAML file (see results/msrs_cv/sweep.yaml) names methods, seeds and settings. Students and the
 scores of each fold are kept by address in the runs folder (FREQKD_RUNS), those of a student of all
-folds beside the results, so a stopped run goes on. Heads: that of labelled RGB ("label-free"), and
+folds beside the results, so a stopped run resumes. Heads: that of labelled RGB ("label-free"), and
 heads fitted on `labels` labelled infrared images, and on all, of the other folds. A student of
 another network than its teacher's (`settings.student`) has other channels, so there is no head of
 RGB for it; a convolutional one's detector stands on a top-down pyramid of the stages that are read.

@@ -2,7 +2,7 @@
 
     python tools/scenes_gap.py --pairs 48 --height 168 --width 224 --out results/scenes_gap
 
-No distilled student takes part. Takes an equal number of pairs by day and by night from each train
+No distilled student takes part. Takes --pairs of them by day and as many by night from each train
 split (drawn with a seed). Rows have the methods "scenes" and "msrs", the splits "train/all",
 "train/day" and "train/night", and the metrics
 - "divergence" (classes block5/ring3, over gap.rings.EDGES, and block5/low, middle, high: rho up to

@@ -87,7 +87,7 @@ def test_shares_of_a_batch_give_its_own_curve_and_each_process_takes_its_own_par
 
 def test_two_processes_follow_one(tmp_path):
     """Under `accelerate launch`, with the same batch: the curve within 1e-5 at each step, the
-    weights too; with dropout a stopped run goes on to the bits of an uninterrupted one; a bad
+    weights too; with dropout a stopped run resumes to the bits of an uninterrupted one; a bad
     picture in one process's part stops both."""
     bad = {"bad": next(iter(plan(Noise("train", (32, 48)), settings_from(**PLAIN))))[3].index}
     dropout = PLAIN | dict(lora_dropout=0.2, checkpoint_every=2)

@@ -269,7 +269,7 @@ def test_a_loss_that_looks_before_training_keeps_what_it_saw(tmp_path, loss, wei
     start, target = extract(net, infrared, (1, 3)), extract(net, visible, (1, 3))
     first = made.loss(start, target, start).total.item()
     assert made.log[0]["loss"] == pytest.approx(first, rel=1e-4, abs=1e-9)
-    # a run that goes on reads what was measured, whatever the teacher would say now
+    # a resumed run reads what was measured, whatever the teacher would say now
     file = made.folder / "loss.safetensors"
     again = train.measure_loss(None, None, pairs, made.settings, file)
     assert all(torch.equal(a[k], b[k]) for a, b in zip(kept, again, strict=True) for k in a)

@@ -1,4 +1,4 @@
-"""Sweeps: refused before anything runs, each run done once, killed ones gone on with; the numbers
+"""Sweeps: refused before anything runs, each run done once, killed ones resumed; the numbers
 of tables and pages against some that were worked by hand."""
 
 import json
