@@ -125,7 +125,6 @@ def demo(
 
 
 def command_line() -> str:
-    """The command as typed, absolute paths cut to their last two parts, because a report is shown
-    to others."""
+    """The command as typed, absolute paths cut to two parts: a report is shown to others."""
     short = ["/".join(Path(a).parts[-2:]) if Path(a).is_absolute() else a for a in sys.argv[1:]]
     return shlex.join(["freqkd", *short])

@@ -265,6 +265,6 @@ def _stops_explained(part: Path, folder: Path, steps: int) -> Iterator[None]:
         else:
             saved = f"{done} of {steps} steps are saved in {part}." if done else "Nothing is saved."
         if full:
-            remedy = "Make room and rerun the same command to resume."
+            remedy = "Make room and rerun the command to resume."
             raise UserError(f"The disk of {folder.parent} is full. {saved} {remedy}") from error
-        raise Interrupted(f"{saved} Rerun the same command to resume.") from None
+        raise Interrupted(f"{saved} Rerun the command to resume.") from None

@@ -21,9 +21,8 @@ DAY = 1455  # the test images before this one are by day, the others by night
 
 
 def outside_reasonable_subset(boxes: Tensor, occlusion: Tensor) -> Tensor:
-    """(n,): which boxes (n,4) XYXY px of people the Reasonable set ignores: less high than
-    `HEIGHT`, not wholly inside `WINDOW`, or with an `occlusion` (n,) other than 0 (none) or 1
-    (partial)."""
+    """(n,): which boxes (n,4) XYXY px of people the Reasonable set ignores: shorter than `HEIGHT`,
+    not wholly inside `WINDOW`, or with an `occlusion` (n,) other than 0 (none) or 1 (partial)."""
     edge = boxes.new_tensor(WINDOW)
     inside = (boxes[:, :2] >= edge[:2]).all(1) & (boxes[:, 2:] <= edge[2:]).all(1)
     return (boxes[:, 3] - boxes[:, 1] < HEIGHT) | ~inside | ((occlusion != 0) & (occlusion != 1))

@@ -109,8 +109,7 @@ def levels(learned: Gap, block: int | str = MEAN) -> list[dict]:
 
 
 def distances(learned: Gap) -> tables.Table:
-    """Divergence from the teacher before and after distillation, by block and averaged over
-    blocks."""
+    """Divergence from the teacher before and after, by block and averaged over blocks."""
     rows = []
     for block in [*learned.about["blocks"], MEAN]:
         both = levels(learned, block)

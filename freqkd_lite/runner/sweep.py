@@ -126,8 +126,7 @@ def read_sweep(root: Path, file: Path) -> Sweep:
 
 
 def protocol_checksum(sweep: Path, protocol: str | None) -> str | None:
-    """The SHA-256 of the protocol, a file that was written before the sweep was run; its path is
-    relative to the sweep's."""
+    """The SHA-256 of the protocol, written before the sweep; its path is relative to it."""
     if protocol is None:
         return None
     if not (file := sweep.parent / protocol).is_file():

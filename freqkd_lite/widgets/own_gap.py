@@ -1,8 +1,7 @@
 """Make your own gap: sliders for a scene's settings, its divergence curve, and that of real pairs.
 
-Two sliders, three panels: the pair drawn with these settings, and the curve over scenes with these
-settings, above the pale one of real pairs. Every point was measured (`gap.knobs`); nothing is
-interpolated.
+Two sliders, three panels: the pair drawn with these settings, and the curve over such scenes above
+the pale one of real pairs. Every point was measured (`gap.knobs`); nothing is interpolated.
 """
 
 from collections.abc import Sequence

@@ -1,5 +1,4 @@
-"""The training scrubber: drag the step and watch a head that never saw infrared begin to find
-objects.
+"""The training scrubber: drag the step and watch a head that never saw infrared find objects.
 
 Two controls: the training step and the method. Two panels: an infrared picture with the marks that
 an RGB-trained head gives by that student at that step, and the RGB picture with the head's own.

@@ -217,8 +217,7 @@ def test_ctrl_c_says_what_is_saved_and_how_to_go_on(start, tmp_path):
     assert process.exitcode == 130
     (part,) = tmp_path.glob(".distil-*.part")
     steps = Checkpoints(part, "").steps
-    said = f"Interrupted: {steps} of 100000 steps are saved in {part}. "
-    said += "Rerun the same command to resume."
+    said = f"Interrupted: {steps} of 100000 steps are saved in {part}. Rerun the command to resume."
     assert steps and said in (tmp_path / "said.txt").read_text().splitlines()
     assert {p.name for p in tmp_path.iterdir()} == {part.name, "said.txt"}  # no lock is left
 
@@ -268,7 +267,7 @@ def test_a_stopped_run_goes_on_from_its_last_checkpoint(monkeypatch, tmp_path, p
     part, said = stopped(monkeypatch, tmp_path, step=2)  # before the first one
     assert part is None and list(tmp_path.iterdir()) == [] and said.startswith("Nothing is saved")
     part, said = stopped(monkeypatch, tmp_path, step=10)
-    assert said == f"9 of 12 steps are saved in {part}. Rerun the same command to resume."
+    assert said == f"9 of 12 steps are saved in {part}. Rerun the command to resume."
     assert [int(p.stem[-2:]) for p in Checkpoints(part, "").saved()] == [9, 6]
     assert len((part / "log.jsonl").read_text().splitlines()) == 10
     seen, real = [], train.learning_rate

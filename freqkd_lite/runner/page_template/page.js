@@ -58,17 +58,17 @@ function predict(form) {
   hidden = hidden.slice(Math.max(first, first < 0 ? hidden.length - 1 : 0));
 
   const inputs = [...form.querySelectorAll("input")];
-  const said = make("p", { role: "status", class: "said" });
+  const feedback = make("p", { role: "status", class: "said" });
   const commit = make("button", { type: "submit" }, "Commit my guess");
   const show = button("Show the answer", () => settle({ guess: null }, commit));
-  form.append(make("p", { class: "buttons" }, commit, show), said);
+  form.append(make("p", { class: "buttons" }, commit, show), feedback);
   const hero = document.querySelector(".head .veiled"); // a small copy of what is covered
   let strip = null;
 
   function cover() {
     strip?.remove();
     hero?.classList.add("veiled");
-    said.textContent = "";
+    feedback.textContent = "";
     commit.textContent = "Commit my guess";
     show.hidden = false;
     for (const input of inputs) Object.assign(input, { disabled: false, required: true });
@@ -90,7 +90,7 @@ function predict(form) {
     const [, verdict, why] = guess === null ? ["", "", `Measured here: ${held.found}.`]
       : held.judgements.find(([end]) =>
         end === null || (held.ends ? guess <= end : guess === end)) ?? ["", "", ""];
-    said.append(make("b", {}, verdict), ` ${why}`);
+    feedback.append(make("b", {}, verdict), ` ${why}`);
     commit.textContent = "Guess again";
     show.hidden = true;
     for (const input of inputs) {
