@@ -85,18 +85,19 @@ class Backbone(nn.Module):
         """
         blocks = self.check_blocks(blocks)
         height, width = images.shape[-2:]
-        if hasattr(self.net, "patch_embed") and (height % self.patch or width % self.patch):
+        whole = (height, width) == self.own_size or not (height % self.patch or width % self.patch)
+        if hasattr(self.net, "patch_embed") and not whole:
             raise UserError(
                 f"Images of {height}x{width} pixels don't divide into patches of {self.patch}: "
-                f"use {crop_size((height, width), self.patch)} (features.crop_to_patch does it)."
+                f"use {crop_size((height, width), self.patch)} (Backbone.crop does it)."
             )
         try:
             given = (images - self.mean) / self.std
             maps = self.net.forward_intermediates(given, indices=list(blocks), **self.options)
         except torch.OutOfMemoryError:
             raise
-        except (AssertionError, RuntimeError) as error:  # windows, fixed positions
-            own = "x".join(map(str, self.net.pretrained_cfg["input_size"][1:]))
+        except (AssertionError, IndexError, RuntimeError) as error:  # windows, fixed positions
+            own = "x".join(map(str, self.own_size))
             reason = str(error).partition("\n")[0]
             raise UserError(
                 f"{self.name} does not take {height}x{width} pixels ({reason}): use {own}, "
@@ -106,16 +107,40 @@ class Backbone(nn.Module):
             self._check_map(block, found, (height, width))
         return maps
 
+    @property
+    def own_size(self) -> tuple[int, int]:
+        """Height and width in pixels that the model was made for."""
+        return tuple(self.net.pretrained_cfg["input_size"][1:])
+
+    def crop(self, size: tuple[int, int]) -> tuple[int, int]:
+        """The (height, width) to give the model instead of `size`: `crop_size`, but the model's own
+        size as it is; printing a message if the size changes."""
+        fitted = size if tuple(size) == self.own_size else crop_size(size, self.patch)
+        if fitted != tuple(size):
+            given, used = (f"{height}x{width}" for height, width in (size, fitted))
+            print(f"The patch of {self.patch} px does not divide {given}: using {used} pixels.")
+        return fitted
+
     def _check_map(self, block: int, found: Tensor, size: tuple[int, int]) -> None:
-        # Some models silently resize their input, and some count or order axes their own way.
+        # Some models count or order axes their own way, some resize any image to their own size.
         info = self.infos[block]
-        grid = [edge / info["reduction"] for edge in size]
-        fits = found.ndim == 4 and found.shape[1] == info["num_chs"]
-        if not fits or any(n > g + 1 for n, g in zip(found.shape[-2:], grid, strict=True)):
+        over = [
+            n - edge / info["reduction"] for n, edge in zip(found.shape[-2:], size, strict=True)
+        ]
+        fits = found.ndim == 4 and found.shape[1] == info["num_chs"] and max(over) <= 1
+        if fits and min(over) <= -1 and size != self.own_size:
+            fits = found.shape[-2:] != self._own_grid(block)
+        if not fits:
             raise UserError(
                 f"{self.name} gives {tuple(found.shape)} at block {block} for images of "
                 f"{size[0]}x{size[1]} pixels, which is not an NCHW map: choose another model."
             )
+
+    @torch.no_grad()
+    def _own_grid(self, block: int) -> torch.Size:
+        blank = self.mean.new_zeros(1, 3, *self.own_size)
+        (found,) = self.net.forward_intermediates(blank, indices=[block], **self.options)
+        return found.shape[-2:]
 
     def check_blocks(self, blocks: Sequence[int]) -> tuple[int, ...]:
         """The blocks as a tuple, or a `UserError` when they are not rising within the depth."""
@@ -138,15 +163,6 @@ def crop_size(size: tuple[int, int], patch: int) -> tuple[int, int]:
     if min(size) < patch:
         raise UserError(f"size={size} is smaller than one patch of {patch} pixels: enlarge it.")
     return size[0] // patch * patch, size[1] // patch * patch
-
-
-def crop_to_patch(size: tuple[int, int], patch: int) -> tuple[int, int]:
-    """`crop_size`, printing a message if the size changes."""
-    fitted = crop_size(size, patch)
-    if fitted != tuple(size):
-        given, used = (f"{height}x{width}" for height, width in (size, fitted))
-        print(f"The patch of {patch} px does not divide {given}: using {used} pixels.")
-    return fitted
 
 
 def find_weights(name: str, weights: str | Path | None) -> Path | None:
@@ -199,8 +215,9 @@ READERS = {".safetensors": load_file, ".pt": read_pickle, ".pth": read_pickle}
 
 def create_net(name: str) -> TimmModel:
     """The bare timm model without head and with random weights; ViTs take any size of image."""
-    if not timm.is_model(name):
-        raise unknown("timm model", name, [*timm.list_models(pretrained=True), TINY])
+    known = timm.list_models(pretrained=True)  # with their tags
+    if not timm.is_model(name) or ("." in name and name not in known):
+        raise unknown("timm model", name, [*known, TINY])
     try:
         return timm.create_model(name, pretrained=False, num_classes=0, dynamic_img_size=True)
     except TypeError:  # convolutional networks lack this argument

@@ -1,5 +1,7 @@
 """Feature maps: checked against timm's own tokens, and weights are never substituted."""
 
+import os
+from pathlib import Path
 from unittest.mock import Mock
 
 import pytest
@@ -8,7 +10,8 @@ import torch
 from safetensors.torch import save_file
 
 from freqkd_lite import features
-from freqkd_lite.features import create_net, crop_to_patch, extract, load_backbone, sha256_file
+from freqkd_lite.errors import UserError
+from freqkd_lite.features import create_net, crop_size, extract, load_backbone, sha256_file
 from tests.refused import refused
 
 
@@ -217,21 +220,53 @@ def test_any_kind_of_model_gives_maps_in_the_picture_s_own_order(name, width, pa
     [
         ("mixer_s32_224", (112, 224), r"does not take 112x224 .* use 224x224"),
         ("crossvit_tiny_240", (136, 153), r"not an NCHW map: choose another"),
+        ("crossvit_tiny_240", (238, 323), r"not an NCHW map: choose another"),
+        ("crossvit_tiny_240", (238, 255), r"not an NCHW map: choose another"),
+        ("mvitv2_tiny", (224, 320), r"does not take 224x320 .* use 224x224"),
+        ("levit_128s", (192, 320), r"does not take 192x320 .* use 224x224"),
     ],
 )
 def test_a_size_that_a_model_cannot_map_is_told(name, size, message):
     backbone = load_backbone(name, "random")
-    refused(message, extract, backbone, torch.rand(1, 3, *size), [1])
+    refused(message, extract, backbone, torch.rand(1, 3, *size), [backbone.depth - 1])
+
+
+MODELS = (Path(__file__).parent / "models.txt").read_text().split()
+
+
+@pytest.mark.parametrize("name", MODELS if os.environ.get("FREQKD_MODELS") else MODELS[::12])
+def test_a_model_of_any_family_gives_maps_of_a_picture_or_one_sentence(name):
+    """Its own size, which is not rounded, that of the study, and an odd one."""
+    try:
+        backbone = load_backbone(name, "random").freeze()
+        blocks = [0, backbone.depth - 1] if backbone.depth > 1 else [0]
+    except UserError as error:
+        assert len(str(error)) < 300 and name in str(error)
+        return
+    assert backbone.crop(backbone.own_size) == backbone.own_size
+    for wanted in (backbone.own_size, (252, 336), (211, 173)):
+        size = backbone.crop(wanted)
+        try:
+            maps = extract(backbone, torch.rand(1, 3, *size), blocks)
+        except UserError as error:
+            assert len(str(error)) < 600 and name in str(error)
+            continue
+        for block, found in zip(blocks, maps, strict=True):
+            info = backbone.infos[block]
+            grid = torch.tensor(size) / info["reduction"]
+            assert found.shape[:2] == (1, info["num_chs"]) and found.isfinite().all()
+            assert (torch.tensor(found.shape[2:]) - grid).abs().max() < 2.5
 
 
 def test_names_sizes_and_blocks_are_checked(backbone, capsys):
     refused("did you mean 'freqkd_tiny'", load_backbone, "freqkd_tinny")
+    refused("did you mean 'resnet18.a1_in1k'", load_backbone, "resnet18.a1_in1kk")
     refused(r"30x28 .* use \(28, 28\)", backbone, torch.rand(1, 3, 30, 28), [0])
     for blocks in ([8], [], [3, 1], [-1]):
         refused("blocks=", backbone, torch.rand(1, 3, 28, 28), blocks)
-    assert crop_to_patch((480, 640), 14) == (476, 630)
+    assert backbone.crop((480, 640)) == (476, 630)
     assert "476x630" in capsys.readouterr().out
-    refused("smaller than one patch", crop_to_patch, (10, 640), 14)
+    refused("smaller than one patch", crop_size, (10, 640), 14)
 
 
 def test_freqkd_tiny_fits_its_parameter_budget():

@@ -63,7 +63,7 @@ def gap(
     """Measure how far RGB and infrared features differ, by band."""
     from freqkd_lite.data import open_sets
     from freqkd_lite.distil import memory
-    from freqkd_lite.features import crop_to_patch, load_backbone
+    from freqkd_lite.features import load_backbone
     from freqkd_lite.gap.controls import CONTROLS
     from freqkd_lite.gap.study import DEFAULT_MODEL, measure
     from freqkd_lite.runner.report import write_page
@@ -77,7 +77,7 @@ def gap(
     if blocks is not None:
         chosen = _numbers("--blocks", blocks, r"\s*\d+(\s*,\s*\d+)*\s*", "2,5,8,11 or so")
     backbone = load_backbone(model or DEFAULT_MODEL, weights).freeze()
-    fitted = crop_to_patch((height, width), backbone.patch)
+    fitted = backbone.crop((height, width))
     found_pairs = open_sets(name, split, fitted, root, **options)
     for line in found_pairs.repairs:
         typer.echo(line, err=True)

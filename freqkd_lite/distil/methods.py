@@ -18,7 +18,7 @@ import yaml
 from freqkd_lite.distil.run import Run, distil
 from freqkd_lite.distil.settings import DistilSettings, settings_from
 from freqkd_lite.errors import UserError
-from freqkd_lite.features import Backbone, crop_to_patch
+from freqkd_lite.features import Backbone
 from freqkd_lite.names import split_method, up_to_date
 
 NONE = "none"
@@ -84,7 +84,7 @@ def distil_methods(
     for name in ("root", "teacher_weights", "crop"):
         settings[name] = settings[name] or None  # empty parameters
     settings["dataset"] = recipe["distil_dataset"] or recipe["dataset"]
-    settings["size"] = crop_to_patch((recipe["height"], recipe["width"]), teacher.patch)
+    settings["size"] = teacher.crop((recipe["height"], recipe["width"]))
     settings |= {"precision": "fp32"} | recipe["further"]
     trained = [method for method in methods if method != NONE]
     runs = {method: distil(method_settings(method, **settings)) for method in trained}

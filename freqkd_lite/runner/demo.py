@@ -23,7 +23,7 @@ from freqkd_lite.distil.run import STUDENT
 from freqkd_lite.errors import UserError
 from freqkd_lite.evaluate import groups, probe
 from freqkd_lite.evaluate.stats import paired_bootstrap
-from freqkd_lite.features import Backbone, crop_size, crop_to_patch, extract, load_backbone
+from freqkd_lite.features import Backbone, crop_size, extract, load_backbone
 from freqkd_lite.gap.controls import Control, Maps
 from freqkd_lite.gap.study import ANALYSIS, DEFAULT_MODEL, Gap, default_blocks, measure
 from freqkd_lite.gap.tables import MEAN, select
@@ -82,7 +82,7 @@ def recipe(
     return settings_from(
         dataset="folder",
         data_options=options,
-        size=crop_to_patch(SIZE, teacher.patch),
+        size=teacher.crop(SIZE),
         crop=crop_size(CROP, teacher.patch),
         teacher=teacher.name,
         teacher_weights=weights,

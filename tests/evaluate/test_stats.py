@@ -80,6 +80,29 @@ def test_one_seed_is_the_bootstrap_over_images():
     a, b = draw.normal(size=(2, 1, 500))
     difference, found, _ = crossed_bootstrap(([0.3], a), ([0.1], b))
     assert difference == pytest.approx(0.2) and found == percentiles((a - b)[0])
+    # by default always the same draws of the seeds
+    three = np.arange(3.0), draw.normal(size=(3, 500))
+    (_, _, one), (_, _, other) = (
+        crossed_bootstrap(three, (np.zeros(3), np.zeros((3, 500))), **of)
+        for of in ({}, dict(seed=0))
+    )
+    assert np.array_equal(one, other)
+
+
+def test_paired_results_need_the_same_groups_and_a_figure_of_both():
+    def result(groups=None, **figures):
+        draws = {k: np.arange(4.0) * (v or 0) for k, v in figures.items()}
+        about = dict(truth=torch.zeros(3), seed=0, groups=groups)
+        return stats.Resampled(estimates=figures, draws=draws, **about)
+
+    grouped = [result([0, 0, 1], mean=value) for value in (3.0, 1.0)]
+    assert stats.paired_bootstrap(*grouped)[0] == 2
+    refused("groups", stats.paired_bootstrap, grouped[0], result([0, 1, 1], mean=1.0))
+    known, absent, fewer = result(mean=1.0, a=2.0), result(mean=1.0, a=None), result(mean=1.0)
+    for pair in ((known, absent), (absent, known)):
+        refused("'a' has no figure", stats.paired_bootstrap, *pair, "a")
+    for pair in ((known, fewer), (fewer, known)):
+        refused("figure='a' is unknown|'a'", stats.paired_bootstrap, *pair, "a")
 
 
 @pytest.mark.parametrize("seeds", [2, 3, 5])
