@@ -203,7 +203,7 @@ def test_the_walk_runs_each_notebook_once_until_it_changes(root, capsys, freqkd)
     assert (root / "pages" / "01_gap.html").exists()
     assert "first page ready" in capsys.readouterr().out
     walk(root)
-    assert log.read_text() == "0" and capsys.readouterr().out.count("nothing changed") == 2
+    assert log.read_text() == "0" and capsys.readouterr().out.count("up to date") == 2
     (root / "notebooks" / "presets" / "smoke.yaml").write_text("01_gap: {seed: 5}")
     assert walk(root, "smoke") == root / "pages" / "smoke" / "index.html"
     assert log.read_text() == "05"

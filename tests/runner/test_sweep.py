@@ -274,7 +274,7 @@ def test_what_killed_workers_were_doing_is_done_again_and_nothing_twice(root, mo
     begun = [logged(root, "begin").count(seed) for seed in range(5)]
     # 3 is tried alone in the end, after it had ended others, or waited where others ended
     assert [*begun[:3], begun[4]] == [1, 2, 2, 1] and 2 <= begun[3] <= 4
-    assert "05_made seed=3: failed: 2 workers" in capsys.readouterr().out
+    assert "05_made seed=3: failed: killed 2 workers" in capsys.readouterr().out
     write(made, root / "killed", "", {})
     monkeypatch.setenv("FREQKD_RUNS", str(root / "undisturbed"))
     alone = sweep(root, text)
