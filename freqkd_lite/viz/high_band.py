@@ -14,6 +14,7 @@ from matplotlib.ticker import LogLocator, NullFormatter
 from torch import Tensor
 from torch.nn.functional import cosine_similarity, mse_loss
 
+from freqkd_lite.losses import LOSSES
 from freqkd_lite.names import NAMES
 from freqkd_lite.spectrum import radial_power
 from freqkd_lite.viz.bands import value_at
@@ -30,6 +31,8 @@ PANELS = {
         *("mse_raw", "unic", "pkd", "cwd", "wavelet", "spectralkd", "gram", "attention"),
     ),
 }
+# The gradient of the cosine is that of MSE, up to a factor.
+PANELS["Others"] = tuple(sorted(LOSSES.keys() - {"mse", "cosine"}.union(*PANELS.values())))
 """The losses whose gradients are drawn, by panel; plain MSE is in each."""
 SPARE = ("#000000", "#5E3C99", "#7F7F7F", "#8C564B", "#D55E00", "#009E73", "#17BECF")
 """Colours of losses that have none in `COLOURS`."""

@@ -1,6 +1,9 @@
 """What all losses share: normalisation, weights of frequencies, the builder and calibration."""
 
+import inspect
 import math
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -134,13 +137,20 @@ def test_parts_add_up_over_blocks_and_no_gradient_reaches_the_teacher():
     assert teachers[0].grad is None and students[0].grad is not None
 
 
-def test_a_new_loss_joins_by_one_function():
-    @base.register("offset")
-    def offset(student, teacher, *, power=1.0):
-        return {"all": (student - teacher).mean() ** power}
+def test_a_new_loss_joins_by_the_function_that_contributing_shows():
+    text = (Path(__file__).parents[2] / "CONTRIBUTING.md").read_text()
+    example = re.findall("^```python\n(.*?)^```", text, re.M | re.S)[0]
+    assert len(example.partition("@")[2].splitlines()) <= 20
+    exec(example, {})
+    # the maps of the test above, normalised: -1 -1 0 1 and 1 0 -1 -1
+    student, teacher = map_of([[1, 2], [3, 6]]), map_of([[6, 3], [2, 1]])
+    assert numbers(build_loss("l1")([student], [teacher])) == {"block0/all": 6 / 4}
+    found = build_loss("l1", power=2.0)([student], [teacher])
+    assert numbers(found) == {"block0/all": 10 / 4}
 
-    loss = build_loss("offset", power=2.0)([map_of([[4.0]])], [map_of([[1.0]])])
-    assert numbers(loss) == {"block0/all": 9.0}
+
+def test_no_loss_is_longer_than_20_lines():
+    assert max(len(inspect.getsource(loss).splitlines()) for loss in LOSSES.values()) <= 20
 
 
 def test_statistics_come_back_from_a_file(tmp_path):

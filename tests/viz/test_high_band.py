@@ -1,10 +1,12 @@
 """What the high-band term charges and what losses pull at, against numbers worked by hand."""
 
+import runpy
+
 import numpy as np
 import pytest
 import torch
 
-from freqkd_lite.losses import LOSSES
+from freqkd_lite import losses
 from freqkd_lite.spectrum import RINGS, ring_masks
 from freqkd_lite.viz import high_band
 from freqkd_lite.viz.style import COLOURS
@@ -78,11 +80,16 @@ def test_gradients_are_scaled_to_one_power_by_block_with_plain_mse_in_each_panel
 
 def test_every_loss_has_its_place_and_no_two_lines_of_a_panel_look_alike():
     drawn = ("mse", "cosine", *sum(high_band.PANELS.values(), ()))
-    assert sorted(drawn) == sorted(LOSSES)  # the cosine's gradient is MSE's, up to a factor
+    assert sorted(drawn) == sorted(losses.LOSSES)  # the cosine's gradient is MSE's, up to a factor
     for names in high_band.PANELS.values():
         spare = iter(high_band.SPARE)
         looks = [(COLOURS[n], "-") if n in COLOURS else next(spare) for n in ("mse", *names)]
         assert len({*looks}) == len(looks)
+
+
+def test_a_new_loss_stands_in_a_panel_of_its_own():
+    losses.register("l1")(losses.LOSSES["mse"])
+    assert runpy.run_path(high_band.__file__)["PANELS"] == high_band.PANELS | {"Others": ("l1",)}
 
 
 def test_agreement_is_a_cosine_and_relative_size_a_ratio_of_norms():
