@@ -174,6 +174,19 @@ def on_grid(statistics: Statistics, curve: Tensor, h: int, w: int) -> Tensor:
     return torch.from_numpy(np.interp(radius(h, w).numpy(), at, values))
 
 
+def _at_level_of_mse(statistics: Statistics, weight: Tensor) -> Tensor:
+    """The weight of a grid, scaled so that its mean over the teacher's power is 1."""
+    power = on_grid(statistics, statistics["power"], *weight.shape)
+    felt = (weight * power).sum()
+    if not felt > 0:
+        h, w = weight.shape
+        raise UserError(
+            f"The weights are 0 wherever the teacher has power on {h} x {w} tokens: calibrate the "
+            "loss on this grid."
+        )
+    return power.sum() / felt * weight
+
+
 @register("coherence", calibrator=Predictability)
 def coherence(
     student: Tensor,
@@ -188,17 +201,9 @@ def coherence(
     much as under `mse`: blocks keep the relative weights they have there. `level="measured"` leaves
     them as they are: a block that can be predicted less counts less."""
     check_known("level", ("mse", "measured"), level)
-    h, w = student.shape[-2:]
-    weight = on_grid(statistics, weight_curve(statistics, variant), h, w)
-    power = on_grid(statistics, statistics["power"], h, w)
-    felt = (weight * power).sum()
-    if level == "mse" and not felt > 0:
-        raise UserError(
-            f"The weights are 0 wherever the teacher has power on {h} x {w} tokens: calibrate the "
-            "loss on this grid."
-        )
-    scale = power.sum() / felt if level == "mse" else 1
-    return {"all": weighted_mse(student, teacher, scale * weight)}
+    weight = on_grid(statistics, weight_curve(statistics, variant), *grid_of(student))
+    weight = _at_level_of_mse(statistics, weight) if level == "mse" else weight
+    return {"all": weighted_mse(student, teacher, weight)}
 
 
 @register("anchor", calibrator=Predictability)
