@@ -73,20 +73,18 @@ def band_rows(entry: Mapping, **about: Any) -> list[Row]:
 
 
 def answer(gap: Gap) -> str:
-    """The levels of the real pairs beside those of mismatched ones, then the answer to `QUESTION`:
-    the phrase for their ratio."""
+    """The answer to `QUESTION` with the ratio, then the levels of the real pairs and, where they
+    were measured, of mismatched ones."""
     real, mismatched, beside = gap.level("real"), gap.level("mismatched"), ""
     if mismatched:
         beside = " (mismatched pairs {}, {})".format(*(number(mismatched[k]) for k in ENDS))
-    if real["interval"]:
-        phrase = verdict(*(end - 1 for end in real["interval"]))
-    else:  # nothing differs at low frequency, so there is no ratio
-        phrase = verdict(real["high"], real["high"])
+    # Where nothing differs at low frequency there is no ratio.
+    low, high = real["interval"] or (1 + real["high"], 1 + real["high"])
     return (
-        f"Divergence, 0 for the same features and 1 for unrelated ones: low {_cell(real, 'low')}, "
-        f"high {_cell(real, 'high')}{beside}. High against low spatial frequency: {phrase}, ratio "
-        f"{_cell(real, 'ratio')} ({real['n']} pairs, mean over blocks "
-        f"{', '.join(map(str, gap.about['blocks']))})."
+        f"Divergence at high vs. low frequency: {verdict(low - 1, high - 1)} (ratio "
+        f"{_cell(real, 'ratio')}, {real['n']} pairs, mean over blocks "
+        f"{', '.join(map(str, gap.about['blocks']))}). Levels, 0 for the same features and 1 for "
+        f"unrelated ones: low {_cell(real, 'low')}, high {_cell(real, 'high')}{beside}."
     )
 
 
@@ -115,23 +113,20 @@ def notes(gap: Gap) -> list[str]:
 
 def made_of(gap: Gap) -> str:
     """What was measured, in a line."""
-    about = gap.about
-    height, width = about["size"]
-    return (
-        f"{about['pairs']} pairs ({about['data']['name']}, {height}x{width} pixels), features of "
-        f"{about['model']}."
-    )
+    about, size = gap.about, "x".join(map(str, gap.about["size"]))
+    data = f"{about['pairs']} pairs ({about['data']['name']}, {size} pixels)"
+    return f"{data}, features of {about['model']}."
 
 
 def stated(gap: Gap) -> str:
     """In how many readings of the real pairs the stated ratio lies in the interval."""
     real = select(gap.levels, control="real").dropna(subset="interval")
-    holds = pd.Series([low <= STATED <= high for low, high in real["interval"]], dtype=bool)
-    averaged = real["block"].eq(MEAN).to_numpy()
-    counts = [f"{holds[of].sum()} of {of.sum()}" for of in (averaged, ~averaged)]
+    holds = real["interval"].map(lambda ends: ends[0] <= STATED <= ends[1])
+    averaged = real["block"] == MEAN
+    mean, single = (f"{of.sum()} of {len(of)}" for of in (holds[averaged], holds[~averaged]))
     return (
-        f"The paper's {STATED} lies in the interval of {counts[0]} readings averaged over blocks, "
-        f"and of {counts[1]} block by block."
+        f"The paper's {STATED} lies in the interval of {mean} readings averaged over blocks, and "
+        f"of {single} block by block."
     )
 
 
