@@ -135,6 +135,29 @@ def write_whole(path: Path, content: bytes, durable: bool = True) -> None:
         raise
 
 
+def read_text(path: Path, remedy: str = "restore it or write it again") -> str:
+    """A text file in UTF-8; `UserError` with the remedy where it is missing or no such file."""
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is not a text file in UTF-8: {remedy}.") from error
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing: {remedy}.") from None
+    except OSError as error:
+        raise UserError(f"{path} can't be read ({error.strerror}): {remedy}.") from error
+
+
+def parsed(path: Path, remedy: str = "fix it", parse: Callable = json.loads) -> Any:
+    """The content of a JSON file, or of one that `parse` reads; a `UserError` names the file, the
+    place in it and the remedy."""
+    text = read_text(path, remedy)
+    try:
+        return parse(text)
+    except Exception as error:  # of a class that the parser chose
+        why = " ".join(str(error).split())
+        raise UserError(f"{path} can't be read ({why}): {remedy}.") from error
+
+
 def read_arrays(path: Path) -> Arrays:
     """The arrays of a file; none where it is missing or damaged (the archive's own checksum detects
     that), so that they are computed anew."""

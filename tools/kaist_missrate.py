@@ -17,12 +17,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from freqkd_lite.data.faults import read_json
 from freqkd_lite.errors import UserError
 from freqkd_lite.evaluate.missrate import DAY, outside_reasonable_subset, rank, score_people
 from freqkd_lite.results.rows import Row, write_results
 from freqkd_lite.results.text import number
-from freqkd_lite.store import manifest, sha256_file
+from freqkd_lite.store import manifest, parsed, sha256_file
 
 ANNOTATIONS = "KAIST_annotation.json"
 PUBLISHED = {
@@ -36,7 +35,7 @@ PUBLISHED = {
 def read_people(path: Path) -> tuple[list[torch.Tensor], list[torch.Tensor], list[int]]:
     """Of each test image the boxes (n,4) XYXY px and which are ignored (n,), and the number of the
     video that it is from."""
-    content = read_json(path)
+    content = parsed(path)
     try:
         names = [image["im_name"] for image in content["images"]]
         rows = [[] for _ in names]

@@ -16,9 +16,10 @@ import torch
 from pydantic import AliasChoices, BaseModel, Field, FiniteFloat
 from torch import Tensor
 
-from freqkd_lite.data.faults import Ledger, read_json, read_text
+from freqkd_lite.data.faults import Ledger
 from freqkd_lite.data.matching import Names
 from freqkd_lite.errors import UserError, explained
+from freqkd_lite.store import parsed, read_text
 
 ROUNDING = 0.5
 NO_BOXES = "read as a picture without boxes"
@@ -239,7 +240,7 @@ class Coco(Annotations):
         for file in self.files:
             content = None
             with ledger.watch("annotation", file), explained(file, "write it as COCO does"):
-                content = CocoFile.model_validate(read_json(file))
+                content = CocoFile.model_validate(parsed(file))
             if content is None:
                 self.whole = False
                 continue

@@ -1,32 +1,13 @@
 """Faults in the files of a data set: raised at once, repaired and listed, or collected."""
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from freqkd_lite.errors import UserError, plain
 
 LEFT_OUT = "left out"
-
-
-def read_text(path: Path) -> str:
-    """A text file in UTF-8, or a `UserError` that names it."""
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path} is no text in UTF-8: save it as such.") from error
-    except OSError as error:
-        raise UserError(f"{path} can't be read ({error.strerror}): restore it.") from error
-
-
-def read_json(path: Path) -> Any:
-    """A JSON file, or a `UserError` that names it and the place."""
-    try:
-        return json.loads(read_text(path))
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise UserError(f"{path} is no valid JSON ({error}): fix it or write it anew.") from error
 
 
 class Problem(NamedTuple):

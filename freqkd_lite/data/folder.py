@@ -21,10 +21,11 @@ from typing import Any
 import yaml
 
 from freqkd_lite.data.annotations import open_boxes
-from freqkd_lite.data.faults import Ledger, read_text
+from freqkd_lite.data.faults import Ledger
 from freqkd_lite.data.files import Collection, FileOptions, FilePairs
 from freqkd_lite.data.matching import SHARES, match, read_splits, share_out
 from freqkd_lite.errors import UserError
+from freqkd_lite.store import parsed
 
 # What a folder or file below the root is taken for by its name, whatever its case.
 FOUND = {
@@ -54,11 +55,7 @@ def _at_root(root: Path) -> dict[str, Any]:
         raise UserError(f"The data root {root} {what}: give the folder that holds the pairs.")
     file = root / "pairs.yaml"
     if file.is_file():
-        try:
-            options = yaml.safe_load(read_text(file))
-        except yaml.YAMLError as error:
-            where = " ".join(str(error).split())
-            raise UserError(f"{file} is no valid YAML ({where}): fix it.") from error
+        options = parsed(file, parse=yaml.safe_load)
         if not isinstance(options, dict) or options.get("infrared") is None:
             raise UserError(f"{file} must name a folder, as in 'infrared: thermal/': add the line.")
         return FolderOptions.of(file, options).model_dump(exclude_unset=True)

@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from freqkd_lite.data.faults import Ledger, read_json, read_text
+from freqkd_lite.data.faults import Ledger
 from freqkd_lite.data.images import SUFFIXES
 from freqkd_lite.errors import UserError, plain
-from freqkd_lite.store import sha256
+from freqkd_lite.store import parsed, read_text, sha256
 
 # Parts of file names for the spectrum and not the scene: "0001_rgb" and "0001_thermal" match.
 SPECTRUM = "visible|vis|vi|rgb|colou?r|infrared|ir|thermal|lwir|previewdata"
@@ -126,7 +126,7 @@ def read_splits(source: Path, names: Names, ledger: Ledger) -> dict[str, list[st
         files = [file for file in sorted(source.iterdir()) if file.suffix.lower() == ".txt"]
         lists = {file.stem: read_text(file).splitlines() for file in files}
     else:
-        lists = read_json(source)
+        lists = parsed(source)
     if not (isinstance(lists, dict) and lists) or not all(
         isinstance(listed, list) and all(isinstance(name, str) for name in listed)
         for listed in lists.values()

@@ -11,10 +11,11 @@ from torchvision.transforms.v2.functional import resize
 
 from freqkd_lite.data.annotations import Annotations, Coco, FileEach, open_boxes
 from freqkd_lite.data.base import CLASSES, Pair, data_root
-from freqkd_lite.data.faults import Ledger, read_text
+from freqkd_lite.data.faults import Ledger
 from freqkd_lite.data.files import Collection, FileOptions, FilePairs
 from freqkd_lite.data.matching import SHARES, Names, Record, match, read_splits, share_out
 from freqkd_lite.errors import UserError, check_known
+from freqkd_lite.store import read_text
 
 TIMES = {"D": "day", "N": "night"}  # the last letter of a name in MFNet, from which MSRS is made
 FRAMES = "they are frames of videos, so neighbours may lie on both sides"

@@ -5,7 +5,6 @@ memory does not grow with the number of pairs, and an interrupted measurement co
 stopped. Every metric, band and interval follows from those numbers.
 """
 
-import json
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -27,7 +26,7 @@ from freqkd_lite.gap.parts import PICTURES, Part
 from freqkd_lite.gap.rings import EDGES, log_rings
 from freqkd_lite.names import OLD_NAMES
 from freqkd_lite.spectrum import BANDS
-from freqkd_lite.store import RECIPE, check_place, no_bar, run_key, runs_folder, write_json
+from freqkd_lite.store import RECIPE, check_place, no_bar, parsed, run_key, runs_folder, write_json
 
 SCHEMA = "freqkd-gap/2"
 DEFAULT_MODEL = "vit_small_patch14_dinov2.lvd142m"
@@ -81,12 +80,7 @@ def load(folder: str | Path) -> Gap:
     broken file."""
     path = Path(folder) / "gap.json"
     again = f"run `freqkd gap --out {folder}` again"
-    if not path.is_file():
-        raise UserError(f"{path} is missing: {again}.")
-    try:
-        found = json.loads(path.read_text())
-    except ValueError:  # no JSON, or no text
-        raise UserError(f"{path} is not JSON: {again}.") from None
+    found = parsed(path, again)
     with suppress(Exception):  # whatever pandas makes of other content
         if found.pop("schema") == SCHEMA:
             found |= {k: tables.frame(v) for k, v in found.items() if isinstance(v, list)}

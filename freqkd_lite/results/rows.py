@@ -18,9 +18,10 @@ from scipy.special import stdtrit
 
 from freqkd_lite.errors import UserError, explained
 from freqkd_lite.names import split_method
-from freqkd_lite.store import write_json, write_whole
+from freqkd_lite.store import parsed, read_text, write_json, write_whole
 
 SCHEMA = "freqkd-results/1"
+REMEDY = "give a folder that holds it, or regenerate it"
 OVERALL = ("mean", "all")
 """Classes that stand for all others."""
 ROUNDING = 1e-3
@@ -83,26 +84,13 @@ def write_results(folder: str | Path, rows: Iterable[Row], manifest: dict) -> Pa
 def read_results(folder: str | Path) -> list[Row]:
     """The rows of a folder; `UserError` for a missing, foreign or broken file."""
     path = Path(folder) / "results.json"
-    with explained(path, "run what wrote it again"):
-        return ResultsFile.model_validate_json(_content(path)).rows
+    with explained(path, REMEDY):
+        return ResultsFile.model_validate_json(read_text(path, REMEDY)).rows
 
 
 def read_manifest(folder: str | Path) -> dict:
     """The manifest of a folder; `UserError` without one."""
-    path = Path(folder) / "manifest.json"
-    try:
-        return json.loads(_content(path))
-    except json.JSONDecodeError as error:
-        raise UserError(f"{path} is not JSON ({error}): run what wrote it again.") from error
-
-
-def _content(path: Path) -> str:
-    if not path.is_file():
-        raise UserError(f"{path} is missing: give a folder that holds it, or run what writes it.")
-    try:
-        return path.read_text()
-    except UnicodeDecodeError:
-        raise UserError(f"{path} is no text: run what wrote it again.") from None
+    return parsed(Path(folder) / "manifest.json", REMEDY)
 
 
 def results_folder(notebook: str) -> Path:

@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,6 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from freqkd_lite.errors import UserError, check_known, explained
 from freqkd_lite.names import OLD_KEYS, renamed
+from freqkd_lite.store import parsed
 
 TYPES = {t.__name__: t for t in (int, float, str, bool, list, tuple, dict)} | {"Literal": Literal}
 PATHS = ("root", "weights")  # parameters that name a place on this machine
@@ -31,14 +33,7 @@ _Loader.add_implicit_resolver(
 def read_yaml(path: Path, name: str) -> dict:
     """What a YAML file, called `name`, sets, with today's names; `UserError` for a file without
     settings."""
-    if not path.is_file():
-        raise UserError(f"{path} does not exist: give a YAML file.")
-    try:
-        content = renamed(yaml.load(path.read_text(), _Loader))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f" at line {mark.line + 1}" if mark else ""
-        raise UserError(f"{name} is no valid YAML{line}: fix it there.") from None
+    content = renamed(parsed(path, "give a YAML file", partial(yaml.load, Loader=_Loader)))
     if not isinstance(content, dict) or not content:
         raise UserError(f"{name} holds no settings: write lines of 'name: value'.")
     return content
