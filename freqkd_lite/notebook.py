@@ -22,7 +22,7 @@ from freqkd_lite.distil import memory
 from freqkd_lite.errors import UserError
 from freqkd_lite.results.rows import Row, results_folder, write_results
 from freqkd_lite.results.text import number, table
-from freqkd_lite.store import COPY, PACKAGE, digest, encoded, in_base64, manifest, spell
+from freqkd_lite.store import COPY, PACKAGE, digest, duration, encoded, in_base64, manifest
 from freqkd_lite.viz.style import save_sharp, style
 
 __all__ = ["Row", "number", "opening", "predict", "save", "show", "show_table"]
@@ -45,7 +45,7 @@ def opening(name: str, dataset: str = "scenes") -> None:
     memory.keep()
     seconds = json.loads(TIMES.read_text())["seconds"].get(name) if TIMES.is_file() else None
     if seconds is not None:
-        print(f"With its defaults this takes about {spell(seconds)} on 2 cores (measured).")
+        print(f"With its defaults this takes about {duration(seconds)} on 2 cores (measured).")
     note = data.note_of(dataset)
     if note:
         print(note)

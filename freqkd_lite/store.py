@@ -41,7 +41,7 @@ def runs_folder(folder: str | Path | None = None) -> Path:
     return Path(chosen).expanduser().absolute()  # notebooks run in a folder of their own
 
 
-def spell(seconds: float) -> str:
+def duration(seconds: float) -> str:
     """A duration: '40 s', '3 min', '2.5 h'."""
     if seconds >= 5400:
         return f"{seconds / 3600:.1f} h"
@@ -117,7 +117,7 @@ def check_place(path: Path, folder: bool = True) -> None:
         raise UserError(f"{there} can't be written: name a place where you may write.")
 
 
-def write_whole(path: Path, content: bytes, durable: bool = True) -> None:
+def write_whole(path: Path, content: str | bytes, durable: bool = True) -> None:
     """Write beside and rename, so that a reader sees the old file, the new one, or none.
 
     `durable` waits for the disk, in case of a loss of power.
@@ -125,7 +125,7 @@ def write_whole(path: Path, content: bytes, durable: bool = True) -> None:
     beside = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}.part")
     try:
         with beside.open("wb") as stream:
-            stream.write(content)
+            stream.write(plain(content).encode() if isinstance(content, str) else content)
             if durable:
                 stream.flush()
                 os.fsync(stream.fileno())
@@ -190,8 +190,7 @@ def write_arrays(path: Path, arrays: Arrays, small: bool = False) -> None:
 
 def write_json(path: Path, content: object) -> None:
     """JSON with a stable layout, whole or not at all."""
-    text = json.dumps(content, indent=1, sort_keys=True, default=str) + "\n"
-    write_whole(path, text.encode())
+    write_whole(path, json.dumps(content, indent=1, sort_keys=True, default=str) + "\n")
 
 
 @contextmanager

@@ -100,7 +100,7 @@ class ReportPage:
         check(html, str(path))
         check_place(path, folder=False)
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, html.encode(errors="backslashreplace"))
+        write_whole(path, html)
         return path
 
 

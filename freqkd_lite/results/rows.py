@@ -13,7 +13,7 @@ from statistics import mean, stdev
 from typing import Any, Literal
 
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 from scipy.special import stdtrit
 
 from freqkd_lite.errors import UserError, explained
@@ -38,7 +38,7 @@ class Row(BaseModel):
     the interval was computed from. Files say `class` for `klass`.
     """
 
-    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+    model_config = ConfigDict(extra="forbid")
 
     claim: str
     method: str
@@ -46,7 +46,9 @@ class Row(BaseModel):
     data: str
     split: str
     metric: str
-    klass: str = Field("all", validation_alias="class", serialization_alias="class")
+    klass: str = Field(
+        "all", validation_alias=AliasChoices("klass", "class"), serialization_alias="class"
+    )
     value: float | None
     interval: tuple[float, float] | None = None
     n: int | None = None
@@ -76,7 +78,7 @@ def write_results(folder: str | Path, rows: Iterable[Row], manifest: dict) -> Pa
     folder.mkdir(parents=True, exist_ok=True)
     lines = ",\n".join(json.dumps(row, sort_keys=True) for row in as_json(rows))
     text = f'{{"schema": "{SCHEMA}", "rows": [\n{lines}\n]}}\n'
-    write_whole(folder / "results.json", text.encode())
+    write_whole(folder / "results.json", text)
     write_json(folder / "manifest.json", manifest)
     return folder / "results.json"
 

@@ -101,14 +101,14 @@ def differences_table(comparison: Comparison, metric: str) -> Table:
 def study_table(comparison: Comparison, metric: str, losses: Sequence[str]) -> Table:
     """Of `differences_table` the methods of some losses on the same terms, without the details."""
     table = comparison.table
-    shown = [split_method(m)[0] in losses and same_terms(m) for m in table["method"]]
+    shown = [split_method(m)[0] in losses and comparable(m) for m in table["method"]]
     _, rows = differences_table(replace(comparison, table=table.loc[shown]), metric)
     name = f"{NAMES.get(metric, metric)} minus {method_name(comparison.reference)}"
     head = ["method", f"{name} [95 % interval]", "verdict", "seeds"]
     return head, [(*row[:3], row[-1]) for row in rows]
 
 
-def same_terms(method: str) -> bool:
+def comparable(method: str) -> bool:
     """Whether a method differs from others by loss, options of the loss, learning rate and
     projector alone: another merge scale, or mismatched pairs, are other comparisons."""
     return not own_settings(method).keys() & {"merge_scale", "mismatched", "lora_rank", "steps"}
@@ -118,7 +118,7 @@ def best_table(curve: Curve, losses: Sequence[str] | None = None) -> Table:
     """Each method at its best value of the setting, best first; those of some `losses` alone."""
     rows = []
     for top in lines_of(curve.best()):
-        if losses is None or (split_method(top.method)[0] in losses and same_terms(top.method)):
+        if losses is None or (split_method(top.method)[0] in losses and comparable(top.method)):
             end = ("yes" if top.end else "") if top.tried > 1 else "one value"
             rows.append((method_name(top.method), figure_text(top), f"{top.at:g}", top.tried, end))
     return ["method", curve.label, f"at {curve.setting}", "tried", "best at the limit"], rows

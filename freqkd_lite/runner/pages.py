@@ -32,7 +32,7 @@ from freqkd_lite.runner.execute import MANIFEST, NOTEBOOK, TIMES, address, execu
 from freqkd_lite.runner.formulas import to_html
 from freqkd_lite.runner.glossary import Glossary, terms
 from freqkd_lite.runner.parameters import find_notebook, find_notebooks, read_preset
-from freqkd_lite.store import FIGURES, encoded, in_base64, runs_folder, sha256, spell, write_json
+from freqkd_lite.store import FIGURES, duration, encoded, in_base64, runs_folder, sha256
 from freqkd_lite.viz import label_curve
 from freqkd_lite.viz.style import style as look
 from freqkd_lite.widgets.scrubber import Scrubber
@@ -66,7 +66,7 @@ def books(root: Path) -> list[dict[str, Any]]:
         about["read"] = str(math.ceil(len(prose.split()) / PACE))
         seconds = times.get(path.stem)
         about["run"] = "" if seconds is None else f"{seconds / 60:.1f}"
-        about["time"] = "" if seconds is None else spell(seconds)
+        about["time"] = "" if seconds is None else duration(seconds)
         found.append(about)
     return sorted(found, key=lambda book: "(optional)" in book["title"])
 
@@ -83,7 +83,7 @@ def write_table(root: Path) -> None:
         ]
         table = text.table(head, rows, "markdown")
         if file.exists():
-            file.write_text(text.fill_block(file.read_text(), "notebooks", table, file))
+            store.write_whole(file, text.fill_block(file.read_text(), "notebooks", table, file))
 
 
 def write_page(root: Path, executed: Path, stem: str, folder: Path) -> Path:
@@ -115,7 +115,7 @@ def write_page(root: Path, executed: Path, stem: str, folder: Path) -> Path:
     check(html, stem)
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / f"{stem}.html"
-    file.write_text(html)
+    store.write_whole(file, html)
     return file
 
 
@@ -191,7 +191,7 @@ def write_index(root: Path, folder: Path) -> Path:
         pages["lecturer"] = text_page(root / GUIDE, "index.html")
     for name, html in pages.items():
         check(html, name)
-        (folder / f"{name}.html").write_text(html)
+        store.write_whole(folder / f"{name}.html", html)
     return folder / "index.html"
 
 
@@ -252,7 +252,7 @@ def walk(root: Path, preset: str = "default", only: Sequence[str] = ()) -> Path:
         shutil.rmtree(folder, ignore_errors=True)
     for number, (stem, values) in enumerate(todo.items(), 1):
         left = sum(expected.get(later, 0) for later in list(todo)[number - 1 :])
-        hint = f" (about {spell(expected.get(stem, 0))}, {spell(left)} to go)" if left else ""
+        hint = f" (about {duration(expected.get(stem, 0))}, {duration(left)} to go)" if left else ""
         print(f"[{number}/{len(todo)}] {stem}{hint}", flush=True)
         try:
             run = run_once(root / "notebooks" / f"{stem}.ipynb", values, preset)
@@ -264,7 +264,7 @@ def walk(root: Path, preset: str = "default", only: Sequence[str] = ()) -> Path:
         index = write_index(root, folder)
         if number == 1:
             print(f"      first page ready: {index}", flush=True)
-    print(f"{len(todo) - len(failed)} notebooks in {spell(time.monotonic() - begin)}")
+    print(f"{len(todo) - len(failed)} notebooks in {duration(time.monotonic() - begin)}")
     if failed:
         raise UserError(f"{', '.join(failed)} failed, as reported above; other pages: {index}.")
     return index
@@ -281,7 +281,7 @@ def run_once(path: Path, values: dict, preset: str) -> Path:
     for old in out.parent.glob(f"{path.stem}-*"):
         if old != out:
             shutil.rmtree(old)
-    print(f"      {spell(json.loads((out / MANIFEST).read_text())['seconds'])}", flush=True)
+    print(f"      {duration(json.loads((out / MANIFEST).read_text())['seconds'])}", flush=True)
     return out
 
 
@@ -306,6 +306,6 @@ def refresh(root: Path, only: Sequence[str] = ()) -> None:
         seconds[path.stem] = json.loads((run / MANIFEST).read_text())["seconds"]
     about = {"schema": "freqkd-minutes/1", "cores": os.cpu_count(), "seconds": seconds}
     (root / TIMES).parent.mkdir(parents=True, exist_ok=True)
-    write_json(root / TIMES, about)
+    store.write_json(root / TIMES, about)
     size = sum(path.stat().st_size for path in paths)
     print(f"{len(paths)} notebooks with outputs, {size / 1e6:.1f} MB")

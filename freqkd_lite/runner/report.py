@@ -77,7 +77,7 @@ def write_page(
     folder = Path(folder)
     rows, made = read_results(folder), read_manifest(folder)
     if not rows:
-        raise UserError(f"{folder / 'results.json'} holds no rows: run what wrote it again.")
+        raise UserError(f"{folder / 'results.json'} holds no rows: regenerate it.")
     found = means(rows)
     metric = summary.headline(found, made.get("metric"))
     summary.write_csv(found, folder / TABLE)
@@ -123,11 +123,10 @@ def write_page(
 
 def _write_block(folder: Path, body: str) -> None:
     """Put `body` into the generated part of a folder's README.md, made if missing."""
-    page = folder / PAGE
-    if not page.is_file():
-        title = "Results" if folder.name == BLOCK else f"Results: {folder.name}"
-        page.write_text("\n".join([f"# {title}", "", *block_marks(BLOCK), ""]))
-    page.write_text(fill_block(page.read_text(), BLOCK, body.strip(), page))
+    page, title = folder / PAGE, "Results" if folder.name == BLOCK else f"Results: {folder.name}"
+    empty = "\n".join([f"# {title}", "", *block_marks(BLOCK), ""])
+    text = page.read_text() if page.is_file() else empty
+    write_whole(page, fill_block(text, BLOCK, body.strip(), page))
 
 
 def write_pages(results: Path, others: Mapping[str, str] | None = None) -> list[Path]:
@@ -155,8 +154,8 @@ def share_style(results: Path) -> None:
     link = f'<link rel="stylesheet" href="../{STYLE}">'
     for page in sorted(results.glob("*/*.html")):
         html = re.sub("<style>.*?</style>", link, page.read_text(), count=1, flags=re.DOTALL)
-        write_whole(page, html.encode())
-        (results / STYLE).write_text(style())
+        write_whole(page, html)
+        write_whole(results / STYLE, style())
 
 
 def write_readme(readme: Path, results: Path) -> None:
@@ -165,4 +164,4 @@ def write_readme(readme: Path, results: Path) -> None:
     text = fill_block(readme.read_text(), "findings", findings.findings_list(first), readme)
     claims = findings.claims_table(findings.read_claims(results))
     text = fill_block(text, "claims", claims, readme)
-    readme.write_text(text)
+    write_whole(readme, text)

@@ -27,7 +27,7 @@ from freqkd_lite.names import own_settings, with_settings
 from freqkd_lite.runner.cluster import connected
 from freqkd_lite.runner.execute import ERROR, MANIFEST, execute, from_here, ingredients
 from freqkd_lite.runner.parameters import find_notebook, parameters, read_preset, read_yaml
-from freqkd_lite.store import run_key, runs_folder, sha256_file, spell
+from freqkd_lite.store import duration, run_key, runs_folder, sha256_file
 
 BY_IMAGE = ("probe_ap", "map50", "miou")  # metrics of which results keep a score for each image
 BUSY = "busy"
@@ -290,8 +290,8 @@ def run_all(sweep: Sweep, workers: int = 1, scheduler: str | None = None) -> dic
                         seconds.append(job.manifest["seconds"])
                         at_once = max(1, sum(client.nthreads().values()))
                         rounds = -(-(len(jobs) - len(seconds) - len(failed)) // at_once)
-                        left = f", about {spell(mean(seconds) * rounds)} to go" if rounds else ""
-                        print(f"{place}: {spell(seconds[-1])}{left}", flush=True)
+                        left = f", about {duration(mean(seconds) * rounds)} to go" if rounds else ""
+                        print(f"{place}: {duration(seconds[-1])}{left}", flush=True)
                 if busy:
                     batches.append(busy)
                     time.sleep(1)

@@ -5,7 +5,6 @@ holds the ES module and its data and needs no server; a code host, which removes
 picture (also in the HTML, where the script would replace it).
 """
 
-import hashlib
 import html
 import json
 from collections.abc import Callable, Sequence
@@ -20,7 +19,7 @@ from torch import Tensor
 
 from freqkd_lite.data import Pair
 from freqkd_lite.errors import UserError
-from freqkd_lite.store import encoded, in_base64
+from freqkd_lite.store import encoded, in_base64, sha256
 from freqkd_lite.widgets.drawing import few_colours, stacked
 
 COMMON = {*anywidget.AnyWidget.class_trait_names(sync=True), "_esm", "_css", "_anywidget_id"}
@@ -114,7 +113,7 @@ class PageWidget(anywidget.AnyWidget):
         state, buffers = (json.dumps(x).replace("<", "\\u003c") for x in (state, buffers))
         script = str(self._esm)
         return _PAGE.format(
-            key=hashlib.sha256((script + state + buffers).encode()).hexdigest()[:12],
+            key=sha256(script, state, buffers)[:12],
             picture=f'<img style="max-width:100%" alt="{html.escape(self.alt_text())}" '
             f'src="data:image/jpeg;base64,{source}">',
             module=in_base64(script.encode()),
