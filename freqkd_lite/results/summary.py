@@ -135,13 +135,8 @@ MADE = {
     "lessons": "checksum of the pairs distilled on",
     "weights": "checksum of the weights",
     "protocol": "checksum of the protocol",
-    "seeds": "seeds",
-    "versions": "versions",
-    "device": "device",
-    "threads": "threads",
-    "recipe": "recipe",
-    "made": "made",
 }
+MADE |= {key: key for key in ("seeds", "versions", "device", "threads", "recipe", "made")}
 
 
 def _words(entry: object) -> list[str]:
