@@ -85,12 +85,9 @@ def _markdown(cells: list[list[str]], right: list[bool]) -> str:
 
 
 def _html(cells: list[list[str]], right: list[bool]) -> str:
-    lines, tag = [], "th"
+    kinds, lines = [' class="number"' if of_numbers else "" for of_numbers in right], []
     for row in cells:
-        line = ""
-        for cell, of_numbers in zip(row, right, strict=True):
-            kind = ' class="number"' if of_numbers else ""
-            line += f"<{tag}{kind}>{escape(cell)}</{tag}>"
-        lines.append(f"<tr>{line}</tr>")
-        tag = "td"
+        tag = "td" if lines else "th"
+        line = (f"<{tag}{k}>{escape(cell)}</{tag}>" for cell, k in zip(row, kinds, strict=True))
+        lines.append(f"<tr>{''.join(line)}</tr>")
     return "\n".join(["<table>", *lines, "</table>"])
