@@ -133,7 +133,7 @@ BOTH = f"{BOOK}\nfixed: {{methods: [none, gram]}}"
         (f"{BOTH}\nreference: gram\ngrid: {{lr: [0.1, 0.2]}}", "reference=gram"),
         (f"{BOTH}\nreference: gram\ncurve: lr", "reference and curve"),
         (f"{BOTH}\nreference: gram\nmetric: divergence", "'divergence'"),
-        ("notebook: [", "YAML at line 1"),
+        ("notebook: [", "line 1, column 12"),
         (f"{BOOK}\nprotocol: ../plan.md", "protocol=../plan.md is not a file"),
     ],
 )
