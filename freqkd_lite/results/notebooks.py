@@ -238,7 +238,8 @@ def find_seeds(
         other = [k for k in keys if (theirs.get(k) or None) != (mine.get(k) or None)]
         if not other:
             return read_seeds(path.parent, notebook)
-        others.append((len(other), f" ({_name(path.parent)} has another {', '.join(other[:3])})"))
+        name = f"results/{path.parent.name}"
+        others.append((len(other), f" ({name} has another {', '.join(other[:3])})"))
     _, reason = min(others, default=(0, ""), key=lambda found: found[0])
     return Seeds(f"This run only: no committed results use these parameters{reason}.")
 
@@ -246,9 +247,5 @@ def find_seeds(
 def read_seeds(folder: str | Path, notebook: str) -> Seeds:
     """The committed seeds of `notebook` in a results folder, whatever their parameters."""
     seeds = read_manifest(folder)["notebooks"][notebook]["seeds"]
-    note = f"Mean over {len(seeds)} seeds ({_name(folder)})."
+    note = f"Mean over {len(seeds)} seeds (results/{Path(folder).name})."
     return Seeds(note, Path(folder), pick(read_results(folder), claim="walk"))
-
-
-def _name(folder: str | Path) -> str:
-    return f"results/{Path(folder).name}"

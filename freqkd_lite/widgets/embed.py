@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable, Sequence
 from itertools import accumulate
 from pathlib import Path
+from string import Template
 from typing import Any
 
 import anywidget
@@ -25,30 +26,7 @@ from freqkd_lite.widgets.drawing import few_colours, stacked
 COMMON = {*anywidget.AnyWidget.class_trait_names(sync=True), "_esm", "_css", "_anywidget_id"}
 # A plain object stands in for anywidget's model; several copies of one output each find their own
 # place.
-_PAGE = """<div data-freqkd="{key}">{picture}</div>
-<script type="module">
-const place = document.querySelector('[data-freqkd="{key}"]:not([data-live])');
-if (place) {{
-  place.dataset.live = "";
-  const module = await import("data:text/javascript;base64,{module}");
-  const state = {state}, heard = {{}};
-  for (const [name, text] of Object.entries({buffers}))
-    state[name] = new DataView(Uint8Array.from(atob(text), (c) => c.charCodeAt(0)).buffer);
-  const picture = [...place.childNodes];
-  module.default.render({{ el: place, model: {{
-    get: (name) => state[name],
-    set: (name, value) => {{
-      if (state[name] === value) return;
-      state[name] = value;
-      for (const call of heard["change:" + name] ?? []) call();
-    }},
-    on: (name, call) => (heard[name] ??= new Set()).add(call),
-    off: (name, call) => heard[name]?.delete(call),
-    save_changes: () => {{}},
-  }} }});
-  for (const node of picture) node.remove();
-}}
-</script>"""
+_PAGE = Template((Path(__file__).parent / "page.html").read_text().rstrip())
 
 
 def module(name: str) -> str:
@@ -112,7 +90,7 @@ class PageWidget(anywidget.AnyWidget):
         # Nothing inside a script may end it.
         state, buffers = (json.dumps(x).replace("<", "\\u003c") for x in (state, buffers))
         script = str(self._esm)
-        return _PAGE.format(
+        return _PAGE.substitute(
             key=sha256(script, state, buffers)[:12],
             picture=f'<img style="max-width:100%" alt="{html.escape(self.alt_text())}" '
             f'src="data:image/jpeg;base64,{source}">',
