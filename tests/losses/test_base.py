@@ -4,6 +4,7 @@ import inspect
 import math
 import re
 from pathlib import Path
+from unittest.mock import MagicMock
 
 import numpy as np
 import pytest
@@ -147,6 +148,9 @@ def test_a_new_loss_joins_by_the_function_that_contributing_shows():
     assert numbers(build_loss("l1")([student], [teacher])) == {"block0/all": 6 / 4}
     found = build_loss("l1", power=2.0)([student], [teacher])
     assert numbers(found) == {"block0/all": 10 / 4}
+    base.register("calibrated", MagicMock)(lambda student, teacher, *, statistics: {})
+    assert base.CALIBRATORS["calibrated"] is MagicMock
+    base.CALIBRATORS.pop("calibrated"), base.LOSSES.pop("calibrated")
 
 
 def test_no_loss_is_longer_than_20_lines():

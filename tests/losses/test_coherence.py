@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from freqkd_lite.losses import build_loss, calibrate, normalise
-from freqkd_lite.losses.coherence import Predictability
+from freqkd_lite.losses.coherence import Predictability, weight_curve
 from freqkd_lite.spectrum import RINGS, radius, ring_masks
 from freqkd_lite.spectrum.coherence import CrossSpectrum
 from tests.noise import noise
@@ -46,6 +46,14 @@ WEIGHTS = {
     "gls": [1 / (0.36 * 4), 1 / (0.64 * 2), 1 / 0.5],
 }
 """Of `STATE` by variant, at its three points."""
+
+
+def test_weights_stay_finite_where_pairs_share_everything_or_less_than_nothing():
+    all_or_less = state(coherence=[1.0, 0.5, 0.0], mismatched=[1.0, -0.2, 0.0])
+    assert weight_curve(all_or_less)[0] == 1  # plain
+    assert weight_curve(all_or_less, "above").tolist() == pytest.approx([1, 0.5, 0])
+    least = [0.01 * 4, 0.5 * 2, 0.5]  # what cannot be predicted counts as a hundredth at least
+    assert weight_curve(all_or_less, "gls").tolist() == pytest.approx([1 / x for x in least])
 
 
 @pytest.mark.parametrize("level", ["mse", "measured"])
@@ -95,6 +103,8 @@ def test_batches_count_as_one_and_mismatched_maps_that_are_given_stand_beside_th
     torch.testing.assert_close(found, whole)
     for name, other in (("mismatched", maps[2]), ("coherence", maps[0])):
         torch.testing.assert_close(found[name][1:].double(), rings_of(teacher, other))
+        pairs = CrossSpectrum.empty(4, 6, 8).update(normalise(teacher), normalise(other))
+        assert found[name][0].item() == pytest.approx(pairs.map()[0, 0].item())
 
 
 def test_mismatched_pairs_share_their_layout_alone():
@@ -124,6 +134,8 @@ def test_across_channels_finds_what_no_single_channel_tells():
     assert found["predicted"][4:].mean().item() == pytest.approx(0.8, abs=0.05)
     unrelated = measured(zip(students, others, strict=True), variant="predicted")
     assert unrelated["predicted"].max() < 0.02
+    small = [(1e-4 * s, 1e-4 * t) for s, t in zip(students[:2], mixed[:2], strict=True)]  # two do
+    assert measured(small, variant="predicted")["predicted"][4:].min() > 0.9
 
 
 def test_across_channels_counts_every_bin_of_the_whole_spectrum():

@@ -81,6 +81,7 @@ def test_pairs_count_alike_however_they_are_batched():
     scored = normalise(teacher)[1::2].square().mean((0, 2, 3)).sum()
     assert one["power"].sum().item() == pytest.approx(scored.item())
     refused("One pair", calibrated, [(student[:1], teacher[:1])])
+    assert len(calibrated([(student[:2], teacher[:2])])) == 1
 
 
 def test_of_the_ridges_the_one_that_predicts_most_on_the_other_pairs_is_taken():

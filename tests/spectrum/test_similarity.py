@@ -86,6 +86,8 @@ def test_band_hsic_is_the_slow_one(h, w):
 def test_a_band_of_fewer_than_four_bins_has_no_score():
     found = band_hsic(noise(2, 1, 6, 6), noise(2, 1, 6, 6), BOTH)
     assert found[:, 0, 0].isnan().all() and found[:, 1].isfinite().all()
+    assert band_pair(6, 6, "disk40_75")[0].sum() == 4
+    assert band_hsic(noise(2, 1, 6, 6), noise(2, 1, 6, 6), ("disk40_75",)).isfinite().all()
 
 
 def slow_mmd(x, y, bandwidth):
