@@ -110,7 +110,7 @@ class Backbone(nn.Module):
     @property
     def own_size(self) -> tuple[int, int]:
         """Height and width in pixels that the model was made for."""
-        return tuple(self.net.pretrained_cfg["input_size"][1:])
+        return tuple(self.net.pretrained_cfg.get("input_size", (3, 224, 224))[1:])  # timm's default
 
     def crop(self, size: tuple[int, int]) -> tuple[int, int]:
         """The (height, width) to give the model instead of `size`: `crop_size`, but the model's own
