@@ -6,6 +6,7 @@ import torch
 
 from freqkd_lite.evaluate.detection import IGNORED, MISS, Matches, assign
 from freqkd_lite.evaluate.missrate import miss_rate, outside_reasonable_subset, rank, score_people
+from freqkd_lite.evaluate.stats import paired_bootstrap, times_of
 from tests.evaluate.test_detection import boxes_of, found_of
 from tests.real import real
 from tests.refused import refused
@@ -47,6 +48,12 @@ def test_points_are_not_rounded():
     assert miss_rate(ranked) == pytest.approx(0.5 ** (7 / 9))
 
 
+def test_before_the_first_detection_nothing_is_found():
+    # the false positive alone is 1/10 per image already
+    ranked = Matches(np.zeros(2, int), np.array([False, True]), np.array([2] + [0] * 9))
+    assert miss_rate(ranked) == pytest.approx(0.5 ** (5 / 9))
+
+
 def test_images_without_a_detection_and_copies_of_images_count():
     found, boxes, ignored = by_hand()
     times = np.array([2, 0, 1, 1, 3, 0, 1, 0, 0, 2])
@@ -79,6 +86,33 @@ def test_day_and_night_are_scored_apart_and_intervals_hold_the_figures():
     assert found.estimates["day"] == pytest.approx(((2 / 3) ** 6 * (1 / 3) ** 3) ** (1 / 9))
     assert all(low <= found.estimates[k] <= high for k, (low, high) in found.interval.items())
     refused("give one each", rank, [], [], [])
+    refused("of 2, 1 and 1 images", rank, [found_of()] * 2, [boxes_of()], [torch.zeros(0)])
+
+
+def test_draws_are_those_of_images_or_groups_and_can_be_paired():
+    night, ranked, groups = (
+        np.array([False, True] * 5),
+        rank(*by_hand()),
+        [0, 0, 1, 1, 2, 2, 2, 3, 3, 4],
+    )
+    for of in (None, groups):
+        found = score_people(ranked, night, 50, 3, of)
+        assert [*found.estimates] == ["all", "day", "night"]
+        for k, times in enumerate(times_of(10, 50, 3, of).long().numpy()[1:]):
+            rates = miss_rate(ranked, times), miss_rate(ranked, ~night * times)
+            expected = [np.nan if rate is None else rate for rate in rates]
+            assert [found.draws[side][k] for side in ("all", "day")] == pytest.approx(
+                expected, nan_ok=True
+            )
+        assert paired_bootstrap(found, found, "day") == (0, (0, 0))
+        for seed, other in ((4, of), (3, groups[::-1])):
+            refused(
+                "groups",
+                paired_bootstrap,
+                found,
+                score_people(ranked, night, 50, seed, other),
+                "day",
+            )
 
 
 PUBLISHED = {"MLPD": [7.58, 7.95, 6.95], "MBNet": [8.13, 8.28, 7.86]}

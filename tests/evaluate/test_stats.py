@@ -31,6 +31,7 @@ def test_whole_groups_are_drawn_and_as_many_as_there_are():
     assert not torch.equal(multiplicities(9, 50, 4), multiplicities(9, 50, 5))
     refused("5 groups for 6 images", multiplicities, 6, groups=GROUPS[:5])
     refused("needs 1 or more", multiplicities, 0)
+    assert multiplicities(3, 1).sum() == 3
     times = multiplicities(6, 400, seed=3, groups=GROUPS)
     assert times.shape == (400, 6) and times.dtype == torch.float64
     together = torch.stack([times[:, 0], times[:, 2], times[:, 4]])  # of the groups 7, 2 and 5

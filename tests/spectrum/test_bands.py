@@ -188,6 +188,15 @@ def test_soft_masks_fall_from_one_to_zero_around_the_hard_edge(h, w, percent, sh
     assert (spectrum.band_mask(h, w, limit, shape, edge="soft", transform=transform) == 1).all()
 
 
+def test_rings_hold_each_bin_once_and_their_edges_rise_from_zero():
+    rho = spectrum.radius(8, 8)
+    whole = spectrum.ring_masks(8, 8, [0, 0.5, 1, 1.5])
+    assert (whole.sum(0) == (rho > 0)).all() and spectrum.ring_masks(8, 8, [0.5, 1]).shape[0] == 1
+    assert whole[0, 0, 2] and not whole[1, 0, 2]  # rho .5: an edge belongs to the ring below it
+    for edges in ([0.5], [-0.1, 0.5], [0.1, 0.1, 0.2], [0.2, 0.1]):
+        refused("rising values of rho", spectrum.ring_masks, 8, 8, edges)
+
+
 @pytest.mark.parametrize("transform", spectrum.TRANSFORMS)
 @pytest.mark.parametrize("shape", ["rectangle", "disk"])
 def test_overlap_is_what_soft_bands_lack(shape, transform):
