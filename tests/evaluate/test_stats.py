@@ -1,6 +1,7 @@
 """Bootstraps over groups and seeds against enumeration, closed forms and a simulated truth."""
 
 import json
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
@@ -96,6 +97,9 @@ def test_paired_results_need_the_same_groups_and_a_figure_of_both():
         about = dict(truth=torch.zeros(3), seed=0, groups=groups)
         return stats.Resampled(estimates=figures, draws=draws, **about)
 
+    assert result(mean=2.0, a=1.0).figure() == (2, pytest.approx((0.15, 5.85)))
+    unknown = replace(result(mean=1.0), draws={"mean": np.full(4, np.nan)})
+    assert unknown.figure() == (1, None)
     grouped = [result([0, 0, 1], mean=value) for value in (3.0, 1.0)]
     assert stats.paired_bootstrap(*grouped)[0] == 2
     refused("groups", stats.paired_bootstrap, grouped[0], result([0, 1, 1], mean=1.0))

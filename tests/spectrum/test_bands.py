@@ -94,6 +94,12 @@ def test_band_pair_by_hand():
     low, high = spectrum.band_pair(4, 4, "rectangle50")  # the rest is high, without zero
     assert low.int().tolist() == [[0, 1, 0, 1], [1, 1, 0, 1], [0, 0, 0, 0], [1, 1, 0, 1]]
     assert high.int().tolist() == [[0, 0, 1, 0], [0, 0, 1, 0], [1, 1, 1, 1], [0, 0, 1, 0]]
+    both = spectrum.band_pair(8, 8), spectrum.band_pair(8, 8, "disk25_75")
+    assert all(map(torch.equal, *both))
+    low, high = spectrum.band_pair(8, 8, "rectangle25_75")  # the larger of both axes counts
+    assert low[1, 1] and high[3, 0] and high[0, 3] and not (low[2, 2] or high[2, 2])
+    soft = spectrum.band_mask(8, 8, 0.95, edge="soft")  # falls to zero at the last bin
+    assert soft[4, 4] == 0 and soft[3, 3] == 1
     low, high = spectrum.band_pair(1, 8, "disk25_25")  # what lies on both edges is low
     assert not (low & high).any() and (low | high).sum() == 7
 
