@@ -26,7 +26,7 @@ from freqkd_lite.results.text import table
 from freqkd_lite.store import manifest
 
 OUT = Path("results/trust")
-ABOUT = dict(claim="trust", data="this project's tests", split="", seed=None)
+ABOUT = dict(claim="trust", data="freqkd_lite", split="unit tests", seed=None)
 ALIVE = (0, 5, 33)  # mutmut's codes: survived, and no test ran it
 
 
@@ -65,7 +65,9 @@ def explained(survivors: list[str], reasons: dict[str, dict[str, str]]) -> Count
     found: Counter[str] = Counter()
     for name in survivors:
         lines = change(name)
-        kinds = (why for pattern, why in reasons["kinds"].items() if re.search(pattern, lines))
+        kinds = (
+            why for pattern, why in reasons["kinds"].items() if re.search(pattern, lines, re.M)
+        )
         why = reasons["single"].get(name) or next(kinds, None)
         if why is None:
             raise UserError(f"{OUT}/survivors.yaml has no reason for {name}:\n{lines}")
