@@ -15,13 +15,18 @@ from freqkd_lite.data.images import read_image
 from freqkd_lite.errors import UserError
 from freqkd_lite.results.pages import ReportPage
 from freqkd_lite.store import encoded
-from freqkd_lite.viz.style import BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION
 
 SHEET = 12  # pairs on the contact sheet
 SHOWN = 20  # lines of one kind in the terminal; the page shows all
 WIDTH = 400  # pixels of a picture on the sheet
-COLOURS = {"orange": ORANGE, "sky blue": SKY, "green": GREEN, "purple": PURPLE}
-COLOURS |= {"vermilion": VERMILION, "blue": BLUE}
+COLOURS = {  # of Okabe and Ito
+    "orange": "#e69f00",
+    "sky blue": "#56b4e9",
+    "green": "#009e73",
+    "yellow": "#f0e442",
+    "purple": "#cc79a7",
+    "vermilion": "#d55e00",
+}
 
 
 def answer(report: Report) -> str:
