@@ -3,6 +3,8 @@
 import hashlib
 import os
 from collections.abc import Sequence
+from copy import deepcopy
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
@@ -85,8 +87,8 @@ class Backbone(nn.Module):
         """
         blocks = self.check_blocks(blocks)
         height, width = images.shape[-2:]
-        whole = (height, width) == self.own_size or not (height % self.patch or width % self.patch)
-        if hasattr(self.net, "patch_embed") and not whole:
+        uneven = (height % self.patch or width % self.patch) and (height, width) != self.own_size
+        if uneven and hasattr(self.net, "patch_embed"):
             raise UserError(
                 f"Images of {height}x{width} pixels don't divide into patches of {self.patch}: "
                 f"use {crop_size((height, width), self.patch)} (Backbone.crop does it)."
@@ -97,8 +99,7 @@ class Backbone(nn.Module):
         except torch.OutOfMemoryError:
             raise
         except (AssertionError, IndexError, RuntimeError) as error:  # windows, fixed positions
-            own = "x".join(map(str, self.own_size))
-            reason = str(error).partition("\n")[0]
+            own, reason = "x".join(map(str, self.own_size)), str(error).partition("\n")[0]
             raise UserError(
                 f"{self.name} does not take {height}x{width} pixels ({reason}): use {own}, "
                 f"which is its own size, or multiples of {self.patch}."
@@ -124,23 +125,23 @@ class Backbone(nn.Module):
     def _check_map(self, block: int, found: Tensor, size: tuple[int, int]) -> None:
         # Some models count or order axes their own way, some resize any image to their own size.
         info = self.infos[block]
-        over = [
-            n - edge / info["reduction"] for n, edge in zip(found.shape[-2:], size, strict=True)
-        ]
+        over = [n - s / info["reduction"] for n, s in zip(found.shape[-2:], size, strict=True)]
         fits = found.ndim == 4 and found.shape[1] == info["num_chs"] and max(over) <= 1
         if fits and min(over) <= -1 and size != self.own_size:
-            fits = found.shape[-2:] != self._own_grid(block)
+            fits = found.shape[-2:] != self._own_grids[block]
         if not fits:
             raise UserError(
                 f"{self.name} gives {tuple(found.shape)} at block {block} for images of "
                 f"{size[0]}x{size[1]} pixels, which is not an NCHW map: choose another model."
             )
 
-    @torch.no_grad()
-    def _own_grid(self, block: int) -> torch.Size:
-        blank = self.mean.new_zeros(1, 3, *self.own_size)
-        (found,) = self.net.forward_intermediates(blank, indices=[block], **self.options)
-        return found.shape[-2:]
+    @cached_property
+    def _own_grids(self) -> list[torch.Size]:
+        # By a copy, whose batch norms learn nothing of the blank image.
+        net, blank = deepcopy(self.net).eval(), self.mean.new_zeros(1, 3, *self.own_size)
+        with torch.no_grad():
+            maps = net.forward_intermediates(blank, indices=[*range(self.depth)], **self.options)
+        return [found.shape[-2:] for found in maps]
 
     def check_blocks(self, blocks: Sequence[int]) -> tuple[int, ...]:
         """The blocks as a tuple, or a `UserError` when they are not rising within the depth."""
@@ -215,9 +216,8 @@ READERS = {".safetensors": load_file, ".pt": read_pickle, ".pth": read_pickle}
 
 def create_net(name: str) -> TimmModel:
     """The bare timm model without head and with random weights; ViTs take any size of image."""
-    known = timm.list_models(pretrained=True)  # with their tags
-    if not timm.is_model(name) or ("." in name and name not in known):
-        raise unknown("timm model", name, [*known, TINY])
+    if not timm.is_model(name) or ("." in name and not timm.is_model_pretrained(name)):  # the tag
+        raise unknown("timm model", name, [*timm.list_models(pretrained=True), TINY])
     try:
         return timm.create_model(name, pretrained=False, num_classes=0, dynamic_img_size=True)
     except TypeError:  # convolutional networks lack this argument

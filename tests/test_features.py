@@ -231,6 +231,13 @@ def test_a_size_that_a_model_cannot_map_is_told(name, size, message):
     refused(message, extract, backbone, torch.rand(1, 3, *size), [backbone.depth - 1])
 
 
+def test_the_check_of_a_size_leaves_a_model_in_training_as_it_is():
+    backbone = load_backbone("inception_v3", "random")  # without padding: maps smaller than most
+    backbone.train()(torch.rand(2, 3, 171, 203), [backbone.depth - 1])
+    seen = {int(v) for k, v in backbone.state_dict().items() if "num_batches" in k}
+    assert "_own_grids" in vars(backbone) and seen == {1}  # one batch, not two
+
+
 MODELS = (Path(__file__).parent / "models.txt").read_text().split()
 
 
