@@ -99,9 +99,9 @@ def place_names(drawn: Figure, names: Sequence[tuple[Text, Rectangle]]) -> None:
         ):
             text.set(x=x, y=y, ha=ha, va=va)
             place = text.get_window_extent()
-            free = all(inside.contains(*corner) for corner in (place.min, place.max))
-            free &= not any(place.overlaps(other) for other in taken)
-            if free:
+            within = inside.contains(*place.min) and inside.contains(*place.max)
+            if within and not any(place.overlaps(other) for other in taken):
                 taken.append(place)
                 break
-        text.set_visible(free)
+        else:
+            text.set_visible(False)
