@@ -90,29 +90,18 @@ def test_day_and_night_are_scored_apart_and_intervals_hold_the_figures():
 
 
 def test_draws_are_those_of_images_or_groups_and_can_be_paired():
-    night, ranked, groups = (
-        np.array([False, True] * 5),
-        rank(*by_hand()),
-        [0, 0, 1, 1, 2, 2, 2, 3, 3, 4],
-    )
+    night, ranked, groups = np.arange(10) % 2 == 1, rank(*by_hand()), [0, 0, 1, 1, 2, 2, 2, 3, 3, 4]
     for of in (None, groups):
         found = score_people(ranked, night, 50, 3, of)
         assert [*found.estimates] == ["all", "day", "night"]
         for k, times in enumerate(times_of(10, 50, 3, of).long().numpy()[1:]):
             rates = miss_rate(ranked, times), miss_rate(ranked, ~night * times)
-            expected = [np.nan if rate is None else rate for rate in rates]
-            assert [found.draws[side][k] for side in ("all", "day")] == pytest.approx(
-                expected, nan_ok=True
-            )
+            drawn = [found.draws[side][k] for side in ("all", "day")]
+            assert drawn == pytest.approx(np.array(rates, float), nan_ok=True)
         assert paired_bootstrap(found, found, "day") == (0, (0, 0))
-        for seed, other in ((4, of), (3, groups[::-1])):
-            refused(
-                "groups",
-                paired_bootstrap,
-                found,
-                score_people(ranked, night, 50, seed, other),
-                "day",
-            )
+        for seed, apart in ((4, of), (3, groups[::-1])):
+            other = score_people(ranked, night, 50, seed, apart)
+            refused("groups", paired_bootstrap, found, other, "day")
 
 
 PUBLISHED = {"MLPD": [7.58, 7.95, 6.95], "MBNet": [8.13, 8.28, 7.86]}

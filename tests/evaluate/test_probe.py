@@ -312,6 +312,7 @@ def test_bad_input_is_one_sentence():
         ("No training patch is labelled bicycle", maps, few, maps, labels),
         ("No test patch", maps, labels, maps, torch.full_like(labels, NONE)),
         ("test labels must be integers from 0 to 3", maps, labels, maps, labels + 1),
+        ("train labels must be integers", maps, labels.float(), maps, labels),
     ):
         refused(says, probe, *given, CLASSES)
     model = LogisticProbe().fit(maps, labels, [*CLASSES, "none"])

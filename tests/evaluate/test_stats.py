@@ -83,12 +83,8 @@ def test_one_seed_is_the_bootstrap_over_images():
     difference, found, _ = crossed_bootstrap(([0.3], a), ([0.1], b))
     assert difference == pytest.approx(0.2) and found == percentiles((a - b)[0])
     # by default always the same draws of the seeds
-    three = np.arange(3.0), draw.normal(size=(3, 500))
-    (_, _, one), (_, _, other) = (
-        crossed_bootstrap(three, (np.zeros(3), np.zeros((3, 500))), **of)
-        for of in ({}, dict(seed=0))
-    )
-    assert np.array_equal(one, other)
+    three = (np.arange(3.0), draw.normal(size=(3, 500))), (np.zeros(3), np.zeros((3, 500)))
+    assert np.array_equal(crossed_bootstrap(*three)[2], crossed_bootstrap(*three, seed=0)[2])
 
 
 def test_paired_results_need_the_same_groups_and_a_figure_of_both():
@@ -107,7 +103,7 @@ def test_paired_results_need_the_same_groups_and_a_figure_of_both():
     for pair in ((known, absent), (absent, known)):
         refused("'a' has no figure", stats.paired_bootstrap, *pair, "a")
     for pair in ((known, fewer), (fewer, known)):
-        refused("figure='a' is unknown|'a'", stats.paired_bootstrap, *pair, "a")
+        refused("no figure called 'a'", stats.paired_bootstrap, *pair, "a")
 
 
 @pytest.mark.parametrize("seeds", [2, 3, 5])

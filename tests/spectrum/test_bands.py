@@ -98,6 +98,7 @@ def test_band_pair_by_hand():
     assert all(map(torch.equal, *both))
     low, high = spectrum.band_pair(8, 8, "rectangle25_75")  # the larger of both axes counts
     assert low[1, 1] and high[3, 0] and high[0, 3] and not (low[2, 2] or high[2, 2])
+    assert not spectrum.band_pair(12, 12, "rectangle25_75")[1][4, 4]  # rho .94, each axis .67
     soft = spectrum.band_mask(8, 8, 0.95, edge="soft")  # falls to zero at the last bin
     assert soft[4, 4] == 0 and soft[3, 3] == 1
     low, high = spectrum.band_pair(1, 8, "disk25_25")  # what lies on both edges is low
@@ -253,6 +254,7 @@ test_bad_input_names_what_to_change = refusals(
     (lambda: spectrum.centred_rectangle(4, 4, 1.2), r"cutoff=1.2"),
     (lambda: spectrum.band_mask(4, 4, 0.5, "disc"), "did you mean 'disk'"),
     (lambda: spectrum.frequencies(0, 4), "0x4"),
+    (lambda: spectrum.frequencies(4, 4, "dtc"), "'dct'"),
     (lambda: spectrum.split_bands(torch.zeros(4, 4, dtype=torch.uint8)), "uint8"),
     (lambda: spectrum.split_bands(torch.zeros(4)), r"\(4,\)"),
     (lambda: spectrum.split_bands(SMALL, mask=torch.ones(4, 5)), "make it 4x4"),
