@@ -4,9 +4,8 @@
     python -m tools.trust             # results/trust/
 
 A mutant is a copy of the code with one small change (mutmut's); it is killed where a test fails.
-Every survivor needs a reason in results/trust/survivors.yaml: of a kind of change (a pattern of its
-lines) that is the same program, or that no test is meant to see, or of itself by its name. One
-without a reason is named and ends the command.
+Every survivor stands in results/trust/survivors.yaml with the line that it puts in, below the
+reason why no test notices; one that does not, or puts in another line, ends the command by name.
 """
 
 import glob
@@ -32,7 +31,6 @@ ALIVE = (0, 5, 33)  # mutmut's codes: survived, and no test ran it
 
 def mutmut(*words: str) -> None:
     """The command mutmut, from an environment of its own (`make mutants`)."""
-    sys.path += glob.glob(".venv/mutmut/lib/*/site-packages")
     from mutmut.__main__ import cli  # type: ignore
 
     cli(words, standalone_mode=False)
@@ -53,26 +51,20 @@ def module(name: str) -> str:
     return name.rpartition(".")[0].replace(".", "/") + ".py"
 
 
-def change(name: str) -> str:
-    """The lines that a mutant takes out and puts in."""
+def put_in(name: str) -> str:
+    """The line, or lines as one, that a mutant puts in."""
     with redirect_stdout(StringIO()) as shown:
         mutmut("show", name)
-    return "\n".join(re.findall(r"^(?:-(?!--)|\+(?!\+\+)).*", shown.getvalue(), re.M))
+    lines = [line for line in shown.getvalue().splitlines() if re.match(r"\+(?!\+\+)", line)]
+    return " ".join(line[1:].strip() for line in lines)
 
 
-def explained(survivors: list[str], reasons: dict[str, dict[str, str]]) -> Counter[str]:
-    """How many survivors each reason explains; `UserError` that names one without."""
-    found: Counter[str] = Counter()
+def explained(survivors: list[str], reasons: dict[str, dict[str, str]]) -> None:
+    """`UserError` that names a survivor without a reason, or with that of another line."""
+    known = {f"freqkd_lite.{name}": line for of in reasons.values() for name, line in of.items()}
     for name in survivors:
-        lines = change(name)
-        kinds = (
-            why for pattern, why in reasons["kinds"].items() if re.search(pattern, lines, re.M)
-        )
-        why = reasons["single"].get(name) or next(kinds, None)
-        if why is None:
-            raise UserError(f"{OUT}/survivors.yaml has no reason for {name}:\n{lines}")
-        found[why] += 1
-    return found
+        if known.get(name) != (line := put_in(name)):
+            raise UserError(f"{OUT}/survivors.yaml has no reason for {name}: {line}")
 
 
 def branches(report: dict) -> dict[str, list[int]]:
@@ -88,7 +80,7 @@ def branches(report: dict) -> dict[str, list[int]]:
 
 def main() -> None:
     killed = outcomes(Path("mutants"))
-    reasons = yaml.safe_load((OUT / "survivors.yaml").read_text()) or {}
+    reasons = yaml.safe_load((OUT / "survivors.yaml").read_text())
     explained([name for name, dead in killed.items() if not dead], reasons)
     total, dead = Counter(map(module, killed)), Counter(module(k) for k in killed if killed[k])
     found = {"mutants_killed": {k: [dead[k], n] for k, n in total.items()}}
@@ -105,6 +97,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    sys.path += glob.glob(".venv/mutmut/lib/*/site-packages")
     try:
         mutmut(*sys.argv[1:]) if sys.argv[1:] else main()
     except UserError as error:
