@@ -29,13 +29,6 @@ ABOUT = dict(claim="trust", data="freqkd_lite", split="unit tests", seed=None)
 ALIVE = (0, 5, 33)  # mutmut's codes: survived, and no test ran it
 
 
-def mutmut(*words: str) -> None:
-    """The command mutmut, from an environment of its own (`make mutants`)."""
-    from mutmut.__main__ import cli  # type: ignore
-
-    cli(words, standalone_mode=False)
-
-
 def outcomes(mutants: Path) -> dict[str, bool]:
     """Whether each mutant was killed, by its name; `UserError` where one has not run."""
     codes = {}
@@ -53,8 +46,10 @@ def module(name: str) -> str:
 
 def put_in(name: str) -> str:
     """The line, or lines as one, that a mutant puts in."""
+    from mutmut.__main__ import cli  # type: ignore  # of an environment of its own
+
     with redirect_stdout(StringIO()) as shown:
-        mutmut("show", name)
+        cli(["show", name], standalone_mode=False)
     lines = [line for line in shown.getvalue().splitlines() if re.match(r"\+(?!\+\+)", line)]
     return " ".join(line[1:].strip() for line in lines)
 
@@ -99,6 +94,6 @@ def main() -> None:
 if __name__ == "__main__":
     sys.path += glob.glob(".venv/mutmut/lib/*/site-packages")
     try:
-        mutmut(*sys.argv[1:]) if sys.argv[1:] else main()
+        main()
     except UserError as error:
         sys.exit(str(error))
