@@ -10,8 +10,7 @@ import torch
 from torch.autograd.graph import saved_tensors_hooks
 from typer.testing import CliRunner
 
-from freqkd_lite import data
-from freqkd_lite import distil as package
+from freqkd_lite import data, distil as package
 from freqkd_lite.cli.app import app
 from freqkd_lite.cli.distil import read_plan
 from freqkd_lite.distil import Student, add_lora, distil, settings_from

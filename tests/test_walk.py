@@ -27,8 +27,8 @@ def calls(source: str, name: str) -> list[str]:
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_notebook_is_short(path):
-    """At most 12 cells of code of 15 lines (parameters aside), 3 figures that are not folded, 2
-    widgets, and 5 printed lines a cell: more numbers are a table. No error hides in it."""
+    """At most 12 cells of code of 15 lines (parameters aside), 5 imports, 3 figures not folded,
+    2 widgets, and 5 printed lines a cell: more numbers are a table. No error hides in it."""
     code = [cell for cell in nbformat.read(path, 4).cells if cell.cell_type == "code"]
     first, asked = code.pop(0), []  # the same in all
     assert first.metadata.tags == ["install"] and not first.outputs
@@ -44,6 +44,7 @@ def test_a_notebook_is_short(path):
         printed = [o.text for o in cell.outputs if o.output_type == "stream"]
         assert len("".join(printed).splitlines()) <= 5, cell.source
     source = "\n".join(cell.source for cell in code)
+    assert len(re.findall(r"^(?:from|import) ", source, re.M)) <= 5
     assert len([call for call in calls(source, "show") if "fold=" not in call]) <= 3
     assert len(re.findall(WIDGETS, source)) <= 2
     assert not re.search(r"print\(.*\btable\(", source), "show_table draws tables"

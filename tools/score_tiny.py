@@ -31,10 +31,6 @@ def labels(pairs: data.PairSet) -> torch.Tensor:
     return torch.stack([patch_labels(b, k, GRID, PATCH, len(pairs.classes)) for b, k in each])
 
 
-def masks(pairs: data.PairSet) -> torch.Tensor:
-    return torch.stack([pairs[i].mask for i in range(len(pairs))])
-
-
 def score(
     method: str,
     backbone: Backbone,
@@ -50,7 +46,7 @@ def score(
         Row(metric="probe_ap", klass=k, value=v, interval=result.interval[k], **common)
         for k, v in (*result.ap.items(), ("mean", result.mean_ap))
     ]
-    areas, _ = segment(x, masks(train), y, masks(val), val.mask_classes)
+    areas, _ = segment(x, data.stack(train, "mask"), y, data.stack(val, "mask"), val.mask_classes)
     return rows + [
         Row(
             metric="miou", klass="mean", value=areas.miou, interval=areas.interval["mean"], **common

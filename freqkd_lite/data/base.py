@@ -271,7 +271,7 @@ def require(pairs: PairSet, *needs: str, notebook: str = "this step") -> None:
 
 
 def stack(pairs: PairSet, modality: str, indices: Iterable[int] | None = None) -> Tensor:
-    """All "visible" or "infrared" images of a set as one float32 tensor (N, 3, H, W)."""
-    check_known("modality", ("visible", "infrared"), modality)
+    """All "visible" or "infrared" images (N, 3, H, W), or each "mask" (N, H, W), of a set."""
+    check_known("modality", ("visible", "infrared", "mask"), modality)
     chosen = range(len(pairs)) if indices is None else indices
     return torch.stack([getattr(pairs[i], modality) for i in chosen])

@@ -22,3 +22,4 @@ from freqkd_lite.losses.base import (
     register,
 )
 from freqkd_lite.losses.mean import MEANS
+from freqkd_lite.losses.measures import agreement, log_deviation, relative_size

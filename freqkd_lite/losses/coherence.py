@@ -7,6 +7,9 @@ untrained student's infrared ones predict, by ring of rho (`Predictability`); `n
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -172,6 +175,32 @@ def on_grid(statistics: Statistics, curve: Tensor, h: int, w: int) -> Tensor:
     lines between its points, constant beyond the last."""
     at, values = (x.detach().cpu().double().numpy() for x in (statistics["rho"], curve))
     return torch.from_numpy(np.interp(radius(h, w).numpy(), at, values))
+
+
+def weights_of(block: Statistics, h: int, w: int, cutoff: float = 0.5) -> dict[str, Tensor]:
+    """The three weights of a block at each bin (h, w), each with largest value 1: the measured
+    coherence, the inverse of the unpredictable power, and FreqKD's step from 1 to 0.1."""
+    found = {
+        "coherence": on_grid(block, weight_curve(block), h, w),
+        "gls": on_grid(block, weight_curve(block, "gls"), h, w),
+        "step": torch.where(radius(h, w) <= cutoff, 1.0, 0.1).double(),
+    }
+    return {name: weight / weight.max() for name, weight in found.items()}
+
+
+def high_shares(
+    statistics: Sequence[Statistics], h: int, w: int, cutoff: float = 0.5
+) -> dict[str, float]:
+    """The share of the cost beyond the cutoff for a student whose features are 0, under each weight
+    and under plain MSE ("mse"); the mean over blocks."""
+    high, found = radius(h, w) > cutoff, defaultdict(list)
+    for block in statistics:
+        power = on_grid(block, block["power"], h, w)
+        weights = weights_of(block, h, w, cutoff) | {"mse": torch.ones_like(power)}
+        for name, weight in weights.items():
+            cost = weight * power
+            found[name].append(float(cost[high].sum() / cost.sum()))
+    return {name: float(np.mean(values)) for name, values in found.items()}
 
 
 def _at_level_of_mse(statistics: Statistics, weight: Tensor) -> Tensor:

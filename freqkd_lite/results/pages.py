@@ -59,8 +59,7 @@ class ReportPage:
         self.parts += [{"kind": "text", "text": paragraph} for paragraph in paragraphs]
 
     def bullets(self, entries: Iterable[str]) -> None:
-        """A list, closed at first when it has more than `FOLDED` entries; an empty one is left
-        out."""
+        """A list, folded where it has more than `FOLDED` entries; an empty one is left out."""
         entries = list(entries)
         if entries:
             self.parts.append({"kind": "list", "entries": entries, "fold": len(entries) > FOLDED})

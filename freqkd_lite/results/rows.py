@@ -100,6 +100,11 @@ def results_folder(notebook: str) -> Path:
     return Path(os.environ.get("FREQKD_RUN") or Path("..") / "runs" / notebook)
 
 
+def folders(results: str | Path) -> list[Path]:
+    """The folders of `results` that hold a results file, by name."""
+    return [path.parent for path in sorted(Path(results).glob("*/results.json"))]
+
+
 def at_hand(folder: str | Path) -> bool:
     """Whether a folder of committed results exists; prints a note where it doesn't, as with a
     notebook taken out of its clone."""

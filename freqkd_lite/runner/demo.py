@@ -34,8 +34,7 @@ from freqkd_lite.results.pages import ReportPage
 from freqkd_lite.results.rows import SCHEMA, Row, as_json
 from freqkd_lite.results.text import number, table, verdict
 from freqkd_lite.store import check_place, manifest, write_json
-from freqkd_lite.viz import check as pairs_page
-from freqkd_lite.viz import study
+from freqkd_lite.viz import check as pairs_page, study
 from freqkd_lite.viz.students import before_and_after, side_by_side
 from freqkd_lite.viz.style import style
 
@@ -140,8 +139,7 @@ def too_few(count: int) -> str:
 
 
 def most_improved(learned: Gap) -> tuple[int, float]:
-    """The block whose divergence from the teacher fell most, mean of both bands, and by how
-    much."""
+    """The block whose divergence fell most, mean of both bands, and by how much."""
 
     def fall(block: int) -> float:
         before, after = levels(learned, block)

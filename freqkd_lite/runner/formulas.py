@@ -12,8 +12,7 @@ SCALE = 1.06  # letters of the formulas' font are a little smaller than those ar
 
 
 def formula(latex: str, block: bool = False) -> str:
-    """A formula as an SVG of outlines, and hidden beside it as MathML, which a screen reader
-    speaks."""
+    """A formula as an SVG of outlines, and beside it hidden MathML for screen readers."""
     config.svg2 = False  # without symbols, whose names would meet on a page
     config.precision = 2
     latex = latex.strip()

@@ -18,14 +18,13 @@ from freqkd_lite.results import findings, labels, summary
 from freqkd_lite.results.curve import read_curve
 from freqkd_lite.results.pages import style
 from freqkd_lite.results.paired import FILE, Comparison
-from freqkd_lite.results.rows import frame, means, read_manifest, read_results, whole
+from freqkd_lite.results.rows import folders, frame, means, read_manifest, read_results, whole
 from freqkd_lite.results.text import block_marks, fill_block, table
 from freqkd_lite.runner.pages import TEMPLATE
 from freqkd_lite.store import write_whole
 from freqkd_lite.viz.comparison import comparison_figure, means_figure
 from freqkd_lite.viz.label_curve import label_curve_figure
-from freqkd_lite.viz.style import save_described
-from freqkd_lite.viz.style import style as look
+from freqkd_lite.viz.style import save_described, style as look
 from freqkd_lite.viz.sweep_curve import curve_figure
 
 PAGE, FIGURE, TABLE, BLOCK = "README.md", "figure.png", "table.csv", "results"
@@ -132,20 +131,19 @@ def _write_block(folder: Path, body: str) -> None:
 def write_pages(results: Path, others: Mapping[str, str] | None = None) -> list[Path]:
     """The page of every folder of `results`, and README.md with a list of them; `others` are
     folders with pages of their own, and what these show."""
-    folders = [path.parent for path in sorted(results.glob("*/results.json"))]
-    compared = {folder: write_differences(folder) for folder in folders}
+    compared = {folder: write_differences(folder) for folder in folders(results)}
     found = findings.read_findings(results)
     shown = [(name, what, "", "") for name, what in (others or {}).items()]
     for folder, comparison in compared.items():
         own = [finding for finding in found if folder.name in finding.folders]
         shown.append((folder.name, *write_page(folder, own, comparison)))
     lines = sorted((f"[{name}]({name}/{PAGE})", *about) for name, *about in shown)
-    if folders:
+    if compared:
         head = ("folder", "metric", "data and split", "methods")
         parts = [findings.findings_list(found), table(head, lines, "markdown")]
         _write_block(results, "\n\n".join(filter(None, parts)))
     share_style(results)
-    return folders
+    return [*compared]
 
 
 def share_style(results: Path) -> None:

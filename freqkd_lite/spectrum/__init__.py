@@ -6,7 +6,6 @@ from freqkd_lite.spectrum.bands import (
     CORNER,
     CUTOFF_LIMITS,
     RINGS,
-    SOFT_WIDTH,
     TRANSFORMS,
     at_least_float32,
     band_mask,
@@ -20,7 +19,6 @@ from freqkd_lite.spectrum.bands import (
 )
 from freqkd_lite.spectrum.divergence import (
     METRICS,
-    authors_bands,
     authors_reading,
     cosine_distance,
     divergence,
@@ -30,10 +28,12 @@ from freqkd_lite.spectrum.divergence import (
     ring_sums,
 )
 from freqkd_lite.spectrum.power import (
-    FIT,
     band_energies,
     energy_above,
+    low_share,
     power_spectrum,
     radial_power,
     spectral_slope,
+    white_share,
 )
+from freqkd_lite.spectrum.similarity import correlation, standardised

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from freqkd_lite.errors import check_known
+from freqkd_lite.errors import UserError, check_known
 from freqkd_lite.spectrum import bands
 from freqkd_lite.spectrum.bands import RINGS, at_least_float32, grid_of
 
@@ -35,6 +35,21 @@ def band_energies(
     low = bands.band_mask(*grid_of(x, stack=True), cutoff, shape)
     power = power_spectrum(x).sum(1)
     return (power * low.to(power)).sum((1, 2)), (power * (~low).to(power)).sum((1, 2))
+
+
+def low_share(x: Tensor, cutoff: float = 0.5) -> float:
+    """Share, 0 to 1, of the energy of x (N, C, H, W) in the low band, over all images; each
+    channel's mean over space is left out, as in stage 1 of FreqKD."""
+    low, high = band_energies(x - x.mean((2, 3), keepdim=True), cutoff)
+    total = float((low + high).sum())
+    if total == 0:
+        raise UserError("Maps with one value everywhere have no energy to share: give other maps.")
+    return float(low.sum()) / total
+
+
+def white_share(h: int, w: int, cutoff: float = 0.5) -> float:
+    """`low_share` of white noise: the low band's share of the bins without the zero frequency."""
+    return (int(bands.band_mask(h, w, cutoff).sum()) - 1) / (h * w - 1)
 
 
 def radial_power(x: Tensor, edges: Sequence[float] = RINGS) -> tuple[Tensor, Tensor]:

@@ -123,3 +123,17 @@ def _mmd(x: Tensor, y: Tensor, bandwidth: float | None) -> Tensor:
 
     within = off_diagonal(x, own_x, x, own_x) + off_diagonal(y, own_y, y, own_y)
     return (within - 2 * off_diagonal(x, own_x, y, own_y)) / (n * (n - 1))
+
+
+def standardised(x: Tensor) -> Tensor:
+    """Each picture of x (N, 1, H, W) with mean 0 and standard deviation 1. `UserError` for a
+    picture with one value everywhere."""
+    spread = x.std((2, 3), keepdim=True)
+    if not (spread > 1e-6).all():
+        raise UserError("A picture has one value everywhere: choose another one.")
+    return (x - x.mean((2, 3), keepdim=True)) / spread
+
+
+def correlation(a: Tensor, b: Tensor) -> Tensor:
+    """Pearson's correlation (N,) between pictures a, b (N, 1, H, W)."""
+    return (standardised(a) * standardised(b)).sum((1, 2, 3)) / (a[0].numel() - 1)

@@ -17,7 +17,7 @@ from torch import Tensor
 from freqkd_lite.data import Pair, PairSet
 from freqkd_lite.errors import UserError
 from freqkd_lite.names import NAMES
-from freqkd_lite.spectrum import band_energies, band_mask, band_overlap, centred_rectangle
+from freqkd_lite.spectrum import band_overlap, centred_rectangle, white_share
 from freqkd_lite.viz.style import COLOURS, SIDES, Look, headline
 
 CHAIN = (
@@ -36,20 +36,6 @@ def one_pair(pairs: PairSet, picture: int) -> Pair:
     if not 0 <= picture < len(pairs):
         raise UserError(f"picture={picture} is not in the data set: use 0 to {len(pairs) - 1}.")
     return pairs[picture]
-
-
-def standardised(x: Tensor) -> Tensor:
-    """Each picture of x (N, 1, H, W) with mean 0 and standard deviation 1. `UserError` for a
-    picture with one value everywhere."""
-    spread = x.std((2, 3), keepdim=True)
-    if not (spread > 1e-6).all():
-        raise UserError("A picture has one value everywhere: choose another one.")
-    return (x - x.mean((2, 3), keepdim=True)) / spread
-
-
-def correlation(a: Tensor, b: Tensor) -> Tensor:
-    """Pearson's correlation (N,) between pictures a, b (N, 1, H, W)."""
-    return (standardised(a) * standardised(b)).sum((1, 2, 3)) / (a[0].numel() - 1)
 
 
 def nearer(with_rgb: Tensor, with_infrared: Tensor) -> str:
@@ -76,8 +62,7 @@ def picture_grid(
 
 
 def draw_picture(ax: Axes, picture: Tensor) -> None:
-    """A picture in colour (3, H, W), or in grey (H, W) with its darkest and lightest percent
-    clipped."""
+    """A picture in colour (3, H, W), or in grey (H, W), clipped by a percent at both ends."""
     if picture.ndim == 3:
         ax.imshow(picture.permute(1, 2, 0).clamp(0, 1).numpy())
     else:
@@ -135,21 +120,6 @@ def chain() -> tuple[Figure, str]:
     return figure, f"Boxes from left to right, joined by arrows: {steps}."
 
 
-def low_share(x: Tensor, cutoff: float = 0.5) -> float:
-    """Share, 0 to 1, of the energy of x (N, C, H, W) in the low band, over all images; each
-    channel's mean over space is left out, as in stage 1 of FreqKD."""
-    low, high = band_energies(x - x.mean((2, 3), keepdim=True), cutoff)
-    total = float((low + high).sum())
-    if total == 0:
-        raise UserError("Maps with one value everywhere have no energy to share: give other maps.")
-    return float(low.sum()) / total
-
-
-def white_share(h: int, w: int, cutoff: float = 0.5) -> float:
-    """`low_share` of white noise: the low band's share of the bins without the zero frequency."""
-    return (int(band_mask(h, w, cutoff).sum()) - 1) / (h * w - 1)
-
-
 def value_at(curve: np.ndarray, axis: np.ndarray, at: float = 0.5) -> float:
     """A curve's value where `axis` (n,) is nearest to `at`; for curves (blocks, n) their mean."""
     return float(np.atleast_2d(curve)[:, int(np.abs(np.asarray(axis) - at).argmin())].mean())
@@ -195,16 +165,12 @@ def shares(
     return figure, f"Share of the energy in the low band against the cutoff. At {at:g}: {numbers}."
 
 
-def lost_energy(h: int, w: int) -> float:
-    """Share of white noise's energy that is missing from the two bands of the authors' mask."""
-    return band_overlap(centred_rectangle(h, w))[0]
-
-
 def masks(
     grid: tuple[int, int], measured: float, others: Sequence[tuple[int, int]] = ()
 ) -> tuple[Figure, str]:
-    """The authors' mask on a grid, bins without a partner marked; beside it `lost_energy` on square
-    grids and on `others`, and the share `measured` on this run's features."""
+    """The authors' mask on a grid, bins without a partner marked; beside it the energy
+    of white noise that its two bands lose (`band_overlap`) on square grids and on `others`, and the
+    share `measured` on this run's features."""
     figure, (left, ax) = plt.subplots(1, 2, figsize=(7, 3.1), width_ratios=(1, 1.5))
     mask = centred_rectangle(*grid)
     lonely = mask & ~mask.flip(0, 1).roll((1, 1), (0, 1))
@@ -218,20 +184,27 @@ def masks(
     left.axis("off")
 
     sizes = range(8, 49)
-    lost = [100 * lost_energy(n, n) for n in sizes]
-    ax.plot(sizes, lost, color=COLOURS["freqkd_code"], lw=1.6, label="white noise")
+    grids = [*((n, n) for n in sizes), *others]
+    lost = {each: band_overlap(centred_rectangle(*each))[0] for each in grids}
+    ax.plot(
+        sizes,
+        [100 * lost[n, n] for n in sizes],
+        color=COLOURS["freqkd_code"],
+        lw=1.6,
+        label="white noise",
+    )
     ax.axhline(0, color=COLOURS["low"], label="symmetric mask")
     side = (grid[0] * grid[1]) ** 0.5
     ax.plot(side, 100 * measured, "o", color=COLOURS["teacher"], label="this run's features")
     above = dict(xytext=(0, 7), textcoords="offset points", ha="center", fontsize=9)
     for h, w in others:
-        point = ((h * w) ** 0.5, 100 * lost_energy(h, w))
+        point = ((h * w) ** 0.5, 100 * lost[h, w])
         ax.plot(*point, "s", ms=5, color=COLOURS["none"])
         ax.annotate(f"{h}x{w}", point, **above)
     ax.set(xlabel="tokens along a side of the grid", ylabel="lost energy, %", ylim=(-0.6, None))
     ax.set_title("What do the authors' bands lose?")
     ax.legend()
-    marked = "".join(f", {lost_energy(h, w):.1%} on {h}x{w}" for h, w in others)
+    marked = "".join(f", {lost[h, w]:.1%} on {h}x{w}" for h, w in others)
     return figure, (
         f"Left: the authors' mask on {grid[0]}x{grid[1]} bins; {int(mask.sum())} are low, "
         f"{int(lonely.sum())} of these without a partner at the opposite frequency. Right: lost "

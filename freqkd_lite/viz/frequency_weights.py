@@ -7,13 +7,11 @@ Every figure comes with its alternative text: `show(*measured(...))`. `statistic
 from collections.abc import Sequence
 
 import matplotlib.pyplot as plt
-import numpy as np
 import torch
 from matplotlib.figure import Figure
-from torch import Tensor
 
 from freqkd_lite.losses import Statistics
-from freqkd_lite.losses.coherence import on_grid, weight_curve
+from freqkd_lite.losses.coherence import high_shares, on_grid, weights_of
 from freqkd_lite.spectrum import radius
 from freqkd_lite.viz.style import COLOURS, shades
 
@@ -24,32 +22,6 @@ LINES = {
     "gls": (COLOURS["high"], "-"),
     "step": (COLOURS["freqkd_code"], "--"),
 }
-
-
-def weights_of(block: Statistics, h: int, w: int, cutoff: float = 0.5) -> dict[str, Tensor]:
-    """The three weights of a block at each bin (h, w), each with largest value 1: the measured
-    coherence, the inverse of the unpredictable power, and FreqKD's step from 1 to 0.1."""
-    found = {
-        "coherence": on_grid(block, weight_curve(block), h, w),
-        "gls": on_grid(block, weight_curve(block, "gls"), h, w),
-        "step": torch.where(radius(h, w) <= cutoff, 1.0, 0.1).double(),
-    }
-    return {name: weight / weight.max() for name, weight in found.items()}
-
-
-def high_shares(
-    statistics: Sequence[Statistics], h: int, w: int, cutoff: float = 0.5
-) -> dict[str, float]:
-    """The share of the cost beyond the cutoff for a student whose features are 0, under each weight
-    and under plain MSE ("mse"); the mean over blocks."""
-    high, found = radius(h, w) > cutoff, {name: [] for name in (*ANSWERS, "mse")}
-    for block in statistics:
-        power = on_grid(block, block["power"], h, w)
-        weights = weights_of(block, h, w, cutoff) | {"mse": torch.ones_like(power)}
-        for name, weight in weights.items():
-            cost = weight * power
-            found[name].append(float(cost[high].sum() / cost.sum()))
-    return {name: float(np.mean(values)) for name, values in found.items()}
 
 
 def largest(shares: dict[str, float]) -> str:

@@ -12,7 +12,6 @@ import torch
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 from torch import Tensor
-from torch.nn.functional import cosine_similarity, mse_loss
 
 from freqkd_lite.losses import LOSSES
 from freqkd_lite.names import NAMES
@@ -74,32 +73,10 @@ def valleys(
     return figure, f"Cost against t: {'; '.join(numbers)}."
 
 
-def log_deviation(student_high: Tensor, teacher_high: Tensor) -> dict[str, float]:
-    """How far log1p of magnitudes is below the magnitudes, as a share of the latter.
-
-    "rms": root mean square of the elements of both bands; "element": 1 - log1p(a) / a at a = rms;
-    "element p99": at the 99th percentile of |a|; "term": 1 - MSE of log1p |s|, log1p |t| over MSE
-    of |s|, |t|, which is what the log changes in the loss.
-    """
-    student, teacher = student_high.abs(), teacher_high.abs()
-    rms, extreme = _sizes(torch.cat([student.flatten(), teacher.flatten()]), 0.99)
-    term = float(1 - mse_loss(student.log1p(), teacher.log1p()) / mse_loss(student, teacher))
-    element, far = (float(1 - np.log1p(a) / a) for a in (rms, extreme))
-    return {"rms": rms, "element": element, "element p99": far, "term": term}
-
-
-def _sizes(magnitudes: Tensor, share: float) -> tuple[float, float]:
-    """Root mean square, and the quantile at `share` (torch.quantile takes 16 million at most)."""
-    a = magnitudes.flatten().double().numpy()
-    quantile = np.quantile(a, share, method="closest_observation")
-    return float(np.sqrt(np.square(a).mean())), float(quantile)
-
-
 def logs(elements: Tensor) -> tuple[Figure, str]:
-    """log(1 + |a|) beside |a|, with the histogram of the high band's `elements` below, whose RMS is
-    marked."""
-    a = elements.abs().flatten()
-    rms, end = _sizes(a, 0.9995)
+    """log(1 + |a|) beside |a|; below, a histogram of the high band's `elements` and their RMS."""
+    a = elements.abs().flatten().double().numpy()
+    rms, end = np.sqrt(np.square(a).mean()), np.quantile(a, 0.9995)
     figure, (ax, below) = plt.subplots(2, 1, figsize=(7, 4), height_ratios=(2, 1), sharex=True)
     x = np.linspace(0, end, 200)
     ax.plot(x, x, color=COLOURS["mse"], lw=1.5, label="|a|: a plain magnitude")
@@ -108,7 +85,7 @@ def logs(elements: Tensor) -> tuple[Figure, str]:
     for axes in (ax, below):
         axes.axvline(rms, color=COLOURS["none"], lw=1, ls=":", label=f"RMS {rms:.3f}")
     ax.legend()
-    below.hist(a.numpy(), bins=60, range=(0, end), color=COLOURS["high"])
+    below.hist(a, bins=60, range=(0, end), color=COLOURS["high"])
     below.set(xlabel="|a|, elements of the high band when tokens have length 1")
     below.set(ylabel="elements", yticks=(), xlim=(0, end))
     return figure, (
@@ -149,14 +126,3 @@ def gradients(sent: dict[str, Sequence[Tensor]]) -> tuple[Figure, str]:
     headline(figure, "What does each loss pull at?")
     ends = "; ".join(f"{NAMES[n]} {line[0]:.2g} to {line[-1]:.2g}" for n, line in spectra.items())
     return figure, f"Size of the gradient over rho, in the lowest and the highest ring: {ends}."
-
-
-def agreement(one: Sequence[Tensor], other: Sequence[Tensor]) -> float:
-    """Cosine between two losses' gradients, maps by block; the mean over blocks."""
-    pairs = [(a.flatten().double(), b.flatten().double()) for a, b in zip(one, other, strict=True)]
-    return float(np.mean([cosine_similarity(a, b, 0, 1e-150) for a, b in pairs]))
-
-
-def relative_size(part: Sequence[Tensor], whole: Sequence[Tensor]) -> float:
-    """Norm of a part of a gradient over that of the whole, maps by block; the mean over blocks."""
-    return float(np.mean([float(p.norm() / w.norm()) for p, w in zip(part, whole, strict=True)]))

@@ -99,8 +99,7 @@ def add_method(page: ReportPage, gap: Gap) -> None:
 
 
 def write_folder(gap: Gap, folder: str | Path, command: str) -> Path:
-    """Write gap.json, results.json, manifest.json, and what `draw_folder` makes; returns the
-    page."""
+    """Write gap.json, results.json, manifest.json and `draw_folder`'s files; returns the page."""
     folder, about = Path(folder), gap.about
     entries = manifest(
         command=command,

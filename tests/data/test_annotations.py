@@ -5,8 +5,7 @@ from pathlib import Path
 from xml.sax.saxutils import escape
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from freqkd_lite.data.annotations import open_boxes
 from freqkd_lite.data.faults import Ledger

@@ -20,9 +20,14 @@ import torch
 from safetensors.torch import load
 
 from freqkd_lite import store as runs
-from freqkd_lite.distil import checkpoint as checkpoints
-from freqkd_lite.distil import infrared_of, plan, settings_from, train
-from freqkd_lite.distil import teacher as teacher_cache
+from freqkd_lite.distil import (
+    checkpoint as checkpoints,
+    infrared_of,
+    plan,
+    settings_from,
+    teacher as teacher_cache,
+    train,
+)
 from freqkd_lite.distil.checkpoint import Checkpoints, Refused, load_sealed, save_sealed
 from freqkd_lite.errors import LESS, Interrupted, UserError
 from freqkd_lite.store import sole_maker

@@ -7,8 +7,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from freqkd_lite.distil import plan, settings_from
-from freqkd_lite.distil import teacher as teacher_cache
+from freqkd_lite.distil import plan, settings_from, teacher as teacher_cache
 from freqkd_lite.distil.checkpoint import load_sealed
 from freqkd_lite.distil.teacher import CachedTeacher, Teacher, tidy, view_file
 from freqkd_lite.features import create_net, load_backbone

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from freqkd_lite.losses import build_loss, calibrate, normalise
-from freqkd_lite.losses.coherence import Predictability, weight_curve
+from freqkd_lite.losses.coherence import Predictability, high_shares, weight_curve, weights_of
 from freqkd_lite.spectrum import RINGS, radius, ring_masks
 from freqkd_lite.spectrum.coherence import CrossSpectrum
 from tests.noise import noise
@@ -19,6 +19,9 @@ def state(**columns):
 COLUMNS = dict(rho=[0.0, 0.5, 1.0], power=[4.0, 2.0, 0.5])
 COLUMNS |= dict(coherence=[0.64, 0.36, -0.01], mismatched=[0.28, 0.36, 0.0])
 STATE = state()
+BOTH = dict(rho=(0.0, 0.5, 0.5001, 1.0), power=(4.0, 4.0, 1.0, 1.0), mismatched=(0.0,) * 4)
+TWO = state(coherence=(0.5, 0.5, 0.25, 0.25), **BOTH)
+BLIND = state(coherence=(1.0, 1.0, 0.0, 0.0), **BOTH)
 
 
 def filtered_noise(gain, *shape, seed=0):
@@ -206,3 +209,22 @@ test_bad_statistics_and_options_name_what_to_change = refusals(
     (lambda: calibrate("coherence", [([X[:1]], [X[:1]])]), "more pairs"),
     (lambda: calibrate("coherence", [([X], [X])], variant="predicted"), "two batches"),
 )
+
+
+def test_weights_and_shares_by_hand():
+    """Two levels: coherence .5 and .25 over power 4 and 1, with the step between them."""
+    h, w = 12, 16
+    rho = radius(h, w)
+    low, high = int((rho <= 0.5).sum()), int((rho > 0.5).sum())
+    found = weights_of(TWO, h, w)
+    # unpredicted power 2 and .75
+    levels = {"coherence": (1, 0.5), "gls": (0.75 / 2, 1), "step": (1, 0.1)}
+    for name, (at_low, at_high) in levels.items():
+        assert found[name][0, 0].item() == pytest.approx(at_low), name
+        assert found[name][6, 8].item() == pytest.approx(at_high), name
+    levels["mse"] = (1, 1)
+    expected = {n: high * b / (low * 4 * a + high * b) for n, (a, b) in levels.items()}
+    assert high_shares([TWO], h, w) == pytest.approx(expected)
+    assert high_shares([BLIND], h, w)["coherence"] == 0
+    both = high_shares([TWO, BLIND], h, w)
+    assert both["coherence"] == pytest.approx(expected["coherence"] / 2)

@@ -3,9 +3,7 @@
 from pathlib import Path
 
 import nbformat
-from nbformat.v4 import new_code_cell as code
-from nbformat.v4 import new_markdown_cell as text
-from nbformat.v4 import new_notebook, new_output
+from nbformat.v4 import new_code_cell as code, new_markdown_cell as text, new_notebook, new_output
 
 __all__ = ["code", "new_notebook", "new_output", "settings", "text", "write"]
 

@@ -20,16 +20,14 @@ from distributed import Client, LocalCluster
 from PIL import Image
 
 from freqkd_lite.results.rows import pick, read_manifest, read_results, write_results
-from freqkd_lite.runner import report
-from freqkd_lite.runner import sweep as sweeps
+from freqkd_lite.runner import report, sweep as sweeps
 from freqkd_lite.runner.cluster import LOCAL, connected
 from freqkd_lite.runner.gather import gather, write
 from freqkd_lite.runner.sweep import read_sweep, run_all
 from freqkd_lite.store import write_json
 from tests.fake_run import fake
 from tests.refused import refused
-from tests.runner.books import DATA, code, settings
-from tests.runner.books import write as write_notebook
+from tests.runner.books import DATA, code, settings, write as write_notebook
 
 ROOT = Path(__file__).parents[2]
 PARAMETERS = "seed: int = 0\nlr: float = 0.001\nmethods: list[str] = ['none', 'gram']"

@@ -7,8 +7,7 @@ import numpy as np
 import torch
 
 from freqkd_lite import data
-from freqkd_lite.scenes import SceneSettings, render_scene
-from freqkd_lite.scenes import pairs as scene_pairs
+from freqkd_lite.scenes import SceneSettings, pairs as scene_pairs, render_scene
 from tests.refused import refused
 
 

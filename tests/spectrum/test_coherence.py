@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 import scipy.signal
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from freqkd_lite.spectrum import RINGS
 from freqkd_lite.spectrum.coherence import CrossSpectrum

@@ -6,7 +6,7 @@ import scipy.fft
 import torch
 
 from freqkd_lite import spectrum
-from tests.refused import refusals
+from tests.refused import refusals, refused
 from tests.spectrum.test_bands import wave
 
 
@@ -56,3 +56,20 @@ test_bad_input_names_what_to_change = refusals(
     (lambda: spectrum.band_energies(torch.zeros(3, 4, 4)), r"\(N, C, H, W\)"),
     (lambda: spectrum.power_spectrum(torch.zeros(4, 4), "fast"), "'fast'"),
 )
+
+
+def test_low_share_of_waves_follows_their_energy():
+    # one wave at fx = 1/16 (low), one at fx = 6/16 (high): energies 3^2 : 1^2, whatever the mean
+    x = (3 * wave(12, 16, 0, 1) + wave(12, 16, 0, 6) + 50)[None, None]
+    found = [spectrum.low_share(x, cutoff) for cutoff in (0.1, 0.5, 0.8)]
+    assert found == pytest.approx([0, 0.9, 1], abs=1e-5)
+    low, high = wave(12, 16, 1, 0), wave(12, 16, 5, 0)  # over images and channels 4 : 1 + 1 + 1
+    x = torch.stack([torch.stack([2 * low, high]), torch.stack([high, high])])
+    assert spectrum.low_share(x) == pytest.approx(4 / 7, abs=1e-5)
+    refused("one value", spectrum.low_share, torch.ones(1, 1, 6, 7))
+
+
+def test_white_noise_has_the_share_of_the_bins():
+    # 12x16: 7 by 9 bins are low (index -3 ... 3 and -4 ... 4), without the mean 62 of 191
+    assert spectrum.white_share(12, 16) == pytest.approx(62 / 191)
+    assert spectrum.white_share(12, 16, 1.0) == 1

@@ -6,13 +6,12 @@ from itertools import permutations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from freqkd_lite.spectrum import band_pair
-from freqkd_lite.spectrum.similarity import band_hsic, cka, hsic, mmd
+from freqkd_lite.spectrum.similarity import band_hsic, cka, correlation, hsic, mmd
 from tests.noise import noise
-from tests.refused import refusals
+from tests.refused import refusals, refused
 
 BOTH = ("disk25_75", "rectangle50")
 
@@ -148,3 +147,12 @@ test_bad_input_names_what_to_change = refusals(
     (lambda: band_hsic(noise(2, 1, 4, 4), noise(2, 1, 4, 5)), "one size"),
     (lambda: band_hsic(noise(2, 1, 9, 9), noise(2, 1, 9, 9), ["disc50"]), "'disk'"),
 )
+
+
+def test_correlation_is_pearsons():
+    a, b = noise(3, 1, 6, 7), noise(3, 1, 6, 7, seed=1)
+    b = b + 0.5 * a
+    pairs = zip(a.numpy(), b.numpy(), strict=True)
+    expected = [np.corrcoef(x.ravel(), y.ravel())[0, 1] for x, y in pairs]
+    assert correlation(a, b).numpy() == pytest.approx(expected, abs=1e-5)
+    refused("one value", correlation, a, torch.full((3, 1, 6, 7), 0.3))

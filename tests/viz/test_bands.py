@@ -11,7 +11,6 @@ import torch
 from freqkd_lite.viz import bands
 from tests.noise import noise
 from tests.refused import refused
-from tests.spectrum.test_bands import wave
 from tests.test_project import ROOT
 from tests.viz.conftest import dashed, lines_of
 
@@ -20,17 +19,6 @@ def test_what_does_not_exist_is_refused():
     assert bands.one_pair(["a", "b"], 1) == "b"
     for wrong in (2, -1):
         refused(f"picture={wrong}", bands.one_pair, ["a", "b"], wrong)
-    even = torch.full((3, 1, 6, 7), 0.3)
-    refused("one value", bands.correlation, noise(3, 1, 6, 7), even)
-    refused("one value", bands.low_share, even)
-
-
-def test_correlation_is_pearsons():
-    a, b = noise(3, 1, 6, 7), noise(3, 1, 6, 7, seed=1)
-    b = b + 0.5 * a
-    pairs = zip(a.numpy(), b.numpy(), strict=True)
-    expected = [np.corrcoef(x.ravel(), y.ravel())[0, 1] for x, y in pairs]
-    assert bands.correlation(a, b).numpy() == pytest.approx(expected, abs=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -79,22 +67,6 @@ def test_the_start_page_lists_every_notebook_with_its_title_and_question():
     assert {name: (title, question) for title, name, question in listed} == heads
 
 
-def test_low_share_of_waves_follows_their_energy():
-    # one wave at fx = 1/16 (low), one at fx = 6/16 (high): energies 3^2 : 1^2, whatever the mean
-    x = (3 * wave(12, 16, 0, 1) + wave(12, 16, 0, 6) + 50)[None, None]
-    found = [bands.low_share(x, cutoff) for cutoff in (0.1, 0.5, 0.8)]
-    assert found == pytest.approx([0, 0.9, 1], abs=1e-5)
-    low, high = wave(12, 16, 1, 0), wave(12, 16, 5, 0)  # over images and channels 4 : 1 + 1 + 1
-    x = torch.stack([torch.stack([2 * low, high]), torch.stack([high, high])])
-    assert bands.low_share(x) == pytest.approx(4 / 7, abs=1e-5)
-
-
-def test_white_noise_has_the_share_of_the_bins():
-    # 12x16: 7 by 9 bins are low (index -3 ... 3 and -4 ... 4), without the mean 62 of 191
-    assert bands.white_share(12, 16) == pytest.approx(62 / 191)
-    assert bands.white_share(12, 16, 1.0) == 1
-
-
 def test_value_at_reads_the_nearest_and_averages_blocks():
     axis = np.array([0.1, 0.4, 0.52, 0.9])
     assert bands.value_at(torch.tensor([[1.0, 2, 3, 4], [1, 2, 7, 4]]), torch.tensor(axis)) == 5
@@ -125,6 +97,3 @@ def test_the_masks_figure_marks_every_bin_once_and_tells_the_lost_energy():
     assert sorted(counts) == [3, 5, 40]
     assert "8 are low, 5 of these" in alt and "2.3% on 37x46" in alt
     assert list(lines_of(right)["this run's features"].get_ydata()) == pytest.approx([3.7])
-    # 4x4: the mask keeps indices -1, 0 on each axis. (0, 0) is whole; (0, -1), (-1, 0), (-1, -1)
-    # and their mirrors are halves: 6 of 16 bins at m (1 - m) = 1/4, so 2 * 6/4 / 16 = 3/16 is lost.
-    assert bands.lost_energy(4, 4) == pytest.approx(3 / 16)

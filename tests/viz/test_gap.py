@@ -11,8 +11,7 @@ from freqkd_lite.names import NAMES
 from freqkd_lite.results.pages import problems
 from freqkd_lite.results.rows import Row
 from freqkd_lite.spectrum import ring_sums
-from freqkd_lite.viz import gap as draw
-from freqkd_lite.viz import study, style
+from freqkd_lite.viz import gap as draw, study, style
 from tests.gap.worlds import GRID, Fields, coherent, pixels_backbone
 from tests.noise import noise
 from tests.refused import refused

@@ -31,17 +31,6 @@ def test_the_valleys_are_drawn_with_the_guess_dashed_at_the_nearest_cost():
     assert found == [nothing, nothing, one, one, four, four]
 
 
-def test_log_deviation_by_hand():
-    student, teacher = torch.tensor([0.3, -0.3]), torch.tensor([-0.1, 0.1])
-    found = high_band.log_deviation(student, teacher)
-    rms = ((0.09 + 0.01) / 2) ** 0.5
-    assert found["rms"] == pytest.approx(rms)
-    assert found["element"] == pytest.approx(1 - np.log1p(rms) / rms)
-    assert found["element p99"] == pytest.approx(1 - np.log(1.3) / 0.3)
-    # magnitudes .3 and .1: (ln 1.3 - ln 1.1)^2 = .02791 against .04
-    assert found["term"] == pytest.approx(1 - np.log(1.3 / 1.1) ** 2 / 0.04, rel=1e-5)
-
-
 def test_the_histogram_holds_the_elements_and_marks_their_rms():
     elements = 0.04 * noise(4000)
     figure, alt = high_band.logs(elements)
@@ -90,10 +79,3 @@ def test_every_loss_has_its_place_and_no_two_lines_of_a_panel_look_alike():
 def test_a_new_loss_stands_in_a_panel_of_its_own():
     losses.register("l1")(losses.LOSSES["mse"])
     assert runpy.run_path(high_band.__file__)["PANELS"] == high_band.PANELS | {"Others": ("l1",)}
-
-
-def test_agreement_is_a_cosine_and_relative_size_a_ratio_of_norms():
-    one, other = wave_maps(1), wave_maps(3)
-    assert high_band.agreement([one, one], [2 * one, -one]) == pytest.approx(0)
-    assert high_band.agreement([one], [one + other]) == pytest.approx(2**-0.5)
-    assert high_band.relative_size([one, one], [2 * one, -4 * one]) == pytest.approx(0.375)
