@@ -76,7 +76,7 @@ def valleys(
 def logs(elements: Tensor) -> tuple[Figure, str]:
     """log(1 + |a|) beside |a|; below, a histogram of the high band's `elements` and their RMS."""
     a = elements.abs().flatten().double().numpy()
-    rms, end = np.sqrt(np.square(a).mean()), np.quantile(a, 0.9995)
+    rms, end = np.square(a).mean() ** 0.5, np.quantile(a, 0.9995, method="closest_observation")
     figure, (ax, below) = plt.subplots(2, 1, figsize=(7, 4), height_ratios=(2, 1), sharex=True)
     x = np.linspace(0, end, 200)
     ax.plot(x, x, color=COLOURS["mse"], lw=1.5, label="|a|: a plain magnitude")
