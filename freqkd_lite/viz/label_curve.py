@@ -11,7 +11,7 @@ from freqkd_lite.names import method_name
 from freqkd_lite.results.rows import lines_of
 from freqkd_lite.results.text import number
 from freqkd_lite.viz import style
-from freqkd_lite.viz.style import COLOURS, Look, colour
+from freqkd_lite.viz.style import COLOURS, colour
 
 ZERO = 0.3  # where "no labels" stands on the axis of labelled images, which is logarithmic
 
@@ -54,19 +54,15 @@ def label_curve_figure(
         said.append(f"{name} {number(free['value'], (free['low'], free['high']))} without labels")
         said[-1] += f", {number(of['value'].iloc[-1])} with {most:g}"
     foot = ax.get_ylim()[0]
-    worths = list(lines_of(table.loc[table["metric"] == "labels_worth"]))
-    scores = {m: of["value"].iloc[0] for m, of in budgets.groupby("method")}
-    best = max((scores[worth.method] for worth in worths), default=0)
-    for worth in worths:
-        shade, score = colour(worth.method), scores[worth.method]
-        end = min(worth.value, most)
+    for worth in lines_of(table.loc[table["metric"] == "labels_worth"]):
+        shade, end = colour(worth.method), min(worth.value, most)
+        score = budgets.loc[budgets["method"] == worth.method, "value"].iloc[0]
         ax.plot((ZERO, end), (score, score), ":", lw=1.5, color=shade)
         if end == worth.value:
             ax.plot((end, end), (foot, score), ":", lw=1.5, color=shade)
         name, text = method_name(worth.method), f"worth {worth_text(worth, most)}"
-        apart = (12, 4 if score == best else -13)  # the others' below, to keep them apart
-        place = Look(xytext=apart, textcoords="offset points", fontsize=9, color=shade)
-        ax.annotate(f"{name}: {text}", (ZERO, score), **place)
+        (line,) = (line for line in ax.lines if line.get_label() == name)
+        line.set_label(f"{name}: {text}")
         said.append(f"{name} is {text} labels")
     if rgb is not None:
         ax.axhline(rgb, color=COLOURS["teacher"], lw=1.2, ls="--")
@@ -82,5 +78,5 @@ def label_curve_figure(
     xlabel = "labelled infrared images that the head was fitted on"
     ax.set(xlabel=xlabel, ylabel="mean AP", ylim=(foot, None))
     ax.set_title(f"How many labels is a distilled student worth? {of_what}".strip())
-    style.legend_below(drawn, ax, 3)
+    style.legend_below(drawn, ax, 2 if budgets["method"].nunique() > 3 else 3)
     return drawn, f"Score against labelled infrared images. {'; '.join(said)}."

@@ -52,8 +52,8 @@ def dots(
     seeds: pd.DataFrame,
 ) -> tuple[Figure, str]:
     """A row for each class and in it each method: this run's score as a dot with its 95 % interval
-    over images; pale bars are intervals over `seeds` (`rows.seed_means`), where there are some, and
-    this run is the dot alone."""
+    over images; where there are `seeds` (`rows.seed_means`), a pale bar with a tick is the interval
+    over them with its mean, and this run is the dot alone."""
     rows = len(classes) * len(results)
     many = {(m.method, m.klass): m for m in lines_of(seeds)}
     figure, ax = plt.subplots(figsize=(7, 1.2 + rows * (0.21 if rows < 20 else 0.15)))
@@ -67,7 +67,7 @@ def dots(
             if own and not np.isnan(own.low):
                 ends = own.low, own.high
                 ax.plot(ends, (y, y), lw=9, alpha=0.3, solid_capstyle="butt", color=shade)
-                ax.plot(own.value, y, "|", ms=9, mew=2, color="white")
+                ax.plot(own.value, y, "|", ms=9, mew=1.5, color=shade)
             if value is not None:
                 ax.plot(value, y, "o", ms=6, color=shade)
             if interval and not own:
@@ -75,7 +75,8 @@ def dots(
             texts[klass].append(f"{method_name(method)} {number(value, interval)}")
         ax.plot([], [], "o-", label=method_name(method), color=shade)
     if many:
-        ax.plot([], [], color="black", lw=9, alpha=0.3, label="interval over seeds")
+        look = style.Look(color=(0, 0, 0, 0.3), mec="black", lw=9, ms=9, mew=1.5)
+        ax.plot([], [], "|-", label="mean and interval over seeds", **look)
     style.legend_below(figure, ax, 4)
     ax.set(title=title, xlabel=xlabel)
     ax.set_xlim(left=0)
