@@ -14,7 +14,7 @@ from freqkd_lite.evaluate.probe import LogisticProbe
 from freqkd_lite.features import create_net, extract, load_backbone
 from freqkd_lite.results.rows import pick, read_manifest, read_results
 from tests.noise import noise
-from tests.test_msrs_cv import YAML, fitted, mean_ap, root  # noqa: F401  (fixtures)
+from tests.tools.test_msrs_cv import YAML, fitted, mean_ap, root  # noqa: F401  (fixtures)
 from tools import hituav, mfnet, msrs_cv
 
 
