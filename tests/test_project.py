@@ -88,10 +88,11 @@ def code(*files: Path) -> int:
 
 
 def test_the_code_stays_as_small_as_the_readme_says():
-    """The bounds of code are aims that were set; those of all lines hold today and only fall."""
     package, tests = ROOT / "freqkd_lite", ROOT / "tests"
-    assert lines(*(package / name for name in EVENING)) <= 2_362
-    assert lines(*package.rglob("*.py")) <= 17_691 and code(*package.rglob("*.py")) <= 12_500
+    stated = re.search(r"\(([\d,]+) lines\s+of ([\d,]+)\)", (ROOT / "README.md").read_text())
+    evening, whole = (int(number.replace(",", "")) for number in stated.groups())
+    assert lines(*(package / name for name in EVENING)) <= evening <= 2_400
+    assert lines(*package.rglob("*.py")) <= whole and code(*package.rglob("*.py")) <= 12_500
     mirror = [p for p in tests.rglob("*.py") if p.relative_to(tests).parts[0] not in OUTSIDE]
     assert code(*mirror) <= 10_500
 

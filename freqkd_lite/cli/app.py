@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer import Argument, Option
 from typer.core import TyperGroup
 
 from freqkd_lite.cli import out_option, project
 from freqkd_lite.cli.data import data
-from freqkd_lite.cli.distil import distil
+from freqkd_lite.cli.distil import Given, distil
 from freqkd_lite.cli.exercises import exercises
 from freqkd_lite.cli.gap import demo, gap
 from freqkd_lite.errors import LESS, Interrupted, UserError, out_of_memory
@@ -48,14 +49,14 @@ app = typer.Typer(
 )
 app.add_typer(data, name="data")
 app.add_typer(exercises, name="exercises")
-Preset = Annotated[str, typer.Option(help="Settings from notebooks/presets/NAME.yaml.")]
+Preset = Annotated[str, Option(metavar="NAME", help="Settings from notebooks/presets/NAME.yaml.")]
 
 
 @app.command()
 def run(
-    notebook: Annotated[str, typer.Argument(help="A notebook's name, such as 05_distillation.")],
+    notebook: Annotated[str, Argument(metavar="NOTEBOOK", help="Such as 05_distillation.")],
     preset: Preset = "default",
-    p: Annotated[list[str] | None, typer.Option("-p", help="A parameter as name=value.")] = None,
+    p: Given = None,
     out: Annotated[Path | None, out_option("DIR", "Folder of the run (default: in runs/).")] = None,
 ) -> None:
     """Run one notebook with other parameters and print its result."""
@@ -82,16 +83,15 @@ def run(
 
 @app.command()
 def sweep(
-    file: Annotated[Path, typer.Argument(help="YAML: notebook, preset, fixed, grid, runs, ...")],
-    workers: Annotated[int, typer.Option(min=1, help="Parallel runs, one process each.")] = 1,
+    file: Annotated[Path, Argument(metavar="FILE", help="YAML: notebook, preset, grid, ...")],
+    workers: Annotated[int, Option(min=1, metavar="N", help="Parallel runs.")] = 1,
     scheduler: Annotated[
-        str | None,
-        typer.Option(metavar="ADDRESS", help="Address of a Dask scheduler (docs/scale.md)."),
+        str | None, Option(metavar="ADDRESS", help="Of Dask (docs/scale.md).")
     ] = None,
     out: Annotated[
         Path | None, out_option("DIR", "Results (default: beside sweep.yaml, or FILE's stem).")
     ] = None,
-    gather: Annotated[bool, typer.Option("--gather", help="Only collect finished runs.")] = False,
+    gather: Annotated[bool, Option("--gather", help="Only collect finished runs.")] = False,
 ) -> None:
     """Run a notebook with many parameters; resumes where it stopped."""
     if workers > 1 and scheduler:
@@ -115,8 +115,8 @@ def sweep(
 
 @app.command()
 def compare(
-    one: Annotated[Path, typer.Argument(help="A run or results folder (with manifest.json).")],
-    other: Annotated[Path, typer.Argument(help="Another one.")],
+    one: Annotated[Path, Argument(metavar="RUN", help="A folder that holds a manifest.json.")],
+    other: Annotated[Path, Argument(metavar="RUN", help="Another one.")],
 ) -> None:
     """Show what differs between two runs, and in their results."""
     from freqkd_lite.results.compare import compare as compare_runs
@@ -135,7 +135,7 @@ def walk(preset: Preset = "default") -> None:
 
 @app.command()
 def refresh(
-    notebooks: Annotated[list[str] | None, typer.Argument(help="Only these, by name.")] = None,
+    notebooks: Annotated[list[str] | None, Argument(metavar="NAME", help="Only these.")] = None,
 ) -> None:
     """Run notebooks and save the outputs in notebooks/."""
     root = project(rewrites=True)

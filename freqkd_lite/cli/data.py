@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer import Argument, Option
 
 from freqkd_lite.cli import out_option
 from freqkd_lite.errors import UserError, check_known
@@ -16,8 +17,8 @@ data = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
 )
-Root = Annotated[Path | None, typer.Option(help="Data folder (default: FREQKD_DATA).")]
-Name = Annotated[str, typer.Argument(help="A data set's name, see `freqkd data list`.")]
+Root = Annotated[Path | None, Option(metavar="DIR", help="Data folder [FREQKD_DATA].")]
+Name = Annotated[str, Argument(metavar="NAME", help="See `freqkd data list`.")]
 
 
 @data.command("list")
@@ -51,11 +52,11 @@ def describe(name: Name) -> None:
 def check(
     name: Name,
     root: Root = None,
-    visible: Annotated[Path | None, typer.Option(help="Visible images, for `folder`.")] = None,
-    infrared: Annotated[Path | None, typer.Option(help="Infrared images, for `folder`.")] = None,
-    boxes: Annotated[Path | None, typer.Option(help="Boxes, for `folder`.")] = None,
-    split: Annotated[str, typer.Option(help="One split only.")] = "all",
-    limit: Annotated[int | None, typer.Option(help="Check only the first N pairs.")] = None,
+    visible: Annotated[Path | None, Option(metavar="DIR", help="RGB, for `folder`.")] = None,
+    infrared: Annotated[Path | None, Option(metavar="DIR", help="Infrared, for `folder`.")] = None,
+    boxes: Annotated[Path | None, Option(metavar="PATH", help="Boxes, for `folder`.")] = None,
+    split: Annotated[str, Option(metavar="NAME", help="One split only.")] = "all",
+    limit: Annotated[int | None, Option(metavar="N", help="The first N pairs only.")] = None,
     html: Annotated[Path | None, out_option("FILE", "Also write a page with pictures.")] = None,
 ) -> None:
     """Check every picture and box of a set; exit status 1 if it can't be loaded."""
@@ -80,7 +81,7 @@ def check(
 def get(
     name: Name,
     root: Root = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False,
+    yes: Annotated[bool, Option("--yes", help="Don't ask.")] = False,
 ) -> None:
     """Download a freely available data set; resumes."""
     from freqkd_lite.data import download

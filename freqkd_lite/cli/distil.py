@@ -11,10 +11,10 @@ from freqkd_lite.errors import check_known
 
 PLANS = Path(__file__).parent.parent / "plans"
 
-File = Annotated[Path | None, Argument(metavar="[FILE.yaml]", help="YAML file of settings.")]
+File = Annotated[Path | None, Argument(metavar="FILE.yaml", help="YAML file of settings.")]
 Preset = Annotated[str, Option(metavar="NAME", help="Without a file: freqkd_lite/plans/NAME.yaml.")]
 Given = Annotated[
-    list[str] | None, Option("-p", metavar="NAME=VALUE", help="One setting, such as lora_rank=16.")
+    list[str] | None, Option("-p", metavar="NAME=VALUE", help="A setting, such as lora_rank=16.")
 ]
 
 

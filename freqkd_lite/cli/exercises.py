@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer import Argument, Option
 
 from freqkd_lite.cli import project
 from freqkd_lite.errors import UserError
@@ -13,11 +14,12 @@ from freqkd_lite.errors import UserError
 exercises = typer.Typer(
     help="Exercises: check what you wrote.", no_args_is_help=True, rich_markup_mode=None
 )
-Names = Annotated[list[str] | None, typer.Argument(metavar="NAME", help="Default: all.")]
+Names = Annotated[list[str] | None, Argument(metavar="NAME", help="Default: all.")]
 File = Annotated[
-    Path | None, typer.Option(help="A notebook or .py file instead of those in exercises/.")
+    Path | None,
+    Option(metavar="FILE", help="A notebook or .py file [exercises/]"),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON, for marking.")]
+Json = Annotated[bool, Option("--json", help="Print JSON, for marking.")]
 
 
 @exercises.command()

@@ -135,9 +135,8 @@ def at_size(pair: Pair, size: tuple[int, int]) -> Pair:
 def data_root(
     name: str, folders: Sequence[str], root: str | Path | None, markers: Sequence[str]
 ) -> Path:
-    """Where a data set lies: the argument, else FREQKD_DATA, else the user's own data folder.
-
-    It is the first of `folders` in that place, or the place itself, where a glob of `markers` fits.
+    """The folder of a data set: in `root`, else in FREQKD_DATA, else in ~/.local/share/freqkd, the
+    first of `folders`, or the place itself, that holds a file matching one of `markers` (globs).
     """
     places = [root, os.environ.get("FREQKD_DATA"), Path.home() / ".local/share/freqkd"]
     tried = []

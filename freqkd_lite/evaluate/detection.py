@@ -40,9 +40,9 @@ class DetectorSettings(BaseModel):
     """How a detector is trained and read; a wrong name, type or range is a `UserError`.
 
     `channels`: width of pyramid and head (a multiple of 32: FCOS normalises in 32 groups). `lr`:
-    AdamW's, after `warmup` steps, then half a cosine down to zero. `reach`: the
-    pyramid's finest level takes the points whose box's farthest side is less than this many of its
-    strides away, the next one those up to twice as far (21 px and 42 px at patch 14).
+    AdamW's, after `warmup` steps, then half a cosine down to zero. `reach`: FCOS's
+    regression range. The finest level predicts boxes whose farthest side is less than `reach`
+    strides from the point, each coarser level twice as far (21 and 42 px at patch 14).
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -199,10 +199,9 @@ def build_fcos(
     """An untrained FCOS on a `Pyramid`, or another module that gives maps of `strides` px by name.
     Labels are 0..n_classes-1: its sigmoids need no background.
 
-    FCOS lets a level take reaches from 4 to 8 times its square's side and centres within
-    `center_sampling_radius` sides: the sides are chosen so that these are `reach` and `CENTRE`
-    strides. torchvision starts the distances to the box's sides at zero, where their ReLU may die
-    for good; they start in the middle of their range instead.
+    Anchor sizes and the sampling radius are set so that FCOS's fixed factors (a level takes 4 to 8
+    anchor sizes) give `reach` and `CENTRE` strides. The bias of the regression starts in the middle
+    of its range: at torchvision's zero its ReLU can die.
     """
     model = FCOS(
         pyramid,
@@ -323,10 +322,10 @@ def matched_draws(matches: Mapping[str, Matches], times: Tensor) -> dict[str, np
 
 
 def assign(found: Tensor, truth: Tensor, aside: Tensor) -> list[int]:
-    """COCO's greedy matching: the index of the true box (t,4) that each box (d,4), most confident
-    first, takes, the free one that it fits best; `MISS` for a box that fits none, `IGNORED` where
-    boxes that do not count, `aside` (t,), are left. Of these one covers half of the box's own area,
-    and any number of boxes may share it (COCO's crowds, and KAIST's ignored people)."""
+    """COCO's greedy matching. For each detection (d,4), most confident first: the index of the free
+    true box (t,4) with the highest IoU, at least .5; else `IGNORED` if an ignored box, `aside`
+    (t,), covers half of the detection (any number may share it: COCO's crowds, KAIST's ignored
+    people); else `MISS`."""
     found, truth, taken = found.double(), truth.double(), []
     overlap = box_iou(found, truth).masked_fill(aside, -1).numpy()
     start = torch.maximum(found[:, None, :2], truth[:, :2])
@@ -352,8 +351,8 @@ def matched(
     aside: Sequence[Tensor],
     most: int | None = None,
 ) -> Matches:
-    """The `most` sure of each image's boxes (d,4) and scores (d,), assigned to its true boxes
-    (t,4). Of these some don't count, `aside` (t,), and no detection of them does (`assign`)."""
+    """Each image's `most` most confident detections, boxes (d,4) and scores (d,), matched to its
+    true boxes (t,4) by `assign`; ignored ones, `aside` (t,), and detections of them don't count."""
     image, hit, score = [], [], []
     for i, ((boxes, scores), truth, ignored) in enumerate(zip(found, truths, aside, strict=True)):
         order = scores.argsort(descending=True, stable=True)[:most]

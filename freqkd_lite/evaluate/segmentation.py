@@ -123,7 +123,6 @@ class LinearSegmenter:
         labels = class_shares(masks, grid_of(maps), range(len(self.classes))).argmax(1)
         self.trained = labels.unique()  # rising ids; the probe counts these from 0
         names = [self.classes[k] for k in self.trained]
-        self.untrained = [name for name in self.classes if name not in names]
         self.probe.fit(maps, torch.searchsorted(self.trained, labels), names)
         return self
 

@@ -114,8 +114,9 @@ def window(images: Tensor, patch: int, moves: Sequence[Offset] = ()) -> Tensor:
 class Views:
     """One batch of pairs, and the feature maps of its pictures that controls compare.
 
-    `partner` reads the infrared picture (1, 3, H, W) of the pair before the batch; `place` is the
-    batch's among the pairs; `student` and `random` are networks that some controls use.
+    `partner` reads the infrared picture (1, 3, H, W) of the pair before this batch, for mismatched
+    pairs; `place`: the index of the batch's first pair; `student` and `random`: networks that some
+    controls use.
     """
 
     backbone: Backbone

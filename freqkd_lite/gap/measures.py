@@ -34,8 +34,9 @@ def masks(grid: Sequence[int], bands: Sequence[str]) -> Tensor:
 def numbers(
     views: Views, name: str, control: Control | None, bands: Sequence[str]
 ) -> tuple[Arrays, Sequence[Tensor], Sequence[Tensor]]:
-    """The numbers of a batch under a control, or (None) of the pictures, and both sides' maps (N,
-    C, h, w) that they are of. `UserError` for maps too small to have all bands."""
+    """Measurements of each image of a batch under one control (None: of the pictures themselves),
+    and the two lists of maps, (N, C, h, w) per block, that they come from. `UserError` for maps too
+    small to have all bands."""
     if control is None:
         rgb, heat = grey_copy(views.images["visible"])[:, :1], views.images["infrared"][:, :1]
         times = np.array([pair.time_of_day for pair in views.pairs], "U8")

@@ -25,10 +25,10 @@ CHANNELS = 96  # of a map, evenly spread: coherence is an average over channels
 
 
 class Part:
-    """What has been measured of one control, or of the pictures, in the files of a folder, of the
-    batches that begin at the places `starts`.
+    """Partial results of one control (or of the pictures), in `GROUPS` files of a folder, so that a
+    stopped measurement resumes. `starts`: the index of each batch's first pair.
 
-    The arrays of a group have one row per image, `place` and `grids` (blocks, 2) among them, except
+    The arrays of a file have one row per image, `place` and `grids` (blocks, 2) among them, except
     `cross0`, `cross1` ..., which are the `CrossSpectrum.sums` of the blocks.
     """
 
@@ -42,8 +42,8 @@ class Part:
         return start in self.starts and not any(start in g.get("place", ()) for g in self.groups)
 
     def add(self, start: int, arrays: Arrays, a: Sequence[Tensor], b: Sequence[Tensor]) -> None:
-        """Keep and write the numbers of a batch, and the coherence of the maps (N, C, h, w) of each
-        block that they are of."""
+        """Keep and write a batch's measurements, and add the maps (N, C, h, w) of each block, from
+        which they come, to the sums for coherence."""
         count, group = len(a[0]), self.starts.index(start) % GROUPS
         grids = np.array([[m.shape[-2:] for m in a]] * count)
         new = arrays | {"place": np.arange(start, start + count), "grids": grids}

@@ -52,7 +52,7 @@ class Number(float):
         return self.text
 
 
-def _pick(results: Path, spec: dict) -> Number:
+def pick_number(results: Path, spec: dict) -> Number:
     """The number that an entry of `numbers` asks for.
 
     `file` and some of metric, data, split, method and class pick one row of means or differences;
@@ -121,7 +121,7 @@ def _entries(results: str | Path, name: str) -> list[dict]:
 
 def _numbers(results: str | Path, entry: dict) -> dict[str, Number]:
     asked = entry.get("numbers", {})
-    return {name: _pick(Path(results), spec) for name, spec in asked.items()}
+    return {name: pick_number(Path(results), spec) for name, spec in asked.items()}
 
 
 def read_findings(results: str | Path) -> list[Finding]:

@@ -150,9 +150,9 @@ class Seeds:
         reference: str = "none",
         classes: Mapping[str, str] | None = None,
     ) -> tuple[*Table, str]:
-        """Head, rows and note of a table of `differences` with their verdicts, two columns for each
-        of `measures`: by its name for people a metric and this run's results; a method that only
-        the first ones hold has empty cells. `classes` picks and names some instead of the mean."""
+        """Head, rows and note of a table with a row per method; for each of `measures` (label ->
+        metric and this run's results) a column with the difference and one with its verdict, empty
+        for a method that it lacks. `classes`: some by class key -> label, instead of the mean."""
         names, head, rows, lacking = classes or {"mean": ""}, ["method"], {}, []
         for name, (metric, run) in measures.items():
             head += [f"{name} minus {method_name(reference)}", "verdict"]

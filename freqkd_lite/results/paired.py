@@ -44,8 +44,8 @@ what the images hold (N, ...)."""
 def _by_time(
     figures: Callable, given: Tensor, truth: Tensor, classes: Sequence[str], arrays: Mapping, n: int
 ) -> dict[str, np.ndarray]:
-    """The `figures` of what is `given` for each image (N, ...), in `n` draws, and their mean over
-    the images of one time of day, called "day" and "night", where the file holds times."""
+    """`figures(given, truth)` on all images (N, ...) with `n` bootstrap draws and, where the file
+    holds times of day, their mean over classes on the images of "day" and of "night"."""
     times = times_of(len(truth), n, groups=arrays.get("groups"))
     found, by_time = figures(given, truth, classes, times), arrays.get("time_of_day", np.array([]))
     for time in sorted({*by_time.tolist()} - {""}):

@@ -1,18 +1,28 @@
 """Findings follow from the numbers: change a number, and the condition or the verdict changes."""
 
+import ast
 import re
 
 import pandas as pd
 import pytest
 import yaml
 
-from freqkd_lite.results.findings import Number, fill, holds, read_claims, read_findings
+from freqkd_lite.results.findings import (
+    Number,
+    fill,
+    holds,
+    pick_number,
+    read_claims,
+    read_findings,
+)
 from freqkd_lite.results.paired import COLUMNS, Comparison
 from freqkd_lite.results.rows import write_results
 from tests.refused import refused
 from tests.rows import row
+from tests.test_project import ROOT
 
 GAIN = {"value": 0.1294, "low": 0.0541, "high": 0.187, "seeds": 3}
+FINDINGS = yaml.safe_load((ROOT / "results" / "findings.yaml").read_text())
 NUMBERS = {"gain": Number(GAIN, 2, True), "cost": Number({"value": 0})}
 
 
@@ -68,6 +78,22 @@ def test_a_finding_has_its_numbers_from_results_files(tmp_path):
 def test_a_finding_that_is_false_is_named(tmp_path):
     results(tmp_path, low=-0.01)
     refused(r"helps.*gain\.low > 0", read_findings, tmp_path)
+
+
+def moved(number: Number, by: float) -> Number:
+    """The number with all its ends elsewhere."""
+    row = vars(number) | {"value": float(number)}
+    row.pop("text")
+    return Number({k: v + by if isinstance(v, float) else v for k, v in row.items()})
+
+
+@pytest.mark.parametrize("entry", FINDINGS, ids=lambda entry: entry["id"])
+def test_each_number_in_a_committed_condition_can_make_it_false(entry):
+    numbers = {k: pick_number(ROOT / "results", of) for k, of in entry["numbers"].items()}
+    assert holds(entry["holds"], numbers)
+    for name in {n.id for n in ast.walk(ast.parse(entry["holds"])) if isinstance(n, ast.Name)}:
+        elsewhere = [numbers | {name: moved(numbers[name], by)} for by in (-99.0, 99.0)]
+        assert not all(holds(entry["holds"], each) for each in elsewhere), name
 
 
 @pytest.mark.parametrize(
