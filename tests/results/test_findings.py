@@ -82,9 +82,8 @@ def test_a_finding_that_is_false_is_named(tmp_path):
 
 def moved(number: Number, by: float) -> Number:
     """The number with all its ends elsewhere."""
-    row = vars(number) | {"value": float(number)}
-    row.pop("text")
-    return Number({k: v + by if isinstance(v, float) else v for k, v in row.items()})
+    row = {k: v + by if isinstance(v, float) else v for k, v in vars(number).items()}
+    return Number({"value": number + by} | {k: v for k, v in row.items() if k != "text"})
 
 
 @pytest.mark.parametrize("entry", FINDINGS, ids=lambda entry: entry["id"])
