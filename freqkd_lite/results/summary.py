@@ -14,6 +14,7 @@ from freqkd_lite.results.curve import Curve, differences_along
 from freqkd_lite.results.paired import COLUMNS, METRICS, Comparison, differences, not_compared
 from freqkd_lite.results.rows import OVERALL, frame, lines_of, read_manifest, read_results, whole
 from freqkd_lite.results.text import Table, number, table, verdict
+from freqkd_lite.store import write_whole
 
 
 def headline(found: pd.DataFrame, wanted: str | None = None) -> str:
@@ -49,7 +50,7 @@ def write_csv(found: pd.DataFrame, path: Path) -> None:
     loss, settings = zip(*map(split_method, wide["method"]), strict=True)
     wide["method"] = loss
     wide.insert(wide.columns.tolist().index("method") + 1, "settings", settings)
-    wide.drop(columns="n").to_csv(path, index=False, lineterminator="\n")
+    write_whole(path, wide.drop(columns="n").to_csv(index=False, lineterminator="\n"))
 
 
 # --------------------------------------------------------------------------------- comparisons

@@ -44,7 +44,7 @@ def write_differences(folder: Path) -> Comparison | None:
     if curves is None:
         (folder / labels.FILE).unlink(missing_ok=True)
     else:
-        curves.to_csv(folder / labels.FILE, index=False, lineterminator="\n")
+        write_whole(folder / labels.FILE, curves.to_csv(index=False, lineterminator="\n"))
     return comparison
 
 

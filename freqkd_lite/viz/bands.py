@@ -186,13 +186,8 @@ def masks(
     sizes = range(8, 49)
     grids = [*((n, n) for n in sizes), *others]
     lost = {each: band_overlap(centred_rectangle(*each))[0] for each in grids}
-    ax.plot(
-        sizes,
-        [100 * lost[n, n] for n in sizes],
-        color=COLOURS["freqkd_code"],
-        lw=1.6,
-        label="white noise",
-    )
+    square = [100 * lost[n, n] for n in sizes]
+    ax.plot(sizes, square, color=COLOURS["freqkd_code"], lw=1.6, label="white noise")
     ax.axhline(0, color=COLOURS["low"], label="symmetric mask")
     side = (grid[0] * grid[1]) ** 0.5
     ax.plot(side, 100 * measured, "o", color=COLOURS["teacher"], label="this run's features")

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 from freqkd_lite.names import split_method
-from freqkd_lite.store import FIGURES, sha256
+from freqkd_lite.store import FIGURES, encoded, sha256, write_whole
 
 Look = dict[str, Any]  # keyword arguments of matplotlib
 SIDES = ("RGB", "infrared")
@@ -89,7 +89,8 @@ def save_sharp(figure: Figure, shown: bytes, folder: Path) -> None:
 
 def save_described(figure: Figure, alt: str, path: Path) -> None:
     """Save a figure with its description, in the same bytes each time, and close it."""
-    figure.savefig(path, metadata={"Software": None, "Description": alt})
+    about = {"Software": None, "Description": alt}
+    write_whole(path, encoded(figure.savefig, format="png", metadata=about))
     plt.close(figure)
 
 
