@@ -39,14 +39,20 @@ def out_of_memory(error: object) -> bool:
     return bool(re.search("MemoryError|out of memory|(can.t|unable to) allocate", text, re.I))
 
 
+MOST = 30  # names that a sentence lists
+
+
 def unknown(what: str, given: object, valid: Iterable[str]) -> UserError:
     """A `UserError` for a name that does not exist, with the nearest one that does.
 
     `what` names the kind of thing ("loss", "parameter of 05_distillation").
     """
-    valid = sorted(valid)
-    near = difflib.get_close_matches(str(given), valid, n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]!r}?" if near else f"choose one of {', '.join(valid)}."
+    valid, asked = sorted(valid), str(given).lower()
+    lower = {name.lower(): name for name in reversed(valid)}
+    near = difflib.get_close_matches(asked, lower, n=1, cutoff=0.5)
+    some = [name for name in valid if asked in name.lower()] or valid
+    listed = f"choose one of {', '.join(some[:MOST])}{' ...' * (len(some) > MOST)}."
+    hint = f"did you mean {lower[near[0]]!r}?" if near else listed
     return UserError(f"There is no {what} called {str(given)!r}: {hint}")
 
 

@@ -257,7 +257,8 @@ def load_into(net: nn.Module, path: Path, name: str) -> None:
     if path.suffix not in READERS:
         raise UserError(f"weights={path} must end in {', '.join(READERS)}: convert the file.")
     try:
-        state = {k: v.float() for k, v in READERS[path.suffix](path).items()}
+        stored = READERS[path.suffix](path)
+        state = {k: v.float() for k, v in stored.items() if not v.is_complex()}
     except (SafetensorError, OSError) as error:
         raise UserError(f"{path} is not a readable safetensors file: fetch it again.") from error
     counters = "num_batches_tracked"  # no weight: batch norm in eval mode never reads it
@@ -271,6 +272,8 @@ def load_into(net: nn.Module, path: Path, name: str) -> None:
             f"{path} does not fit {name} (for instance {wrong[0]!r}): give weights of "
             "that model, with timm's parameter names."
         )
+    if spoilt := [k for k in own if not state[k].isfinite().all()]:
+        raise UserError(f"{path} holds values that are not finite ({spoilt[0]!r}): fetch it again.")
     net.load_state_dict(state, strict=False)  # all but the counters was matched above
 
 

@@ -87,7 +87,10 @@ def test_weights_come_from_the_path_then_the_folder(tmp_path, monkeypatch):
 def test_weights_of_another_model_are_refused(tmp_path):
     save_file(create_net("vit_tiny_patch16_224").state_dict(), tmp_path / "w.safetensors")
     (tmp_path / "torn.safetensors").write_bytes(b"not weights")
-    for name, fault in (("w", "does not fit freqkd_tiny"), ("torn", "is not a readable")):
+    own = {k: v * torch.nan for k, v in create_net("freqkd_tiny").state_dict().items()}
+    save_file(own, tmp_path / "nan.safetensors")
+    faults = {"w": "does not fit freqkd_tiny", "torn": "is not a readable", "nan": "holds .*finite"}
+    for name, fault in faults.items():
         file = tmp_path / f"{name}.safetensors"
         refused(f"{name}.safetensors {fault}", load_backbone, "freqkd_tiny", file)
 
@@ -267,6 +270,7 @@ def test_a_model_of_any_family_gives_maps_of_a_picture_or_one_sentence(name):
 def test_names_sizes_and_blocks_are_checked(backbone, capsys):
     refused("did you mean 'freqkd_tiny'", load_backbone, "freqkd_tinny")
     refused("did you mean 'resnet18.a1_in1k'", load_backbone, "resnet18.a1_in1kk")
+    refused("(?=.*dinov2)^.{20,3000}$", load_backbone, "dinov2")  # not all names of timm
     refused(r"30x28 .* use \(28, 28\)", backbone, torch.rand(1, 3, 30, 28), [0])
     for blocks in ([8], [], [3, 1], [-1]):
         refused("blocks=", backbone, torch.rand(1, 3, 28, 28), blocks)

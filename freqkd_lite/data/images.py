@@ -81,6 +81,8 @@ def read_image(path: Path, modality: Literal["visible", "infrared"]) -> Tensor:
         pixels = np.array(image)
     if of_floats and pixels.itemsize == 2:
         pixels = pixels.view(pixels.dtype.str.replace("u", "f")).astype(np.float32)
+    if deep and tags.get(TiffImagePlugin.PHOTOMETRIC_INTERPRETATION) == 0:  # white is zero
+        pixels = -pixels.astype(np.float64)
     planes = torch.from_numpy(_stretch(pixels, path) if deep else pixels)
     planes = planes.expand(3, -1, -1) if planes.ndim == 2 else planes.permute(2, 0, 1)
     return v2.functional.to_dtype(planes.contiguous(), torch.float32, scale=True)

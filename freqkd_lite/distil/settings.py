@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from freqkd_lite import data
 from freqkd_lite.errors import UserError, check_known, explained
 from freqkd_lite.features import TINY
-from freqkd_lite.losses import check_options, loss_name
+from freqkd_lite.losses.base import check_options, loss_name
 from freqkd_lite.names import OLD_NAMES
 
 

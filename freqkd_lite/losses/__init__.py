@@ -8,17 +8,13 @@ from freqkd_lite.losses import baselines, coherence, freqkd, subspace
 from freqkd_lite.losses.base import (
     CALIBRATORS,
     LOSSES,
-    LossParts,
     Statistics,
     build_loss,
     calibrate,
-    check_options,
     load_statistics,
-    loss_name,
     needs_anchors,
     needs_mismatched,
     normalise,
-    pack_statistics,
     register,
 )
 from freqkd_lite.losses.mean import MEANS

@@ -43,7 +43,7 @@ def read_value(text: str) -> object:
     """A value written on a command line, read as YAML; as plain text if it is not YAML."""
     try:
         return yaml.load(text, _Loader)
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError, TypeError, RecursionError):
         return text
 
 

@@ -12,7 +12,6 @@ from freqkd_lite.spectrum.bands import (
     band_overlap,
     band_pair,
     centred_rectangle,
-    frequencies,
     radius,
     ring_masks,
     split_bands,

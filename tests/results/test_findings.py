@@ -7,14 +7,8 @@ import pandas as pd
 import pytest
 import yaml
 
-from freqkd_lite.results.findings import (
-    Number,
-    fill,
-    holds,
-    pick_number,
-    read_claims,
-    read_findings,
-)
+from freqkd_lite.results import findings
+from freqkd_lite.results.findings import Number, fill, holds, read_claims, read_findings
 from freqkd_lite.results.paired import COLUMNS, Comparison
 from freqkd_lite.results.rows import write_results
 from tests.refused import refused
@@ -88,7 +82,7 @@ def moved(number: Number, by: float) -> Number:
 
 @pytest.mark.parametrize("entry", FINDINGS, ids=lambda entry: entry["id"])
 def test_each_number_in_a_committed_condition_can_make_it_false(entry):
-    numbers = {k: pick_number(ROOT / "results", of) for k, of in entry["numbers"].items()}
+    numbers = {k: findings.pick_number(ROOT / "results", of) for k, of in entry["numbers"].items()}
     assert holds(entry["holds"], numbers)
     for name in {n.id for n in ast.walk(ast.parse(entry["holds"])) if isinstance(n, ast.Name)}:
         elsewhere = [numbers | {name: moved(numbers[name], by)} for by in (-99.0, 99.0)]

@@ -53,13 +53,13 @@ def wave(h, w, ky, kx, phase=0.3):
 
 
 def test_frequencies_and_radius_by_hand():
-    fy, fx = spectrum.frequencies(4, 5)
+    fy, fx = spectrum.bands.frequencies(4, 5)
     assert fy.flatten().tolist() == [0, 0.25, -0.5, -0.25] and fy.shape == (4, 1)
     assert fx.flatten().tolist() == pytest.approx([0, 0.2, 0.4, -0.4, -0.2]) and fx.shape == (1, 5)
     rho = spectrum.radius(4, 4)
     assert rho[0, 0] == 0 and rho[2, 0] == 1 and rho[0, 1] == 0.5  # Nyquist and half of it
     assert rho[2, 2].item() == pytest.approx(math.sqrt(2))
-    fy, fx = spectrum.frequencies(4, 5, "dct")
+    fy, fx = spectrum.bands.frequencies(4, 5, "dct")
     assert fy.flatten().tolist() == [0, 0.125, 0.25, 0.375]
     assert fx.flatten().tolist() == pytest.approx([0, 0.1, 0.2, 0.3, 0.4])
     assert spectrum.radius(4, 5, "dct")[3, 4].item() == pytest.approx(2 * math.hypot(0.375, 0.4))
@@ -252,8 +252,8 @@ SMALL = torch.zeros(4, 4)
 test_bad_input_names_what_to_change = refusals(
     (lambda: spectrum.centred_rectangle(4, 4, 1.2), r"cutoff=1.2"),
     (lambda: spectrum.band_mask(4, 4, 0.5, "disc"), "did you mean 'disk'"),
-    (lambda: spectrum.frequencies(0, 4), "0x4"),
-    (lambda: spectrum.frequencies(4, 4, "dtc"), "'dct'"),
+    (lambda: spectrum.bands.frequencies(0, 4), "0x4"),
+    (lambda: spectrum.bands.frequencies(4, 4, "dtc"), "'dct'"),
     (lambda: spectrum.split_bands(torch.zeros(4, 4, dtype=torch.uint8)), "uint8"),
     (lambda: spectrum.split_bands(torch.zeros(4)), r"\(4,\)"),
     (lambda: spectrum.split_bands(SMALL, mask=torch.ones(4, 5)), "make it 4x4"),
