@@ -7,15 +7,13 @@ from typing import Annotated
 import typer
 from typer import Argument, Option
 
-from freqkd_lite.errors import check_known
+from freqkd_lite.errors import UserError, check_known
 
 PLANS = Path(__file__).parent.parent / "plans"
 
 File = Annotated[Path | None, Argument(metavar="FILE.yaml", help="YAML file of settings.")]
 Preset = Annotated[str, Option(metavar="NAME", help="Without a file: freqkd_lite/plans/NAME.yaml.")]
-Given = Annotated[
-    list[str] | None, Option("-p", metavar="NAME=VALUE", help="A setting, such as lora_rank=16.")
-]
+Given = Annotated[list[str] | None, Option("-p", metavar="NAME=VALUE", help="Such as steps=60.")]
 
 
 def read_plan(name: str | Path, given: Iterable[str] = ()) -> dict:
@@ -30,6 +28,8 @@ def read_plan(name: str | Path, given: Iterable[str] = ()) -> dict:
         file = files[str(name)]
     content = read_yaml(file, file.name)
     plan = content if "settings" in content else {"settings": content}
+    if not isinstance(plan["settings"], dict):
+        raise UserError(f"{file.name}: settings has no lines of name: value: add them.")
     plan["settings"] |= {name: read_value(text) for name, text in pairs(given)}
     return plan
 
