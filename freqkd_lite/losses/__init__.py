@@ -4,7 +4,7 @@ A new loss registers itself in a module of its own, which is added to the first 
 """
 
 # ruff: noqa: F401
-from freqkd_lite.losses import baselines, coherence, freqkd, subspace
+from freqkd_lite.losses import base, baselines, coherence, freqkd, subspace
 from freqkd_lite.losses.base import (
     CALIBRATORS,
     LOSSES,
