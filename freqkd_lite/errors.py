@@ -31,15 +31,13 @@ class Interrupted(BaseException):
 
 
 LESS = "Out of memory: reduce batch, size or crop."
+MOST = 30  # names that a sentence lists
 
 
 def out_of_memory(error: object) -> bool:
     """Whether an error, or its text, says so: torch has a class for a GPU's memory alone."""
     text = f"{type(error).__name__} {error}"
     return bool(re.search("MemoryError|out of memory|(can.t|unable to) allocate", text, re.I))
-
-
-MOST = 30  # names that a sentence lists
 
 
 def unknown(what: str, given: object, valid: Iterable[str]) -> UserError:

@@ -257,8 +257,7 @@ def load_into(net: nn.Module, path: Path, name: str) -> None:
     if path.suffix not in READERS:
         raise UserError(f"weights={path} must end in {', '.join(READERS)}: convert the file.")
     try:
-        stored = READERS[path.suffix](path)
-        state = {k: v.float() for k, v in stored.items() if not v.is_complex()}
+        state = {k: v.float() for k, v in READERS[path.suffix](path).items() if not v.is_complex()}
     except (SafetensorError, OSError) as error:
         raise UserError(f"{path} is not a readable safetensors file: fetch it again.") from error
     counters = "num_batches_tracked"  # no weight: batch norm in eval mode never reads it

@@ -84,9 +84,9 @@ def run(
 @app.command()
 def sweep(
     file: Annotated[Path, Argument(metavar="FILE", help="YAML: notebook, preset, grid, ...")],
-    workers: Annotated[int, Option(min=1, metavar="N", help="Parallel runs.")] = 1,
+    workers: Annotated[int, Option(min=1, metavar="N", help="Parallel runs, a process each.")] = 1,
     scheduler: Annotated[
-        str | None, Option(metavar="ADDRESS", help="Of Dask (docs/scale.md).")
+        str | None, Option(metavar="ADDRESS", help="Address of a Dask scheduler (docs/scale.md).")
     ] = None,
     out: Annotated[
         Path | None, out_option("DIR", "Results (default: beside sweep.yaml, or FILE's stem).")

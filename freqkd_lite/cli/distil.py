@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from typer import Argument, Option
 
-from freqkd_lite.errors import UserError, check_known
+from freqkd_lite.errors import check_known
 
 PLANS = Path(__file__).parent.parent / "plans"
 
@@ -19,7 +19,7 @@ Given = Annotated[list[str] | None, Option("-p", metavar="NAME=VALUE", help="Suc
 def read_plan(name: str | Path, given: Iterable[str] = ()) -> dict:
     """The content of plans/NAME.yaml, or of a file, in which each `name=value` of `given` replaces
     a setting. Settings are below `settings`, or are the whole file."""
-    from freqkd_lite.runner.parameters import pairs, read_value, read_yaml
+    from freqkd_lite.runner.parameters import pairs, read_value, read_yaml, settings_of
 
     file = Path(name)
     if file.suffix not in (".yaml", ".yml"):
@@ -28,9 +28,8 @@ def read_plan(name: str | Path, given: Iterable[str] = ()) -> dict:
         file = files[str(name)]
     content = read_yaml(file, file.name)
     plan = content if "settings" in content else {"settings": content}
-    if not isinstance(plan["settings"], dict):
-        raise UserError(f"{file.name}: settings has no lines of name: value: add them.")
-    plan["settings"] |= {name: read_value(text) for name, text in pairs(given)}
+    settings = settings_of(plan["settings"], file.name)
+    settings |= {name: read_value(text) for name, text in pairs(given)}
     return plan
 
 

@@ -15,10 +15,7 @@ exercises = typer.Typer(
     help="Exercises: check what you wrote.", no_args_is_help=True, rich_markup_mode=None
 )
 Names = Annotated[list[str] | None, Argument(metavar="NAME", help="Default: all.")]
-File = Annotated[
-    Path | None,
-    Option(metavar="FILE", help="A notebook or .py file [exercises/]"),
-]
+File = Annotated[Path | None, Option(metavar="FILE", help="A notebook or .py file [exercises/]")]
 Json = Annotated[bool, Option("--json", help="Print JSON, for marking.")]
 
 

@@ -72,8 +72,7 @@ def mismatched(parts: Sequence[int], seed: int = 0) -> list[int]:
     """For each pair the place of another one, whose infrared picture it gets in mismatched pairs:
     the next one of the same set in a random order, so that every pair is a partner once.
 
-    `parts` says which set each pair belongs to (`PairSet.part`). `UserError` for a set of one pair.
-    """
+    `parts` says which set each pair belongs to (`PairSet.part`). `UserError` for a set of one."""
     draw, partner = torch.Generator().manual_seed(seed), [0] * len(parts)
     for part in dict.fromkeys(parts):
         places = [place for place, other in enumerate(parts) if other == part]
@@ -136,8 +135,7 @@ def data_root(
     name: str, folders: Sequence[str], root: str | Path | None, markers: Sequence[str]
 ) -> Path:
     """The folder of a data set: in `root`, else in FREQKD_DATA, else in ~/.local/share/freqkd, the
-    first of `folders`, or the place itself, that holds a file matching one of `markers` (globs).
-    """
+    first of `folders`, or the place itself, that holds a file matching a glob of `markers`."""
     places = [root, os.environ.get("FREQKD_DATA"), Path.home() / ".local/share/freqkd"]
     tried = []
     for place in filter(None, places):

@@ -50,7 +50,7 @@ class Run:
 
     def loss(
         self, students: list[Tensor], teachers: list[Tensor], initial: list[Tensor]
-    ) -> losses.base.LossParts:
+    ) -> losses.LossParts:
         """The run's own loss on maps (N, C, h, w) by block; `initial` are those of the student
         before training, for losses that compare with it."""
         file, name = self.folder / MEASURED, self.settings.loss

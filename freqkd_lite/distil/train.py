@@ -81,7 +81,7 @@ def measure_loss(
 
     if not file.is_file():
         statistics = losses.calibrate(settings.loss, batches(), **settings.loss_options)
-        write_whole(file, losses.base.pack_statistics(statistics))
+        write_whole(file, losses.pack_statistics(statistics))
     return losses.load_statistics(file)
 
 

@@ -74,8 +74,7 @@ class Resampled:
 
     @classmethod
     def of(cls, figures: Mapping[str, np.ndarray], **about: Any) -> Self:
-        """From figures (1 + draws,) over the rows of `times_of`, NaN where undefined; `about` are
-        the other fields."""
+        """From figures (1 + draws,) over the rows of `times_of`, NaN where undefined."""
         estimates = {k: float(v[0]) if np.isfinite(v[0]) else None for k, v in figures.items()}
         return cls(estimates=estimates, draws={k: v[1:] for k, v in figures.items()}, **about)
 

@@ -49,8 +49,7 @@ def stretched(images: Tensor) -> Tensor:
 
 
 def flattened(images: Tensor) -> Tensor:
-    """Half of each picture's contrast about its mean, as if stored over twice the range of
-    temperatures."""
+    """Half of each picture's contrast about its mean, as if stored over twice the range."""
     mean = images.mean((-3, -2, -1), keepdim=True)
     return mean + 0.5 * (images - mean)
 

@@ -4,10 +4,11 @@ A new loss registers itself in a module of its own, which is added to the first 
 """
 
 # ruff: noqa: F401
-from freqkd_lite.losses import base, baselines, coherence, freqkd, subspace
+from freqkd_lite.losses import baselines, coherence, freqkd, subspace
 from freqkd_lite.losses.base import (
     CALIBRATORS,
     LOSSES,
+    LossParts,
     Statistics,
     build_loss,
     calibrate,
@@ -15,6 +16,7 @@ from freqkd_lite.losses.base import (
     needs_anchors,
     needs_mismatched,
     normalise,
+    pack_statistics,
     register,
 )
 from freqkd_lite.losses.mean import MEANS

@@ -65,8 +65,7 @@ def register(name: str, calibrator: type | None = None) -> Callable[[BlockLoss],
 
 
 def loss_name(name: str) -> str:
-    """The name of a loss as it is now: older sweep files say `code` and `eq`. `UserError` for an
-    unknown one."""
+    """Today's name of a loss: older sweep files say `code`, `eq`. `UserError` if unknown."""
     name = OLD_NAMES.get(name, name)
     check_known("loss", LOSSES, name)
     return name

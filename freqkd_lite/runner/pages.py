@@ -172,8 +172,7 @@ def sharpened(html: str, figures: Path) -> str:
 
 
 def write_index(root: Path, folder: Path) -> Path:
-    """The front page, with cards of all notebooks and links to the pages that exist, and the
-    glossary."""
+    """The front page, with cards of all notebooks and links to existing pages, and the glossary."""
     listed = books(root)
     for book in listed:
         path = root / "notebooks" / f"{book['stem']}.ipynb"

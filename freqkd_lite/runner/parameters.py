@@ -31,10 +31,14 @@ _Loader.add_implicit_resolver(
 
 
 def read_yaml(path: Path, name: str) -> dict:
-    """What a YAML file, called `name`, sets, with today's names; `UserError` for a file without
-    settings."""
+    """What a YAML file, called `name`, sets, with today's names; `UserError` if nothing."""
     content = renamed(parsed(path, "give a YAML file", partial(yaml.load, Loader=_Loader)))
-    if not isinstance(content, dict) or not content:
+    return settings_of(content or None, name)
+
+
+def settings_of(content: object, name: str) -> dict:
+    """`content` of a file called `name`; `UserError` where it is anything but names and values."""
+    if not isinstance(content, dict):
         raise UserError(f"{name} holds no settings: write lines of 'name: value'.")
     return content
 

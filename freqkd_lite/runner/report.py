@@ -33,8 +33,7 @@ STYLE = "page.css"
 
 
 def write_differences(folder: Path) -> Comparison | None:
-    """Compute and write the differences and label curves of a results folder; None where there are
-    no differences."""
+    """Compute and write a folder's differences (None if there are none) and label curves."""
     comparison = summary.compare_folder(folder)
     curves = labels.folder_curves(read_results(folder), folder)
     if comparison is None:

@@ -53,8 +53,7 @@ def frequencies(h: int, w: int, transform: str = "fft") -> tuple[Tensor, Tensor]
 
 
 def radius(h: int, w: int, transform: str = "fft") -> Tensor:
-    """rho (h, w), float64, in the transform's order: 0 at the zero frequency, 1 at the Nyquist of
-    an axis."""
+    """rho (h, w), float64, in the transform's order: 0 at frequency zero, 1 at an axis' Nyquist."""
     return _distance(h, w, "disk", transform)
 
 

@@ -37,10 +37,10 @@ def band_energies(
     return (power * low.to(power)).sum((1, 2)), (power * (~low).to(power)).sum((1, 2))
 
 
-def low_share(x: Tensor, cutoff: float = 0.5) -> float:
+def low_share(x: Tensor, cutoff: float = 0.5, shape: str = "rectangle") -> float:
     """Share, 0 to 1, of the energy of x (N, C, H, W) in the low band, over all images; each
     channel's mean over space is left out, as in stage 1 of FreqKD."""
-    low, high = band_energies(x - x.mean((2, 3), keepdim=True), cutoff)
+    low, high = band_energies(x - x.mean((2, 3), keepdim=True), cutoff, shape)
     total = float((low + high).sum())
     if total == 0:
         raise UserError("Maps with one value everywhere have no energy to share: give other maps.")

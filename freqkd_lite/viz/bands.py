@@ -39,8 +39,7 @@ def one_pair(pairs: PairSet, picture: int) -> Pair:
 
 
 def nearer(with_rgb: Tensor, with_infrared: Tensor) -> str:
-    """The one of `SIDES` that correlates more on average; "neither" where the means differ by less
-    than 0.05."""
+    """The one of `SIDES` that correlates more on average; "neither" if by less than 0.05."""
     difference = float((with_infrared - with_rgb).mean())
     return "neither" if abs(difference) < 0.05 else SIDES[difference > 0]
 

@@ -43,27 +43,27 @@ def label_curve_figure(
     drawn, ax = plt.subplots(figsize=(7.6, 4.2))
     budgets = table.loc[table["metric"] == "label_curve"]
     most = budgets["labels"].max()
-    said = []
+    worths = {of.method: of for of in lines_of(table.loc[table["metric"] == "labels_worth"])}
+    texts = {method: f"worth {worth_text(of, most)}" for method, of in worths.items()}
+    said, scores = [], {}
     for method, of in budgets.groupby("method", sort=False):
         shade, name = colour(method), method_name(method)
         x = of["labels"].replace(0, ZERO)
         free, own = of.iloc[0], of.iloc[1:]
-        style.curve(ax, x[1:], own["value"], (own["low"], own["high"]), color=shade, label=name)
+        label = f"{name}: {texts[method]}" if method in texts else name
+        scores[method] = free["value"]
+        style.curve(ax, x[1:], own["value"], (own["low"], own["high"]), color=shade, label=label)
         ax.vlines(ZERO, free["low"], free["high"], lw=3, alpha=0.4, color=shade)
         ax.plot(ZERO, free["value"], "D", ms=8, color=shade)
         said.append(f"{name} {number(free['value'], (free['low'], free['high']))} without labels")
         said[-1] += f", {number(of['value'].iloc[-1])} with {most:g}"
     foot = ax.get_ylim()[0]
-    for worth in lines_of(table.loc[table["metric"] == "labels_worth"]):
-        shade, end = colour(worth.method), min(worth.value, most)
-        score = budgets.loc[budgets["method"] == worth.method, "value"].iloc[0]
+    for method, worth in worths.items():
+        shade, end, score = colour(method), min(worth.value, most), scores[method]
         ax.plot((ZERO, end), (score, score), ":", lw=1.5, color=shade)
         if end == worth.value:
             ax.plot((end, end), (foot, score), ":", lw=1.5, color=shade)
-        name, text = method_name(worth.method), f"worth {worth_text(worth, most)}"
-        (line,) = (line for line in ax.lines if line.get_label() == name)
-        line.set_label(f"{name}: {text}")
-        said.append(f"{name} is {text} labels")
+        said.append(f"{method_name(method)} is {texts[method]} labels")
     if rgb is not None:
         ax.axhline(rgb, color=COLOURS["teacher"], lw=1.2, ls="--")
         ax.text(most, rgb, "teacher on RGB", fontsize=9, ha="right", va="bottom")

@@ -20,14 +20,7 @@ import torch
 from safetensors.torch import load
 
 from freqkd_lite import store as runs
-from freqkd_lite.distil import (
-    checkpoint as checkpoints,
-    infrared_of,
-    plan,
-    settings_from,
-    teacher as teacher_cache,
-    train,
-)
+from freqkd_lite.distil import checkpoint, infrared_of, plan, settings_from, teacher, train
 from freqkd_lite.distil.checkpoint import Checkpoints, Refused, load_sealed, save_sealed
 from freqkd_lite.errors import LESS, Interrupted, UserError
 from freqkd_lite.store import sole_maker
@@ -336,13 +329,13 @@ def test_checkpoints_go_by_time_unless_they_cost_too_much(monkeypatch, tmp_path)
     """With a clock of our own: 20 s after the last one, and after 50 times what that one took."""
     (tmp_path / "log.jsonl").touch()
     now, cost, at = [0.0], [0.125], []  # no rounding in binary
-    monkeypatch.setattr(checkpoints.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(checkpoint.time, "monotonic", lambda: now[0])
 
     def save(path, *args, **kwargs):
         path.touch()
         now[0] += cost[0]
 
-    monkeypatch.setattr(checkpoints, "save_sealed", save)
+    monkeypatch.setattr(checkpoint, "save_sealed", save)
     weights = torch.nn.Linear(1, 1)
     optimiser, kept = torch.optim.AdamW(weights.parameters()), Checkpoints(tmp_path, "k")
     for step in range(1, 200):
@@ -433,4 +426,4 @@ def test_a_killed_one_s_lock_blocks_nobody_and_a_torn_write_changes_nothing(tmp_
         patch.setattr(os, "replace", torn)
         runs.write_json(path, {"a": 2})
     assert json.loads(path.read_text()) == {"a": 1} and list(tmp_path.iterdir()) == [path]
-    assert teacher_cache.tidy(tmp_path) == path.stat().st_size
+    assert teacher.tidy(tmp_path) == path.stat().st_size

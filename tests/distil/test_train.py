@@ -8,14 +8,8 @@ from safetensors.torch import load_file, save_file
 
 from freqkd_lite import data, losses
 from freqkd_lite.data.base import Pair, PairSet
-from freqkd_lite.distil import (
-    batches,
-    infrared_of,
-    learning_rate,
-    run as distil,
-    settings_from,
-    train,
-)
+from freqkd_lite.distil import learning_rate, run as distil, settings_from, train
+from freqkd_lite.distil.sampling import batches, infrared_of
 from freqkd_lite.features import create_net, extract, load_backbone
 from tests.refused import refusals, refused
 from tests.survivor import VIT, Noise

@@ -153,6 +153,7 @@ def test_what_the_coded_mask_loses(h, w, unpaired, pink):
 
     white, rho = noise(400, h, w), spectrum.radius(h, w)
     rho[0, 0] = math.inf
+    assert spectrum.band_overlap(mask)[0] == pytest.approx(unpaired / (h * w))
     assert lost(white) == pytest.approx(unpaired / (h * w), rel=0.02)
     assert lost(torch.fft.ifft2(torch.fft.fft2(white) / rho).real) == pytest.approx(pink, abs=0.001)
 
@@ -266,9 +267,3 @@ test_bad_input_names_what_to_change = refusals(
     (lambda: spectrum.band_pair(4, 4, "disk75_25"), "high must be 0.75 or more"),
     (lambda: spectrum.band_pair(4, 4, "rectangle120"), r"cutoff=1.2.*\(0, 1.0\]"),
 )
-
-
-def test_the_authors_mask_loses_energy_of_white_noise():
-    # 4x4: the mask keeps indices -1, 0 on each axis. (0, 0) is whole; (0, -1), (-1, 0), (-1, -1)
-    # and their mirrors are halves: 6 of 16 bins at m (1 - m) = 1/4, so 2 * 6/4 / 16 = 3/16 is lost.
-    assert spectrum.band_overlap(spectrum.centred_rectangle(4, 4))[0] == pytest.approx(3 / 16)
