@@ -1,6 +1,7 @@
 """Check a data set before hours are spent on it: what loading would refuse, and what it would not
 notice: copies, near copies across splits, and misaligned pictures."""
 
+import re
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -25,12 +26,20 @@ from freqkd_lite.errors import UserError, check_known, unknown
 # 14; in HIT-UAV, which has frames of the same flights, the counts by bits have a low at 7.
 NEAR = 6
 OFFSETS = 200  # pairs whose shift is measured, spread over the set
-EVEN = 0.01  # of full scale: the middle half of the values of a picture with hardly any content
 # A pair fits where its shift is clear and at most half a token: 7 of 336 pixels of width, as
 # `freqkd gap` and `demo` see it. All of 120 pairs of MSRS and RoadScene do, and 3 of 420 mismatched
 # ones have a clear shift at all. Usable: this share of the pairs; below the second: not usable.
 FITS, GOOD, FAIR = 7 / 336, 0.9, 0.5
+DOUBTS = {
+    "in colours": "export them as greyscale; colours are not temperatures.",
+    "with hardly any contrast": "is there a value for missing data, such as 0 or -9999?",
+    "with temperatures beside the picture": "export those as TIFF; the picture is made for eyes.",
+}  # what infrared pictures may be, and what to do
 COLOURED = 0.05  # mean distance of the highest and lowest channel, from which infrared has colours
+# Of full scale, in pictures of more than 8 bits: at most so much between the quartiles, or as much
+# without any value, and the contrast is spent on a value for missing data.
+EVEN, GAP = 0.01, 0.5
+RADIOMETRIC = re.compile(rb"\xff\xe1..FLIR\0", re.DOTALL)  # in JPEG files of FLIR's cameras
 
 
 def dhash(image: Tensor) -> int:
@@ -89,8 +98,8 @@ def shared_shift(offsets: Sequence[Offset]) -> Shift:
 @dataclass
 class Report:
     """What was found in the records `names`, out of `total`; `inspected` is what was seen of each
-    record of the set by name. `problems` are faults that loading refuses; `coloured` and `even` are
-    infrared files in false colours, and of more than 8 bits with hardly any content."""
+    record of the set by name. `problems` are faults that loading refuses; `doubtful` are infrared
+    files that are no temperatures, by the kinds of `DOUBTS`."""
 
     name: str
     collection: Collection
@@ -105,8 +114,7 @@ class Report:
     identical: list[tuple[Path, Path]] = field(default_factory=list)
     near: list[Near] = field(default_factory=list)
     offsets: dict[str, Offset] = field(default_factory=dict)
-    coloured: list[Path] = field(default_factory=list)
-    even: list[Path] = field(default_factory=list)
+    doubtful: dict[str, list[Path]] = field(default_factory=lambda: {kind: [] for kind in DOUBTS})
 
     @property
     def splits(self) -> dict[str, list[str]]:
@@ -129,7 +137,7 @@ class Report:
         if self.problems or (self.fit is not None and self.fit < FAIR):
             return "not usable"
         known = self.fit is not None or self.collection.records[0].visible is None
-        doubts = self.identical or self.near or self.coloured or self.even or not known
+        doubts = self.identical or self.near or any(self.doubtful.values()) or not known
         return "usable with care" if doubts or (self.fit or 1) < GOOD else "usable"
 
     def worst(self, count: int = 5) -> list[str]:
@@ -145,6 +153,18 @@ class Report:
     def labels(self) -> tuple[str, ...] | None:
         """The names of the classes; None where the set has no boxes."""
         return self.collection.boxes and self.collection.boxes.classes
+
+
+def doubts(path: Path, infrared: Tensor, deep: bool) -> list[str]:
+    """Those of `DOUBTS` that an infrared picture (3, H, W), `deep` or of 8 bits, gives rise to."""
+    low, high = np.quantile(values := infrared[0].numpy(), (0.25, 0.75))
+    widest = np.diff(np.unique(values)).max(initial=0)
+    found = (
+        (infrared.amax(0) - infrared.amin(0)).mean() > COLOURED,
+        deep and (high - low < EVEN or widest > GAP),
+        RADIOMETRIC.search(path.read_bytes()),
+    )
+    return [kind for kind, is_so in zip(DOUBTS, found, strict=True) if is_so]
 
 
 def check(
@@ -201,12 +221,8 @@ def check(
         alike = len(greys) == 2 and greys[0].shape == greys[1].shape
         if each in measured and alike and min(greys[0].shape) >= SMALLEST:
             report.offsets[each] = offset(*greys)
-        infrared = pictures[record.infrared]
-        if (infrared.amax(0) - infrared.amin(0)).mean() > COLOURED:
-            report.coloured.append(record.infrared)
-        low, high = np.quantile(infrared[0].numpy(), (0.25, 0.75))
-        if seen.deep and high - low < EVEN:
-            report.even.append(record.infrared)
+        for kind in doubts(record.infrared, pictures[record.infrared], seen.deep):
+            report.doubtful[kind].append(record.infrared)
     report.near = near_copies(hashes, report.splits)
     report.problems = list(dict.fromkeys(ledger.problems))
     return report

@@ -24,7 +24,7 @@ STRETCHED = (
     f"{PERCENTILES[1]} percentile, so that absolute temperatures are lost."
 )
 _DEEP = ("I", "F")  # how the names of Pillow's modes of more than 8 bits a channel begin
-_FLOAT = (3,)  # TIFF's SampleFormat
+_SIGNED, _FLOAT = (2,), (3,)  # TIFF's SampleFormat
 # Floats that Pillow's table of TIFFs lacks: those of 64 bits, and those of 16, which have no mode
 # of their own and are read as integers of the same bits.
 for _start, _order in ((b"II", ""), (b"MM", "B")):
@@ -57,7 +57,14 @@ def _opened(path: Path) -> Iterator[ImageFile.ImageFile]:
         # A stream, since Pillow maps a file given by name into memory, and then mixes up the rows
         # of a turned TIFF.
         with path.open("rb") as stream, Image.open(stream) as image:
+            signed = getattr(image, "tag_v2", {}).get(TiffImagePlugin.SAMPLEFORMAT) == _SIGNED
+            cut = ";16" in str(image.tile) and not image.mode.startswith(_DEEP)  # by Pillow
+            if cut or (signed and image.mode == "L"):
+                kind = "colours or transparency of 16 bits" if cut else "bytes with a sign"
+                raise UserError(f"{path} has {kind}: save it as grey of 16 bits or RGB of 8.")
             yield image
+    except UserError:
+        raise
     except Exception as error:  # Pillow's decoders raise all kinds for broken bytes
         raise _unreadable(path, error) from error
 

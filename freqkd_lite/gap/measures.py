@@ -1,10 +1,8 @@
 """The measures of each image pair, from which all tables of the study are computed.
 
-Each measure costs little beside the forward passes of the backbone. MMD, the most expensive one,
-takes at most `TOKENS` tokens of a map.
+Each costs little beside the forward passes of the backbone.
 """
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -15,12 +13,11 @@ from freqkd_lite import spectrum
 from freqkd_lite.errors import UserError
 from freqkd_lite.gap.controls import Control, Views, grey_copy, steps
 from freqkd_lite.gap.rings import EDGES, log_rings
-from freqkd_lite.spectrum.similarity import band_hsic, mmd
+from freqkd_lite.spectrum.similarity import band_hsic
 from freqkd_lite.store import Arrays
 
-TOKENS = 150  # of a map, evenly spread: MMD's cost grows with the square of their number
 CUTOFF = 0.5  # rho of pixels, above which a picture's share of energy is measured
-# Controls whose CKA and MMD are measured: of all, they would take a fifth of the forward passes.
+# Controls whose CKA is measured.
 SIMILAR = ("real", "mismatched", "grey", "shift4", "random", "aligned")
 
 
@@ -63,28 +60,14 @@ def of_maps(
 ) -> Arrays:
     """From maps of each block, `sums` (N, blocks, masks, 3): per image those of |A|^2, |B|^2 and
     |A - B|^2 over each of `masks`; `authors` (N, blocks, 2, 3), see `authors_reading`. With
-    `similarity`, at ten times the cost, `hsic` (N, blocks, bands, 2, 3) for CKA, and `mmd` (N,
-    blocks, bands) of the high bands."""
+    `similarity`, `hsic` (N, blocks, bands, 2, 3) for CKA."""
     sides = list(zip(a, b, strict=True))
     sums = [spectrum.pair_sums(x, y, masks(x.shape[-2:], bands)) for x, y in sides]
     found = {"sums": torch.stack(sums, 1).double()}
     found["authors"] = torch.stack([spectrum.authors_reading(x, y) for x, y in sides], 1).double()
     if similarity:
         found["hsic"] = torch.stack([band_hsic(x, y, bands) for x, y in sides], 1)
-        found["mmd"] = torch.stack([_high_mmd(x, y, bands) for x, y in sides], 1)
     return {name: values.numpy() for name, values in found.items()}
-
-
-def _high_mmd(a: Tensor, b: Tensor, bands: Sequence[str]) -> Tensor:
-    """(N, bands): `similarity.mmd` of the tokens of each high band."""
-    h, w = a.shape[-2:]
-    step = max(1, math.ceil(math.sqrt(h * w / TOKENS)))
-    found = []
-    for name in bands:
-        high = [spectrum.split_bands(x, mask=spectrum.band_pair(h, w, name)[1])[0] for x in (a, b)]
-        x, y = (each[..., ::step, ::step].flatten(2).mT for each in high)
-        found.append(mmd(x, y))
-    return torch.stack(found, 1)
 
 
 def of_pictures(rgb: Tensor, infrared: Tensor) -> Arrays:

@@ -182,7 +182,7 @@ def measure(
     }
     order, batches = plan(pairs, total, few, seed)
     address = {k: v for k, v in about.items() if k != "weights"}  # that is where the file lies
-    address |= {"order": order, "batch": BATCH, "rings": EDGES, "measures": 2}
+    address |= {"order": order, "batch": BATCH, "rings": EDGES, "measures": 3}
     address["student"] = student and sha256_state(student.net.state_dict())
     parts = []
     for name in (PICTURES, *names):

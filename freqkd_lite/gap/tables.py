@@ -104,22 +104,17 @@ def divergences(
 def similarities(
     tables: dict[str, Arrays], blocks: Sequence[int], bands: Sequence[str], seed: int = 0
 ) -> pd.DataFrame:
-    """Debiased linear CKA of the low and the high band, and MMD of the high one (`measure`: "cka",
-    "mmd"), by control, band and block, for the controls they were measured for."""
+    """Debiased linear CKA of the low and the high band (`measure`: "cka") by control, band and
+    block, for the controls it was measured for."""
     rows = []
     for control, table in tables.items():
         if "hsic" not in table:
             continue
         similar = cka(torch.from_numpy(resampled(table["hsic"], seed))[None]).numpy()
-        apart = resampled(table["mmd"], seed)
         for (j, block), (i, band) in product(enumerate(blocks), enumerate(bands)):
             about = {"control": control, "band": band, "block": block, "n": len(table["sums"])}
-            for measure, level, draws in (
-                ("cka", "low", similar[:, j, i, 0]),
-                ("cka", "high", similar[:, j, i, 1]),
-                ("mmd", "high", apart[:, j, i]),
-            ):
-                rows.append(about | {"measure": measure, "level": level} | estimates(value=draws))
+            for level, draws in zip(("low", "high"), similar[:, j, i].T, strict=True):
+                rows.append(about | {"measure": "cka", "level": level} | estimates(value=draws))
     return frame(rows)
 
 

@@ -234,12 +234,11 @@ def coherence_table(gap: Gap) -> Table:
 
 
 def similarity_table(gap: Gap) -> Table:
-    """CKA in both bands of the analysis and MMD in the high one, averaged over blocks."""
-    of = select(gap.similarity, band=ANALYSIS).astype({"value": float})
-    wide = of.pivot_table("value", "control", ["measure", "level"], sort=False)
-    wide = wide.loc[:, [("cka", "low"), ("cka", "high"), ("mmd", "high")]]
+    """CKA in both bands of the analysis, averaged over blocks."""
+    of = select(gap.similarity, band=ANALYSIS, measure="cka").astype({"value": float})
+    wide = of.pivot_table("value", "control", "level", sort=False)  # low, then high
     rows = [[_name(control), *map(number, values)] for control, *values in lines_of(wide)]
-    return ["pairs", "CKA low", "CKA high", "MMD high"], rows
+    return ["pairs", "CKA low", "CKA high"], rows
 
 
 def controls_table(gap: Gap) -> Table:

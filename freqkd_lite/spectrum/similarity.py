@@ -1,8 +1,8 @@
-"""Are two maps arranged alike (CKA), and do their tokens come from one cloud (MMD), by band?
+"""Are two maps arranged alike, band by band (CKA)?
 
-Both compare an image's map with its partner's, by unbiased sums for each image that are averaged
+An image's map is compared with its partner's, by unbiased sums for each image that are averaged
 over images first. `divergence` and `coherence` compare channel with channel; CKA allows any
-rotation and common gain of the channels, MMD ignores which token is whose.
+rotation and common gain of the channels.
 """
 
 from collections.abc import Sequence
@@ -84,45 +84,6 @@ def _coefficients(spectrum: Tensor, mask: Tensor) -> Tensor:
     pairs = spectrum.flatten(2)[..., index[mask & (index < mirror)]]
     alone = spectrum.flatten(2)[..., index[mask & (index == mirror)]]
     return torch.cat([2**0.5 * pairs.real, 2**0.5 * pairs.imag, alone.real], -1).mT
-
-
-def mmd(x: Tensor, y: Tensor, bandwidth: float | None = None) -> Tensor:
-    """(N,): unbiased squared maximum mean discrepancy between the samples x and y (N, n, C) of each
-    image, with the kernel exp(-|u - v|^2 / (2 bandwidth^2)) (Gretton et al., JMLR 2012, eq. 4).
-
-    The mean over i != j of k(x_i, x_j) + k(y_i, y_j) - k(x_i, y_j) - k(x_j, y_i): partners i = j
-    are left out of the cross term too, because they depend on each other. 0 on average for one
-    distribution, at times below; at most 2. Default bandwidth: for each image, 2 bandwidth^2 is
-    the mean squared distance between two different samples of x and y together. About 6 n^2 C
-    operations and three n x n matrices, one image at a time.
-    """
-    if x.ndim != 3 or x.shape != y.shape or x.shape[1] < 2:
-        raise UserError(
-            f"Samples {tuple(x.shape)} and {tuple(y.shape)} have no MMD: give both as (N, n, C) "
-            "with n of 2 or more."
-        )
-    if bandwidth is not None and not bandwidth > 0:
-        raise UserError(f"bandwidth={bandwidth!r} can't be used: give a number above 0.")
-    pairs = zip(at_least_float32(x), at_least_float32(y), strict=True)
-    return torch.stack([_mmd(u, v, bandwidth) for u, v in pairs])
-
-
-def _mmd(x: Tensor, y: Tensor, bandwidth: float | None) -> Tensor:
-    n = len(x)
-    own_x, own_y = x.square().sum(1), y.square().sum(1)
-    if bandwidth is None:
-        total = (x.sum(0) + y.sum(0)).square().sum()
-        scale = 2 * (2 * n * (own_x.sum() + own_y.sum()) - total) / (2 * n * (2 * n - 1))
-    else:
-        scale = x.new_tensor(2 * bandwidth**2)
-    scale = scale.clamp_min(torch.finfo(x.dtype).tiny)  # all samples alike: all distances are 0
-
-    def off_diagonal(u: Tensor, own_u: Tensor, v: Tensor, own_v: Tensor) -> Tensor:
-        distance = (own_u[:, None] + own_v - 2 * u @ v.T).clamp_min(0)
-        return torch.exp(-distance / scale).fill_diagonal_(0).sum()
-
-    within = off_diagonal(x, own_x, x, own_x) + off_diagonal(y, own_y, y, own_y)
-    return (within - 2 * off_diagonal(x, own_x, y, own_y)) / (n * (n - 1))
 
 
 def standardised(x: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from torchvision.utils import draw_bounding_boxes
 
 from freqkd_lite.data.alignment import CLEAR, SMALLEST, Offset
 from freqkd_lite.data.base import spread
-from freqkd_lite.data.check import FAIR, FITS, GOOD, NEAR, Report, shared_shift
+from freqkd_lite.data.check import DOUBTS, FAIR, FITS, GOOD, NEAR, Report, shared_shift
 from freqkd_lite.data.images import read_image
 from freqkd_lite.errors import UserError
 from freqkd_lite.results.pages import ReportPage
@@ -62,16 +62,10 @@ def notices(report: Report) -> list[str]:
         )
     if not report.offsets and report.collection.records[0].visible is not None:
         lines.append(f"Alignment was not measured: it needs {SMALLEST} pixels a side.")
-    if report.coloured:
-        lines.append(
-            f"{len(report.coloured)} infrared pictures are in colours (first: "
-            f"{report.coloured[0]}): export them as greyscale; colours are not temperatures."
-        )
-    if report.even:
-        lines.append(
-            f"{len(report.even)} infrared pictures are nearly of one grey (first: "
-            f"{report.even[0]}): is there a value for missing data, such as -9999?"
-        )
+    for kind, paths in report.doubtful.items():
+        if paths:
+            what = f"{len(paths)} infrared pictures {kind} (first: {paths[0]})"
+            lines.append(f"{what}: {DOUBTS[kind]}")
     return lines
 
 

@@ -24,8 +24,8 @@ METHOD = (
     "Intervals: 95 % percentile bootstrap over images, 1000 draws, the same for all rows of as "
     "many images; of coherence, a jackknife over 10 groups of images.",
     "CKA: debiased, over the Fourier coefficients of a band (1: alike but for a rotation of "
-    "channels and a gain, 0: unrelated). MMD: 0 for one distribution of tokens. Coherence: mean "
-    "over at most 96 channels. Pictures: RGB as luminance, power by DCT.",
+    "channels and a gain, 0: unrelated). Coherence: mean over at most 96 channels. Pictures: RGB "
+    "as luminance, power by DCT.",
 )
 
 

@@ -9,7 +9,8 @@ from PIL import Image
 from scipy import ndimage
 
 from freqkd_lite.data.alignment import CLEAR, Offset, offset
-from freqkd_lite.data.check import check, dhash, near_copies, shared_shift
+from freqkd_lite.data.check import check, dhash, doubts, near_copies, shared_shift
+from freqkd_lite.data.images import read_image
 from tests.real import real
 from tests.refused import refused
 
@@ -119,8 +120,7 @@ def test_a_good_set_has_its_numbers_and_no_problems(pairs):
     assert report.classes == {"person": 3, "car": 2} and report.labels == ("person", "car")
     shift = shared_shift(report.offsets.values())
     assert shift.clear == 6 and (shift.right, shift.down) == pytest.approx((2, -1), abs=0.1)
-    assert shift.spread < 0.1
-    assert report.coloured == report.even == []
+    assert shift.spread < 0.1 and not any(report.doubtful.values())
 
 
 CARE = "usable with care"
@@ -161,7 +161,7 @@ def test_copies_and_near_copies_are_found_but_are_no_problem(pairs):
     assert [(n.first, n.second) for n in report.near] == [("n2", "n4")] and not report.problems
 
 
-def test_infrared_in_colours_and_of_one_grey_is_found(pairs):
+def test_infrared_that_is_no_temperature_is_found(pairs):
     rainbow = np.stack([scene(1), 1 - scene(1), np.roll(scene(1), 40, 1)], -1)
     save(pairs / "thermal" / "n1.png", rainbow)
     kelvin = 290 + scene(2).astype(np.float32)
@@ -169,9 +169,25 @@ def test_infrared_in_colours_and_of_one_grey_is_found(pairs):
     (pairs / "thermal" / "n2.png").unlink()
     Image.fromarray(kelvin).save(pairs / "thermal" / "n2.tif")
     save(pairs / "thermal" / "n3.png", scene(3) * 0 + 0.5)  # not stretched: there to be seen
-    report = check("folder", pairs)
-    assert [path.name for path in report.coloured] == ["n1.png"]
-    assert [path.name for path in report.even] == ["n2.tif"]
+    camera = pairs / "thermal" / "n4.jpg"
+    Image.open(camera.with_suffix(".png")).save(camera, quality=95)
+    camera.with_suffix(".png").unlink()
+    body = camera.read_bytes()
+    camera.write_bytes(body[:2] + b"\xff\xe1\0\x0aFLIR\0\1\0\1" + body[2:])
+    found = check("folder", pairs).doubtful.values()
+    assert [[path.name for path in each] for each in found] == [["n1.png"], ["n2.tif"], ["n4.jpg"]]
+
+
+@pytest.mark.parametrize("value", [None, 0, 65535, 27315 - 23415])
+@pytest.mark.parametrize("columns", [2, 30, 200])
+def test_a_value_for_missing_data_is_seen_in_any_share_of_the_picture(tmp_path, value, columns):
+    raw = (28000 + 3000 * scene(2)).astype(np.uint16)
+    if value is not None:
+        raw[:, :columns] = value
+    file = tmp_path / "a.png"
+    Image.fromarray(raw).save(file)
+    found = doubts(file, read_image(file, "visible"), deep=True)
+    assert found == ["with hardly any contrast"] * (value is not None)
 
 
 def test_every_fault_is_listed_by_kind_and_what_is_sound_is_looked_at(pairs):
@@ -214,7 +230,7 @@ def test_real_sets_are_ready_and_as_they_are_known(folder):
     labels = [seen.labels for seen in report.inspected.values() if seen.labels is not None]
     boxes = torch.cat(labels).bincount().tolist() if labels else []
     assert (report.total, boxes) == REAL.get(folder, (221, []))
-    assert report.problems == report.coloured == report.even == []
+    assert report.problems == [] and not any(report.doubtful.values())
     if folder != "hituav":  # which is infrared alone
         shift = shared_shift(report.offsets.values())
         assert shift.clear >= 10 and np.hypot(shift.right, shift.down) < 4

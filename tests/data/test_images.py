@@ -51,7 +51,13 @@ def write_tiff(path, array, order="<", packed=False, orientation=1, dark=1):
     strip += b"\0" * (len(strip) % 2)
     (height, width), (kind, size) = array.shape, (array.dtype.kind, array.dtype.itemsize)
     tags = {256: width, 257: height, 258: 8 * size, 259: 8 if packed else 1, 262: dark, 273: 8}
-    tags |= {274: orientation, 277: 1, 278: height, 279: len(strip), 339: 3 if kind == "f" else 1}
+    tags |= {
+        274: orientation,
+        277: 1,
+        278: height,
+        279: len(strip),
+        339: {"f": 3, "i": 2}.get(kind, 1),
+    }
     entries = [struct.pack(f"{order}HHII", tag, 4, 1, value) for tag, value in tags.items()]
     head = (b"II" if order == "<" else b"MM") + struct.pack(f"{order}HI", 42, 8 + len(strip))
     count = struct.pack(f"{order}H", len(tags))
@@ -84,6 +90,20 @@ def test_an_even_16_bit_picture_is_black_and_one_with_nan_is_refused(tmp_path):
     for kind in ("f2", "f4", "f8"):
         broken = write_tiff(tmp_path / "nan.tif", np.array([[1, np.nan]], dtype=kind))
         refused("nan.tif", read_image, broken, "infrared")
+
+
+def test_numbers_that_would_be_cut_or_misread_are_refused(tmp_path):
+    def chunk(kind, body):
+        return (
+            struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        )
+
+    for colours, samples in ((2, 3), (4, 2), (6, 4)):  # RGB, grey and RGB with transparency
+        head = chunk(b"IHDR", struct.pack(">2I5B", 1, 1, 16, colours, 0, 0, 0))
+        body = chunk(b"IDAT", zlib.compress(bytes(1 + 2 * samples))) + chunk(b"IEND", b"")
+        (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + head + body)
+        refused("a.png has .*16 bits", read_image, tmp_path / "a.png", "infrared")
+    refused("sign", image_header, write_tiff(tmp_path / "a.tif", GREY.view("i1")))
 
 
 UPRIGHT = {

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings, strategies as st
 
 from freqkd_lite.spectrum import band_pair
-from freqkd_lite.spectrum.similarity import band_hsic, cka, correlation, hsic, mmd
+from freqkd_lite.spectrum.similarity import band_hsic, cka, correlation, hsic
 from tests.noise import noise
 from tests.refused import refusals, refused
 
@@ -89,61 +89,9 @@ def test_a_band_of_fewer_than_four_bins_has_no_score():
     assert band_hsic(noise(2, 1, 6, 6), noise(2, 1, 6, 6), ("disk40_75",)).isfinite().all()
 
 
-def slow_mmd(x, y, bandwidth):
-    def k(u, v):
-        return math.exp(-float(((u - v) ** 2).sum()) / (2 * bandwidth**2))
-
-    pairs = permutations(zip(x, y, strict=True), 2)
-    return np.mean([k(x, u) + k(y, v) - k(x, v) - k(u, y) for (x, y), (u, v) in pairs])
-
-
-@pytest.mark.parametrize("n,c", [(2, 1), (5, 3), (8, 2)])
-def test_mmd_is_the_mean_over_all_pairs(n, c):
-    x, y = noise(2, n, c), 2 * noise(2, n, c, seed=1) + 0.5
-    fixed, ruled = mmd(x, y, 0.8), mmd(x, y)
-    for i in range(2):
-        u, v = x[i].numpy(), y[i].numpy()
-        assert fixed[i].item() == pytest.approx(slow_mmd(u, v, 0.8))
-        pool = np.concatenate([u, v])
-        squared = np.mean([((p - q) ** 2).sum() for p, q in permutations(pool, 2)])
-        assert ruled[i].item() == pytest.approx(slow_mmd(u, v, math.sqrt(squared / 2)))
-
-
-def test_mmd_of_normal_samples_is_the_closed_form_and_of_one_distribution_zero():
-    """E k of N(m, v I) - N(0, u I) in d dimensions: (1 + (u + v)/w)^(-d/2) exp(-|m|^2/2(w + u + v))
-    with w the squared bandwidth."""
-    d, width, spread, shift = 3, 1.5, 1.8, 0.7
-    x = noise(2000, 12, d)
-    y = spread * noise(2000, 12, d, seed=1) + shift
-
-    def mean_kernel(total, squared=0.0):
-        return (1 + total / width**2) ** (-d / 2) * math.exp(-squared / (2 * (width**2 + total)))
-
-    expected = (
-        mean_kernel(2) + mean_kernel(2 * spread**2) - 2 * mean_kernel(1 + spread**2, d * shift**2)
-    )
-    values = mmd(x, y, width)
-    assert values.mean().item() == pytest.approx(expected, abs=4 * values.std().item() / 2000**0.5)
-    same = mmd(x, noise(2000, 12, d, seed=2), width)
-    assert abs(same.mean()) < 4 * same.std() / 2000**0.5 and same.min() < 0
-    # partners that depend on each other are still one distribution
-    related = mmd(x, 0.8 * x + 0.6 * noise(2000, 12, d, seed=3), width)
-    assert abs(related.mean()) < 4 * related.std() / 2000**0.5
-
-
-def test_mmd_of_one_cloud_is_zero_and_sees_no_common_gain():
-    x, y = noise(3, 9, 4), 1.5 * noise(3, 9, 4, seed=1)
-    assert mmd(x, x).abs().max() < 1e-12
-    assert mmd(x.float(), x.float()).abs().max() < 1e-5
-    torch.testing.assert_close(mmd(10 * x, 10 * y), mmd(x, y))
-    assert mmd(torch.ones(1, 4, 2), torch.ones(1, 4, 2)).item() == 0  # no distance at all
-
-
 test_bad_input_names_what_to_change = refusals(
     (lambda: hsic(noise(2, 1, 4), noise(2, 1, 4)), "2 or more"),
     (lambda: hsic(noise(2, 5, 4), noise(2, 6, 4)), r"\(N, n, C\)"),
-    (lambda: mmd(noise(2, 5, 4), noise(2, 5, 3)), r"\(N, n, C\)"),
-    (lambda: mmd(noise(2, 5, 4), noise(2, 5, 4), 0), "bandwidth=0"),
     (lambda: band_hsic(noise(2, 1, 4, 4), noise(2, 1, 4, 5)), "one size"),
     (lambda: band_hsic(noise(2, 1, 9, 9), noise(2, 1, 9, 9), ["disc50"]), "'disk'"),
 )
