@@ -231,7 +231,7 @@ def read(file: Path) -> dict[str, object]:
     for exercises whose cell fails, a `Wrong` that says why."""
     if not file.is_file():
         raise UserError(f"{file} does not exist: give a notebook or a .py file.")
-    cells = {"": file.read_text(errors="replace")}
+    cells = {"": file.read_text("utf-8", "replace")}
     if file.suffix == ".ipynb":
         try:
             nodes = nbformat.read(file, 4).cells

@@ -171,8 +171,7 @@ def find_weights(name: str, weights: str | Path | None) -> Path | None:
     the folder FREQKD_WEIGHTS that is called NAME or NAME.anything; None when timm must fetch it.
     `UserError` where two could be meant, or for a file or folder that does not exist."""
     if weights:
-        path = Path(weights).expanduser()
-        if not path.is_file():
+        if not (path := Path(weights).expanduser()).is_file():
             raise UserError(f"weights={path} does not exist: give the path of a safetensors file.")
         return path
     if name == TINY:
@@ -206,7 +205,8 @@ def read_pickle(path: Path) -> dict[str, Tensor]:
     for key in ("state_dict", "model"):  # what training scripts put around the weights
         if isinstance(state, dict) and isinstance(state.get(key), dict):
             state = state[key]
-    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
+    items = state.items() if isinstance(state, dict) else [(0, state)]
+    if not all(isinstance(name, str) and isinstance(v, Tensor) for name, v in items):
         raise UserError(f"{path} holds no table of tensors by name: give a model's state_dict.")
     return state
 

@@ -43,7 +43,7 @@ def opening(name: str, dataset: str = "scenes") -> None:
     _opened["name"] = name
     style()
     memory.keep()
-    seconds = json.loads(TIMES.read_text())["seconds"].get(name) if TIMES.is_file() else None
+    seconds = json.loads(TIMES.read_text("utf-8"))["seconds"].get(name) if TIMES.is_file() else None
     if seconds is not None:
         print(f"With its defaults this takes about {duration(seconds)} on 2 cores (measured).")
     note = data.note_of(dataset)

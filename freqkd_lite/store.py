@@ -108,11 +108,13 @@ def manifest(**entries: object) -> dict:
 
 def check_place(path: Path, folder: bool = True) -> None:
     """`UserError` unless a folder, or else a file, can be written at `path`."""
-    there = next(each for each in (path, *path.parents) if os.path.exists(each))
+    there = next(each for each in (path, *path.parents) if os.path.lexists(each))
     if not there.is_dir() and (folder or there != path):
         raise UserError(f"{there} is a file where a folder should be: move it or name another.")
     if not folder and path.is_dir():
         raise UserError(f"{path} is a folder: name a file such as {path / 'report.html'}.")
+    if len(os.fsencode(path.name)) > 200:  # of 255; what is written beside it has a longer one
+        raise UserError(f"The name of {path} is too long: shorten it.")
     if not os.access(there, os.W_OK):
         raise UserError(f"{there} can't be written: name a place where you may write.")
 

@@ -170,8 +170,10 @@ def test_a_pickle_that_could_run_code_is_refused(tmp_path):
     (tmp_path / "empty.pt").touch()
     (tmp_path / "w.onnx").touch()
     torch.save([torch.ones(2)], tmp_path / "list.pt")
+    torch.save({0: torch.ones(2)}, tmp_path / "numbers.pt")
     faults = dict.fromkeys(["w.pth", "torn.pt", "text.pth", "empty.pt"], "is damaged, or holds")
-    faults |= {"list.pt": "holds no table of tensors", "w.onnx": "must end in .safetensors, .pt"}
+    faults |= dict.fromkeys(["list.pt", "numbers.pt"], "holds no table of tensors")
+    faults["w.onnx"] = "must end in .safetensors, .pt"
     for name, fault in faults.items():
         refused(f"{name} {fault}", load_backbone, "test_vit", tmp_path / name)
     assert not trace.exists()

@@ -3,7 +3,8 @@
 import pytest
 
 from freqkd_lite.errors import UserError
-from freqkd_lite.store import run_key, whole_folder
+from freqkd_lite.store import check_place, run_key, whole_folder
+from tests.refused import refused
 
 
 def test_a_failed_run_leaves_nothing(tmp_path):
@@ -28,6 +29,12 @@ def test_a_file_in_the_way_is_named(tmp_path):
     (tmp_path / "run").write_text("")
     with pytest.raises(UserError, match="run is a file"), whole_folder(tmp_path / "run"):
         pass
+
+
+def test_a_dead_link_and_too_long_a_name_are_refused_before_any_work(tmp_path):
+    (tmp_path / "link").symlink_to(tmp_path / "gone")
+    refused("link is a file", check_place, tmp_path / "link")
+    refused("too long", check_place, tmp_path / ("x" * 250), False)
 
 
 def test_the_key_depends_on_content_and_not_on_order():

@@ -17,7 +17,7 @@ from freqkd_lite.cli.distil import Given, distil
 from freqkd_lite.cli.exercises import exercises
 from freqkd_lite.cli.gap import demo, gap
 from freqkd_lite.errors import LESS, Interrupted, UserError, out_of_memory
-from freqkd_lite.store import DISK_FULL
+from freqkd_lite.store import DISK_FULL, check_place, read_text
 
 
 class Commands(TyperGroup):
@@ -36,6 +36,8 @@ class Commands(TyperGroup):
             raise Interrupted(str(stop) or STOPPED) from None
 
 
+# Of an OSError: a place that can't be written or read, or whose name is impossible.
+PLACES = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.EEXIST, errno.ELOOP}
 STOPPED = "Interrupted. Finished work is saved; rerun the command to resume."
 # Imports are inside the commands: torch takes seconds, and `--help` should not.
 app = typer.Typer(
@@ -102,6 +104,7 @@ def sweep(
 
     chosen = read_sweep(root, file)
     out = out or (file.parent if file.stem == "sweep" else file.with_suffix(""))
+    check_place(out)
     failed = gathering.failures(chosen.jobs) if gather else run_all(chosen, workers, scheduler)
     inside = file.resolve().is_relative_to(root)
     command = f"freqkd sweep {file.resolve().relative_to(root) if inside else file.name}"
@@ -163,7 +166,7 @@ def report() -> None:
     root = project(rewrites=True)
     results = root / "results"
     found = sorted(results.glob("*/bench.json"))
-    benchmarks = {file.parent.name: json.loads(file.read_text())["title"] for file in found}
+    benchmarks = {file.parent.name: json.loads(read_text(file))["title"] for file in found}
     for measured in sorted(results.glob("*/gap.json")):
         study.draw_folder(measured.parent)
     made = write_pages(results, benchmarks)
@@ -187,16 +190,18 @@ def main() -> None:
     except (Interrupted, KeyboardInterrupt) as stop:
         status, text = 130, str(stop) or STOPPED
     except (RuntimeError, MemoryError) as error:
-        if not out_of_memory(error):
-            raise
         status, text = 2, LESS
+        if "home directory" in str(error):  # Python's words for ~nobody
+            text = "A path begins with ~ and a user who is not here: write the path out."
+        elif not out_of_memory(error):
+            raise
     except OSError as error:
         where, status = f" at {error.filename}" if error.filename else "", 2
         if error.errno in DISK_FULL:
             text = (
                 f"The disk is full{where}: make room and rerun the command; finished work is saved."
             )
-        elif where and error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        elif where and error.errno in PLACES:
             text = f"{error.strerror}{where}: allow it, or name another place."
         else:
             raise

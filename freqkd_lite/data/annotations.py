@@ -165,18 +165,20 @@ def read_yolo(path: Path, size: Size, classes: Sequence[str], ledger: Ledger) ->
 
 
 def read_voc(path: Path, size: Size, ledger: Ledger) -> list[Written]:
-    """<object>s with <name> and <bndbox>; <size> must be the picture's, or 0x0, as some programs
-    write where they don't know it."""
+    """<object>s with <name> and <bndbox>; <size> must be the picture's, or 0 or None, as some
+    programs write where they don't know it."""
     try:
         top = ElementTree.fromstring(path.read_bytes())
     except (ElementTree.ParseError, ValueError, LookupError, OSError) as error:
         raise UserError(f"{path} is not valid XML ({error}): fix or regenerate it.") from error
     if top.tag != "annotation":
         raise UserError(f"{path} is not a Pascal VOC annotation but <{top.tag}>: regenerate it.")
-    stated = [top.findtext(f"size/{side}") for side in ("height", "width")]
-    if stated == ["0", "0"]:
+    sides = [top.findtext(f"size/{side}", "").strip() for side in ("height", "width")]
+    stated = [side.removesuffix(".0") or None for side in sides]
+    if stated in (["0", "0"], ["None", "None"]):
         own = f"{size[0]}x{size[1]} (height x width)"
-        ledger.repaired(f"{path}: its size is 0x0; the picture's own, {own}, is used.")
+        text = f"{path}: its size is {'x'.join(sides)}; the picture's own, {own}, is used."
+        ledger.repaired(text)
     elif not _fits(path, path, stated, size, ledger):
         return []
     rows = []
@@ -282,6 +284,7 @@ class Coco(Annotations):
             if box.image_id not in images:
                 wrong = f"{file}, {place}: there is no image with the id {box.image_id!r}"
                 ledger.repairable("absent image", file, wrong, "list the image or fix it")
+                images[box.image_id] = None  # said once, for all its boxes
             elif name := images[box.image_id]:
                 label = labels.get(box.category_id, f"number {box.category_id}")
                 x, y, width, height = box.bbox

@@ -20,7 +20,7 @@ import requests
 from tqdm import tqdm
 
 from freqkd_lite.errors import UserError
-from freqkd_lite.store import sha256_file, write_json
+from freqkd_lite.store import read_text, sha256_file, write_json
 
 CHECKSUMS = Path(__file__).parent / "checksums"
 TRIES = 6  # a broken transfer is resumed after 1, 2, 4, 8 and 16 seconds
@@ -66,7 +66,7 @@ def reach_hub(repository: str | None) -> None:
 
 def known(name: str) -> dict[str, str]:
     """Path in the set -> SHA-256, of the files with known content."""
-    lines = (CHECKSUMS / f"{name}.sha256").read_text().splitlines()
+    lines = read_text(CHECKSUMS / f"{name}.sha256").splitlines()
     return {path: checksum for checksum, path in (line.split("  ", 1) for line in lines)}
 
 

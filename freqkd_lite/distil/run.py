@@ -41,12 +41,12 @@ class Run:
 
     @property
     def manifest(self) -> dict:
-        return json.loads((self.folder / MANIFEST).read_text())
+        return json.loads(store.read_text(self.folder / MANIFEST))
 
     @property
     def log(self) -> list[dict]:
         """One entry per step: step, loss, parts, lr, gradient norm."""
-        return [json.loads(line) for line in (self.folder / LOG).read_text().splitlines()]
+        return [json.loads(line) for line in store.read_text(self.folder / LOG).splitlines()]
 
     def loss(
         self, students: list[Tensor], teachers: list[Tensor], initial: list[Tensor]
@@ -208,7 +208,7 @@ def _train_into(
     bar = tqdm(total=settings.steps, initial=checkpoints.steps, desc=settings.loss, disable=hidden)
     steps = train(student, teacher, pairs, settings, checkpoints, team, statistics, initial)
     try:
-        with bar, log.open("a") as stream:
+        with bar, log.open("a", encoding="utf-8") as stream:
             for entry in steps:
                 stream.write(json.dumps(entry) + "\n")
                 stream.flush()

@@ -68,7 +68,7 @@ class DistilSettings(BaseModel):
     warmup: int = Field(10, ge=0)
     clip: float | None = Field(1.0, gt=0)
     flip: float = Field(0.5, ge=0, le=1)
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, lt=2**32)
     precision: Literal["fp32", "bf16", "auto"] = "fp32"
     device: Literal["cpu", "cuda"] = "cpu"
     checkpoint_every: int | None = Field(None, ge=1, exclude=True)

@@ -12,6 +12,7 @@ import numpy as np
 
 from freqkd_lite.errors import UserError, check_known
 from freqkd_lite.scenes import SceneSettings
+from freqkd_lite.store import read_text
 
 KNOBS = {
     "parallax": (0.0, 0.7, 1.5, 3.0, 4.0, 6.0, 8.0),
@@ -50,7 +51,7 @@ class KnobGrid:
 
 def read(path: Path = STORED) -> KnobGrid:
     """A grid that `tools/scene_knobs.py` wrote; by default the package's own."""
-    content = json.loads(path.read_text())
+    content = json.loads(read_text(path))
     values = {name: tuple(v) for name, v in content["values"].items()}
     return KnobGrid(values, tuple(content["edges"]), np.array(content["curves"]), content["about"])
 

@@ -27,6 +27,7 @@ from freqkd_lite.errors import UserError
 from freqkd_lite.results.paired import read_comparison
 from freqkd_lite.results.rows import means, read_results
 from freqkd_lite.results.text import number, table
+from freqkd_lite.store import read_text
 
 FINDINGS, CLAIMS = "findings.yaml", "claims.yaml"
 PICKED_BY = {"metric", "data", "split", "method", "class"}
@@ -116,7 +117,7 @@ class Finding:
 def _entries(results: str | Path, name: str) -> list[dict]:
     """The entries of a file, [] without one."""
     file = Path(results) / name
-    return yaml.safe_load(file.read_text()) if file.is_file() else []
+    return yaml.safe_load(read_text(file)) if file.is_file() else []
 
 
 def _numbers(results: str | Path, entry: dict) -> dict[str, Number]:

@@ -22,7 +22,7 @@ from PIL import Image
 
 from freqkd_lite.errors import UserError
 from freqkd_lite.results import text
-from freqkd_lite.store import check_place, encoded, in_base64, write_whole
+from freqkd_lite.store import check_place, encoded, in_base64, read_text, write_whole
 
 TEMPLATES = Path(__file__).parent / "templates"
 FOLDED = 20  # a longer list opens on a click
@@ -33,7 +33,7 @@ FETCHES = re.compile(r"""(?:@import|url\(|\bfrom|\bimport\(?)\s*["']?(https?:)?/
 
 def style() -> str:
     """The style sheet of all pages."""
-    return (TEMPLATES / "page.css").read_text()
+    return read_text(TEMPLATES / "page.css")
 
 
 def render(template: str, **content: object) -> str:

@@ -244,7 +244,7 @@ def read_comparison(folder: str | Path) -> Comparison | None:
     file = Path(folder) / FILE
     if not file.is_file():
         return None
-    content = json.loads(file.read_text())
+    content = json.loads(file.read_text("utf-8"))
     kinds = dict.fromkeys(["value", "low", "high", "joint_low", "joint_high"], float)
     return Comparison(
         **content | {"table": pd.DataFrame(content["table"], columns=COLUMNS).astype(kinds)}

@@ -1,5 +1,6 @@
 """The Dask workers that run a sweep, on this machine or elsewhere (docs/scale.md)."""
 
+import asyncio
 import logging
 import os
 import signal
@@ -22,6 +23,15 @@ CONFIG = {
 }
 
 
+async def _reach(address: str) -> None:
+    """Raises where nothing answers; a client that fails would hold the process for 20 s more."""
+    from distributed import Security
+    from distributed.comm.core import connect
+
+    of_dask_s_configuration = Security().get_connection_args("client")
+    (await connect(address, timeout=10, **of_dask_s_configuration)).abort()
+
+
 @contextmanager
 def connected(workers: int, scheduler: str | None) -> Iterator:
     """A client of the Dask cluster at an address, or of one of `workers` processes, which listens
@@ -38,11 +48,13 @@ def connected(workers: int, scheduler: str | None) -> Iterator:
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         try:
-            if not scheduler:
+            if scheduler:
+                asyncio.run(_reach(scheduler))
+            else:
                 dask.config.set(CONFIG)
                 cluster = LocalCluster(n_workers=workers, threads_per_worker=1, **LOCAL)
             client = Client(cluster or scheduler, timeout=10, set_as_default=False)
-        except ValueError as error:  # of the address
+        except (ValueError, TypeError) as error:  # of the address
             raise RuntimeError(error) from None
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)

@@ -110,7 +110,7 @@ def execute(path: Path, values: dict, out: Path, progress: bool = False, **entri
     with store.whole_folder(final) as folder:
         problem = _run(path, values, folder, progress)
         if problem:
-            (folder / ERROR).write_text(problem + "\n")
+            (folder / ERROR).write_text(problem + "\n", "utf-8")
             try:
                 with store.whole_folder(failed) as copy:  # replaces an earlier try only now
                     shutil.copytree(folder, copy, dirs_exist_ok=True)
@@ -118,7 +118,7 @@ def execute(path: Path, values: dict, out: Path, progress: bool = False, **entri
                 raise UserError(problem) from None
             raise UserError(f"{problem} (as far as it came: {failed / NOTEBOOK})")
         file = folder / MANIFEST
-        written = json.loads(file.read_text()) if file.exists() else {}
+        written = json.loads(store.read_text(file)) if file.exists() else {}
         about = store.manifest(notebook=path.stem, parameters=values, **entries)
         seconds = round(time.monotonic() - start, 1)
         store.write_json(file, about | written | {"seconds": seconds})

@@ -10,7 +10,7 @@ from freqkd_lite.names import with_settings
 from freqkd_lite.results.rows import Row, is_trained, means, read_results, write_results
 from freqkd_lite.results.text import table
 from freqkd_lite.runner.sweep import Job, Sweep
-from freqkd_lite.store import manifest, run_key, runs_folder, write_whole
+from freqkd_lite.store import manifest, read_text, run_key, runs_folder, write_whole
 
 MADE_OF = ("weights", "data", "train_data", "lessons")  # equal in runs that differ in the seed
 MADE_ON = ("threads", "device", "versions")
@@ -80,7 +80,7 @@ def failures(jobs: Sequence[Job]) -> dict[Job, str]:
 
 def _reason(job: Job, why: str) -> str:
     """Why a job failed, without this machine's paths if the run itself reported it."""
-    return job.error.read_text().strip() if job.error.is_file() else why
+    return read_text(job.error).strip() if job.error.is_file() else why
 
 
 def write(sweep: Sweep, out: Path, command: str, failed: Mapping[Job, str]) -> str | None:

@@ -7,6 +7,8 @@ from pathlib import Path
 import yaml
 from bs4 import BeautifulSoup
 
+from freqkd_lite.store import read_text
+
 TERMS = Path(__file__).parent / "page_template" / "glossary.yaml"
 TERM = (
     '<span class="term"><a href="glossary.html#{key}" aria-describedby="term-{key}">{word}</a>'
@@ -17,7 +19,7 @@ PLAIN = ("a", "code", "h1", "h2", "h3", "math", "pre", "strong", "summary", "svg
 
 def terms() -> list[dict]:
     """The entries: term, text, and optionally `also`, other words for it; with a key for links."""
-    entries = yaml.safe_load(TERMS.read_text())
+    entries = yaml.safe_load(read_text(TERMS))
     return [entry | {"key": re.sub(r"\W+", "-", entry["term"].lower())} for entry in entries]
 
 

@@ -32,7 +32,7 @@ from freqkd_lite.runner.execute import MANIFEST, NOTEBOOK, TIMES, address, execu
 from freqkd_lite.runner.formulas import to_html
 from freqkd_lite.runner.glossary import Glossary, terms
 from freqkd_lite.runner.parameters import find_notebook, find_notebooks, read_preset
-from freqkd_lite.store import FIGURES, duration, encoded, in_base64, runs_folder, sha256
+from freqkd_lite.store import FIGURES, duration, encoded, in_base64, read_text, runs_folder, sha256
 from freqkd_lite.viz import label_curve
 from freqkd_lite.viz.style import style as look
 from freqkd_lite.widgets.scrubber import Scrubber
@@ -50,7 +50,7 @@ SMALL = 640  # pixels along a small copy
 def measured_times(root: Path) -> dict[str, float]:
     """Seconds that each notebook took when the committed outputs were made; {} if unknown."""
     file = root / TIMES
-    return json.loads(file.read_text())["seconds"] if file.exists() else {}
+    return json.loads(read_text(file))["seconds"] if file.exists() else {}
 
 
 def books(root: Path) -> list[dict[str, Any]]:
@@ -83,7 +83,7 @@ def write_table(root: Path) -> None:
         ]
         table = text.table(head, rows, "markdown")
         if file.exists():
-            store.write_whole(file, text.fill_block(file.read_text(), "notebooks", table, file))
+            store.write_whole(file, text.fill_block(read_text(file), "notebooks", table, file))
 
 
 def write_page(root: Path, executed: Path, stem: str, folder: Path) -> Path:
@@ -96,7 +96,7 @@ def write_page(root: Path, executed: Path, stem: str, folder: Path) -> Path:
         "before": listed[here - 1] if here else None,
         "after": listed[here + 1] if here + 1 < len(listed) else None,
         "style": style(),
-        "script": (TEMPLATE / "page.js").read_text(),
+        "script": read_text(TEMPLATE / "page.js"),
     }
     notebook = nbformat.read(executed, 4)
     picture = first_picture(notebook)
@@ -201,8 +201,8 @@ def linked(html: str, folder: str = "") -> str:
 
 def text_page(file: Path, back: str = "", notebooks: str = "") -> str:
     """A Markdown file as a page, with the folder of the notebooks' pages, and a link `back`."""
-    body, head = linked(to_html(file.read_text()), notebooks), re.compile("^# (.+)$", re.M)
-    title = next(iter(head.findall(file.read_text())), file.stem)
+    body, head = linked(to_html(read_text(file)), notebooks), re.compile("^# (.+)$", re.M)
+    title = next(iter(head.findall(read_text(file))), file.stem)
     return render("text.html.j2", title=title, body=body, back=back)
 
 
@@ -280,7 +280,7 @@ def run_once(path: Path, values: dict, preset: str) -> Path:
     for old in out.parent.glob(f"{path.stem}-*"):
         if old != out:
             shutil.rmtree(old)
-    print(f"      {duration(json.loads((out / MANIFEST).read_text())['seconds'])}", flush=True)
+    print(f"      {duration(json.loads(read_text(out / MANIFEST))['seconds'])}", flush=True)
     return out
 
 
@@ -302,7 +302,7 @@ def refresh(root: Path, only: Sequence[str] = ()) -> None:
     for path in paths:
         run = finished("default", path.stem)
         nbformat.write(tidy(nbformat.read(run / NOTEBOOK, 4), root), path)
-        seconds[path.stem] = json.loads((run / MANIFEST).read_text())["seconds"]
+        seconds[path.stem] = json.loads(read_text(run / MANIFEST))["seconds"]
     about = {"schema": "freqkd-minutes/1", "cores": os.cpu_count(), "seconds": seconds}
     (root / TIMES).parent.mkdir(parents=True, exist_ok=True)
     store.write_json(root / TIMES, about)

@@ -5,13 +5,12 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import papermill
 import yaml
-from pydantic import TypeAdapter, ValidationError
+from pydantic import PydanticUserError, TypeAdapter, ValidationError
 
 from freqkd_lite.errors import UserError, check_known, explained
 from freqkd_lite.names import OLD_KEYS, renamed
@@ -32,7 +31,7 @@ _Loader.add_implicit_resolver(
 
 def read_yaml(path: Path, name: str) -> dict:
     """What a YAML file, called `name`, sets, with today's names; `UserError` if nothing."""
-    content = renamed(parsed(path, "give a YAML file", partial(yaml.load, Loader=_Loader)))
+    content = parsed(path, "give a YAML file", lambda text: renamed(yaml.load(text, _Loader)))
     return settings_of(content or None, name)
 
 
@@ -86,12 +85,12 @@ class Parameter:
 
     def check(self, value: object, notebook: str) -> object:
         """The value as this parameter's type; `UserError` if it has another."""
-        adapter = TypeAdapter(eval(self.annotation, {"__builtins__": {}}, TYPES))
         try:
+            adapter = TypeAdapter(eval(self.annotation, {"__builtins__": {}}, TYPES))
             # In JSON a tuple is a list and an int is a float, but "3" is no number and 1 no bool.
             read = adapter.validate_json(json.dumps(value), strict=True)
             return json.loads(json.dumps(read))
-        except (ValidationError, TypeError):
+        except (ValidationError, PydanticUserError, TypeError):
             raise UserError(
                 f"Parameter {self.name} of {notebook} is {value!r}, not {self.annotation}: "
                 f"give a value like {self.default!r}."

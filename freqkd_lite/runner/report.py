@@ -21,7 +21,7 @@ from freqkd_lite.results.paired import FILE, Comparison
 from freqkd_lite.results.rows import folders, frame, means, read_manifest, read_results, whole
 from freqkd_lite.results.text import block_marks, fill_block, table
 from freqkd_lite.runner.pages import TEMPLATE
-from freqkd_lite.store import write_whole
+from freqkd_lite.store import read_text, write_whole
 from freqkd_lite.viz.comparison import comparison_figure, means_figure
 from freqkd_lite.viz.label_curve import label_curve_figure
 from freqkd_lite.viz.style import save_described, style as look
@@ -123,7 +123,7 @@ def _write_block(folder: Path, body: str) -> None:
     """Put `body` into the generated part of a folder's README.md, made if missing."""
     page, title = folder / PAGE, "Results" if folder.name == BLOCK else f"Results: {folder.name}"
     empty = "\n".join([f"# {title}", "", *block_marks(BLOCK), ""])
-    text = page.read_text() if page.is_file() else empty
+    text = read_text(page) if page.is_file() else empty
     write_whole(page, fill_block(text, BLOCK, body.strip(), page))
 
 
@@ -150,7 +150,7 @@ def share_style(results: Path) -> None:
     it in place of the copy that each was written with."""
     link = f'<link rel="stylesheet" href="../{STYLE}">'
     for page in sorted(results.glob("*/*.html")):
-        html = re.sub("<style>.*?</style>", link, page.read_text(), count=1, flags=re.DOTALL)
+        html = re.sub("<style>.*?</style>", link, read_text(page), count=1, flags=re.DOTALL)
         write_whole(page, html)
         write_whole(results / STYLE, style())
 
@@ -158,7 +158,7 @@ def share_style(results: Path) -> None:
 def write_readme(readme: Path, results: Path) -> None:
     """Put the first findings and the table of claims between their marks in README.md."""
     first = [finding for finding in findings.read_findings(results) if finding.first]
-    text = fill_block(readme.read_text(), "findings", findings.findings_list(first), readme)
+    text = fill_block(read_text(readme), "findings", findings.findings_list(first), readme)
     claims = findings.claims_table(findings.read_claims(results))
     text = fill_block(text, "claims", claims, readme)
     write_whole(readme, text)

@@ -27,7 +27,7 @@ from freqkd_lite.names import own_settings, with_settings
 from freqkd_lite.runner.cluster import connected
 from freqkd_lite.runner.execute import ERROR, MANIFEST, execute, from_here, ingredients
 from freqkd_lite.runner.parameters import find_notebook, parameters, read_preset, read_yaml
-from freqkd_lite.store import duration, run_key, runs_folder, sha256_file
+from freqkd_lite.store import duration, read_text, run_key, runs_folder, sha256_file
 
 BY_IMAGE = ("probe_ap", "map50", "miou")  # metrics of which results keep a score for each image
 BUSY = "busy"
@@ -65,7 +65,7 @@ class Job:
 
     @property
     def manifest(self) -> dict:
-        return json.loads((self.folder / MANIFEST).read_text())
+        return json.loads(read_text(self.folder / MANIFEST))
 
     @property
     def error(self) -> Path:
@@ -122,7 +122,7 @@ def read_sweep(root: Path, file: Path) -> Sweep:
     seen: dict = {}
     jobs = [job for path in paths for job in _jobs(path, combinations, preset[path.stem], seen)]
     _check_comparison(content, jobs, file.name)
-    return Sweep(file.read_text(), content, jobs, protocol_checksum(file, content.protocol))
+    return Sweep(read_text(file), content, jobs, protocol_checksum(file, content.protocol))
 
 
 def protocol_checksum(sweep: Path, protocol: str | None) -> str | None:
@@ -206,7 +206,7 @@ def attempt(job: Job, preset: str, before: int | None) -> str | None:
             if job.done:
                 return None
             if job.failure() not in (None, before):
-                reason = job.error.read_text().strip()
+                reason = read_text(job.error).strip()
                 return f"{reason} (in another sweep; see {job.error.parent})"
             for left in job.folder.parent.glob(f".{job.folder.name}.*"):  # of a killed run
                 shutil.rmtree(left, ignore_errors=True)

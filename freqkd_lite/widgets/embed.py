@@ -20,19 +20,19 @@ from torch import Tensor
 
 from freqkd_lite.data import Pair
 from freqkd_lite.errors import UserError
-from freqkd_lite.store import encoded, in_base64, sha256
+from freqkd_lite.store import encoded, in_base64, read_text, sha256
 from freqkd_lite.widgets.drawing import few_colours, stacked
 
 COMMON = {*anywidget.AnyWidget.class_trait_names(sync=True), "_esm", "_css", "_anywidget_id"}
 # A plain object stands in for anywidget's model; several copies of one output each find their own
 # place.
-_PAGE = Template((Path(__file__).parent / "page.html").read_text().rstrip())
+_PAGE = Template(read_text(Path(__file__).parent / "page.html").rstrip())
 
 
 def module(name: str) -> str:
     """The ES module of a widget: what all of them share (shared.js), then its own file."""
     here = Path(__file__).parent
-    return "\n".join((here / file).read_text() for file in ("shared.js", f"{name}.js"))
+    return "\n".join(read_text(here / file) for file in ("shared.js", f"{name}.js"))
 
 
 def joined(pictures: Sequence[Image.Image], quality: int = 82) -> tuple[bytes, list[int]]:

@@ -114,3 +114,10 @@ def test_a_user_without_a_home_is_told_before_anything_ends_in_a_traceback(monke
     monkeypatch.delenv("HOME")
     monkeypatch.setattr(pwd, "getpwuid", nobody)
     refused("HOME", CliRunner().invoke, app, ["data", "list"], catch_exceptions=False)
+
+
+def test_a_path_below_nobody_s_home_is_refused(tmp_path):
+    draw_pairs(tmp_path / "pairs")
+    command = f"gap {DATA} --size 112x112"
+    assert begin(command, tmp_path, log := tmp_path / "log", Path("~nobody7/runs")).wait() == 2
+    assert log.read_text().startswith("freqkd: ") and "~" in log.read_text()

@@ -200,6 +200,7 @@ FAULTS = [  # how it is written, kind of fault, place, boxes left after a repair
     (coco(annotations=first(bbox=[1, 2, 3])), BAD, "annotations.0.bbox.3", None),
     (coco(annotations=first(bbox=[1, 2, 3, 10**400])), BAD, "annotations.0.bbox.3=", None),
     (coco(annotations=first(image_id=6)), ABSENT, "annotations.0:", 0),
+    (coco(annotations=lambda v: [v[0] | {"image_id": 6}] * 3), ABSENT, "annotations.0:", 0),
     (coco(annotations=first(category_id=6)), CLASS, "annotations.0:", 0),
     (coco(annotations=first(bbox=[1, 2, 0, 3])), AREA, "annotations.0: the box 1 2 1 5", 0),
     (coco(annotations=first(bbox=[-9, 2, 20, 3])), OUT, "annotations.0: the box -9 2 11 5", 1),
@@ -273,11 +274,14 @@ def test_crowds_are_no_objects_left_out_and_counted(tmp_path):
     assert len(ledger.repairs) == 1 and "annotations.1: 2 crowds" in ledger.repairs[0]
 
 
-def test_a_voc_size_of_zero_is_taken_for_the_pictures_own(tmp_path):
+@pytest.mark.parametrize("unknown", ["0", "None"])
+def test_a_voc_size_that_is_not_known_is_taken_for_the_pictures_own(tmp_path, unknown):
     file = write_voc(tmp_path, [(0, (1.0, 2.0, 3.0, 4.0))]) / "a.xml"
-    file.write_text(file.read_text().replace("640</w", "0</w"))
-    refused("a.xml: .* 480x0 ", read, tmp_path)  # of one side alone it is a fault
-    file.write_text(file.read_text().replace("480</h", "0</h"))
+    file.write_text(file.read_text().replace("640</w", "640.0</w"))
+    assert read(tmp_path)[0] and not read(tmp_path)[1].repairs
+    file.write_text(file.read_text().replace("640.0</w", f"{unknown}</w"))
+    refused(f"a.xml: .* 480x{unknown} ", read, tmp_path)  # of one side alone it is a fault
+    file.write_text(file.read_text().replace("480</h", f"{unknown}</h"))
     found, ledger = read(tmp_path)
     assert found == [(0, (1.0, 2.0, 3.0, 4.0))]
     assert len(ledger.repairs) == 1 and str(file) in ledger.repairs[0]

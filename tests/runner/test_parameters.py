@@ -26,7 +26,7 @@ def test_parameters_have_name_type_and_default(folder):
 @pytest.mark.parametrize(
     "source",
     ["seed = 3", "seed: int = 1\ntwice: int = 2 * seed", "import os", "x: Tensor = 3"]
-    + ["seed: int = 'a'"],
+    + ["seed: int = 'a'", "x: Literal = 1"],
 )
 def test_parameters_that_are_no_typed_literals_are_refused(folder, source):
     path = write(folder, "02_third", [settings(source)])
@@ -58,6 +58,7 @@ def test_a_preset_s_own_section_overrides_its_common_one_wherever_they_stand(fol
         ("01_second: 3", "presets/small.yaml: 01_second=3"),
         ("- a", "presets/small.yaml"),
         ("a: [", "presets/small.yaml"),
+        ("common: &loop {size: *loop}", "small.yaml"),
     ],
 )
 def test_a_wrong_preset_is_refused_with_the_nearest_name(folder, content, named):

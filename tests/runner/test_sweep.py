@@ -331,7 +331,7 @@ def test_a_scheduler_that_goes_or_is_not_there_is_told_and_what_is_finished_stay
         thread.start()
         refused(f"{address} can't be used .it is gone", run_all, made, 1, address)
         thread.join()
-        for bad in (address, "quark:"):
+        for bad in (address, "quark:", "tls://127.0.0.1:1"):
             refused(f"{bad} can't be used", run_all, made, 1, bad)
     (root / "hold").unlink()
     assert run_all(made, 1) == {} and logged(root, "end") == [0, 1, 2]
@@ -348,6 +348,10 @@ def test_the_command_with_real_notebooks_keeps_the_broken_run_and_skips_the_othe
     cells = [settings(PARAMETERS), code(NOTEBOOK)]
     write_notebook(root / "notebooks", "06_real", cells)
     (root / "rates.yaml").write_text("notebook: 06_real\ngrid: {lr: [0.001, -1.0]}")
+    (root / "rates").touch()
+    status, _, err = freqkd("sweep", "rates.yaml")
+    assert status == 2 and "is a file" in err and not (root / "runs").exists()
+    (root / "rates").unlink()
     status, out, err = freqkd("sweep", "rates.yaml")
     assert status == 1 and "2 runs, 0 already finished" in out
     failed = next((root / "runs" / "sweeps").glob("06_real-*.failed"))
