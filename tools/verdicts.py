@@ -39,6 +39,7 @@ HYPOTHESES = 7
 SMALLEST = 0.02  # the smallest difference of interest
 SAID = {1: "supported", -1: "not supported", 0: "undecided"}
 FREE, ALL = "label_free_probe_ap", "probe_ap"
+BUDGETS = {"no labels": FREE, "10 labelled images": "probe_ap_few", "all labels": ALL}
 MSE, NONE = "mse (lr=0.003)", "none"
 CODE, PAPER = "freqkd_code (lr=0.003)", "freqkd_paper (lr=0.003)"
 PROJECTOR = "mse (projector=True, lr=0.003)"
@@ -58,8 +59,16 @@ a little: [simulated](../bootstrap/README.md).
 {verdicts}
 
 {differences}
-
+{budgets}
 Not judged yet, because not all students are there: {missing}.
+"""
+BUDGETS_PART = """
+## By the number of labels
+
+All methods of [part A](../msrs_cv/README.md) beside plain MSE, by the infrared labels that the head
+was fitted on. Not tested, except where the table above says so.
+
+![{alt}](budgets.png)
 """
 
 
@@ -245,13 +254,15 @@ def rows_of(found: Sequence[Judged], verdict: dict[str, int]) -> list[Row]:
     return rows + [Row(klass=k, method=SAID[v], value=v, **about) for k, v in verdict.items()]
 
 
+def short(method: str) -> str:
+    """A method's name for people, without its rate."""
+    own = {k: v for k, v in own_settings(method).items() if k != "lr"}
+    return method_name(join_method(split_method(method)[0], own))
+
+
 def named(j: Judged, end: str = ", ") -> str:
-    """A difference for people: "FreqKD (code) minus MSE, probe AP (msrs_cv)", without rates."""
-    sides = []
-    for method in filter(None, (j.of.method, j.of.reference)):
-        own = own_settings(method)
-        own.pop("lr", None)
-        sides.append(method_name(join_method(split_method(method)[0], own)))
+    """A difference for people: "FreqKD (code) minus MSE, probe AP (msrs_cv)"."""
+    sides = map(short, filter(None, (j.of.method, j.of.reference)))
     metric = NAMES.get(j.of.metric, j.of.metric.replace("_", " "))
     return f"{' minus '.join(sides)}{end}{metric} ({j.of.part})"
 
@@ -278,8 +289,34 @@ def draw(found: Sequence[Judged]) -> tuple[Figure, str]:
     return drawn, f"Differences with corrected intervals. {'; '.join(lines)}."
 
 
-def write(folder: Path, found: Sequence[Judged], verdict: dict[str, int], made: dict) -> str:
-    """The page, its figure, verdicts.csv and a manifest; returns the table of differences."""
+def budgets(of: Callable[[str, str], Draws]) -> tuple[Figure, str]:
+    """Part A's methods minus MSE with 95 % intervals, a panel each of `BUDGETS`; with a
+    description."""
+    style()
+    drawn, axes = plt.subplots(1, len(BUDGETS), figsize=(9.5, 4.8), sharex=True, sharey=True)
+    lines = []
+    for ax, (budget, metric) in zip(axes, BUDGETS.items(), strict=True):
+        draws = of("msrs_cv", metric)
+        methods = [method for method in draws if method != MSE]
+        ax.axvline(0, color=COLOURS["floor"], lw=1.2)
+        for y, method in enumerate(methods):
+            value, values = paired(draws[method], draws[MSE])
+            span = interval(values, LEVEL)
+            colour = COLOURS.get(split_method(method)[0], COLOURS["guess"])
+            ax.hlines(y, *span, color=colour, lw=4)
+            ax.plot(value, y, "o", color=colour, ms=8)
+            lines.append(f"{short(method)}, {budget} {number(value, span, 3, True)}")
+        ax.set_title(budget)
+    name_rows(axes[0], [short(method) for method in methods])
+    axes[1].set_xlabel("mean AP minus that of MSE")
+    return drawn, f"Differences to MSE with 95 % intervals. {'; '.join(lines)}."
+
+
+def write(
+    folder: Path, found: Sequence[Judged], verdict: dict[str, int], made: dict, part: str = ""
+) -> str:
+    """The page with `part`, its figure, verdicts.csv and a manifest; returns the table of
+    differences."""
     folder.mkdir(parents=True, exist_ok=True)
     means(rows_of(found, verdict)).to_csv(folder / "verdicts.csv", index=False)
     write_json(folder / "manifest.json", made)
@@ -303,6 +340,7 @@ def write(folder: Path, found: Sequence[Judged], verdict: dict[str, int], made: 
         ),
         differences=table(head, lines, "markdown"),
         missing=", ".join(missing) or "none",
+        budgets=part,
     )
     (folder / "README.md").write_text(page)
     return table(head, lines)
@@ -321,15 +359,20 @@ def main(given: list[str] | None = None) -> None:
     if len(whole_parts) == len(PARTS):
         planned.append(carried_over(of))
     found, verdict = judged(planned, of)
+    out, part = args.results / "verdicts", ""
     if "msrs_cv" in whole_parts:
         found.append(order(of))
         verdict["H5"] = found[-1].said
+        drawn_by_budget, alt = budgets(of)
+        out.mkdir(exist_ok=True)
+        save_described(drawn_by_budget, alt, out / "budgets.png")
+        part = BUDGETS_PART.format(alt=markdown(alt))
     if not found:
         return
     sums = {p: sha256_file(args.results / p / "results.json") for p in whole_parts}
     protocol = sha256_file(args.results / "preregistration.md")
     made = manifest(command="python tools/verdicts.py", data=sums, protocol=protocol)
-    print(write(args.results / "verdicts", found, verdict, made))
+    print(write(out, found, verdict, made, part))
 
 
 if __name__ == "__main__":

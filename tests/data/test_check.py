@@ -184,8 +184,7 @@ def test_a_value_for_missing_data_is_seen_in_any_share_of_the_picture(tmp_path, 
     raw = (28000 + 3000 * scene(2)).astype(np.uint16)
     if value is not None:
         raw[:, :columns] = value
-    file = tmp_path / "a.png"
-    Image.fromarray(raw).save(file)
+    Image.fromarray(raw).save(file := tmp_path / "a.png")
     found = doubts(file, read_image(file, "visible"), deep=True)
     assert found == ["with hardly any contrast"] * (value is not None)
 

@@ -51,13 +51,7 @@ def write_tiff(path, array, order="<", packed=False, orientation=1, dark=1):
     strip += b"\0" * (len(strip) % 2)
     (height, width), (kind, size) = array.shape, (array.dtype.kind, array.dtype.itemsize)
     tags = {256: width, 257: height, 258: 8 * size, 259: 8 if packed else 1, 262: dark, 273: 8}
-    tags |= {
-        274: orientation,
-        277: 1,
-        278: height,
-        279: len(strip),
-        339: {"f": 3, "i": 2}.get(kind, 1),
-    }
+    tags |= {274: orientation, 277: 1, 278: height, 279: len(strip), 339: 1 + "uif".index(kind)}
     entries = [struct.pack(f"{order}HHII", tag, 4, 1, value) for tag, value in tags.items()]
     head = (b"II" if order == "<" else b"MM") + struct.pack(f"{order}HI", 42, 8 + len(strip))
     count = struct.pack(f"{order}H", len(tags))

@@ -71,6 +71,11 @@ def test_order_of_methods_is_kept_where_it_is_the_same():
     assert verdicts.order_kept(free, turned)[0] == pytest.approx(-1)
 
 
+def test_every_label_budget_is_a_difference_to_mse():
+    draws = {verdicts.MSE: {0: np.full(9, 0.5)}, verdicts.NONE: {None: np.full(9, 0.4)}}
+    assert verdicts.budgets(lambda *_: draws)[1].count("-0.100 [-0.100, -0.100]") == 3
+
+
 def part_of(folder, metric, means, seeds=3, spread=0.002):
     """A results folder whose figures have these means, and draws close about them."""
     rows, draw = [], np.random.default_rng(len(means))
