@@ -8,8 +8,9 @@ from contextlib import contextmanager
 
 
 def plain(text: str) -> str:
-    """Text for any file or screen: bytes of a file name that are not UTF-8 become escapes."""
-    return text.encode(errors="backslashreplace").decode()
+    """Text for any file or screen: bytes that are not UTF-8, and control characters, as escapes."""
+    escaped = text.encode(errors="backslashreplace").decode()
+    return re.sub(r"[^\n\r\t -~\xa0-\U0010ffff]", lambda found: repr(found[0])[1:-1], escaped)
 
 
 class UserError(ValueError):

@@ -234,8 +234,7 @@ def load_backbone(name: str = TINY, weights: str | Path | None = None) -> Backbo
     net = create_net(name)
     if weights == "random":
         return Backbone(net, name, "random", sha256_state(net.state_dict()))
-    path = find_weights(name, weights)
-    if path is not None:
+    if path := find_weights(name, weights):
         load_into(net, path, name)
         return Backbone(net, name, path.name, sha256_file(path))
     try:

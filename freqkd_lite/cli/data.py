@@ -10,7 +10,7 @@ import typer
 from typer import Argument, Option
 
 from freqkd_lite.cli import out_option
-from freqkd_lite.errors import UserError, check_known
+from freqkd_lite.errors import UserError, check_known, plain
 
 data = typer.Typer(
     help="Data sets: list, check and download them.",
@@ -70,7 +70,7 @@ def check(
     # With a root, paths are relative to it; in a shell they are relative to the current folder.
     options = {key: path.absolute() for key, path in given.items() if path is not None}
     report = check_set(name, root, split, limit, **options)
-    typer.echo(shown.as_text(report))
+    typer.echo(plain(shown.as_text(report)))
     if html is not None:
         typer.echo(f"\nLook at {shown.write_page(report, html)}")
     if report.problems:
