@@ -62,10 +62,7 @@ def text(name: str, content: str, pairs: bool = False) -> Callable[[Path], Path]
 
 
 def copied(source: str) -> Callable[[Path], Path]:
-    def write(folder: Path) -> Path:
-        return Path(shutil.copy(ROOT / source, folder))
-
-    return write
+    return lambda folder: Path(shutil.copy(ROOT / source, folder))
 
 
 def draw(name: str, kind: str = "uint8", **options: object) -> Callable[[Path], Path]:
@@ -169,7 +166,6 @@ def test_a_damaged_file_is_read_or_refused_in_a_sentence(kind, damage, tmp_path_
         except UserError as error:
             names = file.name, "'", "12_masks", *ENTRIES
             asked = Path(str(error).split()[0]).name.encode() in file.read_bytes()  # a path
-            assert asked or any(n in str(error) for n in names), error
-            assert len(str(error)) < 600
+            assert (asked or any(n in str(error) for n in names)) and len(str(error)) < 600, error
 
     check()

@@ -65,9 +65,13 @@ if bad:
     assert not failed.exists()
 
 
-def test_an_error_that_hides_in_widget_state_is_found_and_fails_the_run(folder, tmp_path):
-    path = write(folder, "02_third", [settings(), code(HIDDEN)])
-    refused("a widget's callback: ZeroDivisionError", execute, path, {}, tmp_path / "run")
+@pytest.mark.parametrize(
+    ("source", "told"),
+    [(HIDDEN, "callback: ZeroDivisionError"), ("import os; os._exit(9)", "ended from outside")],
+)
+def test_an_error_in_widget_state_and_a_kernel_s_end_are_told(folder, tmp_path, source, told):
+    path = write(folder, "02_third", [settings(), code(source)])
+    refused(told, execute, path, {}, tmp_path / "run")
 
 
 def test_many_outputs_in_widgets_do_not_stop_a_run(folder, tmp_path):
