@@ -47,7 +47,8 @@ def main() -> None:
         f"{given.rounds} rounds. Above the bar of {BAR}: {', '.join(over) or 'none'}."
     )
     head = ["loss", "loss alone, ms", "step, times MSE's", "whole steps, times MSE's"]
-    finish(given, "A step of training by loss", about, head, rows)
+    title = f"A step of training by loss, {given.model.partition('_patch')[0]}"
+    finish(given, title, about, head, rows)
 
 
 if __name__ == "__main__":
