@@ -41,7 +41,7 @@ lab: $(BIN)/.installed  ## JupyterLab at the start page
 	@$(BIN)/jupyter lab notebooks/00_start_here.ipynb
 
 explore: $(BIN)/.installed  ## every option of the widgets, on this machine alone (voila)
-	@$(BIN)/voila notebooks/explore.ipynb --Voila.ip=127.0.0.1 --token
+	@$(BIN)/voila notebooks/explore.ipynb --Voila.ip=127.0.0.1 --token --Voila.tornado_settings="{'headers': {'Content-Security-Policy': \"default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob: ws:\"}}"
 
 pages: $(BIN)/.installed  ## the finished notebooks of the last walk as pages
 	@$(BIN)/freqkd pages

@@ -55,8 +55,8 @@ def listening(port: int) -> set[str]:
     return {place for place, its in places if int(its, 16) == port}
 
 
-@pytest.mark.parametrize("target", ["lab", "explore"])
-def test_a_server_listens_on_loopback_and_asks_for_its_token(target, tmp_path):
+@pytest.mark.parametrize(("target", "policy"), [("lab", "self"), ("explore", "default-src 'self'")])
+def test_a_server_is_on_loopback_asks_for_its_token_and_fetches_nothing(target, policy, tmp_path):
     with served(target, tmp_path / "log") as (port, token):
         page = f"http://127.0.0.1:{port}/" + ("lab" if target == "lab" else "")
         asked = requests.get(page, allow_redirects=False)
@@ -67,5 +67,5 @@ def test_a_server_listens_on_loopback_and_asks_for_its_token(target, tmp_path):
             other = requests.get(f"{page}?token={token}", headers={"Host": "example.org"})
             assert other.status_code == 403
         with requests.get(f"{page}?token={token}", stream=True) as opened:
-            assert opened.status_code == 200
+            assert opened.ok and policy in opened.headers["Content-Security-Policy"]
         assert listening(port) == {"0100007F"}
