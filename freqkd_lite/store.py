@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
-from freqkd_lite.errors import UserError, plain
+from freqkd_lite.errors import UserError
 
 if TYPE_CHECKING:  # commands that show a page of help don't wait for it
     import numpy as np
@@ -48,9 +48,13 @@ def duration(seconds: float) -> str:
     return f"{max(1, round(seconds))} s" if seconds < 90 else f"{round(seconds / 60)} min"
 
 
+def _utf8(text: str) -> bytes:
+    return text.encode(errors="backslashreplace")  # bytes of a file name that are not UTF-8
+
+
 def sha256(*parts: str | bytes) -> str:
     """The SHA-256 of texts and bytes one after the other, 64 hex digits."""
-    content = (plain(part).encode() if isinstance(part, str) else part for part in parts)
+    content = (_utf8(part) if isinstance(part, str) else part for part in parts)
     return hashlib.sha256(b"".join(content)).hexdigest()
 
 
@@ -108,13 +112,14 @@ def manifest(**entries: object) -> dict:
 
 def check_place(path: Path, folder: bool = True) -> None:
     """`UserError` unless a folder, or else a file, can be written at `path`."""
-    there = next(each for each in (path, *path.parents) if os.path.lexists(each))
+    if max(len(os.fsencode(part)) for part in path.parts or ".") > 200:  # of 255, for more beside
+        raise UserError(f"{path} has a name that is too long: shorten it.")
+    exists = os.path.lexists if folder else os.path.exists  # a file may replace a dead link
+    there = next(each for each in (path, *path.parents) if exists(each))
     if not there.is_dir() and (folder or there != path):
         raise UserError(f"{there} is a file where a folder should be: move it or name another.")
     if not folder and path.is_dir():
         raise UserError(f"{path} is a folder: name a file such as {path / 'report.html'}.")
-    if len(os.fsencode(path.name)) > 200:  # of 255; what is written beside it has a longer one
-        raise UserError(f"The name of {path} is too long: shorten it.")
     if not os.access(there, os.W_OK):
         raise UserError(f"{there} can't be written: name a place where you may write.")
 
@@ -127,7 +132,7 @@ def write_whole(path: Path, content: str | bytes, durable: bool = True) -> None:
     beside = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}.part")
     try:
         with beside.open("wb") as stream:
-            stream.write(plain(content).encode() if isinstance(content, str) else content)
+            stream.write(_utf8(content) if isinstance(content, str) else content)
             if durable:
                 stream.flush()
                 os.fsync(stream.fileno())

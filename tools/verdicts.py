@@ -59,9 +59,9 @@ a little: [simulated](../bootstrap/README.md).
 {verdicts}
 
 {differences}
-{budgets}
+
 Not judged yet, because not all students are there: {missing}.
-"""
+{budgets}"""
 BUDGETS_PART = """
 ## By the number of labels
 

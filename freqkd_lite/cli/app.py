@@ -16,7 +16,7 @@ from freqkd_lite.cli.data import data
 from freqkd_lite.cli.distil import Given, distil
 from freqkd_lite.cli.exercises import exercises
 from freqkd_lite.cli.gap import demo, gap
-from freqkd_lite.errors import LESS, Interrupted, UserError, out_of_memory
+from freqkd_lite.errors import LESS, Interrupted, UserError, out_of_memory, plain
 from freqkd_lite.store import DISK_FULL, check_place, read_text
 
 
@@ -37,7 +37,7 @@ class Commands(TyperGroup):
 
 
 # Of an OSError: a place that can't be written or read, or whose name is impossible.
-PLACES = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.EEXIST, errno.ELOOP}
+PLACES = errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.ELOOP
 STOPPED = "Interrupted. Finished work is saved; rerun the command to resume."
 # Imports are inside the commands: torch takes seconds, and `--help` should not.
 app = typer.Typer(
@@ -205,5 +205,5 @@ def main() -> None:
             text = f"{error.strerror}{where}: allow it, or name another place."
         else:
             raise
-    print(f"freqkd: {text}", file=sys.stderr)
+    print(f"freqkd: {plain(text)}", file=sys.stderr)
     sys.exit(status)

@@ -282,7 +282,9 @@ class Coco(Annotations):
         for number, box in enumerate(content.annotations):
             place = f"annotations.{number}"
             if box.image_id not in images:
+                count = sum(other.image_id == box.image_id for other in content.annotations)
                 wrong = f"{file}, {place}: there is no image with the id {box.image_id!r}"
+                wrong += f" ({count} boxes)" if count > 1 else ""
                 ledger.repairable("absent image", file, wrong, "list the image or fix it")
                 images[box.image_id] = None  # said once, for all its boxes
             elif name := images[box.image_id]:

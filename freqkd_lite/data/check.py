@@ -19,7 +19,7 @@ from freqkd_lite.data.alignment import SMALLEST, Offset, offset
 from freqkd_lite.data.base import REGISTRY, find_set, spread
 from freqkd_lite.data.faults import Ledger, Problem
 from freqkd_lite.data.files import Collection, FilePairs, Inspected, checksum, look_at
-from freqkd_lite.data.images import read_image
+from freqkd_lite.data.images import read_four, read_image
 from freqkd_lite.errors import UserError, check_known, unknown
 
 # Bits of 64 in which near copies may differ, in each spectrum. No two of 361 MSRS pairs come below
@@ -203,25 +203,26 @@ def check(
     for each in tqdm(names, desc="looked at", unit="pair", disable=not sys.stderr.isatty()):
         record, seen = records[each], inspected.get(each)
         paths = list(filter(None, (record.visible, record.infrared)))
-        pictures = {}
-        for path in paths:
+        pictures: list[Tensor] = []
+        for path in dict.fromkeys(paths):
             with ledger.watch("unreadable", path):
-                pictures[path] = read_image(path, "visible")  # in colour
+                both = record.visible == record.infrared
+                pictures += read_four(path) if both else [read_image(path, "visible")]  # in colour
         if seen is None or len(pictures) < len(paths):
             continue
         report.sizes[seen.size] += 1
         if seen.labels is not None and collection.boxes:
             report.classes.update(collection.boxes.classes[k] for k in seen.labels.tolist())
             report.empty += not len(seen.labels)
-        for path in pictures:
+        for path in paths:
             if (twin := first.setdefault(checksum(path), path)) != path:
                 report.identical.append((twin, path))
-        hashes[each] = tuple(map(dhash, pictures.values()))
-        greys = [image.mean(0).numpy() for image in pictures.values()]
+        hashes[each] = tuple(map(dhash, pictures))
+        greys = [image.mean(0).numpy() for image in pictures]
         alike = len(greys) == 2 and greys[0].shape == greys[1].shape
         if each in measured and alike and min(greys[0].shape) >= SMALLEST:
             report.offsets[each] = offset(*greys)
-        for kind in doubts(record.infrared, pictures[record.infrared], seen.deep):
+        for kind in doubts(record.infrared, pictures[-1], seen.deep):
             report.doubtful[kind].append(record.infrared)
     report.near = near_copies(hashes, report.splits)
     report.problems = list(dict.fromkeys(ledger.problems))

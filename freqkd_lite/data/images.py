@@ -4,6 +4,7 @@ Pillow decodes. EXIF orientation is honoured. Transparency is ignored: the colou
 Infrared becomes one grey channel: of a picture in false colours that is the luma (ITU-R 601).
 """
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -57,10 +58,11 @@ def _opened(path: Path) -> Iterator[ImageFile.ImageFile]:
         # A stream, since Pillow maps a file given by name into memory, and then mixes up the rows
         # of a turned TIFF.
         with path.open("rb") as stream, Image.open(stream) as image:
-            signed = getattr(image, "tag_v2", {}).get(TiffImagePlugin.SAMPLEFORMAT) == _SIGNED
-            cut = ";16" in str(image.tile) and not image.mode.startswith(_DEEP)  # by Pillow
-            if cut or (signed and image.mode == "L"):
-                kind = "colours or transparency of 16 bits" if cut else "bytes with a sign"
+            tags, deep = getattr(image, "tag_v2", {}), image.mode.startswith(_DEEP)
+            signed = image.mode == "L" and tags.get(TiffImagePlugin.SAMPLEFORMAT) == _SIGNED
+            bits = max(tags.get(TiffImagePlugin.BITSPERSAMPLE, (8,)))
+            if signed or (not deep and (bits > 8 or re.search(";16[BLN]", str(image.tile)))):
+                kind = "bytes with a sign" if signed else "colours or transparency of 16 bits"
                 raise UserError(f"{path} has {kind}: save it as grey of 16 bits or RGB of 8.")
             yield image
     except UserError:
@@ -73,7 +75,8 @@ def read_image(path: Path, modality: Literal["visible", "infrared"]) -> Tensor:
     """An image file as float32 (3, H, W) in [0, 1]; infrared is one channel three times over.
 
     8 bits are divided by 255; more than 8 are stretched (see `STRETCHED`). Raises `UserError` that
-    names the file where it is missing, empty, cut off, too large or no image.
+    names the file where it is missing, empty, cut off, too large, no image or of a kind that is not
+    read: colours or transparency of 16 bits, bytes with a sign.
     """
     with _opened(path) as opened:
         tags = getattr(opened, "tag_v2", {})

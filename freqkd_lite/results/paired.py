@@ -22,7 +22,7 @@ from freqkd_lite.evaluate.probe import ap_draws
 from freqkd_lite.evaluate.segmentation import iou_draws
 from freqkd_lite.evaluate.stats import Resampled, at_once, crossed_bootstrap, times_of
 from freqkd_lite.results.rows import Row, check_one_place, frame, is_trained, lines_of, whole
-from freqkd_lite.store import write_json
+from freqkd_lite.store import read_text, write_json
 
 DRAWS = 1000
 FILE = "differences.json"
@@ -244,7 +244,7 @@ def read_comparison(folder: str | Path) -> Comparison | None:
     file = Path(folder) / FILE
     if not file.is_file():
         return None
-    content = json.loads(file.read_text("utf-8"))
+    content = json.loads(read_text(file))
     kinds = dict.fromkeys(["value", "low", "high", "joint_low", "joint_high"], float)
     return Comparison(
         **content | {"table": pd.DataFrame(content["table"], columns=COLUMNS).astype(kinds)}

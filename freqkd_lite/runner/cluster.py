@@ -5,7 +5,7 @@ import logging
 import os
 import signal
 from collections.abc import Iterator
-from concurrent.futures import CancelledError
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import contextmanager
 from importlib.util import find_spec
 from multiprocessing import resource_tracker
@@ -13,6 +13,7 @@ from typing import Any
 
 from freqkd_lite.errors import UserError
 
+ANSWER = 10  # seconds that a scheduler has
 QUIET = logging.CRITICAL + 1  # an error is one sentence, without logs
 LOGGERS = ("distributed", "distributed.client", "tornado", "tornado.application", "asyncio")
 LOCAL: dict[str, Any] = {"host": "127.0.0.1", "memory_limit": 0, "silence_logs": QUIET}
@@ -24,12 +25,18 @@ CONFIG = {
 
 
 async def _reach(address: str) -> None:
-    """Raises where nothing answers; a client that fails would hold the process for 20 s more."""
+    """Raises where no Dask answers; a client that fails would hold the process for 20 s more."""
     from distributed import Security
     from distributed.comm.core import connect
 
     of_dask_s_configuration = Security().get_connection_args("client")
-    (await connect(address, timeout=10, **of_dask_s_configuration)).abort()
+    try:
+        async with asyncio.timeout(ANSWER):
+            (await connect(address, timeout=ANSWER, **of_dask_s_configuration)).abort()
+    except TypeError as error:  # no key for TLS, or no library for its protocol
+        raise RuntimeError(error) from None
+    except TimeoutError as error:
+        raise OSError(str(error) or "it does not answer") from None
 
 
 @contextmanager
@@ -49,12 +56,12 @@ def connected(workers: int, scheduler: str | None) -> Iterator:
     try:
         try:
             if scheduler:
-                asyncio.run(_reach(scheduler))
+                ThreadPoolExecutor(1).submit(asyncio.run, _reach(scheduler)).result()
             else:
                 dask.config.set(CONFIG)
                 cluster = LocalCluster(n_workers=workers, threads_per_worker=1, **LOCAL)
-            client = Client(cluster or scheduler, timeout=10, set_as_default=False)
-        except (ValueError, TypeError) as error:  # of the address
+            client = Client(cluster or scheduler, timeout=ANSWER, set_as_default=False)
+        except ValueError as error:  # of the address
             raise RuntimeError(error) from None
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)

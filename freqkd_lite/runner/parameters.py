@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import papermill
 import yaml
-from pydantic import PydanticUserError, TypeAdapter, ValidationError
+from pydantic import PydanticUserError, TypeAdapter
 
 from freqkd_lite.errors import UserError, check_known, explained
 from freqkd_lite.names import OLD_KEYS, renamed
@@ -90,7 +90,7 @@ class Parameter:
             # In JSON a tuple is a list and an int is a float, but "3" is no number and 1 no bool.
             read = adapter.validate_json(json.dumps(value), strict=True)
             return json.loads(json.dumps(read))
-        except (ValidationError, PydanticUserError, TypeError):
+        except (ValueError, PydanticUserError, TypeError):
             raise UserError(
                 f"Parameter {self.name} of {notebook} is {value!r}, not {self.annotation}: "
                 f"give a value like {self.default!r}."

@@ -65,10 +65,8 @@ def test_two_folders_are_enough(pairs):
 
 def test_pairs_yaml_gives_the_options_and_arguments_go_before_it(pairs):
     (pairs / "rgb").rename(pairs / "colour camera")
-    (pairs / "pairs.yaml").write_text(
-        "visible: colour camera\ninfrared: thermal/\nclasses: [pedestrian]\nboxes: labels\n"
-        "shares: [0.2, 0.4, 0.4]\nsplit_seed: 3\n"
-    )
+    text = "visible: colour camera\ninfrared: thermal/\nclasses: [pedestrian]\nboxes: labels\n"
+    (pairs / "pairs.yaml").write_text(f"{text}shares: [0.2, 0.4, 0.4]\nsplit_seed: 3\n")
     found = load(pairs, "train")
     assert len(found) == 1 and found.classes == ("pedestrian",)
     assert "20 % train, 40 % val, 40 % test" in found.note

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -20,8 +21,7 @@ from distributed import Client, LocalCluster
 from PIL import Image
 
 from freqkd_lite.results.rows import pick, read_manifest, read_results, write_results
-from freqkd_lite.runner import report, sweep as sweeps
-from freqkd_lite.runner.cluster import LOCAL, connected
+from freqkd_lite.runner import cluster, report, sweep as sweeps
 from freqkd_lite.runner.gather import gather, write
 from freqkd_lite.runner.sweep import read_sweep, run_all
 from freqkd_lite.store import write_json
@@ -47,7 +47,7 @@ def root(root: Path) -> Path:
     return root
 
 
-INSIDE = LOCAL | {"n_workers": 1, "processes": False, "protocol": "tcp"}
+INSIDE = cluster.LOCAL | {"n_workers": 1, "processes": False, "protocol": "tcp"}
 ALONE = threading.Lock()  # two clusters that start at once in one process begin the same imports
 
 
@@ -325,14 +325,16 @@ def test_a_scheduler_that_goes_or_is_not_there_is_told_and_what_is_finished_stay
     made = sweep(root, "notebook: 05_made\ngrid: {seed: [0, 1, 2]}")
     (root / "hold").touch()
     with pytest.MonkeyPatch.context() as patch, remote(root) as (process, address):
-        patch.setattr(sweeps, "connected", connected)
+        patch.setattr(sweeps, "connected", cluster.connected)
         begun = lambda: wait_for(lambda: logged(root, "begin") == [0, 1])  # noqa: E731
         thread = threading.Thread(target=lambda: begun() or process.kill())
         thread.start()
         refused(f"{address} can't be used .it is gone", run_all, made, 1, address)
         thread.join()
-        for bad in (address, "quark:", "tls://127.0.0.1:1"):
-            refused(f"{bad} can't be used", run_all, made, 1, bad)
+        patch.setattr(cluster, "ANSWER", 3)
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            for bad in (address, "quark:", "tls://[::1]:1", f"127.0.0.1:{silent.getsockname()[1]}"):
+                refused(f"{re.escape(bad)} can't be used .\\w", run_all, made, 1, bad)
     (root / "hold").unlink()
     assert run_all(made, 1) == {} and logged(root, "end") == [0, 1, 2]
 
