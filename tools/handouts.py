@@ -58,8 +58,9 @@ def write(out: Path, pages: Path = ROOT / "pages") -> Path:
         write_index(ROOT, own)
         for page in sorted(own.glob("*.html")):
             bundle.write(page, f"{TOP}/pages/{page.name}")
-        method = Path("results") / "distillation" / "README.md"  # 11 leads there
-        bundle.write(ROOT / method, f"{TOP}/{method.as_posix()}")
+        texts = "".join(page.read_text() for page in own.glob("*.html"))
+        for result in sorted({*re.findall(r'href="\.\./(results/[^"#]+)', texts)}):
+            bundle.write(ROOT / result, f"{TOP}/{result}")
         listed = []
         for file in sorted((ROOT / "exercises").glob("*.*")):
             bundle.write(file, f"{TOP}/exercises/{file.name}")
