@@ -195,7 +195,7 @@ def ingredients(path: Path, values: dict, numbers_only: bool, seen: dict) -> dic
         "installed": {name: importlib.metadata.version(name) for name in store.VERSIONS},
     }
     if not numbers_only:
-        results = (path.parent.parent / "results").glob("**/*.json")
+        results = (path.parent.parent / "results").rglob("*.[cjy]*")  # CSV, JSON, YAML
         shown = [file for file in results if file.name != TIMES.name]
         for end in ("py", "js", "j2", "css"):
             shown += store.PACKAGE.rglob(f"*.{end}")

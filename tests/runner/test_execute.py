@@ -94,12 +94,13 @@ def test_the_address_follows_source_parameters_and_results_but_not_outputs(folde
     times.write_text("{}")
     assert address(path, {}) == first
     seen = {first, address(path, {"seed": 1})}
-    (times.parent / "results.json").write_text("{}")
-    seen.add(address(path, {}))
+    for name in ("results.json", "../claims.yaml"):
+        (times.parent / name).write_text("{}")
+        seen.add(address(path, {}))
     notebook.cells[0].source += "!"
     nbformat.write(notebook, path)
     seen.add(address(path, {}))
-    assert len(seen) == 4
+    assert len(seen) == 5
     assert ingredients(path, {}, True, {}) == number  # neither text nor results decide it
     notebook.cells[1].source += "\nmore: int = 1"
     nbformat.write(notebook, path)
