@@ -3,6 +3,7 @@
 import errno
 import io
 import json
+import logging
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -188,6 +189,7 @@ def main() -> None:
     except UserError as error:
         status, text = 2, str(error)
     except (Interrupted, KeyboardInterrupt) as stop:
+        logging.disable()  # of tasks that ended with their kernel
         status, text = 130, str(stop) or STOPPED
     except (RuntimeError, MemoryError) as error:
         status, text = 2, LESS
