@@ -81,7 +81,7 @@ def test_weights_come_from_the_path_then_the_folder(tmp_path, monkeypatch):
     assert backbone.source == f"{name}.fp16.safetensors" and len(backbone.checksum) == 64
     halved = {key: value.half().float() for key, value in state.items()}
     torch.testing.assert_close(dict(backbone.net.state_dict()), halved)
-    refused("does not exist", load_backbone, name, tmp_path / "absent.safetensors")
+    refused(r"weights=.*absent\.safetensors", load_backbone, name, tmp_path / "absent.safetensors")
 
 
 def test_weights_of_another_model_are_refused(tmp_path):
@@ -139,7 +139,7 @@ def test_two_files_of_one_name_are_not_chosen_between_in_silence(tmp_path, monke
     refused(both, load_backbone, "test_vit")
     assert load_backbone("test_vit", tmp_path / "test_vit.pth").source == "test_vit.pth"
     monkeypatch.setenv("FREQKD_WEIGHTS", str(tmp_path / "absent"))
-    refused("FREQKD_WEIGHTS=.*absent is not a folder", load_backbone, "test_vit")
+    refused("FREQKD_WEIGHTS=.*absent ", load_backbone, "test_vit")
 
 
 class Opens:
@@ -270,15 +270,15 @@ def test_a_model_of_any_family_gives_maps_of_a_picture_or_one_sentence(name):
 
 
 def test_names_sizes_and_blocks_are_checked(backbone, capsys):
-    refused("did you mean 'freqkd_tiny'", load_backbone, "freqkd_tinny")
-    refused("did you mean 'resnet18.a1_in1k'", load_backbone, "resnet18.a1_in1kk")
+    refused("'freqkd_tinny'.*'freqkd_tiny'", load_backbone, "freqkd_tinny")
+    refused("'resnet18.a1_in1kk'.*'resnet18.a1_in1k'", load_backbone, "resnet18.a1_in1kk")
     refused("(?=.*dinov2)^.{20,3000}$", load_backbone, "dinov2")  # not all names of timm
     refused(r"30x28 .* use \(28, 28\)", backbone, torch.rand(1, 3, 30, 28), [0])
     for blocks in ([8], [], [3, 1], [-1]):
         refused("blocks=", backbone, torch.rand(1, 3, 28, 28), blocks)
     assert backbone.crop((480, 640)) == (476, 630)
     assert "476x630" in capsys.readouterr().out
-    refused("smaller than one patch", crop_size, (10, 640), 14)
+    refused(r"size=\(10, 640\).* 14 ", crop_size, (10, 640), 14)
 
 
 def test_freqkd_tiny_fits_its_parameter_budget():

@@ -129,13 +129,13 @@ def test_a_part_of_an_earlier_call_is_resumed_or_thrown_away(server, tmp_path, p
 
 def test_wrong_bytes_are_refused_and_thrown_away(server, tmp_path):
     server.files["/a.bin"] = BODY[:-1] + b"!"
-    refused("checksum mismatch", take, server, tmp_path / "a.bin", digest(BODY))
+    refused(r"a\.bin.*SHA-256", take, server, tmp_path / "a.bin", digest(BODY))
     assert os.listdir(tmp_path) == []
 
 
 def test_a_server_that_keeps_breaking_off_leaves_only_the_part(server, tmp_path):
     server.files["/a.bin"], server.faults = BODY, ["cut"] * download.TRIES
-    refused("a.bin broke off 6", take, server, tmp_path / "a.bin", digest(BODY))
+    refused(r"a\.bin.*ChunkedEncodingError", take, server, tmp_path / "a.bin", digest(BODY))
     assert os.listdir(tmp_path) == ["a.bin.part"]
     assert BODY.startswith((tmp_path / "a.bin.part").read_bytes())
     take(server, tmp_path / "a.bin", digest(BODY))
@@ -288,7 +288,7 @@ def test_what_does_not_fit_on_the_disk_is_not_begun(hituav, tmp_path, monkeypatc
 def test_an_archive_that_unpacks_to_far_more_than_the_set_is_refused(tmp_path):
     archive, folder = tmp_path / "a.zip", tmp_path / "set"
     archive.write_bytes(zipped({"set/a": b"0" * 1001}))
-    refused("0 are the most", unpack, archive, folder, {"set": ""}, 1000)
+    refused(r"a\.zip.* 0 MB", unpack, archive, folder, {"set": ""}, 1000)
     assert archive.exists() and not folder.exists()
     # A directory that tells less than is there: reading stops where it says, and the CRC is wrong.
     folder.mkdir()
@@ -321,7 +321,7 @@ def test_a_place_that_can_not_be_written_ends_in_a_sentence(hituav, tmp_path, mo
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(download.Path, "mkdir", refuse)  # a tester may be root, whom nothing stops
-    refused("data .*Permission denied", get, "hituav", hituav, tmp_path / "data")
+    refused(r"/data .*--root", get, "hituav", hituav, tmp_path / "data")
 
 
 def test_a_hub_that_is_silent_is_asked_once_and_one_that_answers_may_say_anything(

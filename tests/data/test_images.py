@@ -96,7 +96,7 @@ def test_numbers_that_would_be_cut_or_misread_are_refused(tmp_path):
         head = chunk(b"IHDR", struct.pack(">2I5B", 1, 1, 16, colours, 0, 0, 0))
         body = chunk(b"IDAT", zlib.compress(bytes(1 + 2 * samples))) + chunk(b"IEND", b"")
         (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + head + body)
-        refused("a.png has .*16 bits", read_image, tmp_path / "a.png", "infrared")
+        refused(r"a\.png .*16 bits", read_image, tmp_path / "a.png", "infrared")
     refused("sign", image_header, write_tiff(tmp_path / "a.tif", GREY.view("i1")))
 
 
@@ -160,4 +160,4 @@ def test_a_picture_too_large_to_open_is_not_called_damaged(tmp_path, monkeypatch
     file = save(tmp_path / "a.png", np.zeros((20, 30), dtype=np.uint8))
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 299)  # Pillow refuses more than twice that
     for read in (image_header, lambda path: read_image(path, "visible")):
-        refused("a.png is too large", read, file)
+        refused(r"a\.png .*crop", read, file)

@@ -142,7 +142,7 @@ def test_crops_come_from_the_list_and_flips_from_chance():
     assert {n for corner in corners for n in corner} <= set(range(17))
     assert {v[1:3] for v in views_of(crop=None)} == {(0, 0)}
     assert len({view[:3] for view in views_of(crop_list=0, steps=300)}) > 300
-    refused(r"crop=\(16, 64\) is larger than size=\(32, 48\)", views_of, crop=(16, 64))
+    refused(r"crop=\(16, 64\).*size=\(32, 48\)", views_of, crop=(16, 64))
 
 
 def test_features_that_fp16_does_not_hold(monkeypatch, cache):

@@ -139,7 +139,7 @@ def test_each_scale_of_merging_adds_that_share_of_one_training(tmp_path, monkeyp
         for name, value in after.items():
             torch.testing.assert_close(value, before[name] + scale * seen.get(name, 0.0))
     save_file({name: value + 1 for name, value in before.items()}, weights)
-    refused("needs the weights of freqkd_tiny that it began with", made.student)
+    refused(r"freqkd_tiny.*w\.safetensors.*merge_scale=1", made.student)
 
 
 def test_a_whole_network_is_blended_with_the_random_weights_that_it_began_with(tmp_path):
@@ -278,5 +278,5 @@ def test_a_loss_that_looks_before_training_keeps_what_it_saw(tmp_path, loss, wei
 def test_a_student_of_another_width_has_no_coherence_with_its_teacher(tmp_path):
     other = dict(student="test_resnet", student_weights="random", student_blocks=(2, 3))
     values = VIT | other | dict(loss="coherence", lora_rank=0)
-    refused("as wide as its teacher, or another loss", run, tmp_path, **values)
+    refused("test_resnet.* 48 .* 64 ", run, tmp_path, **values)
     assert not list(tmp_path.glob("distil-*"))

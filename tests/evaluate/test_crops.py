@@ -25,7 +25,7 @@ def test_balanced_accuracy_by_hand_and_by_torchmetrics():
     truth, guess = (torch.randint(3, (500,), generator=draw) for _ in "ab")
     expected = multiclass_accuracy(guess, truth, 3, average="macro").item()
     assert score_crops(guess, truth, NAMES, draws=2).estimates["mean"] == pytest.approx(expected)
-    refused("one per crop", score_crops, guess[:3], truth, NAMES)
+    refused(r"\(3,\).*\(500,\)", score_crops, guess[:3], truth, NAMES)
 
 
 def test_the_interval_resamples_whole_frames(tmp_path):

@@ -85,8 +85,8 @@ def test_day_and_night_are_scored_apart_and_intervals_hold_the_figures():
     # by day: images 0, 2, 4, 6, 8 with three people, of whom two are found, one at 0 and one at 1/5
     assert found.estimates["day"] == pytest.approx(((2 / 3) ** 6 * (1 / 3) ** 3) ** (1 / 9))
     assert all(low <= found.estimates[k] <= high for k, (low, high) in found.interval.items())
-    refused("give one each", rank, [], [], [])
-    refused("of 2, 1 and 1 images", rank, [found_of()] * 2, [boxes_of()], [torch.zeros(0)])
+    refused(" 0, 0 and 0 ", rank, [], [], [])
+    refused(" 2, 1 and 1 ", rank, [found_of()] * 2, [boxes_of()], [torch.zeros(0)])
 
 
 def test_draws_are_those_of_images_or_groups_and_can_be_paired():

@@ -30,8 +30,8 @@ GROUPS = [7, 7, 2, 7, 5, 2]  # any numbers, in any order
 def test_whole_groups_are_drawn_and_as_many_as_there_are():
     assert torch.equal(multiplicities(9, 50, 4), multiplicities(9, 50, 4, groups=range(9)))
     assert not torch.equal(multiplicities(9, 50, 4), multiplicities(9, 50, 5))
-    refused("5 groups for 6 images", multiplicities, 6, groups=GROUPS[:5])
-    refused("needs 1 or more", multiplicities, 0)
+    refused("5 groups .*6 images", multiplicities, 6, groups=GROUPS[:5])
+    refused("n_images=0", multiplicities, 0)
     assert multiplicities(3, 1).sum() == 3
     times = multiplicities(6, 400, seed=3, groups=GROUPS)
     assert times.shape == (400, 6) and times.dtype == torch.float64
@@ -101,9 +101,9 @@ def test_paired_results_need_the_same_groups_and_a_figure_of_both():
     refused("groups", stats.paired_bootstrap, grouped[0], result([0, 1, 1], mean=1.0))
     known, absent, fewer = result(mean=1.0, a=2.0), result(mean=1.0, a=None), result(mean=1.0)
     for pair in ((known, absent), (absent, known)):
-        refused("'a' has no figure", stats.paired_bootstrap, *pair, "a")
+        refused("'a'.*another key", stats.paired_bootstrap, *pair, "a")
     for pair in ((known, fewer), (fewer, known)):
-        refused("no figure called 'a'", stats.paired_bootstrap, *pair, "a")
+        refused("'a'.*mean", stats.paired_bootstrap, *pair, "a")
 
 
 @pytest.mark.parametrize("seeds", [2, 3, 5])

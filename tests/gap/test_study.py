@@ -382,5 +382,5 @@ def test_a_saved_gap_is_read_again_and_a_broken_one_is_refused(tmp_path):
         (tmp_path / "gap.json").unlink()
         if content:
             (tmp_path / "gap.json").write_bytes(content)
-        refused(r"gap\.json .* run `freqkd gap --out", gap.load, tmp_path)
+        refused(r"gap\.json .*`freqkd gap --out", gap.load, tmp_path)
         (tmp_path / "gap.json").touch()

@@ -130,4 +130,4 @@ def test_a_claim_has_the_first_verdict_that_is_true(tmp_path, interval, verdict)
     write_results(tmp_path / "gap", [ratio], {})
     assert read_claims(tmp_path)[0][3] == verdict
     (tmp_path / "claims.yaml").write_text(yaml.safe_dump([CLAIM | {"measured": "{lost}"}]))
-    refused("claim gap.*lost", read_claims, tmp_path)
+    refused("gap.*lost", read_claims, tmp_path)

@@ -49,7 +49,7 @@ def test_what_a_person_wrote_around_the_generated_part_stays(tmp_path):
     page.write_text("my own words")
     refused("README.md", write_page, tmp_path)
     write_results(tmp_path, [], MADE)
-    refused("results.json holds no rows", write_page, tmp_path)
+    refused(r"results\.json .*rows", write_page, tmp_path)
 
 
 def test_pages_of_folders_share_a_style_sheet_that_lies_beside_them(tmp_path):

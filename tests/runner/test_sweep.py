@@ -329,12 +329,12 @@ def test_a_scheduler_that_goes_or_is_not_there_is_told_and_what_is_finished_stay
         begun = lambda: wait_for(lambda: logged(root, "begin") == [0, 1])  # noqa: E731
         thread = threading.Thread(target=lambda: begun() or process.kill())
         thread.start()
-        refused(f"{address} can't be used .it is gone", run_all, made, 1, address)
+        refused(f"{address} .*gone", run_all, made, 1, address)
         thread.join()
         patch.setattr(cluster, "ANSWER", 3)
         with socket.create_server(("127.0.0.1", 0)) as silent:
             for bad in (address, "quark:", "tls://[::1]:1", f"127.0.0.1:{silent.getsockname()[1]}"):
-                refused(f"{re.escape(bad)} can't be used .\\w", run_all, made, 1, bad)
+                refused(rf"{re.escape(bad)} .*\(\w.*rerun", run_all, made, 1, bad)
     (root / "hold").unlink()
     assert run_all(made, 1) == {} and logged(root, "end") == [0, 1, 2]
 
@@ -343,7 +343,7 @@ def test_a_run_that_is_finished_elsewhere_alone_is_told(root, faked, monkeypatch
     monkeypatch.setattr(sweeps, "execute", lambda *run, **entries: None)
     monkeypatch.setattr(sweeps, "ARRIVAL", 1)
     made = sweep(root, "notebook: 05_made")
-    refused(f"{made.jobs[0].folder} is not here: set FREQKD_RUNS", run_all, made)
+    refused(f"{made.jobs[0].folder} .*FREQKD_RUNS", run_all, made)
 
 
 def test_the_command_with_real_notebooks_keeps_the_broken_run_and_skips_the_others(root, freqkd):
@@ -451,7 +451,7 @@ def test_seeds_that_saw_other_data_are_not_averaged_and_both_folders_are_told(ro
     made = finished(root, "notebook: 05_made\ngrid: {seed: [0, 1, 2, 3]}")
     old, *_, new = made.jobs
     write_json(new.folder / "manifest.json", new.manifest | {"data": "other"})
-    refused(f"other data than.*{new.folder} and {old.folder}", gather, made.jobs, root / "out")
+    refused(f"data.*{new.folder} and {old.folder}", gather, made.jobs, root / "out")
 
 
 # ------------------------------------------------------------------------------------ the command

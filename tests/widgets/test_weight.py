@@ -75,4 +75,4 @@ def test_loss_and_gradient_are_those_of_autograd_by_mouse_and_by_keys(opened):
 def test_weights_that_are_none_are_refused():
     shown = drawn()
     for curve in ([0.5] * 7, [1.1] * 8, [-0.1] * 8):
-        refused("8 weights from 0 to 1", setattr, shown, "curve", curve)
+        refused("curve=.* 8 .* 0 to 1", setattr, shown, "curve", curve)

@@ -72,8 +72,8 @@ def test_the_grid_keeps_its_shape_on_disk_and_gives_two_knobs_in_either_order(tm
     np.testing.assert_array_equal(grid.table("blur", "parallax"), curves[:, 0, :, 0].swapaxes(0, 1))
     # the knob that is not asked for stands at its default, 0.7
     np.testing.assert_array_equal(grid.table("blur", "paint")[:, 0], curves[1, 0, :, 0])
-    refused("did you mean 'blur'", grid.table, "blurr", "paint")
-    refused("Both knobs are 'blur'", grid.table, "blur", "blur")
+    refused("'blurr'.*'blur'", grid.table, "blurr", "paint")
+    refused("'blur'.*two", grid.table, "blur", "blur")
 
 
 def test_the_stored_grid_is_by_the_network_of_the_real_pairs():
@@ -111,9 +111,9 @@ def test_own_gap_refuses_what_was_not_measured():
     assert (shown.first, shown.second) == (0.7, 0.6)
     refused("parallax=2 .* 0, 0.7, 1.5", setattr, shown, "first", 2.0)
     assert shown.first == 0.7
-    refused("did you mean 'paint'", own_gap, REAL, ("parallax", "print"))
-    refused("name two", own_gap, REAL, ("parallax",))
-    refused("block 8 in 8 rings", own_gap, [])
+    refused("'print'.*'paint'", own_gap, REAL, ("parallax", "print"))
+    refused("knobs=.*two", own_gap, REAL, ("parallax",))
+    refused("block 8 .*8 rings", own_gap, [])
 
 
 MAPS = torch.from_numpy(np.random.default_rng(4).normal(size=(3, 20, 4, 6)))
@@ -165,11 +165,11 @@ def test_many_patches_are_sent_in_fewer_dimensions_and_the_loss_is_told():
 def test_bad_patches_and_maps_are_one_sentence():
     shown = patch_similarity(PAIR, *MAPS, patch=(0, 5))
     assert shown.patch == 5
-    refused("patch=24 lies outside: give 0 to 23", setattr, shown, "patch", 24)
-    refused(r"patch=\(4, 0\) lies outside the 4x6", patch_similarity, PAIR, *MAPS, patch=(4, 0))
-    refused("give three", patch_similarity, PAIR, MAPS[0], MAPS[1], MAPS[2][:, :3])
-    refused("heat has no RGB", patch_similarity, Pair("heat", None, PAIR.infrared), *MAPS)
-    refused("56x84 pixels, which 3x6 square patches", patch_similarity, PAIR, *MAPS[:, :, :3])
+    refused("patch=24 .*0 to 23", setattr, shown, "patch", 24)
+    refused(r"patch=\(4, 0\) .*4x6", patch_similarity, PAIR, *MAPS, patch=(4, 0))
+    refused(r"\(20, 3, 6\).*three", patch_similarity, PAIR, MAPS[0], MAPS[1], MAPS[2][:, :3])
+    refused("heat .*RGB", patch_similarity, Pair("heat", None, PAIR.infrared), *MAPS)
+    refused("56x84 .*3x6", patch_similarity, PAIR, *MAPS[:, :, :3])
 
 
 RANDOM = np.random.default_rng(1)
@@ -194,8 +194,8 @@ def test_marks_are_the_head_s_probabilities_by_the_student_of_each_step(tmp_path
         assert abs(got - 255 * odds.sigmoid().permute(2, 0, 1).numpy()).max() < 1
     assert (found["truth"] == labels_of(pairs, 14)[3].numpy()).all()
     bare = Run(run.folder, run.settings.model_copy(update={"keep_steps": 0}))
-    refused("saved no weights at the same", compute_marks, {"mse": bare}, pair)
-    refused("street has no boxes", compute_marks, {"mse": run}, PAIR)
+    refused("mse .*keep_steps=12", compute_marks, {"mse": bare}, pair)
+    refused("street .*boxes", compute_marks, {"mse": run}, PAIR)
 
 
 def drawn():
