@@ -59,8 +59,7 @@ def sha256(*parts: str | bytes) -> str:
 
 
 def encoded(save: Callable, **options: Any) -> bytes:
-    """What `save`, of a Pillow picture or of a figure, writes to a file: its format is one of the
-    options."""
+    """What `save`, of a Pillow picture or a figure, would write; `options` name the format."""
     buffer = io.BytesIO()
     save(buffer, **options)
     return buffer.getvalue()

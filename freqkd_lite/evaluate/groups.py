@@ -1,5 +1,4 @@
-"""Which pictures of a split a bootstrap must draw together: near copies, and neighbouring frames of
-a sequence."""
+"""Which pictures of a split a bootstrap draws together: near copies, frames near in a sequence."""
 
 import re
 from collections.abc import Sequence

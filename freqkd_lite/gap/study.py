@@ -76,8 +76,7 @@ class Gap:
 
 
 def load(folder: str | Path) -> Gap:
-    """The gap in a folder that `freqkd gap --out` wrote. `UserError` for a missing, foreign or
-    broken file."""
+    """The gap that `freqkd gap --out` wrote. `UserError` for a missing, foreign or broken file."""
     path = Path(folder) / "gap.json"
     again = f"run `freqkd gap --out {folder}` again"
     found = parsed(path, again)

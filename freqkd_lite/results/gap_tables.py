@@ -143,8 +143,7 @@ def _name(control: str) -> str:
 
 
 def levels_table(gap: Gap) -> Table:
-    """Normalised divergence in the bands of the analysis: real pairs by block, then every control
-    averaged over blocks."""
+    """Normalised divergence by band: real pairs by block, then each control's mean over blocks."""
     found = select(gap.levels, metric="normalised", band=ANALYSIS)
     averaged = found["block"] == MEAN
     parts = found.loc[~averaged & (found["control"] == "real")], found.loc[averaged]

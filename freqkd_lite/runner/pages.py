@@ -293,8 +293,7 @@ def write_finished(root: Path, preset: str = "default") -> Path:
 
 
 def refresh(root: Path, only: Sequence[str] = ()) -> None:
-    """Run every notebook, or those named in `only`, on its defaults, and keep outputs and times in
-    the checkout."""
+    """Run all notebooks, or those of `only`, on their defaults; keep outputs and times here."""
     folder = root / "notebooks"
     paths = [find_notebook(folder, name) for name in only] or find_notebooks(folder)
     walk(root, only=[path.stem for path in paths] if only else ())

@@ -43,8 +43,7 @@ def shape_curve(shape: str, rho: np.ndarray) -> np.ndarray:
 
 
 def kinds_of_pairs(pictures: dict[str, tuple[Tensor, Tensor]]) -> tuple[Figure, str]:
-    """The two pictures (3, H, W) of each kind of pair, one above the other; all as wide as the
-    narrowest."""
+    """Both pictures (3, H, W) of each kind of pair, in a column, all as wide as the narrowest."""
     width = min(picture.shape[-1] for pair in pictures.values() for picture in pair)
     columns = {NAMES[k]: [x[..., :width] for x in pair] for k, pair in pictures.items()}
     figure, _ = picture_grid(columns)
@@ -187,8 +186,7 @@ def scenes_against_pairs(rows: Sequence[Row]) -> tuple[Figure, str]:
 
 
 def by_block(gap: Gap) -> tuple[Figure, str]:
-    """Normalised divergence against rho, a line per block with its 95 % band; mismatched pairs are
-    dashed and pale."""
+    """Normalised divergence over rho, a line per block, 95 % bands; mismatched pairs are dashed."""
     figure, ax = plt.subplots(figsize=(7, 4))
     limits(ax)
     _shade_bands(ax)

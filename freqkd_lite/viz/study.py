@@ -1,6 +1,8 @@
 """What `freqkd gap` prints and writes: text, a page, and a folder of results."""
 
+import os
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import matplotlib.pyplot as plt
 
@@ -101,6 +103,7 @@ def add_method(page: ReportPage, gap: Gap) -> None:
 def write_folder(gap: Gap, folder: str | Path, command: str) -> Path:
     """Write gap.json, results.json, manifest.json and `draw_folder`'s files; returns the page."""
     folder, about = Path(folder), gap.about
+    folder.mkdir(parents=True, exist_ok=True)
     entries = manifest(
         command=command,
         model=about["model"],
@@ -113,9 +116,13 @@ def write_folder(gap: Gap, folder: str | Path, command: str) -> Path:
         answer=tables.answer(gap),
         parameters={k: about[k] for k in ("pairs", "control_pairs", "bands", "seed")},
     )
-    write_results(folder, tables.rows(gap), entries)
-    gap.save(folder / "gap.json")
-    return draw_folder(folder)
+    with TemporaryDirectory(prefix=".", dir=folder) as made:  # a full disk leaves all or nothing
+        write_results(made, tables.rows(gap), entries)
+        gap.save(Path(made, "gap.json"))
+        draw_folder(made)
+        for file in Path(made).iterdir():
+            os.replace(file, folder / file.name)
+    return folder / "index.html"
 
 
 def draw_folder(folder: str | Path) -> Path:
