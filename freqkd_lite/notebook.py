@@ -71,8 +71,7 @@ def show(figure: Figure, alt: str, fold: str = "") -> None:
 def show_table(
     head: Sequence[object], rows: Iterable[Sequence[object]], note: str = "", fold: str = ""
 ) -> None:
-    """Display a table, under a line that says what it is of; folded away under the line `fold`,
-    where that is given."""
+    """Display a table under the line `note`; folded away under the line `fold`, if given."""
     rows = list(rows)
     parts = [note, table(head, rows, "markdown")]
     if fold:

@@ -51,7 +51,7 @@ def detection_figure(
     drawn, axes = picture_grid(seen, width=2.6 * len(present))
     others = [i for i in range(len(truth[0])) if i not in shown] or shown
     apart = [[of[i] for i in others] for of in truth]
-    names, said = [], []
+    names, texts = [], []
     for column, (name, (predictions, _)) in zip(axes.T, present.items(), strict=True):
         threshold = best_threshold([predictions[i] for i in others], *apart, below=below)
         counts = dict.fromkeys(LOOK, 0)
@@ -65,11 +65,11 @@ def detection_figure(
             ):
                 counts[outcome] += len(places)
                 names += _draw(ax, outcome, places, [classes[int(k)] for k in kinds])
-        said.append(f"{name}: {', '.join(f'{n} {outcome}' for outcome, n in counts.items())}")
+        texts.append(f"{name}: {', '.join(f'{n} {outcome}' for outcome, n in counts.items())}")
     lines = [Line2D([], [], label=outcome, path_effects=HALO, **of) for outcome, of in LOOK.items()]
     drawn.legend(handles=lines, loc="outside lower center", ncols=3)
     place_names(drawn, names)
-    return drawn, f"{len(shown)} pictures with detections. {'; '.join(said)}."
+    return drawn, f"{len(shown)} pictures with detections. {'; '.join(texts)}."
 
 
 def _draw(

@@ -252,9 +252,8 @@ def shift_figure(gap: Gap) -> tuple[Figure, str]:
 
 
 def spectra(gap: Gap) -> tuple[Figure, str]:
-    """Left, over rho of pixels, the pictures' power and, below it, the coherence of RGB and
-    infrared; right, over rho of tokens, the coherence of each block's features, with that of
-    mismatched pairs dotted."""
+    """Left, over rho of pixels, the pictures' power and the coherence of RGB and infrared; right,
+    over rho of tokens, that of each block's features; mismatched pairs dotted."""
     figure, axes = plt.subplot_mosaic("ac;bc", figsize=(7, 4.4), height_ratios=(1.3, 1))
     power, features, pictures = axes.values()
     for modality in ("visible", "infrared"):

@@ -45,7 +45,7 @@ def label_curve_figure(
     most = budgets["labels"].max()
     worths = {of.method: of for of in lines_of(table.loc[table["metric"] == "labels_worth"])}
     texts = {method: f"worth {worth_text(of, most)}" for method, of in worths.items()}
-    said, scores = [], {}
+    parts, scores = [], {}
     for method, of in budgets.groupby("method", sort=False):
         shade, name = colour(method), method_name(method)
         x = of["labels"].replace(0, ZERO)
@@ -55,19 +55,19 @@ def label_curve_figure(
         style.curve(ax, x[1:], own["value"], (own["low"], own["high"]), color=shade, label=label)
         ax.vlines(ZERO, free["low"], free["high"], lw=3, alpha=0.4, color=shade)
         ax.plot(ZERO, free["value"], "D", ms=8, color=shade)
-        said.append(f"{name} {number(free['value'], (free['low'], free['high']))} without labels")
-        said[-1] += f", {number(of['value'].iloc[-1])} with {most:g}"
+        parts.append(f"{name} {number(free['value'], (free['low'], free['high']))} without labels")
+        parts[-1] += f", {number(of['value'].iloc[-1])} with {most:g}"
     foot = ax.get_ylim()[0]
     for method, worth in worths.items():
         shade, end, score = colour(method), min(worth.value, most), scores[method]
         ax.plot((ZERO, end), (score, score), ":", lw=1.5, color=shade)
         if end == worth.value:
             ax.plot((end, end), (foot, score), ":", lw=1.5, color=shade)
-        said.append(f"{method_name(method)} is {texts[method]} labels")
+        parts.append(f"{method_name(method)} is {texts[method]} labels")
     if rgb is not None:
         ax.axhline(rgb, color=COLOURS["teacher"], lw=1.2, ls="--")
         ax.text(most, rgb, "teacher on RGB", fontsize=9, ha="right", va="bottom")
-        said.append(f"teacher on RGB {number(rgb)}")
+        parts.append(f"teacher on RGB {number(rgb)}")
     ticks = [ZERO, *(n for n in sorted(set(budgets["labels"])) if n)]
     ax.set_xscale("log")
     names = ["none: RGB head", *(f"{n:g}" for n in ticks[1:])]
@@ -79,4 +79,4 @@ def label_curve_figure(
     ax.set(xlabel=xlabel, ylabel="mean AP", ylim=(foot, None))
     ax.set_title(f"How many labels is a distilled student worth? {of_what}".strip())
     style.legend_below(drawn, ax, 2 if budgets["method"].nunique() > 3 else 3)
-    return drawn, f"Score against labelled infrared images. {'; '.join(said)}."
+    return drawn, f"Score against labelled infrared images. {'; '.join(parts)}."

@@ -33,14 +33,12 @@ def moved(picture, down, right):
     return np.fft.ifft2(np.fft.fft2(picture) * turn).real
 
 
-@pytest.mark.parametrize(
-    "down, right", [(0, 0), (3, -5), (-7, 2), (0.5, 0.25), (-2.3, 4.7), (12, 9)]
-)
-def test_a_known_shift_is_recovered_below_a_pixel(down, right):
+@pytest.mark.parametrize("moves", [(0, 0), (3, -5), (-7, 2), (0.5, 0.25), (-2.3, 4.7), (12, 9)])
+def test_a_known_shift_is_recovered_below_a_pixel(moves):
     picture = scene(1)
-    found = offset(picture, moved(picture, down, right))
-    assert (found.down, found.right) == pytest.approx((down, right), abs=0.1)
-    assert found.clear and found.pixels == pytest.approx(np.hypot(down, right), abs=0.15)
+    found = offset(picture, moved(picture, *moves))
+    assert (found.down, found.right) == pytest.approx(moves, abs=0.1)
+    assert found.clear and found.pixels == pytest.approx(np.hypot(*moves), abs=0.15)
 
 
 def test_the_shift_does_not_care_which_side_of_an_edge_is_bright():
@@ -184,6 +182,8 @@ def test_a_value_for_missing_data_is_seen_in_any_share_of_the_picture(tmp_path, 
     raw = (28000 + 3000 * scene(2)).astype(np.uint16)
     if value is not None:
         raw[:, :columns] = value
+        if columns == 30:  # as resampling leaves its edge
+            raw[:, 30] = raw[:, 30] * 0.5 + value * 0.5
     Image.fromarray(raw).save(file := tmp_path / "a.png")
     found = doubts(file, read_image(file, "visible"), deep=True)
     assert found == ["with hardly any contrast"] * (value is not None)
