@@ -58,8 +58,8 @@ def test_a_number_counts_only_once_it_is_touched_and_is_judged_by_its_distance(s
     guess.widget.value = 0.25
     assert "25%" in guess.compare(0.5, "{:.0%}") and "50%" in guess.compare(0.5, "{:.0%}")
     assert held(shown)["ends"] == [0, 1] and held(shown)["truth"] == 0.5
-    said = {0.39: "Not so.", 0.41: "Close.", 0.49: "Right.", 0.51: "Right.", 0.59: "Close."}
-    for value, verdict in (said | {0.61: "Not so."}).items():
+    wanted = {0.39: "Not so.", 0.41: "Close.", 0.49: "Right.", 0.51: "Right.", 0.59: "Close."}
+    for value, verdict in (wanted | {0.61: "Not so."}).items():
         guess.widget.value = value
         assert f"<b>{verdict}</b>" in guess.feedback.value
         assert ("More." in guess.feedback.value) == (value < 0.4)

@@ -85,10 +85,10 @@ def _results(folders: Sequence[Path]) -> list[str]:
         figure = lines[FIGURE[:-1]].iloc[0]
         images = [_resampled(*each, figure) for each in both]
         for m in lines_of(lines):
-            text, said = _difference(m, *images)
+            text, phrase = _difference(m, *images)
             a = number(m.value_a, (m.low_a, m.high_a), 3)
             b = number(m.value_b, (m.low_b, m.high_b), 3)
-            rows.append((f"{m.metric} {m.method} {m.klass}", a, b, text, said))
+            rows.append((f"{m.metric} {m.method} {m.klass}", a, b, text, phrase))
     differ = [row for row in rows if row[-1] != "equal"]
     lines = [f"Results in both: {len(rows)}, equal: {len(rows) - len(differ)}."]
     lines += [table(("result", "A", "B", "B - A", "verdict"), differ)] if differ else []

@@ -174,8 +174,8 @@ class Seeds:
         values = found or {method: result.estimates[klass] for method, result in run.items()}
         values.pop("teacher", None)
         first = max(values, key=values.__getitem__)
-        said = self.verdicts(metric, run, first)
-        return TIE if any(said.get((m, klass), "") == TIE for m in values) else first
+        phrases = self.verdicts(metric, run, first)
+        return TIE if any(phrases.get((m, klass), "") == TIE for m in values) else first
 
     def one_band(self, read: str, klass: str) -> Self:
         """The detector of the method `read` that sees one band alone at a cutoff (`klass`), as two

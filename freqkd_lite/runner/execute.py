@@ -145,8 +145,8 @@ def _run(path: Path, values: dict, folder: Path, progress: bool) -> str | None:
         )
     except PapermillExecutionError as error:
         kind = "" if error.ename == "UserError" else f"{error.ename}: "
-        said = LESS if out_of_memory(f"{kind}{error.evalue}") else f"{kind}{error.evalue.strip()}"
-        return f"Cell {error.cell_index} of {path.stem} failed: {said}"
+        reason = LESS if out_of_memory(f"{kind}{error.evalue}") else f"{kind}{error.evalue.strip()}"
+        return f"Cell {error.cell_index} of {path.stem} failed: {reason}"
     except DeadKernelError:
         return f"The kernel of {path.stem} was ended from outside, perhaps for its memory"
     hidden = hidden_errors(nbformat.read(folder / NOTEBOOK, 4))
@@ -233,9 +233,9 @@ def tidy(notebook: NotebookNode, root: Path) -> NotebookNode:
     notebook.metadata = nbformat.from_dict(about)
     for number, cell in enumerate(notebook.cells):
         cell.id = f"cell-{number:02d}"
-        kept = ("tags", "alt", "jupyter")  # the last hides a cell's source in JupyterLab
-        kept = {key: cell.metadata[key] for key in kept if cell.metadata.get(key)}
-        cell.metadata = nbformat.from_dict(kept)
+        allowed = ("tags", "alt", "jupyter")  # the last hides a cell's source in JupyterLab
+        allowed = {key: cell.metadata[key] for key in allowed if cell.metadata.get(key)}
+        cell.metadata = nbformat.from_dict(allowed)
         for output in cell.get("outputs", []):
             data = output.get("data", {})
             if {"text/html", "image/png", "image/jpeg"} & set(data):

@@ -87,12 +87,12 @@ def test_a_command_that_was_stopped_goes_on_and_ends_as_if_it_had_not(command, t
             assert process.wait() in (-signal.SIGKILL, 0)
         else:
             os.killpg(process.pid, signal.SIGINT)
-            status, said = process.wait(), log.read_text()
-            assert status in (130, 0, -signal.SIGINT) and "Traceback" not in said, said
+            status, printed = process.wait(), log.read_text()
+            assert status in (130, 0, -signal.SIGINT) and "Traceback" not in printed, printed
             if status == 130:
-                assert said.splitlines()[-1].startswith("freqkd: "), said
+                assert printed.splitlines()[-1].startswith("freqkd: "), printed
             else:  # it had done its work, perhaps even left Python
-                assert left(command, folder) == left(command, whole) and "freqkd: " not in said
+                assert left(command, folder) == left(command, whole) and "freqkd: " not in printed
     assert begin(command, folder, log).wait() == 0, log.read_text()
     assert left(command, folder) == left(command, whole)
 

@@ -46,7 +46,7 @@ def start(tmp_path_factory):
 
     def begin(values, folder, last=0, wait=True):
         folder.mkdir(exist_ok=True)
-        process = context.Process(target=child, args=(values, folder, folder / "said.txt", last))
+        process = context.Process(target=child, args=(values, folder, folder / "output.txt", last))
         process.start()
         started.append(process)
         if wait:
@@ -67,7 +67,7 @@ def start(tmp_path_factory):
 def result(folder):
     """What an uninterrupted run must have in common with any other: files, byte for byte."""
     (run,) = folder.glob("distil-*")
-    left = {path.name for path in folder.iterdir()} - {run.name, "said.txt"}
+    left = {path.name for path in folder.iterdir()} - {run.name, "output.txt"}
     assert not left, f"{left} beside the finished run"
     told = json.loads((run / "manifest.json").read_text())
     for differs in ("made", "seconds", "restarts"):
@@ -89,10 +89,10 @@ def whole(start, tmp_path_factory):
         if key not in made:
             folder = tmp_path_factory.mktemp("whole")
             begun = time.monotonic()
-            assert start(values, folder).exitcode == 0, (folder / "said.txt").read_text()
+            assert start(values, folder).exitcode == 0, (folder / "output.txt").read_text()
             seconds = time.monotonic() - begun
-            said = (folder / "said.txt").read_text().splitlines()
-            events = [line for line in said if line.startswith(("open ", "os."))]
+            out = (folder / "output.txt").read_text().splitlines()
+            events = [line for line in out if line.startswith(("open ", "os."))]
             made[key] = result(folder), seconds, events
         return made[key]
 
@@ -116,7 +116,7 @@ def test_kills_at_random_moments_leave_the_run_as_it_is(start, whole, tmp_path):
             process.kill()
             process.join()
             kills += process.exitcode == -signal.SIGKILL
-        assert process.exitcode == 0, (folder / "said.txt").read_text()
+        assert process.exitcode == 0, (folder / "output.txt").read_text()
         assert result(folder) == expected
         number += 1
 
@@ -134,7 +134,7 @@ def test_a_kill_before_any_change_of_a_file_leaves_the_run_as_it_is(start, whole
     for last in range(1, len(events) + 1):
         folder = tmp_path / str(last)
         assert start(SHORT, folder, last).exitcode == -signal.SIGKILL
-        assert start(SHORT, folder).exitcode == 0, (folder / "said.txt").read_text()
+        assert start(SHORT, folder).exitcode == 0, (folder / "output.txt").read_text()
         assert result(folder) == expected, events[last - 1]
         shutil.rmtree(folder)
 
@@ -215,9 +215,9 @@ def test_ctrl_c_says_what_is_saved_and_how_to_go_on(start, tmp_path):
     assert process.exitcode == 130
     (part,) = tmp_path.glob(".distil-*.part")
     steps = Checkpoints(part, "").steps
-    said = f"Interrupted: {steps} of 100000 steps are saved in {part}. Rerun the command to resume."
-    assert steps and said in (tmp_path / "said.txt").read_text().splitlines()
-    assert {p.name for p in tmp_path.iterdir()} == {part.name, "said.txt"}  # no lock is left
+    out = f"Interrupted: {steps} of 100000 steps are saved in {part}. Rerun the command to resume."
+    assert steps and out in (tmp_path / "output.txt").read_text().splitlines()
+    assert {p.name for p in tmp_path.iterdir()} == {part.name, "output.txt"}  # no lock is left
 
 
 def test_a_notebook_s_interrupt_says_the_same(tmp_path):
@@ -246,7 +246,7 @@ def test_a_notebook_s_interrupt_says_the_same(tmp_path):
 
 
 def stopped(monkeypatch, folder, step, values=VIT):
-    """A run that Ctrl-C stops at `step`; returns its working folder and what it said."""
+    """A run that Ctrl-C stops at `step`; returns its working folder and what it printed."""
     with monkeypatch.context() as patch, pytest.raises(Interrupted) as caught:
         patch.setattr(train, "learning_rate", interrupted(step))
         run(folder, **values)
@@ -262,10 +262,10 @@ def plain(tmp_path_factory):
 
 
 def test_a_stopped_run_goes_on_from_its_last_checkpoint(monkeypatch, tmp_path, plain):
-    part, said = stopped(monkeypatch, tmp_path, step=2)  # before the first one
-    assert part is None and list(tmp_path.iterdir()) == [] and said.startswith("Nothing is saved")
-    part, said = stopped(monkeypatch, tmp_path, step=10)
-    assert said == f"9 of 12 steps are saved in {part}. Rerun the command to resume."
+    part, out = stopped(monkeypatch, tmp_path, step=2)  # before the first one
+    assert part is None and list(tmp_path.iterdir()) == [] and out.startswith("Nothing is saved")
+    part, out = stopped(monkeypatch, tmp_path, step=10)
+    assert out == f"9 of 12 steps are saved in {part}. Rerun the command to resume."
     assert [int(p.stem[-2:]) for p in Checkpoints(part, "").saved()] == [9, 6]
     assert len((part / "log.jsonl").read_text().splitlines()) == 10
     seen, real = [], train.learning_rate
@@ -304,10 +304,10 @@ def test_a_damaged_checkpoint_is_refused_and_the_one_before_is_used(
     damage(newest)
     if kind == "flipped":
         flip(older)
-    made, said = run(tmp_path, **VIT), capsys.readouterr().out
-    assert f"Ignoring checkpoint {newest} (" in said and reason in said
+    made, out = run(tmp_path, **VIT), capsys.readouterr().out
+    assert f"Ignoring checkpoint {newest} (" in out and reason in out
     begun_anew = kind in ("no log", "flipped")
-    assert said.count("Ignoring checkpoint") == 1 + begun_anew
+    assert out.count("Ignoring checkpoint") == 1 + begun_anew
     assert made.manifest["restarts"] == ([] if begun_anew else [6])
     assert result(tmp_path) == plain
 

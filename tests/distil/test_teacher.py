@@ -57,8 +57,8 @@ def test_a_run_is_the_same_without_with_an_empty_and_with_a_full_cache(
     assert distinct < 24  # some come twice
     assert train(tmp_path / "empty", **own) == expected
     assert len(computed) == 25 + distinct + 1 == 25 + len(files(cache))
-    said = capsys.readouterr().out
-    assert f"the {distinct} views of this run take at most {distinct * BYTES / 1e9:.3g} GB" in said
+    out = capsys.readouterr().out
+    assert f"the {distinct} views of this run take at most {distinct * BYTES / 1e9:.3g} GB" in out
     monkeypatch.setattr(teacher_cache, "load_backbone", None)  # the teacher is not even loaded
     assert train(tmp_path / "full", **own) == expected
     assert len(computed) == 25 + distinct + 1
@@ -90,20 +90,20 @@ def test_a_flipped_byte_is_found_and_computed_anew(tmp_path, cache, without, com
     capsys.readouterr()
     computed.clear()
     assert train(tmp_path / "b") == without and len(computed) == len(damaged) > 3
-    said = capsys.readouterr().out
-    assert all(said.count(str(path)) == 1 for path in damaged)
+    out = capsys.readouterr().out
+    assert all(out.count(str(path)) == 1 for path in damaged)
     assert {path: path.read_bytes() for path in files(cache)} == sound  # and repaired
 
 
 def test_the_limit_is_kept_and_training_goes_on(tmp_path, cache, without, capsys):
     limit = 10 * BYTES
     assert train(tmp_path / "a", cache_limit_gb=limit / 1e9) == without
-    said = capsys.readouterr().out
-    assert said.count("has reached cache_limit_gb=") == 1 and "training continues" in said
+    out = capsys.readouterr().out
+    assert out.count("has reached cache_limit_gb=") == 1 and "training continues" in out
     stored = sum(t.numel() * 2 for path in files(cache) for t in load_sealed(path)["maps"])
     assert BYTES < stored <= limit and len(files(cache)) == stored // BYTES
     # what is there counts for the next run, with other blocks as well
-    assert f"of {limit / 1e9:.3g} GB are used" in said
+    assert f"of {limit / 1e9:.3g} GB are used" in out
     train(tmp_path / "b", cache_limit_gb=limit / 1e9, blocks=(0, 3))
     assert len(files(cache)) <= stored // BYTES + 1
 

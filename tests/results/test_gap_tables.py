@@ -91,8 +91,8 @@ def gap_of(levels, blocks=(2, 5)):
 def test_the_stated_ratio_is_counted_where_the_interval_holds_it():
     spans = [("mean", (2.3, 2.6)), (2, (2.2, 2.5)), (5, (3.0, 3.5))]
     found = gap_of([("real", "normalised", ANALYSIS, b, 0.4, 0.8, s) for b, s in spans])
-    said = gap_tables.stated(found)
-    assert "of 1 of 1 readings" in said and "of 1 of 2 block" in said
+    sentence = gap_tables.stated(found)
+    assert "of 1 of 1 readings" in sentence and "of 1 of 2 block" in sentence
 
 
 def test_readings_stand_at_their_place():

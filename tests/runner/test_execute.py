@@ -175,13 +175,13 @@ print("another")"""
     write(folder, "02_third", [title, settings("seed: int = 0"), code(source)])
     monkeypatch.setenv("FREQKD_RUNS", "runs")
     monkeypatch.setenv("FREQKD_DATA", "data")
-    status, said, _ = freqkd("run", "02_third", "-p", "seed=4", "--out", "here")
+    status, printed, _ = freqkd("run", "02_third", "-p", "seed=4", "--out", "here")
     page = Path("here", "02_third.html")
-    assert (status, said) == (0, f"here\nthe first line\nLook at {page}\n")
+    assert (status, printed) == (0, f"here\nthe first line\nLook at {page}\n")
     assert "another" in page.read_text()
     write(folder, "02_third", [settings("seed: int = 0"), code(source)])
-    status, said, err = freqkd("run", "02_third", "-p", "seed=4", "--out", "here")
-    assert (status, said) == (0, "here\nthe first line\n") and "No page: " in err
+    status, printed, err = freqkd("run", "02_third", "-p", "seed=4", "--out", "here")
+    assert (status, printed) == (0, "here\nthe first line\n") and "No page: " in err
     out, here = folder.parent / "here", folder.parent
     assert (out / "own.txt").read_text() == f"{here / 'runs'}{here / 'data'}"
     about = json.loads((out / "manifest.json").read_text())
@@ -189,26 +189,26 @@ print("another")"""
 
 
 def test_a_run_s_result_is_the_last_question_with_what_was_measured(monkeypatch):
-    said = []
-    monkeypatch.setattr(books, "display", lambda data, **options: said.append(data))
+    displayed = []
+    monkeypatch.setattr(books, "display", lambda data, **options: displayed.append(data))
     shares = books.predict("How much, <at> most?", between=(0, 1))
     best = books.predict("Which is best?", ["A & B", "C"])
 
     def shown():
-        outputs = [new_output("display_data", data=d) for d in said]
+        outputs = [new_output("display_data", data=d) for d in displayed]
         outputs.append(new_output("stream", text="first\nsecond\n"))
         return result(new_notebook(cells=[code("x", outputs=[each]) for each in outputs]))
 
     assert shown() == "first"
     best.compare("A & B")
     assert shown() == "Which is best? Measured here: A & B."
-    del said[1]
+    del displayed[1]
     shares.compare(0.5, "{:.2f}")
     assert shown() == "How much, <at> most? Measured here: 0.50."
     assert result(new_notebook(cells=[code("x")])) == ""
 
 
 def test_a_printed_traceback_is_a_hidden_error():
-    said = new_output("stream", text="Traceback (most recent call last):\nKeyError: 1")
-    (error,) = hidden_errors(new_notebook(cells=[code(""), code("", outputs=[said])]))
+    printed = new_output("stream", text="Traceback (most recent call last):\nKeyError: 1")
+    (error,) = hidden_errors(new_notebook(cells=[code(""), code("", outputs=[printed])]))
     assert error == "cell 1: KeyError: 1"  # counted from 0

@@ -58,26 +58,26 @@ def opened(root: Path, browser):  # noqa: F811
 def test_a_choice_uncovers_its_figure_by_keyboard_alone_and_is_remembered(opened, asked):
     wrong = {"RGB": "Outlines average out."}
     page = opened(settings(), *asked("heat", "Which?", ["RGB", "heat"], wrong=wrong))
-    figure, said = page.get_by_alt_text("A figure."), page.get_by_role("status")
+    figure, printed = page.get_by_alt_text("A figure."), page.get_by_role("status")
     assert not figure.is_visible() and not page.get_by_text("Measured here").first.is_visible()
-    assert page.get_by_text("by hand").is_visible() and said.text_content() == ""
+    assert page.get_by_text("by hand").is_visible() and printed.text_content() == ""
     page.get_by_role("button", name="To the question").press("Enter")
     page.keyboard.press("Space")  # the first choice
     page.keyboard.press("Tab")
     page.keyboard.press("Enter")
     assert figure.is_visible()
-    assert said.text_content() == "Not so. Measured here: heat. Outlines average out."
+    assert printed.text_content() == "Not so. Measured here: heat. Outlines average out."
     drawn = [item.strip() for item in page.locator(".drawn li").all_text_contents()]
     assert drawn == ["RGByou", "heatmeasured"]
     assert page.evaluate("document.activeElement.textContent") == "Guess again"
     page.reload()
-    assert figure.is_visible() and "Not so." in said.text_content()
+    assert figure.is_visible() and "Not so." in printed.text_content()
     assert page.get_by_label("RGB").is_checked() and page.get_by_label("RGB").is_disabled()
     page.get_by_role("button", name="Guess again").press("Enter")
     assert not figure.is_visible() and page.locator(".drawn").count() == 0
     page.get_by_label("heat").check()
     page.get_by_role("button", name="Commit").click()
-    assert said.text_content() == "Right. Measured here: heat."
+    assert printed.text_content() == "Right. Measured here: heat."
 
 
 def test_a_page_judges_numbers_as_the_lab_does(opened, asked):

@@ -237,8 +237,8 @@ def test_a_notebook_that_lacks_its_data_does_not_stop_the_walk(root, capsys):
     cells = [text("# Start"), settings("seed: int = 0"), code("assert seed >= 0, 'bad'")]
     write(path.parent, path.stem, cells)
     refused("^00_start .*smoke/index.html", walk, root, "smoke")
-    said = capsys.readouterr().out
-    assert "AssertionError: bad" in said and "1 notebooks in" in said
+    printed = capsys.readouterr().out
+    assert "AssertionError: bad" in printed and "1 notebooks in" in printed
     pages = root / "pages" / "smoke"
     assert (pages / "01_gap.html").exists() and not (pages / "00_start.html").exists()
     assert list((root / "runs" / "walk-smoke").glob("00_start-*.failed/error.txt"))

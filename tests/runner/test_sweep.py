@@ -187,12 +187,12 @@ def test_two_sweeps_at_once_do_each_run_once_and_both_have_all(root, faked):
 
 def test_a_failing_run_is_told_the_rest_goes_on_and_next_time_it_comes_last(root, faked, capsys):
     made = sweep(root, "notebook: 05_made\ngrid: {seed: [13, 0, 2]}")
-    ((job, said),) = run_all(made, 1).items()
-    assert job.seed == 13 and said.startswith("No luck.") and logged(root, "end") == [0, 2]
+    ((job, printed),) = run_all(made, 1).items()
+    assert job.seed == 13 and printed.startswith("No luck.") and logged(root, "end") == [0, 2]
     out = capsys.readouterr().out
     assert "[1/3] 05_made seed=13: failed: No luck." in out
     assert "[2/3] 05_made seed=0: 20 s, about 20 s to go" in out and "[3/3]" in out
-    table = write(made, root / "out", "freqkd sweep sweep.yaml", {job: said})
+    table = write(made, root / "out", "freqkd sweep sweep.yaml", {job: printed})
     assert "probe_ap" in table
     about = json.loads((root / "out" / "manifest.json").read_text())
     assert about["failed"] == ["05_made seed=13: No luck."]
@@ -243,11 +243,11 @@ def test_a_sweep_that_is_stopped_goes_on_where_it_was(root, stop, faked):
         wait_for(lambda: logged(root, "begin") == [0, 1])
         # Ctrl-C is for the whole group
         os.killpg(process.pid, stop) if stop == signal.SIGINT else process.kill()
-        said = process.communicate()[1]
+        printed = process.communicate()[1]
     if stop == signal.SIGINT:
         assert process.returncode == 130
-        assert said.startswith("freqkd: Interrupted: 1 of 3 runs are finished and saved in ")
-        assert said.endswith("rerun the command to resume.\n") and said.count("\n") == 1
+        assert printed.startswith("freqkd: Interrupted: 1 of 3 runs are finished and saved in ")
+        assert printed.endswith("rerun the command to resume.\n") and printed.count("\n") == 1
     # Its child ends with it: the lock of run 1 comes free although `hold` still holds it.
     thread = threading.Thread(target=run_all, args=(made, 1))
     thread.start()
@@ -266,8 +266,8 @@ def test_what_killed_workers_were_doing_is_done_again_and_nothing_twice(root, mo
         (root / name).write_text(str(times))
     preload = {"distributed.worker.preload": "tests.fake_run"}
     with dask.config.set(preload | {"distributed.scheduler.allowed-failures": 1}):
-        ((job, said),) = run_all(made, 2).items()
-    assert job.seed == 3 and said.startswith("killed 2 workers")
+        ((job, printed),) = run_all(made, 2).items()
+    assert job.seed == 3 and printed.startswith("killed 2 workers")
     assert logged(root, "end") == [0, 1, 2, 4]
     begun = [logged(root, "begin").count(seed) for seed in range(5)]
     # 3 is tried alone in the end, after it had ended others, or waited where others ended
@@ -364,8 +364,8 @@ def test_the_command_with_real_notebooks_keeps_the_broken_run_and_skips_the_othe
     assert (row.method, row.value) == ("gram (lr=0.001)", 0.001)
     assert (root / "rates" / "figure.png").read_bytes()[:4] == b"\x89PNG"
     assert "1 already finished" in freqkd("sweep", "rates.yaml")[1]
-    said = freqkd("sweep", "rates.yaml", "--workers", "2", "--scheduler", "tcp://here:1")
-    assert said[0] == 2 and "leave out --workers" in said[2]
+    printed = freqkd("sweep", "rates.yaml", "--workers", "2", "--scheduler", "tcp://here:1")
+    assert printed[0] == 2 and "leave out --workers" in printed[2]
 
 
 NOTEBOOK = """from freqkd_lite.errors import UserError
@@ -473,5 +473,5 @@ def test_the_command_ends_in_a_sentence(root, error, status, sentence, monkeypat
         raise error
 
     monkeypatch.setattr(report, "write_pages", stop)
-    got, _, said = freqkd("report")
-    assert got == status and said.startswith(sentence) and said.count("\n") == 1
+    got, _, printed = freqkd("report")
+    assert got == status and printed.startswith(sentence) and printed.count("\n") == 1

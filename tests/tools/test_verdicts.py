@@ -11,7 +11,7 @@ from tools import verdicts
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "sign", "said"),
+    ("low", "high", "sign", "judged"),
     [
         (0.01, 0.05, 1, 1),
         (-0.05, -0.01, 1, -1),
@@ -22,8 +22,8 @@ from tools import verdicts
         (-0.01, 0.019, -1, 0),  # no gain is claimed
     ],
 )
-def test_an_interval_is_judged_by_the_side_that_is_claimed(low, high, sign, said):
-    assert verdicts.judge(low, high, sign) == said
+def test_an_interval_is_judged_by_the_side_that_is_claimed(low, high, sign, judged):
+    assert verdicts.judge(low, high, sign) == judged
 
 
 def test_all_differences_must_hold_or_one_is_enough():
@@ -90,7 +90,7 @@ def part_of(folder, metric, means, seeds=3, spread=0.002):
 
 
 @pytest.mark.parametrize(
-    ("of_a", "on_hituav", "on_cnn", "said"),
+    ("of_a", "on_hituav", "on_cnn", "judged"),
     [
         ((0.3, 0.4, 0.5, 0.45), (0.3, 0.4, 0.5, 0.45), (0.2, 0.3, 0.4), 1),
         ((0.3, 0.4, 0.3, 0.35), (0.3, 0.4, 0.3, 0.35), (0.2, 0.3, 0.2), -1),  # FLIR's is a gain
@@ -99,7 +99,7 @@ def part_of(folder, metric, means, seeds=3, spread=0.002):
         ((0.3, 0.4, 0.5, 0.45), (0.3, 0.4, 0.5, 0.405), (0.2, 0.3, 0.4), -1),  # too small a gain
     ],
 )
-def test_a_sign_is_carried_over_where_all_parts_have_it(of_a, on_hituav, on_cnn, said, tmp_path):
+def test_a_sign_is_carried_over_where_all_parts_have_it(of_a, on_hituav, on_cnn, judged, tmp_path):
     names = (verdicts.NONE, verdicts.MSE, verdicts.CODE, verdicts.PAPER)
     metrics = {"msrs_cv": verdicts.FREE, "hituav": verdicts.ALL, "cnn": verdicts.ALL}
     free = "label_free_balanced_accuracy"
@@ -111,7 +111,7 @@ def test_a_sign_is_carried_over_where_all_parts_have_it(of_a, on_hituav, on_cnn,
     h6 = verdicts.carried_over(lambda part, metric: verdicts.drawn(tmp_path / part, metric))
     assert {d.part for d in h6.differences} == {"flir", "hituav", "cnn"} and h6.every
     found, verdict = verdicts.judged([h6], lambda p, m: verdicts.drawn(tmp_path / p, m))
-    assert verdict == {"H6": said} and len(found) == 7
+    assert verdict == {"H6": judged} and len(found) == 7
     first = next(j for j in found if j.of.part == "hituav" and j.of.method.startswith("mse"))
     assert first.value == pytest.approx(on_hituav[1] - on_hituav[0], abs=0.01)
 
@@ -122,5 +122,5 @@ def test_nothing_is_judged_before_all_students_are_there(tmp_path, capsys):
         write_results(tmp_path / part, [], {"unfinished": ["3 of 7 students"]})
     verdicts.main(["--results", str(tmp_path)])
     assert not (tmp_path / "verdicts").exists()
-    said = capsys.readouterr().out
-    assert all(f"{part}: not all" in said for part in verdicts.PARTS)
+    out = capsys.readouterr().out
+    assert all(f"{part}: not all" in out for part in verdicts.PARTS)

@@ -45,8 +45,8 @@ def test_loss_and_gradient_are_those_of_autograd_by_mouse_and_by_keys(opened):
     weight = np.interp(rho, (np.arange(8) + 0.5) * 2**0.5 / 8, CURVE)
     loss, pulls = by_autograd(torch.tensor(weight))
     plain, flat = by_autograd(torch.ones(rho.shape))
-    said = page.get_by_role("status").inner_text()
-    assert f"pair: {loss:.2f}. Plain MSE: {plain:.2f}." in said
+    printed = page.get_by_role("status").inner_text()
+    assert f"pair: {loss:.2f}. Plain MSE: {plain:.2f}." in printed
     bars = page.get_by_role("img", name="Gradient").get_attribute("aria-label")
     bars = list(map(float, re.findall(r"\d\.\d+", bars)))
     assert bars == pytest.approx(np.append(pulls, flat) / np.linalg.norm(flat), abs=0.006)

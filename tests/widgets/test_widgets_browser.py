@@ -37,7 +37,7 @@ def test_every_cutoff_of_a_fader_in_a_page(opened, of):
         for got, want in zip(state["pixels"], shown.panels(cutoff, False), strict=True):
             got = np.array(got[2:]).reshape(size)[..., :3]
             assert abs(got - want.astype(int)).max() <= 2, cutoff
-        assert step["divergence"] in state["said"] and state["numbers"] == [step["number"]]
+        assert step["divergence"] in state["printed"] and state["numbers"] == [step["number"]]
     # the line of the curve stands where the slider's thumb does
     line = page.locator(".curve > line").last.evaluate("(e) => e.getBoundingClientRect().x")
     box = page.get_by_role("slider").bounding_box()
@@ -80,10 +80,10 @@ def test_every_point_of_own_gap(opened, names):
     page.locator("[data-ready]").wait_for()
     states = iter(page.evaluate("sweep()"))
     values = [knobs.KNOBS[name] for name in names]
-    said, texts = shown.spec["readouts"], [knob["texts"] for knob in shown.spec["knobs"]]
+    printed, texts = shown.spec["readouts"], [knob["texts"] for knob in shown.spec["knobs"]]
     for index, (i, j) in enumerate(np.ndindex(*map(len, values))):
         state, point = next(states), dict(zip(names, (values[0][i], values[1][j]), strict=True))
-        assert (state["said"], state["numbers"]) == (said[index], [texts[0][i], texts[1][j]])
+        assert (state["printed"], state["numbers"]) == (printed[index], [texts[0][i], texts[1][j]])
         y = np.array([float(p.split(",")[1]) for p in state["line"].split(" ")])
         curve = knobs.read().table(*names)[i, j]
         np.testing.assert_array_equal(shown.curve(point), curve)
@@ -101,11 +101,11 @@ def test_every_point_of_own_gap(opened, names):
 
 def check_patch(page, shown, patch, side):
     settle(page)
-    said = shown.captions(patch, side)
-    assert page.locator("figcaption").all_inner_texts()[1:] == said
+    printed = shown.captions(patch, side)
+    assert page.locator("figcaption").all_inner_texts()[1:] == printed
     spoken = page.get_by_role("slider").get_attribute("aria-valuetext")
     place = f"Row {patch // 6 + 1} of 4, column {patch % 6 + 1} of 6"
-    assert spoken == f"{place}. {STATES[0]}: {said[0]}. {STATES[1]}: {said[1]}."
+    assert spoken == f"{place}. {STATES[0]}: {printed[0]}. {STATES[1]}: {printed[1]}."
     cell = shown.spec["cell"]
     y, x = np.mgrid[:4, :6]
     row, column = divmod(patch, 6)
@@ -161,10 +161,10 @@ def test_a_scrubber_by_keyboard(opened):
             assert abs(centre - (40 * (1 - share) + np.array(colour) * share)).max() <= 3
             assert (abs(edge - colour).max() <= 3) == (value > 127)
         a, b = ((marks[k] > 127)[MARKS["truth"] == k] for k in (0, 1))
-        said = f"person {a.sum()} of {a.size}, car {b.sum()} of {b.size}"
-        said += f". {(marks > 127).sum() - a.sum() - b.sum()} false marks."
-        said = f"11 of 11 steps, {shown.methods[method]}. Patches found: {said}"
-        assert page.get_by_role("slider").get_attribute("aria-valuetext") == said
+        printed = f"person {a.sum()} of {a.size}, car {b.sum()} of {b.size}"
+        printed += f". {(marks > 127).sum() - a.sum() - b.sum()} false marks."
+        printed = f"11 of 11 steps, {shown.methods[method]}. Patches found: {printed}"
+        assert page.get_by_role("slider").get_attribute("aria-valuetext") == printed
 
 
 @pytest.mark.parametrize("width", [1200, 700, 360])
@@ -175,8 +175,8 @@ def test_nothing_moves_while_a_slider_does(opened, width):
     others = own_gap(REAL), patch_similarity(PAIR, *MAPS), Scrubber(MARKS), valleys([MAPS[:1]])
     page = opened(*faders, *others, viewport={"width": width, "height": 900})
     assert page.evaluate("document.documentElement.scrollWidth") <= width
-    for name, seen, said in page.evaluate("still()"):
-        assert said > 10 and len(seen) == 1, name
+    for name, seen, printed in page.evaluate("still()"):
+        assert printed > 10 and len(seen) == 1, name
 
 
 CELL = """
