@@ -566,7 +566,7 @@ def main(given: list[str] | None = None) -> None:
     study = read_study(args.file, Study)
     own = study.settings.get("student")
     more = {"metric": "probe_ap" if own else "label_free_probe_ap"}
-    more["reference"] = next(filter(is_trained, study.methods), None)
+    more["reference"] = "none" if own else next(filter(is_trained, study.methods), None)
     found, total = measure(study, args.out), len(list(students(study)))
     write_each(args, "tools/msrs_cv.py", study, total, found, **more)
 

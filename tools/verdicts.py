@@ -4,13 +4,14 @@
 
 A page with a figure, and verdicts.csv. There a row a difference and kind of interval: the plain
 95 % one, and (split "corrected") the one that its hypothesis is judged by. A row "verdict" a
-hypothesis: 1 supported, -1 not supported, 0 undecided. Parts whose students are not all there are
-left out.
+hypothesis: 1 supported, -1 not supported, 0 undecided. Rows "shown" are differences that are shown
+beside. Parts whose students are not all there are left out.
 
 H6 has H1's and H2's figures on the other parts: label-free on FLIR's crops, and with all labels on
 HIT-UAV and for the CNN, where there is no head of RGB. What it claims of each is the sign that the
 figure's corrected interval has in part A; where that holds 0 there is no sign to carry over, and
-the figure is undecided. `freqkd_paper` is a method of HIT-UAV's students alone.
+the figure is undecided. `freqkd_paper` is a method of HIT-UAV's students alone. As all of them must
+have it, one that has the other sign is enough for a verdict.
 """
 
 import argparse
@@ -39,6 +40,11 @@ HYPOTHESES = 7
 SMALLEST = 0.02  # the smallest difference of interest
 SAID = {1: "supported", -1: "not supported", 0: "undecided"}
 FREE, ALL = "label_free_probe_ap", "probe_ap"
+METRIC = {
+    "probe_ap_few": "probe AP with 10 labels",
+    "label_free_map50": "label-free mAP50",
+    "map50_few": "mAP50 with 10 labels",
+}
 BUDGETS = {"no labels": FREE, "10 labelled images": "probe_ap_few", "all labels": ALL}
 MSE, NONE = "mse (lr=0.003)", "none"
 CODE, PAPER = "freqkd_code (lr=0.003)", "freqkd_paper (lr=0.003)"
@@ -48,20 +54,25 @@ COLOUR = {1: DARK_GREEN, -1: VERMILION, 0: COLOURS["none"]}
 PAGE = """# Results: verdicts
 
 The hypotheses of the [preregistration](../preregistration.md) that can be judged so far, by
-`python tools/verdicts.py`, from the files of images of its parts: [msrs_cv](../msrs_cv/README.md),
-[flir](../flir/README.md), [hituav](../hituav/README.md), [cnn](../cnn/README.md). They are about
-these stand-ins, never about the paper's own data sets. Deviations from the plan stand at its end.
-Where seeds make most of the variance, intervals over three of them are too narrow, those over five
-a little: [simulated](../bootstrap/README.md).
+`python tools/verdicts.py`, from the files of images of {parts}. {missing} They are about these
+stand-ins, never about the paper's own data sets. Deviations from the plan stand at its end.
+*Corrected* intervals judge: they hold for seven hypotheses together, .05 / 7, shared where one
+difference of several is enough. *Label-free*: by a head that was fitted on RGB alone. Where seeds
+make most of the variance, intervals over three of them are too narrow, those over five a little:
+[simulated](../bootstrap/README.md).
 
 ![{alt}](figure.png)
 
 {verdicts}
 
 {differences}
+{budgets}
+## Shown, not tested
 
-Not judged yet, because not all students are there: {missing}.
-{budgets}"""
+Plain 95 % intervals.
+
+{shown}
+"""
 BUDGETS_PART = """
 ## By the number of labels
 
@@ -130,6 +141,24 @@ CARRIED = {
     msrs(FREE, PAPER, MSE): (Difference("hituav", ALL, PAPER, MSE),),
 }
 """Of H6: figures of part A, and the same ones on other parts."""
+SHOWN = {
+    "msrs_cv": ((MSE, NONE), (CODE, NONE), (PAPER, NONE), (CODE, MSE)),
+    "cnn": ((MSE, NONE), (CODE, NONE), (CODE, MSE)),
+    "hituav": ((MSE, NONE), (CODE, NONE), (PAPER, NONE), (CODE, MSE)),
+    "flir": tuple(
+        (f"{method}on={on})", NONE)
+        for on in ("flir", "msrs")
+        for method in ("mse (", "mse (mean=matched, ", "freqkd_code (")
+    ),
+}
+"""Of each part the differences that its page and the notebooks show beside the tested ones."""
+METRICS = {
+    **dict.fromkeys(
+        ("msrs_cv", "cnn", "hituav"),
+        (*BUDGETS.values(), "label_free_map50", "map50_few", "map50"),
+    ),
+    "flir": ("label_free_balanced_accuracy",),
+}
 ORDER = Difference("msrs_cv", "kendall_tau", "order", "")  # H5's figure, which is no difference
 
 Draws = dict[str, dict[int | None, np.ndarray]]
@@ -192,14 +221,15 @@ def order_kept(free: Draws, own: Draws, seed: int = 0) -> tuple[float, np.ndarra
     return float(value), draws
 
 
-def carried_over(of: Callable[[str, str], Draws]) -> Hypothesis:
-    """H6, with the signs of part A; 0 where its interval has none."""
+def carried_over(of: Callable[[str, str], Draws], parts: Sequence[str] = PARTS) -> Hypothesis:
+    """H6 on these parts, with the signs of part A; 0 where its interval has none."""
     found = []
     for figure, others in CARRIED.items():
         draws = of(figure.part, figure.metric)
         _, values = paired(draws[figure.method], draws[figure.reference])
         low, high = interval(values, LEVEL / HYPOTHESES)
-        found += [replace(other, sign=int(low > 0) - int(high < 0)) for other in others]
+        here = [other for other in others if other.part in parts]
+        found += [replace(other, sign=int(low > 0) - int(high < 0)) for other in here]
     return Hypothesis("H6", tuple(found))
 
 
@@ -241,13 +271,28 @@ def order(of: Callable[[str, str], Draws]) -> Judged:
     return Judged("H5", ORDER, value, plain, corrected, said)
 
 
+def beside(part: str, of: Callable[[str, str], Draws]) -> list[Judged]:
+    """The differences of a part that are shown, with plain intervals."""
+    found = []
+    for metric in METRICS[part]:
+        draws = of(part, metric)
+        for method, reference in SHOWN[part]:
+            if draws.keys() >= {method, reference}:
+                value, values = paired(draws[method], draws[reference])
+                span = interval(values, LEVEL)
+                about = Difference(part, metric, method, reference, 0)
+                found.append(Judged("shown", about, value, span, span, 0))
+    return found
+
+
 def rows_of(found: Sequence[Judged], verdict: dict[str, int]) -> list[Row]:
     rows = []
     for j in found:
         method = " minus ".join(filter(None, (j.of.method, j.of.reference)))
         about = dict(claim="preregistered", method=method, seed=None)
         about |= dict(data=j.of.part, metric=j.of.metric)
-        for split, span in (("test", j.plain), ("corrected", j.corrected)):
+        both = {"test": j.plain} | ({} if j.hypothesis == "shown" else {"corrected": j.corrected})
+        for split, span in both.items():
             row = Row(split=split, klass=j.hypothesis, value=j.value, interval=span, **about)
             rows.append(row)
     about = dict(claim="preregistered", seed=None, data="study", split="test", metric="verdict")
@@ -263,8 +308,12 @@ def short(method: str) -> str:
 def named(j: Judged, end: str = ", ") -> str:
     """A difference for people: "FreqKD (code) minus MSE, probe AP (msrs_cv)"."""
     sides = map(short, filter(None, (j.of.method, j.of.reference)))
-    metric = NAMES.get(j.of.metric, j.of.metric.replace("_", " "))
+    metric = METRIC.get(j.of.metric) or NAMES.get(j.of.metric, j.of.metric.replace("_", " "))
     return f"{' minus '.join(sides)}{end}{metric} ({j.of.part})"
+
+
+def linked(part: str) -> str:
+    return f"[{part}](../{part}/README.md)"
 
 
 def draw(found: Sequence[Judged]) -> tuple[Figure, str]:
@@ -313,12 +362,17 @@ def budgets(of: Callable[[str, str], Draws]) -> tuple[Figure, str]:
 
 
 def write(
-    folder: Path, found: Sequence[Judged], verdict: dict[str, int], made: dict, part: str = ""
+    folder: Path,
+    found: Sequence[Judged],
+    also: Sequence[Judged],
+    verdict: dict[str, int],
+    made: dict,
+    part: str = "",
 ) -> str:
-    """The page with `part`, its figure, verdicts.csv and a manifest; returns the table of
-    differences."""
+    """The page with `part` and what is shown `also`, its figure, verdicts.csv and a manifest;
+    returns the table of differences."""
     folder.mkdir(parents=True, exist_ok=True)
-    means(rows_of(found, verdict)).to_csv(folder / "verdicts.csv", index=False)
+    means(rows_of([*found, *also], verdict)).to_csv(folder / "verdicts.csv", index=False)
     write_json(folder / "manifest.json", made)
     drawn, alt = draw([j for j in found if j.of != ORDER])  # tau has another unit
     save_described(drawn, alt, folder / "figure.png")
@@ -332,15 +386,25 @@ def write(
         )
         for j in found
     ]
+    rest = [part for part in PARTS if part not in made["data"]]
     missing = [f"H{k}" for k in range(1, HYPOTHESES + 1) if f"H{k}" not in verdict]
+    texts = [f"Still to run: {', '.join(map(linked, rest))}."] if rest else []
+    texts += [f"Not judged yet: {', '.join(missing)}."] if missing else []
+    beside = ((j.of.part, *named(j).rsplit(" (", 1)[0].split(", "), j) for j in also)
     page = PAGE.format(
         alt=markdown(alt),
+        parts=" and ".join(map(linked, made["data"])),
         verdicts=table(
             ("hypothesis", "verdict"), [(k, SAID[v]) for k, v in verdict.items()], "markdown"
         ),
         differences=table(head, lines, "markdown"),
-        missing=", ".join(missing) or "none",
+        missing=" ".join(texts),
         budgets=part,
+        shown=table(
+            ("part", "difference", "metric", "95 % interval"),
+            [(*words, number(j.value, j.plain, 3, True)) for *words, j in beside],
+            "markdown",
+        ),
     )
     (folder / "README.md").write_text(page)
     return table(head, lines)
@@ -356,23 +420,29 @@ def main(given: list[str] | None = None) -> None:
         print(f"{part}: not all students are there, so there is no verdict from it.")
     planned = [h for h in PLANNED if all(d.part in whole_parts for d in h.differences)]
     of = cache(lambda part, metric: drawn(args.results / part, metric))
-    if len(whole_parts) == len(PARTS):
-        planned.append(carried_over(of))
+    if "msrs_cv" in whole_parts:
+        planned.append(carried_over(of, whole_parts))
     found, verdict = judged(planned, of)
+    if len(whole_parts) < len(PARTS) and verdict.get("H6", -1) != -1:
+        del verdict["H6"]
+        found = [j for j in found if j.hypothesis != "H6"]
     out, part = args.results / "verdicts", ""
     if "msrs_cv" in whole_parts:
         found.append(order(of))
         verdict["H5"] = found[-1].said
+        verdict = {k: verdict[k] for k in sorted(verdict)}
         drawn_by_budget, alt = budgets(of)
         out.mkdir(exist_ok=True)
         save_described(drawn_by_budget, alt, out / "budgets.png")
         part = BUDGETS_PART.format(alt=markdown(alt))
     if not found:
         return
+    found.sort(key=lambda j: j.hypothesis)
+    also = [j for p in whole_parts for j in beside(p, of)]
     sums = {p: sha256_file(args.results / p / "results.json") for p in whole_parts}
     protocol = sha256_file(args.results / "preregistration.md")
     made = manifest(command="python tools/verdicts.py", data=sums, protocol=protocol)
-    print(write(out, found, verdict, made, part))
+    print(write(out, found, also, verdict, made, part))
 
 
 if __name__ == "__main__":

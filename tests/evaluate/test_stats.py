@@ -136,8 +136,7 @@ def test_coverage_of_a_known_truth():
             difference, (low, high), _ = crossed_bootstrap(*arms, seed=run + 1)
             hits[k] += low <= truth <= high
     covered, ungrouped, one = hits / runs
-    assert 0.9 < covered < 0.97
-    assert ungrouped < covered - 0.03 and one < covered - 0.02
+    assert 0.9 < covered < 0.97 and ungrouped < covered - 0.03 and one < covered - 0.02
 
 
 def test_the_coverage_that_is_stated_is_the_one_that_was_simulated():

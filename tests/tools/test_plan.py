@@ -35,8 +35,7 @@ def test_operations_of_a_transformer_by_hand():
     """Whole: the backward pass is twice the forward one, but for the pixels' gradient."""
     found = count(tiny(lora_rank=0))
     forward = PATCHES + DEPTH * (LINEAR + ATTENTION)
-    assert found.teacher == forward
-    assert found.student == 3 * forward - PATCHES
+    assert found.teacher == forward and found.student == 3 * forward - PATCHES
     assert found.trained == found.student_size == found.teacher_size
     assert found.maps == 2 * 2 * D * GRID  # bytes, blocks, width, tokens
 
@@ -49,8 +48,7 @@ def test_operations_with_lora_by_hand():
     backward = DEPTH * (LINEAR + 2 * ATTENTION) - 2 * T * D * 3 * D
     wide = (D + 3 * D) + (D + M) + (M + D)  # inputs and outputs of what LoRA stands beside
     lora = 3 * DEPTH * 2 * T * r * wide - 2 * T * D * r
-    assert found.student == forward + backward + lora
-    assert found.trained == DEPTH * r * wide
+    assert found.student == forward + backward + lora and found.trained == DEPTH * r * wide
 
 
 @pytest.mark.parametrize("rank", [0, 4])

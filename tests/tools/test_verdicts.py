@@ -52,12 +52,14 @@ def test_flir_is_judged_from_its_files(tmp_path, monkeypatch):
     (tmp_path / "preregistration.md").write_text("H7")
     verdicts.main(["--results", str(tmp_path)])
     found = pd.read_csv(tmp_path / "verdicts" / "verdicts.csv").set_index(["klass", "metric"])
+    found, beside = found.drop("shown"), found.loc["shown"].set_index("method")
     assert found.loc[("H7", "verdict"), ["method", "value"]].tolist() == ["supported", 1]
     gained = {m: np.mean([r.value for r in pick(rows, method=m, klass="mean")]) for m in right}
     own = found[found["method"] == "mse (on=flir) minus none"].set_index("split")
     plain, corrected = own.loc["test"], own.loc["corrected"]
     assert plain.value == pytest.approx(gained["mse (on=flir)"] - gained["none"])
     assert corrected.low < plain.low < plain.value < plain.high < corrected.high
+    assert [*beside.loc["mse (on=flir) minus none", ["low", "high"]]] == [plain.low, plain.high]
     page = (tmp_path / "verdicts" / "README.md").read_text()
     assert "| H7 | supported |" in page and "H1, H2, H3, H4, H5, H6." in page
 
@@ -108,10 +110,12 @@ def test_a_sign_is_carried_over_where_all_parts_have_it(of_a, on_hituav, on_cnn,
     for part, means in zip(metrics, (of_a, on_hituav, on_cnn), strict=True):
         rows = part_of(tmp_path / part, metrics[part], dict(zip(names, means, strict=False)))
         write_results(tmp_path / part, rows, {})
-    h6 = verdicts.carried_over(lambda part, metric: verdicts.drawn(tmp_path / part, metric))
+    of = lambda part, metric: verdicts.drawn(tmp_path / part, metric)  # noqa: E731
+    h6 = verdicts.carried_over(of)
     assert {d.part for d in h6.differences} == {"flir", "hituav", "cnn"} and h6.every
-    found, verdict = verdicts.judged([h6], lambda p, m: verdicts.drawn(tmp_path / p, m))
+    found, verdict = verdicts.judged([h6], of)
     assert verdict == {"H6": judged} and len(found) == 7
+    assert {d.part for d in verdicts.carried_over(of, ["msrs_cv", "flir"]).differences} == {"flir"}
     first = next(j for j in found if j.of.part == "hituav" and j.of.method.startswith("mse"))
     assert first.value == pytest.approx(on_hituav[1] - on_hituav[0], abs=0.01)
 
