@@ -46,7 +46,6 @@ def score_crops(
     classes: Sequence[str],
     parts: Mapping[str, Tensor] | None = None,
     draws: int = 1000,
-    seed: int = 0,
     groups: Sequence[int] | None = None,
 ) -> Resampled:
     """Recall by class and balanced accuracy ("mean") of predicted classes (N,), that of `parts` of
@@ -55,8 +54,8 @@ def score_crops(
     if predicted.shape != truth.shape or truth.ndim != 1 or not len(truth):
         shapes = f"{tuple(predicted.shape)} predictions for {tuple(truth.shape)} crops"
         raise UserError(f"{shapes}: give one per crop, and at least one crop.")
-    times = times_of(len(truth), draws, seed, groups)
+    times = times_of(len(truth), draws, groups=groups)
     found = recalls(predicted, truth, classes, times)
     for part, of in (parts or {}).items():
         found[part] = recalls(predicted[of], truth[of], classes, times[:, of])["mean"]
-    return Resampled.of(found, truth=truth, seed=seed, groups=groups)
+    return Resampled.of(found, truth=truth, seed=0, groups=groups)

@@ -151,8 +151,7 @@ def _words(entry: object) -> list[str]:
 
 
 def made_table(manifest: dict) -> str:
-    """How the numbers were made, as Markdown: entries of the manifest, or those of its notebooks,
-    each once."""
+    """How the numbers were made, in Markdown: entries of the manifest or its notebooks, once."""
     rows = []
     for key, label in MADE.items():
         books = [book.get(key) for book in manifest.get("notebooks", {}).values()]

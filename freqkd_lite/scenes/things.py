@@ -11,7 +11,7 @@ import numpy as np
 GENERATOR_VERSION = 2  # raised whenever any pixel, box or mask changes
 CLASSES = ("person", "bicycle", "car")
 MASK_CLASSES = ("background", "road", "building", "tree", "sky", "person", "bicycle", "car")
-ROAD, BUILDING, TREE, SKY, PERSON, BICYCLE, CAR = range(1, 8)
+ROAD, BUILDING, TREE, SKY, PERSON = range(1, 6)
 
 # How a pixel of a polygon finds its depth and its texture coordinates (metres).
 FLAT, GROUND, SIDE = range(3)  # constant z: (x, y); the ground: (x, z); a wall along z: (z, y)

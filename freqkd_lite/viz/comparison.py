@@ -1,6 +1,7 @@
 """Methods side by side: differences to one of them, and means by class."""
 
 from collections.abc import Sequence
+from textwrap import fill
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -44,13 +45,17 @@ def comparison_figure(
     about = Look(figsize=size, sharey=True, width_ratios=ratios, squeeze=False)
     drawn, ((left, *beside),) = plt.subplots(1, len(ratios), **about)
     left.axvline(0, color=COLOURS["floor"], lw=1.2)
-    left.axvline(MARGIN, color=COLOURS["floor"], lw=1.2, ls=":")
     left.plot(0, ahead, "D", ms=7, color=colour(comparison.reference))
     paints, ys = rows["method"].map(colour), rows["method"].map(methods.index)
     first = rows["method"] == comparison.preregistered
     left.hlines(ys, rows["joint_low"], rows["joint_high"], colors=paints, lw=0.8)
     left.hlines(ys, rows["low"], rows["high"], colors=paints, lw=np.where(first, 4.5, 2.5))
     most = rows["seeds"].max()
+    notes = ["thin: joint intervals (max-t)"]
+    if first.any():
+        left.axvline(MARGIN, color=COLOURS["floor"], lw=1.2, ls=":")
+        notes.append(f"thick: preregistered; dotted: {MARGIN:g}")
+    notes += [f"hollow: fewer than {most} seeds"] * any(rows["seeds"] < most)
     fills = paints.where(rows["seeds"] == most, "white")
     left.scatter(rows["value"], ys, s=49, c=fills, edgecolors=paints, zorder=3)
     below = -0.7 / drawn.get_figheight()  # under the axis' name, however tall the figure is
@@ -64,11 +69,8 @@ def comparison_figure(
         right.legend(loc="upper center", bbox_to_anchor=(0.5, below), ncols=2)
         right.grid(axis="y", visible=False)
         right.set(xlabel="divergence, last block", title="How near?")
-    note = (
-        "thin: joint intervals (max-t); thick: preregistered;\n"
-        f"hollow: fewer than {most} seeds; dotted: {MARGIN:g};\n"
-        "† added after the first test results"
-    )
+    notes += ["† added after the first test results"] * bool(comparison.post_hoc)
+    note = fill("; ".join(notes), 52)
     left.annotate(note, (0, below), xycoords="axes fraction", va="top", fontsize=8.5)
     name_rows(left, [method_name(m) + " †" * (m in comparison.post_hoc) for m in methods])
     label = f"{NAMES.get(metric, metric)} minus {method_name(comparison.reference)}"
