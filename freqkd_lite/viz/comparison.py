@@ -52,7 +52,7 @@ def comparison_figure(
     left.hlines(ys, rows["low"], rows["high"], colors=paints, lw=np.where(first, 4.5, 2.5))
     most = rows["seeds"].max()
     notes = ["thin: joint intervals (max-t)"]
-    if first.any():
+    if any(first):
         left.axvline(MARGIN, color=COLOURS["floor"], lw=1.2, ls=":")
         notes.append(f"thick: preregistered; dotted: {MARGIN:g}")
     notes += [f"hollow: fewer than {most} seeds"] * any(rows["seeds"] < most)
