@@ -238,4 +238,4 @@ def save(rows: Iterable[Row], **made_of: object) -> None:
     write_results(results_folder(name), rows, about)
     # A run's folder has its final name only when the run has ended.
     place = "this run's folder" if os.environ.get("FREQKD_RUN") else f"runs/{name}"
-    print(f"Wrote {len(rows)} rows and a manifest to {place}.")
+    print(f"Wrote {len(rows)} row{'s' * (len(rows) != 1)} and a manifest to {place}.")

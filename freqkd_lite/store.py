@@ -211,7 +211,7 @@ def sole_maker(folder: Path) -> Iterator[None]:
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        print(f"Another process is making {folder}: waiting until it has ended.", flush=True)
+        print(f"Another process is computing {folder}: waiting until it has ended.", flush=True)
         lock.acquire(poll_interval=0.2)
     try:
         yield

@@ -42,7 +42,7 @@ def fake(path: Path, values: dict, out: Path, **entries) -> Path:
             failed = out.with_name(out.name + ".failed")
             failed.mkdir(exist_ok=True)
             (failed / "error.txt").write_text("No luck.\n")
-            raise UserError(f"No luck. (as far as it came: {failed})")
+            raise UserError(f"No luck. (partial notebook: {failed})")
         (beside / "images.npz").write_text(f"seed {seed}")
         row = dict(
             claim="walk",

@@ -36,21 +36,21 @@ from freqkd_lite.scenes import GENERATOR_VERSION, render_scene
 from freqkd_lite.spectrum import raw_mse, ring_counts, ring_sums, spectral_slope
 from freqkd_lite.store import manifest, write_whole
 
-MODEL, BLOCKS, LIGHTS = "vit_small_patch14_dinov2.lvd142m", (2, 5, 8, 11), ("day", "night")
+MODEL, BLOCKS, TIMES = "vit_small_patch14_dinov2.lvd142m", (2, 5, 8, 11), ("day", "night")
 PROBED, KINDS = (7, 11), {"RGB": "visible", "infrared": "infrared"}
 FROZEN = (*range(10), *range(100_000, 100_010))  # seeds whose checksums are kept
 
 
-def draw(pairs: data.PairSet, light: str, count: int, seed: int) -> list[data.Pair]:
-    """`count` pairs of one light, in an order drawn with `seed`."""
+def draw(pairs: data.PairSet, time: str, count: int, seed: int) -> list[data.Pair]:
+    """`count` pairs of one time, in an order drawn with `seed`."""
     found: list[data.Pair] = []
     for index in torch.randperm(len(pairs), generator=torch.Generator().manual_seed(seed)):
         pair = pairs[int(index)]
-        if pair.time_of_day == light:
+        if pair.time_of_day == time:
             found.append(pair)
         if len(found) == count:
             return found
-    raise UserError(f"--pairs {count}: {pairs.name} has only {len(found)} pairs by {light}.")
+    raise UserError(f"--pairs {count}: {pairs.name} has only {len(found)} pairs by {time}.")
 
 
 class Measured:
@@ -60,13 +60,13 @@ class Measured:
         self.name, self.rows, self.backbone = name, [], load_backbone(MODEL).freeze()
         train = data.load(name, "train", size)
         self.fingerprint, self.grid = train.fingerprint(), [s // self.backbone.patch for s in size]
-        self.pairs = [pair for light in LIGHTS for pair in draw(train, light, count, seed)]
+        self.pairs = [pair for time in TIMES for pair in draw(train, time, count, seed)]
         self.maps = self.features(self.pairs)
-        for i, light in enumerate(("all", *LIGHTS)):
-            chosen = slice(None) if light == "all" else slice((i - 1) * count, i * count)
-            self.gap(f"train/{light}", chosen)
-            if light != "all":
-                self.greys(f"train/{light}", chosen)
+        for i, time in enumerate(("all", *TIMES)):
+            chosen = slice(None) if time == "all" else slice((i - 1) * count, i * count)
+            self.gap(f"train/{time}", chosen)
+            if time != "all":
+                self.greys(f"train/{time}", chosen)
         self.probe(data.load(name, "val", size), 2 * count)
 
     def add(self, split: str, metric: str, klass: str, value: float, **more) -> None:
@@ -145,11 +145,11 @@ def aims(rows: list[Row]) -> list[dict]:
     aim("probe: RGB above infrared, person", ahead("person"), -1, 0)
     for klass in ("bicycle", "car"):
         aim(f"probe: RGB above infrared, {klass}", ahead(klass), 0.15, 1)
-    for light in LIGHTS:
+    for time in TIMES:
         for metric in ("grey_mean", "grey_spread", "grey_slope"):
-            low, high = (at["msrs", f"train/{light}", metric, k].value for k in ("low", "high"))
-            value = at["scenes", f"train/{light}", metric, "median"].value
-            aim(f"infrared: {metric} by {light}, within MSRS's quartiles", value, low, high)
+            low, high = (at["msrs", f"train/{time}", metric, k].value for k in ("low", "high"))
+            value = at["scenes", f"train/{time}", metric, "median"].value
+            aim(f"infrared: {metric} by {time}, within MSRS's quartiles", value, low, high)
     both = [
         (row, at["scenes", *key[1:]])
         for key, row in at.items()
@@ -177,7 +177,7 @@ def sheet(seeds: range, path: Path) -> None:
 def main() -> None:
     """Read the arguments, measure both sets, write rows and manifest."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--pairs", type=int, default=48, help="pairs of each light and set")
+    parser.add_argument("--pairs", type=int, default=48, help="pairs of each time and set")
     parser.add_argument("--height", type=int, default=168, help="pixels")
     parser.add_argument("--width", type=int, default=224, help="pixels")
     parser.add_argument("--seed", type=int, default=0, help="which pairs are drawn")

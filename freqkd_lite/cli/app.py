@@ -194,7 +194,7 @@ def main() -> None:
     except (RuntimeError, MemoryError) as error:
         status, text = 2, LESS
         if "home directory" in str(error):  # Python's words for ~nobody
-            text = "A path begins with ~ and a user who is not here: write the path out."
+            text = "~NAME in a path names no user of this machine: write the path out."
         elif not out_of_memory(error):
             raise
     except OSError as error:

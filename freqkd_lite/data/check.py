@@ -31,9 +31,9 @@ OFFSETS = 200  # pairs whose shift is measured, spread over the set
 # ones have a clear shift at all. Usable: this share of the pairs; below the second: not usable.
 FITS, GOOD, FAIR = 7 / 336, 0.9, 0.5
 DOUBTS = {
-    "in colours": "export them as greyscale; colours are not temperatures.",
+    "in false colour": "export them as greyscale; colours are not temperatures.",
     "with hardly any contrast": "is there a value for missing data, such as 0 or -9999?",
-    "with temperatures beside the picture": "export those as TIFF; the picture is made for eyes.",
+    "with embedded temperatures": "export those as TIFF; the JPEG is only a preview.",
 }  # what infrared pictures may be, and what to do
 COLOURED = 0.05  # mean distance of the highest and lowest channel, from which infrared has colours
 # Of full scale, in pictures of more than 8 bits: at most so much between the quartiles, or as much

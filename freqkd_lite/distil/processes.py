@@ -33,7 +33,7 @@ class Processes:
         self.first = self.rank == 0
         self.device = (self.count > 1 and self.state.device) or torch.device(device)
 
-    def agree(self, value: Item = None) -> Item:
+    def broadcast(self, value: Item = None) -> Item:
         """The first process's `value`, in all of them; waits until all have come here."""
         return broadcast_object_list([value])[0]
 

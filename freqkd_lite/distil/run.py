@@ -133,7 +133,7 @@ def distil(settings: DistilSettings, runs: str | Path | None = None, progress: b
         part = folder.with_name(f".{folder.name}.part")
         alone = store.sole_maker(folder) if team.first else nullcontext()
         with _stops_explained(part, folder, settings.steps), alone:
-            if not team.agree(_is_whole(folder, settings) or _is_whole(part, settings)):
+            if not team.broadcast(_is_whole(folder, settings) or _is_whole(part, settings)):
                 _train_into(part, settings, pairs, teacher, backbone, content, progress, team)
             if team.first and not _is_whole(folder, settings):
                 steps = [STEP.format(step) for step in settings.moments]
@@ -146,7 +146,7 @@ def distil(settings: DistilSettings, runs: str | Path | None = None, progress: b
                     shutil.rmtree(part)
                 else:
                     os.replace(part, folder)
-            team.agree()
+            team.broadcast()
     finally:
         torch.set_rng_state(random_state)
     return Run(folder, settings)

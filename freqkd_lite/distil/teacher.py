@@ -138,7 +138,7 @@ class CachedTeacher(Teacher):
         if self.full:
             print(
                 f"The teacher cache {cache_folder()} {reason}: training continues and computes "
-                "what is not there; remove what you don't need or raise the limit.",
+                "what is not cached; delete old files or raise the limit.",
                 flush=True,
             )
 

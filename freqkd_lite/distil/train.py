@@ -71,7 +71,7 @@ def measure_loss(
             (visible, infrared), *others = (load_views(pairs, views, each) for each in looked_at)
             targets = [target.to(visible) for target in teacher(visible)]
             found = [initial_maps(initial, infrared, targets), targets]
-            found += [initial_maps(initial, strange, targets) for _, strange in others]
+            found += [initial_maps(initial, mismatched, targets) for _, mismatched in others]
             if not all(m.isfinite().all() for maps in found for m in maps):
                 raise UserError(
                     "Features that the loss looks at before training are not finite: look at the "

@@ -148,7 +148,7 @@ def crossed_bootstrap(
     return float(value_a.mean() - value_b.mean()), percentiles(drawn), drawn
 
 
-def at_once(values: Sequence[float], draws: Sequence[np.ndarray]) -> list[tuple[float, float]]:
+def max_t(values: Sequence[float], draws: Sequence[np.ndarray]) -> list[tuple[float, float]]:
     """95 % intervals that hold together for several figures: `values` (K,), and the `draws`
     (K, draws) of each on the same resamples.
 

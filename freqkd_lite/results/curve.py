@@ -118,7 +118,7 @@ def make_curve(rows: Iterable[Row], metric: str, setting: str, failed: Sequence[
     return Curve(metric, setting, place, points, levels, seeds)
 
 
-def differences_along(
+def sweep_differences(
     rows: Iterable[Row], folder: Path, metric: str, setting: str
 ) -> tuple[str, pd.DataFrame] | None:
     """(first method, each of two or three methods minus it at each value of the setting that both

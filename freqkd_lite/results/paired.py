@@ -20,7 +20,7 @@ from freqkd_lite.evaluate.crops import recalls
 from freqkd_lite.evaluate.detection import Matches, matched_draws
 from freqkd_lite.evaluate.probe import ap_draws
 from freqkd_lite.evaluate.segmentation import iou_draws
-from freqkd_lite.evaluate.stats import Resampled, at_once, crossed_bootstrap, times_of
+from freqkd_lite.evaluate.stats import Resampled, crossed_bootstrap, max_t, times_of
 from freqkd_lite.results.rows import Row, check_one_place, frame, is_trained, lines_of, whole
 from freqkd_lite.store import read_text, write_json
 
@@ -201,7 +201,7 @@ def differences(
     trained = [line for line in found if line["klass"] == "mean" and is_trained(line["method"])]
     if trained:
         # Methods of fewer seeds are drawn apart from the others, so these are rather too wide.
-        joint = at_once(*zip(*((line["value"], line["draws"]) for line in trained), strict=True))
+        joint = max_t(*zip(*((line["value"], line["draws"]) for line in trained), strict=True))
         for line, (low, high) in zip(trained, joint, strict=True):
             line |= {"joint_low": low, "joint_high": high}
     return pd.DataFrame(found, columns=COLUMNS)

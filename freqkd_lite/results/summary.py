@@ -10,7 +10,7 @@ import pandas as pd
 
 from freqkd_lite.errors import check_known
 from freqkd_lite.names import NAMES, method_name, own_settings, split_method
-from freqkd_lite.results.curve import Curve, differences_along
+from freqkd_lite.results.curve import Curve, sweep_differences
 from freqkd_lite.results.paired import COLUMNS, METRICS, Comparison, differences, not_compared
 from freqkd_lite.results.rows import OVERALL, frame, lines_of, read_manifest, read_results, whole
 from freqkd_lite.results.text import Table, number, table, verdict
@@ -66,7 +66,7 @@ def compare_folder(folder: Path) -> Comparison | None:
     """
     rows, made = frame(read_results(folder)), read_manifest(folder)
     if made.get("curve"):
-        along = differences_along(rows, folder, made["metric"], made["curve"])
+        along = sweep_differences(rows, folder, made["metric"], made["curve"])
         return Comparison(*along) if along else None
     asked = made.get("reference")
     reference, tables, missed = asked or "none", [], []
@@ -159,4 +159,4 @@ def made_table(manifest: dict) -> str:
         if words not in ([], ["?"]):
             text = "; ".join(words)
             rows.append((label, f"`{text}`" if key == "command" else text))
-    return table(("what", "how"), rows, "markdown")
+    return table(("item", "value"), rows, "markdown")

@@ -313,7 +313,7 @@ def demo(
     page.section("The pairs")
     facts = pairs_page.facts(checked)
     page.bullets([pairs_page.answer(checked), *pairs_page.notices(checked)])
-    page.table(("what", "found"), facts)
+    page.table(("item", "value"), facts)
     page.section("How it was done")
     public = settings.model_dump(mode="json")
     page.table(("setting of the distillation", "value"), public.items())

@@ -116,7 +116,7 @@ def execute(path: Path, values: dict, out: Path, progress: bool = False, **entri
                     shutil.copytree(folder, copy, dirs_exist_ok=True)
             except shutil.Error:  # a full disk
                 raise UserError(problem) from None
-            raise UserError(f"{problem} (as far as it came: {failed / NOTEBOOK})")
+            raise UserError(f"{problem} (partial notebook: {failed / NOTEBOOK})")
         file = folder / MANIFEST
         written = json.loads(store.read_text(file)) if file.exists() else {}
         about = store.manifest(notebook=path.stem, parameters=values, **entries)
@@ -148,9 +148,9 @@ def _run(path: Path, values: dict, folder: Path, progress: bool) -> str | None:
         reason = LESS if out_of_memory(f"{kind}{error.evalue}") else f"{kind}{error.evalue.strip()}"
         return f"Cell {error.cell_index} of {path.stem} failed: {reason}"
     except DeadKernelError:
-        return f"The kernel of {path.stem} was ended from outside, perhaps for its memory"
+        return f"The kernel of {path.stem} was killed, perhaps for lack of memory"
     hidden = hidden_errors(nbformat.read(folder / NOTEBOOK, 4))
-    return f"{path.stem} hides an error: {hidden[0]}" if hidden else None
+    return f"{path.stem} has an error in an output: {hidden[0]}" if hidden else None
 
 
 def result(notebook: NotebookNode) -> str:

@@ -103,7 +103,7 @@ class World:
     def quad(self, x0: float, y0: float, x1: float, y1: float, z: float, *matter, **more) -> None:
         self.add([(x0, y0, z), (x1, y0, z), (x1, y1, z), (x0, y1, z)], Matter(*matter, **more))
 
-    def trapeze(self, x: float, low: tuple, high: tuple, *matter, **more) -> None:
+    def trapezoid(self, x: float, low: tuple, high: tuple, *matter, **more) -> None:
         """A face that leans: half width, height and depth of its lower and of its upper edge."""
         (a, y0, z0), (b, y1, z1) = low, high
         corners = [(x - a, y0, z0), (x + a, y0, z0), (x + b, y1, z1), (x - b, y1, z1)]
@@ -339,10 +339,10 @@ def _car_end(w: World, c: tuple, x: float, z: float, driven: bool, oncoming: boo
     start = z + (long * (1 - 0.78) if oncoming else 0.15 * rear)
     end = start + slope
     if oncoming:
-        w.trapeze(x, (h, base, z), (h, deck, start), body, skin + 8 * hot, lit=1.1)
-    w.trapeze(x, (h * 0.95, deck, start), (h * 0.8, tall, end), body, skin, lit=0.9)
+        w.trapezoid(x, (h, base, z), (h, deck, start), body, skin + 8 * hot, lit=1.1)
+    w.trapezoid(x, (h * 0.95, deck, start), (h * 0.8, tall, end), body, skin, lit=0.9)
     low, high = (h * 0.86, deck + 0.05, start), (h * 0.74, tall - 0.08, end)
-    w.trapeze(x, low, high, (0.10, 0.13, 0.16), pane)
+    w.trapezoid(x, low, high, (0.10, 0.13, 0.16), pane)
     front = skin + (8 * hot if oncoming else 1.5 * hot)
     w.quad(x - h, 0.3, x + h, base, z, body, front, lit=0.78)
     w.quad(x - h * 0.98, 0.22, x + h * 0.98, 0.42, z, times(body, 0.45), skin + 3 * hot)

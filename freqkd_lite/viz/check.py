@@ -45,7 +45,7 @@ def answer(report: Report) -> str:
         if report.fit is not None:
             why += f"; {100 * report.fit:.0f} % of {len(report.offsets)} measured ones are aligned "
             why += f"(usable from {100 * GOOD:.0f} %, with care from {100 * FAIR:.0f} %)"
-        why += f"; {also} to know" if also else ""
+        why += f"; {also} notices" if also else ""
     return f"{report.verdict}: {why}"
 
 
@@ -120,7 +120,7 @@ def as_text(report: Report) -> str:
     lines = [answer(report), ""]
     lines += [f"{what:12} {value}" for what, value in facts(report)]
     worst = [f"{name}: {_off(report.offsets[name])}" for name in report.worst()]
-    found = {"to know": notices(report), "worst aligned": worst} | _lists(report)
+    found = {"notices": notices(report), "worst aligned": worst} | _lists(report)
     for heading, entries in found.items():
         shown = entries if heading == "unreadable" else entries[:SHOWN]
         lines += ["", f"{heading}:", *(f"- {entry}" for entry in shown)] if entries else []
@@ -134,7 +134,7 @@ def write_page(report: Report, path: str | Path) -> Path:
     page = ReportPage(f"The data set {report.name}", f"{answer(report)}.")
     page.bullets(notices(report))
     page.section("Numbers")
-    page.table(("what", "found"), facts(report))
+    page.table(("item", "value"), facts(report))
     if worst := report.worst():
         page.section("Worst aligned")
         page.text(f"{len(worst)} of {len(report.offsets)} measured pairs.")

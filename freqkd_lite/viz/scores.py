@@ -85,19 +85,19 @@ def dots(
 
 
 def band_curves(
-    kept: Mapping[str, Mapping[str, Sequence[Resampled]]],
+    by_band: Mapping[str, Mapping[str, Sequence[Resampled]]],
     cutoffs: Sequence[float],
     whole: Mapping[str, Resampled],
     at: float,
     method: str,
     guess: str | None = None,
 ) -> tuple[Figure, str]:
-    """AP of what sees one band only, against the cutoff, with 95 % bands: `kept` by reader
+    """AP of what sees one band only, against the cutoff, with 95 % bands: `by_band` by reader
     ("detector", "probe") and band ("low", "high"), `whole` the reader's result on both bands. A
     dashed arrow marks the curve that the guess expects to be the lower one at the cutoff `at`."""
-    figure, axes = plt.subplots(1, len(kept), figsize=(7, 3.5), squeeze=False)
+    figure, axes = plt.subplots(1, len(by_band), figsize=(7, 3.5), squeeze=False)
     texts = []
-    for ax, (reader, bands) in zip(axes[0], kept.items(), strict=True):
+    for ax, (reader, bands) in zip(axes[0], by_band.items(), strict=True):
         both = whole[reader].estimates["mean"]
         ax.axhline(both, color=COLOURS["floor"], lw=1.2, label="both bands")
         ax.axvline(at, color=COLOURS["floor"], ls=":")

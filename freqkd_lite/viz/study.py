@@ -95,7 +95,7 @@ def add_method(page: ReportPage, gap: Gap) -> None:
         "seed": str(about["seed"]),
         "note": data["note"],
     }
-    page.table(("what", "of what"), [pair for pair in made_of.items() if pair[1]])
+    page.table(("item", "value"), [pair for pair in made_of.items() if pair[1]])
     page.bullets([*data["repairs"], *METHOD])
     page.table(*tables.controls_table(gap))
 

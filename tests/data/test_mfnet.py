@@ -44,7 +44,7 @@ def test_channels_ids_and_lists_come_as_they_were_written(root):
     assert [p.time_of_day for p in sets["test"]] == ["night", "day"]
     small = data.load("mfnet", "train", (24, 32), root)[0]
     assert small.mask.shape == (24, 32) and small.mask.max() <= 8
-    assert not (seen := check("mfnet", root)).problems and not seen.doubtful["in colours"]
+    assert not (seen := check("mfnet", root)).problems and not seen.doubtful["in false colour"]
     before = sets["train"].fingerprint()
     write(*SIZE)(root / "ir_seg_dataset/labels/00002N.png")  # a label decides, too, what the set is
     assert data.load("mfnet", "train", SIZE, root).fingerprint() != before

@@ -11,7 +11,7 @@ import torch
 from scipy.stats import norm
 
 from freqkd_lite.evaluate import stats
-from freqkd_lite.evaluate.stats import at_once, crossed_bootstrap, multiplicities, percentiles
+from freqkd_lite.evaluate.stats import crossed_bootstrap, max_t, multiplicities, percentiles
 from tests.refused import refused
 
 RESULTS = Path(__file__).parents[2] / "results"
@@ -168,12 +168,12 @@ def test_intervals_that_hold_at_once_are_sidaks_for_figures_that_vary_apart():
     draws = 3 + np.random.default_rng(0).normal(size=(8, 200_000)) * np.arange(1, 9)[:, None] / 10
     for k in (1, 8):
         c = norm.ppf((1 + 0.95 ** (1 / k)) / 2)
-        found = np.array(at_once(np.arange(k), draws[:k]))
+        found = np.array(max_t(np.arange(k), draws[:k]))
         half = c * np.arange(1, k + 1) / 10
         wanted = np.stack([np.arange(k) - half, np.arange(k) + half], 1)
         assert np.allclose(found, wanted, rtol=0.01, atol=0.005)
     together = np.repeat(draws[:1], 5, axis=0)
-    alone = at_once([0], draws[:1])[0]
-    assert at_once([0] * 5, together) == [alone] * 5
+    alone = max_t([0], draws[:1])[0]
+    assert max_t([0] * 5, together) == [alone] * 5
     still = np.full(200_000, 0.5)  # an arm that never varies widens nobody
-    assert at_once([0.5, 0], [still, draws[0]]) == [(0.5, 0.5), alone]
+    assert max_t([0.5, 0], [still, draws[0]]) == [(0.5, 0.5), alone]

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from freqkd_lite.results.curve import differences_along, failed_methods, make_curve, read_curve
+from freqkd_lite.results.curve import failed_methods, make_curve, read_curve, sweep_differences
 from freqkd_lite.results.paired import Comparison, differences
 from freqkd_lite.results.rows import write_results
 from freqkd_lite.results.summary import best_table
@@ -89,7 +89,7 @@ def test_a_few_methods_are_compared_with_the_first_at_each_value(tmp_path):
         for seed in (0, 1)
     ]
     rows = [each for each in folder(tmp_path, methods) if each.split == "test"]
-    first, table = differences_along(rows, tmp_path, "probe_ap", "steps")
+    first, table = sweep_differences(rows, tmp_path, "probe_ap", "steps")
     assert first == "mse"
     assert table["method"].tolist() == ["pkd (steps=30)", "gram (steps=30)", "pkd (steps=60)"]
     here = [each for each in rows if "steps=60" in each.method]
@@ -101,5 +101,5 @@ def test_a_few_methods_are_compared_with_the_first_at_each_value(tmp_path):
     found = [(d.method, d.at) for d in along.itertuples()]
     assert found == [("pkd", 30), ("gram", 30), ("pkd", 60)]
     alone = [each for each in rows if each.method.startswith("mse")]
-    assert differences_along(alone, tmp_path, "probe_ap", "steps") is None
-    assert differences_along(ROWS, tmp_path, "probe_ap", "lr") is None  # no files of images
+    assert sweep_differences(alone, tmp_path, "probe_ap", "steps") is None
+    assert sweep_differences(ROWS, tmp_path, "probe_ap", "lr") is None  # no files of images

@@ -8,7 +8,7 @@ import torch
 
 from freqkd_lite.evaluate.detection import score_detections
 from freqkd_lite.evaluate.segmentation import measure_segmentation
-from freqkd_lite.evaluate.stats import at_once, crossed_bootstrap
+from freqkd_lite.evaluate.stats import crossed_bootstrap, max_t
 from freqkd_lite.results.paired import (
     Comparison,
     differences,
@@ -226,7 +226,7 @@ def test_joint_intervals_are_of_trained_methods_and_their_own_draws(tmp_path):
 
     base = side("mse (lr=0.1)", MSE)
     own = [crossed_bootstrap(side(method, method), base) for method in ("freqkd_code", "pkd")]
-    wanted = at_once([value for value, *_ in own], [draws for *_, draws in own])
+    wanted = max_t([value for value, *_ in own], [draws for *_, draws in own])
     for method, interval in zip(("freqkd_code", "pkd"), wanted, strict=True):
         d = found[method, "mean"]
         assert (d.joint_low, d.joint_high) == interval

@@ -67,7 +67,7 @@ if bad:
 
 @pytest.mark.parametrize(
     ("source", "told"),
-    [(HIDDEN, "callback: ZeroDivisionError"), ("import os; os._exit(9)", "ended from outside")],
+    [(HIDDEN, "callback: ZeroDivisionError"), ("import os; os._exit(9)", "was killed")],
 )
 def test_an_error_in_widget_state_and_a_kernel_s_end_are_told(folder, tmp_path, source, told):
     path = write(folder, "02_third", [settings(), code(source)])
