@@ -12,6 +12,8 @@ import pytest
 import torch
 from PIL import Image
 
+from tests.real import real
+
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 # tools/wheel.py gives the commands of a package without its clone.
@@ -31,14 +33,11 @@ SMALLER = {
     "freqkd sweep SWEEP.yaml": "",
     "python tools/plan.py --preset FILE.yaml": "",
 }
-# These take hours or real data, or rewrite the clone (test_report has that on a copy):
-# only their help is asked for.
-HELP = {
-    "freqkd run 05_distillation --preset msrs -p seed=3",
-    "freqkd gap --data roadscene,msrs --controls all --out DIR",
-    "freqkd report",
-    "freqkd walk",
+REAL = {
+    "freqkd run 05_distillation --preset msrs -p seed=3": f"{SMALL} -p pairs=8 -p train_pairs=8",
+    "freqkd gap --data roadscene,msrs --controls all --out DIR": f"{TINY} --size 160x160 --pairs 8",
 }
+HELP = {*REAL, "freqkd report", "freqkd walk"}  # the last two run in test_report and as CI's walk
 MAKE = {"make walk", "make test", "make lab", "make explore"}
 KINDS = ("visible", "infrared")
 DISTIL = """pairs: 12
@@ -102,18 +101,19 @@ def test_every_command_is_known_to_this_test():
     assert commands() == {*SMALLER, *HELP, *MAKE}
 
 
-@pytest.mark.parametrize("command", SMALLER)
-def test_a_command_runs_on_two_small_folders(command, place, monkeypatch):
+@pytest.mark.parametrize("command", [*SMALLER, *REAL])
+def test_a_command_runs_on_two_small_folders_or_a_few_real_pairs(command, place, monkeypatch):
     monkeypatch.setenv("FREQKD_RUNS", str(place / "runs"))
+    if command in REAL:
+        real("msrs361")
     text, here = command, {f"--{kind} DIR": f"--{kind} pairs/{kind}" for kind in KINDS}
     here |= {"DIR": "pairs", "SWEEP.yaml": "sweep.yaml", "FILE.yaml": "distil.yaml", "RUN": "run"}
-    here |= {"tools/": f"{ROOT}/tools/"}
+    here["tools/"] = f"{ROOT}/tools/"
     for name, value in here.items():
         text = text.replace(name, value)
-    done = run([*shlex.split(text), *shlex.split(SMALLER[command])], place)
+    done = run([*shlex.split(text), *shlex.split((SMALLER | REAL)[command])], place)
     assert done.returncode == 0, done.stderr
-    written = re.search(r"(?:--html|--out) (\S+)", command)
-    assert written is None or (place / written[1]).exists()
+    assert all((place / name).exists() for name in re.findall(r"(?:--html|--out) (\S+)", text))
 
 
 @pytest.mark.parametrize("command", sorted(HELP))
