@@ -41,6 +41,12 @@ def runs_folder(folder: str | Path | None = None) -> Path:
     return Path(chosen).expanduser().absolute()  # notebooks run in a folder of their own
 
 
+def cache_folder(kind: str) -> Path:
+    """Where "teacher" maps or "scenes" are cached: FREQKD_CACHE, else the user's cache folder."""
+    base = os.environ.get("FREQKD_CACHE") or Path.home() / ".cache" / "freqkd"
+    return Path(base).expanduser() / kind
+
+
 def duration(seconds: float) -> str:
     """A duration: '40 s', '3 min', '2.5 h'."""
     if seconds >= 5400:

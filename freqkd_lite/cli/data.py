@@ -13,9 +13,7 @@ from freqkd_lite.cli import out_option
 from freqkd_lite.errors import UserError, check_known, plain
 
 data = typer.Typer(
-    help="Data sets: list, check and download them.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
+    help="Data sets: list, check and download them.", no_args_is_help=True, rich_markup_mode=None
 )
 Root = Annotated[Path | None, Option(metavar="DIR", help="Data folder [FREQKD_DATA].")]
 Name = Annotated[str, Argument(metavar="NAME", help="See `freqkd data list`.")]
@@ -79,9 +77,7 @@ def check(
 
 @data.command()
 def get(
-    name: Name,
-    root: Root = None,
-    yes: Annotated[bool, Option("--yes", help="Don't ask.")] = False,
+    name: Name, root: Root = None, yes: Annotated[bool, Option("--yes", help="Don't ask.")] = False
 ) -> None:
     """Download a freely available data set; resumes."""
     from freqkd_lite.data import download

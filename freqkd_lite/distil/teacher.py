@@ -9,7 +9,6 @@ Features are computed one view at a time and rounded to fp16, with a cache or wi
 the same bits in both cases.
 """
 
-import os
 import time
 from collections.abc import Sequence
 from functools import cached_property
@@ -22,15 +21,9 @@ from torch import Tensor
 from freqkd_lite.distil.checkpoint import Refused, load_sealed, save_sealed
 from freqkd_lite.errors import UserError
 from freqkd_lite.features import Backbone, find_weights, load_backbone
-from freqkd_lite.store import RECIPE, run_key, sha256, sha256_file
+from freqkd_lite.store import RECIPE, cache_folder, run_key, sha256, sha256_file
 
 DAY = 86_400  # seconds after which a half-written file is abandoned
-
-
-def cache_folder() -> Path:
-    """Where teacher features are cached: FREQKD_CACHE, else the user's cache folder."""
-    base = os.environ.get("FREQKD_CACHE") or Path.home() / ".cache" / "freqkd"
-    return Path(base).expanduser() / "teacher"
 
 
 class Teacher:
@@ -80,7 +73,7 @@ class CachedTeacher(Teacher):
         disk, training continues without storing more, and prints that.
         """
         about = {"weights": self.checksum, "blocks": self.blocks, "made by": made_by(self.device)}
-        self.folder = cache_folder() / f"{self.name}-{run_key(about)}"
+        self.folder = cache_folder("teacher") / f"{self.name}-{run_key(about)}"
         self.limit, self.used, self.since = limit, tidy(self.folder.parent), 0
         size = views * sum(m.nbytes for m in self._maps(blank))
         print(
@@ -125,7 +118,7 @@ class CachedTeacher(Teacher):
     def _store(self, file: Path, maps: list[Tensor]) -> None:
         size, reason = sum(m.nbytes for m in maps), ""
         if self.since > self.limit / 100:  # other processes write as well
-            self.used, self.since = tidy(cache_folder()), 0
+            self.used, self.since = tidy(cache_folder("teacher")), 0
         if self.used + size > self.limit:
             reason = f"has reached cache_limit_gb={self.limit / 1e9:g}"
         else:
@@ -137,8 +130,8 @@ class CachedTeacher(Teacher):
         self.used, self.since, self.full = self.used + size, self.since + size, bool(reason)
         if self.full:
             print(
-                f"The teacher cache {cache_folder()} {reason}: training continues and computes "
-                "what is not cached; delete old files or raise the limit.",
+                f"The teacher cache {cache_folder('teacher')} {reason}: training continues and "
+                "computes what is not cached; delete old files or raise the limit.",
                 flush=True,
             )
 

@@ -55,17 +55,13 @@ def rank(
 
 
 def score_people(
-    ranked: Matches,
-    night: np.ndarray,
-    draws: int = 1000,
-    seed: int = 0,
-    groups: Sequence[int] | None = None,
+    ranked: Matches, night: np.ndarray, draws: int = 1000, groups: Sequence[int] | None = None
 ) -> Resampled:
     """Miss rates "all", "day" and "night" (`night` (N,) bool), with their bootstrap over images or
     `groups` of them (see `stats.multiplicities`)."""
-    times = times_of(len(night), draws, seed, groups).long().numpy()
+    times = times_of(len(night), draws, groups=groups).long().numpy()
     sides = {"all": night | True, "day": ~night, "night": night}
     rates = {k: [miss_rate(ranked, side * t) for t in times] for k, side in sides.items()}
     found = {k: np.array(values, float) for k, values in rates.items()}
     truth = torch.from_numpy(ranked.truths)
-    return Resampled.of(found, truth=truth, seed=seed, groups=groups)
+    return Resampled.of(found, truth=truth, seed=0, groups=groups)

@@ -38,21 +38,18 @@ class LabelCurve:
 
 
 def label_curve(
-    score: Callable[[Sequence[int] | None], Resampled],
-    n_labelled: int,
-    repeats: int = 5,
-    seed: int = 0,
+    score: Callable[[Sequence[int] | None], Resampled], n_labelled: int, repeats: int = 5
 ) -> LabelCurve:
     """The curve of one student up to `n_labelled` images.
 
     `score(None)` is the result of the RGB head, `score(images)` that of a head fitted on these of
     the labelled infrared images (indices below n_labelled). Each of the `repeats` is an order of
-    the images, of which a budget takes the first ones; the same for the same seed, so that two
-    students see the same images. Raises `UserError` for fewer than 1 image or repeat.
+    the images, the same for every student, of which a budget takes the first ones. `UserError` for
+    fewer than 1 image or repeat.
     """
     if n_labelled < 1 or repeats < 1:
         raise UserError(f"n_labelled={n_labelled}, repeats={repeats}: give 1 or more of both.")
-    orders = [np.random.default_rng((seed, r)).permutation(n_labelled) for r in range(repeats)]
+    orders = [np.random.default_rng((0, r)).permutation(n_labelled) for r in range(repeats)]
     rows = []
     for n in budgets(n_labelled):
         if n in (0, n_labelled):  # nothing to choose

@@ -247,7 +247,6 @@ def demo(
     photographs: bool = True,
     command: str = "freqkd demo",
     boxes: str | Path | None = None,
-    progress: bool = True,
 ) -> Path:
     """Make `out`/report.html and report.json; returns the page.
 
@@ -266,19 +265,19 @@ def demo(
     settings = recipe(options, teacher, weights, loss, steps)
     everything = data.load("folder", "all", settings.size, **options)
     held = held_out(options, settings.size)
-    blocks, about = settings.blocks, {"progress": progress, "seed": settings.seed}
+    blocks, seed = settings.blocks, settings.seed
     print(f"[2/4] gap of {min(MOST, len(everything))} pairs", flush=True)
-    found = measure(everything, teacher, blocks, count=min(MOST, len(everything)), **about)
+    found = measure(everything, teacher, blocks, count=min(MOST, len(everything)), seed=seed)
     print(*study.lead(found), sep="\n", flush=True)
     begin = time.perf_counter()
     extract(teacher, torch.zeros(settings.batch, 3, *settings.view_size), blocks)
     # A step is about four of these: the teacher, the student, and its backward pass (as two).
     minutes = max(1, round(4 * steps * (time.perf_counter() - begin) / 60))
     print(f"[3/4] {steps} steps of distillation, at most about {minutes} min", flush=True)
-    run = distil(settings, progress=progress)
+    run = distil(settings)
     student, count = run.student(), min(MOST, len(held))
     print(f"[4/4] teacher and student on {count} held-out pairs", flush=True)
-    about |= {"student": student, "known": STUDENTS, "controls": tuple(STUDENTS)}
+    about: Any = dict(seed=seed, student=student, known=STUDENTS, controls=tuple(STUDENTS))
     learned = measure(held, teacher, blocks, count=count, **about)
     best, fall = most_improved(learned)
     closer = f"Block {best} came closer than any other: by {number(fall)}, mean of both bands."

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import suppress
 from dataclasses import asdict, astuple
 from functools import cache, lru_cache
@@ -15,7 +14,7 @@ from torch import Tensor
 from freqkd_lite.data.base import Pair, PairSet, as_boxes
 from freqkd_lite.errors import UserError, check_known
 from freqkd_lite.scenes import GENERATOR_VERSION, MASK_CLASSES, Scene, SceneSettings, render_scene
-from freqkd_lite.store import digest, read_arrays, write_arrays
+from freqkd_lite.store import cache_folder, digest, read_arrays, write_arrays
 
 # First seed and number of scenes. freqkd_tiny was trained on "pretrain", which nothing else uses.
 SPLITS = {
@@ -29,8 +28,7 @@ SPLITS = {
 @cache
 def scene_cache() -> Path:
     """Where drawn scenes are cached, apart for each version of the generator."""
-    base = Path(os.environ.get("FREQKD_CACHE") or Path.home() / ".cache" / "freqkd").expanduser()
-    return base / "scenes" / f"v{GENERATOR_VERSION}"
+    return cache_folder("scenes") / f"v{GENERATOR_VERSION}"
 
 
 @lru_cache(maxsize=1000)

@@ -408,8 +408,7 @@ def _trunk(w: World, x: float, z: float, tall: float, chill: float) -> bool:
             width = max(thick * (0.6, 0.35, 0.2, 0.12)[level], 0.035)
             w.limb((x0, y0), (x1, y1), (width, width * 0.7), z, BARK, chill + 1.5, "bark")
             bend = w.between(0.25, 0.7)
-            for k in (bend, -bend):
-                forks.append((x1, y1, dx + k * dy, dy - k * dx, run * 0.6))
+            forks += [(x1, y1, dx + k * dy, dy - k * dx, run * 0.6) for k in (bend, -bend)]
         tips = forks
     return bare
 

@@ -38,15 +38,14 @@ def answer(report: Report) -> str:
     if report.problems:
         kinds = Counter(problem.kind for problem in report.problems)
         listed = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
-        plural = "" if len(report.problems) == 1 else "s"
-        why = f"{len(report.problems)} problem{plural}: {listed} ({what})"
-    else:
-        why, also = what, len(notices(report))
-        if report.fit is not None:
-            why += f"; {100 * report.fit:.0f} % of {len(report.offsets)} measured ones are aligned "
-            why += f"(usable from {100 * GOOD:.0f} %, with care from {100 * FAIR:.0f} %)"
-        why += f"; {also} notices" if also else ""
-    return f"{report.verdict}: {why}"
+        many = kinds.total()
+        return f"{report.verdict}: {many} problem{'s' * (many > 1)}: {listed} ({what})"
+    if report.fit is not None:
+        what += f"; {100 * report.fit:.0f} % of {len(report.offsets)} measured ones are aligned "
+        what += f"(usable from {100 * GOOD:.0f} %, with care from {100 * FAIR:.0f} %)"
+    if also := len(notices(report)):
+        what += f"; {also} notice{'s' * (also > 1)}"
+    return f"{report.verdict}: {what}"
 
 
 def notices(report: Report) -> list[str]:

@@ -92,15 +92,15 @@ def test_day_and_night_are_scored_apart_and_intervals_hold_the_figures():
 def test_draws_are_those_of_images_or_groups_and_can_be_paired():
     night, ranked, groups = np.arange(10) % 2 == 1, rank(*by_hand()), [0, 0, 1, 1, 2, 2, 2, 3, 3, 4]
     for of in (None, groups):
-        found = score_people(ranked, night, 50, 3, of)
+        found = score_people(ranked, night, 50, of)
         assert [*found.estimates] == ["all", "day", "night"]
-        for k, times in enumerate(times_of(10, 50, 3, of).long().numpy()[1:]):
+        for k, times in enumerate(times_of(10, 50, 0, of).long().numpy()[1:]):
             rates = miss_rate(ranked, times), miss_rate(ranked, ~night * times)
             drawn = [found.draws[side][k] for side in ("all", "day")]
             assert drawn == pytest.approx(np.array(rates, float), nan_ok=True)
         assert paired_bootstrap(found, found, "day") == (0, (0, 0))
-        for seed, apart in ((4, of), (3, groups[::-1])):
-            other = score_people(ranked, night, 50, seed, apart)
+        for draws, apart in ((51, of), (50, groups[::-1])):
+            other = score_people(ranked, night, draws, apart)
             refused("groups", paired_bootstrap, found, other, "day")
 
 

@@ -166,7 +166,7 @@ def small(monkeypatch):
 
 
 def made(folders, out, **about):
-    page = demo.demo(**folders, model="freqkd_tiny", out=out, steps=2, progress=False, **about)
+    page = demo.demo(**folders, model="freqkd_tiny", out=out, steps=2, **about)
     report = json.loads((out / "report.json").read_text())
     timeless = {k: v for k, v in report["manifest"].items() if k not in ("made", "training")}
     return page.read_text(), report | {"manifest": timeless}
