@@ -107,8 +107,8 @@ def test_a_command_runs_on_two_small_folders_or_a_few_real_pairs(command, place,
     if command in REAL:
         real("msrs361")
     text, here = command, {f"--{kind} DIR": f"--{kind} pairs/{kind}" for kind in KINDS}
+    here |= {"--out DIR": "--out out", "tools/": f"{ROOT}/tools/"}
     here |= {"DIR": "pairs", "SWEEP.yaml": "sweep.yaml", "FILE.yaml": "distil.yaml", "RUN": "run"}
-    here["tools/"] = f"{ROOT}/tools/"
     for name, value in here.items():
         text = text.replace(name, value)
     done = run([*shlex.split(text), *shlex.split((SMALLER | REAL)[command])], place)

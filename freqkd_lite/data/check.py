@@ -158,9 +158,10 @@ class Report:
 def doubts(path: Path, infrared: Tensor, deep: bool) -> list[str]:
     """Those of `DOUBTS` that an infrared picture (3, H, W), `deep` or of 8 bits, gives rise to."""
     low, high = np.quantile(values := np.sort(infrared[0].numpy(), axis=None), (0.25, 0.75))
-    held = max(np.mean(values == values[end]) for end in (0, -1))
-    step = 1 + (held > 0.03) * values.size // 50  # what is missing has soft edges once resampled
-    widest = (values[step:] - values[:-step]).max(initial=0)
+    widest = np.diff(values).max(initial=0)
+    for side in (values, 1 - values[::-1]):  # what is missing has soft edges once resampled
+        if (held := np.sum(side == side[0])) > 0.03 * side.size:
+            widest = max(widest, side[held:][: side.size // 50].max(initial=0) - side[0])
     found = (
         (infrared.amax(0) - infrared.amin(0)).mean() > COLOURED,
         deep and (high - low < EVEN or widest > GAP),

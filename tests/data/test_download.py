@@ -321,7 +321,7 @@ def test_a_place_that_can_not_be_written_ends_in_a_sentence(hituav, tmp_path, mo
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(download.Path, "mkdir", refuse)  # a tester may be root, whom nothing stops
-    refused(r"/data .*--root", get, "hituav", hituav, tmp_path / "data")
+    refused(r"/data .*Permission denied.*--root", get, "hituav", hituav, tmp_path / "data")
 
 
 def test_a_hub_that_is_silent_is_asked_once_and_one_that_answers_may_say_anything(

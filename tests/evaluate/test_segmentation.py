@@ -68,8 +68,7 @@ def test_interval_is_literal_resampling_of_images():
     assert low < result.miou - 0.05 and high > result.miou + 0.05
     other = measure_segmentation(truth, truth, ABC, draws=80, seed=2)
     difference, (below, _) = paired_bootstrap(other, result)
-    assert difference == pytest.approx(1 - result.miou)
-    assert below == pytest.approx(1 - high)
+    assert (difference, below) == pytest.approx((1 - result.miou, 1 - high))
 
 
 def test_prediction_is_the_argmax_of_bilinear_logits():

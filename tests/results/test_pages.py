@@ -54,8 +54,7 @@ def html_of(made):
 def test_what_was_put_in_is_read_out_escaped_and_in_order():
     html = html_of(page())
     read = Reader(html)
-    assert not read.stack
-    assert read.text["title"] == read.text["h1"] == ["Do <they> agree?"]
+    assert not read.stack and read.text["title"] == read.text["h1"] == ["Do <they> agree?"]
     assert read.text["p"] == ["Yes & no: 2 of 3.", "One.", "Two <b>.", "Offsets"]
     assert read.text["li"] == ["first", "second"] and len(read.text["ul"]) == 1
     assert read.text["th"] == ["pair", "px"]

@@ -103,4 +103,4 @@ def test_correlation_is_pearsons():
     pairs = zip(a.numpy(), b.numpy(), strict=True)
     expected = [np.corrcoef(x.ravel(), y.ravel())[0, 1] for x, y in pairs]
     assert correlation(a, b).numpy() == pytest.approx(expected, abs=1e-5)
-    refused("picture", correlation, a, torch.full((3, 1, 6, 7), 0.3))
+    refused("picture .*one value", correlation, a, torch.full((3, 1, 6, 7), 0.3))

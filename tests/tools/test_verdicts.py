@@ -97,6 +97,7 @@ def part_of(folder, metric, means, seeds=3, spread=0.002):
         ((0.3, 0.4, 0.5, 0.45), (0.3, 0.4, 0.5, 0.45), (0.2, 0.3, 0.4), 1),
         ((0.3, 0.4, 0.3, 0.35), (0.3, 0.4, 0.3, 0.35), (0.2, 0.3, 0.2), -1),  # FLIR's is a gain
         ((0.3, 0.4, 0.5, 0.4), (0.3, 0.4, 0.5, 0.45), (0.2, 0.3, 0.4), 0),  # A has no sign
+        ((0.3, 0.4, 0.3, 0.4), (0.3, 0.4, 0.3, 0.35), (0.2, 0.3, 0.2), 0),  # nor here
         ((0.3, 0.4, 0.5, 0.45), (0.3, 0.4, 0.5, 0.45), (0.3, 0.2, 0.4), -1),
         ((0.3, 0.4, 0.5, 0.45), (0.3, 0.4, 0.5, 0.405), (0.2, 0.3, 0.4), -1),  # too small a gain
     ],
@@ -116,6 +117,7 @@ def test_a_sign_is_carried_over_where_all_parts_have_it(of_a, on_hituav, on_cnn,
     found, verdict = verdicts.judged([h6], of)
     assert verdict == {"H6": judged} and len(found) == 7
     assert {d.part for d in verdicts.carried_over(of, ["msrs_cv", "flir"]).differences} == {"flir"}
+    assert verdicts.stands(h6, judged, True) and verdicts.stands(h6, judged, False) == (judged < 1)
     first = next(j for j in found if j.of.part == "hituav" and j.of.method.startswith("mse"))
     assert first.value == pytest.approx(on_hituav[1] - on_hituav[0], abs=0.01)
 
