@@ -12,7 +12,7 @@ from typer import Argument, Option
 from freqkd_lite.cli import out_option
 from freqkd_lite.errors import UserError, check_known, plain
 
-data = typer.Typer(help="List, check, get data sets.", no_args_is_help=True, rich_markup_mode=None)
+data = typer.Typer(help="Data sets: list, check, get.", no_args_is_help=True, rich_markup_mode=None)
 Root = Annotated[Path | None, Option(metavar="DIR", help="Data folder [FREQKD_DATA].")]
 Name = Annotated[str, Argument(metavar="NAME", help="See `freqkd data list`.")]
 
