@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from freqkd_lite.evaluate.transfer import LabelCurve, summary
-from freqkd_lite.results.rows import Row, at_hand, pick
+from freqkd_lite.results.rows import Row, pick
 
 METRIC = "label_free_probe_ap"
 """The RGB head's probe AP; the file of images of such rows holds the label curves as well."""
@@ -39,9 +39,3 @@ def folder_curves(rows: Iterable[Row], folder: str | Path) -> pd.DataFrame | Non
             found.setdefault(row.method, {})[row.seed] = curve
     curves = {method: [*of.values()] for method, of in found.items()}
     return summary(curves) if "none" in curves else None
-
-
-def read_label_curve(folder: str | Path) -> pd.DataFrame | None:
-    """The table that `freqkd report` wrote; None, with a note, where there is none."""
-    file = Path(folder) / FILE
-    return pd.read_csv(file) if at_hand(folder) and file.is_file() else None

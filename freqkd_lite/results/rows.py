@@ -106,12 +106,17 @@ def folders(results: str | Path) -> list[Path]:
 
 
 def at_hand(folder: str | Path) -> bool:
-    """Whether a folder of committed results exists; prints a note where it doesn't, as with a
-    notebook taken out of its clone."""
+    """Whether a folder of committed results exists; prints a note where it doesn't."""
     folder = Path(folder)
     if not folder.is_dir():
         print(f"{folder.parent.name}/{folder.name} is missing: to see it, run this in a clone.")
     return folder.is_dir()
+
+
+def read_table(file: str | Path) -> pd.DataFrame | None:
+    """A CSV file of a results folder; None, with a note, where the folder is missing."""
+    file = Path(file)
+    return pd.read_csv(file) if at_hand(file.parent) and file.is_file() else None
 
 
 def pick(rows: Iterable[Row], **fields: object) -> list[Row]:

@@ -28,6 +28,7 @@ from freqkd_lite.errors import UserError
 from freqkd_lite.results import labels, text
 from freqkd_lite.results.findings import read_findings
 from freqkd_lite.results.pages import TEMPLATES, check, render, style
+from freqkd_lite.results.rows import read_table
 from freqkd_lite.runner.execute import MANIFEST, NOTEBOOK, TIMES, address, execute, tidy
 from freqkd_lite.runner.formulas import to_html
 from freqkd_lite.runner.glossary import Glossary, terms
@@ -209,7 +210,7 @@ def text_page(file: Path, back: str = "", notebooks: str = "") -> str:
 @cache
 def labels_figure(root: Path) -> dict[str, object] | None:
     """The front page's figure, where the results behind it exist."""
-    real = labels.read_label_curve(root / "results" / "msrs")
+    real = read_table(root / "results/msrs" / labels.FILE)
     if real is None:
         return None
     with plt.rc_context():

@@ -14,7 +14,7 @@ import pandas as pd
 from freqkd_lite import data
 from freqkd_lite.errors import UserError
 from freqkd_lite.names import method_name
-from freqkd_lite.results import findings, labels, summary
+from freqkd_lite.results import findings, labels, rows, summary
 from freqkd_lite.results.curve import read_curve
 from freqkd_lite.results.pages import style
 from freqkd_lite.results.paired import FILE, Comparison
@@ -49,7 +49,7 @@ def write_differences(folder: Path) -> Comparison | None:
 
 def write_label_figure(folder: Path, found: pd.DataFrame) -> str:
     """Draw a folder's label curves, if it has some; the Markdown that shows them."""
-    table = labels.read_label_curve(folder)
+    table = rows.read_table(folder / labels.FILE)
     if table is None:
         return ""
     of = found[(found["metric"] == labels.METRIC) & (found["klass"] == "mean")]
@@ -73,10 +73,10 @@ def write_page(
     `UserError` for a folder without results, or with a README.md that has no place for them.
     """
     folder = Path(folder)
-    rows, made = read_results(folder), read_manifest(folder)
-    if not rows:
+    all_rows, made = read_results(folder), read_manifest(folder)
+    if not all_rows:
         raise UserError(f"{folder / 'results.json'} holds no rows: regenerate it.")
-    found = means(rows)
+    found = means(all_rows)
     metric = summary.headline(found, made.get("metric"))
     summary.write_csv(found, folder / TABLE)
     comparison = comparison or write_differences(folder)
@@ -87,7 +87,7 @@ def write_page(
     elif comparison and made.get("reference"):
         drawn, alt = comparison_figure(comparison, found, metric)
     else:
-        drawn, alt = means_figure(found, frame(rows), metric)
+        drawn, alt = means_figure(found, frame(all_rows), metric)
     save_described(drawn, alt, folder / FIGURE)
     sets = dict.fromkeys(part for name in found["data"] for part in name.split("+"))
     compared: dict[str, Any] = {}

@@ -7,6 +7,7 @@ import pytest
 from freqkd_lite.evaluate.transfer import LabelCurve, summary
 from freqkd_lite.results import labels
 from freqkd_lite.results.findings import read_findings
+from freqkd_lite.results.rows import read_table
 from tests.rows import row
 
 LEVELS = {"none": (0.2, 0.1, 0.3, 0.5), "mse": (0.4, 0.2, 0.4, 0.6)}
@@ -45,9 +46,8 @@ def test_no_file_of_curves_no_table(folder):
     path, rows, _ = folder
     without_file = [row.model_copy(update={"per_image": None}) for row in rows]
     without_none = [row for row in rows if row.method == "mse"]
-    for some in (without_file, without_none):
-        assert labels.folder_curves(some, path) is None
-    assert labels.read_label_curve(path) is None
+    assert [labels.folder_curves(some, path) for some in (without_file, without_none)] == [None] * 2
+    assert read_table(path / labels.FILE) is None
 
 
 def test_a_finding_reads_what_the_curve_is_worth(folder):

@@ -24,7 +24,7 @@ window.sweep = async () => {
     await frame();
     const small = [...document.querySelectorAll("figure > canvas")].filter((c) => c.width < 50);
     found.push({
-      said: document.querySelector(".readout").innerText,
+      printed: document.querySelector(".readout").innerText,
       numbers: [...document.querySelectorAll("output")].map((o) => o.textContent),
       line: [...document.querySelectorAll("svg polyline")].at(-1).getAttribute("points"),
       pixels: small.map(readPixels),
