@@ -16,6 +16,7 @@ import json
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
@@ -114,8 +115,9 @@ def link_set(home: Path, pairs: FilePairs, chosen: Sequence[int], boxes: str = "
         labels = f"{record.name}.txt"
         links |= {target / "boxes_ir" / labels: first / boxes / labels}
     for link, file in links.items():
-        if file.exists() and not link.is_symlink():
-            link.symlink_to(file.resolve())
+        if file.exists():
+            with suppress(FileExistsError):  # of an earlier run, or one beside this
+                link.symlink_to(file.resolve())
     names = [pairs.names[i] for i in chosen]
     (target / "split.json").write_text(json.dumps({"train": names}))
     return home

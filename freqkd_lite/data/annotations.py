@@ -8,16 +8,16 @@ without area and an unknown class; with `repair` the first is cut and the others
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 from xml.etree import ElementTree
 
 import numpy as np
 import torch
-from pydantic import AliasChoices, BaseModel, Field, FiniteFloat
+from pydantic import AfterValidator, AliasChoices, BaseModel, Field, FiniteFloat
 from torch import Tensor
 
 from freqkd_lite.data.faults import Ledger
-from freqkd_lite.data.matching import Names
+from freqkd_lite.data.matching import Names, composed
 from freqkd_lite.errors import UserError, explained
 from freqkd_lite.store import parsed, read_text
 
@@ -47,8 +47,8 @@ class Annotations:
     classes: tuple[str, ...] = ()
 
     def __init__(self, source: Path, classes: Sequence[str], ignored: Sequence[str] = ()):
-        self.classes, self.ignored = tuple(classes), frozenset(ignored)
-        if not classes or len(set(classes)) < len(classes):
+        self.classes, self.ignored = tuple(map(composed, classes)), frozenset(ignored)
+        if not classes or len({*self.classes}) < len(classes):
             named = ", ".join(classes) or "none"
             raise UserError(f"The classes of {source} are {named}: name each of them once.")
 
@@ -192,7 +192,8 @@ def read_voc(path: Path, size: Size, ledger: Ledger) -> list[Written]:
             ledger.fault("annotation", path, f"{text}: fix it.")
             continue
         edges = (x0, y0, x0 + x1, y0 + y1) if all(sides) else (x0, y0, x1, y1)
-        rows.append(Written(path, f"object {number}", thing.findtext("name", "").strip(), edges))
+        label = composed(thing.findtext("name", "").strip())
+        rows.append(Written(path, f"object {number}", label, edges))
     return rows
 
 
@@ -212,7 +213,7 @@ class CocoBox(BaseModel):
 
 class CocoCategory(BaseModel):
     id: int
-    name: str
+    name: Annotated[str, AfterValidator(composed)]
     supercategory: object = None
 
 

@@ -4,6 +4,7 @@ import re
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 from freqkd_lite.data.faults import Ledger
@@ -14,6 +15,7 @@ from freqkd_lite.store import parsed, read_text, sha256
 # Parts of file names for the spectrum and not the scene: "0001_rgb" and "0001_thermal" match.
 SPECTRUM = "visible|vis|vi|rgb|colou?r|infrared|ir|thermal|lwir|previewdata"
 _AFFIX = re.compile(rf"(?:^|(?<=/))(?:{SPECTRUM})[_\-. ]|[_\-. ](?:{SPECTRUM})$", re.IGNORECASE)
+composed = partial(unicodedata.normalize, "NFC")  # one way to write an accent
 SHARES = {"train": 0.6, "val": 0.2, "test": 0.2}  # the default
 
 
@@ -32,7 +34,7 @@ class Record:
 def name_of(file: str) -> str:
     """The name of a picture by the file's path inside its folder: no suffix, no spectrum, and one
     way to write an accent or a byte that is not UTF-8."""
-    path = PurePosixPath(unicodedata.normalize("NFC", plain(file)))
+    path = PurePosixPath(composed(plain(file)))
     stem = str(path.with_suffix("") if path.suffix.lower() in SUFFIXES else path)
     return _AFFIX.sub("", stem) or stem
 

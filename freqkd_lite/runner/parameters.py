@@ -21,7 +21,20 @@ PATHS = ("root", "weights")  # parameters that name a place on this machine
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML that reads 1e-4 as a number, as version 1.2 of the language does."""
+    """YAML that reads 1e-4 as a number, as version 1.2 of the language does. What an anchor names
+    holds no alias: a few lines of those can stand for more values than there is memory."""
+
+    inside = 0
+
+    def compose_node(self, parent, index):
+        event = self.peek_event()
+        if self.inside and isinstance(event, yaml.AliasEvent):
+            raise yaml.YAMLError(f"*{event.anchor} is inside what another name stands for")
+        anchored = event.anchor is not None and not isinstance(event, yaml.AliasEvent)
+        self.inside += anchored
+        node = super().compose_node(parent, index)
+        self.inside -= anchored
+        return node
 
 
 _Loader.add_implicit_resolver(

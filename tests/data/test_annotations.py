@@ -301,6 +301,7 @@ def test_coco_classes_come_in_the_order_of_their_ids_unless_given(tmp_path):
         (["things none", "car things"], [0, 1], "things car", None),
         (["car none", "van none"], [0], "car van", None),  # a class may lack boxes
         (["car x", "van x", "car y"], [0, 2], "car van", "0 are both called 'car'"),
+        (["caf\u00e9 x", "van x", "cafe\u0301 y"], [0], "caf\u00e9 van", "0 are both called"),
     ],
 )
 def test_a_root_category_is_no_class_and_two_of_one_name_are_one(

@@ -132,6 +132,7 @@ BOTH = f"{BOOK}\nfixed: {{methods: [none, gram]}}"
         (f"{BOTH}\nreference: gram\ncurve: lr", "reference and curve"),
         (f"{BOTH}\nreference: gram\nmetric: divergence", "'divergence'"),
         ("notebook: [", "line 1, column 12"),
+        (f"{BOOK}\ngrid: &a {{seed: &b [1], lr: *b}}", "*b"),
         (f"{BOOK}\nprotocol: ../plan.md", "protocol=../plan.md is not a file"),
     ],
 )
