@@ -7,12 +7,13 @@ import pytest
 from freqkd_lite.errors import UserError
 
 
-def refused(match: str, call: Callable, *given: object, **named: object) -> None:
-    """Whether `call` with what is given raises a `UserError` of one line in which `match` is
-    found."""
+def refused(match: str, call: Callable, *given: object, **named: object) -> str:
+    """What `call` with what is given says as it raises a `UserError`, which must be one line in
+    which `match` is found."""
     with pytest.raises(UserError, match=match) as caught:
         call(*given, **named)
     assert "\n" not in str(caught.value)
+    return str(caught.value)
 
 
 def refusals(*cases: tuple, call: Callable | None = None) -> Callable:

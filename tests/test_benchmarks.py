@@ -23,12 +23,8 @@ def test_a_step_is_relative_to_mse(small, monkeypatch):
     rows = step.measure(small, ["robust", "coherence"], 1, whole=["robust"])
     assert [row[0] for row in rows] == ["mse", "robust", "coherence"]
     assert rows[0][2:] == ["1.000", "1.000"] and rows[2][3] == ""
-    seconds = iter(
-        [
-            {"mse": [1.0, 2.0, 3.0], "robust": [1.2, 2.1, 3.3]},  # alone
-            {"mse": [10.0, 20.0, 20.0], "robust": [11.0, 21.0, 20.0]},
-        ]
-    )
+    alone = {"mse": [1.0, 2.0, 3.0], "robust": [1.2, 2.1, 3.3]}
+    seconds = iter([alone, {"mse": [10.0, 20.0, 20.0], "robust": [11.0, 21.0, 20.0]}])
     monkeypatch.setattr(step, "by_turns", lambda *given: next(seconds))
     rows = step.measure(small, ["robust"], 3, whole=["robust"])
     assert rows[1] == ["robust", "2100.0", "1.010", "1.050"]  # 1 + .2 / 20; median of 1.1, 1.05, 1

@@ -129,21 +129,14 @@ def test_the_command_marks_a_notebook_in_json(tmp_path):
     assert {*states.values()} == {"open"}
 
 
-@pytest.fixture(scope="module")
-def stick(tmp_path_factory) -> Path:
-    """The handouts as they lie on a USB stick, with one page."""
-    folder = tmp_path_factory.mktemp("stick")
-    (folder / "pages").mkdir()
+def test_the_handouts_open_from_a_stick(tmp_path):
+    (tmp_path / "pages").mkdir()
     for name in ("index", "00_start_here", "90_claims", "04_frequency_loss"):
-        (folder / "pages" / f"{name}.html").write_text(f"<p>{name}</p>")
-    with zipfile.ZipFile(handouts.write(folder / "handouts.zip", folder / "pages")) as bundle:
+        (tmp_path / "pages" / f"{name}.html").write_text(f"<p>{name}</p>")
+    with zipfile.ZipFile(handouts.write(tmp_path / "handouts.zip", tmp_path / "pages")) as bundle:
         assert not [n for n in bundle.namelist() if n.startswith("/") or ".." in n]
-        bundle.extractall(folder / "stick")
-    (top,) = (folder / "stick").iterdir()
-    return top
-
-
-def test_the_handouts_open_from_a_stick(stick):
+        bundle.extractall(tmp_path / "stick")
+    (stick,) = (tmp_path / "stick").iterdir()
     names = {file.name for file in stick.glob("exercises/*")}
     assert {file.name for file in FOLDER.glob("*.*")} <= names
     for page in stick.rglob("*.html"):

@@ -20,14 +20,10 @@ from tools import checks
 
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-NEEDED = [
-    Requirement(line) for line in PROJECT["dependencies"] + PROJECT["optional-dependencies"]["test"]
-]
-PINNED = [
-    Requirement(line)
-    for line in (ROOT / "requirements.txt").read_text().splitlines()
-    if line and not line.startswith("#")
-]
+RANGES = PROJECT["dependencies"] + PROJECT["optional-dependencies"]["test"]
+NEEDED = [Requirement(line) for line in RANGES]
+PINS = re.findall(r"^[^#\n].*", (ROOT / "requirements.txt").read_text(), re.M)  # no comments
+PINNED = [Requirement(line) for line in PINS]
 
 
 def test_conda_s_environment_brings_python_and_leaves_the_rest_to_the_project():
@@ -57,15 +53,10 @@ def test_pinned_requirements_name_no_place_and_no_local_build():
     assert len({(pin.name, str(pin.marker)) for pin in PINNED}) == len(PINNED) > 100
 
 
-EVENING = [
-    "errors.py",
-    "data/base.py",
-    "features.py",
-    "spectrum/bands.py",
-    *(f"losses/{name}.py" for name in ("base", "freqkd", "baselines")),
-    *(f"distil/{name}.py" for name in ("settings", "sampling", "student", "train")),
-    *(f"evaluate/{name}.py" for name in ("probe", "stats")),
-]
+EVENING = ["errors.py", "data/base.py", "features.py", "spectrum/bands.py"]
+EVENING += [f"losses/{name}.py" for name in ("base", "freqkd", "baselines")]
+EVENING += [f"distil/{name}.py" for name in ("settings", "sampling", "student", "train")]
+EVENING += [f"evaluate/{name}.py" for name in ("probe", "stats")]
 
 
 def lines(*files: Path) -> int:
@@ -77,7 +68,7 @@ def test_the_code_stays_as_small_as_the_readme_says():
     assert lines(*(package / name for name in EVENING)) <= 2_362
     # bounds that hold today; the aim is 12,500 and 10,500, so lower them whenever code goes
     assert lines(*package.rglob("*.py")) <= 17_685
-    assert lines(*(ROOT / "tests").rglob("*.py")) <= 15_045
+    assert lines(*(ROOT / "tests").rglob("*.py")) <= 14_842
 
 
 def test_results_take_at_most_25_mb_of_the_tree():

@@ -176,10 +176,6 @@ def test_splits_are_read_from_lists(pairs, form):
     refused("'tset'.*'test'", load, pairs, "tset")
 
 
-def cut(file):
-    file.write_bytes(file.read_bytes()[:60])
-
-
 def rename(root):
     for file in sorted((root / "rgb").iterdir()):
         file.rename(file.with_stem("x" + file.stem))
@@ -194,7 +190,7 @@ def lists(content):
 
 
 BAD = [  # boxes, annotations and pictures have theirs in files of their own
-    (lambda r: cut(r / "rgb/2.png"), "rgb/2.png"),
+    (lambda r: os.truncate(r / "rgb/2.png", 60), "rgb/2.png"),
     (lambda r: picture(r / "rgb/2.png", 32, 63), "rgb/2.png .*32x63.*thermal/2.png 32x64"),
     (lambda r: picture(r / "rgb/2.jpg"), "rgb/2.png .*2.jpg"),
     (lambda r: picture(r / "rgb/7.jpg"), "rgb/7.jpg"),
@@ -223,14 +219,13 @@ BAD = [  # boxes, annotations and pictures have theirs in files of their own
 @pytest.mark.parametrize(("spoil", "message"), BAD)
 def test_bad_input_ends_in_one_sentence_and_a_survey_lists_it(pairs, spoil, message):
     spoil(pairs)
-    with pytest.raises(UserError, match=message) as caught:
-        list(load(pairs))
-    assert "\n" not in str(caught.value) and str(pairs) in str(caught.value)
+    sentence = refused(message, lambda: list(load(pairs)))
+    assert str(pairs) in sentence
     try:
         problems = [problem.sentence for problem in check("folder", pairs).problems]
     except UserError as error:
         problems = [str(error)]
-    assert problems == [str(caught.value)]
+    assert problems == [sentence]
 
 
 def test_repair_may_be_asked_for_in_a_call_or_in_pairs_yaml(pairs):

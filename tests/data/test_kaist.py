@@ -41,12 +41,8 @@ def test_the_published_layout_by_its_lists(root):
     sets = {s: data.load("kaist", s, (512, 640), root) for s in ("train", "val", "test")}
     assert [len(s) for s in sets.values()] == [10, 2, 12] and sets["test"].names == NAMES[12:]
     assert sorted(sets["train"].names + sets["val"].names) == NAMES[:12]
-    times = {
-        name: pair.time_of_day for s in sets.values() for name, pair in zip(s.names, s, strict=True)
-    }
-    assert {n[:5] for n in times if times[n] == "night"} == {
-        "set03", "set04", "set05", "set09", "set10", "set11"
-    }  # fmt: skip
+    nights = [pair.name[:5] for s in sets.values() for pair in s if pair.time_of_day == "night"]
+    assert sorted(nights) == sorted(2 * [f"set{k:02}" for k in (3, 4, 5, 9, 10, 11)])
     pair = sets["test"][3]
     assert pair.boxes.tolist() == [[115, 9, 135, 69]] and pair.labels.tolist() == [0]
     assert sum("people" in line or "person?" in line for line in sets["test"].repairs) == 24
@@ -56,12 +52,9 @@ def test_the_published_layout_by_its_lists(root):
 
 def test_what_is_refused(root):
     home = root / "kaist-cvpr15"
-    for options, words in (
-        ({"train": "none"}, "none.txt"),
-        ({"annotations": "xml"}, "I00001.xml is missing"),
-        ({"lists": "x"}, "'lists'"),
-    ):
-        refused(words, data.load, "kaist", "train", SIZE, root, **options)
+    wrong = {"none.txt": {"train": "none"}, "I00001.xml is missing": {"annotations": "xml"}}
+    for names, options in (wrong | {"'lists'": {"lists": "x"}}).items():
+        refused(names, data.load, "kaist", "train", SIZE, root, **options)
     (home / "images" / "set00/V000/lwir/I00001.jpg").unlink()
     (home / "imageSets" / "sanitised.txt").write_text("set00/V000/I00001\nimages/I00003.jpg")
     refused("I00003.jpg'", data.load, "kaist", "train", SIZE, root, train="sanitised")

@@ -65,11 +65,9 @@ def test_a_name_is_taken_apart_and_put_together():
 def test_the_recipe_is_a_notebooks_parameters(monkeypatch):
     given, run = [], SimpleNamespace(student=lambda: "student")
     monkeypatch.setattr("freqkd_lite.distil.methods.distil", lambda s: given.append(s) or run)
-    recipe = dict(
-        dataset="scenes", distil_dataset="", root="", train_pairs=9, height=113, width=141
-    )
+    recipe = dict(dataset="scenes", distil_dataset="", root="", height=113, width=141, pairs=7)
     recipe |= dict(model="freqkd_tiny", weights="", blocks=[1, 3], steps=5, batch=2, crop=[])
-    recipe |= dict(lr=0.1, lora_rank=4, seed=3, further={"clip": None}, pairs=7)
+    recipe |= dict(lr=0.1, lora_rank=4, seed=3, further={"clip": None}, train_pairs=9)
     teacher, method = load_backbone("freqkd_tiny").freeze(), "mse (lr=0.2)"
     found = distil_methods(["none", method], recipe, teacher)
     assert found == ({method: run}, {"none": teacher, method: "student"})

@@ -156,12 +156,8 @@ def test_features_that_fp16_does_not_hold(monkeypatch, cache):
 
 
 def test_half_written_files_of_killed_processes_go_after_a_day(tmp_path):
-    for name, age in (
-        ("old.part", 90_000),
-        ("new.part", 10),
-        ("old.safetensors", 90_000),
-        ("set-back.part", -90_000),
-    ):
+    ages = {"old.part": 90_000, "old.safetensors": 90_000, "new.part": 10, "set-back.part": -90_000}
+    for name, age in ages.items():
         (tmp_path / name).write_bytes(b"12345")
         os.utime(tmp_path / name, (time.time() - age,) * 2)
     assert tidy(tmp_path) == 15

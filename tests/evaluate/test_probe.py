@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from scipy.stats import binom
 from torchmetrics.classification import BinaryAveragePrecision
 
 from freqkd_lite.data import Pair
@@ -223,14 +222,6 @@ def test_draws_of_groups_are_literal_repetitions_of_their_images():
     assert np.isnan(found["b"]).all() and np.isnan(found["mean"][1])
     nothing = ap_draws(scores, torch.full_like(truth, 2), ("a", "b"), torch.ones(3, 6))
     assert np.isnan(nothing["mean"]).all() and nothing["mean"].shape == (3,)
-
-
-def test_bootstrap_of_a_proportion_is_binomial():
-    # resampling 12 of 40 successes gives Binomial(40, .3) / 40
-    values = np.arange(40) < 12
-    low, high = bootstrap(lambda i: values[i].mean(), 40, draws=20000)
-    assert low * 40 == pytest.approx(binom.ppf(0.025, 40, 0.3), abs=1)
-    assert high * 40 == pytest.approx(binom.ppf(0.975, 40, 0.3), abs=1)
 
 
 def test_intervals_are_literal_resampling_and_paired_ones_resample_both_alike():

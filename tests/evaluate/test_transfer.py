@@ -87,7 +87,7 @@ def test_worth_is_all_for_a_student_that_needs_all_and_endless_beyond():
 
 def test_the_summary_has_a_row_a_budget_and_the_worth_of_what_is_distilled():
     logs = np.log(transfer.budgets(100)[1:])
-    mse = curve(logs, math.log(20))
+    mse = curve(logs + 1, math.log(20))  # worth is by the labels of none
     mse.draws[0, 0] = np.linspace(math.log(5), math.log(45), 20)
     table = transfer.summary({"none": [curve(logs, 0.0)], "mse": [mse]})
     assert table["metric"].tolist() == ["label_curve"] * 12 + ["labels_worth"]
@@ -97,6 +97,7 @@ def test_the_summary_has_a_row_a_budget_and_the_worth_of_what_is_distilled():
     ends = np.quantile(mse.draws[0, 0], [0.025, 0.975])
     assert (free.value, free.low, free.high) == pytest.approx((math.log(20), *ends))
     assert all(row.low == row.value == row.high for row in curved)
+    assert [row.value for row in curved] == pytest.approx([*(logs + 1)])
     assert (worth.value, worth.low, worth.high) == pytest.approx((20, 5, 45))
 
 
@@ -175,14 +176,3 @@ def test_absent_classes_leave_the_others_fit_as_it_is_without_them(world):
     alone = LogisticProbe().fit(rgb, torch.searchsorted(index, three), ["person", "car", "none"])
     assert open_to_all.weight[index] == pytest.approx(alone.weight, abs=1e-3)
     assert open_to_all.bias[1] == -torch.inf
-
-
-def test_the_summary_holds_a_row_a_budget_and_each_method_s_worth():
-    logs = np.log(transfer.budgets(100)[1:])
-    curves = {"none": [curve(logs, 0.0)], "mse": [curve(logs + 1, math.log(20))]}
-    table = transfer.summary(curves)
-    of_mse = table[(table["method"] == "mse") & (table["metric"] == "label_curve")]
-    assert of_mse["labels"].tolist() == transfer.budgets(100)
-    assert of_mse["value"].tolist() == pytest.approx([math.log(20), *(logs + 1)])
-    (worth,) = table[table["metric"] == "labels_worth"].itertuples()
-    assert worth.method == "mse" and worth.value == pytest.approx(20)

@@ -66,9 +66,7 @@ def test_rings_leave_no_frequency_out_and_none_is_empty():
         assert (counts > 0).all() and counts.sum() == size[0] * size[1] - 1
 
 
-SHAPES = [((0.3, 0.3, 0.57), "B: rising"), ((0.3, 0.3, 0.4), "C: a step")]
-
-
-@pytest.mark.parametrize(("first", "shape"), [*SHAPES, ((0.3, 0.6, 0.7), "D: steep")])
-def test_a_step_and_a_jump_are_more_than_half_of_the_rise_at_once(first, shape):
-    assert gap.shape_of([*first, 0.8, 0.8, 0.8, 0.8, 0.8]).startswith(shape)
+def test_a_step_and_a_jump_are_more_than_half_of_the_rise_at_once():
+    beginnings = {"B": (0.3, 0.3, 0.57), "C": (0.3, 0.3, 0.4), "D": (0.3, 0.6, 0.7)}
+    for letter, first in beginnings.items():
+        assert gap.shape_of([*first, 0.8, 0.8, 0.8, 0.8, 0.8])[0] == letter

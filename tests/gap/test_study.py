@@ -17,6 +17,7 @@ from freqkd_lite.gap.measures import of_pictures
 from freqkd_lite.gap.parts import Part
 from freqkd_lite.gap.study import untrained
 from freqkd_lite.spectrum.coherence import CrossSpectrum
+from tests.data.test_check import scene
 from tests.gap import worlds
 from tests.gap.worlds import GRID, Fields, coherent, noise, records, rows_of, study
 from tests.refused import refusals, refused
@@ -266,20 +267,12 @@ test_what_cannot_be_measured_is_named = refusals(
 )
 
 
-def texture(seed, size):
-    """A picture of blobs of all sizes, (3, H, W)."""
-    draw = np.random.default_rng(seed).normal(size=size)
-    field = np.fft.ifft2(np.fft.fft2(draw) / np.maximum(spectrum.radius(*size).numpy(), 0.02)).real
-    field = (field - field.min()) / np.ptp(field)
-    return torch.from_numpy(field).float().expand(3, -1, -1).clone()
-
-
 def test_aligned_undoes_a_known_shift_and_says_how_many_were_clear():
     """Infrared is RGB moved by 5 px to the right and 3 up, within a larger picture: aligned pairs
     are the same pixel by pixel, cropped ones are not. Two of three have noise for infrared."""
     backbone = worlds.pixels_backbone()
     backbone.patch = 14
-    big = [texture(i, (180, 236)) for i in range(6)]
+    big = [torch.from_numpy(scene(i, 180, 236)).float().expand(3, -1, -1) for i in range(6)]
 
     def make(i):
         visible = big[i][:, 20:160, 20:216]

@@ -16,9 +16,7 @@ from tests.gap.worlds import Fields, coherent, noise, pixels_backbone
 def measured(make, controls=("real", "mismatched"), count=40, mark=""):
     pairs = Fields(make, count, mark)
     pairs.name = "msrs"
-    backbone = pixels_backbone()
-    backbone.patch = 1
-    return gap.measure(pairs, backbone, [0, 1], controls, progress=False)
+    return gap.measure(pairs, pixels_backbone(), [0, 1], controls, progress=False)
 
 
 def steep_or_flat(low, high):

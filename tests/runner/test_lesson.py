@@ -5,7 +5,7 @@ from zipfile import ZipFile
 
 import pytest
 
-from tests.widgets.browser_helpers import needs_chromium, new_page, settle
+from tests.widgets.browser_helpers import drag, needs_chromium, new_page, settle
 from tests.widgets.conftest import browser  # noqa: F401  (a fixture)
 from tools.handouts import ROOT, TOP, write
 
@@ -74,10 +74,7 @@ def lesson(page) -> None:
         box = control.bounding_box()
         upright = control.get_attribute("aria-orientation") == "vertical"
         x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
-        page.mouse.move(x, y)
-        page.mouse.down()
-        page.mouse.move(x + (0 if upright else box["width"] / 3), y + 25 * upright, steps=4)
-        page.mouse.up()
+        drag(page, (x, y), (x + (0 if upright else box["width"] / 3), y + 25 * upright))
         for keys in [], ["Home", "ArrowRight", "ArrowUp"]:
             for key in keys:
                 control.press(key)

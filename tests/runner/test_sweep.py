@@ -9,7 +9,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -25,6 +24,7 @@ from freqkd_lite.runner import cluster, report, sweep as sweeps
 from freqkd_lite.runner.gather import gather, write
 from freqkd_lite.runner.sweep import read_sweep, run_all
 from freqkd_lite.store import write_json
+from tests.distil.test_survival import until
 from tests.fake_run import fake
 from tests.refused import refused
 from tests.runner.books import DATA, code, settings, write as write_notebook
@@ -178,7 +178,7 @@ def test_two_sweeps_at_once_do_each_run_once_and_both_have_all(root, faked):
     both = [threading.Thread(target=lambda: failed.append(run_all(made, 2))) for _ in range(2)]
     for thread in both:
         thread.start()
-    wait_for(lambda: len(logged(root, "begin")) >= 2)
+    until(lambda: len(logged(root, "begin")) >= 2)
     (root / "hold").unlink()
     for thread in both:
         thread.join()
@@ -219,14 +219,6 @@ if __name__ == "__main__":
 """
 
 
-def wait_for(truth) -> None:
-    for _ in range(6000):
-        if truth():
-            return
-        time.sleep(0.02)
-    raise AssertionError("It did not happen in two minutes.")
-
-
 def started(root: Path, script: str, *arguments: str, **environment: str) -> subprocess.Popen:
     """A script in a process group of its own."""
     (root / "run.py").write_text(script)
@@ -241,7 +233,7 @@ def test_a_sweep_that_is_stopped_goes_on_where_it_was(root, stop, faked):
     made = sweep(root, "notebook: 05_made\ngrid: {seed: [0, 1, 2]}")
     (root / "hold").touch()
     with started(root, RUN) as process:
-        wait_for(lambda: logged(root, "begin") == [0, 1])
+        until(lambda: logged(root, "begin") == [0, 1])
         # Ctrl-C is for the whole group
         os.killpg(process.pid, stop) if stop == signal.SIGINT else process.kill()
         printed = process.communicate()[1]
@@ -252,7 +244,7 @@ def test_a_sweep_that_is_stopped_goes_on_where_it_was(root, stop, faked):
     # Its child ends with it: the lock of run 1 comes free although `hold` still holds it.
     thread = threading.Thread(target=run_all, args=(made, 1))
     thread.start()
-    wait_for(lambda: logged(root, "begin") == [0, 1, 1])
+    until(lambda: logged(root, "begin") == [0, 1, 1])
     (root / "hold").unlink()
     thread.join()
     assert logged(root, "begin") == [0, 1, 1, 2] and logged(root, "end") == [0, 1, 2]
@@ -327,8 +319,8 @@ def test_a_scheduler_that_goes_or_is_not_there_is_told_and_what_is_finished_stay
     (root / "hold").touch()
     with pytest.MonkeyPatch.context() as patch, remote(root) as (process, address):
         patch.setattr(sweeps, "connected", cluster.connected)
-        begun = lambda: wait_for(lambda: logged(root, "begin") == [0, 1])  # noqa: E731
-        thread = threading.Thread(target=lambda: begun() or process.kill())
+        begun = lambda: until(lambda: logged(root, "begin") == [0, 1])  # noqa: E731
+        thread = threading.Thread(target=lambda: begun() and process.kill())
         thread.start()
         refused(f"{address} .*gone", run_all, made, 1, address)
         thread.join()

@@ -1,6 +1,5 @@
 """Divergences against a slow DFT written as sums, and closed forms."""
 
-import math
 from itertools import pairwise
 
 import numpy as np
@@ -11,27 +10,7 @@ from hypothesis import given, settings, strategies as st
 from freqkd_lite import spectrum
 from tests.noise import noise
 from tests.refused import refused
-from tests.spectrum.test_bands import GRIDS, SIDE, inside, signed, slow_spectrum, wave
-
-
-@pytest.mark.parametrize("h,w", [(8, 8), (9, 12), (1, 10), (7, 5)])
-@pytest.mark.parametrize("shape", ["rectangle", "disk"])
-def test_a_single_frequency_lands_wholly_in_its_band_and_ring(h, w, shape):
-    for ky, kx in np.ndindex(h, w):
-        sy, sx = signed(ky, h), signed(kx, w)
-        x = wave(h, w, ky, kx)
-        energy, is_low = x.square().sum().item(), inside(shape, 0.5, h, w)(sy, sx)
-        low, high = spectrum.split_bands(x, 0.5, shape)
-        assert (high if is_low else low).abs().max() < 1e-12, (ky, kx)
-        maps = x[None, None]
-        energies = torch.cat(spectrum.band_energies(maps, 0.5, shape))
-        assert energies.tolist() == pytest.approx([energy * is_low, energy * (not is_low)])
-        rho = 2 * math.hypot(sy / h, sx / w)
-        expected = [energy * (a < rho <= b) for a, b in pairwise(spectrum.RINGS)]
-        expected = pytest.approx(expected, abs=1e-10)  # nothing at all for the zero frequency
-        sums = spectrum.ring_sums(maps, torch.zeros_like(maps))[0]
-        assert sums[:, 0].tolist() == sums[:, 2].tolist() == expected, (ky, kx)
-        assert sums[:, 1].abs().max() == 0
+from tests.spectrum.test_bands import GRIDS, SIDE, signed, slow_spectrum
 
 
 @pytest.mark.parametrize("h,w", GRIDS)

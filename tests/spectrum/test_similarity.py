@@ -13,12 +13,6 @@ from freqkd_lite.spectrum.similarity import band_hsic, cka, correlation, hsic
 from tests.noise import noise
 from tests.refused import refusals, refused
 
-BOTH = ("disk25_75", "rectangle50")
-
-
-def rotation(n, seed=0):
-    return torch.linalg.qr(noise(n, n, seed=seed)).Q
-
 
 @pytest.mark.parametrize("n,c", [(2, 3), (7, 2), (4, 9)])
 def test_hsic_is_the_mean_over_all_pairs(n, c):
@@ -42,8 +36,8 @@ def test_cka_of_independent_samples_is_zero_and_of_related_ones_the_closed_form(
 @settings(deadline=None, max_examples=20)
 @given(st.integers(5, 20), st.integers(1, 12), st.integers(0, 99), st.floats(0.01, 100))
 def test_cka_is_one_for_rotations_and_gains_of_channels(n, c, seed, gain):
-    x = noise(3, n, c, seed=seed)
-    sums = hsic(x, gain * x @ rotation(c, seed))
+    x, turn = noise(3, n, c, seed=seed), torch.linalg.qr(noise(c, c, seed=seed)).Q
+    sums = hsic(x, gain * x @ turn)
     if sums[:, 1].mean() > 1e-3:
         assert cka(sums).item() == pytest.approx(1, abs=1e-8)
 
@@ -83,7 +77,7 @@ def test_band_hsic_is_the_slow_one(h, w):
 
 
 def test_a_band_of_fewer_than_four_bins_has_no_score():
-    found = band_hsic(noise(2, 1, 6, 6), noise(2, 1, 6, 6), BOTH)
+    found = band_hsic(noise(2, 1, 6, 6), noise(2, 1, 6, 6), ("disk25_75", "rectangle50"))
     assert found[:, 0, 0].isnan().all() and found[:, 1].isfinite().all()
     assert band_pair(6, 6, "disk40_75")[0].sum() == 4
     assert band_hsic(noise(2, 1, 6, 6), noise(2, 1, 6, 6), ("disk40_75",)).isfinite().all()

@@ -16,7 +16,7 @@ from freqkd_lite.cli.distil import read_plan
 from freqkd_lite.distil import Student, add_lora, distil, settings_from
 from freqkd_lite.features import load_backbone
 from freqkd_lite.losses import build_loss
-from tests.refused import refused
+from tests.refused import refusals
 from tests.survivor import Noise
 from tools.plan import GPUS, Cost, Plan, count, estimate, main, plan_from
 
@@ -187,21 +187,17 @@ def test_the_plan_is_printed_within_80_columns(capsys, name):
     assert "root=DIR" in " ".join(lines)
 
 
-@pytest.mark.parametrize(
-    ("name", "given", "names"),
-    [
-        ("kaist_ful", [], "'kaist_full'"),
-        ("kaist_full", ["steps"], "'steps'"),
-        ("kaist_full", ["stepz=3"], "'steps'"),
-        ("kaist_full", ["loss_options={cutof: 0.4}"], "'cutoff'"),
-        ("kaist_full", ["steps=many"], "steps='many'"),
-        ("kaist_full", ["batch=2"], "multiple of 4"),
-        ("kaist_full", ["accumulate=3"], "multiple of 12"),
-        ("no.yaml", [], "no.yaml"),
-    ],
+test_what_is_wrong_in_a_plan_is_named = refusals(
+    (dict(name="kaist_ful"), "'kaist_full'"),
+    (dict(name="kaist_full", given=["steps"]), "'steps'"),
+    (dict(name="kaist_full", given=["stepz=3"]), "'steps'"),
+    (dict(name="kaist_full", given=["loss_options={cutof: 0.4}"]), "'cutoff'"),
+    (dict(name="kaist_full", given=["steps=many"]), "steps='many'"),
+    (dict(name="kaist_full", given=["batch=2"]), "multiple of 4"),
+    (dict(name="kaist_full", given=["accumulate=3"]), "multiple of 12"),
+    (dict(name="no.yaml"), "no.yaml"),
+    call=plan_from,
 )
-def test_what_is_wrong_in_a_plan_is_named(name, given, names):
-    refused(names, plan_from, name, given)
 
 
 def test_freqkd_distil_runs_a_file_of_settings(monkeypatch, tmp_path):

@@ -6,9 +6,10 @@ import pandas as pd
 import pytest
 
 from freqkd_lite.results.paired import COLUMNS, Comparison
-from freqkd_lite.results.rows import Row, frame, means
+from freqkd_lite.results.rows import frame, means
 from freqkd_lite.results.summary import differences_table
 from freqkd_lite.viz.comparison import comparison_figure, means_figure, near_teacher
+from tests.rows import row
 from tests.viz.conftest import spans
 
 
@@ -24,15 +25,11 @@ TABLE = pd.DataFrame(LINES, columns=COLUMNS)
 STUDY = Comparison("mse (lr=0.001)", TABLE, "freqkd_code (lr=0.003)", ["anchor (lr=0.001)"])
 
 
-def row(method, value, seed=0, metric="divergence_band", klass="block11/ring0", **about):
-    base = dict(claim="walk", data="msrs", split="test")
-    return Row(method=method, seed=seed, value=value, metric=metric, klass=klass, **(base | about))
-
-
-BANDS = [row("none", v, klass=f"block11/ring{i}") for i, v in enumerate((0.8, 0.85, 0.9))]
-for ring, values in enumerate([(0.5, 0.6), (0.6, 0.6), (0.7, 0.8)]):
-    klass = f"block11/ring{ring}"
-    BANDS += [row("mse (lr=0.001)", value, seed, klass=klass) for seed, value in enumerate(values)]
+BANDS = []
+for ring, (none, *mse) in enumerate([(0.8, 0.5, 0.6), (0.85, 0.6, 0.6), (0.9, 0.7, 0.8)]):
+    about = dict(metric="divergence_band", klass=f"block11/ring{ring}")
+    BANDS += [row("none", none, **about)]
+    BANDS += [row("mse (lr=0.001)", value, seed=seed, **about) for seed, value in enumerate(mse)]
 
 
 def test_nearness_is_the_first_and_the_last_band_over_seeds():
@@ -79,9 +76,8 @@ def test_the_table_has_a_verdict_for_each_method():
 
 
 def test_means_have_a_panel_for_each_class_with_something_to_compare():
-    rows = [row(m, v, s, "probe_ap", "mean") for m, s, v in (("mse", 0, 0.5), ("mse", 1, 0.7))]
-    rows += [row("none", 0.4, 0, "probe_ap", "mean"), row("mse", 0.9, 0, "probe_ap", "car")]
-    rows += [row("mse", 0.1, 0, "probe_ap", "mean", split="test/day")]
+    rows = [row("mse", 0.5), row("mse", 0.7, seed=1), row("none", 0.4)]
+    rows += [row("mse", 0.9, klass="car"), row("mse", 0.1, split="val/day")]
     figure, alt = means_figure(means(rows), frame(rows), "probe_ap")
     (ax,) = figure.axes
     assert ax.get_title(loc="left") == "mean"

@@ -21,12 +21,6 @@ from tests.viz.conftest import dashed, lines_of
 ANALYSIS = "disk25_75"
 
 
-def dots_of(ax):
-    """Where dots stand, in the order in which they were drawn."""
-    lines = [line.get_xydata() for line in ax.lines if line.get_marker() == "o"]
-    return [tuple(point) for point in np.concatenate(lines).round(6).tolist()]
-
-
 @pytest.fixture(scope="module")
 def pair():
     return tuple(noise(40, 3, *GRID, seed=k) for k in (0, 1))
@@ -117,16 +111,15 @@ def test_controls_without_infrared_stand_below_the_others():
     ax = figure.axes[0]
     ticks = dict(zip([t.get_text() for t in ax.get_yticklabels()], ax.get_yticks(), strict=True))
     assert ticks == {NAMES["real"]: 0, NAMES["mismatched"]: 1, NAMES["grey"]: 3}
-    assert set(dots_of(ax)) == {(0.2, 0), (0.6, 0), (0.2, 1), (0.9, 1), (0.2, 3), (0.5, 3)}
+    dots = np.concatenate([x.get_xydata() for x in ax.lines if x.get_marker() == "o"]).round(6)
+    expected = {(0.2, 0), (0.6, 0), (0.2, 1), (0.9, 1), (0.2, 3), (0.5, 3)}
+    assert {*map(tuple, dots.tolist())} == expected
     assert "grey copy 0.20, 0.50, ratio 3.00" in alt
 
 
 def test_curves_and_page_show_what_was_measured(tmp_path):
-    backbone = pixels_backbone()
-    backbone.patch = 1
-    pairs = Fields(coherent(0.4), 12)
-    controls = ("real", "mismatched", "shift1", "shift2")
-    found = gap.measure(pairs, backbone, [2, 5], controls, progress=False)
+    pairs, controls = Fields(coherent(0.4), 12), ("real", "mismatched", "shift1", "shift2")
+    found = gap.measure(pairs, pixels_backbone(), [2, 5], controls, progress=False)
     figure, alt = draw.by_block(found)
     values = select(found.rings, control="real", block=2)["value"].tolist()
     assert lines_of(figure.axes[0])["block 2"].get_ydata() == pytest.approx(values)

@@ -35,9 +35,6 @@ def test_curves_hold_the_levels():
     assert f"MSE from {measured['mse'].estimates['block7/ring0']:.2f}" in alt
 
 
-WHOLE = dict.fromkeys("abc", (1, (1, 1)))
-
-
 def result(**figures):
     """Figures (value, interval), each with draws whose percentiles the interval is."""
     spans = {k: np.repeat([low, value, high], 20) for k, (value, (low, high)) in figures.items()}
@@ -78,7 +75,8 @@ def test_the_guessed_loser_is_pointed_at_in_the_detectors_panel():
 
 
 def test_border_curves_hold_the_means_and_frame_the_guess():
-    near, far = result(a=(0.2, (0.1, 0.3)), b=(0.6, (0.5, 0.7)), c=(1, (1, 1))), result(**WHOLE)
+    far = result(a=(1, (1, 1)), b=(1, (1, 1)), c=(1, (1, 1)))
+    near = result(a=(0.2, (0.1, 0.3)), b=(0.6, (0.5, 0.7)), c=(1, (1, 1)))
     found = by_distance({(1.0, 3.0): near, (3.0, math.inf): far}, ["a", "b"])
     assert found.estimates == pytest.approx({"1-3px": 0.4, "3-infpx": 1})
     assert found.interval["1-3px"] == pytest.approx((0.3, 0.5))

@@ -31,6 +31,14 @@ def settle(page):
     page.evaluate("() => new Promise((go) => requestAnimationFrame(() => setTimeout(go)))")
 
 
+def drag(page, start, end, steps=4):
+    """Hold the mouse at one place and move it to another."""
+    page.mouse.move(*start)
+    page.mouse.down()
+    page.mouse.move(*end, steps=steps)
+    page.mouse.up()
+
+
 def pixels(canvas):
     """What a canvas shows: (height, width, 4)."""
     height, width, *values = canvas.evaluate("readPixels")

@@ -10,7 +10,7 @@ import torch
 from freqkd_lite.losses import normalise
 from freqkd_lite.spectrum import radius
 from tests.refused import refused
-from tests.widgets.browser_helpers import needs_chromium, settle
+from tests.widgets.browser_helpers import drag, needs_chromium, settle
 from tests.widgets.test_widgets import MAPS, drawn
 
 CURVE = [1, 0.5, 0.8, 0.1, 0.3, 0, 0.2, 0.9]
@@ -53,10 +53,7 @@ def test_loss_and_gradient_are_those_of_autograd_by_mouse_and_by_keys(opened):
 
     box = points.nth(3).bounding_box()
     x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
-    page.mouse.move(x, y)
-    page.mouse.down()
-    page.mouse.move(x + 3, y - 2000, steps=5)
-    page.mouse.up()
+    drag(page, (x, y), (x + 3, y - 2000), steps=5)
     settle(page)
     assert points.nth(3).get_attribute("aria-valuenow") == "1.00"
     page.get_by_label("Start from").select_option("low band only")

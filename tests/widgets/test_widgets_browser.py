@@ -10,8 +10,9 @@ from freqkd_lite.gap import knobs
 from freqkd_lite.widgets import fader, own_gap, patch_similarity, valleys
 from freqkd_lite.widgets.patch import STATES
 from freqkd_lite.widgets.scrubber import COLOURS, Scrubber
-from tests.widgets.browser_helpers import lab, needs_chromium, pixels, settle
+from tests.widgets.browser_helpers import drag, lab, needs_chromium, pixels, settle
 from tests.widgets.test_fader import MAP, pair_of
+from tests.widgets.test_fader_browser import check
 from tests.widgets.test_widgets import MAPS, MARKS, PAIR, REAL
 
 pytestmark = needs_chromium
@@ -68,9 +69,7 @@ def test_a_fast_drag_ends_on_its_last_value_and_never_goes_back(opened):
     index = int(page.get_by_role("slider").input_value())
     page.mouse.up()
     assert drawn == sorted(drawn) and drawn[-1] == shown.cutoffs[index] and len(set(drawn)) > 3
-    for i, want in enumerate(shown.panels(shown.cutoffs[index], False)):
-        got = rgb(page.locator("figure > canvas").nth(i))
-        assert abs(got - want.astype(int)).max() <= 2
+    check(page, shown, 0, shown.cutoffs[index], False)
 
 
 @pytest.mark.parametrize("names", [("parallax", "blur"), ("thermal_contrast", "paint")])
@@ -131,9 +130,7 @@ def test_a_patch_by_click_drag_and_key(opened):
     check_patch(page, shown, 5, False)
     page.mouse.move(*at(3, 3))  # not held: nothing is asked
     check_patch(page, shown, 5, False)
-    page.mouse.down()
-    page.mouse.move(*at(2, 1), steps=4)
-    page.mouse.up()
+    drag(page, at(3, 3), at(2, 1))
     check_patch(page, shown, 13, False)
     page.get_by_role("checkbox").check()
     check_patch(page, shown, 13, True)
@@ -204,16 +201,12 @@ def test_in_jupyterlab_sliders_follow_mouse_and_keys_and_python_hears_of_it(
             box = slider.bounding_box()
             y = box["y"] + box["height"] / 2
             now = int(slider.input_value()) / 99
-            page.mouse.move(box["x"] + 8 + now * (box["width"] - 16), y)
-            page.mouse.down()
-            page.mouse.move(box["x"] + share * box["width"], y, steps=12)
-            page.mouse.up()
+            thumb = box["x"] + 8 + now * (box["width"] - 16), y
+            drag(page, thumb, (box["x"] + share * box["width"], y), steps=12)
             settle(page)
             cutoff = shown.cutoffs[int(slider.input_value())]
             assert abs(cutoff - share) < 0.06
-            for i, want in enumerate(shown.panels(cutoff, False)):
-                got = rgb(page.locator(".freqkd-fader figure > canvas").nth(i))
-                assert abs(got - want.astype(int)).max() <= 2
+            check(page, shown, 0, cutoff, False)
         # Arrows move the slider that has the focus, not the lab's selection of cells.
         for kind in ("fader", "gap", "patch", "scrubber", "valleys", "weight"):
             any_kind = "input[type=range], canvas.ask, .point"
