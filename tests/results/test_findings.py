@@ -48,7 +48,7 @@ def test_numbers_are_written_into_a_text():
         refused("lost", fill, unknown, NUMBERS)
 
 
-def results(path, low=0.02, holds="gain.low > 0"):
+def results(path, low=0.02):
     """Means of MSE (.5 and .7) and one difference, with a finding about both."""
     write_results(path / "study", [row("mse", 0.5), row("mse", 0.7, seed=1)], {})
     line = ["probe_ap", "msrs", "test", "none", "mean", -0.1, -0.2, -low, None, None, 2, 90, 40]
@@ -56,7 +56,8 @@ def results(path, low=0.02, holds="gain.low > 0"):
     gain = {"file": "study/differences.json", "method": "none", "class": "mean", "reverse": True}
     level = {"file": "study/results.json", "metric": "probe_ap", "method": "mse", "digits": 1}
     few = {"file": "study/differences.json", "count": "high < 0"}
-    finding = {"id": "helps", "text": "MSE has {level.value}, {gain} more; {few}.", "holds": holds}
+    text = "MSE has {level.value}, {gain} more; {few}."
+    finding = {"id": "helps", "text": text, "holds": "gain.low > 0"}
     finding |= {"numbers": {"gain": gain, "level": level, "few": few}, "first": True}
     (path / "findings.yaml").write_text(yaml.safe_dump([finding]))
     return finding
