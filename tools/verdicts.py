@@ -54,7 +54,7 @@ COLOUR = {1: DARK_GREEN, -1: VERMILION, 0: COLOURS["none"]}
 PAGE = """# Results: verdicts
 
 The hypotheses of the [preregistration](../preregistration.md) that can be judged so far, by
-`python tools/verdicts.py`, from the files of images of {parts}. {missing} Verdicts are about these
+`python tools/verdicts.py`, from the files of images of {parts}.{missing} Verdicts are about these
 stand-ins, never about the paper's own data sets. H6 is undecided, by its rule, where one of part
 A's intervals holds 0, whatever its other figures say. Deviations from the plan stand at its end.
 *Corrected* intervals judge: they hold for seven hypotheses together, .05 / 7, shared where one
@@ -410,7 +410,7 @@ def write(
             ("hypothesis", "verdict"), [(k, SAID[v]) for k, v in verdict.items()], "markdown"
         ),
         differences=table(head, lines, "markdown"),
-        missing=" ".join(texts),
+        missing="".join(f" {text}" for text in texts),
         budgets=part,
         shown=table(
             ("part", "difference", "metric", "95 % interval"),
