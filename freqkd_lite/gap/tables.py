@@ -29,14 +29,19 @@ def select(table: pd.DataFrame, **fields: object) -> pd.DataFrame:
     return table.loc[(table[list(fields)] == pd.Series(fields)).all(axis=1)]
 
 
-def estimates(**figures: np.ndarray) -> dict:
-    """Of each figure (1 + draws,) the first value, and the interval of the others as NAME_interval
-    (of "value" and "ratio" as interval); None where it is not defined."""
-    measured, found = Resampled.of(figures, truth=torch.zeros(0), seed=0), {}
-    for name in figures:
+def as_entry(measured: Resampled) -> dict:
+    """Each figure by its name, and its interval as NAME_interval (of "value" and "ratio" as
+    interval); None where it is not defined."""
+    found = {}
+    for name in measured.estimates:
         found[name], span = measured.figure(name)
         found["interval" if name in ("value", "ratio") else f"{name}_interval"] = span and [*span]
     return found
+
+
+def estimates(**figures: np.ndarray) -> dict:
+    """`as_entry` of figures (1 + draws,)."""
+    return as_entry(Resampled.of(figures, truth=torch.zeros(0), seed=0))
 
 
 def _ratio(high: np.ndarray, low: np.ndarray) -> np.ndarray:
@@ -64,6 +69,10 @@ def divergences(
         counts = np.stack([masks(grid, bands).sum((1, 2)) for grid in table["grids"][0]])
         return resampled_metric(table["sums"][:n], counts, metric, seed)
 
+    def add_levels(about: dict, *values: np.ndarray) -> None:  # low, high and ratio by block
+        for block, low, high, ratio in zip([*blocks, MEAN], *(v.T for v in values), strict=True):
+            levels.append(about | {"block": block} | estimates(low=low, high=high, ratio=ratio))
+
     for control, metric in product(tables, METRICS):
         n = len(tables[control]["sums"])
         level = draws(control, metric, n)
@@ -74,12 +83,7 @@ def divergences(
                 raise UserError("A band holds no energy: are all pictures of one colour?")
             about = {"control": control, "metric": metric, "band": band, "n": n}
             values = np.stack([low, high, _ratio(high, low)])  # (3, 1 + draws, blocks)
-            values = np.append(values, values.mean(2, keepdims=True), 2)
-            for block, (low, high, ratio) in zip(
-                [*blocks, MEAN], values.T.swapaxes(1, 2), strict=True
-            ):
-                row = {"block": block} | estimates(low=low, high=high, ratio=ratio)
-                levels.append(about | row)
+            add_levels(about, *np.append(values, values.mean(2, keepdims=True), 2))
             if less is not None:
                 low, high = less[..., 2 * i : 2 * i + 2].mean(1).T
                 contrasts.append(about | estimates(low=low, high=high))
@@ -92,11 +96,9 @@ def divergences(
     for control, (k, metric) in product(tables, enumerate(METRICS)):
         table = tables[control][AUTHORS]
         drawn = resampled(table[..., k], seed)  # (1 + draws, blocks, 2)
-        drawn = np.append(drawn, drawn.mean(1, keepdims=True), 1).transpose(1, 2, 0)
+        low, high = np.moveaxis(np.append(drawn, drawn.mean(1, keepdims=True), 1), 2, 0)
         about = {"control": control, "metric": metric, "band": AUTHORS, "n": len(table)}
-        for block, (low, high) in zip([*blocks, MEAN], drawn, strict=True):
-            row = {"block": block} | estimates(low=low, high=high, ratio=_ratio(high, low))
-            levels.append(about | row)
+        add_levels(about, low, high, _ratio(high, low))
     found = {"levels": levels, "contrasts": contrasts, "rings": rings}
     return {name: frame(rows) for name, rows in found.items()}
 

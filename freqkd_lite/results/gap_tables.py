@@ -11,8 +11,8 @@ from freqkd_lite.evaluate.stats import Resampled, paired_bootstrap
 from freqkd_lite.features import TINY
 from freqkd_lite.gap.controls import CONTROLS, TIMES
 from freqkd_lite.gap.study import ANALYSIS, PICTURES, Gap
-from freqkd_lite.gap.tables import AUTHORS, MEAN, select
-from freqkd_lite.names import NAMES
+from freqkd_lite.gap.tables import AUTHORS, MEAN, as_entry, select
+from freqkd_lite.names import NAMES, method_name
 from freqkd_lite.results.rows import Row, lines_of, pick
 from freqkd_lite.results.text import Table, number, verdict
 
@@ -47,15 +47,9 @@ def level_rows(measured: Mapping[str, Resampled], **about: Any) -> list[Row]:
     `about` are the fields that all have."""
     found = []
     for name, level in measured.items():
-        entry, own = as_entry(level), {"method": name} | about
+        entry, own = as_entry(level) | {"n": len(level.truth)}, {"method": name} | about
         found += [_ratio_row(entry, RATIOS["normalised"], **own), *band_rows(entry, **own)]
     return found
-
-
-def as_entry(level: Resampled) -> dict:
-    """`band_levels` with keys as in the rows of `Gap.levels`."""
-    found = level.estimates | {f"{key}_interval": ends for key, ends in level.interval.items()}
-    return found | {"interval": found["ratio_interval"], "n": len(level.truth)}
 
 
 def _ratio_row(entry: Mapping, metric: str, **about: Any) -> Row:
@@ -75,8 +69,8 @@ def band_rows(entry: Mapping, **about: Any) -> list[Row]:
 def answer(gap: Gap) -> str:
     """The answer to `QUESTION` with the ratio, then the levels of the real pairs and, where they
     were measured, of mismatched ones."""
-    real, mismatched, beside = gap.level("real"), gap.level("mismatched"), ""
-    if mismatched:
+    real, beside = gap.level("real"), ""
+    if mismatched := gap.level("mismatched"):
         beside = " (mismatched pairs {}, {})".format(*(number(mismatched[k]) for k in ENDS))
     # Where nothing differs at low frequency there is no ratio.
     low, high = real["interval"] or (1 + real["high"], 1 + real["high"])
@@ -113,8 +107,8 @@ def notes(gap: Gap) -> list[str]:
 
 def made_of(gap: Gap) -> str:
     """What was measured, in a line."""
-    about, size = gap.about, "x".join(map(str, gap.about["size"]))
-    data = f"{about['pairs']} pairs ({about['data']['name']}, {size} pixels)"
+    about, (height, width) = gap.about, gap.about["size"]
+    data = f"{about['pairs']} pairs ({about['data']['name']}, {height}x{width} pixels)"
     return f"{data}, features of {about['model']}."
 
 
@@ -138,17 +132,13 @@ def _cell(entry: Mapping, key: str, digits: int = 2) -> str:
     return number(entry[key], entry.get(f"{key}_interval", entry.get("interval")), digits)
 
 
-def _name(control: str) -> str:
-    return NAMES.get(control, control)
-
-
 def levels_table(gap: Gap) -> Table:
     """Normalised divergence by band: real pairs by block, then each control's mean over blocks."""
     found = select(gap.levels, metric="normalised", band=ANALYSIS)
     averaged = found["block"] == MEAN
     parts = found.loc[~averaged & (found["control"] == "real")], found.loc[averaged]
     return ["block", "pairs", *ENDS, "high / low"], [
-        [str(e["block"]), _name(e["control"]), *(_cell(e, key) for key in (*ENDS, "ratio"))]
+        [str(e["block"]), method_name(e["control"]), *(_cell(e, key) for key in (*ENDS, "ratio"))]
         for e in pd.concat(parts).to_dict("records")
     ]
 
@@ -158,12 +148,13 @@ def contrasts_table(gap: Gap) -> Table:
     over images, with the verdict."""
     found = []
     for entry in select(gap.contrasts, metric="normalised", band=ANALYSIS).to_dict("records"):
-        row = [_name(entry["control"])]
+        row = [method_name(entry["control"])]
         for level in ENDS:
             interval = entry[f"{level}_interval"]
             row += [number(entry[level], interval, 3, True), verdict(*interval)]
         found.append(row)
-    return [f"{_name(gap.controls[0])} minus", "low band", "verdict", "high band", "verdict"], found
+    first = f"{method_name(gap.controls[0])} minus"
+    return [first, "low band", "verdict", "high band", "verdict"], found
 
 
 def readings(gap: Gap) -> Table:
@@ -228,7 +219,7 @@ def coherence_table(gap: Gap) -> Table:
         rings = select(gap.coherence, control=control, block=block).dropna(subset="value")
         if len(rings):
             ends = [_cell(rings.iloc[i], "value", 3) for i in (0, -1)]
-            found.append([str(block), _name(control), *ends])
+            found.append([str(block), method_name(control), *ends])
     return ["block", "pairs", "slowest ring", "fastest ring"], found
 
 
@@ -236,14 +227,14 @@ def similarity_table(gap: Gap) -> Table:
     """CKA in both bands of the analysis, averaged over blocks."""
     of = select(gap.similarity, band=ANALYSIS, measure="cka").astype({"value": float})
     wide = of.pivot_table("value", "control", "level", sort=False)  # low, then high
-    rows = [[_name(control), *map(number, values)] for control, *values in lines_of(wide)]
+    rows = [[method_name(control), *map(number, values)] for control, *values in lines_of(wide)]
     return ["pairs", "CKA low", "CKA high"], rows
 
 
 def controls_table(gap: Gap) -> Table:
     """What each control compares."""
     names = [name for name in gap.controls if name in CONTROLS]
-    return ["pairs", "what is compared"], [[_name(k), CONTROLS[k].about] for k in names]
+    return ["pairs", "what is compared"], [[method_name(k), CONTROLS[k].about] for k in names]
 
 
 # -------------------------------------------------------------------- levels of notebooks 01 and 03
@@ -253,7 +244,8 @@ def measures_table(measured: Mapping[str, Resampled]) -> Table:
     """Levels in both bands and their ratio, by metric, from `band_levels`; of raw MSE, which has no
     scale, the ratio alone."""
     found = []
-    for metric, entry in zip(measured, map(as_entry, measured.values()), strict=True):
+    for metric, level in measured.items():
+        entry = as_entry(level)
         ends = ["" if metric == "mse" else _cell(entry, k) for k in ENDS]
         phrase = verdict(*(end - 1 for end in entry["interval"]))
         found.append([METRICS[metric], *ends, _cell(entry, "ratio"), phrase])
@@ -265,8 +257,8 @@ def ratios_table(measured: Mapping[str, Resampled]) -> Table:
     each control's ratio with that of the real pairs, on the same draws."""
     found = []
     for name, level in measured.items():
-        entry, span = as_entry(level), paired_bootstrap(level, measured["real"], "ratio")[1]
-        cells = (_cell(entry, k) for k in (*ENDS, "ratio"))
+        span = paired_bootstrap(level, measured["real"], "ratio")[1]
+        cells = (number(*level.figure(k)) for k in (*ENDS, "ratio"))
         found.append([NAMES[name], *cells, "" if name == "real" else verdict(*span)])
     return ["pairs", "low band", "high band", "high / low", "ratio against infrared"], found
 

@@ -18,9 +18,9 @@ from freqkd_lite.evaluate.stats import Resampled
 from freqkd_lite.gap.controls import CONTROLS
 from freqkd_lite.gap.rings import BAND_EDGES, EDGES, SHAPES, curve_of
 from freqkd_lite.gap.study import PICTURES, Gap
-from freqkd_lite.gap.tables import select
-from freqkd_lite.names import NAMES
-from freqkd_lite.results.gap_tables import ENDS, as_entry, rings_by_block, shifts
+from freqkd_lite.gap.tables import as_entry, select
+from freqkd_lite.names import NAMES, method_name
+from freqkd_lite.results.gap_tables import ENDS, rings_by_block, shifts
 from freqkd_lite.results.rows import Row, frame
 from freqkd_lite.results.text import number
 from freqkd_lite.spectrum import CORNER
@@ -140,8 +140,8 @@ def _control_rows(rows: dict[str, dict], places: Sequence[int]) -> tuple[Figure,
             ax.plot(row[level], y, "o", ms=7, color=COLOURS[level], label=label)
         ratio = number(row["ratio"], row["interval"])
         ax.text(1.02, y, ratio, **side)
-        described.append(f"{NAMES.get(name, name)} {style.listed(ends)}, ratio {ratio}")
-    style.name_rows(ax, [NAMES.get(name, name) for name in rows], places)
+        described.append(f"{method_name(name)} {style.listed(ends)}, ratio {ratio}")
+    style.name_rows(ax, list(map(method_name, rows)), places)
     for level in (0, 1):
         ax.axvline(level, color=COLOURS["floor"], lw=1, zorder=0)
     ax.text(1.02, -0.75, "high / low", **side)
