@@ -72,17 +72,10 @@ class Part:
             groups = [_cross(group, i) for group in self.groups if group]
             total = sum(groups[1:], groups[0])
             value, interval = total.against_rho(edges).tolist(), _jackknife(total, groups, edges)
-            found += [
-                {
-                    "control": self.name,
-                    "block": block,
-                    "rho": list(edges[k : k + 2]),
-                    "value": value[k],
-                    "interval": ends.tolist() if np.isfinite(ends).all() else None,
-                    "n": total.images,
-                }
-                for k, ends in enumerate(interval.T)
-            ]
+            for k, ends in enumerate(interval.T):
+                span = ends.tolist() if np.isfinite(ends).all() else None
+                ring = {"rho": list(edges[k : k + 2]), "value": value[k], "interval": span}
+                found.append({"control": self.name, "block": block} | ring | {"n": total.images})
         return found
 
 

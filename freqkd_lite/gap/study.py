@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pandas as pd
 import torch
@@ -92,17 +92,11 @@ def default_blocks(depth: int) -> tuple[int, ...]:
     return tuple(sorted({max(0, depth * k // 4 - 1) for k in (1, 2, 3, 4)}))
 
 
-class Batch(NamedTuple):
-    """The places start ... stop - 1 of an order of pairs; its first pair gets the infrared picture
-    of the place `partner` when pairs are mismatched."""
-
-    start: int
-    stop: int
-    partner: int
-
-
-def plan(pairs: PairSet, total: int, few: int, seed: int) -> tuple[list[int], list[Batch]]:
-    """The order in which `total` evenly spread pairs are measured, and its batches.
+def plan(
+    pairs: PairSet, total: int, few: int, seed: int
+) -> tuple[list[int], list[tuple[int, int, int]]]:
+    """The order in which `total` evenly spread pairs are measured, and its batches: (start, stop,
+    partner), the place of the infrared picture that the first pair gets when mismatched.
 
     The order is drawn with `seed`, but the `few` pairs of the controls, evenly spread too, come
     first, and the sets of a joined one after the other. The partner of a pair is the one before it,
@@ -121,7 +115,7 @@ def plan(pairs: PairSet, total: int, few: int, seed: int) -> tuple[list[int], li
         end = begin + len(list(members))
         for start in range(begin, end, BATCH):
             before = start if start > begin else end if end - begin > 1 else begin
-            batches.append(Batch(start, min(start + BATCH, end), (before - 1) % total))
+            batches.append((start, min(start + BATCH, end), (before - 1) % total))
         begin = end
     return [chosen[i] for i in places], batches
 
@@ -187,9 +181,9 @@ def measure(
     for name in (PICTURES, *names):
         folder = runs_folder() / f"gap-{name}-{run_key(address | {'control': name})}"
         last = few if len(parts) > 1 else total  # all but the pictures and the first control
-        parts.append(Part(name, folder, [b.start for b in batches if b.start < last]))
-    left = [batch for batch in batches if any(part.lacks(batch.start) for part in parts)]
-    saved = total - sum(batch.stop - batch.start for batch in left)
+        parts.append(Part(name, folder, [start for start, *_ in batches if start < last]))
+    left = [batch for batch in batches if any(part.lacks(batch[0]) for part in parts)]
+    saved = total - sum(stop - start for start, stop, _ in left)
     random = untrained(backbone, seed) if "random" in names else None
     with tqdm(total=total, initial=saved, desc="gap", unit="pair", disable=no_bar(progress)) as bar:
         try:
