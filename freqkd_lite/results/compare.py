@@ -41,12 +41,6 @@ def _entries(node: object, parts: tuple[str, ...] = ()) -> dict[tuple[str, str],
     return {(kind, name): node} if kind else {}
 
 
-def _rows(folder: Path) -> pd.DataFrame:
-    """The rows of a folder; none of a distillation."""
-    there = (folder / "results.json").is_file()
-    return frame(read_results(folder) if there else [])
-
-
 def _resampled(rows: pd.DataFrame, folder: Path, figure: pd.Series) -> list[Resampled]:
     """What the files of images give for a figure (`FIGURE` without the class), by seed; nothing
     where they don't reproduce it."""
@@ -76,7 +70,10 @@ def _difference(m: Any, one: Sequence[Resampled], other: Sequence[Resampled]) ->
 
 def _results(folders: Sequence[Path]) -> list[str]:
     """The lines about the results; none where neither folder holds some."""
-    both = [(_rows(folder), folder) for folder in folders]
+    both = [  # no rows of a distillation
+        (frame(read_results(folder) if (folder / "results.json").is_file() else []), folder)
+        for folder in folders
+    ]
     mine, theirs = (means(rows) for rows, _ in both)
     if len(mine) == len(theirs) == 0:
         return []

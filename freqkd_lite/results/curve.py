@@ -31,18 +31,6 @@ def failed_methods(failed: Sequence[str]) -> list[str]:
     return [method for each in lists for method in re.findall(r"'([^']+)'", each)]
 
 
-def split_setting(method: str, setting: str) -> tuple[str, float]:
-    """(the method without one of its settings, that setting, NaN where it has none)."""
-    own = own_settings(method)
-    value = own.pop(setting, "nan")
-    try:
-        return join_method(split_method(method)[0], own), float(value)
-    except ValueError:
-        raise UserError(
-            f"{setting}={value} is not a number: correct `curve` of the sweep."
-        ) from None
-
-
 @dataclass(frozen=True)
 class Curve:
     """A sweep along one `setting`.
@@ -87,10 +75,19 @@ class Curve:
 
 
 def _split(table: pd.DataFrame, setting: str) -> pd.DataFrame:
-    """The table with `method` without the setting, and the setting in a column `at`."""
-    pairs = [split_setting(method, setting) for method in table["method"]]
-    method, at = zip(*pairs, strict=True) if pairs else ((), ())
-    return table.assign(method=list(method), at=list(at))
+    """The table with `method` without the setting, and the setting in a column `at`: NaN of a
+    method that has none."""
+    methods, values = [], []
+    for method in table["method"]:
+        own = own_settings(method)
+        value = own.pop(setting, "nan")
+        try:
+            values.append(float(value))
+        except ValueError:
+            fault = f"{setting}={value} is not a number: correct `curve` of the sweep."
+            raise UserError(fault) from None
+        methods.append(join_method(split_method(method)[0], own))
+    return table.assign(method=methods, at=values)
 
 
 def make_curve(rows: Iterable[Row], metric: str, setting: str, failed: Sequence[str] = ()) -> Curve:
