@@ -108,7 +108,6 @@ def fill(text: str, numbers: dict[str, Number]) -> str:
 class Finding:
     """A true sentence or two with their numbers, and the results folders that these are from."""
 
-    id: str
     text: str
     first: bool
     folders: tuple[str, ...]
@@ -145,7 +144,7 @@ def read_findings(results: str | Path) -> list[Finding]:
                 f"false ({values}). Rewrite it."
             )
         folders = dict.fromkeys(spec["file"].split("/")[0] for spec in entry["numbers"].values())
-        found.append(Finding(entry["id"], text, entry.get("first", False), tuple(folders)))
+        found.append(Finding(text, entry.get("first", False), tuple(folders)))
     return found
 
 
