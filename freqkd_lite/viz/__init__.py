@@ -1,1 +1,4 @@
-"""Figures, one module per part of the tutorial."""
+"""Figures, one module per part of the tutorial.
+
+Each comes with its description for readers who can't see it: `show(*curves(...))`.
+"""

@@ -1,7 +1,4 @@
-"""What each band of a picture or of a feature map holds: figures of notebooks 00 and 02.
-
-Every figure comes with its alternative text: `show(*chain())`.
-"""
+"""What each band of a picture or of a feature map holds: figures of notebooks 00 and 02."""
 
 from collections.abc import Mapping, Sequence
 

@@ -34,7 +34,7 @@ def comparison_figure(
 ) -> tuple[Figure, str]:
     """Left, each method (or a `few`) minus the reference with its paired 95 % interval (thin: the
     joint one); right, where it was measured, its divergence from the teacher by band (`found`:
-    means). With a description."""
+    means)."""
     rows = comparison.means(metric)
     rows = rows if few is None else rows.loc[rows["method"].isin(few)]
     methods, ahead = rows["method"].tolist(), len(rows.loc[rows["value"] > 0])

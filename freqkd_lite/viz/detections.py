@@ -39,7 +39,7 @@ def detection_figure(
     `pictures` (N, 3, H, W); without predictions (None) the column is left out. `truth`: boxes and
     labels of the N pictures. Shown is what scores above the threshold with the best F1 on the
     other pictures (`best_threshold`); boxes with an area under `below` px², and what is detected
-    there, are not. With a description.
+    there, are not.
     """
     present = {k: (found, kind) for k, (found, kind) in columns.items() if found is not None}
     seen = {

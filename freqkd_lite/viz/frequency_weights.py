@@ -1,7 +1,6 @@
 """How much each frequency counts under three weights: figures of notebook 10.
 
-Every figure comes with its alternative text: `show(*measured(...))`. `statistics` are those that
-`losses.calibrate("coherence", ...)` returns, one dictionary per block.
+`statistics` are those that `losses.calibrate("coherence", ...)` returns, one dictionary per block.
 """
 
 from collections.abc import Sequence

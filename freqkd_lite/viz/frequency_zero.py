@@ -1,4 +1,4 @@
-"""The mean over space, which no loss teaches: figures of notebook 13, each with its description."""
+"""The mean over space, which no loss teaches: figures of notebook 13."""
 
 import matplotlib.pyplot as plt
 import pandas as pd

@@ -1,7 +1,4 @@
-"""Figures of the gap: divergence against frequency, and its controls.
-
-Each figure comes with its description for readers who can't see it: `show(*curves(...))`.
-"""
+"""Figures of the gap: divergence against frequency, and its controls."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -1,7 +1,4 @@
-"""What the high-band term of a loss charges, and what each loss pulls at: figures of notebook 04.
-
-Every figure comes with its alternative text: `show(*valleys(...))`.
-"""
+"""What the high-band term charges, and what each loss pulls at: figures of notebook 04."""
 
 from collections.abc import Sequence
 from itertools import cycle

@@ -36,10 +36,9 @@ def worth_text(worth: Any, n: float) -> str:
 def label_curve_figure(
     table: pd.DataFrame, rgb: float | None = None, of_what: str = ""
 ) -> tuple[Figure, str]:
-    """`evaluate.transfer.summary` as a figure, with a description: each method's score against the
-    number of labelled infrared images, and from each label-free score across to where the
-    undistilled student reaches it. `rgb`: the teacher's score on RGB; `of_what`: ends the title."""
-    style.style()
+    """`evaluate.transfer.summary` as a figure: each method's score against the number of labelled
+    infrared images, and from each label-free score across to where the undistilled student reaches
+    it. `rgb`: the teacher's score on RGB; `of_what`: ends the title."""
     drawn, ax = plt.subplots(figsize=(7.6, 4.2))
     budgets = table.loc[table["metric"] == "label_curve"]
     most = budgets["labels"].max()

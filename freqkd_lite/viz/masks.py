@@ -24,7 +24,7 @@ def mask_figure(
     classes: Sequence[str],
 ) -> tuple[Figure, str]:
     """The `shown` pictures, one row each: each column's pictures (N, 3, H, W) under a mask (N, H,
-    W), or under what a segmenter predicted, whose IoU is in the title. With a description."""
+    W), or under what a segmenter predicted, whose IoU is in the title."""
     shades = torch.tensor([to_rgb(shade) for shade, _ in zip(cycle(SHADES), classes, strict=False)])
     blended, iou = {}, []
     for name, (pictures, mask) in columns.items():

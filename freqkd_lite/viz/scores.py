@@ -1,7 +1,4 @@
-"""Figures of notebooks 05 to 07: methods side by side. Each returns a figure and its description.
-
-Methods are named as in `freqkd_lite.names`; "teacher" is the teacher on RGB.
-"""
+"""Methods, named as in `freqkd_lite.names`, side by side: figures of notebooks 05 to 07."""
 
 from collections.abc import Mapping, Sequence
 

@@ -1,7 +1,4 @@
-"""What distillation did to a student's features: figures of `freqkd demo`.
-
-Figures come back with their description for readers who can't see them.
-"""
+"""What distillation did to a student's features: figures of `freqkd demo`."""
 
 from collections.abc import Mapping, Sequence
 

@@ -24,7 +24,7 @@ def curve_figure(curve: Curve) -> tuple[Figure, str]:
     first one beside them where there are some; more methods a row each, the best first.
 
     A method's best point is ringed; crosses are runs that failed, dotted lines methods without such
-    a setting, and a number with an arrow lies below the axis. With a description.
+    a setting, and a number with an arrow lies below the axis.
     """
     few = len(set(curve.points["method"])) <= CURVES
     drawn = _curves(curve) if few else _rows(curve)
