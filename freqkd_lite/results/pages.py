@@ -17,7 +17,6 @@ from typing import Any
 
 import jinja2
 from bs4 import BeautifulSoup
-from PIL import Image
 
 from freqkd_lite.errors import UserError
 from freqkd_lite.results import text
@@ -68,14 +67,11 @@ class ReportPage:
         self.parts.append({"kind": "code", "text": source})
 
     def figure(self, picture: Any, alt: str, caption: str = "") -> None:
-        """A Pillow image or a matplotlib figure (closed afterwards), with its description."""
-        if isinstance(picture, Image.Image):
-            webp, width = encoded(picture.save, format="webp", lossless=True), picture.width
-        else:
-            lossless = {"format": "webp", "pil_kwargs": {"lossless": True}}  # half as large as PNG
-            webp = encoded(picture.savefig, dpi=2 * POINTS, **lossless)
-            width = round(picture.get_figwidth() * POINTS)
-            sys.modules["matplotlib.pyplot"].close(picture)  # whoever drew it has imported it
+        """A matplotlib figure (closed afterwards), with its description."""
+        lossless = {"format": "webp", "pil_kwargs": {"lossless": True}}  # half as large as PNG
+        webp = encoded(picture.savefig, dpi=2 * POINTS, **lossless)
+        width = round(picture.get_figwidth() * POINTS)
+        sys.modules["matplotlib.pyplot"].close(picture)  # whoever drew it has imported it
         about = {"width": width, "alt": " ".join(alt.split()), "caption": caption}
         self.parts.append({"kind": "figure", "webp": in_base64(webp)} | about)
 

@@ -79,15 +79,11 @@ def test_a_long_list_is_folded_and_whole():
 
 def test_pictures_are_inside_twice_as_fine_as_they_are_shown():
     made = page()
-    made.figure(plt.figure(figsize=(2, 1)), 'A "flat"\n   line.')
-    drawn = Image.new("RGB", (30, 20), "red")
-    made.figure(drawn, "A red field.", caption="Red")
-    first, second = Reader(html_of(made)).pictures
-    assert (first["width"], first["alt"]) == ("192", 'A "flat" line.')
-    assert (second["width"], second["alt"]) == ("30", "A red field.")
-    contents = (base64.b64decode(p["src"].partition(",")[2]) for p in (first, second))
-    fine, same = (Image.open(io.BytesIO(content)) for content in contents)
-    assert fine.size == (384, 192) and same.tobytes() == drawn.tobytes()
+    made.figure(plt.figure(figsize=(2, 1)), 'A "flat"\n   line.', caption="Red")
+    (shown,) = Reader(html_of(made)).pictures
+    assert (shown["width"], shown["alt"]) == ("192", 'A "flat" line.')
+    fine = Image.open(io.BytesIO(base64.b64decode(shown["src"].partition(",")[2])))
+    assert fine.size == (384, 192)
     assert not plt.get_fignums()
 
 
@@ -98,7 +94,7 @@ def test_write_refuses_what_a_reader_could_not_use(tmp_path):
     refused(str(tmp_path), made.write, tmp_path)
     with pytest.raises(ValueError):
         made.table(("a", "b"), [("one",)])
-    made.figure(Image.new("L", (4, 4)), "")
+    made.figure(plt.figure(), "")
     refused("page.html", made.write, tmp_path / "page.html")
     assert not (tmp_path / "page.html").exists()
 
