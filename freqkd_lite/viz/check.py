@@ -19,14 +19,19 @@ from freqkd_lite.store import encoded
 SHEET = 12  # pairs on the contact sheet
 SHOWN = 20  # lines of one kind in the terminal; the page shows all
 WIDTH = 400  # pixels of a picture on the sheet
-COLOURS = {  # of Okabe and Ito
-    "orange": "#e69f00",
-    "sky blue": "#56b4e9",
-    "green": "#009e73",
-    "yellow": "#f0e442",
-    "purple": "#cc79a7",
-    "vermilion": "#d55e00",
-}
+COLOURS = {"orange": "#e69f00", "sky blue": "#56b4e9", "green": "#009e73"}  # of Okabe and Ito
+COLOURS |= {"yellow": "#f0e442", "purple": "#cc79a7", "vermilion": "#d55e00"}
+METHODS = (
+    "Every picture looked at was decoded, and its boxes compared with its size.",
+    f"Copies have the same SHA-256. Near copies differ in at most {NEAR} of 64 bits of the "
+    "difference hash, in each spectrum.",
+)
+SHIFTS = (
+    "Shift: phase correlation of edges, one for the whole picture, clear from a peak of "
+    f"{CLEAR:g} standard deviations (of pairs of different scenes 1 in 140); things at another "
+    "distance may lie elsewhere (parallax). Aligned: a clear shift of at most "
+    f"{100 * FITS:.1f} % of the width, half a token of `freqkd gap`."
+)
 
 
 def answer(report: Report) -> str:
@@ -151,7 +156,8 @@ def write_page(report: Report, path: str | Path) -> Path:
             page.section(f"{heading.capitalize()} ({len(entries)})")
             page.bullets(entries)
     page.section("How this was found")
-    page.bullets(_methods(report))
+    methods = [*METHODS, SHIFTS if report.offsets else "", report.collection.note]
+    page.bullets(filter(None, methods))
     return page.write(path)
 
 
@@ -193,19 +199,3 @@ def _small(image: Tensor, boxes: Tensor | None, labels: Tensor | None) -> bytes:
 def colour_name(label: int) -> str:
     """The colour of a class's boxes on the sheet; after the last one they begin anew."""
     return list(COLOURS)[label % len(COLOURS)]
-
-
-def _methods(report: Report) -> list[str]:
-    lines = [
-        "Every picture looked at was decoded, and its boxes compared with its size.",
-        "Copies have the same SHA-256. Near copies differ in at most "
-        f"{NEAR} of 64 bits of the difference hash, in each spectrum.",
-    ]
-    if report.offsets:
-        lines.append(
-            f"Shift: phase correlation of edges, one for the whole picture, clear from a peak of "
-            f"{CLEAR:g} standard deviations (of pairs of different scenes 1 in 140); things at "
-            "another distance may lie elsewhere (parallax). Aligned: a clear shift of at most "
-            f"{100 * FITS:.1f} % of the width, half a token of `freqkd gap`."
-        )
-    return lines + list(filter(None, [report.collection.note]))

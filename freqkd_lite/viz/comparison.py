@@ -80,18 +80,14 @@ def comparison_figure(
     return drawn, f"{label}, with 95 % intervals over images and seeds. {'; '.join(lines)}."
 
 
-def labels(found: pd.DataFrame) -> pd.Series:
-    """What distinguishes the rows: method, data and split, each only where there are several."""
-    parts = found[["method", "data", "split"]].assign(method=found["method"].map(method_name))
-    several = [key for key in parts if len(set(found[key])) > 1] or ["method"]
-    return parts.loc[:, several].apply(lambda cells: ", ".join(cells.unique()), axis=1)
-
-
 def means_figure(found: pd.DataFrame, seeds: pd.DataFrame, metric: str) -> tuple[Figure, str]:
     """A dot with its 95 % interval for each method, a panel for each class with something to
     compare (the first six), pale dots for single seeds (`seeds`: `frame` of the rows)."""
     chosen = whole(found, metric)
-    chosen = chosen.assign(label=labels(chosen), paint=chosen["method"].map(colour))
+    parts = chosen[["method", "data", "split"]].assign(method=chosen["method"].map(method_name))
+    several = [key for key in parts if chosen[key].nunique() > 1] or ["method"]
+    label = parts[several].agg(lambda cells: ", ".join(cells.unique()), axis=1)
+    chosen = chosen.assign(label=label, paint=chosen["method"].map(colour))
     names = list(dict.fromkeys(chosen["label"]))
     chosen["y"] = chosen["label"].map(names.index)
     counts = chosen["klass"].value_counts().to_dict()
