@@ -26,11 +26,8 @@ TIMES = ("day", "night")
 """Controls that are the real pairs of one time of day: taken from those, not computed again."""
 
 
-# Changes that controls make to pictures (..., 3, H, W) in [0, 1].
-
-
 def grey_copy(images: Tensor) -> Tensor:
-    """RGB as luminance (ITU-R BT.601) in all three channels."""
+    """RGB (..., 3, H, W) in [0, 1] as luminance (ITU-R BT.601) in all three channels."""
     return functional.rgb_to_grayscale(images, num_output_channels=3)
 
 
@@ -66,8 +63,7 @@ def shifted(images: Tensor, pixels: int = 4, patch: int = 14) -> tuple[Tensor, T
             f"A shift of {pixels} px leaves less than a patch of {width} px: use a smaller one."
         )
     height, width = crop_size((height, width - pixels), patch)
-    cropped = images[..., :height, :]
-    return cropped[..., :width], cropped[..., pixels : pixels + width]
+    return images[..., :height, :width], images[..., :height, pixels : pixels + width]
 
 
 def rotated(images: Tensor, degrees: float = 1.0, patch: int = 14) -> tuple[Tensor, Tensor]:
@@ -104,9 +100,9 @@ def window(images: Tensor, patch: int, moves: Sequence[Offset] = ()) -> Tensor:
             f"{images.shape[-2]}x{images.shape[-1]} pixels are too few to align: enlarge them."
         )
     places = [steps(move, patch) for move in moves] or [(0, 0)] * len(images)
-    corners = [(patch + down, patch + right) for down, right in places]
-    both = zip(images, corners, strict=True)
-    return torch.stack([x[..., y : y + height, z : z + width] for x, (y, z) in both])
+    moved = zip(images, places, strict=True)
+    corners = [x[..., patch + down :, patch + right :] for x, (down, right) in moved]
+    return torch.stack([corner[..., :height, :width] for corner in corners])
 
 
 @dataclass
