@@ -44,26 +44,6 @@ COLOURS = {
 }
 RHO = "rho: 1 is the fastest change along an axis of tokens"
 LARGE = 200_000  # bytes
-LOOK = {
-    "figure.dpi": 110,
-    "savefig.dpi": 110,
-    "figure.constrained_layout.use": True,
-    "font.size": 10.5,
-    "axes.titlesize": 11.5,
-    "axes.titleweight": "bold",
-    "figure.titlesize": 11.5,
-    "figure.titleweight": "bold",
-    "axes.titlelocation": "left",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "grid.alpha": 0.25,
-    "legend.frameon": False,
-    "legend.fontsize": 9,
-    "lines.linewidth": 2,
-    "image.cmap": "gray",
-    "image.interpolation": "nearest",
-}
 
 
 def colour(method: str) -> str:
@@ -73,7 +53,7 @@ def colour(method: str) -> str:
 
 def style() -> None:
     """Set matplotlib's defaults for every figure of this project."""
-    plt.style.use(LOOK)
+    plt.style.use(Path(__file__).with_name("freqkd.mplstyle"))
 
 
 def save_sharp(figure: Figure, shown: bytes, folder: Path) -> None:
