@@ -25,8 +25,8 @@ CHANNELS = 96  # of a map, evenly spread: coherence is an average over channels
 
 
 class Part:
-    """Partial results of one control (or of the pictures), in `GROUPS` files of a folder, so that a
-    stopped measurement resumes. `starts`: the index of each batch's first pair.
+    """Partial results of one control (or of the pictures), in `GROUPS` files of a folder.
+    `starts`: the index of each batch's first pair.
 
     The arrays of a file have one row per image, `place` and `grids` (blocks, 2) among them, except
     `cross0`, `cross1` ..., which are the `CrossSpectrum.sums` of the blocks.

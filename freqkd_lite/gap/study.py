@@ -1,8 +1,7 @@
 """Measure the gap between the features of RGB and infrared, for any number of pairs.
 
-Pairs stream through the backbone in batches. Only a few numbers of each image are kept, in files:
-memory does not grow with the number of pairs, and an interrupted measurement continues where it
-stopped. Every metric, band and interval follows from those numbers.
+Pairs stream through the backbone in batches. Only a few numbers of each image are kept, in files
+(`parts`), and every metric, band and interval follows from those.
 """
 
 from collections.abc import Sequence

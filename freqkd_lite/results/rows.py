@@ -140,9 +140,6 @@ def over_seeds(values: Iterable[float]) -> tuple[float, tuple[float, float] | No
     return mean(values), (mean(values) - half, mean(values) + half)
 
 
-# ------------------------------------------------------------------------------------- as tables
-
-
 def frame(rows: Iterable[Row] | pd.DataFrame) -> pd.DataFrame:
     """Rows as a table with the fields of `Row` as columns; `low` and `high` are the interval. What
     is such a table already is returned as it is."""

@@ -53,9 +53,6 @@ def write_csv(found: pd.DataFrame, path: Path) -> None:
     write_whole(path, wide.drop(columns="n").to_csv(index=False, lineterminator="\n"))
 
 
-# --------------------------------------------------------------------------------- comparisons
-
-
 def compare_folder(folder: Path) -> Comparison | None:
     """The differences of a results folder, computed from its files of images.
 
@@ -124,8 +121,6 @@ def best_table(curve: Curve, losses: Sequence[str] | None = None) -> Table:
             rows.append((method_name(top.method), figure_text(top), f"{top.at:g}", top.tried, end))
     return ["method", curve.label, f"at {curve.setting}", "tried", "best at the limit"], rows
 
-
-# ------------------------------------------------------------------------ how they were made
 
 MADE = {
     "command": "command",
