@@ -1,7 +1,7 @@
 """How far the features of RGB and infrared differ in each frequency band, and controls for it."""
 
 # ruff: noqa: F401
-from freqkd_lite.gap.controls import CONTROLS, Control, grey_copy, shifted
+from freqkd_lite.gap.controls import grey_copy, shifted
 from freqkd_lite.gap.rings import (
     BAND_EDGES,
     EDGES,

@@ -152,6 +152,8 @@ def measure(
     few = min(control_pairs, total)
     if few < 2:
         raise UserError("The gap needs 2 pairs or more, so that pairs can be mismatched.")
+    data = {name: getattr(pairs, name) for name in ("name", "split", "note", "repairs")}
+    data |= {"pairs": len(pairs), "fingerprint": pairs.fingerprint()}
     about = {
         "model": backbone.name,
         "weights": backbone.source,
@@ -161,14 +163,7 @@ def measure(
         "bands": list(bands),
         "pairs": total,
         "control_pairs": few,
-        "data": {
-            "name": pairs.name,
-            "split": pairs.split,
-            "pairs": len(pairs),
-            "fingerprint": pairs.fingerprint(),
-            "note": pairs.note,
-            "repairs": pairs.repairs,
-        },
+        "data": data,
         "seed": seed,
         "recipe": RECIPE,
     }

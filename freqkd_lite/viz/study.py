@@ -106,15 +106,13 @@ def write_folder(gap: Gap, folder: str | Path, command: str) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     entries = manifest(
         command=command,
-        model=about["model"],
         weights=about["checksum"],
-        size=about["size"],
-        blocks=about["blocks"],
         data={about["data"]["name"]: about["data"]["fingerprint"]},
         notes=about["data"]["note"],
         metric=tables.RATIOS["normalised"],
         answer=tables.answer(gap),
         parameters={k: about[k] for k in ("pairs", "control_pairs", "bands", "seed")},
+        **{k: about[k] for k in ("model", "size", "blocks")},
     )
     with TemporaryDirectory(prefix=".", dir=folder) as made:  # a full disk leaves all or nothing
         write_results(made, tables.rows(gap), entries)
