@@ -102,13 +102,12 @@ def shared_classes(rings: Mapping[Interval, SegmentationResult], classes: Sequen
 
 def by_distance(rings: Mapping[Interval, SegmentationResult], classes: Sequence[str]) -> Resampled:
     """The mean IoU over `classes` at each distance from a border, as figures called "1-3px"."""
-    names = {f"{low:g}-{high:g}px": ring for (low, high), ring in rings.items()}
-    first = next(iter(rings.values()))
-    values = {k: np.array([r.estimates[c] for c in classes], float) for k, r in names.items()}
-    draws = {k: np.mean([r.draws[c] for c in classes], axis=0) for k, r in names.items()}
-    about: Any = dict(truth=first.truth, seed=first.seed, groups=first.groups)
-    about["estimates"] = {k: float(of.mean()) for k, of in values.items()}
-    return Resampled(draws=draws, **about)
+    figures, first = {}, next(iter(rings.values()))
+    for (low, high), ring in rings.items():
+        value = np.array([ring.estimates[c] for c in classes], float).mean()
+        draws = np.mean([ring.draws[c] for c in classes], axis=0)
+        figures[f"{low:g}-{high:g}px"] = np.append(value, draws)
+    return Resampled.of(figures, truth=first.truth, seed=first.seed, groups=first.groups)
 
 
 # ------------------------------------------------------------------------------- committed seeds
