@@ -85,7 +85,7 @@ def means_figure(found: pd.DataFrame, seeds: pd.DataFrame, metric: str) -> tuple
     compare (the first six), pale dots for single seeds (`seeds`: `frame` of the rows)."""
     chosen = whole(found, metric)
     parts = chosen[["method", "data", "split"]].assign(method=chosen["method"].map(method_name))
-    several = [key for key in parts if chosen[key].nunique() > 1] or ["method"]
+    several = [key for key in parts if len(set(chosen[key])) > 1] or ["method"]
     label = parts[several].agg(lambda cells: ", ".join(cells.unique()), axis=1)
     chosen = chosen.assign(label=label, paint=chosen["method"].map(colour))
     names = list(dict.fromkeys(chosen["label"]))

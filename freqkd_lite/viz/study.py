@@ -34,17 +34,13 @@ METHOD = (
 def terminal(gap: Gap) -> str:
     """The answer, small tables, and what limits them."""
     parts = [table(*t(gap)) for t in (tables.levels_table, tables.contrasts_table, tables.readings)]
-    return "\n\n".join([*lead(gap), *parts, "\n".join(remarks(gap))])
+    limits = "\n".join([tables.stated(gap), *tables.notes(gap)])
+    return "\n\n".join([*lead(gap), *parts, limits])
 
 
 def lead(gap: Gap) -> list[str]:
     """The opening of a report."""
     return [tables.answer(gap), *tables.warnings(gap)]
-
-
-def remarks(gap: Gap) -> list[str]:
-    """The conditions of the stated ratio, and the limits of the numbers."""
-    return [tables.stated(gap), *tables.notes(gap)]
 
 
 def write_page(gap: Gap, path: str | Path, command: str) -> Path:
@@ -63,7 +59,7 @@ def write_page(gap: Gap, path: str | Path, command: str) -> Path:
 def add_numbers(page: ReportPage, gap: Gap) -> None:
     """Every figure and table of the gap, as far as it was measured."""
     page.figure(*by_block(gap), caption=f"{tables.made_of(gap)} Pale: 95 % intervals over images.")
-    page.bullets(remarks(gap))
+    page.bullets([tables.stated(gap), *tables.notes(gap)])
     page.table(*tables.readings(gap), caption="High over low of the real pairs.")
     caption = "Energy-normalised divergence in the bands of the analysis, averaged over blocks."
     page.table(*tables.levels_table(gap), caption=caption)
