@@ -66,11 +66,11 @@ def shifted(images: Tensor, pixels: int = 4, patch: int = 14) -> tuple[Tensor, T
     return images[..., :height, :width], images[..., :height, pixels : pixels + width]
 
 
-def rotated(images: Tensor, degrees: float = 1.0, patch: int = 14) -> tuple[Tensor, Tensor]:
-    """Each image (..., H, W) and itself turned about its centre (bilinear), both cut to the largest
-    centred window that `patch` divides and that holds no invented border."""
+def rotated(images: Tensor, patch: int = 14) -> tuple[Tensor, Tensor]:
+    """Each image (..., H, W) and itself turned by a degree about its centre (bilinear), both cut to
+    the largest centred window that `patch` divides and that holds no invented border."""
     tall, wide = images.shape[-2:]
-    sine, cosine = math.sin(math.radians(abs(degrees))), math.cos(math.radians(degrees))
+    sine, cosine = math.sin(math.radians(1)), math.cos(math.radians(1))
     height, width = crop_size((tall, wide), patch)
     # Corners of the window, turned back, must lie within the outermost pixels' centres.
     while (width * cosine + height * sine > wide - 1) or (
@@ -78,8 +78,8 @@ def rotated(images: Tensor, degrees: float = 1.0, patch: int = 14) -> tuple[Tens
     ):
         height, width = height - patch, width - patch
         if min(height, width) < patch:
-            raise UserError(f"{tall}x{wide} pixels can't be turned by {degrees}: enlarge.")
-    turned = functional.rotate(images, degrees, interpolation=InterpolationMode.BILINEAR)
+            raise UserError(f"{tall}x{wide} pixels can't be turned by 1.0: enlarge.")
+    turned = functional.rotate(images, 1.0, interpolation=InterpolationMode.BILINEAR)
     size = [height, width]
     return functional.center_crop(images, size), functional.center_crop(turned, size)
 
@@ -231,7 +231,7 @@ CONTROLS = {
     **{f"shift{pixels}": _shift(pixels) for pixels in (1, 2, 4, 8)},
     "rotate1": Control(
         "RGB and itself rotated by 1 degree (bilinear), cut so that no border is invented.",
-        lambda v: v.both(rotated(v.images["visible"], 1.0, v.backbone.patch)),
+        lambda v: v.both(rotated(v.images["visible"], v.backbone.patch)),
         infrared=False,
     ),
     "random": Control(
