@@ -4,8 +4,8 @@
 
 The YAML file (see results/flir/sweep.yaml) names methods, seeds and what the students are
 distilled on. Students are kept by address in the runs folder (FREQKD_RUNS), and the classes that
-their heads name beside the results, in predictions/: a stopped sweep resumes.
-Figures are balanced accuracies on the test crops; whole frames are resampled for the intervals.
+their heads name beside the results, in predictions/: a stopped sweep resumes. Figures are balanced
+accuracies on the test crops, or those of `score`; whole frames are resampled for the intervals.
 """
 
 from __future__ import annotations
@@ -48,6 +48,7 @@ class Study(BaseModel):
     train: dict[str, dict[str, Any]] = Field(min_length=1)
     settings: dict[str, Any]
     read_blocks: list[int]
+    score: str = "test"
     budgets: list[int] = []
     repeats: int = Field(3, ge=1)
     root: str | None = None
@@ -104,6 +105,7 @@ class Scores:
 
     def __init__(self, test: FlirCrops, out: Path, draws: int):
         self.test, self.out, self.draws, self.rows = test, out, draws, []
+        self.split = test.split
         times = np.array([record.time_of_day for record in test.records])
         self.parts = {t: torch.from_numpy(times == t) for t in ("day", "night")}
         self.parts = {t: of for t, of in self.parts.items() if of.any()}
@@ -125,10 +127,12 @@ class Scores:
         key = run_key({"metric": metric, "method": method, "seed": seed})
         file = self.out / "per_image" / f"{key}.npz"
         write_arrays(file, {method: predicted} | self.about, small=True)
-        about = dict(claim="flir", method=method, seed=seed, data="flir_crops", split="test")
+        about = dict(claim="flir", method=method, seed=seed, data="flir_crops", split=self.split)
         about |= {"metric": metric, "n": len(self.truth), "per_image": f"per_image/{file.name}"}
         for k, v in found.estimates.items():
-            place = {"klass": "mean", "split": f"test/{k}"} if k in self.parts else {"klass": k}
+            place = {"klass": k}
+            if k in self.parts:
+                place = {"klass": "mean", "split": f"{self.split}/{k}"}
             self.rows.append(Row(value=v, interval=found.interval[k], **about | place))
 
     def add_curve(self, method: str, seed: int | None, found: dict[str, np.ndarray]) -> None:
@@ -139,7 +143,7 @@ class Scores:
             own = score_crops(guess, self.truth, self.test.classes, draws=1).estimates["mean"]
             values.setdefault(key.split("/")[0], []).append(own)
         names = {"label_free": "0"}
-        about = dict(claim="flir", method=method, seed=seed, data="flir_crops", split="test")
+        about = dict(claim="flir", method=method, seed=seed, data="flir_crops", split=self.split)
         self.rows += [
             Row(metric="by_labels", klass=names.get(k, k), value=float(np.mean(v)), **about)
             for k, v in values.items()
@@ -150,7 +154,8 @@ def measure(study: Study, out: Path) -> Iterator[tuple[list[Row], dict]]:
     """All students, distilled and scored: all rows so far, and checksums, after each of them."""
     size, model = tuple(study.settings["size"]), study.settings["teacher"]
     train, test = (
-        data.load("flir_crops", part, size, study.root, study.limit) for part in ("train", "test")
+        data.load("flir_crops", part, size, study.root, study.limit)
+        for part in ("train", study.score)
     )
     teacher = load_backbone(model, study.settings.get("teacher_weights")).freeze()
     x, y = (pooled(teacher, pairs, "visible", study.read_blocks) for pairs in (train, test))
