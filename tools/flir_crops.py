@@ -105,13 +105,16 @@ class Scores:
 
     def __init__(self, test: FlirCrops, out: Path, draws: int):
         self.test, self.out, self.draws, self.rows = test, out, draws, []
-        self.split = test.split
         times = np.array([record.time_of_day for record in test.records])
         self.parts = {t: torch.from_numpy(times == t) for t in ("day", "night")}
         self.parts = {t: of for t, of in self.parts.items() if of.any()}
         self.truth, self.frames = test.labels(), test.frames()
         self.about = {"truth": self.truth.numpy().astype(np.uint8), "time_of_day": times}
         self.about["groups"] = np.unique(self.frames, return_inverse=True)[1].astype(np.uint16)
+
+    def add_row(self, **fields: Any) -> None:
+        split = self.test.split
+        self.rows.append(Row(**{"claim": "flir", "data": "flir_crops", "split": split} | fields))
 
     def add(self, metric: str, method: str, seed: int | None, predicted: np.ndarray) -> None:
         """The rows of one figure, and its file of images."""
@@ -127,13 +130,13 @@ class Scores:
         key = run_key({"metric": metric, "method": method, "seed": seed})
         file = self.out / "per_image" / f"{key}.npz"
         write_arrays(file, {method: predicted} | self.about, small=True)
-        about = dict(claim="flir", method=method, seed=seed, data="flir_crops", split=self.split)
-        about |= {"metric": metric, "n": len(self.truth), "per_image": f"per_image/{file.name}"}
+        about: Any = dict(metric=metric, method=method, seed=seed, n=len(self.truth))
+        about["per_image"] = f"per_image/{file.name}"
         for k, v in found.estimates.items():
             place = {"klass": k}
             if k in self.parts:
-                place = {"klass": "mean", "split": f"{self.split}/{k}"}
-            self.rows.append(Row(value=v, interval=found.interval[k], **about | place))
+                place = {"klass": "mean", "split": f"{self.test.split}/{k}"}
+            self.add_row(value=v, interval=found.interval[k], **about | place)
 
     def add_curve(self, method: str, seed: int | None, found: dict[str, np.ndarray]) -> None:
         """Balanced accuracy by the number of labelled infrared crops, mean over their choices."""
@@ -143,11 +146,9 @@ class Scores:
             own = score_crops(guess, self.truth, self.test.classes, draws=1).estimates["mean"]
             values.setdefault(key.split("/")[0], []).append(own)
         names = {"label_free": "0"}
-        about = dict(claim="flir", method=method, seed=seed, data="flir_crops", split=self.split)
-        self.rows += [
-            Row(metric="by_labels", klass=names.get(k, k), value=float(np.mean(v)), **about)
-            for k, v in values.items()
-        ]
+        about: Any = dict(metric="by_labels", method=method, seed=seed)
+        for k, v in values.items():
+            self.add_row(klass=names.get(k, k), value=float(np.mean(v)), **about)
 
 
 def measure(study: Study, out: Path) -> Iterator[tuple[list[Row], dict]]:

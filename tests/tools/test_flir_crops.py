@@ -63,8 +63,7 @@ def test_crops_come_whole_with_their_class_frame_and_time(root):
 
 def test_the_tool_scores_pooled_heads_and_goes_on_where_it_was_stopped(root, monkeypatch):
     flir_crops.main([str(root / "small.yaml"), "--out", str(root / "out")])
-    rows = read_results(root / "out")
-    made = read_manifest(root / "out")
+    rows, made = read_results(root / "out"), read_manifest(root / "out")
     assert made["protocol"] == hashlib.sha256(b"H7").hexdigest() and not made.get("unfinished")
     methods = ["teacher", "none", MSE, "mse (mean=matched, on=flir)"]
     label_free = pick(rows, metric="label_free_balanced_accuracy", klass="mean", split="test")
@@ -80,10 +79,10 @@ def test_the_tool_scores_pooled_heads_and_goes_on_where_it_was_stopped(root, mon
     table = differences(frame(rows), root / "out", "none", "balanced_accuracy")
     assert set(table["groups"]) == {4} and set(table["klass"]) == {"mean", *CLASSES, "day", "night"}
 
-    def never(*_):
-        raise AssertionError("scored twice")
-
-    monkeypatch.setattr(flir_crops, "predictions", never)
+    (root / "val.yaml").write_text(YAML + "score: val\n")
+    flir_crops.main([str(root / "val.yaml"), "--out", str(root / "val")])
+    assert {row.split for row in read_results(root / "val")} == {"val", "val/night"}  # one frame
+    monkeypatch.delattr(flir_crops, "predictions")  # nothing is scored twice
     flir_crops.main([str(root / "small.yaml"), "--out", str(root / "out")])
     assert read_results(root / "out") == rows
 
