@@ -54,17 +54,17 @@ def duration(seconds: float) -> str:
     return f"{max(1, round(seconds))} s" if seconds < 90 else f"{round(seconds / 60)} min"
 
 
-def _utf8(text: str) -> bytes:
-    return text.encode(errors="backslashreplace")  # bytes of a file name that are not UTF-8
+def _as_bytes(content: str | bytes) -> bytes:
+    # A text may hold bytes of a file name that are not UTF-8.
+    return content if isinstance(content, bytes) else content.encode(errors="backslashreplace")
 
 
 def sha256(*parts: str | bytes) -> str:
     """The SHA-256 of texts and bytes one after the other, 64 hex digits."""
-    content = (_utf8(part) if isinstance(part, str) else part for part in parts)
-    return hashlib.sha256(b"".join(content)).hexdigest()
+    return hashlib.sha256(b"".join(map(_as_bytes, parts))).hexdigest()
 
 
-def encoded(save: Callable, **options: Any) -> bytes:
+def encoded(save: Callable, /, **options: Any) -> bytes:
     """What `save`, of a Pillow picture or a figure, would write; `options` name the format."""
     buffer = io.BytesIO()
     save(buffer, **options)
@@ -137,7 +137,7 @@ def write_whole(path: Path, content: str | bytes, durable: bool = True) -> None:
     beside = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}.part")
     try:
         with beside.open("wb") as stream:
-            stream.write(_utf8(content) if isinstance(content, str) else content)
+            stream.write(_as_bytes(content))
             if durable:
                 stream.flush()
                 os.fsync(stream.fileno())
@@ -186,11 +186,10 @@ def write_arrays(path: Path, arrays: Arrays, small: bool = False) -> None:
     """Write arrays, compressed if `small`, whole or not at all; `UserError` for a full disk."""
     import numpy as np
 
-    buffer, named = io.BytesIO(), dict[str, Any](arrays)
-    (np.savez_compressed if small else np.savez)(buffer, **named)
+    content = encoded(np.savez_compressed if small else np.savez, **arrays)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, buffer.getvalue(), durable=False)
+        write_whole(path, content, durable=False)
     except OSError as error:
         if error.errno not in DISK_FULL:
             raise
