@@ -90,8 +90,7 @@ def own_settings(method: str) -> dict[str, str]:
 
 def join_method(loss: str, settings: Mapping[str, object]) -> str:
     """The inverse of `split_method` and `own_settings`."""
-    text = ", ".join(f"{key}={value}" for key, value in settings.items())
-    return f"{loss} ({text})" if text else loss
+    return with_settings(loss, ", ".join(f"{key}={value}" for key, value in settings.items()))
 
 
 def with_settings(method: str, more: str) -> str:
