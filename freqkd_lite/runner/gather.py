@@ -1,6 +1,6 @@
 """Collect the results of a sweep's finished runs in one results folder."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from filelock import FileLock
@@ -73,14 +73,10 @@ def _copy_images(file: str | None, job: Job, out: Path) -> str | None:
     return f"per_image/{target.name}"
 
 
-def failures(jobs: Sequence[Job]) -> dict[Job, str]:
-    """The jobs that failed when they were last run, and why."""
-    return {job: _reason(job, "") for job in jobs if not job.done and job.error.is_file()}
-
-
-def _reason(job: Job, why: str) -> str:
-    """Why a job failed, without this machine's paths if the run itself reported it."""
-    return read_text(job.error).strip() if job.error.is_file() else why
+def failures(jobs: Iterable[Job]) -> dict[Job, str]:
+    """The jobs that failed when they were last run, and why, without this machine's paths."""
+    found = (job for job in jobs if not job.done and job.error.is_file())
+    return {job: read_text(job.error).strip() for job in found}
 
 
 def write(sweep: Sweep, out: Path, command: str, failed: Mapping[Job, str]) -> str | None:
@@ -97,6 +93,7 @@ def write(sweep: Sweep, out: Path, command: str, failed: Mapping[Job, str]) -> s
     with FileLock(locks / f"{run_key({'out': str(out.resolve())})}.lock"):
         rows, about = gather(done, out)
         metric = headline(means(rows), sweep.content.metric)
+        why = {**failed, **failures(failed)}
         keys = ("preset", "reference", "preregistered", "post_hoc", "curve")
         made = manifest(
             command=command,
@@ -104,7 +101,7 @@ def write(sweep: Sweep, out: Path, command: str, failed: Mapping[Job, str]) -> s
             metric=metric,
             protocol=sweep.protocol,
             notebooks=about,
-            failed=[f"{job}: {_reason(job, why)}" for job, why in failed.items()],
+            failed=[f"{job}: {reason}" for job, reason in why.items()],
             unfinished=[str(j) for j in sweep.jobs if j not in done and j not in failed],
             **{key: getattr(sweep.content, key) for key in keys},
         )
