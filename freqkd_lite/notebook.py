@@ -17,17 +17,15 @@ from IPython import get_ipython
 from IPython.display import HTML, Image, display
 from matplotlib.figure import Figure
 
-from freqkd_lite import data
+from freqkd_lite import data, store
 from freqkd_lite.distil import memory
 from freqkd_lite.errors import UserError
 from freqkd_lite.results.rows import Row, results_folder, write_results
 from freqkd_lite.results.text import number, table
-from freqkd_lite.store import COPY, PACKAGE, digest, duration, encoded, in_base64, manifest
 from freqkd_lite.viz.style import save_sharp, style
 
 __all__ = ["Row", "number", "opening", "predict", "save", "show", "show_table"]
 
-TIMES = (COPY if COPY.is_dir() else PACKAGE.parent) / "results" / "default" / "minutes.json"
 UNRECORDED = {"guess", "root"}  # parameters that change no result
 # The feedback on a guess: the choice, or the upper end of a range of numbers; a verdict; a reason.
 Judgement = tuple[Any, str, str]
@@ -43,11 +41,11 @@ def opening(name: str, dataset: str = "scenes") -> None:
     _opened["name"] = name
     style()
     memory.keep()
-    seconds = json.loads(TIMES.read_text("utf-8"))["seconds"].get(name) if TIMES.is_file() else None
-    if seconds is not None:
-        print(f"With its defaults this takes about {duration(seconds)} on 2 cores (measured).")
-    note = data.note_of(dataset)
-    if note:
+    root = store.COPY if store.COPY.is_dir() else store.PACKAGE.parent
+    if seconds := store.measured_times(root).get(name):
+        took = store.duration(seconds)
+        print(f"With its defaults this takes about {took} on 2 cores (measured).")
+    if note := data.note_of(dataset):
         print(note)
 
 
@@ -55,12 +53,12 @@ def show(figure: Figure, alt: str, fold: str = "") -> None:
     """Display a figure as a picture with the description `alt` for readers who can't see it; folded
     away under the line `fold`, where that is given. A run's folder gets it at twice the resolution,
     for the page."""
-    content, run = encoded(figure.savefig, format="png"), os.environ.get("FREQKD_RUN")
+    content, run = store.encoded(figure.savefig, format="png"), os.environ.get("FREQKD_RUN")
     if run:
         save_sharp(figure, content, Path(run))
     plt.close(figure)
     if fold:
-        source = f"data:image/png;base64,{in_base64(content)}"
+        source = f"data:image/png;base64,{store.in_base64(content)}"
         picture = f'<img src="{source}" alt="{html.escape(alt)}">'
         display(HTML(f"<details><summary>{html.escape(fold)}</summary>{picture}</details>"))
         return
@@ -198,7 +196,7 @@ def predict(
 
 
 def _key(question: str) -> str:
-    return f"q{digest([question])[:8]}"
+    return f"q{store.digest([question])[:8]}"
 
 
 def _display(guess: Guess, entries: dict[str, str]) -> None:
@@ -234,7 +232,7 @@ def save(rows: Iterable[Row], **made_of: object) -> None:
     name, rows = _opened["name"], list(rows)
     if not name:
         raise UserError("Call opening('NAME') at the top of the notebook before save().")
-    about = manifest(notebook=name, parameters=parameters(), **made_of)
+    about = store.manifest(notebook=name, parameters=parameters(), **made_of)
     write_results(results_folder(name), rows, about)
     # A run's folder has its final name only when the run has ended.
     place = "this run's folder" if os.environ.get("FREQKD_RUN") else f"runs/{name}"

@@ -31,6 +31,7 @@ RECIPE = 1
 same settings would give other numbers (tests/distil/test_recipe.py guards the training)."""
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)  # of an OSError
 Arrays = dict[str, "np.ndarray"]
+TIMES = Path("results/default/minutes.json")  # of a clone
 FIGURES = "figures"  # a run's folder of those that its page shows
 VERSIONS = ("torch", "torchvision", "timm", "peft", "accelerate", "torchmetrics", "numpy", "scipy")
 
@@ -52,6 +53,12 @@ def duration(seconds: float) -> str:
     if seconds >= 5400:
         return f"{seconds / 3600:.1f} h"
     return f"{max(1, round(seconds))} s" if seconds < 90 else f"{round(seconds / 60)} min"
+
+
+def measured_times(root: Path) -> dict[str, float]:
+    """Seconds that each notebook took when the committed outputs were made; {} if unknown."""
+    file = root / TIMES
+    return json.loads(read_text(file))["seconds"] if file.exists() else {}
 
 
 def _as_bytes(content: str | bytes) -> bytes:

@@ -28,7 +28,6 @@ from freqkd_lite.errors import LESS, UserError, out_of_memory
 from freqkd_lite.runner.parameters import PATHS, from_here, parameters
 
 NOTEBOOK, MANIFEST, ERROR = "notebook.ipynb", "manifest.json", "error.txt"
-TIMES = Path("results/default/minutes.json")
 FOLDERS = {"FREQKD_RUNS", "FREQKD_CACHE", "FREQKD_DATA", "FREQKD_WEIGHTS"}
 TRACEBACK = "Traceback (most recent call last)"
 ENGINE = "freqkd"  # papermill's name of `Engine`
@@ -196,7 +195,7 @@ def ingredients(path: Path, values: dict, numbers_only: bool, seen: dict) -> dic
     }
     if not numbers_only:
         results = (path.parent.parent / "results").rglob("*.[cjy]*")  # CSV, JSON, YAML
-        shown = [file for file in results if file.name != TIMES.name]
+        shown = [file for file in results if file.name != store.TIMES.name]
         for end in ("py", "js", "j2", "css"):
             shown += store.PACKAGE.rglob(f"*.{end}")
         content["text"] = [cell.source for cell in cells if cell.cell_type == "markdown"]

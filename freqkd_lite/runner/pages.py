@@ -29,7 +29,7 @@ from freqkd_lite.results import labels, text
 from freqkd_lite.results.findings import read_findings
 from freqkd_lite.results.pages import TEMPLATES, check, render, style
 from freqkd_lite.results.rows import read_table
-from freqkd_lite.runner.execute import MANIFEST, NOTEBOOK, TIMES, address, execute, tidy
+from freqkd_lite.runner.execute import MANIFEST, NOTEBOOK, address, execute, tidy
 from freqkd_lite.runner.formulas import to_html
 from freqkd_lite.runner.glossary import Glossary, terms
 from freqkd_lite.runner.parameters import find_notebook, find_notebooks, read_preset
@@ -48,16 +48,10 @@ HEAD = 75  # words that fit above a picture on the first screen
 SMALL = 640  # pixels along a small copy
 
 
-def measured_times(root: Path) -> dict[str, float]:
-    """Seconds that each notebook took when the committed outputs were made; {} if unknown."""
-    file = root / TIMES
-    return json.loads(read_text(file))["seconds"] if file.exists() else {}
-
-
 def books(root: Path) -> list[dict[str, Any]]:
     """All notebooks of a clone, for lists, the optional ones last: title (first heading), question
     (first quotation), minutes to read (its text at `PACE`) and to run, also as "2 min" or "9 s"."""
-    found, times = [], measured_times(root)
+    found, times = [], store.measured_times(root)
     for path in find_notebooks(root / "notebooks"):
         cells = nbformat.read(path, 4).cells
         prose = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
@@ -202,9 +196,9 @@ def linked(html: str, folder: str = "") -> str:
 
 def text_page(file: Path, back: str = "", notebooks: str = "") -> str:
     """A Markdown file as a page, with the folder of the notebooks' pages, and a link `back`."""
-    body, head = linked(to_html(read_text(file)), notebooks), re.compile("^# (.+)$", re.M)
-    title = next(iter(head.findall(read_text(file))), file.stem)
-    return render("text.html.j2", title=title, body=body, back=back)
+    source = read_text(file)
+    title, body = re.search("^# (.+)$", source, re.M), linked(to_html(source), notebooks)
+    return render("text.html.j2", title=title[1] if title else file.stem, body=body, back=back)
 
 
 @cache
@@ -245,7 +239,7 @@ def walk(root: Path, preset: str = "default", only: Sequence[str] = ()) -> Path:
     """
     todo = read_preset(root / "notebooks", preset)
     todo = {stem: values for stem, values in todo.items() if not only or stem in only}
-    expected = measured_times(root) if preset == "default" else {}
+    expected = store.measured_times(root) if preset == "default" else {}
     folder, begin, failed = pages_folder(root, preset), time.monotonic(), []
     index = folder / "index.html"
     if not only:
@@ -298,13 +292,13 @@ def refresh(root: Path, only: Sequence[str] = ()) -> None:
     folder = root / "notebooks"
     paths = [find_notebook(folder, name) for name in only] or find_notebooks(folder)
     walk(root, only=[path.stem for path in paths] if only else ())
-    seconds = measured_times(root) if only else {}
+    seconds = store.measured_times(root) if only else {}
     for path in paths:
         run = finished("default", path.stem)
         nbformat.write(tidy(nbformat.read(run / NOTEBOOK, 4), root), path)
         seconds[path.stem] = json.loads(read_text(run / MANIFEST))["seconds"]
     about = {"schema": "freqkd-minutes/1", "cores": os.cpu_count(), "seconds": seconds}
-    (root / TIMES).parent.mkdir(parents=True, exist_ok=True)
-    store.write_json(root / TIMES, about)
+    (root / store.TIMES).parent.mkdir(parents=True, exist_ok=True)
+    store.write_json(root / store.TIMES, about)
     size = sum(path.stat().st_size for path in paths)
     print(f"{len(paths)} notebooks with outputs, {size / 1e6:.1f} MB")
