@@ -46,9 +46,7 @@ class Explorer:
         self.gap = OwnGap(real)
         self.maps, self.faders = lru_cache(96)(self._maps), lru_cache(32)(self._fader)
         self.patches = lru_cache(32)(self._patch)
-        self.controls = {"bands": self._band_controls(), "knobs": _knob_controls()}
-        if student is not None:
-            self.controls["patches"] = self._patch_controls()
+        self.controls = self._controls()
         layout = {"grid_template_columns": "repeat(2, minmax(0, 1fr))"}
         groups = [list(group.values()) for group in self.controls.values()]
         boxes = [ipywidgets.GridBox(group, layout=layout) for group in groups]
@@ -83,29 +81,39 @@ class Explorer:
         except UserError as error:  # an error in a callback would not be shown
             self.message.value = f"<b>{error}</b>"
 
-    def _band_controls(self) -> Controls:
-        blocks = [f"block {b}" for b in range(self.networks["teacher"].depth)]
-        return {
-            "pair": _slider("Pair", len(self.pairs) - 1),
-            "cutoff": _slider("Cutoff, %", 141, low=1, value=50),
-            "swap": ipywidgets.Checkbox(description="Swap modalities"),
-            "of": _choice("Of", [PIXELS, *blocks]),
-            "shape": _choice("Shape", CUTOFF_LIMITS),
-            "edge": _choice("Edge", ("hard", "soft")),
-            "transform": _choice("Transform", TRANSFORMS),
-            "gain": _slider("Gain of high", 8, low=1, value=2),
+    def _controls(self) -> dict[str, Controls]:
+        network = self.networks["teacher"]
+        pair, last = len(self.pairs) - 1, network.depth - 1
+        found = {
+            "bands": {
+                "pair": _slider("Pair", pair),
+                "cutoff": _slider("Cutoff, %", 141, low=1, value=50),
+                "swap": ipywidgets.Checkbox(description="Swap modalities"),
+                "of": _choice("Of", [PIXELS, *(f"block {b}" for b in range(last + 1))]),
+                "shape": _choice("Shape", CUTOFF_LIMITS),
+                "edge": _choice("Edge", ("hard", "soft")),
+                "transform": _choice("Transform", TRANSFORMS),
+                "gain": _slider("Gain of high", 8, low=1, value=2),
+            },
+            "knobs": {
+                name: ipywidgets.SelectionSlider(
+                    options=[(LABELS[name][1].format(value), value) for value in values],
+                    value=getattr(SceneSettings(), name),
+                    description=LABELS[name][0],
+                )
+                for name, values in KNOBS.items()
+            },
         }
-
-    def _patch_controls(self) -> Controls:
-        backbone = self.networks["teacher"]
-        rows, columns = (edge // backbone.patch for edge in self.pairs.size)
-        return {
-            "pair": _slider("Pair", len(self.pairs) - 1),
-            "row": _slider("Row", rows - 1),
-            "column": _slider("Column", columns - 1),
-            "block": _slider("Block", backbone.depth - 1, value=backbone.depth - 1),
-            "swap": ipywidgets.Checkbox(description="Ask from infrared"),
-        }
+        if self.networks["student"] is not None:
+            rows, columns = (edge // network.patch for edge in self.pairs.size)
+            found["patches"] = {
+                "pair": _slider("Pair", pair),
+                "row": _slider("Row", rows - 1),
+                "column": _slider("Column", columns - 1),
+                "block": _slider("Block", last, value=last),
+                "swap": ipywidgets.Checkbox(description="Ask from infrared"),
+            }
+        return found
 
     def _bands(self, asked: dict) -> Image.Image:
         names = ("pair", "of", "shape", "edge", "transform", "gain")
@@ -133,18 +141,6 @@ class Explorer:
         asked = (("visible", "teacher"), ("infrared", "teacher"), ("infrared", "student"))
         of_rgb, before, after = (self.maps(pair, kind, net, block) for kind, net in asked)
         return PatchSimilarity(self.pairs[pair], of_rgb, before, after)
-
-
-def _knob_controls() -> Controls:
-    controls = {}
-    for name, values in KNOBS.items():
-        label, form = LABELS[name]
-        controls[name] = ipywidgets.SelectionSlider(
-            options=[(form.format(value), value) for value in values],
-            value=getattr(SceneSettings(), name),
-            description=label,
-        )
-    return controls
 
 
 def _slider(label: str, high: int, low: int = 0, value: int = 0) -> ipywidgets.IntSlider:
