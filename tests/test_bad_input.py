@@ -19,14 +19,13 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from freqkd_lite import data
-from freqkd_lite.cli.distil import read_plan
 from freqkd_lite.data.images import image_header, read_image
 from freqkd_lite.distil import settings_from
 from freqkd_lite.errors import UserError
 from freqkd_lite.features import create_net, load_into
 from freqkd_lite.gap.study import load as load_gap
 from freqkd_lite.results.rows import means, read_manifest, read_results
-from freqkd_lite.runner.parameters import parameters
+from freqkd_lite.runner.parameters import parameters, read_plan
 from freqkd_lite.runner.sweep import read_sweep
 from tests.test_readme import DISTIL, ROOT, draw_pairs
 

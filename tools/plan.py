@@ -18,13 +18,13 @@ from torch.autograd.graph import saved_tensors_hooks
 from torch.nn.functional import mse_loss
 from torch.utils.flop_counter import FlopCounterMode
 
-from freqkd_lite.cli.distil import read_plan
 from freqkd_lite.distil import DistilSettings, Student, add_lora, settings_from
 from freqkd_lite.distil.processes import Processes
 from freqkd_lite.errors import UserError
 from freqkd_lite.features import Backbone, create_net
 from freqkd_lite.losses import CALIBRATORS, needs_anchors, needs_mismatched, normalise
 from freqkd_lite.results.text import table
+from freqkd_lite.runner.parameters import read_plan
 
 USE = 0.4  # of its peak that a GPU is taken to reach; what large transformers reach in training
 SPARE = 0.9  # of a GPU's memory that a step may take

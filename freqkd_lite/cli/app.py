@@ -1,6 +1,7 @@
 """The command `freqkd`: a user's mistake ends in one sentence and exit status 2."""
 
 import errno
+import importlib
 import io
 import json
 import logging
@@ -14,9 +15,7 @@ from typer.core import TyperGroup
 
 from freqkd_lite.cli import out_option, project
 from freqkd_lite.cli.data import data
-from freqkd_lite.cli.distil import Given, distil
-from freqkd_lite.cli.exercises import exercises
-from freqkd_lite.cli.gap import demo, gap
+from freqkd_lite.cli.gap import Given, demo, distil, gap
 from freqkd_lite.errors import LESS, Interrupted, UserError, out_of_memory, plain
 from freqkd_lite.store import DISK_FULL, check_place, read_text
 
@@ -49,6 +48,9 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
+)
+exercises = typer.Typer(
+    help="Exercises: check what you wrote.", no_args_is_help=True, rich_markup_mode=None
 )
 app.add_typer(data, name="data")
 app.add_typer(exercises, name="exercises")
@@ -174,6 +176,28 @@ def report() -> None:
     write_readme(root / "README.md", results)
     pages.write_table(root)
     typer.echo(f"Rebuilt: README.md (findings, claims, notebooks), {len(made)} pages of results/")
+
+
+@exercises.command()
+def check(
+    names: Annotated[list[str] | None, Argument(metavar="NAME", help="Default: all.")] = None,
+    file: Annotated[
+        Path | None, Option(metavar="FILE", help="A notebook or .py file [exercises/]")
+    ] = None,
+    as_json: Annotated[bool, Option("--json", help="Print JSON, for marking.")] = False,
+) -> None:
+    """Say what is wrong with your functions; exit status 1 unless all are right.
+
+    This runs code on this machine: a notebook's cells tagged `setup` and `answer`, or a .py file.
+    """
+    folder = project() / "exercises"
+    if not (folder / "checkers.py").is_file():
+        raise UserError(f"{folder} holds no exercises: run this inside a clone.")
+    sys.path.insert(0, str(folder))
+    attempts = importlib.import_module("checkers").attempts
+    found = attempts.judge_all(names or (), file)
+    typer.echo(attempts.as_json(found) if as_json else attempts.as_text(found))
+    raise typer.Exit(any(verdict.state != "solved" for verdict in found))
 
 
 for command in (gap, demo, distil):

@@ -1,4 +1,4 @@
-"""The commands `freqkd gap` and `freqkd demo`."""
+"""The commands `freqkd gap`, `freqkd demo` and `freqkd distil`."""
 
 import re
 import shlex
@@ -7,11 +7,14 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from typer import Option
+from typer import Argument, Option
 
 from freqkd_lite.cli import out_option
 from freqkd_lite.errors import UserError
 
+File = Annotated[Path | None, Argument(metavar="FILE.yaml", help="YAML file of settings.")]
+Plan = Annotated[str, Option(metavar="NAME", help="Without a file: freqkd_lite/plans/NAME.yaml.")]
+Given = Annotated[list[str] | None, Option("-p", metavar="NAME=VALUE", help="Such as steps=60.")]
 Visible = Annotated[Path | None, Option(metavar="DIR", help="RGB pictures.")]
 Infrared = Annotated[Path | None, Option(metavar="DIR", help="Infrared pictures, same names.")]
 Model = Annotated[str | None, Option(metavar="NAME", help="A timm model [DINOv2 ViT-S/14].")]
@@ -122,6 +125,28 @@ def demo(
     typer.echo(f"Look at {page}")
     options = shlex.join(["--visible", str(visible), "--infrared", str(infrared)])
     typer.echo(f"Next: freqkd gap {options} --controls all --out gap")
+
+
+def distil(file: File = None, preset: Plan = "kaist_full", p: Given = None) -> None:
+    """Distil with the settings of a file or a preset.
+
+    On four GPUs: accelerate launch --multi_gpu --num_processes 4 -m freqkd_lite distil. Rerun the
+    same command to resume a run that was stopped.
+    """
+    from freqkd_lite.runner.parameters import read_plan
+
+    settings = read_plan(file or preset, p or [])["settings"]
+    from freqkd_lite import distil as package
+    from freqkd_lite.distil import memory
+
+    memory.keep()
+    run = package.distil(package.settings_from(**settings))
+    typer.echo(run.folder)
+    if run.settings.merge_scale != 1:
+        typer.echo(
+            "Its student.safetensors holds the trained weights; Run.student() merges them at "
+            f"merge_scale={run.settings.merge_scale}."
+        )
 
 
 def command_line() -> str:

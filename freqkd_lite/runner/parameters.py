@@ -14,7 +14,7 @@ from pydantic import PydanticUserError, TypeAdapter
 
 from freqkd_lite.errors import UserError, check_known, explained
 from freqkd_lite.names import OLD_KEYS, renamed
-from freqkd_lite.store import parsed
+from freqkd_lite.store import PACKAGE, parsed
 
 TYPES = {t.__name__: t for t in (int, float, str, bool, list, tuple, dict)} | {"Literal": Literal}
 PATHS = ("root", "weights")  # parameters that name a place on this machine
@@ -53,6 +53,21 @@ def settings_of(content: object, name: str) -> dict:
     if not isinstance(content, dict):
         raise UserError(f"{name} holds no settings: write lines of 'name: value'.")
     return content
+
+
+def read_plan(name: str | Path, given: Iterable[str] = ()) -> dict:
+    """The content of plans/NAME.yaml, or of a file, in which each `name=value` of `given` replaces
+    a setting. Settings are below `settings`, or are the whole file."""
+    file = Path(name)
+    if file.suffix not in (".yaml", ".yml"):
+        files = {path.stem: path for path in (PACKAGE / "plans").glob("*.yaml")}
+        check_known("plan", files, str(name))
+        file = files[str(name)]
+    content = read_yaml(file, file.name)
+    plan = content if "settings" in content else {"settings": content}
+    settings = settings_of(plan["settings"], file.name)
+    settings |= {name: read_value(text) for name, text in pairs(given)}
+    return plan
 
 
 def read_value(text: str) -> object:

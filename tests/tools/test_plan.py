@@ -12,10 +12,10 @@ from typer.testing import CliRunner
 
 from freqkd_lite import data, distil as package
 from freqkd_lite.cli.app import app
-from freqkd_lite.cli.distil import read_plan
 from freqkd_lite.distil import Student, add_lora, distil, settings_from
 from freqkd_lite.features import load_backbone
 from freqkd_lite.losses import build_loss
+from freqkd_lite.runner.parameters import read_plan
 from tests.refused import refusals
 from tests.survivor import Noise
 from tools.plan import GPUS, Cost, Plan, count, estimate, main, plan_from
