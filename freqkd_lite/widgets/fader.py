@@ -77,8 +77,7 @@ class Fader(PageWidget):
         self.is_features = is_features = features is not None
         maps = _check_features(features) if is_features else _check_pair(pair)
         self.pictures = tuple(x.double() for x in (_principal(maps) if is_features else maps))
-        if gain is None:
-            gain = 1 if is_features else 2
+        gain = (1 if is_features else 2) if gain is None else gain
         if not isinstance(gain, Real) or not 0 < gain < 100:
             raise UserError(f"gain={gain!r} is no contrast: give a number above 0, such as 2.")
         limit = CUTOFF_LIMITS[shape]
@@ -323,13 +322,13 @@ def _check_pair(pair: Any) -> list[Tensor]:
 
 
 def _check_features(features: Any) -> list[Tensor]:
-    maps = [x.double() for x in _two(features, "features", "(C, h, w)")]
-    if maps[0].shape != maps[1].shape or len(maps[0]) < 3:
+    a, b = (x.double() for x in _two(features, "features", "(C, h, w)"))
+    if a.shape != b.shape or len(a) < 3:
         raise UserError(
-            f"features are {tuple(maps[0].shape)} and {tuple(maps[1].shape)}: give maps of one "
-            "backbone, with 3 channels or more."
+            f"features are {tuple(a.shape)} and {tuple(b.shape)}: give maps of one backbone, with "
+            "3 channels or more."
         )
-    return maps
+    return [a, b]
 
 
 def _principal(maps: list[Tensor]) -> list[Tensor]:

@@ -63,7 +63,6 @@ class OwnGap(PageWidget):
         points = [dict(zip(knobs, (a, b), strict=True)) for a in values[0] for b in values[1]]
         shown, pictures = self._pictures_of(points)
         jpegs, cuts = joined(pictures)
-        value, low, high = self.real.round(3).tolist()
         about = grid.about
         spec = {
             "title": "Make your own gap: a scene's settings and its divergence",
@@ -87,7 +86,7 @@ class OwnGap(PageWidget):
             "plot": {
                 "rho": centres(grid.edges).round(4).tolist(),
                 "top": TOP,
-                **{"real": value, "low": low, "high": high},
+                **dict(zip(("real", "low", "high"), self.real.round(3).tolist(), strict=True)),
                 "colours": [COLOURS["real"], COLOURS["none"]],
             },
             "footnote": f"Curves: divergence over {len(about['scenes'])} scenes so drawn, and over "

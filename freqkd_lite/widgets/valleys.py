@@ -71,21 +71,14 @@ class Valleys(PageWidget):
 
     def __init__(self, highs: Sequence[Tensor], t: float = -0.5):
         self.costs = costs_of(highs)
-        spec = {
-            "marks": MARKS,
-            "rate": RATE,
-            "steps": STEPS.round(4).tolist(),
-            "top": TOP,
-            "losses": [
-                {
-                    "name": LOOKS[name][0],
-                    "colour": LOOKS[name][1],
-                    "cost": cost.round(5).tolist(),
-                    "slope": np.gradient(cost, STEPS).round(5).tolist(),
-                }
-                for name, cost in self.costs.items()
-            ],
-        }
+        losses = []
+        for key, cost in self.costs.items():
+            name, colour = LOOKS[key]
+            curves = {"cost": cost, "slope": np.gradient(cost, STEPS)}
+            curves = {what: curve.round(5).tolist() for what, curve in curves.items()}
+            losses.append({"name": name, "colour": colour, **curves})
+        spec = {"marks": MARKS, "rate": RATE, "steps": STEPS.round(4).tolist(), "top": TOP}
+        spec["losses"] = losses
         super().__init__(spec=spec, t=t)
 
     @traitlets.validate("t")
