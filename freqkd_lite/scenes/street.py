@@ -96,7 +96,6 @@ def _row(w: World, side: int, x: float, near: float, far: float) -> None:
         w.quad(back, 0, back + side * 14, tall, end, gable, heat, "brick", 0.7)
         frame, shop = {"frame": SIDE, "plane": back}, w.random() < 0.45
         _facade(w, lambda u, v, x=back: (x, v, u), end, z1, tall, shop, side, **frame)
-    w.cls = 0
 
 
 def _front(w: World, z: float) -> None:
@@ -131,10 +130,10 @@ def build(seed: int) -> World:
         w.lamps.append((w.between(-0.5, 0.5), 0.4, w.between(4, 7), 5, 0.40, 0.45, 0.36))
     _distance(w)
     _ground(w, plan)
-    w.cls = 0
     things = _sides(w, plan)
     _traffic(w, plan, things)
     for _, draw in sorted(things, key=lambda item: -item[0]):
+        w.owner = w.cls = 0
         draw()
     return w.freeze()
 

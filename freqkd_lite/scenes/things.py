@@ -145,9 +145,6 @@ class World:
         self.depths.append(z)
         self.owner, self.cls = len(self.labels), label + PERSON
 
-    def end(self) -> None:
-        self.owner, self.cls = 0, 0
-
     def freeze(self) -> World:
         """Lists become arrays, one entry per polygon: nothing is added afterwards."""
         table = np.array(self.rows)
@@ -229,7 +226,6 @@ def person(w: World, x: float, z: float, seat: float = 0.0, turn: float = 0.0) -
     w.quad(px(-0.06, top), top - 0.03, px(0.06, top), top + 0.08, z, skin, 14 * warm)
     w.blob(px(0, top), top + 0.17 * s, z, 0.105 * s, 0.135 * s, skin, 15 * warm)
     w.blob(px(0, top) - 0.03 * turn, top + 0.235 * s, z, 0.11 * s, 0.085 * s, hair, 9 * warm)
-    w.end()
 
 
 METALS = colours("70 12 10, 10 25 55, 80 80 82, 12 12 12, 20 50 35")
@@ -260,7 +256,6 @@ def bicycle(w: World, x: float, z: float, ridden: bool) -> None:
     w.limb(start, end, (0.06, 0.06), z, (0.15, 0.15, 0.15), tepid)
     if w.night and ridden:
         w.blob(x + 0.5 * turn, 0.9, z, 0.05, 0.05, (0.9, 0.9, 0.8), 3, glow=(2.5, 2.5, 2.2))
-    w.end()
     if ridden:
         person(w, x, z - 0.01, seat=0.93, turn=turn)
 
@@ -304,7 +299,6 @@ def car(w: World, x: float, z: float, across: bool, driven: bool, oncoming: bool
         if w.night and driven:
             ahead = (x, 0.5, max(z - 4, 1.5), 2.5, 1.6, 1.5, 1.2)
             w.lamps.append(ahead if oncoming else (x, 0.5, z - 0.6, 0.9, 0.8, 0.06, 0.04))
-    w.end()
 
 
 def _car_side(w: World, c: tuple, at: Callable[..., tuple], frame: dict) -> None:
@@ -387,7 +381,6 @@ def tree(w: World, x: float, z: float, low: bool = False) -> None:
             heat, lit = chill + w.between(-0.8, 0.8), shade + w.between(-0.1, 0.1)
             leaf = Matter(green, heat, "leaf", lit)
             w.blob(x + dx * size, y, z, r, r * (0.5 if low else 0.8), *leaf, rough=0.7)
-    w.cls = 0
 
 
 def _trunk(w: World, x: float, z: float, tall: float, chill: float) -> bool:
