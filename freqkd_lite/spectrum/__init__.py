@@ -27,7 +27,6 @@ from freqkd_lite.spectrum.divergence import (
     ring_sums,
 )
 from freqkd_lite.spectrum.power import (
-    band_energies,
     energy_above,
     low_share,
     power_spectrum,

@@ -27,20 +27,12 @@ def power_spectrum(x: Tensor, transform: str = "fft") -> Tensor:
     return spectrum.real**2 + spectrum.imag**2
 
 
-def band_energies(
-    x: Tensor, cutoff: float = 0.5, shape: str = "rectangle"
-) -> tuple[Tensor, Tensor]:
-    """(low, high), each (N,): sums of squares of x (N, C, H, W) in each band of `split_bands`,
-    over channels and tokens, by Parseval without a way back to space."""
-    low = bands.band_mask(*grid_of(x, stack=True), cutoff, shape)
-    power = power_spectrum(x).sum(1)
-    return (power * low.to(power)).sum((1, 2)), (power * (~low).to(power)).sum((1, 2))
-
-
 def low_share(x: Tensor, cutoff: float = 0.5, shape: str = "rectangle") -> float:
-    """Share, 0 to 1, of the energy of x (N, C, H, W) in the low band, over all images; each
-    channel's mean over space is left out, as in stage 1 of FreqKD."""
-    low, high = band_energies(x - x.mean((2, 3), keepdim=True), cutoff, shape)
+    """Share, 0 to 1, of the energy of x (N, C, H, W) in the low band of `split_bands`, over all
+    images; each channel's mean over space is left out, as in stage 1 of FreqKD."""
+    mask = bands.band_mask(*grid_of(x, stack=True), cutoff, shape)
+    power = power_spectrum(x - x.mean((2, 3), keepdim=True)).sum(1)
+    low, high = ((power * band.to(power)).sum((1, 2)) for band in (mask, ~mask))
     total = float((low + high).sum())
     if total == 0:
         raise UserError("Maps with one value everywhere have no energy to share: give other maps.")

@@ -130,10 +130,6 @@ def test_bands_add_up_are_orthogonal_and_keep_the_energy(h, w, seed, scale, shap
         assert low.dtype == torch.float32 and low.shape == x.shape
         assert (low + high - x).abs().max() <= 1e-6 * x.abs().max()
         assert edge == "soft" or abs((low.double() * high.double()).sum()) <= 1e-6 * energy
-    bands = spectrum.split_bands(x, cutoff, shape)
-    for found, band in zip(spectrum.band_energies(x, cutoff, shape), bands, strict=True):
-        expected = band.square().sum((1, 2, 3))
-        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5 * energy)
 
 
 @pytest.mark.parametrize("h,w,unpaired,pink", [(37, 46, 39, 0.014), (16, 16, 15, 0.046)])
@@ -164,9 +160,6 @@ def test_half_precision_is_computed_in_float32(dtype):
     full_low, full_high = spectrum.split_bands(x.float())
     assert low.dtype == high.dtype == dtype
     assert (low == full_low.to(dtype)).all() and (high == full_high.to(dtype)).all()
-    energies = spectrum.band_energies(x)
-    torch.testing.assert_close(energies, spectrum.band_energies(x.float()))
-    assert energies[0].dtype == torch.float32
     assert spectrum.split_bands(x.double())[0].dtype == torch.float64
 
 

@@ -53,7 +53,7 @@ def test_energy_above_a_cutoff_by_two_waves():
 
 
 test_bad_input_names_what_to_change = refusals(
-    (lambda: spectrum.band_energies(torch.zeros(3, 4, 4)), r"\(N, C, H, W\)"),
+    (lambda: spectrum.low_share(torch.zeros(3, 4, 4)), r"\(N, C, H, W\)"),
     (lambda: spectrum.power_spectrum(torch.zeros(4, 4), "fast"), "'fast'"),
 )
 
