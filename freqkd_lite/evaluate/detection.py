@@ -295,12 +295,11 @@ class Matches:
     hit: np.ndarray
     truths: np.ndarray
 
-    def ap(self, times: np.ndarray | None = None) -> float | None:
+    def ap(self, times: np.ndarray) -> float | None:
         """COCO's AP (101 recalls) if image i counted `times[i]` times (N,); None without truths.
 
         Equal to repeating the images (copies next to each other where scores tie).
         """
-        times = np.ones(len(self.truths), int) if times is None else times
         total = int((times * self.truths).sum())
         if total == 0:
             return None
@@ -364,21 +363,6 @@ def matched(
     order = np.argsort(-np.concatenate(score), kind="stable")
     count = np.array([int((~ignored).sum()) for ignored in aside])
     return Matches(np.concatenate(image)[order], np.concatenate(hit)[order], count)
-
-
-def match(
-    predictions: Sequence[dict[str, Tensor]],
-    boxes: Sequence[Tensor],
-    labels: Sequence[Tensor],
-    label: int,
-    below: float = 0.0,
-) -> Matches:
-    """The detections of one class in all images, `matched`; boxes with an area under `below` px²
-    don't count."""
-    mine = [found["labels"] == label for found in predictions]
-    found = [(d["boxes"][own], d["scores"][own]) for d, own in zip(predictions, mine, strict=True)]
-    truths = [box[of == label] for box, of in zip(boxes, labels, strict=True)]
-    return matched(found, truths, [small(truth, below) for truth in truths], MAX_DETECTIONS)
 
 
 def one_box_each(found: dict[str, Tensor], threshold: float) -> dict[str, Tensor]:
@@ -471,7 +455,12 @@ def score_detections(
     ]
     metric.update(list(predictions), truths)
     result = metric.compute()
-    matches = {c: match(predictions, boxes, labels, k, below) for k, c in enumerate(classes)}
+    matches = {}
+    for k, name in enumerate(classes):
+        mine = [(d, d["labels"] == k) for d in predictions]
+        found = [(d["boxes"][own], d["scores"][own]) for d, own in mine]
+        own = [box[of == k] for box, of in zip(boxes, labels, strict=True)]
+        matches[name] = matched(found, own, [small(each, below) for each in own], MAX_DETECTIONS)
     owner = torch.repeat_interleave(torch.tensor([len(b) for b in boxes]))
     score = DetectionScore.of(
         matched_draws(matches, times_of(len(boxes), draws, seed, groups)),

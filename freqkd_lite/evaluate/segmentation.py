@@ -106,8 +106,8 @@ class LinearSegmenter:
     """`LogisticProbe` trained on patches, read out on pixels.
 
     A patch's training label is the class that most of its pixels have, the lower id of equals; a
-    class that wins no training patch is never predicted, and `untrained` names it. Pixels: the
-    logits (N, K, h, w) are resized bilinearly (align_corners=False) to the mask, then argmax.
+    class that wins no training patch is never predicted. Pixels: the logits (N, K, h, w) are
+    resized bilinearly (align_corners=False) to the mask, then argmax.
     """
 
     def __init__(self, classes: Sequence[str], l2: float = 1e-2):
