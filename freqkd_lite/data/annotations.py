@@ -250,9 +250,7 @@ class Coco(Annotations):
             kinds = content.categories
             labels = _labels(file, kinds, ledger)
             found += [labels[key] for key in sorted(labels)]
-            parents |= {
-                str(kind.supercategory) for kind in kinds if kind.supercategory != kind.name
-            }
+            parents |= {str(k.supercategory) for k in kinds if k.supercategory != k.name}
             used |= {labels.get(box.category_id) for box in content.annotations}
             self._add(file, content, labels, names, ledger)
         if classes is None:

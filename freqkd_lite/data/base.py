@@ -136,22 +136,19 @@ def data_root(
 ) -> Path:
     """The folder of a data set: in `root`, else in FREQKD_DATA, else in ~/.local/share/freqkd, the
     first of `folders`, or the place itself, that holds a file matching a glob of `markers`."""
-    places = [root, os.environ.get("FREQKD_DATA"), Path.home() / ".local/share/freqkd"]
-    tried = []
-    for place in filter(None, places):
-        base = Path(place).expanduser()
+    usual = os.environ.get("FREQKD_DATA"), Path.home() / ".local/share/freqkd"
+    places = filter(None, [root] if root else usual)  # no silent substitute for a wrong root
+    tried = [Path(place).expanduser() for place in places]
+    for base in tried:
         for candidate in (*(base / folder for folder in folders), base):
             if candidate.is_file():
                 raise UserError(f"The data root {candidate} is a file: give the folder above it.")
             if any(True for marker in markers for _ in candidate.glob(marker)):
                 return candidate
-        tried.append(str(base))
-        if root is not None:  # never silently replace an explicit root that is wrong
-            break
     raise UserError(
-        f"The data set {name!r} was not found in {' or '.join(tried)} (no {' or '.join(markers)} "
-        f"there or in {' or '.join(folders)}): pass root=FOLDER or set the environment variable "
-        "FREQKD_DATA to the folder that holds it."
+        f"The data set {name!r} was not found in {' or '.join(map(str, tried))} (no "
+        f"{' or '.join(markers)} there or in {' or '.join(folders)}): pass root=FOLDER or set the "
+        "environment variable FREQKD_DATA to the folder that holds it."
     )
 
 

@@ -7,8 +7,6 @@ from typing import NamedTuple
 
 from freqkd_lite.errors import UserError, plain
 
-LEFT_OUT = "left out"
-
 
 class Problem(NamedTuple):
     """One fault: its kind ("missing counterpart"), the file, and a sentence with the remedy."""
@@ -36,7 +34,7 @@ class Ledger:
         self.repairs.append(plain(sentence))
 
     def repairable(
-        self, kind: str, file: Path, wrong: str, remedy: str, done: str = LEFT_OUT
+        self, kind: str, file: Path, wrong: str, remedy: str, done: str = "left out"
     ) -> None:
         """A fault that can be repaired: what is `wrong`, and what is `done` in a repair."""
         if self.repair:

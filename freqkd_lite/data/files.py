@@ -143,13 +143,10 @@ class FilePairs(PairSet):
         for picture in (infrared, visible):
             if picture is not None and tuple(picture.shape[1:]) != seen.size:
                 raise UserError(f"{record.infrared} or its counterpart changed: reload the set.")
-        boxes = seen.boxes
-        if boxes is not None:
-            boxes = as_boxes(boxes, seen.size)
-        mask, time = record.mask, record.time_of_day
-        mask = mask and read_ids(mask, seen.size, len(self.mask_classes))
-        pair = Pair(record.name, visible, infrared, boxes, seen.labels, mask, time)
-        return self.fitted(pair)
+        boxes = None if seen.boxes is None else as_boxes(seen.boxes, seen.size)
+        mask = record.mask and read_ids(record.mask, seen.size, len(self.mask_classes))
+        time = record.time_of_day
+        return self.fitted(Pair(record.name, visible, infrared, boxes, seen.labels, mask, time))
 
     def fitted(self, pair: Pair) -> Pair:
         """The pair at the set's size."""
