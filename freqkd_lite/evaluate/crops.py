@@ -12,7 +12,7 @@ from torch import Tensor
 
 from freqkd_lite.errors import UserError
 from freqkd_lite.evaluate.probe import LogisticProbe
-from freqkd_lite.evaluate.stats import Resampled, times_of
+from freqkd_lite.evaluate.stats import Draws, Resampled, times_of
 
 
 def fit_head(pooled: Tensor, labels: Tensor, classes: Sequence[str]) -> LogisticProbe:
@@ -27,9 +27,7 @@ def predict_crops(head: LogisticProbe, pooled: Tensor) -> Tensor:
     return head.logits(pooled[..., None, None])[:, :, 0, 0].argmax(1)
 
 
-def recalls(
-    predicted: Tensor, truth: Tensor, classes: Sequence[str], times: Tensor
-) -> dict[str, np.ndarray]:
+def recalls(predicted: Tensor, truth: Tensor, classes: Sequence[str], times: Tensor) -> Draws:
     """The share of each class's crops classified correctly if crop i counted `times[:, i]` times,
     and their "mean" over the classes that occur: (draws,) each, NaN for a class that does not."""
     found = {}

@@ -24,7 +24,7 @@ from freqkd_lite.data import PairSet
 from freqkd_lite.distil import learning_rate
 from freqkd_lite.errors import UserError, check_known, explained
 from freqkd_lite.evaluate.probe import truth_of
-from freqkd_lite.evaluate.stats import Resampled, times_of
+from freqkd_lite.evaluate.stats import Draws, Resampled, times_of
 from freqkd_lite.store import no_bar
 
 LEVELS = (0.5, 1.0, 2.0)  # strides of the pyramid in patches: 7, 14 and 28 px at patch 14
@@ -311,7 +311,7 @@ class Matches:
         return float(best[np.searchsorted(found / total, RECALLS)].mean())
 
 
-def matched_draws(matches: Mapping[str, Matches], times: Tensor) -> dict[str, np.ndarray]:
+def matched_draws(matches: Mapping[str, Matches], times: Tensor) -> Draws:
     """AP of each class, and "mean" over those with true boxes, if image i counted `times[:, i]`
     times: (draws,) each, NaN where a draw has none."""
     whole = times.long().numpy()

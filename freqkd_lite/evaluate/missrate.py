@@ -63,5 +63,4 @@ def score_people(
     sides = {"all": night | True, "day": ~night, "night": night}
     rates = {k: [miss_rate(ranked, side * t) for t in times] for k, side in sides.items()}
     found = {k: np.array(values, float) for k, values in rates.items()}
-    truth = torch.from_numpy(ranked.truths)
-    return Resampled.of(found, truth=truth, seed=0, groups=groups)
+    return Resampled.of(found, truth=torch.from_numpy(ranked.truths), seed=0, groups=groups)

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from freqkd_lite.data import Pair, PairSet
 from freqkd_lite.errors import UserError
-from freqkd_lite.evaluate.stats import Resampled, times_of
+from freqkd_lite.evaluate.stats import Draws, Resampled, times_of
 
 Maps = Tensor | Sequence[Tensor]
 """A map (N, D, h, w), or those of several blocks, which are joined along the channels."""
@@ -248,9 +248,7 @@ def positives_reached(scores: Tensor, positives: Tensor) -> Tensor:
     return torch.searchsorted(scores[positives].unique(), scores.contiguous(), right=True)
 
 
-def ap_draws(
-    scores: Tensor, truth: Tensor, classes: Sequence[str], times: Tensor
-) -> dict[str, np.ndarray]:
+def ap_draws(scores: Tensor, truth: Tensor, classes: Sequence[str], times: Tensor) -> Draws:
     """Average precision of each class, and "mean", on resampled images: (draws,) each.
 
     `scores` (N, h, w, K) and `truth` (N, h, w) as `ProbeResult` has them, `times` (draws, N) of

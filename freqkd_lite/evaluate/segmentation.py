@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from freqkd_lite.errors import UserError
 from freqkd_lite.evaluate.probe import LogisticProbe, Maps, as_maps, class_shares
-from freqkd_lite.evaluate.stats import Resampled, times_of
+from freqkd_lite.evaluate.stats import Draws, Resampled, times_of
 from freqkd_lite.spectrum.bands import grid_of
 
 OUTSIDE = -1  # a pixel of the truth that is not counted
@@ -74,7 +74,7 @@ def check_ids(ids: Tensor, n_classes: int, name: str) -> None:
         raise UserError(f"{name} have {found}: give every class its name.")
 
 
-def iou_draws(confusion: Tensor, classes: Sequence[str], times: Tensor) -> dict[str, np.ndarray]:
+def iou_draws(confusion: Tensor, classes: Sequence[str], times: Tensor) -> Draws:
     """IoU of each class, hits / (truth + prediction - hits), "mean" over those that occur, and
     "accuracy", (draws,) each, if image i counted `times[:, i]` times: from confusion matrices
     (N, K, K), which are summed over images. NaN for 0 of 0."""

@@ -12,6 +12,8 @@ from torch import Tensor
 from freqkd_lite.errors import UserError, check_known
 
 LEVEL = 0.95
+Interval = tuple[float, float]
+Draws = dict[str, np.ndarray]  # figures by name, (draws,) each
 
 
 def resamples(n_images: int, draws: int = 1000, seed: int = 0) -> np.ndarray:
@@ -50,7 +52,7 @@ def times_of(
     return torch.cat([torch.ones_like(drawn[:1]), drawn])
 
 
-def percentiles(values: np.ndarray) -> tuple[float, float]:
+def percentiles(values: np.ndarray) -> Interval:
     """The central 95 % of bootstrap values (percentile method), those that are NaN left out."""
     low, high = np.nanquantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(low), float(high)
@@ -67,7 +69,7 @@ class Resampled:
     """
 
     estimates: dict[str, float | None]
-    draws: dict[str, np.ndarray]
+    draws: Draws
     truth: Tensor
     seed: int
     groups: Sequence[int] | None = None
@@ -78,7 +80,7 @@ class Resampled:
         estimates = {k: float(v[0]) if np.isfinite(v[0]) else None for k, v in figures.items()}
         return cls(estimates=estimates, draws={k: v[1:] for k, v in figures.items()}, **about)
 
-    def figure(self, key: str = "mean") -> tuple[float | None, tuple[float, float] | None]:
+    def figure(self, key: str = "mean") -> tuple[float | None, Interval | None]:
         """An estimate, and its 95 % percentile interval over images; None where undefined."""
         value = self.estimates.get(key)
         if value is None or not np.isfinite(self.draws[key]).any():
@@ -86,14 +88,12 @@ class Resampled:
         return value, percentiles(self.draws[key])
 
     @property
-    def interval(self) -> dict[str, tuple[float, float] | None]:
+    def interval(self) -> dict[str, Interval | None]:
         """The interval of each estimate."""
         return {key: self.figure(key)[1] for key in self.estimates}
 
 
-def paired_bootstrap(
-    a: Resampled, b: Resampled, key: str = "mean"
-) -> tuple[float, tuple[float, float]]:
+def paired_bootstrap(a: Resampled, b: Resampled, key: str = "mean") -> tuple[float, Interval]:
     """The difference a - b of one figure and its 95 % interval over the images that both share.
 
     Each draw has the same images, or groups of them, for both, so an image's difficulty cancels.
@@ -118,9 +118,7 @@ Scored = tuple[np.ndarray, np.ndarray]
 resampled images, the same images in a draw for all seeds and methods."""
 
 
-def crossed_bootstrap(
-    a: Scored, b: Scored, seed: int = 0
-) -> tuple[float, tuple[float, float], np.ndarray]:
+def crossed_bootstrap(a: Scored, b: Scored, seed: int = 0) -> tuple[float, Interval, np.ndarray]:
     """The difference a - b of two methods' means over seeds, its 95 % interval over images (or
     groups of them) and seeds together, and the draws (draws,) that this is from.
 
@@ -148,7 +146,7 @@ def crossed_bootstrap(
     return float(value_a.mean() - value_b.mean()), percentiles(drawn), drawn
 
 
-def max_t(values: Sequence[float], draws: Sequence[np.ndarray]) -> list[tuple[float, float]]:
+def max_t(values: Sequence[float], draws: Sequence[np.ndarray]) -> list[Interval]:
     """95 % intervals that hold together for several figures: `values` (K,), and the `draws`
     (K, draws) of each on the same resamples.
 

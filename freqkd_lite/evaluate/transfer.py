@@ -15,7 +15,7 @@ from torch import Tensor
 
 from freqkd_lite.errors import UserError
 from freqkd_lite.evaluate.probe import LogisticProbe, Maps, as_maps, measure
-from freqkd_lite.evaluate.stats import Resampled, percentiles
+from freqkd_lite.evaluate.stats import Interval, Resampled, percentiles
 
 
 def budgets(n: int) -> list[int]:
@@ -129,7 +129,7 @@ def labels_needed(budgets: Sequence[int], curve: np.ndarray, score: float) -> fl
 
 def worth(
     students: Sequence[LabelCurve], undistilled: Sequence[LabelCurve]
-) -> tuple[float, tuple[float, float]]:
+) -> tuple[float, Interval]:
     """How many labelled infrared images distillation is worth, with its 95 % interval.
 
     This many the undistilled student needs (`labels_needed`) to reach the distilled student's
