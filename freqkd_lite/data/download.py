@@ -85,11 +85,9 @@ def fetch(session: requests.Session, url: str, path: Path, checksum: str | None,
             _transfer(session, url, part, bar)
             break
         except requests.RequestException as error:
-            answer = error.response
-            why = (
-                type(error).__name__ if answer is None else f"{answer.status_code} {answer.reason}"
-            )
-            if answer is not None and answer.status_code < 500:
+            reply = error.response
+            why = type(error).__name__ if reply is None else f"{reply.status_code} {reply.reason}"
+            if reply is not None and reply.status_code < 500:
                 raise UserError(
                     f"{url} answers {why}: the publisher moved it or limits requests; try again "
                     "later, or download it by hand as `freqkd data describe` says."

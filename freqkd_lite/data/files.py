@@ -124,8 +124,7 @@ class FilePairs(PairSet):
         for seen in self._seen:
             if seen.boxes is None:
                 continue
-            window = centre_window(seen.size, self.size)
-            boxes, stays = crop_boxes(seen.boxes, window)
+            boxes, stays = crop_boxes(seen.boxes, centre_window(seen.size, self.size))
             whole = (boxes[:, 2:] - boxes[:, :2] == seen.boxes[:, 2:] - seen.boxes[:, :2]).all(1)
             gone, cut = gone + int((~stays).sum()), cut + int((stays & ~whole).sum())
             total += len(boxes)

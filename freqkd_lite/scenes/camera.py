@@ -55,8 +55,7 @@ def rasterise(
         corners = points[w.first[mine[0]] : w.first[mine[-1] + 1]]
         sides = np.ptp(np.clip(corners, 0, (2 * size[1], 2 * size[0])), 0) // 2 + 1
         if 3 * seen[i] < sides.prod():  # else it fills a third of its box, and so of itself
-            whole = np.count_nonzero(raster(w, size, points, mine)[0])
-            keep[i] = 3 * seen[i] >= whole
+            keep[i] = 3 * seen[i] >= np.count_nonzero(raster(w, size, points, mine)[0])
     if not keep.all():
         drawn = np.flatnonzero(keep[owner])
         numbers = raster(w, size, points, drawn)

@@ -68,9 +68,8 @@ def render_scene(
         ys, xs = np.nonzero(owner == i)
         boxes.append((xs.min(), ys.min(), xs.max() + 1, ys.max() + 1))
         labels.append(w.labels[i - 1])
-    rng = stream(int(seed), 1)
     return Scene(
-        visible=visible(w, other, drawn, baseline, size, settings.paint, rng),
+        visible=visible(w, other, drawn, baseline, size, settings.paint, stream(int(seed), 1)),
         infrared=infrared(w, numbers, drawn, size, settings, stream(int(seed), 2)),
         mask=w.classes[crisp].astype(np.uint8),
         boxes=np.array(boxes, np.float32).reshape(-1, 4),

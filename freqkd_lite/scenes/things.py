@@ -366,21 +366,20 @@ def tree(w: World, x: float, z: float, low: bool = False) -> None:
     tall = w.between(0.9, 1.5) if low else w.between(4.5, 9.5)
     green, chill = w.pick(LEAVES), w.between(-2, 1.2) + 0.3 * w.warmth
     w.shadow(x, z, 1.2 if low else tall * 0.45, tall * 0.9)
-    bare = not low and _trunk(w, x, z, tall, chill)
-    if not bare:
-        size = 1.0 if low else tall * 0.28
-        centre = tall * 0.45 if low else tall * 0.7
-        count = 6 if low else 18
-        for i in range(count):
-            shade = 0.55 + 0.6 * i / count
-            dx, dy = w.between(-1, 1), w.between(-1, 1)
-            if dx * dx + dy * dy > 1:
-                dx, dy = dx * 0.6, dy * 0.6
-            r = size * w.between(0.22, 0.55) * (1 if i > count // 3 else 1.3)
-            y = centre + dy * (tall * 0.4 if low else size) + (shade - 0.8) * r
-            heat, lit = chill + w.between(-0.8, 0.8), shade + w.between(-0.1, 0.1)
-            leaf = Matter(green, heat, "leaf", lit)
-            w.blob(x + dx * size, y, z, r, r * (0.5 if low else 0.8), *leaf, rough=0.7)
+    if not low and _trunk(w, x, z, tall, chill):
+        return
+    size, count = (1.0, 6) if low else (tall * 0.28, 18)
+    centre = tall * 0.45 if low else tall * 0.7
+    for i in range(count):
+        shade = 0.55 + 0.6 * i / count
+        dx, dy = w.between(-1, 1), w.between(-1, 1)
+        if dx * dx + dy * dy > 1:
+            dx, dy = dx * 0.6, dy * 0.6
+        r = size * w.between(0.22, 0.55) * (1 if i > count // 3 else 1.3)
+        y = centre + dy * (tall * 0.4 if low else size) + (shade - 0.8) * r
+        heat, lit = chill + w.between(-0.8, 0.8), shade + w.between(-0.1, 0.1)
+        leaf = Matter(green, heat, "leaf", lit)
+        w.blob(x + dx * size, y, z, r, r * (0.5 if low else 0.8), *leaf, rough=0.7)
 
 
 def _trunk(w: World, x: float, z: float, tall: float, chill: float) -> bool:

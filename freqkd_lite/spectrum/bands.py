@@ -142,8 +142,7 @@ def ring_masks(h: int, w: int, edges: Sequence[float], transform: str = "fft") -
     if len(edges) < 2 or edges[0] < 0 or any(b <= a for a, b in pairwise(edges)):
         raise UserError(f"edges={tuple(edges)} are not rings: give rising values of rho from 0 up.")
     rho = radius(h, w, transform)
-    rings = [(rho > a + _SLACK) & (rho <= b + _SLACK) for a, b in pairwise(edges)]
-    return torch.stack(rings)
+    return torch.stack([(rho > a + _SLACK) & (rho <= b + _SLACK) for a, b in pairwise(edges)])
 
 
 def split_bands(
