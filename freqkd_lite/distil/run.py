@@ -112,10 +112,8 @@ def distil(settings: DistilSettings, runs: str | Path | None = None, progress: b
     """
     team = Processes(settings.device)
     team.check_batch(settings.batch, settings.accumulate)
-    options = settings.data_options | {"limit": settings.limit}
-    pairs = data.open_sets(
-        settings.dataset, settings.split, settings.size, settings.root, **options
-    )
+    where = settings.split, settings.size, settings.root, settings.limit
+    pairs = data.open_sets(settings.dataset, *where, **settings.data_options)
     data.require(pairs, "pairs", notebook="Distillation")
     kind = CachedTeacher if settings.crop_list else Teacher
     teacher = kind(settings.teacher, settings.teacher_weights, settings.blocks, settings.seed)
