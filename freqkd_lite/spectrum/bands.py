@@ -52,13 +52,9 @@ def frequencies(h: int, w: int, transform: str = "fft") -> tuple[Tensor, Tensor]
     return fy[:, None], fx[None, :]
 
 
-def radius(h: int, w: int, transform: str = "fft") -> Tensor:
-    """rho (h, w), float64, in the transform's order: 0 at frequency zero, 1 at an axis' Nyquist."""
-    return _distance(h, w, "disk", transform)
-
-
-def _distance(h: int, w: int, shape: str, transform: str = "fft") -> Tensor:
-    """(h, w): how far out a bin lies, in the units of a cutoff of `shape`."""
+def radius(h: int, w: int, transform: str = "fft", shape: str = "disk") -> Tensor:
+    """rho (h, w), float64, in the transform's order: 0 at frequency zero, 1 at an axis' Nyquist; of
+    a rectangle 2 max(|fy|, |fx|), the unit of its cutoff."""
     fy, fx = frequencies(h, w, transform)
     if shape == "disk":
         return torch.sqrt(fy**2 + fx**2) / 0.5
@@ -85,7 +81,7 @@ def band_mask(
     zero frequency stays low and the largest cutoff keeps every bin.
     """
     _check_cutoff(cutoff, shape)
-    distance = _distance(h, w, shape, transform)
+    distance = radius(h, w, transform, shape)
     if edge == "hard":
         return distance <= cutoff + _SLACK
     check_known("edge", ("hard", "soft"), edge)
@@ -109,7 +105,7 @@ def band_pair(h: int, w: int, name: str = "disk25_75") -> tuple[Tensor, Tensor]:
         raise UserError(f"band={name!r} is not a pair of bands: write 'disk25_75' (percent).")
     shape, low = found[1], int(found[2]) / 100
     inner = band_mask(h, w, low, shape)
-    distance = _distance(h, w, shape)
+    distance = radius(h, w, shape=shape)
     outer = ~inner
     if found[3]:
         high = int(found[3]) / 100
