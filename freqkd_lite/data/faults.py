@@ -19,19 +19,21 @@ class Problem(NamedTuple):
 class Ledger:
     """Where readers report. Strict by default: the first fault is raised as `UserError`. `collect`
     gathers all of them in `problems` instead. `repair` repairs what can be repaired (a box that
-    sticks out); each repair is a line of `repairs`."""
+    sticks out); each repair is a line of `repairs`, with files named from an absolute `root`."""
 
     def __init__(self, collect: bool = False, repair: bool = False):
         self.collect, self.repair = collect, repair
         self.problems: list[Problem] = []
         self.repairs: list[str] = []
+        self.root = Path()  # reports are shown to others: they tell nothing of what lies above it
 
     def fault(self, kind: str, file: Path, sentence: str) -> None:
         with self.watch(kind, file):
             raise UserError(sentence)
 
     def repaired(self, sentence: str) -> None:
-        self.repairs.append(plain(sentence))
+        above = f"{self.root}/" if self.root.is_absolute() else ""
+        self.repairs.append(plain(sentence.replace(above, "")))
 
     def repairable(
         self, kind: str, file: Path, wrong: str, remedy: str, done: str = "left out"

@@ -93,6 +93,7 @@ class Folder(FilePairs):
         others = (options.visible, options.boxes, options.split_files)
         visible, where, lists = (path and base / path.expanduser() for path in others)
         infrared = base / options.infrared.expanduser()
+        ledger.root = base if root else infrared.parent
         records, names = match(visible, infrared, ledger, options.unpaired)
         if lists is not None:
             splits, note = read_splits(lists, names, ledger), f"Split by {lists.name}."

@@ -30,7 +30,8 @@ class Published(FilePairs):
 
     @classmethod
     def collect(cls, root: str | Path | None, ledger: Ledger, options: FileOptions) -> Collection:
-        return cls.read(data_root(cls.name, cls.folders, root, cls.markers), ledger, options)
+        ledger.root = data_root(cls.name, cls.folders, root, cls.markers)
+        return cls.read(ledger.root, ledger, options)
 
     @classmethod
     def read(cls, home: Path, ledger: Ledger, options: FileOptions) -> Collection:
