@@ -4,8 +4,8 @@
 
 A probe's scores become ranks among the positives, which give the same average precision. Untrained
 methods stand in the file of every run of a sweep, most often bit by bit the same; their rows are
-pointed at the first of these. --drop-images removes all files of images, for results of which no
-interval is computed from them any more. Run it before results are committed.
+pointed at the first of these. Run it before results are committed. --drop-images computes the
+differences and removes all files of images, for results on which no finding rests.
 """
 
 import argparse
@@ -15,7 +15,8 @@ import numpy as np
 import torch
 
 from freqkd_lite.results.notebooks import ranked
-from freqkd_lite.results.rows import read_results, write_results
+from freqkd_lite.results.rows import read_manifest, read_results, write_results
+from freqkd_lite.runner.report import write_differences
 from freqkd_lite.store import sha256
 
 SHARED = ("truth", "groups", "time_of_day")
@@ -23,8 +24,10 @@ SHARED = ("truth", "groups", "time_of_day")
 
 def slim(folder: Path, drop: bool) -> None:
     """Rewrite the rows and files of images of a results folder."""
-    rows = read_results(folder)
-    manifest = (folder / "manifest.json").read_bytes()
+    rows, manifest = read_results(folder), read_manifest(folder)
+    if drop:
+        write_differences(folder)
+        manifest["images"] = "dropped after the differences were computed"
     wanted: dict[str, set[str]] = {}  # methods by file
     first: dict[tuple[str, str], str] = {}  # the file that holds a method's arrays, by checksum
     files = sorted({row.per_image for row in rows if row.per_image})
@@ -49,8 +52,7 @@ def slim(folder: Path, drop: bool) -> None:
         (folder / file).unlink()
         if methods:
             np.savez_compressed(folder / file, **kept)
-    write_results(folder, rows, {})
-    (folder / "manifest.json").write_bytes(manifest)
+    write_results(folder, rows, manifest)
 
 
 def ranks_of(scores: np.ndarray, arrays: dict[str, np.ndarray]) -> np.ndarray:

@@ -132,6 +132,7 @@ MADE = {
     "weights": "checksum of the weights",
     "protocol": "checksum of the protocol",
 }
+MADE["images"] = "files of images"
 MADE |= {key: key for key in ("seeds", "versions", "device", "threads", "recipe", "made")}
 
 

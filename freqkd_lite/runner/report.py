@@ -17,7 +17,7 @@ from freqkd_lite.names import method_name
 from freqkd_lite.results import findings, labels, rows, summary
 from freqkd_lite.results.curve import read_curve
 from freqkd_lite.results.pages import style
-from freqkd_lite.results.paired import FILE, Comparison
+from freqkd_lite.results.paired import FILE, Comparison, read_comparison
 from freqkd_lite.results.rows import folders, frame, means, read_manifest, read_results, whole
 from freqkd_lite.results.text import block_marks, fill_block, table
 from freqkd_lite.runner.pages import TEMPLATE
@@ -33,7 +33,10 @@ STYLE = "page.css"
 
 
 def write_differences(folder: Path) -> Comparison | None:
-    """Compute and write a folder's differences (None if there are none) and label curves."""
+    """Compute and write a folder's differences (None if there are none) and label curves; those of
+    results whose files of images were dropped afterwards (`images` in the manifest) stay."""
+    if read_manifest(folder).get("images"):
+        return read_comparison(folder)
     comparison = summary.compare_folder(folder)
     curves = labels.folder_curves(read_results(folder), folder)
     if comparison is None:
