@@ -82,21 +82,22 @@ def choices(labels: Tensor, budget: int, repeats: int) -> list[Tensor]:
 def predictions(
     student: Backbone, heads: dict[str, Any], train: FlirCrops, test: FlirCrops, study: Study
 ) -> dict[str, np.ndarray]:
-    """The class of each test crop: "label_free" by the RGB head, "all" by one fitted on all
-    infrared crops, "10/0", "10/1", ... by heads on 10 of them. Where a study recentres,
-    "label_free" alone, after the features were moved to have the mean of RGB crops."""
-    x = pooled(student, train, "infrared", study.read_blocks, study.recentre)
+    """The class of each test crop: "label_free" by the RGB head and, where a study has budgets,
+    "all" by one fitted on all infrared crops, "10/0", "10/1", ... by heads on 10 of them. Where a
+    study recentres, "label_free" alone, of features moved to have the mean of RGB crops."""
     y = pooled(student, test, "infrared", study.read_blocks)
+    if study.recentre or study.budgets:
+        x = pooled(student, train, "infrared", study.read_blocks, study.recentre)
     if study.recentre:
         y = y - x.mean(0) + heads["mean"]
-        return {"label_free": predict_crops(heads["rgb"], y).numpy().astype(np.uint8)}
     found = {"label_free": predict_crops(heads["rgb"], y)}
-    labels = train.labels()
-    found["all"] = predict_crops(fit_head(x, labels, train.classes), y)
-    for budget in (b for b in study.budgets if b < len(train)):
-        for r, chosen in enumerate(choices(labels, budget, study.repeats)):
-            head = fit_head(x[chosen], labels[chosen], train.classes)
-            found[f"{budget}/{r}"] = predict_crops(head, y)
+    if study.budgets and not study.recentre:
+        labels = train.labels()
+        found["all"] = predict_crops(fit_head(x, labels, train.classes), y)
+        for budget in (b for b in study.budgets if b < len(train)):
+            for r, chosen in enumerate(choices(labels, budget, study.repeats)):
+                head = fit_head(x[chosen], labels[chosen], train.classes)
+                found[f"{budget}/{r}"] = predict_crops(head, y)
     return {key: value.numpy().astype(np.uint8) for key, value in found.items()}
 
 
