@@ -29,7 +29,8 @@ from freqkd_lite.runner.execute import ERROR, MANIFEST, execute, from_here, ingr
 from freqkd_lite.runner.parameters import find_notebook, parameters, read_preset, read_yaml
 from freqkd_lite.store import duration, read_text, run_key, runs_folder, sha256_file
 
-BY_IMAGE = ("probe_ap", "map50", "miou")  # metrics of which results keep a score for each image
+BY_IMAGE = ["probe_ap", "map50", "miou"]  # metrics of which results keep a score for each image
+BY_IMAGE += [f"label_free_{metric}" for metric in BY_IMAGE]
 BUSY = "busy"
 REMEDIES = {"data": "set FREQKD_DATA there", "weights": "set FREQKD_WEIGHTS there"}
 ARRIVAL = 60  # seconds for a run to be seen here: how long NFS caches a folder

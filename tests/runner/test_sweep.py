@@ -144,14 +144,14 @@ def test_older_keys_and_names_are_read(root):
     text = """notebook: 05_made
 fixed: {arms: [none, code, "mse (shuffled=True)"]}
 against: code
+metric: label_free_miou
 named: mse (shuffled=True)
 later: [mse (shuffled=True)]"""
     made = sweep(root, text)
     mismatched = "mse (mismatched=True)"
     assert made.jobs[0].values["methods"] == ["none", "freqkd_code", mismatched]
-    content = made.content
-    assert (content.reference, content.preregistered) == ("freqkd_code", mismatched)
-    assert content.post_hoc == [mismatched]
+    c = made.content
+    assert (c.reference, c.preregistered, c.post_hoc) == ("freqkd_code", mismatched, [mismatched])
 
 
 def test_a_sweep_reads_each_split_once_and_runs_anew_when_the_data_changed(root, splits):
