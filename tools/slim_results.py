@@ -5,7 +5,7 @@
 A probe's scores become ranks among the positives, which give the same average precision. Untrained
 methods stand in the file of every run of a sweep, most often bit by bit the same; their rows are
 pointed at the first of these. Run it before results are committed. --drop-images computes the
-differences and removes all files of images, for results on which no finding rests.
+differences and removes all files of images; intervals then rest on differences.json alone.
 """
 
 import argparse

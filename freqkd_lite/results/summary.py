@@ -131,8 +131,8 @@ MADE = {
     "lessons": "checksum of the pairs distilled on",
     "weights": "checksum of the weights",
     "protocol": "checksum of the protocol",
+    "images": "files of images",
 }
-MADE["images"] = "files of images"
 MADE |= {key: key for key in ("seeds", "versions", "device", "threads", "recipe", "made")}
 
 
